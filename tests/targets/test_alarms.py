@@ -114,9 +114,8 @@ def test_what_an_alarm_is_about_can_be_decided_by_a_function(
 ) -> None:
     aws_endpoint.cloudwatch.alarm("one", "ALARM")
     aws_endpoint.cloudwatch.alarm("two", "ALARM")
-    assert [one.what for one in alarms.read_findings(aws, (), lambda alarm: alarm.name == "two")] == [
-        "alarm two"
-    ]
+    ringing = alarms.read_findings(aws, (), lambda alarm: alarm.name == "two")
+    assert [one.what for one in ringing] == ["alarm two"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,9 @@ def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
         aws_endpoint.cloudwatch.alarm(f"a{number}")
     found: list[Finding] = []
     asking = [
-        Thread(target=lambda name=f"a{number}": found.extend(alarms.read_findings(aws, [name], MAIL)))
+        Thread(
+            target=lambda name=f"a{number}": found.extend(alarms.read_findings(aws, [name], MAIL))
+        )
         for number in range(50)
     ]
     for one in asking:

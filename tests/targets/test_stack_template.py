@@ -184,7 +184,7 @@ def test_a_long_template_is_summed_up_here() -> None:
 
 # --- images
 
-KNOWN = images.values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
+KNOWN = images.reference_values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
 CDK_IMAGE = {
     "Fn::Join": [
         "",
@@ -235,7 +235,7 @@ def test_the_images_of_a_templates_services_are_found_through_their_task_definit
             },
         },
     }
-    assert images.wanted(template, KNOWN) == {
+    assert images.service_images(template, KNOWN) == {
         "Web": ("Task", {"app": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"})
     }
     assert images.defaults(template) == {"A": "1"}
@@ -243,14 +243,14 @@ def test_the_images_of_a_templates_services_are_found_through_their_task_definit
 
 def test_an_older_image_is_told_by_short_names() -> None:
     digest = "@sha256:" + "ab" * 32
-    assert images.older(
+    assert images.older_images(
         "backend",
         {"app": "x/shop:v1", "log": "x/log:1"},
         {"app": f"x/shop{digest}", "log": "x/log:1"},
         [],
     ) == ["backend: this would put shop:v1 back instead of shop@abababababab"]
     assert (
-        images.older(
+        images.older_images(
             "backend",
             {"app": "x/shop:v1"},
             {"app": f"x/shop{digest}"},
@@ -258,7 +258,7 @@ def test_an_older_image_is_told_by_short_names() -> None:
         )
         == []
     )
-    assert images.older("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
+    assert images.older_images("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
         "backend: this would put the image of its template back instead of shop:v1"
     ]
 

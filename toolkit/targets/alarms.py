@@ -49,22 +49,15 @@ def findings_about(
     findings = [_rings(alarm) for alarm in rings.values()]
     for name in watched:
         if name not in rings and name not in existing:
-            findings.append(
-                _absent(
-                    name,
-                    (
-                        "correct `alarms` in rules.toml"
-                        if name in named
-                        else "create it, or take its name out of the service"
-                    ),
-                )
-            )
+            fix = "create it, or take its name out of the service"
+            if name in named:
+                fix = "correct `alarms` in rules.toml"
+            findings.append(_absent(name, fix))
         elif name not in rings and existing[name].state != "OK":
             findings.append(_silent(existing[name]))
     if watched and not findings:
-        findings.append(
-            Finding("alarms", "ok", f"{len(watched)} alarm{'' if len(watched) == 1 else 's'} OK")
-        )
+        plural = "" if len(watched) == 1 else "s"
+        findings.append(Finding("alarms", "ok", f"{len(watched)} alarm{plural} OK"))
     return findings
 
 
@@ -72,7 +65,11 @@ def _is_about(alarm: Alarm, about: About) -> bool:
     """One that only scales is nobody's trouble: a service that has little to do rings for fewer
     tasks.
     """
-    return not alarm.scales and (alarm.about(about) if isinstance(about, Mapping) else about(alarm))
+    if alarm.scales:
+        return False
+    if isinstance(about, Mapping):
+        return alarm.about(about)
+    return about(alarm)
 
 
 def _rings(alarm: Alarm) -> Finding:

@@ -100,7 +100,9 @@ def _way(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
 
 
 def _stamp(when: datetime | None) -> str | None:
-    return None if when is None else when.astimezone(UTC).isoformat()
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat()
 
 
 def _adopted(job: Job, report: Report, state: CurrentState) -> bool:

@@ -153,10 +153,13 @@ def revised(
         for key, value in definition.items()
         if key in members and value is not None and key != "tags"
     }
-    request["containerDefinitions"] = [
-        _with(container, image, env, secrets) if container["name"] in updated else _plain(container)
-        for container in parts(definition)
-    ]
+    containers = []
+    for container in parts(definition):
+        if container["name"] in updated:
+            containers.append(_with(container, image, env, secrets))
+        else:
+            containers.append(_plain(container))
+    request["containerDefinitions"] = containers
     request["tags"] = {
         key: value
         for key, value in definition["tags"].items()
@@ -188,11 +191,13 @@ def _set(
     listed: object, key: str, variables: Mapping[str, str], elsewhere: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     rest = dict(variables)
-    entries = [
-        {**entry, key: rest.pop(entry["name"])} if entry["name"] in rest else entry
-        for entry in named(listed)
-        if entry["name"] not in elsewhere
-    ]
+    entries = []
+    for entry in named(listed):
+        if entry["name"] in elsewhere:
+            continue
+        if entry["name"] in rest:
+            entry = {**entry, key: rest.pop(entry["name"])}
+        entries.append(entry)
     return entries + [{"name": name, key: value} for name, value in rest.items()]
 
 
@@ -281,7 +286,11 @@ def mark(definition: Shape, name: str) -> str | None:
 def whose(definition: Shape) -> str:
     """Who registered a task definition, in a few words."""
     run, by = mark(definition, "run"), str(definition.get("registeredBy", "")).rpartition("/")[2]
-    return " of ".join(part for part in (f"run {run}" if run else "", by) if part) or "somebody"
+    if run and by:
+        return f"run {run} of {by}"
+    if run:
+        return f"run {run}"
+    return by or "somebody"
 
 
 def architecture(definition: Shape) -> str | None:
@@ -309,4 +318,6 @@ def log_stream(container: Shape, task: str) -> tuple[str, str] | None:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    if isinstance(value, Mapping):
+        return value
+    return {}

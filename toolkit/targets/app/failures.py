@@ -73,8 +73,10 @@ def failure(task: Shape) -> Failure | None:
     kind = _kind(code, words)
     if kind is None:
         return None
-    name = None if guilty is None else str(guilty["name"])
-    return Failure(str(task["taskArn"]), kind, _cause(kind, why, guilty), name)
+    if guilty is None:
+        return Failure(str(task["taskArn"]), kind, why or "a task stopped without a reason")
+    cause = _cause(kind, why, guilty)
+    return Failure(str(task["taskArn"]), kind, cause, str(guilty["name"]))
 
 
 def _kind(code: str, words: str) -> str | None:
@@ -118,17 +120,21 @@ def _guilty(containers: Iterable[Shape]) -> Shape | None:
     )
 
 
-def _cause(kind: str, why: str, guilty: Shape | None) -> str:
-    reason = "" if guilty is None else _line(guilty.get("reason"))
-    if kind == "crash" and guilty is not None:
+def _cause(kind: str, why: str, guilty: Shape) -> str:
+    """Why the task stopped, in ECS's words (`why`) and the container's own, none twice."""
+    reason = _line(guilty.get("reason"))
+    if kind == "crash":
         code = guilty.get("exitCode")
         how = "ended without an exit code" if code is None else f"exited with code {code}"
-        return f"container {guilty['name']} {how}" + (f": {reason}" if reason else "")
-    more = reason if reason and reason not in why and why not in reason else ""
-    return (
-        ": ".join(part for part in (reason if why and why in reason else why, more) if part)
-        or "a task stopped without a reason"
-    )
+        cause = f"container {guilty['name']} {how}"
+        return f"{cause}: {reason}" if reason else cause
+    if not why:
+        return "a task stopped without a reason"
+    if reason in why:
+        return why
+    if why in reason:
+        return reason
+    return f"{why}: {reason}"
 
 
 def _line(text: object) -> str:
@@ -156,3 +162,17 @@ def worst(failures: Iterable[Failure]) -> Failure | None:
     """The failure that tells most."""
     order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
     return min(failures, key=lambda failure: order.index(failure.sort), default=None)
+
+
+def remedy(failure: Failure | None, target: str, log_group: str | None, otherwise: str) -> str:
+    """What to do about tasks that fail: by the failure that tells most, else look at its log."""
+    again = f"toolkit deploy-app {target}"
+    if failure is not None and failure.sort == "image":
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
+    if failure is not None and failure.sort == "secret":
+        return f"create the secret, or let the task's execution role read it, then `{again}`"
+    if log_group:
+        return f"aws logs tail {log_group} --since 1h"
+    return otherwise

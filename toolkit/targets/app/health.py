@@ -24,39 +24,40 @@ from toolkit.targets.app.rollout import Reading, Sought
 from toolkit.targets.app.settings import Settings
 from toolkit.targets.app.state import live_version, registry_client
 from toolkit.targets.base import Tell
+from toolkit.targets.times import iso_utc
 
 Shape = Mapping[str, Any]
 
 SOON_S = 2.0
 """How long one part waits for what another one knows better: it has a word of its own without."""
-_SET_BACK = ("deployment failed", "rolling back to")
+_FAILED_OR_ROLLED_BACK = ("deployment failed", "rolling back to")
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 _SLACK = timedelta(seconds=10)
 """The deployment that a rollback begins may be this much younger than the event that tells of
 it.
 """
-_NO_PLACE = "unable to place a task"
+_NO_CAPACITY = "unable to place a task"
 _STEADY = "has reached a steady state"
 
 
 def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
-    looking = _Looking(job, ports)
+    questions = _AppHealth(job, ports)
     signs.ask(
         tell,
         [
-            ("service", looking.service),
-            ("tasks", looking.tasks),
-            ("alarms", looking.alarms),
-            ("image", looking.image),
-            ("targets", looking.targets),
-            ("deployment", looking.deployment),
+            ("service", questions.service),
+            ("tasks", questions.tasks),
+            ("alarms", questions.alarms),
+            ("image", questions.image),
+            ("targets", questions.targets),
+            ("deployment", questions.deployment),
         ],
     )
-    return looking.live
+    return questions.live
 
 
-class _Looking:
+class _AppHealth:
     """The questions, and what they have from each other. None for a service says that there is
     nothing more to tell of it.
     """
@@ -75,11 +76,13 @@ class _Looking:
             try:
                 service = ecs.service(self.aws, self.settings.cluster, self.settings.service)
             except Missing as problem:
-                yield _gone(problem)
+                yield _missing_service(problem)
                 return
             if service is None:
                 where = f" in cluster {self.settings.cluster} ({self.aws.region_name})"
-                yield _gone(Missing(what="ECS service", name=self.settings.service, where=where))
+                yield _missing_service(
+                    Missing(what="ECS service", name=self.settings.service, where=where)
+                )
                 return
             self._service.set_result(service if service["status"] == "ACTIVE" else None)
         short = (
@@ -102,8 +105,8 @@ class _Looking:
         service, stopped = self._service.result(), self._stopped.result()
         if service is not None and stopped is not None:
             failed = failed_now(service, stopped)
-            logs = self._group(failures.worst(failure for failure, _ in failed)) if failed else None
-            yield failing(self.job, service, failed, logs)
+            log_group = self._log_group(failures.worst(failure for failure, _ in failed))
+            yield tasks_finding(self.job, service, failed, log_group)
 
     def alarms(self) -> Iterator[Finding]:
         """Which alarms ring."""
@@ -116,7 +119,7 @@ class _Looking:
             self.settings.alarms,
             existing,
             ringing,
-            about(self.settings.cluster, self.settings.service, service),
+            alarm_filter(self.settings.cluster, self.settings.service, service),
             watched,
         )
 
@@ -125,15 +128,14 @@ class _Looking:
         with _answered(self._definition):
             service = self._service.result()
             if service is None:
-                arn = None
-            else:
-                arn = serving(service).get("taskDefinition") or service.get("taskDefinition")
-            if service is None or arn is None:
+                return
+            arn = serving(service).get("taskDefinition") or service.get("taskDefinition")
+            if arn is None:
                 return
             definition = ecs.definition(self.aws, str(arn))
             self._definition.set_result(definition)
         if definition is None:
-            yield undefined(self.job, str(arn))
+            yield missing_definition(self.job, str(arn))
             return
         repository = ecr.named(self.settings.repository)
         moved = definitions.containers(definition, self.settings.container, repository)
@@ -149,9 +151,8 @@ class _Looking:
                 )
         names = (*moved, *definitions.left(definition, moved, repository))
         for name in names:
-            yield from self._image(
-                definition, name, "image" if len(names) == 1 else f"image of {name}", name in moved
-            )
+            what = "image" if len(names) == 1 else f"image of {name}"
+            yield from self._image(definition, name, what, name in moved)
 
     def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Finding]:
         """Whether a container's image is still there, and which it is; nothing of one that is not
@@ -165,9 +166,8 @@ class _Looking:
         if elsewhere or definitions.repository_of(image).partition("/")[2] != wants.name:
             return
         reference = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
-        repository = ecr.RepositoryName(
-            wants.name, theirs[0] if theirs else wants.account, wants.region
-        )
+        account = theirs[0] if theirs else wants.account
+        repository = ecr.RepositoryName(wants.name, account, wants.region)
         try:
             condition = ecr.condition(registry_client(self.job, self.ports), repository, reference)
         except Missing as problem:
@@ -179,24 +179,23 @@ class _Looking:
                 next=problem.hint,
             )
             return
-        yield kept(
-            self.job,
-            reference,
-            condition,
-            what,
-            "" if moved else f", left as it is: `container` is {self.settings.container}",
-        )
+        note = ""
+        if not moved:
+            note = f", left as it is: `container` is {self.settings.container}"
+        yield image_finding(self.job, reference, condition, what, note)
 
     def targets(self) -> Iterator[Finding]:
         """Whether its tasks answer."""
         service = self._service.result()
         if service is None or not service.get("desiredCount"):
             return
-        target_groups = groups(service)
+        target_groups = target_groups_of(service)
         for names in target_groups:
             what = "targets" if len(target_groups) == 1 else f"targets {_name(names[0])}"
             try:
-                targets = [target for name in names for target in balancers.health(self.aws, name)]
+                targets: list[TargetHealth] = []
+                for name in names:
+                    targets += balancers.health(self.aws, name)
             except ToolkitError as problem:
                 yield signs.unknown(what, problem)
                 continue
@@ -207,21 +206,23 @@ class _Looking:
         to tell.
         """
         service = self._service.result()
-        now = rollout.primary(service) if service is not None else {}
-        if service is None or not now:
+        if service is None:
             return
-        event, newest = set_back(service), None
-        if event is not None or now.get("rolloutState") not in (None, "COMPLETED"):
-            deployment = self._newest(service)
-            if deployment is None or outdated(deployment, event, service):
+        primary = rollout.primary(service)
+        if not primary:
+            return
+        event, newest = rollback_event(service), None
+        if event is not None or primary.get("rolloutState") not in (None, "COMPLETED"):
+            newest = self._newest(service)
+            if newest is not None and outdated(newest, event, service):
                 newest = None
-            else:
-                newest = deployment
         reading = verdict(service, newest, event, self.job.target)
-        since = _moment((newest or now).get("createdAt"))
-        failure = self._failure_since(since, now) if reading.state != "complete" else None
-        group = self._group(failure) if failure is not None and reading.state == "running" else None
-        yield deployed(self.job, service, reading, newest, failure, group)
+        failure = log_group = None
+        if reading.state != "complete":
+            failure = self._failure_since(_moment((newest or primary).get("createdAt")))
+        if reading.state == "running":
+            log_group = self._log_group(failure)
+        yield deployment_finding(self.job, service, reading, newest, failure, log_group)
 
     def _newest(self, service: Shape) -> Shape | None:
         """The newest service deployment; None if nobody can tell. What ECS calls the current one
@@ -239,24 +240,26 @@ class _Looking:
     def _worst(self, service: Shape) -> Failure | None:
         """The failure of a task that says most, if that is known soon."""
         return failures.worst(
-            failure for failure, _ in failed_now(service, _soon(self._stopped) or ())
+            failure for failure, _ in failed_now(service, _result_soon(self._stopped) or ())
         )
 
-    def _failure_since(self, since: datetime | None, now: Shape) -> Failure | None:
+    def _failure_since(self, since: datetime | None) -> Failure | None:
         """The same, of the tasks that a deployment has started; not of what another try mends."""
-        found = ((failures.failure(one), one) for one in _soon(self._stopped) or ())
-        return failures.worst(
-            one
-            for one, task in found
-            if one is not None
-            and one.sort != "transient"
-            and (since is None or _at(task, "createdAt", since) >= since)
-        )
+        candidates: list[Failure] = []
+        for task in _result_soon(self._stopped) or ():
+            failure = failures.failure(task)
+            if failure is None or failure.sort == "transient":
+                continue
+            if since is None or _at(task, "createdAt", since) >= since:
+                candidates.append(failure)
+        return failures.worst(candidates)
 
-    def _group(self, failure: Failure | None) -> str | None:
+    def _log_group(self, failure: Failure | None) -> str | None:
         """The log group that the container which failed writes to, if that is known soon."""
-        definition = _soon(self._definition)
-        if definition is None or failure is None:
+        if failure is None:
+            return None
+        definition = _result_soon(self._definition)
+        if definition is None:
             return None
         names = definitions.names(definition)
         if not names:
@@ -276,7 +279,7 @@ def _answered(answer: "Future[Any]") -> Iterator[None]:
             answer.set_result(None)
 
 
-def _soon(answer: "Future[Any]") -> Any:
+def _result_soon(answer: "Future[Any]") -> Any:
     """The answer, None if it takes longer than it is worth."""
     try:
         return answer.result(SOON_S)
@@ -284,7 +287,7 @@ def _soon(answer: "Future[Any]") -> Any:
         return None
 
 
-def _gone(problem: Missing) -> Finding:
+def _missing_service(problem: Missing) -> Finding:
     return Finding("service", "failing", "missing", cause=str(problem), next=problem.hint)
 
 
@@ -336,7 +339,7 @@ def short_of_tasks(service: Shape, failure: Failure | None) -> str:
     a task tells most.
     """
     event = trouble(service)
-    if failure is not None and _NO_PLACE not in event:
+    if failure is not None and _NO_CAPACITY not in event:
         return failure.cause
     return event or "ECS does not say why"
 
@@ -385,13 +388,13 @@ def serving(service: Shape) -> Shape:
 # the last deployment
 
 
-def set_back(service: Shape) -> Shape | None:
+def rollback_event(service: Shape) -> Shape | None:
     """The event that a deployment failed or was taken back, if none was begun since. A service that
     is whole shows it nowhere else.
     """
     began = _moment(rollout.primary(service).get("createdAt"))
     for event in service.get("events") or ():
-        if any(words in str(event.get("message", "")) for words in _SET_BACK):
+        if any(words in str(event.get("message", "")) for words in _FAILED_OR_ROLLED_BACK):
             when = _moment(event.get("createdAt"))
             if when is not None and began is not None and began - when > _SLACK:
                 return None
@@ -424,12 +427,11 @@ def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: s
         reading = Reading("complete")  # what has ended since is no part of it
     if event is None or reading.state not in ("complete", "running"):
         return reading
-    return Reading(
-        "reverted" if reading.state == "complete" else "reverting", reading.phase, _words(event)
-    )
+    state = "reverted" if reading.state == "complete" else "reverting"
+    return Reading(state, reading.phase, _words(event))
 
 
-def deployed(
+def deployment_finding(
     job: Job,
     service: Shape,
     reading: Reading,
@@ -447,7 +449,7 @@ def deployed(
         or _moment((newest or now).get("updatedAt"))
         or began
     )
-    since = _iso(began)
+    since = iso_utc(began)
     if reading.state == "complete":
         return Finding(
             "deployment",
@@ -463,9 +465,16 @@ def deployed(
             else:
                 cause = "its tasks fail, and none runs"
             return Finding(
-                "deployment", "failing", reading.phase, since, cause, mend(job, failure, group)
+                "deployment",
+                "failing",
+                reading.phase,
+                since,
+                cause,
+                failures.remedy(failure, job.target, group, _ask(job)),
             )
-        when = f" since {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
+        when = ""
+        if began is not None:
+            when = f" since {began:%Y-%m-%d %H:%M} UTC"
         return Finding(
             "deployment",
             "warning",
@@ -476,36 +485,17 @@ def deployed(
         )
     again = f"toolkit deploy-app {job.target}"
     if reading.state == "reverting":
-        return Finding(
-            "deployment",
-            "warning",
-            "rolling back",
-            since,
-            _because("the last deployment is being rolled back", why),
-            _wait(job),
-        )
+        cause = _because("the last deployment is being rolled back", why)
+        return Finding("deployment", "warning", "rolling back", since, cause, _wait(job))
     if reading.state == "reverted":
-        return Finding(
-            "deployment",
-            "warning",
-            "rolled back",
-            _iso(ended),
-            _because("the last deployment was rolled back", why),
-            again,
-        )
+        cause = _because("the last deployment was rolled back", why)
+        return Finding("deployment", "warning", "rolled back", iso_utc(ended), cause, again)
     if reading.state == "stopped":
-        return Finding(
-            "deployment",
-            "failing",
-            "stopped",
-            _iso(ended),
-            _because("the last deployment was stopped", why),
-            again,
-        )
+        cause = _because("the last deployment was stopped", why)
+        return Finding("deployment", "failing", "stopped", iso_utc(ended), cause, again)
     cause = _because("the last deployment failed", why)
-    return Finding(
-        "deployment", "failing", reading.state, _iso(ended), cause, f"toolkit rollback {job.target}"
-    )
+    rollback = f"toolkit rollback {job.target}"
+    return Finding("deployment", "failing", reading.state, iso_utc(ended), cause, rollback)
 
 
 def _by_an_alarm(newest: Shape | None) -> bool:
@@ -546,7 +536,7 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
     return failed
 
 
-def failing(
+def tasks_finding(
     job: Job, service: Shape, failed: Sequence[tuple[Failure, Shape]], group: str | None
 ) -> Finding:
     """The sign of the tasks that failed in the last hour. That one was interrupted, and is
@@ -565,44 +555,30 @@ def failing(
         default=None,
     )
     detail = f"{_tasks(len(failed))} failed in the last hour"
-    return Finding(
-        "tasks",
-        "warning" if whole else "failing",
-        detail,
-        _iso(first),
-        worst.cause,
-        mend(job, worst, group),
-    )
-
-
-def mend(job: Job, failure: Failure | None, group: str | None) -> str:
-    """What to do about tasks that fail; `group` is the log group of the one that tells most."""
-    again = f"toolkit deploy-app {job.target}"
-    if failure is not None and failure.sort == "image":
-        return (
-            f"see that the image is there and the task's execution role may pull it, then `{again}`"
-        )
-    if failure is not None and failure.sort == "secret":
-        return f"create the secret, or let the task's execution role read it, then `{again}`"
-    return f"aws logs tail {group} --since 1h" if group else _ask(job)
+    status = "warning" if whole else "failing"
+    fix = failures.remedy(worst, job.target, group, _ask(job))
+    return Finding("tasks", status, detail, iso_utc(first), worst.cause, fix)
 
 
 def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number} tasks"
+    if number == 1:
+        return "1 task"
+    return f"{number} tasks"
 
 
 # its image
 
 
-def kept(
+def image_finding(
     job: Job, reference: str, condition: str | None, what: str = "image", more: str = ""
 ) -> Finding:
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
         return Finding(what, "ok", f"{_brief(reference)} is in ECR{more}")
-    state, where = (
-        ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
-    )
+    if condition is None:
+        state, where = "missing", "no longer"
+    else:
+        state = where = condition.lower()
     cause = f"its image is {where} in ECR: a new task could not start"
     return Finding(
         what,
@@ -613,7 +589,7 @@ def kept(
     )
 
 
-def undefined(job: Job, arn: str) -> Finding:
+def missing_definition(job: Job, arn: str) -> Finding:
     """The task definition of what runs was deleted."""
     cause = (
         f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
@@ -632,7 +608,7 @@ def _brief(reference: str) -> str:
 # what is behind its load balancers
 
 
-def groups(service: Shape) -> list[tuple[str, ...]]:
+def target_groups_of(service: Shape) -> list[tuple[str, ...]]:
     """The ARNs of its target groups: with blue/green two in one, of which now one and now the other
     has the tasks.
     """
@@ -661,17 +637,22 @@ def answering(
     reasons = dict.fromkeys(
         f"{target.reason}: {target.words}".strip(": ") or target.state for target in others
     )
-    cause = "; ".join(reasons) or (
-        "no target is registered" if not healthy else "the other tasks are not registered"
-    )
+    cause = "; ".join(reasons)
+    if not cause and healthy:
+        cause = "the other tasks are not registered"
+    elif not cause:
+        cause = "no target is registered"
     soon = busy and bool(others) and all(target.state == "initial" for target in others)
     command = f"aws elbv2 describe-target-health --target-group-arn {group}"
-    return Finding(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
+    status = "warning" if healthy or soon else "failing"
+    return Finding(what, status, detail, None, cause, command)
 
 
 def _name(group: str) -> str:
     """`…:targetgroup/web/0123` -> `web`."""
-    return group.split("/")[1] if group.count("/") > 1 else group
+    if group.count("/") > 1:
+        return group.split("/")[1]
+    return group
 
 
 # its alarms
@@ -685,20 +666,16 @@ def own_alarms(service: Shape) -> tuple[str, ...]:
     return ()
 
 
-def about(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
+def alarm_filter(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
     """Whether an alarm is about this service, or about a target group of its."""
-    wanted = [{"ClusterName": cluster, "ServiceName": name}]
-    wanted += [
-        {"TargetGroup": one.rpartition(":")[2]} for names in groups(service) for one in names
-    ]
-    return lambda alarm: any(alarm.about(dimensions) for dimensions in wanted)
+    watched = [{"ClusterName": cluster, "ServiceName": name}]
+    for names in target_groups_of(service):
+        watched += [{"TargetGroup": group.rpartition(":")[2]} for group in names]
+    return lambda alarm: any(alarm.about(dimensions) for dimensions in watched)
 
 
 def _ask(job: Job) -> str:
-    return (
-        f"aws ecs describe-services --cluster {job.settings.cluster} --services"
-        f" {job.settings.service}"
-    )
+    return rollout.describe_command(job.settings.cluster, job.settings.service)
 
 
 def _wait(job: Job) -> str:
@@ -716,7 +693,3 @@ def _moment(moment: Any) -> datetime | None:
 
 def _at(task: Shape, key: str, otherwise: datetime) -> datetime:
     return _moment(task.get(key)) or otherwise
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None

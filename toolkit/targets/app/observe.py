@@ -46,7 +46,7 @@ class ServiceMark(Struct, frozen=True):
     log: tuple[str, ...] = ()
     next: str = ""
     waiting: str = ""
-    whole: datetime | None = None
+    complete_since: datetime | None = None
     """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of
     it.
     """
@@ -76,6 +76,10 @@ class ServiceLook(Struct, frozen=True):
         """When it was begun, on AWS's clock."""
         return started_at(self.receipt)
 
+    def with_mark(self, **facts: Any) -> "ServiceLook":
+        """The same look with some facts of its mark changed."""
+        return replace(self, mark=replace(self.mark, **facts))
+
 
 def observe(
     job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None
@@ -93,24 +97,23 @@ def observe(
             Verdict.FAILED,
             cause=f"service {settings.service} is gone: somebody deletes it",
         )
-        return _in_doubt(ports, mark, f"service {settings.service} is not there", gone)
+        return _after_second_look(ports, mark, f"service {settings.service} is not there", gone)
     look = ServiceLook(job, receipt, ports, aws, service, Sought(""), mark)
     if receipt.get("reverted"):
-        return _watched(replace(look, sought=Sought(str(receipt.get("previous")))))
+        return _look_at_deployment(replace(look, sought=Sought(str(receipt.get("previous")))))
     definition = receipt.get("task_definition")
     if definition is None:
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
-        return Observation(
-            "absent", phase="the service was not moved", sure=True
-        )  # what was before is kept right before that
+        # `before` is kept right before the service is moved
+        return Observation("absent", phase="the service was not moved", sure=True)
     sought = Sought(
         definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous")
     )
     look = replace(look, sought=sought)
     if receipt.get("unchanged"):
         return _unchanged(look)
-    return _watched(look)
+    return _look_at_deployment(look)
 
 
 def _unchanged(look: ServiceLook) -> Observation:
@@ -124,19 +127,18 @@ def _unchanged(look: ServiceLook) -> Observation:
             "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
         )
     runs = live(look.job, look.ports)
+    notes = "; ".join(runs.notes) if runs else ""
     observation = Observation(
-        "done",
-        Verdict.UNCHANGED,
-        "this version runs already",
-        cause="; ".join(runs.notes) if runs else "",
-        live=runs,
+        "done", Verdict.UNCHANGED, "this version runs already", cause=notes, live=runs
     )
     if look.service.get("desiredCount"):
         return observation
-    return _idle(look, observation)
+    return _without_tasks(look, observation)
 
 
-def _in_doubt(ports: Ports, mark: ServiceMark, phase: str, then: Observation) -> Observation:
+def _after_second_look(
+    ports: Ports, mark: ServiceMark, phase: str, then: Observation
+) -> Observation:
     """`then`, but only if the look that found it first is long enough ago."""
     now = ports.clock.elapsed()
     since = now if mark.doubt is None else mark.doubt
@@ -158,7 +160,7 @@ def _not_begun(look: ServiceLook) -> Observation:
                 phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
                 sure=True,
             )
-    return _in_doubt(
+    return _after_second_look(
         look.ports,
         look.mark,
         "nothing was registered",
@@ -166,58 +168,46 @@ def _not_begun(look: ServiceLook) -> Observation:
     )
 
 
-def _watched(look: ServiceLook) -> Observation:
+def _look_at_deployment(look: ServiceLook) -> Observation:
     deployment = _own_deployment(look)
     if deployment is not None:
-        target = str((deployment.get("targetServiceRevision") or {}).get("arn") or "")
-        look = replace(
-            look,
-            mark=replace(
-                look.mark,
-                arn=deployment["serviceDeploymentArn"],
-                revision=target,
-                shown=True,
-                doubt=None,
-            ),
-        )
-        reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
-        if (
-            reading.state == "stopped"
-        ):  # the service was read first: what replaced us may have come in between
-            look = replace(
-                look,
-                service=ecs.service(look.aws, look.settings.cluster, look.settings.service)
-                or look.service,
-            )
-            reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
+        look, reading = _read_deployment(look, deployment)
     else:
         reading = rollout.by_service(look.service, look.sought)
     if reading.state == "unseen":
         return _unseen(look)
-    if reading.state == "complete" and look.mark.whole is None:
+    if deployment is None:
+        look = look.with_mark(arn=None)
+    if reading.state == "complete" and look.mark.complete_since is None:
         mine = rollout.own(look.service, look.sought) or {}
-        look = replace(
-            look,
-            mark=replace(
-                look.mark, whole=(deployment or {}).get("finishedAt") or mine.get("updatedAt")
-            ),
-        )
-    look = replace(
-        look,
-        mark=replace(look.mark, shown=True, doubt=None, arn=look.mark.arn if deployment else None),
-    )
-    lines, events = _events(look)
-    look = replace(look, mark=replace(look.mark, events=events))
+        finished = (deployment or {}).get("finishedAt") or mine.get("updatedAt")
+        look = look.with_mark(complete_since=finished)
+    lines, events = _new_events(look)
+    look = look.with_mark(shown=True, doubt=None, events=events)
     if look.receipt.get("reverted"):
-        return _with_lines(_back(look, reading), lines)
-    return _told(look, reading, lines)
+        return _with_lines(_judge_revert(look, reading), lines)
+    return _judge(look, reading, lines)
+
+
+def _read_deployment(look: ServiceLook, deployment: Shape) -> tuple[ServiceLook, Reading]:
+    """What our service deployment says, and what the next look has to know of it."""
+    revision = str((deployment.get("targetServiceRevision") or {}).get("arn") or "")
+    arn = deployment["serviceDeploymentArn"]
+    look = look.with_mark(arn=arn, revision=revision, shown=True, doubt=None)
+    reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
+    if reading.state == "stopped":
+        # the service was read first: what replaced us may have come in between
+        service = ecs.service(look.aws, look.settings.cluster, look.settings.service)
+        look = replace(look, service=service or look.service)
+        reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
+    return look, reading
 
 
 def _unseen(look: ServiceLook) -> Observation:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
     if look.sought.id is None:
-        return _in_doubt(
+        return _after_second_look(
             look.ports,
             look.mark,
             "the deployment does not show",
@@ -227,10 +217,10 @@ def _unseen(look: ServiceLook) -> Observation:
         f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
         " and the new deployment is gone"
     )
-    ended = _ended(look, Reading("reverted", cause=cause))
+    ended = _judge_failed(look, Reading("reverted", cause=cause))
     if look.mark.shown:
         return ended
-    return _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
+    return _after_second_look(look.ports, look.mark, "ECS does not show the deployment yet", ended)
 
 
 def _own_deployment(look: ServiceLook) -> Shape | None:
@@ -241,10 +231,12 @@ def _own_deployment(look: ServiceLook) -> Shape | None:
     if known_arn:
         return ecs.deployment(look.aws, known_arn)
     arn = own_deployment_arn(look.aws, look.job, look.service, look.receipt)
-    return None if arn is None else ecs.deployment(look.aws, arn)
+    if arn is None:
+        return None
+    return ecs.deployment(look.aws, arn)
 
 
-def _events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
+def _new_events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
     """What ECS wrote of the service since, oldest first."""
     by_id = {str(event["id"]): event for event in look.service.get("events") or ()}
     since = look.since
@@ -257,9 +249,10 @@ def _events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
     return [str(event["message"]) for event in reversed(new)], look.mark.events | by_id.keys()
 
 
-def _told(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observation:
+def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observation:
     if reading.state == "complete":
-        return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
+        judge = _judge_again if look.mark.done else _judge_complete
+        return _with_lines(judge(look), lines)
     if reading.state == "superseded":
         return Observation(
             "failed",
@@ -269,16 +262,15 @@ def _told(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observat
             lines=tuple(lines),
             mark=look.mark,
         )
-    look = _with_trouble(look, reading, lines)
+    look = _with_failed_tasks(look, reading, lines)
     if reading.state in ("reverted", "failed", "stopped"):
-        return _with_lines(_ended(look, reading), lines)
+        return _with_lines(_judge_failed(look, reading), lines)
     if reading.state == "running":
-        look = _with_targets(look)
+        look = _with_unhealthy_targets(look)
     mark = look.mark
     failure, phase = mark.failure, reading.phase
-    if (
-        failure is not None and failure.sort in _MAY_PASS
-    ):  # a cause is what it ends by, and this may yet succeed
+    if failure is not None and failure.sort in _MAY_STILL_SUCCEED:
+        # no cause yet: a cause is what a step ends by
         phase = f"{phase}, {failure.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
@@ -294,18 +286,18 @@ def _told(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observat
     )
 
 
-def _stayed(look: ServiceLook) -> Observation:
+def _judge_again(look: ServiceLook) -> Observation:
     """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
     and says that all is well.
     """
-    whole = look.mark.whole
+    whole = look.mark.complete_since
     for failure, task in _failures(look, False):
         stopped = task.get("stoppedAt")
-        if failure.sort in _MAY_PASS or (
+        if failure.sort in _MAY_STILL_SUCCEED or (
             whole is not None and stopped is not None and stopped < whole
         ):
             continue
-        look = _explained(look, failure, False)
+        look = _with_failure(look, failure, False)
         return Observation(
             "failed",
             Verdict.UNHEALTHY,
@@ -314,16 +306,16 @@ def _stayed(look: ServiceLook) -> Observation:
             log=look.mark.log,
             mark=look.mark,
         )
-    return _proven(look)
+    return _judge_complete(look)
 
 
-_MAY_PASS = ("transient", "other")
+_MAY_STILL_SUCCEED = ("transient", "other")
 
 
 def _cause(look: ServiceLook) -> str:
     """Why tasks of ours failed, if that is why it may fail; with the load balancer's own reason."""
     failure = look.mark.failure
-    if failure is None or failure.sort in _MAY_PASS:
+    if failure is None or failure.sort in _MAY_STILL_SUCCEED:
         return ""
     if failure.sort == "unhealthy" and look.mark.waiting:
         return f"{failure.cause}: {look.mark.waiting}"
@@ -334,18 +326,18 @@ def _with_lines(observation: Observation, lines: Sequence[str]) -> Observation:
     return replace(observation, lines=(*lines, *observation.lines))
 
 
-def _ended(look: ServiceLook, reading: Reading) -> Observation:
+def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
     if look.mark.failure is None and reading.state != "stopped":
-        look = _with_trouble(look, reading, ("failed",))
+        look = _with_failed_tasks(look, reading, ("failed",))
     mark = look.mark
-    cause = (
-        _cause(look)
-        or (mark.failure.cause if mark.failure else reading.cause)
-        or "ECS took it back and does not say why"
-    )
+    cause = _cause(look)
+    if not cause:
+        cause = mark.failure.cause if mark.failure else reading.cause
+    if not cause:
+        cause = "ECS took it back and does not say why"
     verdict = Verdict.ROLLED_BACK if reading.state == "reverted" else Verdict.FAILED
     return Observation(
         "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
@@ -353,16 +345,13 @@ def _ended(look: ServiceLook, reading: Reading) -> Observation:
 
 
 def _ask_aws(look: ServiceLook) -> str:
-    return (
-        f"aws ecs describe-services --cluster {look.settings.cluster} --services"
-        f" {look.settings.service}"
-    )
+    return rollout.describe_command(look.settings.cluster, look.settings.service)
 
 
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
-def _with_trouble(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> ServiceLook:
+def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> ServiceLook:
     """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a
     while.
     """
@@ -374,18 +363,18 @@ def _with_trouble(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> 
     if mark.hopeless or not (signs or late):
         return look
     failed = _failures(look, reading.failed > 0)
-    look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, reading.failed)))
+    look = look.with_mark(looked=now, failed=max(mark.failed, reading.failed))
     hopeless = failures.hopeless((failure for failure, _ in failed), healthy=False)
     if (
         hopeless is not None
         and hopeless.sort in ("crash", "unhealthy")
-        and _survived(look, [task for _, task in failed])
+        and _has_survivor(look, [task for _, task in failed])
     ):
         hopeless = None
     shown = hopeless or failures.worst(failure for failure, _ in failed)
     if shown is None:
         return look
-    return _explained(look, shown, hopeless is not None)
+    return _with_failure(look, shown, hopeless is not None)
 
 
 def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
@@ -397,10 +386,11 @@ def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
         {"family": ecs.family_of(look.sought.definition)},
     ):
         tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
-        judged = [(failures.failure(task), task) for task in tasks if _is_ours(look, task)]
-        failed: list[tuple[Failure, Shape]] = [
-            (failure, task) for failure, task in judged if failure is not None
-        ]
+        failed: list[tuple[Failure, Shape]] = []
+        for task in tasks:
+            failure = failures.failure(task) if _is_ours(look, task) else None
+            if failure is not None:
+                failed.append((failure, task))
         if failed or not expected:
             return failed
     return []
@@ -421,7 +411,7 @@ def _is_ours(look: ServiceLook, task: Shape) -> bool:
     )
 
 
-def _survived(look: ServiceLook, failed: Sequence[Shape]) -> bool:
+def _has_survivor(look: ServiceLook, failed: Sequence[Shape]) -> bool:
     """Whether a task of ours is healthy, or runs since before the first of these failed."""
     first = min((task["stoppedAt"] for task in failed if task.get("stoppedAt")), default=None)
     for task in ecs.tasks(
@@ -437,25 +427,25 @@ def _survived(look: ServiceLook, failed: Sequence[Shape]) -> bool:
     return False
 
 
-def _explained(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
+def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
     """With the failure, the last lines of exactly its task, and the command that mends it."""
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
-        return replace(look, mark=replace(mark, hopeless=hopeless))
+        return look.with_mark(hopeless=hopeless)
     definition = ecs.definition(look.aws, look.sought.definition) or {}
     part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
+    log_group: str | None = None
+    lines: tuple[str, ...] = ()
     if part and failure.sort in ("crash", "unhealthy", "configuration"):
         stream = definitions.log_stream(part, failure.id)
-    else:
-        stream = None
-    lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
-    next = _mend(look, failure, stream[0] if stream else None)
-    return replace(
-        look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next)
-    )
+        if stream is not None:
+            log_group = stream[0]
+            lines = logs.tail(_log_client(look, part), *stream, LAST_LINES)
+    fix = failures.remedy(failure, look.job.target, log_group, _ask_aws(look))
+    return look.with_mark(failure=failure, hopeless=hopeless, log=lines, next=fix)
 
 
-def _logs_of(look: ServiceLook, part: Shape) -> Aws:
+def _log_client(look: ServiceLook, part: Shape) -> Aws:
     """A container may write its log in another region."""
     region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
     if not region or region == look.aws.region_name:
@@ -463,26 +453,13 @@ def _logs_of(look: ServiceLook, part: Shape) -> Aws:
     return look.ports.clouds(look.job.location.profile, str(region))
 
 
-def _mend(look: ServiceLook, failure: Failure, group: str | None) -> str:
-    again = f"toolkit deploy-app {look.job.target}"
-    if failure.sort == "image":
-        return (
-            f"see that the image is there and the task's execution role may pull it, then `{again}`"
-        )
-    if failure.sort == "secret":
-        return f"create the secret, or let the task's execution role read it, then `{again}`"
-    if group:
-        return f"aws logs tail {group} --since 1h"
-    return _ask_aws(look)
-
-
-def _with_targets(look: ServiceLook) -> ServiceLook:
+def _with_unhealthy_targets(look: ServiceLook) -> ServiceLook:
     """Where all tasks run and ECS still waits, it waits for the load balancer."""
     mine = rollout.own(look.service, look.sought) or {}
     if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
         return look
     return replace(
-        look, mark=replace(look.mark, waiting=_unproven_targets(look, _tasks_of_ours(look)))
+        look, mark=replace(look.mark, waiting=_lacking_targets(look, _tasks_of_ours(look)))
     )
 
 
@@ -491,64 +468,69 @@ def _tasks_of_ours(look: ServiceLook) -> list[Shape]:
     return [task for task in tasks if task.get("taskDefinitionArn") == look.sought.definition]
 
 
-def _revision(look: ServiceLook) -> Shape:
+def _service_revision(look: ServiceLook) -> Shape:
     return (ecs.revision(look.aws, look.mark.revision) if look.mark.revision else None) or {}
 
 
-def _unproven_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
+def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
     """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none
     does.
     """
     resolved = (
-        (_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers")
+        (_service_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers")
         or look.service.get("loadBalancers")
         or ()
     )
-    addresses = {str(one["privateIpv4Address"]) for task in tasks for one in _interfaces(task)}
+    groups = [str(each["targetGroupArn"]) for each in resolved if each.get("targetGroupArn")]
+    addresses = _addresses(tasks)
     desired = int(look.service.get("desiredCount", 0))
-    for group in dict.fromkeys(
-        str(one["targetGroupArn"]) for one in resolved if one.get("targetGroupArn")
-    ):
-        targets = [
-            one for one in balancers.health(look.aws, group) if not addresses or one.id in addresses
-        ]
+    for group in dict.fromkeys(groups):
+        targets = balancers.health(look.aws, group)
+        if addresses:
+            targets = [target for target in targets if target.id in addresses]
+        # what the load balancer does not check counts as healthy: it never becomes more
         healthy = [
-            one
-            for one in targets
-            if one.state == "healthy" or one.reason == "Target.HealthCheckDisabled"
+            target
+            for target in targets
+            if target.state == "healthy" or target.reason == "Target.HealthCheckDisabled"
         ]
-        if len(healthy) < desired:
-            reasons = dict.fromkeys(
-                f"{one.reason}: {one.words}".strip(": ")
-                for one in targets
-                if one not in healthy and one.reason
-            )
-            why = f" ({'; '.join(reasons)})" if reasons else ""
-            return f"{len(healthy)} of {desired} targets healthy{why}"
+        if len(healthy) >= desired:
+            continue
+        reasons: dict[str, None] = {}
+        for target in targets:
+            if target not in healthy and target.reason:
+                reasons[f"{target.reason}: {target.words}".strip(": ")] = None
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        return f"{len(healthy)} of {desired} targets healthy{why}"
     return ""
 
 
-def _interfaces(task: Shape) -> list[Shape]:
-    return [
-        interface
-        for part in task.get("containers") or ()
-        for interface in part.get("networkInterfaces") or ()
-        if interface.get("privateIpv4Address")
-    ]
+def _addresses(tasks: Sequence[Shape]) -> set[str]:
+    """The private addresses of tasks, by which targets of a group are told to be theirs."""
+    addresses: set[str] = set()
+    for task in tasks:
+        for container in task.get("containers") or ():
+            for interface in container.get("networkInterfaces") or ():
+                if interface.get("privateIpv4Address"):
+                    addresses.add(str(interface["privateIpv4Address"]))
+    return addresses
 
 
-def _proven(look: ServiceLook) -> Observation:
+def _judge_complete(look: ServiceLook) -> Observation:
     """ECS says that it is complete: do its tasks run our image, and do they answer?"""
     if not look.service.get("desiredCount"):
-        return _idle(look, _done(look, "complete"))
-    revision, expected, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
-    images = _images(revision.get("containerImages"), "containerName", moved)
+        return _without_tasks(look, _done(look, "complete"))
+    revision, expected, moved = (
+        _service_revision(look),
+        look.receipt.get("digest"),
+        updated_containers(look.receipt),
+    )
+    images = _image_digests(revision.get("containerImages"), "containerName", moved)
+    tasks: list[Shape] = []
     if look.service.get("loadBalancers") or not any(digest for _, digest in images):
         tasks = _tasks_of_ours(look)
-    else:
-        tasks = []
     for task in tasks:
-        images += _images(task.get("containers"), "name", moved)
+        images += _image_digests(task.get("containers"), "name", moved)
     for name, digest in images:
         if expected and digest and digest != expected:
             cause = f"container {name} runs {digest}, but {expected} was deployed"
@@ -556,7 +538,7 @@ def _proven(look: ServiceLook) -> Observation:
                 "failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
             )
     try:
-        waiting = _unproven_targets(look, tasks)
+        waiting = _lacking_targets(look, tasks)
     except NotAllowed as problem:
         return replace(
             _done(look, "complete"),
@@ -567,7 +549,7 @@ def _proven(look: ServiceLook) -> Observation:
     return _done(look, "complete")
 
 
-def _idle(look: ServiceLook, observation: Observation) -> Observation:
+def _without_tasks(look: ServiceLook, observation: Observation) -> Observation:
     """How a step ended after which nothing runs: nobody has seen that this version is any good.
     `min_tasks = 0` says that this is meant.
     """
@@ -585,41 +567,44 @@ def _idle(look: ServiceLook, observation: Observation) -> Observation:
     )
 
 
-def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
+def updated_containers(receipt: Mapping[str, Any]) -> tuple[str, ...]:
     """The containers that have got the image; earlier versions of toolkit knew of one."""
-    return tuple(receipt.get("containers") or [name for name in [receipt.get("container")] if name])
+    containers = receipt.get("containers")
+    if not containers and receipt.get("container"):
+        containers = [receipt["container"]]
+    return tuple(containers or ())
 
 
-def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
+def _image_digests(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
     """Container -> digest, of those that have got the image."""
-    if isinstance(listed, (list, tuple)):
-        entries = [entry for entry in listed if isinstance(entry, Mapping)]
-    else:
-        entries = []
-    return [
-        (str(entry[key]), str(entry.get("imageDigest") or ""))
-        for entry in entries
-        if entry.get(key) in moved
-    ]
+    if not isinstance(listed, (list, tuple)):
+        return []
+    digests = []
+    for entry in listed:
+        if isinstance(entry, Mapping) and entry.get(key) in moved:
+            digests.append((str(entry[key]), str(entry.get("imageDigest") or "")))
+    return digests
 
 
 def _done(look: ServiceLook, phase: str) -> Observation:
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     mine = rollout.own(look.service, look.sought) or rollout.primary(look.service)
-    runs = None if definition is None else live_version(definition, look.settings, mine)
-    notes, mark = "; ".join(runs.notes) if runs else "", replace(look.mark, done=True)
+    mark = replace(look.mark, done=True)
+    if definition is None:
+        return Observation("done", Verdict.SUCCEEDED, phase, mark=mark)
+    runs = live_version(definition, look.settings, mine)
+    notes = "; ".join(runs.notes)
     return Observation("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
 
 
-def _back(look: ServiceLook, reading: Reading) -> Observation:
+def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     """A deployment was stopped in order to have the version before it back."""
     if reading.state in ("running", "reverting"):
         return Observation("running", phase=reading.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
-    if reading.state in ("reverted", "superseded") and definitions.digest_of(
-        image
-    ) == look.receipt.get("digest"):
+    is_back = definitions.digest_of(image) == look.receipt.get("digest")
+    if reading.state in ("reverted", "superseded") and is_back:
         if rollout.steady(look.service):
             return _done(look, "the version before is back")
         return Observation("running", phase="rolling back", mark=look.mark)
@@ -640,12 +625,13 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     aws, settings = ports.aws(job.location), job.settings
     service = check_deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
     serving = rollout.serving(service)
-    definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
+    if not serving:
+        return None
+    definition = ecs.definition(aws, serving["taskDefinition"])
     if definition is None:
         return None
+    primary = rollout.primary(service)
+    in_progress = primary.get("rolloutState") == "IN_PROGRESS"
+    changes = primary.get("taskDefinition") != serving.get("taskDefinition")
     version = live_version(definition, settings, serving)
-    now = rollout.primary(service)
-    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get(
-        "taskDefinition"
-    )
-    return replace(version, moving=moving)
+    return replace(version, moving=in_progress and changes)

@@ -251,7 +251,9 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
         state.origin not in provenance.GIVING_WAY and state.origin is not Origin.STACK
     ):
         return []
-    how = f": {'; '.join(state.changes)}" if state.changes else ""
+    how = ""
+    if state.changes:
+        how = f": {'; '.join(state.changes)}"
     words = {
         Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
         Origin.EARLIER: (

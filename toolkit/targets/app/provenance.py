@@ -61,7 +61,9 @@ def origin(running: Shape, recorded: RecordedDeploy | None) -> Origin:
         return Origin.LATER
     if recorded.problem:
         return Origin.UNKNOWN
-    return Origin.STACK if of_a_stack(running) else Origin.FOREIGN
+    if of_a_stack(running):
+        return Origin.STACK
+    return Origin.FOREIGN
 
 
 def of_a_stack(definition: Shape) -> bool:
@@ -82,7 +84,9 @@ def changes(before: Shape, after: Shape) -> list[str]:
     lines += _names("container", [name for name in old if name not in new], "removed")
     for name in new:
         if name in old:
-            start = f"container {name}: " if several else ""
+            start = ""
+            if several:
+                start = f"container {name}: "
             lines += [f"{start}{words}" for words in _of_container(old[name], new[name])]
     outer_old, outer_new = _outer(before), _outer(after)
     different = sorted(
@@ -130,6 +134,8 @@ def _names(noun: str, names: Sequence[str], verb: str) -> list[str]:
     """`variables A, B added`; nothing where there are no names."""
     if not names:
         return []
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    more = ""
+    if len(names) > MOST_NAMES:
+        more = f" and {len(names) - MOST_NAMES} more"
     words = f"{', '.join(names[:MOST_NAMES])}{more} {verb}"
     return [f"{noun}{'s' if len(names) > 1 else ''} {words}" if noun else words]

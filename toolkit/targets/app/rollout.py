@@ -289,3 +289,8 @@ def scaling(service: Shape, cluster: str, name: str, tasks: int) -> str:
     if service.get("schedulingStrategy") == "DAEMON":
         return "add a container instance to the cluster"
     return f"aws ecs update-service --cluster {cluster} --service {name} --desired-count {tasks}"
+
+
+def describe_command(cluster: str, service: str) -> str:
+    """The command that shows a service as ECS sees it."""
+    return f"aws ecs describe-services --cluster {cluster} --services {service}"

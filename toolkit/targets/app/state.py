@@ -4,7 +4,7 @@ fail.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
 from toolkit.targets.app.provenance import Origin
 from toolkit.targets.app.settings import Settings
+from toolkit.targets.times import iso_utc
 
 Shape = Mapping[str, Any]
 TAKE_OVER = "add --take-over"
@@ -65,7 +66,9 @@ class CurrentState(Struct, frozen=True):
         means.
         """
         uri = self.repository["repositoryUri"]
-        return f"{uri}@{digest}" if digest else f"{uri}:{self.tag}"
+        if digest:
+            return f"{uri}@{digest}"
+        return f"{uri}:{self.tag}"
 
     @property
     def busy(self) -> bool:
@@ -78,7 +81,19 @@ class CurrentState(Struct, frozen=True):
 def ask_in_parallel(*questions: Callable[[], Any]) -> list[Callable[[], Any]]:
     """Ask side by side; each answer is a function that gives it, or raises what it met."""
     with ThreadPoolExecutor(len(questions)) as pool:
-        return [asked.result for asked in [pool.submit(question) for question in questions]]
+        futures = [pool.submit(question) for question in questions]
+    return [future.result for future in futures]
+
+
+class RequestedImage(Struct, frozen=True):
+    """The image that is to run: its tag or digest, the repository (`absent`: it has to be created
+    first), and the digest that the tag has there, None if there is no such image.
+    """
+
+    tag: str
+    repository: Shape
+    digest: str | None
+    absent: bool = False
 
 
 def read_state(job: Job, ports: Ports) -> CurrentState:
@@ -96,35 +111,38 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
             f" {job.location.environment} is protected",
             "commit them first",
         )
-    wanted = requested_image(job)
+    tag = requested_image(job)
     name, registry = ecr.named(settings.repository), registry_client(job, ports)
-    account, service, repository, digest, going = ask_in_parallel(
+    account, read_service, repository, digest, going = ask_in_parallel(
         lambda: check_account(aws, job.location),
         lambda: ecs.service(aws, settings.cluster, settings.service),
         lambda: ecr.repository(registry, name),
-        lambda: ecr.digest(registry, name, wanted),
+        lambda: ecr.digest(registry, name, tag),
         lambda: ecs.deployments_going(aws, settings.cluster, settings.service),
     )
     account()  # the others' answers would be about a stranger's account
-    found = check_deployable(job, aws, service())
-    running = ecs.definition(aws, found["taskDefinition"])
+    service = check_deployable(job, aws, read_service())
+    running = ecs.definition(aws, service["taskDefinition"])
     if running is None:
         raise Missing(
             what="task definition",
-            name=found["taskDefinition"],
+            name=service["taskDefinition"],
             where=f" that service {settings.service} runs",
         )
     try:
-        images = (repository(), digest(), False)
+        image = RequestedImage(tag, repository(), digest())
     except Missing as problem:
-        images = (_repository_to_create(job, registry, running, problem), None, True)
-    return _assembled(job, aws, found, running, images, wanted, going())
+        to_create = _repository_to_create(job, registry, running, problem)
+        image = RequestedImage(tag, to_create, None, absent=True)
+    return _assembled(job, aws, service, running, image, going())
 
 
 def registry_client(job: Job, ports: Ports) -> Aws:
     """The calls of the region whose registry has the repository."""
     region = ecr.named(job.settings.repository).region
-    return ports.aws(job.location if region is None else replace(job.location, region=region))
+    if region is None:
+        return ports.aws(job.location)
+    return ports.aws(replace(job.location, region=region))
 
 
 def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
@@ -163,36 +181,34 @@ def _assembled(
     aws: Aws,
     service: Shape,
     running: Shape,
-    images: tuple[Shape, str | None, bool],
-    wanted: str,
+    image: RequestedImage,
     going: list[Shape] | None,
 ) -> CurrentState:
     settings: Settings = job.settings
-    repository, digest, absent = images
-    wants = ecr.named(settings.repository)
     origin, recorded = _origin_of_running(job, aws, running)
-    then = _rollback_definition(job, aws, wanted)
-    base = then or _base_definition(job, origin, running, recorded)
-    reuse = then is not None and then.get("status") == "ACTIVE"
-    containers = definitions.containers(base, settings.container, wants)
-    if reuse:
-        reuse = definitions.digest_of(definitions.image_of(base, containers[0])) == wanted
-    if digest is None:
-        _check_build_allowed(job, wanted)
+    former = _rollback_definition(job, aws)
+    base = former or _base_definition(job, origin, running, recorded)
+    containers = definitions.containers(base, settings.container, ecr.named(settings.repository))
+    reuse = False
+    if former is not None and former.get("status") == "ACTIVE":
+        former_image = definitions.image_of(former, containers[0])
+        reuse = definitions.digest_of(former_image) == image.tag
+    if image.digest is None:
+        _check_build_allowed(job, image.tag)
     changes = provenance.changes(recorded, running) if recorded is not None else []
     return CurrentState(
-        service,
-        None if going is None else tuple(going),
-        running,
-        base,
-        reuse,
-        repository,
-        containers,
-        wanted,
-        digest,
-        origin,
-        tuple(changes),
-        absent,
+        service=service,
+        going=None if going is None else tuple(going),
+        running=running,
+        base=base,
+        reuse=reuse,
+        repository=image.repository,
+        containers=containers,
+        tag=image.tag,
+        digest=image.digest,
+        origin=origin,
+        changes=tuple(changes),
+        absent=image.absent,
     )
 
 
@@ -210,7 +226,7 @@ def _origin_of_running(job: Job, aws: Aws, running: Shape) -> tuple[Origin, Shap
     return origin, recorded
 
 
-def _rollback_definition(job: Job, aws: Aws, wanted: str) -> Shape | None:
+def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
     """The task definition that a rollback puts back, None where there is none any more that has the
     container.
     """
@@ -239,7 +255,9 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
         return running
     rev = ecs.revision_of(running["taskDefinitionArn"])
     if origin is Origin.UNKNOWN:
-        why = job.recorded.problem if job.recorded else ""
+        why = ""
+        if job.recorded:
+            why = job.recorded.problem
         raise Refused(
             f"whether toolkit deployed {rev}, which is running, is not known: {why}",
             f"to go by what is running: {TAKE_OVER}",
@@ -392,40 +410,30 @@ def live_version(definition: Shape, settings: Settings, deployment: Shape) -> Li
     )
     images = {name: definitions.image_of(definition, name) for name in containers}
     image = images[containers[0]]
-    when = deployment.get("createdAt")
     detail = {
         "image": image,
         "digest": definitions.digest_of(image) or "",
         "task definition": definition["taskDefinitionArn"],
     }
-    mixed = (
-        len({definitions.digest_of(reference) or reference for reference in images.values()}) > 1
-    )
     content = definitions.digest(definition)
-    ours = (
-        definitions.mark(definition, "definition") == content
-    )  # a copy may have our tags and say something else
-    if mixed:
-        doubt = (
-            "its containers run different images:"
-            f" {', '.join(f'{name} {short_image(reference)}' for name, reference in images.items())}"
-        )
-    else:
-        doubt = ""
-    return LiveVersion(
-        version=(
-            None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image)
-        ),
-        commit=None if mixed else definitions.mark(definition, "commit"),
-        fingerprint=None if mixed else definitions.mark(definition, "fingerprint"),
+    version = LiveVersion(
+        version=definitions.mark(definition, "version") or definitions.tag_of(image),
+        commit=definitions.mark(definition, "commit"),
+        fingerprint=definitions.mark(definition, "fingerprint"),
         run=definitions.mark(definition, "run"),
-        settings=definitions.mark(definition, "settings") if ours and not mixed else None,
-        since=when.astimezone(UTC).isoformat() if when is not None else None,
+        since=iso_utc(deployment.get("createdAt")),
         detail={key: value for key, value in detail.items() if value},
         deployed=DeployedState(definition=content, artifacts=definitions.artifacts(definition)),
-        doubt=doubt,
         notes=tuple(left_out_notes(definition, settings)),
     )
+    if len({definitions.digest_of(reference) or reference for reference in images.values()}) > 1:
+        shown = ", ".join(f"{name} {short_image(image)}" for name, image in images.items())
+        doubt = f"its containers run different images: {shown}"
+        # the tags are about one image: they say nothing of what runs here
+        return replace(version, version=None, commit=None, fingerprint=None, doubt=doubt)
+    if definitions.mark(definition, "definition") != content:
+        return version  # a copy may have our tags and say something else
+    return replace(version, settings=definitions.mark(definition, "settings"))
 
 
 CLOCKS_S = 5

@@ -249,4 +249,6 @@ def _renewal(certificate: AcmCertificate) -> str:
 
 
 def _days(remaining: timedelta) -> str:
-    return "1 day" if remaining.days == 1 else f"{remaining.days} days"
+    if remaining.days == 1:
+        return "1 day"
+    return f"{remaining.days} days"

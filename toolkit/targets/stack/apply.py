@@ -23,6 +23,7 @@ from toolkit.targets.stack import (
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.observe import change_set_name, stack_name
 from toolkit.targets.stack.stack_status import CFN, MENDS, UPDATABLE, Stack, StackRecovery
+from toolkit.targets.times import iso_utc
 
 Found = TypeVar("Found")
 
@@ -57,7 +58,7 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
             facts = {
                 "stack_id": change_set["StackId"],
                 "change_set": change_set["ChangeSetId"],
-                "created": _time(change_set),
+                "created": _created_at(change_set),
             }
         else:
             facts = {}
@@ -208,10 +209,11 @@ class _Deploy:
         before = (stack or {}).get("Tags") or ()
         digest = deployed.digest(self.source.text)
         marks = templates.marks(self.job.version, self.job.run, digest)
+        existing = None if new else stack
         request = {
             "StackName": self.source.name,
             **self.source.where,
-            "Parameters": compare.parameters(self.source, summary, None if new else stack),
+            "Parameters": compare.parameters(self.source, summary, existing),
             "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
             "IncludeNestedStacks": True,
@@ -233,17 +235,13 @@ class _Deploy:
         running = compare.running_images(self.aws, self.source, stack)
         for name, value in running.items():
             self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
-        return [
-            (
-                {
-                    "ParameterKey": parameter["ParameterKey"],
-                    "ParameterValue": running[parameter["ParameterKey"]],
-                }
-                if parameter["ParameterKey"] in running
-                else parameter
-            )
-            for parameter in parameters
-        ]
+        request = []
+        for parameter in parameters:
+            name = parameter["ParameterKey"]
+            if name in running:
+                parameter = {"ParameterKey": name, "ParameterValue": running[name]}
+            request.append(parameter)
+        return request
 
     def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
         """Whether a template that looks things up elsewhere still means what it did: only a change
@@ -264,9 +262,8 @@ class _Deploy:
         where it fails.
         """
         name = change_set_name(self.job.token, attempt)
-        change_set = self._created(
-            request, name, self.job.token + (f"-{attempt + 1}" if attempt else "")
-        )
+        token = f"{self.job.token}-{attempt + 1}" if attempt else self.job.token
+        change_set = self._created(request, name, token)
         if change_set["Status"] != "FAILED":
             return change_set
         if _says_no_change(change_set):
@@ -368,7 +365,9 @@ class _Deploy:
             "template": deployed.digest(self.source.text),
             "artifacts": sources.artifacts(self.source),
         }
-        self.report.keep(resources=len(change_set["Changes"]), created=_time(change_set), **sent)
+        self.report.keep(
+            resources=len(change_set["Changes"]), created=_created_at(change_set), **sent
+        )
         with _Named(self.report, str(change_set["ChangeSetName"])):
             try:
                 self._agree(stack, new, effects)
@@ -382,7 +381,9 @@ class _Deploy:
     def _effects(
         self, change_set: Mapping[str, Any], stack: Stack | None, new: bool
     ) -> list[changes.ResourceChange]:
-        before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
+        before: Any = {}
+        if stack is not None and not new:
+            before = cfn.template(self.aws, str(stack["StackId"]))
         effects = changes.effects(
             change_set["Changes"], compare.known(before, self.source.template)
         )
@@ -408,12 +409,9 @@ class _Deploy:
     def _agree(self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]) -> None:
         self.report.phase("to be agreed to")
         touched = {effect.name for effect in effects}
-        for line in (
-            []
-            if new or stack is None
-            else compare.images_put_back(self.aws, self.source, stack, touched)
-        ):
-            self.report.tell(line)
+        if stack is not None and not new:
+            for line in compare.images_put_back(self.aws, self.source, stack, touched):
+                self.report.tell(line)
         for line in changes.lines(effects):
             self.report.tell(line)
         for question, wish, flag in changes.questions(self.source.name, effects):
@@ -526,6 +524,5 @@ def _says_no_change(change_set: Mapping[str, Any]) -> bool:
     return any(str(change_set.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
 
 
-def _time(change_set: Mapping[str, Any]) -> str | None:
-    created = change_set.get("CreationTime")
-    return created.isoformat() if created is not None else None
+def _created_at(change_set: Mapping[str, Any]) -> str | None:
+    return iso_utc(change_set.get("CreationTime"))

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.targets.stack.document import as_mapping
+
 WIDTH = 78
 
 HOLDS_DATA = frozenset(
@@ -193,20 +195,20 @@ def predicted(before: Any, after: Any) -> list[ResourceChange]:
 
     def properties(template: Mapping[str, Any], logical: str) -> Any:
         entry = template.get(logical, {}).get("Properties")
-        return entry if isinstance(entry, Mapping) else {}
+        if isinstance(entry, Mapping):
+            return entry
+        return {}
 
     return effects(entries, lambda logical: (properties(old, logical), properties(new, logical)))
 
 
 def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     resources = template.get("Resources")
-    if isinstance(resources, Mapping):
-        return {
-            str(name): resource
-            for name, resource in resources.items()
-            if isinstance(resource, Mapping)
-        }
-    return {}
+    return {
+        str(name): resource
+        for name, resource in as_mapping(resources).items()
+        if isinstance(resource, Mapping)
+    }
 
 
 def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -234,7 +236,8 @@ def lines(effects: Iterable[ResourceChange]) -> list[str]:
         else:
             shown.append(_line(effect))
     if tagged:
-        shown.append(f"{'tags':<12} {tagged} {'resource' if tagged == 1 else 'resources'} more")
+        noun = "resource" if tagged == 1 else "resources"
+        shown.append(f"{'tags':<12} {tagged} {noun} more")
     return shown
 
 
@@ -267,7 +270,9 @@ def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, 
 
 def _named(effects: list[ResourceChange]) -> str:
     names = ", ".join(effect.name for effect in effects[:3])
-    more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
+    more = ""
+    if len(effects) > 3:
+        more = f" and {len(effects) - 3} more"
     lost = any(effect.loses for effect in effects if effect.deletes or effect.replaces)
     return names + more + (", with the data in it" if lost else "")
 
@@ -281,7 +286,9 @@ def _line(effect: ResourceChange) -> str:
     if effect.properties and not notes and effect.does not in ("adds", "deletes"):
         notes.append(", ".join(effect.properties))
     verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
-    tail = f"  {_cut('; '.join(notes), 30)}" if notes else ""
+    tail = ""
+    if notes:
+        tail = f"  {_cut('; '.join(notes), 30)}"
     width = WIDTH - 13 - len(tail)
     kind = _cut(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
     return f"{verb:<12} {_cut(effect.name, width - len(kind) - 2)}  {kind}{tail}"
@@ -338,14 +345,18 @@ def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
     if action == "Remove":
         if policy == "Retain":
             return "lets go of"
-        return "renews" if kind in REVISIONS else "deletes"
+        if kind in REVISIONS:
+            return "renews"
+        return "deletes"
     if replacement in ("True", "Conditional") or policy.startswith("Replace"):
         if kind in REVISIONS:
             return "renews"
         if replacement == "Conditional":
             return "may replace"
         return "replaces"
-    return "tags" if scope == {"Tags"} else "changes"
+    if scope == {"Tags"}:
+        return "tags"
+    return "changes"
 
 
 def _properties(change: Mapping[str, Any], properties: Properties, logical: str) -> tuple[Any, Any]:
@@ -353,13 +364,15 @@ def _properties(change: Mapping[str, Any], properties: Properties, logical: str)
     say.
     """
     before, after = properties(logical)
-    resolved = (_context(change.get("BeforeContext")), _context(change.get("AfterContext")))
     if change.get("Action") == "Add":
         before = {}
-    return (
-        before if resolved[0] is None else resolved[0],
-        after if resolved[1] is None else resolved[1],
-    )
+    resolved_before = _context(change.get("BeforeContext"))
+    resolved_after = _context(change.get("AfterContext"))
+    if resolved_before is not None:
+        before = resolved_before
+    if resolved_after is not None:
+        after = resolved_after
+    return before, after
 
 
 def _context(text: Any) -> Any:
@@ -367,7 +380,9 @@ def _context(text: Any) -> Any:
         properties = json.loads(text).get("Properties")
     except (TypeError, ValueError, AttributeError):
         return None
-    return properties if isinstance(properties, dict) else None
+    if isinstance(properties, dict):
+        return properties
+    return None
 
 
 def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
@@ -381,7 +396,9 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
             if name != "PermissionsBoundary"
         )
         unbound = before.get("PermissionsBoundary") != after.get("PermissionsBoundary")
-        return "grants permissions" if gained or unbound else ""
+        if gained or unbound:
+            return "grants permissions"
+        return ""
     if kind in _RESOURCE_POLICIES and (new or not touched or _RESOURCE_POLICIES[kind] in touched):
         if before is None or after is None:
             return "changes who may use it"
@@ -420,7 +437,10 @@ def _parts(value: Any) -> dict[str, bool]:
     if isinstance(value, Mapping) and "Statement" in value:
         return _parts(value["Statement"])
     if isinstance(value, list):
-        return {text: denies for part in value for text, denies in _parts(part).items()}
+        parts: dict[str, bool] = {}
+        for part in value:
+            parts |= _parts(part)
+        return parts
     if value is None:
         return {}
     return {
@@ -432,19 +452,21 @@ def _parts(value: Any) -> dict[str, bool]:
 
 def _open(policy: Any) -> bool:
     """Whether a policy lets everybody in, without a condition."""
-    return any(
-        '"*"' in json.dumps(statement.get("Principal"), default=str)
-        and not statement.get("Condition")
-        for statement in (json.loads(text) for text, denies in _parts(policy).items() if not denies)
-        if isinstance(statement, Mapping)
-    )
+    for text, denies in _parts(policy).items():
+        statement = None if denies else json.loads(text)
+        if not isinstance(statement, Mapping) or statement.get("Condition"):
+            continue
+        if '"*"' in json.dumps(statement.get("Principal"), default=str):
+            return True
+    return False
 
 
 def _opened(name: str, before: Any, after: Any) -> str:
     if before is None or after is None:
         return "changes who may connect"
-    was = _sources(before.get(name) if name else before)
-    now = _sources(after.get(name) if name else after)
+    if name:  # the rules are one of the resource's properties, else they are the resource itself
+        before, after = before.get(name), after.get(name)
+    was, now = _sources(before), _sources(after)
     if any(address in _EVERYBODY for address, _ in now - was):
         return "open to the internet"
     if any(address == "?" for address, _ in now - was):
@@ -457,12 +479,15 @@ def _sources(rules: Any) -> set[tuple[str, str]]:
     say it in plain words.
     """
     sources = set()
-    for rule in rules if isinstance(rules, list) else [rules] if rules else []:
+    if not isinstance(rules, list):
+        rules = [rules] if rules else []
+    for rule in rules:
         text = json.dumps(rule, sort_keys=True, default=str)
         if not isinstance(rule, Mapping) or any(str(key).startswith("Fn::") for key in rule):
             sources.add(("?", text))
             continue
         for key in ("CidrIp", "CidrIpv6"):
             if key in rule:
-                sources.add((rule[key] if isinstance(rule[key], str) else "?", text))
+                address = rule[key] if isinstance(rule[key], str) else "?"
+                sources.add((address, text))
     return sources

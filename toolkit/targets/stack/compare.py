@@ -83,9 +83,9 @@ def parameters(
             {"ParameterKey": name, "ParameterValue": value}
             for name, value in source.parameters.items()
         ]
-    return templates.parameters(
-        source.parameters, declared, (stack.get("Parameters") or ()) if stack is not None else None
-    )
+    if stack is None:
+        return templates.parameters(source.parameters, declared, None)
+    return templates.parameters(source.parameters, declared, stack.get("Parameters") or ())
 
 
 def is_same(
@@ -116,9 +116,7 @@ def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> d
     if source.template is None:
         return {}
     declared = source.template.get("Parameters")
-    free = (
-        declared.keys() if isinstance(declared, Mapping) else set[str]()
-    ) - source.parameters.keys()
+    free = document.as_mapping(declared).keys() - source.parameters.keys()
     return standing.parameters(
         aws, str(stack["StackId"]), source.template, _meanings(source, stack), free
     )
@@ -131,7 +129,7 @@ def _meanings(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
         for parameter in stack.get("Parameters") or ()
     }
     values = {**images.defaults(source.template or {}), **before, **source.parameters}
-    return images.values(
+    return images.reference_values(
         source.account,
         source.region,
         partition(source.region),

@@ -53,6 +53,11 @@ class Document(Struct, frozen=True):
         return text
 
 
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one: a template may hold anything anywhere."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def read(text: str) -> Document:
     """A template's text, JSON or YAML. Raises ValueError, in one line, for what is neither, or no
     mapping.
@@ -83,11 +88,12 @@ def _yaml(text: str) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
-        raise ValueError(
-            (f"line {mark.line + 1}: " if mark else "") + " ".join(str(reason).split())
-        ) from None
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(where + " ".join(str(reason).split())) from None
     reader = _Reader()
-    return (None if node is None else reader.plain(node, (), 0)), reader.spans
+    if node is None:
+        return None, reader.spans
+    return reader.plain(node, (), 0), reader.spans
 
 
 class _Reader:
@@ -104,8 +110,8 @@ class _Reader:
                 f"its aliases stand for more than {MOST_VALUES} values, or for themselves"
             )
         if node.tag.startswith("!"):
-            name = node.tag if node.tag == "!Ref" else f"Fn::{node.tag[1:]}"
-            inner = (*path, "Ref" if name == "!Ref" else name)
+            name = "Ref" if node.tag == "!Ref" else f"Fn::{node.tag[1:]}"
+            inner = (*path, name)
             return {inner[-1]: self._inside(node, inner, depth + 1)}
         return self._inside(node, path, depth)
 

@@ -74,7 +74,9 @@ def since(when: object) -> StackMark:
 def from_now(aws: Aws, stack_id: str) -> StackMark:
     """Where to begin before a call is made: what has happened until now does not matter."""
     newest = next(iter(cfn.events(aws, stack_id)), None)
-    return StackMark(last=newest["EventId"]) if newest else StackMark()
+    if newest:
+        return StackMark(last=newest["EventId"])
+    return StackMark()
 
 
 def look(
@@ -236,9 +238,13 @@ def _line(event: Mapping[str, Any]) -> str:
     back for it.
     """
     status = str(event.get("ResourceStatus", ""))
-    detail = f" ({event['DetailedStatus']})" if event.get("DetailedStatus") else ""
+    detail = ""
+    if event.get("DetailedStatus"):
+        detail = f" ({event['DetailedStatus']})"
     tells = status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status
-    failed = f": {_reason(event)}" if tells and _reason(event) else ""
+    failed = ""
+    if tells and _reason(event):
+        failed = f": {_reason(event)}"
     return f"{event.get('ResourceType')} {event.get('LogicalResourceId')} {status}{detail}{failed}"
 
 
@@ -246,7 +252,13 @@ def phase(mark: StackMark, total: int) -> str:
     """What goes on, in a few words: how far it is, and what it waits for."""
     if not mark.status:
         return "waiting for CloudFormation to begin"
-    verb = "rolling back: " if "ROLLBACK" in mark.status else ""
-    of = f" of {max(total, len(mark.done))}" if total and not verb else ""
-    waiting = f", waiting for {mark.busy[-1]}" if mark.busy else ""
+    verb = ""
+    if "ROLLBACK" in mark.status:
+        verb = "rolling back: "
+    of = ""
+    if total and not verb:
+        of = f" of {max(total, len(mark.done))}"
+    waiting = ""
+    if mark.busy:
+        waiting = f", waiting for {mark.busy[-1]}"
     return f"{verb}{len(mark.done)}{of} resources{waiting}"

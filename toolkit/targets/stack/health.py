@@ -105,7 +105,9 @@ def _checked(stack: Stack, drift_info: dict[str, Any]) -> str:
     when, updated = drift_info.get("LastCheckTimestamp"), stack.get("LastUpdatedTime")
     if when is None:
         return "checked at an unknown time"
-    before = ", before its last update" if updated is not None and when < updated else ""
+    before = ""
+    if updated is not None and when < updated:
+        before = ", before its last update"
     return f"checked {when.astimezone(UTC):%Y-%m-%d}{before}"
 
 

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from toolkit.targets.stack.document import as_mapping
+
 _SUBSTITUTED = re.compile(r"\$\{([A-Za-z][A-Za-z0-9]*)\}")
 SERVICE, DEFINITION = "AWS::ECS::Service", "AWS::ECS::TaskDefinition"
 
 
-def values(
+def reference_values(
     account: str,
     region: str,
     partition: str,
@@ -37,7 +39,7 @@ def defaults(template: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def wanted(
+def service_images(
     template: Mapping[str, Any], meanings: Mapping[str, str]
 ) -> dict[str, tuple[str, dict[str, str | None]]]:
     """Service -> its task definition and, by container, its image; the names are the template's. An
@@ -48,16 +50,24 @@ def wanted(
     for name, resource in resources.items():
         if not isinstance(resource, Mapping) or resource.get("Type") != SERVICE:
             continue
-        definition = (resource.get("Properties") or {}).get("TaskDefinition")
-        logical = definition.get("Ref") if isinstance(definition, Mapping) else None
+        logical = _task_definition_of(resource)
         target = resources.get(logical, {})
-        if isinstance(logical, str) and target.get("Type") == DEFINITION:
-            containers = (target.get("Properties") or {}).get("ContainerDefinitions") or ()
-            services[name] = (
-                logical,
-                {str(each.get("Name")): text(each.get("Image"), meanings) for each in containers},
-            )
+        if logical is None or target.get("Type") != DEFINITION:
+            continue
+        containers = (target.get("Properties") or {}).get("ContainerDefinitions") or ()
+        container_images = {
+            str(container.get("Name")): text(container.get("Image"), meanings)
+            for container in containers
+        }
+        services[name] = (logical, container_images)
     return services
+
+
+def _task_definition_of(service: Mapping[str, Any]) -> str | None:
+    """The logical id of the task definition that a service refers to, if the template has it."""
+    definition = (service.get("Properties") or {}).get("TaskDefinition")
+    logical = as_mapping(definition).get("Ref")
+    return logical if isinstance(logical, str) else None
 
 
 def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
@@ -65,23 +75,23 @@ def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
     cannot be told.
     """
     resources = template.get("Resources") or {}
-    definition = (resources.get(service, {}).get("Properties") or {}).get("TaskDefinition")
-    logical = definition.get("Ref") if isinstance(definition, Mapping) else None
-    if isinstance(logical, str):
-        containers = (resources.get(logical, {}).get("Properties") or {}).get(
-            "ContainerDefinitions"
-        ) or ()
-    else:
-        containers = ()
+    logical = _task_definition_of(resources.get(service, {}))
+    if logical is None:
+        return {}
+    properties = resources.get(logical, {}).get("Properties") or {}
     return {
-        str(each.get("Name")): each.get("Image") for each in containers if isinstance(each, Mapping)
+        str(container.get("Name")): container.get("Image")
+        for container in properties.get("ContainerDefinitions") or ()
+        if isinstance(container, Mapping)
     }
 
 
 def refers_to(value: Any) -> set[str]:
     """The names that a template's value refers to."""
     if isinstance(value, Mapping):
-        named = {str(value["Ref"])} if isinstance(value.get("Ref"), str) else set[str]()
+        named: set[str] = set()
+        if isinstance(value.get("Ref"), str):
+            named.add(value["Ref"])
         for verb, inner in value.items():
             pattern = inner[0] if isinstance(inner, list) and inner else inner
             if verb == "Fn::Sub" and isinstance(pattern, str):
@@ -94,11 +104,13 @@ def refers_to(value: Any) -> set[str]:
 
 def text(value: Any, meanings: Mapping[str, str]) -> str | None:
     """The text that a template's value comes to, None if only CloudFormation can tell."""
-    resolved = _told(value, meanings)
-    return resolved if isinstance(resolved, str) else None
+    resolved = _resolved(value, meanings)
+    if isinstance(resolved, str):
+        return resolved
+    return None
 
 
-def _told(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None:
+def _resolved(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None:
     if isinstance(value, str):
         return value
     if not isinstance(value, Mapping) or len(value) != 1:
@@ -107,51 +119,56 @@ def _told(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None:
     if verb == "Ref":
         return meanings.get(argument)
     if verb == "Fn::Join" and isinstance(argument, list) and len(argument) == 2:
-        parts = _list(argument[1], meanings)
-        return None if parts is None else str(argument[0]).join(parts)
+        parts = _resolved_list(argument[1], meanings)
+        if parts is None:
+            return None
+        return str(argument[0]).join(parts)
     if verb == "Fn::Split" and isinstance(argument, list) and len(argument) == 2:
         whole = text(argument[1], meanings)
-        return None if whole is None else whole.split(argument[0])
+        if whole is None:
+            return None
+        return whole.split(argument[0])
     if verb == "Fn::Select" and isinstance(argument, list) and len(argument) == 2:
-        parts = _list(argument[1], meanings)
+        parts = _resolved_list(argument[1], meanings)
         if parts is not None and int(argument[0]) < len(parts):
             return parts[int(argument[0])]
         return None
-    return _filled(argument, meanings) if verb == "Fn::Sub" else None
+    if verb == "Fn::Sub":
+        return _substituted(argument, meanings)
+    return None
 
 
-def _list(value: Any, meanings: Mapping[str, str]) -> list[str] | None:
+def _resolved_list(value: Any, meanings: Mapping[str, str]) -> list[str] | None:
     if isinstance(value, list):
         texts = [text(part, meanings) for part in value]
         if None in texts:
             return None
         return [part for part in texts if part is not None]
-    resolved = _told(value, meanings)
-    return resolved if isinstance(resolved, list) else None
+    resolved = _resolved(value, meanings)
+    if isinstance(resolved, list):
+        return resolved
+    return None
 
 
-def _filled(argument: Any, meanings: Mapping[str, str]) -> str | None:
-    pattern, more = (
-        (argument[0], argument[1])
-        if isinstance(argument, list) and len(argument) == 2
-        else (argument, {})
-    )
+def _substituted(argument: Any, meanings: Mapping[str, str]) -> str | None:
+    pattern, more = argument, {}
+    if isinstance(argument, list) and len(argument) == 2:
+        pattern, more = argument
     local_values = {name: text(value, meanings) for name, value in more.items()}
     parts = str(pattern).split("${")
     filled = parts[0]
     for part in parts[1:]:
         name, closed, rest = part.partition("}")
+        value = local_values.get(name, meanings.get(name))
         if name.startswith("!"):
-            value = f"${{{name[1:]}}}"
-        else:
-            value = local_values.get(name, meanings.get(name))
+            value = f"${{{name[1:]}}}"  # `${!x}` is how a template writes a plain `${x}`
         if not closed or value is None:
             return None
         filled += value + rest
     return filled
 
 
-def older(
+def older_images(
     service: str,
     new: Mapping[str, str | None],
     live: Mapping[str, str],
@@ -181,7 +198,9 @@ def split(image: str) -> tuple[str, str] | None:
 def digest(image: str) -> tuple[str, str] | None:
     """Repository and digest of an image that is named by digest."""
     name, _, sha = image.partition("@")
-    return (name.partition("/")[2], sha) if sha else None
+    if sha:
+        return (name.partition("/")[2], sha)
+    return None
 
 
 def _short(image: str | None) -> str:
@@ -189,4 +208,6 @@ def _short(image: str | None) -> str:
     if image is None:
         return "the image of its template"
     name, separator, rest = image.rpartition("/")[2].partition("@sha256:")
-    return f"{name}@{rest[:12]}" if separator else name
+    if separator:
+        return f"{name}@{rest[:12]}"
+    return name

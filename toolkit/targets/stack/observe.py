@@ -200,7 +200,9 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     """See targets/base.py."""
     aws = ports.aws(job.location)
     stack = cfn.stack(aws, stack_name(job))
-    return None if stack is None else compared(aws, stack)
+    if stack is None:
+        return None
+    return compared(aws, stack)
 
 
 def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersion | None:

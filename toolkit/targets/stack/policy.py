@@ -107,7 +107,9 @@ def _store(job: Job, arn: str) -> list[Statement]:
     if not job.location.store:
         return []
     bucket, _, prefix = job.location.store.removeprefix("s3://").partition("/")
-    below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    below = ""
+    if prefix.strip("/"):
+        below = f"{prefix.strip('/')}/"
     keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
     why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
     return [

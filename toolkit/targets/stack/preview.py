@@ -18,7 +18,9 @@ def preview(job: Job, ports: Ports) -> Preview:
     aws = ports.aws(job.location)
     source = sources.load(job, ports, cdk.SilentLog())
     stack = cfn.stack(aws, source.name)
-    status = str(stack["StackStatus"]) if stack else ""
+    status = ""
+    if stack:
+        status = str(stack["StackStatus"])
     if stack is not None:
         stack_status.refuse_hopeless(aws, stack)
     mend = MENDS.get(status)

@@ -25,7 +25,7 @@ def warnings(
 
     A look that fails is a line of its own: it must not stop a deploy, nor pass for an all-clear.
     """
-    services = images.wanted(template, meanings)
+    services = images.service_images(template, meanings)
     if touched is not None:
         services = {
             name: service
@@ -59,7 +59,7 @@ def parameters(
     """
     named = {
         (service, container): (declared, names)
-        for service in images.wanted(template, meanings)
+        for service in images.service_images(template, meanings)
         for container, declared in images.by_container(template, service).items()
         if len(names := images.refers_to(declared) & set(free)) == 1
     }
@@ -144,7 +144,7 @@ def _older(
     commit = running["tags"].get(COMMIT)
     return [
         f"{line} (commit {commit[:12]})" if commit else line
-        for line in images.older(parts[1], new, live, same)
+        for line in images.older_images(parts[1], new, live, same)
     ]
 
 

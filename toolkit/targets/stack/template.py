@@ -43,7 +43,9 @@ def parsed(text: str) -> dict[str, Any] | None:
         template = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return template if isinstance(template, dict) else None
+    if isinstance(template, dict):
+        return template
+    return None
 
 
 def refuse_secrets(values: Mapping[str, str], declared: Iterable[Mapping[str, Any]]) -> None:
