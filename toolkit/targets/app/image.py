@@ -58,9 +58,9 @@ def registry_address(job: Job, ports: Ports, state: CurrentState) -> "RegistryAd
 def build_platform(job: Job, state: CurrentState) -> str | None:
     """What to build for: what rules.toml says, else what the tasks run on."""
     settings: Settings = job.settings
-    return (settings.build.platform if settings.build else None) or definitions.architecture(
-        state.base
-    )
+    if settings.build is not None and settings.build.platform:
+        return settings.build.platform
+    return definitions.architecture(state.base)
 
 
 def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:

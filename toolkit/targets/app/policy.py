@@ -32,9 +32,8 @@ _PUSH = (
 def arn(location: Location, service: str, resource: str) -> str:
     """An ARN in a place; what the place does not say is `*`."""
     region = "" if service == "iam" else location.region or "*"
-    return (
-        f"arn:{partition(location.region)}:{service}:{region}:{location.account or '*'}:{resource}"
-    )
+    start = f"arn:{partition(location.region)}:{service}:{region}"
+    return f"{start}:{location.account or '*'}:{resource}"
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
@@ -52,6 +51,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
     repository = arn(registry, "ecr", f"repository/{named.name}")
     service_path = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(location, "ecs", f"cluster/{cluster}")}}
+    role_reason = "hand the task's roles on to ECS"
+    if not settings.roles:
+        role_reason += "; name them in `roles` of the target to narrow it"
     needed = [
         Statement("see which images there are", _READ_IMAGES, (repository,)),
         Statement(
@@ -91,8 +93,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
         ),
         Statement(
-            "hand the task's roles on to"
-            f" ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
+            role_reason,
             ("iam:PassRole",),
             tuple(arn(location, "iam", f"role/{role}") for role in settings.roles or ("*",)),
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
@@ -109,20 +110,15 @@ def statements(job: Job) -> tuple[Statement, ...]:
         alarms.STATEMENT,
     ]
     if settings.build is not None:
-        needed[1:1] = [
+        build = [
             Statement(
                 "sign in to the registry; AWS knows no narrower resource",
                 ("ecr:GetAuthorizationToken",),
             ),
             Statement("push the image", _PUSH, (repository,)),
-            *(
-                []
-                if named.account
-                else [
-                    Statement(
-                        "make the repository where it is not there (--create)", _MAKE, (repository,)
-                    )
-                ]
-            ),
         ]
+        if not named.account:  # a repository of another account is never created
+            why = "make the repository where it is not there (--create)"
+            build.append(Statement(why, _MAKE, (repository,)))
+        needed[1:1] = build
     return tuple(needed)

@@ -43,7 +43,9 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     """What is to be done, now that the image's digest is known (None: it will be built)."""
     settings: Settings = job.settings
     back = job.action == ROLLBACK
-    env, secrets = ({}, {}) if back else (settings.env, settings.secrets)
+    env, secrets = settings.env, settings.secrets
+    if back:  # a rollback puts back what ran then, with the variables of then
+        env, secrets = {}, {}
     request = definitions.revised(
         state.base,
         members,
@@ -156,9 +158,9 @@ def update_call(settings: Settings, task_definition: str, force: bool) -> Planne
         "service": settings.service,
         "task_definition": task_definition,
     }
-    return PlannedCall(
-        "ecs:UpdateService", what | ({"force_new_deployment": "true"} if force else {})
-    )
+    if force:
+        what["force_new_deployment"] = "true"
+    return PlannedCall("ecs:UpdateService", what)
 
 
 def preview(job: Job, ports: Ports) -> Preview:
@@ -182,10 +184,11 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
         return (stop_call(decision.going),)
     if decision.act in ("unchanged", "attach"):
         return ()
-    calls = [
-        *(create_calls(settings) if state.absent else ()),
-        *(() if state.digest else (push_call(state),)),
-    ]
+    calls: list[PlannedCall] = []
+    if state.absent:
+        calls += create_calls(settings)
+    if not state.digest:
+        calls.append(push_call(state))
     if decision.act == "register":
         calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
     if decision.act == "reuse":

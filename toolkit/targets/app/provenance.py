@@ -138,4 +138,7 @@ def _names(noun: str, names: Sequence[str], verb: str) -> list[str]:
     if len(names) > MOST_NAMES:
         more = f" and {len(names) - MOST_NAMES} more"
     words = f"{', '.join(names[:MOST_NAMES])}{more} {verb}"
-    return [f"{noun}{'s' if len(names) > 1 else ''} {words}" if noun else words]
+    if not noun:
+        return [words]
+    plural = "s" if len(names) > 1 else ""
+    return [f"{noun}{plural} {words}"]

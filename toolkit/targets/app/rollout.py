@@ -112,9 +112,8 @@ def by_service(service: Shape, sought: Sought) -> Reading:
         return _as_primary(service, mine, failed)
     if mine is None and now.get("id") in (None, sought.before):
         return Reading("unseen", "ECS does not show the deployment yet")
-    return _left(
-        service, sought, "" if mine is None else str(mine.get("rolloutStateReason") or ""), failed
-    )
+    reason = str((mine or {}).get("rolloutStateReason") or "")
+    return _left(service, sought, reason, failed)
 
 
 def _left(service: Shape, sought: Sought, cause: str, failed: int) -> Reading:
@@ -148,7 +147,9 @@ def _as_primary(service: Shape, mine: Shape, failed: int) -> Reading:
 def counted(mine: Shape) -> str:
     """`1 of 2 tasks running, 1 failed`."""
     words = f"{mine.get('runningCount', 0)} of {mine.get('desiredCount', 0)} tasks running"
-    return words + (f", {mine['failedTasks']} failed" if mine.get("failedTasks") else "")
+    if mine.get("failedTasks"):
+        words += f", {mine['failedTasks']} failed"
+    return words
 
 
 def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str) -> Reading:
@@ -242,7 +243,8 @@ def _stage(deployment: Shape, mine: Shape | None) -> str:
         if stage == "BAKE_TIME" and configured.get("bakeTimeInMinutes"):
             words[0] += f" for {configured['bakeTimeInMinutes']} min"
         weight = revision.get("requestedProductionTrafficWeight")
-        words += [f"{weight:g} % of the traffic"] if weight is not None else []
+        if weight is not None:
+            words.append(f"{weight:g} % of the traffic")
     breaker = deployment.get("deploymentCircuitBreaker") or {}
     if (
         breaker.get("failureCount")

@@ -220,7 +220,9 @@ def _origin_of_running(job: Job, aws: Aws, running: Shape) -> tuple[Origin, Shap
     if job.recorded is None or origin not in provenance.GIVING_WAY:
         return origin, None
     arn = job.recorded.detail.get("task definition")
-    recorded = ecs.definition(aws, arn) if arn else None
+    if not arn:
+        return origin, None
+    recorded = ecs.definition(aws, arn)
     if recorded is not None and definitions.digest(recorded) == definitions.digest(running):
         return Origin.RECORDED, None
     return origin, recorded
@@ -230,8 +232,10 @@ def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
     """The task definition that a rollback puts back, None where there is none any more that has the
     container.
     """
-    arn = job.wishes.get("task_definition") if job.action == ROLLBACK else None
-    definition = ecs.definition(aws, arn) if arn else None
+    arn = job.wishes.get("task_definition")
+    if job.action != ROLLBACK or not arn:
+        return None
+    definition = ecs.definition(aws, arn)
     if definition is None:
         return None
     try:
@@ -291,8 +295,9 @@ def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[
 
 def requested_image(job: Job) -> str:
     """The tag or digest of the image: of a rollback, of `--image`, or of the version."""
-    back = job.wishes.get("image_digest") if job.action == ROLLBACK else None
-    return str(back or job.wishes.get("image") or job.version.name)
+    if job.action == ROLLBACK and job.wishes.get("image_digest"):
+        return str(job.wishes["image_digest"])
+    return str(job.wishes.get("image") or job.version.name)
 
 
 def _check_build_allowed(job: Job, reference: str) -> None:
@@ -381,10 +386,9 @@ def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
     runs.
     """
     repository = ecr.named(settings.repository)
-    if settings.container:
-        others = definitions.left(definition, [settings.container], repository)
-    else:
-        others = ()
+    if not settings.container:
+        return []
+    others = definitions.left(definition, [settings.container], repository)
     return [
         f"container {name} has an image of {repository.name}, too"
         f" ({short_image(definitions.image_of(definition, name))}), and is left as it is:"

@@ -4,7 +4,7 @@ fail, and its alarms.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
@@ -12,6 +12,7 @@ from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
+from toolkit.targets.times import iso_utc
 
 FAILING, WARNING = 0.05, 0.01
 """The share of calls that fail from which on it is that."""
@@ -27,37 +28,40 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
 
     def state() -> Iterator[Finding]:
         function = functions.function(aws, name)
-        yield absent(name) if function is None else standing(function)
+        if function is None:
+            yield missing_function(name)
+        else:
+            yield function_finding(function)
 
-    def pointed() -> Iterator[Finding]:
+    def alias_target() -> Iterator[Finding]:
         current = functions.alias(aws, name, alias)
         if current is None:
-            if (
-                functions.function(aws, name) is not None
-            ):  # without a function, that is what is told
-                yield unaliased(name, alias)
+            # without a function, the other question says so
+            if functions.function(aws, name) is not None:
+                yield missing_alias(name, alias)
             return
         version = functions.function(aws, name, current.version)
-        running.append(live(name, current, version))
-        yield routed(name, current, version)
+        running.append(live_version(name, current, version))
+        yield alias_finding(name, current, version)
 
     def errors() -> Iterator[Finding]:
         end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         counted = metrics.sums(
             aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
         )
-        yield rate(name, *counted)
+        yield error_finding(name, *counted)
 
     def ringing() -> list[Finding]:
         return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
 
     signs.ask(
-        tell, [("function", state), ("alias", pointed), ("errors", errors), ("alarms", ringing)]
+        tell,
+        [("function", state), ("alias", alias_target), ("errors", errors), ("alarms", ringing)],
     )
     return running[0] if running else None
 
 
-def absent(name: str) -> Finding:
+def missing_function(name: str) -> Finding:
     """There is nothing."""
     command = "deploy the stack that it is in, or correct `function` in rules.toml"
     return Finding(
@@ -65,7 +69,7 @@ def absent(name: str) -> Finding:
     )
 
 
-def unaliased(name: str, alias: str) -> Finding:
+def missing_alias(name: str, alias: str) -> Finding:
     """There is a function, and nobody calls it by the alias."""
     command = (
         f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
@@ -73,9 +77,9 @@ def unaliased(name: str, alias: str) -> Finding:
     return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
 
 
-def standing(function: Function) -> Finding:
+def function_finding(function: Function) -> Finding:
     """What Lambda says of a function, or of one version."""
-    since = _iso(function.modified)
+    since = iso_utc(function.modified)
     wait = f"aws lambda wait function-updated-v2 --function-name {function.name}"
     mend = "mend what Lambda names, and deploy the stack that it is in again"
     if function.state == "Failed":
@@ -121,7 +125,7 @@ def standing(function: Function) -> Finding:
     return Finding("function", "ok", function.state, since)
 
 
-def routed(name: str, alias: Alias, version: Function | None) -> Finding:
+def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
     """Where an alias leads, and how that is."""
     detail = f"{alias.name} -> version {alias.version}"
     if version is None:
@@ -129,7 +133,7 @@ def routed(name: str, alias: Alias, version: Function | None) -> Finding:
         return Finding(
             "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
         )
-    finding, since = standing(version), _iso(version.modified)
+    finding, since = function_finding(version), iso_utc(version.modified)
     if finding.status != "ok":
         return Finding(
             "alias",
@@ -160,7 +164,7 @@ def routed(name: str, alias: Alias, version: Function | None) -> Finding:
     return Finding("alias", "ok", detail, since)
 
 
-def rate(name: str, failed: float, calls: float) -> Finding:
+def error_finding(name: str, failed: float, calls: float) -> Finding:
     """How many calls of the last hour have failed. CloudWatch may know of an error before it knows
     of its call.
     """
@@ -172,37 +176,23 @@ def rate(name: str, failed: float, calls: float) -> Finding:
     if share < WARNING:
         return Finding("errors", "ok", detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
-    return Finding(
-        "errors",
-        "failing" if share >= FAILING else "warning",
-        detail,
-        None,
-        cause,
-        f"aws logs tail /aws/lambda/{name} --since 1h",
-    )
+    status = "failing" if share >= FAILING else "warning"
+    command = f"aws logs tail /aws/lambda/{name} --since 1h"
+    return Finding("errors", status, detail, None, cause, command)
 
 
-def live(name: str, alias: Alias, version: Function | None) -> LiveVersion:
+def live_version(name: str, alias: Alias, version: Function | None) -> LiveVersion:
     """What runs: the commit, if the version's description is one."""
     detail = {"function": name, "alias version": alias.version}
     if version is None:
         return LiveVersion(alias.version, detail=detail)
+    since, detail = iso_utc(version.modified), {**detail, "sha256": version.sha256}
     match = _VERSION.fullmatch(version.description)
-    shown = match[0] if match else alias.version
-    return LiveVersion(
-        shown,
-        match["commit"] if match else None,
-        since=_iso(version.modified),
-        detail={**detail, "sha256": version.sha256},
-    )
+    if match is None:
+        return LiveVersion(alias.version, since=since, detail=detail)
+    return LiveVersion(match[0], match["commit"], since=since, detail=detail)
 
 
 def _counted(number: float, word: str) -> str:
     """`1,200 calls`."""
     return f"{number:,.0f} {word}{'' if number == 1 else 's'}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    if moment is not None:
-        return moment.astimezone(UTC).isoformat()
-    return None

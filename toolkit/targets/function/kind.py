@@ -46,12 +46,10 @@ def wanted(settings: Settings) -> tuple[Provision, ...]:
 def writes(settings: Settings) -> tuple[Resource, ...]:
     """The function's code, whichever alias is moved to it."""
     words = settings.function.split(":")
-    return (
-        Resource(
-            "function",
-            words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0],
-        ),
-    )
+    name = words[0]
+    if settings.function.startswith("arn:") and len(words) > 6:
+        name = words[6]
+    return (Resource("function", name),)
 
 
 def services() -> tuple[str, ...]:

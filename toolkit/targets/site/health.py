@@ -10,6 +10,7 @@ from toolkit.errors import CloudError, NotAllowed, ToolkitError
 from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
+from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.distributions import AcmCertificate, Distribution
 from toolkit.ports.aws.partition import partition
 from toolkit.ports.ports import Ports
@@ -27,38 +28,37 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py. Nothing in a bucket says which version it is."""
     aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
 
-    def there() -> Iterator[Finding]:
+    def bucket_question() -> Iterator[Finding]:
         try:
-            yield found(bucket, s3.region(aws, bucket, owner))
+            yield bucket_finding(bucket, s3.region(aws, bucket, owner))
         except CloudError as problem:
-            yield hidden("bucket", bucket, problem, "s3:ListBucket")
+            yield unreadable("bucket", bucket, problem, "s3:ListBucket")
 
     def page() -> Iterator[Finding]:
         try:
             when = s3.modified(aws, bucket, owner, "index.html")
-            if (
-                when is not None or s3.region(aws, bucket, owner) is not None
-            ):  # without a bucket, that is what is told
-                yield index(bucket, str(job.settings.source), when)
+            # without a bucket, the other question says so
+            if when is not None or s3.region(aws, bucket, owner) is not None:
+                yield index_finding(bucket, str(job.settings.source), when)
         except CloudError as problem:
-            yield hidden("index", bucket, problem, "s3:GetObject")
+            yield unreadable("index", bucket, problem, "s3:GetObject")
 
     questions: list[tuple[str, signs.Question]] = [
-        ("bucket", there),
+        ("bucket", bucket_question),
         ("index", page),
-        ("alarms", lambda: _ringing(job, ports)),
+        ("alarms", lambda: _alarm_findings(job, ports)),
     ]
     if job.settings.distribution:
-        questions.append(("distribution", lambda: _served(job, ports)))
+        questions.append(("distribution", lambda: _distribution_findings(job, ports)))
     signs.ask(tell, questions)
     return None
 
 
-def _served(job: Job, ports: Ports) -> Iterator[Finding]:
+def _distribution_findings(job: Job, ports: Ports) -> Iterator[Finding]:
     """The distribution, and then its certificate, which is in a region of its own."""
     name = str(job.settings.distribution)
     distribution = distributions.distribution(ports.aws(job.location), name)
-    yield distributed(name, distribution)
+    yield distribution_finding(name, distribution)
     if distribution is None or not distribution.certificate:
         return
     try:
@@ -66,28 +66,28 @@ def _served(job: Job, ports: Ports) -> Iterator[Finding]:
             ports.clouds(job.location.profile, distributions.region(distribution.certificate)),
             distribution.certificate,
         )
-        yield certified(distribution.certificate, shown, ports.clock.now())
+        yield certificate_finding(distribution.certificate, shown, ports.clock.now())
     except ToolkitError as problem:
         yield signs.unknown("certificate", problem)
 
 
-def _ringing(job: Job, ports: Ports) -> list[Finding]:
+def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
     """The alarms of the bucket, and those of the distribution, which CloudFront has in one region
     only.
     """
     aws, named, name = ports.aws(job.location), job.settings.alarms, job.settings.distribution
     bucket = {"BucketName": str(job.settings.bucket)}
     home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
-    each = [
-        aws,
-        *([ports.clouds(job.location.profile, home)] if name and home != aws.region_name else []),
-    ]
-    existing = {
-        key: alarm
-        for one in each
-        for key, alarm in (port.named(one, named) if named else {}).items()
-    }
-    rings = [alarm for one in each for alarm in port.in_alarm(one)]
+    clients = [aws]
+    if name and home != aws.region_name:
+        clients.append(ports.clouds(job.location.profile, home))
+    existing: dict[str, Alarm] = {}
+    rings: list[Alarm] = []
+    for client in clients:
+        if named:
+            existing |= port.named(client, named)
+    for client in clients:
+        rings += port.in_alarm(client)
     return alarms.findings_about(
         named,
         existing,
@@ -98,7 +98,7 @@ def _ringing(job: Job, ports: Ports) -> list[Finding]:
     )
 
 
-def found(bucket: str, region: str | None) -> Finding:
+def bucket_finding(bucket: str, region: str | None) -> Finding:
     """Whether there is a bucket."""
     if region is None:
         command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
@@ -108,7 +108,7 @@ def found(bucket: str, region: str | None) -> Finding:
     return Finding("bucket", "ok", f"{bucket} in {region}")
 
 
-def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
+def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
     """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
     its policy is too narrow.
     """
@@ -133,7 +133,7 @@ def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
     return signs.unknown(what, problem)
 
 
-def index(bucket: str, source: str, modified: datetime | None) -> Finding:
+def index_finding(bucket: str, source: str, modified: datetime | None) -> Finding:
     """Whether the site has a first page."""
     if modified is None:
         return Finding(
@@ -146,7 +146,7 @@ def index(bucket: str, source: str, modified: datetime | None) -> Finding:
     return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
 
 
-def distributed(name: str, distribution: Distribution | None) -> Finding:
+def distribution_finding(name: str, distribution: Distribution | None) -> Finding:
     """Whether CloudFront serves the site."""
     if distribution is None:
         command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
@@ -185,7 +185,7 @@ def distributed(name: str, distribution: Distribution | None) -> Finding:
     return Finding("distribution", "ok", f"{distribution.domain} deployed", since)
 
 
-def certified(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
+def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
     """For how long browsers accept its certificate. One that ends soon is still a good one: only
     its end is a failure.
     """
@@ -202,10 +202,8 @@ def certified(arn: str, certificate: AcmCertificate | None, now: datetime) -> Fi
         command = f"import a new one: aws acm import-certificate {where}"
     else:
         command = f"aws acm describe-certificate {where}"
-    what, ends = (
-        f"the certificate of {certificate.domain}",
-        (certificate.expires.astimezone(UTC) if certificate.expires is not None else None),
-    )
+    what = f"the certificate of {certificate.domain}"
+    ends = certificate.expires.astimezone(UTC) if certificate.expires is not None else None
     if ends is not None and ends <= now:
         return Finding(
             "certificate",

@@ -93,7 +93,8 @@ def look(
     now = mark
     for event in new_events:
         now, line = _taken(now, event, stack_id, token)
-        lines += [line] if line else []
+        if line:
+            lines.append(line)
     inner = dict(now.inner)
     for nested in _nested(new_events, stack_id, token):
         inner.setdefault(nested[0], StackMark(began=nested[1] - _SLACK))
@@ -101,12 +102,9 @@ def look(
         inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
         lines += more
     cause = next((inner_mark.cause for inner_mark in inner.values() if inner_mark.cause), "")
-    now = replace(
-        now,
-        inner=inner,
-        cause=now.cause or cause,
-        last=new_events[-1]["EventId"] if new_events else now.last,
-    )
+    now = replace(now, inner=inner, cause=now.cause or cause)
+    if new_events:
+        now = replace(now, last=new_events[-1]["EventId"])
     return now, tuple(lines)
 
 
@@ -182,9 +180,9 @@ def _taken(
     busy = tuple(resource for resource in mark.busy if resource != name)
     if status.endswith("_IN_PROGRESS"):
         return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
-    failed = tuple(resource for resource in mark.failed if resource != name) + (
-        (name,) if status.endswith("_FAILED") else ()
-    )
+    failed = tuple(resource for resource in mark.failed if resource != name)
+    if status.endswith("_FAILED"):
+        failed += (name,)
     return replace(
         mark, busy=busy, done=mark.done | {name}, failed=failed, cause=mark.cause or _cause(event)
     ), _line(event)

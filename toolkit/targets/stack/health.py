@@ -131,28 +131,16 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
         began = _began(aws, stack, job.deadline_s, now)
         late = (now - began).total_seconds() > job.deadline_s
         if late or not status.endswith(CLEANUP):
-            return _busy(
-                name,
-                status,
-                began,
-                events_command,
-                late,
-                _cause(aws, stack) if "ROLLBACK" in status else "",
-            )
+            why = _cause(aws, stack) if "ROLLBACK" in status else ""
+            return _busy(name, status, began, events_command, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
         return Finding("stack", "ok", f"{status}{_in_sync(stack)}", since)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        return Finding(
-            "stack",
-            "warning",
-            status,
-            since,
-            cause,
-            remedies.after(why, _deploy(job)) if why else _deploy(job),
-        )
+        fix = remedies.after(why, _deploy(job)) if why else _deploy(job)
+        return Finding("stack", "warning", status, since, cause, fix)
     if state in MENDS:
         cause = _cause(aws, stack) or _reason(stack)
         return Finding(

@@ -72,9 +72,9 @@ def wanted(settings: Settings) -> tuple[Provision, ...]:
 def writes(settings: Settings) -> tuple[Resource, ...]:
     """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
     name = settings.stack
-    return (
-        Resource("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),
-    )
+    if name.startswith("arn:") and "/" in name:
+        name = name.split("/")[1]
+    return (Resource("stack", name),)
 
 
 def sources(settings: Settings) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from toolkit.targets.stack.template import (
     TEMPLATE,
     VERSION,
 )
+from toolkit.targets.times import iso_utc
 
 SUCCEEDED = (
     "CREATE_COMPLETE",
@@ -214,12 +215,10 @@ def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersio
         return now
     template = cfn.template(aws, str(stack["StackId"])) if body is None else body
     tags = _tags(stack)
-    ours = tags.get(TEMPLATE) == deployed.digest(template)
-    return replace(
-        now,
-        settings=tags.get(SETTINGS) if ours else None,
-        deployed=deployed.of(template, stack, {}),
-    )
+    now = replace(now, deployed=deployed.of(template, stack, {}))
+    if tags.get(TEMPLATE) != deployed.digest(template):
+        return now  # the tags are of another template: somebody has sent one since
+    return replace(now, settings=tags.get(SETTINGS))
 
 
 def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
@@ -240,13 +239,13 @@ def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
     if not events.ended(status):
         return LiveVersion(None, detail=detail)
     tags = {key: value for key, value in _tags(stack).items() if key in OURS}
-    since = stack.get("LastUpdatedTime") or stack.get("CreationTime")
+    since = iso_utc(stack.get("LastUpdatedTime") or stack.get("CreationTime"))
     return LiveVersion(
         tags.get(VERSION),
         tags.get(COMMIT),
         tags.get(FINGERPRINT),
         tags.get(RUN),
-        since.isoformat() if since is not None else None,
+        since,
         detail,
     )
 

@@ -23,7 +23,7 @@ from toolkit.errors import FileProblem, NoTemplate, Refused
 from toolkit.ports import cdk, files
 from toolkit.targets.stack import document
 from toolkit.targets.stack import template as templates
-from toolkit.targets.stack.document import Document, Path
+from toolkit.targets.stack.document import Document, Path, as_mapping
 
 DEEPEST = 10
 """The most templates that are nested in each other."""
@@ -170,18 +170,13 @@ def packaged(
 
 def _refuse_images(template: str, parsed: Document) -> None:
     """Raise Refused for a function whose image SAM would build, and push."""
-    resources = parsed.data.get("Resources")
-    for name, resource in resources.items() if isinstance(resources, Mapping) else ():
-        declaration = resource if isinstance(resource, Mapping) else {}
-        properties, metadata = declaration.get("Properties"), declaration.get("Metadata")
+    for name, resource in as_mapping(parsed.data.get("Resources")).items():
+        declaration = as_mapping(resource)
+        metadata = as_mapping(declaration.get("Metadata"))
         is_function = declaration.get("Type") == "AWS::Serverless::Function"
-        has_image = isinstance(properties, Mapping) and bool(properties.get("ImageUri"))
-        if (
-            is_function
-            and not has_image
-            and isinstance(metadata, Mapping)
-            and ("Dockerfile" in metadata or "DockerContext" in metadata)
-        ):
+        has_image = bool(as_mapping(declaration.get("Properties")).get("ImageUri"))
+        is_built = "Dockerfile" in metadata or "DockerContext" in metadata
+        if is_function and is_built and not has_image:
             raise Refused(
                 f"{template}: {name} is an image, which toolkit does not build for a stack",
                 f"deploy it with SAM's own CLI: {_sam_build(template)}, then sam deploy --guided",
@@ -250,10 +245,7 @@ class _Packager:
 def _locals(parsed: Document) -> Iterator[LocalReference]:
     """Every value of a template that names a local file or folder."""
     yield from _of_resources(parsed.data.get("Resources"), ("Resources",))
-    if isinstance(parsed.data.get("Globals"), Mapping):
-        function = (parsed.data.get("Globals") or {}).get("Function")
-    else:
-        function = None
+    function = as_mapping(parsed.data.get("Globals")).get("Function")
     if isinstance(function, Mapping):
         yield from _of_property(
             _GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {}
@@ -262,13 +254,16 @@ def _locals(parsed: Document) -> Iterator[LocalReference]:
 
 
 def _of_resources(resources: Any, position: Path) -> Iterator[LocalReference]:
-    for name, resource in resources.items() if isinstance(resources, Mapping) else ():
+    for name, resource in as_mapping(resources).items():
         if name.startswith("Fn::ForEach::") and isinstance(resource, list) and len(resource) == 3:
             yield from _of_resources(resource[2], (*position, name, 2))
             continue
-        properties = resource.get("Properties") if isinstance(resource, Mapping) else None
-        for spec in PROPERTIES if isinstance(properties, Mapping) else ():
-            if resource.get("Type") == spec.type:
+        declaration = as_mapping(resource)
+        properties = declaration.get("Properties")
+        if not isinstance(properties, Mapping):
+            continue
+        for spec in PROPERTIES:
+            if declaration.get("Type") == spec.type:
                 yield from _of_property(
                     spec, name, properties, (*position, name, "Properties"), resource
                 )
@@ -279,7 +274,7 @@ def _of_property(
 ) -> Iterator[LocalReference]:
     value = holder
     for step in spec.path:
-        value = value.get(step) if isinstance(value, Mapping) else None
+        value = as_mapping(value).get(step)
     if isinstance(value, str) and value and not _REMOTE.match(value):
         yield LocalReference((*position, *spec.path), name, spec, value, resource)
 

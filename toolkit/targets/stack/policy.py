@@ -66,11 +66,10 @@ def statements(job: Job) -> tuple[Statement, ...]:
     named = job.settings.context.get(QUALIFIER, USUAL)
     qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
     needed += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
-    return (
-        *needed,
-        *_images(arn, region, account),
-        *((alarms.STATEMENT,) if job.settings.alarms else ()),
-    )
+    needed += _images(arn, region, account)
+    if job.settings.alarms:
+        needed.append(alarms.STATEMENT)
+    return tuple(needed)
 
 
 def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]:

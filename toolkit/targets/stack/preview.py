@@ -46,11 +46,8 @@ def preview(job: Job, ports: Ports) -> Preview:
         )
     if same and not forced and not compare.may_mean_more(source, summary):
         return Preview((), tuple(warnings), unchanged=True, live=live)
-    warnings += (
-        [stack_status.busy(status)]
-        if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
-        else []
-    )
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+        warnings.append(stack_status.busy(status))
     if mend is not None and stack is not None:
         stack_status.refuse_protected(stack, mend)
         warnings.append(
@@ -59,7 +56,9 @@ def preview(job: Job, ports: Ports) -> Preview:
     if stack is not None and not new:
         warnings += compare.images_put_back(aws, source, stack, None)
     warnings += _to_agree(job, aws, source, summary, None if new else stack)
-    calls = [PlannedCall(mend.call, {"stack": source.name})] if mend else []
+    calls: list[PlannedCall] = []
+    if mend is not None:
+        calls.append(PlannedCall(mend.call, {"stack": source.name}))
     calls += [
         PlannedCall("s3:PutObject", {"bucket": asset.bucket, "key": asset.key})
         for asset in sources.to_upload(aws, source)

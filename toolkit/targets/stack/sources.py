@@ -214,9 +214,9 @@ def artifacts(source: ChangeSetSource) -> dict[str, str]:
     """
     by_name: dict[str, str] = {}
     for asset in source.assets:
-        by_name[asset.key if asset.name in by_name else asset.name] = (
-            asset.key
-        )  # two assets may be called the same
+        # two assets may be called the same
+        name = asset.key if asset.name in by_name else asset.name
+        by_name[name] = asset.key
     return by_name
 
 
@@ -224,7 +224,9 @@ def to_upload(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is
     right. Raises CloudError.
     """
-    assets = [*source.assets, *([source.stored] if source.stored else [])]
+    assets = list(source.assets)
+    if source.stored is not None:
+        assets.append(source.stored)
     return [asset for asset in assets if not _is_there(aws, asset, source.account)]
 
 

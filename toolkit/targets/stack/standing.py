@@ -142,10 +142,8 @@ def _older(
         if put and container in live and _same(aws, put, live[container])
     ]
     commit = running["tags"].get(COMMIT)
-    return [
-        f"{line} (commit {commit[:12]})" if commit else line
-        for line in images.older_images(parts[1], new, live, same)
-    ]
+    suffix = f" (commit {commit[:12]})" if commit else ""
+    return [line + suffix for line in images.older_images(parts[1], new, live, same)]
 
 
 def _same(aws: Aws, put: str, live: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.errors import Refused
 from toolkit.model import Version
+from toolkit.targets.stack.document import as_mapping
 
 INLINE = 51_200
 """Bytes of a template that fit into a call; a longer one has to lie in S3."""
@@ -197,26 +198,28 @@ def may_mean_more(text: str, summary: Mapping[str, Any], values: Mapping[str, st
 
 def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
     """A summary of a template that is too long to be sent, as far as it can be read here."""
-    listed, declared_resources = template.get("Parameters"), template.get("Resources")
-    if isinstance(listed, Mapping):
-        declared = {name: entry for name, entry in listed.items() if isinstance(entry, Mapping)}
-    else:
-        declared = {}
-    resources = declared_resources.values() if isinstance(declared_resources, Mapping) else ()
-    transform = template.get("Transform")
+    parameters: list[dict[str, Any]] = []
+    for name, entry in as_mapping(template.get("Parameters")).items():
+        if not isinstance(entry, Mapping):
+            continue
+        parameter = {
+            "ParameterKey": name,
+            "ParameterType": entry.get("Type"),
+            "NoEcho": str(entry.get("NoEcho")).lower() == "true",
+            "Description": str(entry.get("Description", "")),
+        }
+        if "Default" in entry:
+            parameter["DefaultValue"] = str(entry["Default"])
+        parameters.append(parameter)
+    types: set[str] = set()
+    for resource in as_mapping(template.get("Resources")).values():
+        if isinstance(resource, Mapping):
+            types.add(str(resource.get("Type")))
+    transforms = template.get("Transform") or ()
+    if isinstance(transforms, str):
+        transforms = [transforms]
     return {
-        "Parameters": [
-            {
-                "ParameterKey": name,
-                "ParameterType": entry.get("Type"),
-                "NoEcho": str(entry.get("NoEcho")).lower() == "true",
-            }
-            | ({"DefaultValue": str(entry["Default"])} if "Default" in entry else {})
-            | {"Description": str(entry.get("Description", ""))}
-            for name, entry in declared.items()
-        ],
-        "ResourceTypes": sorted(
-            {str(entry.get("Type")) for entry in resources if isinstance(entry, Mapping)}
-        ),
-        "DeclaredTransforms": [transform] if isinstance(transform, str) else list(transform or ()),
+        "Parameters": parameters,
+        "ResourceTypes": sorted(types),
+        "DeclaredTransforms": list(transforms),
     }
