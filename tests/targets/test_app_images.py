@@ -669,13 +669,16 @@ def test_variables_without_a_name_are_ignored_wherever_they_stand(listed: Any, k
     plain = {**foreign, "containerDefinitions": [{"name": "app", "image": "h/b@sha256:1"}]}
     members = {"family", "containerDefinitions"}
     for env, secrets in (({}, {}), ({"MODE": "a"}, {"PASS": "arn:p"})):
-        request = definitions.revised(foreign, members, ["app"], "h/b@sha256:2", env, secrets)
-        assert definitions.equal(
-            request, definitions.revised(plain, members, ["app"], "h/b@sha256:2", env, secrets)
+        request = definitions.revised_definition(
+            foreign, members, ["app"], "h/b@sha256:2", env, secrets
+        )
+        assert definitions.is_copy(
+            request,
+            definitions.revised_definition(plain, members, ["app"], "h/b@sha256:2", env, secrets),
         )
         assert all(one["name"] for one in (*request["containerDefinitions"][0].get(key, ()),))
     assert definitions.digest(foreign) == definitions.digest(plain)
-    assert provenance.changes(foreign, plain) == []
+    assert provenance.describe_changes(foreign, plain) == []
 
 
 @pytest.mark.parametrize(
@@ -686,10 +689,10 @@ def test_a_definition_without_a_container_that_has_a_name_is_refused_and_crashes
 ) -> None:
     foreign = {"family": "web", "containerDefinitions": containers, "tags": {}}
     with pytest.raises(Refused, match="the task has"):
-        definitions.containers(foreign, None, ecr.named("backend"))
+        definitions.containers_to_update(foreign, None, ecr.named("backend"))
     assert (
-        definitions.names(foreign),
-        definitions.artifacts(foreign),
+        definitions.container_names(foreign),
+        definitions.image_digests(foreign),
         definitions.image_of(foreign, "app"),
     ) == ([], {}, "")
     assert definitions.digest(foreign)
@@ -704,8 +707,8 @@ def test_settings_of_another_type_say_nothing(value: Any) -> None:
         )
         is None
     )
-    assert definitions.architecture({"runtimePlatform": value}) == "linux/amd64"
-    assert provenance.of_a_stack({"tags": {}, "registeredBy": value}) is False
+    assert definitions.platform_of({"runtimePlatform": value}) == "linux/amd64"
+    assert provenance.is_from_stack({"tags": {}, "registeredBy": value}) is False
 
 
 def test_tags_without_a_key_are_none() -> None:

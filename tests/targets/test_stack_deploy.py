@@ -205,7 +205,7 @@ def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
         "toolkit:version": "c0ffee" + "0" * 34,
         "toolkit:commit": "c0ffee" + "0" * 34,
         "toolkit:fingerprint": "print1",
-        "toolkit:template": deployed.digest(TWO),
+        "toolkit:template": deployed.template_digest(TWO),
         "toolkit:run": "run1",
     }
 

@@ -166,7 +166,7 @@ def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", template='{"Resources": {}}')
     live = told(scripted)[1]
     assert live is not None
-    assert live.deployed.same(deployed.of({"Resources": {}}, {}, {})) is True
+    assert live.deployed.same(deployed.state_of({"Resources": {}}, {}, {})) is True
     aws_endpoint.fault("GetTemplate", times=None, kind="denied")
     signs, live = told(scripted)
     assert (signs["stack"].status, live is not None and live.deployed) == ("ok", DeployedState())

@@ -84,8 +84,8 @@ def test_every_state_of_a_stack_is_answered(
         with pytest.raises(Refused, match="was not ready within"):
             stacks.apply(replace(job, deadline_s=0))
         assert not aws_endpoint.calls.count("CreateChangeSet")
-    elif status in stack_status.MENDS:
-        mend = stack_status.MENDS[status]
+    elif status in stack_status.RECOVERIES:
+        mend = stack_status.RECOVERIES[status]
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
         report = stacks.apply(

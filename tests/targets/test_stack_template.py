@@ -111,15 +111,15 @@ SUMMARY: dict[str, Any] = {"Parameters": [{"ParameterKey": "A", "ParameterType":
 
 
 def test_a_deploy_of_what_is_there_is_the_same() -> None:
-    deployed = templates.parsed(TEXT.replace(" ", ""))
-    assert templates.same(TEXT, deployed, {"A": "1"}, SUMMARY, STACK, {"team": "x"})
-    assert templates.same("a: b", "a: b", {}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, {"Resources": {}}, {}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, deployed, {"A": "2"}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
-    assert not templates.same(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
-    assert not templates.same("a: c", "a: b", {}, SUMMARY, STACK, {})
-    assert templates.same(
+    deployed = templates.parse_json(TEXT.replace(" ", ""))
+    assert templates.is_unchanged(TEXT, deployed, {"A": "1"}, SUMMARY, STACK, {"team": "x"})
+    assert templates.is_unchanged("a: b", "a: b", {}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, {"Resources": {}}, {}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, deployed, {"A": "2"}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
+    assert not templates.is_unchanged(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
+    assert not templates.is_unchanged("a: c", "a: b", {}, SUMMARY, STACK, {})
+    assert templates.is_unchanged(
         "a: b",
         "a: b",
         {"A": "2"},
@@ -144,7 +144,7 @@ def test_a_deploy_of_what_is_there_is_the_same() -> None:
     ],
 )
 def test_a_template_that_looks_elsewhere_may_mean_something_new(more: dict[str, Any]) -> None:
-    assert templates.may_mean_more("{}", SUMMARY | more, {"A": "1"})
+    assert templates.may_change_meaning("{}", SUMMARY | more, {"A": "1"})
 
 
 def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
@@ -153,16 +153,16 @@ def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
         "ParameterType": "AWS::SSM::Parameter::Value<String>",
         "Description": "x [cdk:skip]",
     }
-    assert not templates.may_mean_more(
+    assert not templates.may_change_meaning(
         "{}", {"Parameters": [bootstrap, *SUMMARY["Parameters"]]}, {"A": "1"}
     )
-    assert not templates.may_mean_more("Value: '{{resolve:secretsmanager:x}}'", {}, {})
-    assert templates.may_mean_more("Value: '{{resolve:ssm:/x}}'", {}, {})
-    assert templates.may_mean_more("Fn::Transform: x", {}, {})
+    assert not templates.may_change_meaning("Value: '{{resolve:secretsmanager:x}}'", {}, {})
+    assert templates.may_change_meaning("Value: '{{resolve:ssm:/x}}'", {}, {})
+    assert templates.may_change_meaning("Fn::Transform: x", {}, {})
 
 
 def test_a_long_template_is_summed_up_here() -> None:
-    found = templates.read_here(
+    found = templates.summarize(
         {
             "Parameters": {"A": {"Type": "String", "Default": 5, "NoEcho": "true"}},
             "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
@@ -179,7 +179,7 @@ def test_a_long_template_is_summed_up_here() -> None:
         }
     ]
     assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
-    assert templates.read_here({"Parameters": [], "Resources": None})["Parameters"] == []
+    assert templates.summarize({"Parameters": [], "Resources": None})["Parameters"] == []
 
 
 # --- images
@@ -330,7 +330,7 @@ def test_every_write_call_of_a_deploy_is_permitted() -> None:
         for one in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
         for action in one.actions
     }
-    calls = {mend.call for mend in stack_status.MENDS.values()} | set(
+    calls = {mend.call for mend in stack_status.RECOVERIES.values()} | set(
         re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
     )
     assert len(calls) >= 9

@@ -63,20 +63,20 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     aws = ports.aws(job.location)
     report.phase("looking at the service")
     state = checked_state(job, ports)
-    if _adopted(job, report, state):
+    if _adopt_own_deployment(job, report, state):
         return
-    if job.action == ROLLBACK and _reverted(job, aws, state, report):
+    if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
         return
     if state.absent or job.wishes.get("create"):
-        state = _with_repository(job, ports, state, report)
-    digest = state.digest or _built(job, ports, state, report)
+        state = _ensure_repository(job, ports, state, report)
+    digest = state.digest or _build_image(job, ports, state, report)
     report.keep(
         digest=digest,
         container=state.container,
         containers=updated_containers(job, state, digest),
     )
-    state = _free(job, ports, state, report, digest)
-    decision = _way(job, aws, state, digest)
+    state = _wait_for_other_deployment(job, ports, state, report, digest)
+    decision = _decide(job, aws, state, digest)
     for line in origin_warnings(job, state, decision):
         report.tell(
             f"warning: {line}"
@@ -85,58 +85,58 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
         report.keep(task_definition=state.service["taskDefinition"], unchanged=True)
         return
     if decision.act == "attach":
-        _keep_joined(report, state)
+        _keep_current_deployment(report, state)
         return
     if decision.act == "reuse":
         arn = state.base["taskDefinitionArn"]
     else:
-        arn = _registered(job, aws, state, decision.request, report)
+        arn = _register_definition(job, aws, state, decision.request, report)
     report.keep(task_definition=arn)
-    _moved(job, aws, arn, report)
+    _move_service(job, aws, arn, report)
 
 
-def _way(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
+def _decide(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
     return decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), digest)
 
 
-def _stamp(when: datetime | None) -> str | None:
+def _iso(when: datetime | None) -> str | None:
     if when is None:
         return None
     return when.astimezone(UTC).isoformat()
 
 
-def _adopted(job: Job, report: Report, state: CurrentState) -> bool:
+def _adopt_own_deployment(job: Job, report: Report, state: CurrentState) -> bool:
     """Whether the service is on our task definition already: the call was made before, and its
     answer was lost.
     """
-    primary = rollout.primary(state.service)
+    primary = rollout.primary_deployment(state.service)
     ours = definitions.mark(state.running, "token") == job.token
     if not ours and report.receipt.get("before"):
         moved = primary.get("id") != report.receipt["before"]
         ours = moved and state.service["taskDefinition"] == report.receipt.get("task_definition")
     if ours:
-        containers = definitions.containers(
+        containers = definitions.containers_to_update(
             state.running, job.settings.container, ecr.named(job.settings.repository)
         )
         image = definitions.image_of(state.running, containers[0])
         report.keep(
             digest=definitions.digest_of(image), container=containers[0], containers=containers
         )
-        _keep_joined(report, state)
+        _keep_current_deployment(report, state)
     return ours
 
 
-def _keep_joined(report: Report, state: CurrentState) -> None:
+def _keep_current_deployment(report: Report, state: CurrentState) -> None:
     """Keep the deployment that the service is on: it was begun by a call that this process did not
     make.
     """
-    primary = rollout.primary(state.service)
+    primary = rollout.primary_deployment(state.service)
     report.keep(task_definition=state.service["taskDefinition"], deployment=primary.get("id"))
     if "before" not in report.receipt:
-        report.keep(attached=True, started_at=_stamp(primary.get("createdAt")))
+        report.keep(attached=True, started_at=_iso(primary.get("createdAt")))
 
 
-def _reverted(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
+def _stop_to_revert(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
     """Whether the wanted version came back by the end of the deployment in progress."""
     arn = revertible_deployment(job, aws, state)
     if arn is None:
@@ -155,7 +155,7 @@ def _reverted(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
     return True
 
 
-def _with_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
+def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
     """Make the repository if it is not there, and give it the policy that it lacks if it is one
     that this run has made.
     """
@@ -180,7 +180,7 @@ def _with_repository(job: Job, ports: Ports, state: CurrentState, report: Report
     return replace(state, repository=ecr.repository(registry, name), absent=False)
 
 
-def _built(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
+def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     """The digest of the image, which is built and pushed by one step of the run for all that get
     it.
     """
@@ -200,7 +200,7 @@ def _built(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     image = ports.shared.once(
         key,
         job.step,
-        lambda: _pushed(job, ports, state, image_builder, recipe, report),
+        lambda: _push_image(job, ports, state, image_builder, recipe, report),
         report.check,
     )
     if image.by != job.step:
@@ -209,7 +209,7 @@ def _built(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     return image.value
 
 
-def _pushed(
+def _push_image(
     job: Job,
     ports: Ports,
     state: CurrentState,
@@ -229,7 +229,7 @@ def _pushed(
     except TagTaken as refusal:
         problem = refusal
     report.phase("checking the image in the repository")
-    digest = _confirmed(job, aws, state.tag, report)
+    digest = _digest_in_repository(job, aws, state.tag, report)
     if digest is not None and digest == mine:
         return digest
     if digest is not None and image_builder.alike(address, digest, recipe):
@@ -245,7 +245,7 @@ def _pushed(
     )
 
 
-def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
+def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """What the repository says of the tag: it may need a moment to know."""
     for pause in (1, 2, 4):
         if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
@@ -254,7 +254,9 @@ def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     return ecr.digest(aws, ecr.named(job.settings.repository), tag)
 
 
-def _free(job: Job, ports: Ports, state: CurrentState, report: Report, digest: str) -> CurrentState:
+def _wait_for_other_deployment(
+    job: Job, ports: Ports, state: CurrentState, report: Report, digest: str
+) -> CurrentState:
     """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
     deadline.
     """
@@ -262,10 +264,10 @@ def _free(job: Job, ports: Ports, state: CurrentState, report: Report, digest: s
     began = ports.clock.elapsed()
     while (
         state.busy
-        and _way(job, aws, state, digest).act != "attach"
+        and _decide(job, aws, state, digest).act != "attach"
         and not replaces_other_deployment(job, state)
     ):
-        who = definitions.whose(state.running)
+        who = definitions.registered_by(state.running)
         if ports.clock.elapsed() - began > job.deadline_s:
             raise Refused(
                 f"a deployment of service {settings.service} by {who} is still in progress",
@@ -280,23 +282,25 @@ def _free(job: Job, ports: Ports, state: CurrentState, report: Report, digest: s
     return state
 
 
-def _registered(job: Job, aws: Aws, state: CurrentState, request: Shape, report: Report) -> str:
+def _register_definition(
+    job: Job, aws: Aws, state: CurrentState, request: Shape, report: Report
+) -> str:
     """The ARN of the revision that carries our token: a new one, unless it is there."""
     family = str(request["family"])
     report.phase(f"registering a task definition of {family}")
-    if existing := _with_token(job, aws, family):
+    if existing := _definition_with_token(job, aws, family):
         return existing
     call = register_call(state, request, job.settings, job.action == ROLLBACK)
-    return _once(
+    return _call_once(
         report,
         call,
         report.prepare,
         do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
-        find=lambda: _with_token(job, aws, family),
+        find=lambda: _definition_with_token(job, aws, family),
     )
 
 
-def _with_token(job: Job, aws: Aws, family: str) -> str | None:
+def _definition_with_token(job: Job, aws: Aws, family: str) -> str | None:
     arns = ecs.newest_revisions(aws, family, HANDFUL)
     if not arns:
         return None
@@ -307,7 +311,7 @@ def _with_token(job: Job, aws: Aws, family: str) -> str | None:
     return None
 
 
-def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
+def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
     """Make the one call that moves the service, and keep what tells our deployment from others."""
     settings: Settings = job.settings
     service, when = ecs.service_now(aws, settings.cluster, settings.service)
@@ -317,23 +321,25 @@ def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
             name=settings.service,
             where=f" in cluster {settings.cluster} ({aws.region_name})",
         )
-    before, force = rollout.primary(service).get("id"), bool(job.wishes.get("force"))
-    sought = rollout.Sought(arn, before=before)
-    report.keep(before=before, previous=service["taskDefinition"], started_at=_stamp(when))
+    before, force = rollout.primary_deployment(service).get("id"), bool(job.wishes.get("force"))
+    own_key = rollout.DeploymentKey(arn, before=before)
+    report.keep(before=before, previous=service["taskDefinition"], started_at=_iso(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
-    mine = _once(
+    mine = _call_once(
         report,
         update_call(settings, arn, force),
         report.intend,
-        do=lambda: rollout.primary(ecs.update(aws, settings.cluster, settings.service, arn, force)),
-        find=lambda: rollout.own(
-            ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought
+        do=lambda: rollout.primary_deployment(
+            ecs.update(aws, settings.cluster, settings.service, arn, force)
+        ),
+        find=lambda: rollout.own_deployment(
+            ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, own_key
         ),
     )
     report.keep(deployment=mine.get("id"))
 
 
-def _once(
+def _call_once(
     report: Report,
     call: PlannedCall,
     intend: Callable[..., None],
@@ -353,11 +359,11 @@ def _once(
                 raise
             report.wait(pause)
         except Unreachable as problem:
-            return _sought(report, call, find, problem)
+            return _find_lost_answer(report, call, find, problem)
     raise AssertionError  # the last pause is None
 
 
-def _sought(
+def _find_lost_answer(
     report: Report, call: PlannedCall, find: Callable[[], T | None], problem: CloudError
 ) -> T:
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time

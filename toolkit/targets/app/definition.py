@@ -35,12 +35,12 @@ DESCRIBED = frozenset(
 """What says who registered a definition and when, and what AWS adds: nothing of how it runs."""
 
 
-def parts(definition: Shape) -> list[dict[str, Any]]:
+def named_containers(definition: Shape) -> list[dict[str, Any]]:
     """The containers that have a name."""
-    return named(definition.get("containerDefinitions"))
+    return named_entries(definition.get("containerDefinitions"))
 
 
-def named(listed: object) -> list[dict[str, Any]]:
+def named_entries(listed: object) -> list[dict[str, Any]]:
     """The entries of a list that have a name; none where it is no list."""
     if not isinstance(listed, (list, tuple)):
         return []
@@ -51,26 +51,28 @@ def named(listed: object) -> list[dict[str, Any]]:
     ]
 
 
-def names(definition: Shape) -> list[str]:
+def container_names(definition: Shape) -> list[str]:
     """The names of its containers."""
-    return [str(container["name"]) for container in parts(definition)]
+    return [str(container["name"]) for container in named_containers(definition)]
 
 
 def image_of(definition: Shape, container: str) -> str:
     """The image that a container is to run, empty if nothing is said."""
-    return str(part(definition, container).get("image") or "")
+    return str(container_named(definition, container).get("image") or "")
 
 
-def containers(definition: Shape, name: str | None, repository: RepositoryName) -> tuple[str, ...]:
+def containers_to_update(
+    definition: Shape, name: str | None, repository: RepositoryName
+) -> tuple[str, ...]:
     """The containers that get the image: the one that is named, the only one, or all with an image
     of the repository.
     """
-    present = names(definition)
+    present = container_names(definition)
     if name is not None:
         if name in present:
             return (name,)
         raise Refused(
-            f"the task has no container {name}, but {_listed(present)}",
+            f"the task has no container {name}, but {_joined(present)}",
             "correct `container` in rules.toml",
         )
     if len(present) == 1:
@@ -78,7 +80,7 @@ def containers(definition: Shape, name: str | None, repository: RepositoryName) 
     ours = of_repository(definition, repository)
     if not ours:
         why = (
-            f"the task has several containers ({_listed(present)}), and none has an image of"
+            f"the task has several containers ({_joined(present)}), and none has an image of"
             f" {repository.name}"
         )
         raise Refused(why, "say which one gets the image: `container` in rules.toml")
@@ -90,13 +92,15 @@ def of_repository(definition: Shape, repository: RepositoryName) -> tuple[str, .
     counts only where there is no better.
     """
     alike = [
-        name for name in names(definition) if _path(image_of(definition, name)) == repository.name
+        name
+        for name in container_names(definition)
+        if _path(image_of(definition, name)) == repository.name
     ]
     exact = [name for name in alike if repository.may_be(registry_of(image_of(definition, name)))]
     return tuple(exact or alike)
 
 
-def left(
+def other_containers(
     definition: Shape, updated: Collection[str], repository: RepositoryName
 ) -> tuple[str, ...]:
     """The containers with an image of the repository that do not get the new one."""
@@ -107,13 +111,15 @@ def _path(image: str) -> str:
     return repository_of(image).partition("/")[2]
 
 
-def _listed(present: Sequence[str]) -> str:
+def _joined(present: Sequence[str]) -> str:
     return ", ".join(present) or "none"
 
 
-def part(definition: Shape, name: str) -> Mapping[str, Any]:
+def container_named(definition: Shape, name: str) -> Mapping[str, Any]:
     """The container of that name, empty if it is not there."""
-    return next((container for container in parts(definition) if container["name"] == name), {})
+    return next(
+        (container for container in named_containers(definition) if container["name"] == name), {}
+    )
 
 
 def repository_of(image: str) -> str:
@@ -134,7 +140,7 @@ def tag_of(image: str) -> str | None:
     return image.partition("@")[0][len(repository_of(image)) + 1 :] or None
 
 
-def revised(
+def revised_definition(
     definition: Shape,
     members: Collection[str],
     updated: Collection[str],
@@ -154,11 +160,11 @@ def revised(
         if key in members and value is not None and key != "tags"
     }
     containers = []
-    for container in parts(definition):
+    for container in named_containers(definition):
         if container["name"] in updated:
-            containers.append(_with(container, image, env, secrets))
+            containers.append(_with_image(container, image, env, secrets))
         else:
-            containers.append(_plain(container))
+            containers.append(_without_unnamed(container))
     request["containerDefinitions"] = containers
     request["tags"] = {
         key: value
@@ -168,31 +174,37 @@ def revised(
     return request
 
 
-def _plain(container: Shape) -> dict[str, Any]:
+def _without_unnamed(container: Shape) -> dict[str, Any]:
     """A container without variables that have no name: AWS would not take them."""
     return {
         **container,
-        **{key: named(container[key]) for key in ("environment", "secrets") if key in container},
+        **{
+            key: named_entries(container[key])
+            for key in ("environment", "secrets")
+            if key in container
+        },
     }
 
 
-def _with(
+def _with_image(
     container: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, str]
 ) -> dict[str, Any]:
     """A variable is either a value or a secret: naming it as one takes it out of the other."""
-    changed = {**_plain(container), "image": image}
+    changed = {**_without_unnamed(container), "image": image}
     if env or secrets:
-        changed["environment"] = _set(container.get("environment"), "value", env, secrets)
-        changed["secrets"] = _set(container.get("secrets"), "valueFrom", secrets, env)
+        changed["environment"] = _with_variables(
+            container.get("environment"), "value", env, secrets
+        )
+        changed["secrets"] = _with_variables(container.get("secrets"), "valueFrom", secrets, env)
     return changed
 
 
-def _set(
+def _with_variables(
     listed: object, key: str, variables: Mapping[str, str], elsewhere: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     rest = dict(variables)
     entries = []
-    for entry in named(listed):
+    for entry in named_entries(listed):
         if entry["name"] in elsewhere:
             continue
         if entry["name"] in rest:
@@ -201,7 +213,7 @@ def _set(
     return entries + [{"name": name, key: value} for name, value in rest.items()]
 
 
-def equal(definition: Shape, request: Shape) -> bool:
+def is_copy(definition: Shape, request: Shape) -> bool:
     """Whether registering `request` would only make a copy: tags say who deployed, not what, and
     the order of variables says nothing.
     """
@@ -211,7 +223,7 @@ def equal(definition: Shape, request: Shape) -> bool:
 
 
 def _sorted(listed: object) -> list[dict[str, Any]]:
-    return sorted(named(listed), key=lambda entry: str(entry["name"]))
+    return sorted(named_entries(listed), key=lambda entry: str(entry["name"]))
 
 
 def content(definition: Shape) -> dict[str, Any]:
@@ -222,7 +234,7 @@ def content(definition: Shape) -> dict[str, Any]:
         {key: value for key, value in definition.items() if key not in DESCRIBED}
     )
     plain["containerDefinitions"] = sorted(
-        (_container(container) for container in parts(definition)),
+        (_container(container) for container in named_containers(definition)),
         key=lambda container: str(container["name"]),
     )
     if isinstance(plain.get("requiresCompatibilities"), list):
@@ -265,13 +277,13 @@ def digest(definition: Shape) -> str:
     ).hexdigest()
 
 
-def artifacts(definition: Shape) -> dict[str, str]:
+def image_digests(definition: Shape) -> dict[str, str]:
     """Container -> digest of its image, where the image is named by it."""
-    images = {name: digest_of(image_of(definition, name)) for name in names(definition)}
+    images = {name: digest_of(image_of(definition, name)) for name in container_names(definition)}
     return {name: image for name, image in images.items() if image}
 
 
-def marked(tags: Mapping[str, str], **marks: str | None) -> dict[str, str]:
+def with_marks(tags: Mapping[str, str], **marks: str | None) -> dict[str, str]:
     """Tags with marks of ours; None takes one away."""
     ours = {MARK + key: value for key, value in marks.items()}
     others = {key: value for key, value in tags.items() if key not in ours}
@@ -283,7 +295,7 @@ def mark(definition: Shape, name: str) -> str | None:
     return definition["tags"].get(MARK + name) or None
 
 
-def whose(definition: Shape) -> str:
+def registered_by(definition: Shape) -> str:
     """Who registered a task definition, in a few words."""
     run, by = mark(definition, "run"), str(definition.get("registeredBy", "")).rpartition("/")[2]
     if run and by:
@@ -293,7 +305,7 @@ def whose(definition: Shape) -> str:
     return by or "somebody"
 
 
-def architecture(definition: Shape) -> str | None:
+def platform_of(definition: Shape) -> str | None:
     """The platform that its tasks run on, as builders say it (`linux/arm64`); None if it is not
     Linux.
     """

@@ -61,12 +61,12 @@ class Failure(Struct, frozen=True):
         return self.task.rpartition("/")[2]
 
 
-def failure(task: Shape) -> Failure | None:
+def failure_of(task: Shape) -> Failure | None:
     """What went wrong with a stopped task; None if it was stopped in good order."""
     code, why = str(task.get("stopCode", "")), _line(task.get("stoppedReason"))
     if why.startswith(_NOT_A_FAILURE):
         return None
-    guilty = _guilty(task.get("containers") or ())
+    guilty = _guilty_container(task.get("containers") or ())
     words = " ".join(
         (why, *(_line(container.get("reason")) for container in task.get("containers") or ()))
     )
@@ -101,7 +101,7 @@ def _kind(code: str, words: str) -> str | None:
     return "other"
 
 
-def _guilty(containers: Iterable[Shape]) -> Shape | None:
+def _guilty_container(containers: Iterable[Shape]) -> Shape | None:
     """The container to blame: one that says why, else one that ended badly, else one that ended at
     all.
     """
@@ -141,7 +141,7 @@ def _line(text: object) -> str:
     return " ".join(str(text or "").split())
 
 
-def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
+def permanent_failure(failures: Iterable[Failure], healthy: bool) -> Failure | None:
     """The failure that says that the deployment cannot succeed; None while it still may. `healthy`:
     a task of it serves.
     """
@@ -158,7 +158,7 @@ def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
     return None
 
 
-def worst(failures: Iterable[Failure]) -> Failure | None:
+def worst_failure(failures: Iterable[Failure]) -> Failure | None:
     """The failure that tells most."""
     order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
     return min(failures, key=lambda failure: order.index(failure.sort), default=None)

@@ -20,7 +20,7 @@ from toolkit.targets import alarms, signs
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import failures, rollout
 from toolkit.targets.app.failures import Failure
-from toolkit.targets.app.rollout import Reading, Sought
+from toolkit.targets.app.rollout import DeploymentKey, Reading
 from toolkit.targets.app.settings import Settings
 from toolkit.targets.app.state import live_version, registry_client
 from toolkit.targets.base import Tell
@@ -40,7 +40,7 @@ _NO_CAPACITY = "unable to place a task"
 _STEADY = "has reached a steady state"
 
 
-def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
     questions = _AppHealth(job, ports)
     signs.ask(
@@ -72,7 +72,7 @@ class _AppHealth:
 
     def service(self) -> Iterator[Finding]:
         """Whether it is there, and runs what it should."""
-        with _answered(self._service):
+        with _released(self._service):
             try:
                 service = ecs.service(self.aws, self.settings.cluster, self.settings.service)
             except Missing as problem:
@@ -87,14 +87,14 @@ class _AppHealth:
             self._service.set_result(service if service["status"] == "ACTIVE" else None)
         short = (
             service["status"] == "ACTIVE"
-            and not complete(service)
-            and (not moving(service) or rollout.stuck(service))
+            and not has_all_tasks(service)
+            and (not is_deploying(service) or rollout.is_stuck(service))
         )
-        yield standing(self.job, service, self._worst(service) if short else None)
+        yield service_finding(self.job, service, self._worst(service) if short else None)
 
     def tasks(self) -> Iterator[Finding]:
         """Which of its tasks have failed."""
-        with _answered(self._stopped):
+        with _released(self._stopped):
             try:
                 self._stopped.set_result(
                     ecs.stopped(self.aws, self.settings.cluster, self.settings.service)
@@ -105,7 +105,7 @@ class _AppHealth:
         service, stopped = self._service.result(), self._stopped.result()
         if service is not None and stopped is not None:
             failed = failed_now(service, stopped)
-            log_group = self._log_group(failures.worst(failure for failure, _ in failed))
+            log_group = self._log_group(failures.worst_failure(failure for failure, _ in failed))
             yield tasks_finding(self.job, service, failed, log_group)
 
     def alarms(self) -> Iterator[Finding]:
@@ -125,11 +125,11 @@ class _AppHealth:
 
     def image(self) -> Iterator[Finding]:
         """What runs, and whether its image is still there."""
-        with _answered(self._definition):
+        with _released(self._definition):
             service = self._service.result()
             if service is None:
                 return
-            arn = serving(service).get("taskDefinition") or service.get("taskDefinition")
+            arn = serving_deployment(service).get("taskDefinition") or service.get("taskDefinition")
             if arn is None:
                 return
             definition = ecs.definition(self.aws, str(arn))
@@ -138,9 +138,9 @@ class _AppHealth:
             yield missing_definition(self.job, str(arn))
             return
         repository = ecr.named(self.settings.repository)
-        moved = definitions.containers(definition, self.settings.container, repository)
-        if serving(service):
-            self.live = live_version(definition, self.settings, serving(service))
+        moved = definitions.containers_to_update(definition, self.settings.container, repository)
+        if serving_deployment(service):
+            self.live = live_version(definition, self.settings, serving_deployment(service))
             if self.live.doubt:
                 yield Finding(
                     "version",
@@ -149,7 +149,7 @@ class _AppHealth:
                     cause=self.live.doubt,
                     next=f"toolkit deploy-app {self.job.target}",
                 )
-        names = (*moved, *definitions.left(definition, moved, repository))
+        names = (*moved, *definitions.other_containers(definition, moved, repository))
         for name in names:
             what = "image" if len(names) == 1 else f"image of {name}"
             yield from self._image(definition, name, what, name in moved)
@@ -199,7 +199,9 @@ class _AppHealth:
             except ToolkitError as problem:
                 yield signs.unknown(what, problem)
                 continue
-            yield answering(what, names[0], int(service["desiredCount"]), targets, moving(service))
+            yield targets_finding(
+                what, names[0], int(service["desiredCount"]), targets, is_deploying(service)
+            )
 
     def deployment(self) -> Iterator[Finding]:
         """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
@@ -208,15 +210,15 @@ class _AppHealth:
         service = self._service.result()
         if service is None:
             return
-        primary = rollout.primary(service)
+        primary = rollout.primary_deployment(service)
         if not primary:
             return
         event, newest = rollback_event(service), None
         if event is not None or primary.get("rolloutState") not in (None, "COMPLETED"):
             newest = self._newest(service)
-            if newest is not None and outdated(newest, event, service):
+            if newest is not None and is_outdated(newest, event, service):
                 newest = None
-        reading = verdict(service, newest, event, self.job.target)
+        reading = last_reading(service, newest, event, self.job.target)
         failure = log_group = None
         if reading.state != "complete":
             failure = self._failure_since(_moment((newest or primary).get("createdAt")))
@@ -239,7 +241,7 @@ class _AppHealth:
 
     def _worst(self, service: Shape) -> Failure | None:
         """The failure of a task that says most, if that is known soon."""
-        return failures.worst(
+        return failures.worst_failure(
             failure for failure, _ in failed_now(service, _result_soon(self._stopped) or ())
         )
 
@@ -247,12 +249,12 @@ class _AppHealth:
         """The same, of the tasks that a deployment has started; not of what another try mends."""
         candidates: list[Failure] = []
         for task in _result_soon(self._stopped) or ():
-            failure = failures.failure(task)
+            failure = failures.failure_of(task)
             if failure is None or failure.sort == "transient":
                 continue
             if since is None or _at(task, "createdAt", since) >= since:
                 candidates.append(failure)
-        return failures.worst(candidates)
+        return failures.worst_failure(candidates)
 
     def _log_group(self, failure: Failure | None) -> str | None:
         """The log group that the container which failed writes to, if that is known soon."""
@@ -261,16 +263,16 @@ class _AppHealth:
         definition = _result_soon(self._definition)
         if definition is None:
             return None
-        names = definitions.names(definition)
+        names = definitions.container_names(definition)
         if not names:
             return None
         name = failure.container if failure.container in names else names[0]
-        stream = definitions.log_stream(definitions.part(definition, name), failure.id)
+        stream = definitions.log_stream(definitions.container_named(definition, name), failure.id)
         return stream[0] if stream else None
 
 
 @contextmanager
-def _answered(answer: "Future[Any]") -> Iterator[None]:
+def _released(answer: "Future[Any]") -> Iterator[None]:
     """Nobody waits for what was not found out."""
     try:
         yield
@@ -294,7 +296,7 @@ def _missing_service(problem: Missing) -> Finding:
 # the service
 
 
-def standing(job: Job, service: Shape, failure: Failure | None) -> Finding:
+def service_finding(job: Job, service: Shape, failure: Failure | None) -> Finding:
     """How a service that is there stands; `failure` is the one of its tasks that says most."""
     settings: Settings = job.settings
     if service["status"] != "ACTIVE":
@@ -314,12 +316,12 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Finding:
         return Finding("service", "ok", "scaled to 0 tasks")
     if running >= desired:
         return Finding("service", "ok", detail)
-    if moving(service) and not rollout.stuck(service):
+    if is_deploying(service) and not rollout.is_stuck(service):
         return Finding(
             "service", "warning", detail, cause="a deployment is in progress", next=_wait(job)
         )
     return Finding(
-        "service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job)
+        "service", "failing", detail, cause=shortage_cause(service, failure), next=_ask(job)
     )
 
 
@@ -328,23 +330,23 @@ def _scaled_in(settings: Settings, service: Shape, desired: int, detail: str) ->
     have.
     """
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
-    fix = rollout.scaling(service, settings.cluster, settings.service, settings.min_tasks)
+    fix = rollout.scale_command(service, settings.cluster, settings.service, settings.min_tasks)
     return Finding(
         "service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix
     )
 
 
-def short_of_tasks(service: Shape, failure: Failure | None) -> str:
+def shortage_cause(service: Shape, failure: Failure | None) -> str:
     """Why a service runs too few: no task can tell that there was no place for it, and of all else
     a task tells most.
     """
-    event = trouble(service)
+    event = trouble_event(service)
     if failure is not None and _NO_CAPACITY not in event:
         return failure.cause
     return event or "ECS does not say why"
 
 
-def trouble(service: Shape) -> str:
+def trouble_event(service: Shape) -> str:
     """The last event that tells of trouble, since all was well; empty if there is none."""
     for event in service.get("events") or ():
         words = _words(event)
@@ -360,20 +362,20 @@ def _words(event: Shape) -> str:
     return re.sub(r"^\(service [^)]*\) ", "", " ".join(str(event.get("message", "")).split()))
 
 
-def complete(service: Shape) -> bool:
+def has_all_tasks(service: Shape) -> bool:
     """Whether as many tasks run as should."""
     return int(service.get("runningCount", 0)) >= int(service.get("desiredCount", 0))
 
 
-def moving(service: Shape) -> bool:
+def is_deploying(service: Shape) -> bool:
     """Whether tasks are being replaced, by whomever."""
-    state = rollout.primary(service).get("rolloutState")
+    state = rollout.primary_deployment(service).get("rolloutState")
     if state is not None:
         return bool(state == "IN_PROGRESS")
     return len(service.get("deployments") or ()) > 1 or len(service.get("taskSets") or ()) > 1
 
 
-def serving(service: Shape) -> Shape:
+def serving_deployment(service: Shape) -> Shape:
     """The deployment whose tasks serve, or the task set, where another program deploys; empty if
     nothing runs.
     """
@@ -382,7 +384,7 @@ def serving(service: Shape) -> Shape:
         for task_set in service.get("taskSets") or ()
         if task_set.get("status") == "PRIMARY" and task_set.get("runningCount")
     ]
-    return rollout.serving(service) or next(iter(sets), {})
+    return rollout.serving_deployment(service) or next(iter(sets), {})
 
 
 # the last deployment
@@ -392,7 +394,7 @@ def rollback_event(service: Shape) -> Shape | None:
     """The event that a deployment failed or was taken back, if none was begun since. A service that
     is whole shows it nowhere else.
     """
-    began = _moment(rollout.primary(service).get("createdAt"))
+    began = _moment(rollout.primary_deployment(service).get("createdAt"))
     for event in service.get("events") or ():
         if any(words in str(event.get("message", "")) for words in _FAILED_OR_ROLLED_BACK):
             when = _moment(event.get("createdAt"))
@@ -402,28 +404,29 @@ def rollback_event(service: Shape) -> Shape | None:
     return None
 
 
-def outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
+def is_outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
     """Whether ECS shows one that was complete before the last one was begun: the last one cannot be
     seen then.
     """
     if newest.get("status") != "SUCCESSFUL":
         return False
     began, back = _moment(newest.get("createdAt")), _moment((event or {}).get("createdAt"))
-    return rollout.primary(service).get("rolloutState") not in (None, "COMPLETED") or bool(
-        began and back and began < back
-    )
+    return rollout.primary_deployment(service).get("rolloutState") not in (
+        None,
+        "COMPLETED",
+    ) or bool(began and back and began < back)
 
 
-def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: str) -> Reading:
+def last_reading(service: Shape, newest: Shape | None, event: Shape | None, target: str) -> Reading:
     """What became of the last deployment: by itself, else by the service and the event that it was
     taken back.
     """
-    now = rollout.primary(service)
-    sought = Sought(str(now.get("taskDefinition", "")), now.get("id"))
+    now = rollout.primary_deployment(service)
+    own_key = DeploymentKey(str(now.get("taskDefinition", "")), now.get("id"))
     if newest is not None:
-        return rollout.by_deployment(newest, service, sought, target)
-    reading = rollout.by_service(service, sought)
-    if reading.state == "running" and not moving(service):
+        return rollout.read_deployment(newest, service, own_key, target)
+    reading = rollout.read_service(service, own_key)
+    if reading.state == "running" and not is_deploying(service):
         reading = Reading("complete")  # what has ended since is no part of it
     if event is None or reading.state not in ("complete", "running"):
         return reading
@@ -442,7 +445,7 @@ def deployment_finding(
     """The sign of the last deployment. `failure` is of a task that it has started; `group` is where
     that one's log is.
     """
-    now = rollout.primary(service)
+    now = rollout.primary_deployment(service)
     began = _moment((newest or now).get("createdAt"))
     ended = (
         _moment((newest or {}).get("finishedAt"))
@@ -459,7 +462,7 @@ def deployment_finding(
         )
     why = failure.cause if failure is not None and not _by_an_alarm(newest) else reading.cause
     if reading.state == "running":
-        if rollout.stuck(service):
+        if rollout.is_stuck(service):
             if failure is not None:
                 cause = f"its tasks fail: {failure.cause}"
             else:
@@ -518,7 +521,7 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
     """The tasks that failed since the last deployment was begun: what it has replaced, or mended,
     is over.
     """
-    now = rollout.primary(service)
+    now = rollout.primary_deployment(service)
     began = _moment(now.get("createdAt"))
     failed: list[tuple[Failure, Shape]] = []
     for task in stopped:
@@ -530,7 +533,7 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
             and task.get("taskDefinitionArn") != now.get("taskDefinition")
         ):
             continue
-        failure = failures.failure(task)
+        failure = failures.failure_of(task)
         if failure is not None:
             failed.append((failure, task))
     return failed
@@ -542,10 +545,10 @@ def tasks_finding(
     """The sign of the tasks that failed in the last hour. That one was interrupted, and is
     replaced, is no trouble.
     """
-    worst = failures.worst(failure for failure, _ in failed)
+    worst = failures.worst_failure(failure for failure, _ in failed)
     if worst is None:
         return Finding("tasks", "ok", "no task failed in the last hour")
-    whole = complete(service)
+    whole = has_all_tasks(service)
     if worst.sort == "transient" and whole:
         return Finding(
             "tasks", "ok", f"{_tasks(len(failed))} interrupted in the last hour and replaced"
@@ -613,7 +616,9 @@ def target_groups_of(service: Shape) -> list[tuple[str, ...]]:
     has the tasks.
     """
     target_groups: dict[tuple[str, ...], None] = {}
-    for balancer in serving(service).get("loadBalancers") or service.get("loadBalancers") or ():
+    for balancer in (
+        serving_deployment(service).get("loadBalancers") or service.get("loadBalancers") or ()
+    ):
         alternate = (balancer.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
         names = tuple(
             dict.fromkeys(str(name) for name in (balancer.get("targetGroupArn"), alternate) if name)
@@ -623,7 +628,7 @@ def target_groups_of(service: Shape) -> list[tuple[str, ...]]:
     return list(target_groups)
 
 
-def answering(
+def targets_finding(
     what: str, group: str, desired: int, targets: Sequence[TargetHealth], busy: bool
 ) -> Finding:
     """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in

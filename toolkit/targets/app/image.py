@@ -60,14 +60,14 @@ def build_platform(job: Job, state: CurrentState) -> str | None:
     settings: Settings = job.settings
     if settings.build is not None and settings.build.platform:
         return settings.build.platform
-    return definitions.architecture(state.base)
+    return definitions.platform_of(state.base)
 
 
 def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
     """Raises Refused where the image could be built but would not run, or cannot be built here."""
     from toolkit.ports.images import builder, check_recipe
 
-    runs, built = definitions.architecture(state.base), build_platform(job, state)
+    runs, built = definitions.platform_of(state.base), build_platform(job, state)
     explicit = bool(
         (state.base.get("runtimePlatform") or {}).get("cpuArchitecture")
     ) or _runs_on_fargate(state.base)

@@ -150,4 +150,4 @@ def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Service, last deployment, tasks that failed, targets, image and alarms."""
     from toolkit.targets.app import health
 
-    return health.look(job, ports, tell)
+    return health.report_health(job, ports, tell)

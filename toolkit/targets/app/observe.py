@@ -15,7 +15,7 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import failures, rollout
 from toolkit.targets.app.failures import Failure
-from toolkit.targets.app.rollout import Reading, Sought
+from toolkit.targets.app.rollout import DeploymentKey, Reading
 from toolkit.targets.app.settings import Settings
 from toolkit.targets.app.state import check_deployable, live_version, own_deployment_arn, started_at
 
@@ -62,7 +62,7 @@ class ServiceLook(Struct, frozen=True):
     ports: Ports
     aws: Aws
     service: Shape
-    sought: Sought
+    own_key: DeploymentKey
     mark: ServiceMark
 
     @property
@@ -98,19 +98,21 @@ def observe(
             cause=f"service {settings.service} is gone: somebody deletes it",
         )
         return _after_second_look(ports, mark, f"service {settings.service} is not there", gone)
-    look = ServiceLook(job, receipt, ports, aws, service, Sought(""), mark)
+    look = ServiceLook(job, receipt, ports, aws, service, DeploymentKey(""), mark)
     if receipt.get("reverted"):
-        return _look_at_deployment(replace(look, sought=Sought(str(receipt.get("previous")))))
+        return _look_at_deployment(
+            replace(look, own_key=DeploymentKey(str(receipt.get("previous"))))
+        )
     definition = receipt.get("task_definition")
     if definition is None:
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
         # `before` is kept right before the service is moved
         return Observation("absent", phase="the service was not moved", sure=True)
-    sought = Sought(
+    own_key = DeploymentKey(
         definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous")
     )
-    look = replace(look, sought=sought)
+    look = replace(look, own_key=own_key)
     if receipt.get("unchanged"):
         return _unchanged(look)
     return _look_at_deployment(look)
@@ -118,7 +120,7 @@ def observe(
 
 def _unchanged(look: ServiceLook) -> Observation:
     """Nothing had to be done, if that is so still: somebody may go on with it later."""
-    if look.service["taskDefinition"] != look.sought.definition:
+    if look.service["taskDefinition"] != look.own_key.definition:
         cause = (
             f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
             " somebody else has deployed it"
@@ -173,13 +175,13 @@ def _look_at_deployment(look: ServiceLook) -> Observation:
     if deployment is not None:
         look, reading = _read_deployment(look, deployment)
     else:
-        reading = rollout.by_service(look.service, look.sought)
+        reading = rollout.read_service(look.service, look.own_key)
     if reading.state == "unseen":
         return _unseen(look)
     if deployment is None:
         look = look.with_mark(arn=None)
     if reading.state == "complete" and look.mark.complete_since is None:
-        mine = rollout.own(look.service, look.sought) or {}
+        mine = rollout.own_deployment(look.service, look.own_key) or {}
         finished = (deployment or {}).get("finishedAt") or mine.get("updatedAt")
         look = look.with_mark(complete_since=finished)
     lines, events = _new_events(look)
@@ -194,19 +196,19 @@ def _read_deployment(look: ServiceLook, deployment: Shape) -> tuple[ServiceLook,
     revision = str((deployment.get("targetServiceRevision") or {}).get("arn") or "")
     arn = deployment["serviceDeploymentArn"]
     look = look.with_mark(arn=arn, revision=revision, shown=True, doubt=None)
-    reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
+    reading = rollout.read_deployment(deployment, look.service, look.own_key, look.job.target)
     if reading.state == "stopped":
         # the service was read first: what replaced us may have come in between
         service = ecs.service(look.aws, look.settings.cluster, look.settings.service)
         look = replace(look, service=service or look.service)
-        reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
+        reading = rollout.read_deployment(deployment, look.service, look.own_key, look.job.target)
     return look, reading
 
 
 def _unseen(look: ServiceLook) -> Observation:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
-    if look.sought.id is None:
+    if look.own_key.id is None:
         return _after_second_look(
             look.ports,
             look.mark,
@@ -356,7 +358,7 @@ def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]
     while.
     """
     mark, now = look.mark, look.ports.clock.elapsed()
-    mine = rollout.own(look.service, look.sought) or {}
+    mine = rollout.own_deployment(look.service, look.own_key) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
     signs = reading.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
     late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
@@ -364,14 +366,14 @@ def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]
         return look
     failed = _failures(look, reading.failed > 0)
     look = look.with_mark(looked=now, failed=max(mark.failed, reading.failed))
-    hopeless = failures.hopeless((failure for failure, _ in failed), healthy=False)
+    hopeless = failures.permanent_failure((failure for failure, _ in failed), healthy=False)
     if (
         hopeless is not None
         and hopeless.sort in ("crash", "unhealthy")
         and _has_survivor(look, [task for _, task in failed])
     ):
         hopeless = None
-    shown = hopeless or failures.worst(failure for failure, _ in failed)
+    shown = hopeless or failures.worst_failure(failure for failure, _ in failed)
     if shown is None:
         return look
     return _with_failure(look, shown, hopeless is not None)
@@ -383,12 +385,12 @@ def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
     """
     for of in (
         {"serviceName": look.settings.service},
-        {"family": ecs.family_of(look.sought.definition)},
+        {"family": ecs.family_of(look.own_key.definition)},
     ):
         tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
         failed: list[tuple[Failure, Shape]] = []
         for task in tasks:
-            failure = failures.failure(task) if _is_ours(look, task) else None
+            failure = failures.failure_of(task) if _is_ours(look, task) else None
             if failure is not None:
                 failed.append((failure, task))
         if failed or not expected:
@@ -400,10 +402,10 @@ def _is_ours(look: ServiceLook, task: Shape) -> bool:
     """By the deployment that started it, where that is told; a definition may have been deployed
     before.
     """
-    if task.get("taskDefinitionArn") != look.sought.definition:
+    if task.get("taskDefinitionArn") != look.own_key.definition:
         return False
-    by, mine = str(task.get("startedBy", "")), rollout.own(look.service, look.sought)
-    ids = {look.sought.id, (mine or {}).get("id")} - {None}
+    by, mine = str(task.get("startedBy", "")), rollout.own_deployment(look.service, look.own_key)
+    ids = {look.own_key.id, (mine or {}).get("id")} - {None}
     if by.startswith("ecs-svc/") and ids:
         return by in ids
     return (
@@ -432,8 +434,10 @@ def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> Servic
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
         return look.with_mark(hopeless=hopeless)
-    definition = ecs.definition(look.aws, look.sought.definition) or {}
-    part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
+    definition = ecs.definition(look.aws, look.own_key.definition) or {}
+    part = definitions.container_named(
+        definition, failure.container or str(look.receipt.get("container", ""))
+    )
     log_group: str | None = None
     lines: tuple[str, ...] = ()
     if part and failure.sort in ("crash", "unhealthy", "configuration"):
@@ -455,7 +459,7 @@ def _log_client(look: ServiceLook, part: Shape) -> Aws:
 
 def _with_unhealthy_targets(look: ServiceLook) -> ServiceLook:
     """Where all tasks run and ECS still waits, it waits for the load balancer."""
-    mine = rollout.own(look.service, look.sought) or {}
+    mine = rollout.own_deployment(look.service, look.own_key) or {}
     if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
         return look
     return replace(
@@ -465,7 +469,7 @@ def _with_unhealthy_targets(look: ServiceLook) -> ServiceLook:
 
 def _tasks_of_ours(look: ServiceLook) -> list[Shape]:
     tasks = ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service)
-    return [task for task in tasks if task.get("taskDefinitionArn") == look.sought.definition]
+    return [task for task in tasks if task.get("taskDefinitionArn") == look.own_key.definition]
 
 
 def _service_revision(look: ServiceLook) -> Shape:
@@ -562,7 +566,9 @@ def _without_tasks(look: ServiceLook, observation: Observation) -> Observation:
         observation,
         verdict=Verdict.UNHEALTHY,
         cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
-        next=rollout.scaling(look.service, settings.cluster, settings.service, settings.min_tasks),
+        next=rollout.scale_command(
+            look.service, settings.cluster, settings.service, settings.min_tasks
+        ),
         untouched=True,
     )
 
@@ -588,7 +594,9 @@ def _image_digests(listed: object, key: str, moved: Collection[str]) -> list[tup
 
 def _done(look: ServiceLook, phase: str) -> Observation:
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
-    mine = rollout.own(look.service, look.sought) or rollout.primary(look.service)
+    mine = rollout.own_deployment(look.service, look.own_key) or rollout.primary_deployment(
+        look.service
+    )
     mark = replace(look.mark, done=True)
     if definition is None:
         return Observation("done", Verdict.SUCCEEDED, phase, mark=mark)
@@ -605,7 +613,7 @@ def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
     is_back = definitions.digest_of(image) == look.receipt.get("digest")
     if reading.state in ("reverted", "superseded") and is_back:
-        if rollout.steady(look.service):
+        if rollout.is_steady(look.service):
             return _done(look, "the version before is back")
         return Observation("running", phase="rolling back", mark=look.mark)
     cause = reading.cause or "the deployment was over before it could be stopped"
@@ -624,13 +632,13 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     """
     aws, settings = ports.aws(job.location), job.settings
     service = check_deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
-    serving = rollout.serving(service)
+    serving = rollout.serving_deployment(service)
     if not serving:
         return None
     definition = ecs.definition(aws, serving["taskDefinition"])
     if definition is None:
         return None
-    primary = rollout.primary(service)
+    primary = rollout.primary_deployment(service)
     in_progress = primary.get("rolloutState") == "IN_PROGRESS"
     changes = primary.get("taskDefinition") != serving.get("taskDefinition")
     version = live_version(definition, settings, serving)

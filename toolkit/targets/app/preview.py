@@ -46,7 +46,7 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     env, secrets = settings.env, settings.secrets
     if back:  # a rollback puts back what ran then, with the variables of then
         env, secrets = {}, {}
-    request = definitions.revised(
+    request = definitions.revised_definition(
         state.base,
         members,
         updated_containers(job, state, digest),
@@ -60,14 +60,14 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
         "run": job.run,
         "token": job.token,
     }
-    request["tags"] = definitions.marked(request["tags"], **marks)
+    request["tags"] = definitions.with_marks(request["tags"], **marks)
     # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
     ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
-    same = digest is not None and ours and definitions.equal(state.running, request)
+    same = digest is not None and ours and definitions.is_copy(state.running, request)
     if same and not job.wishes.get("force"):
-        if not state.busy and rollout.steady(state.service):
+        if not state.busy and rollout.is_steady(state.service):
             return Decision("unchanged")
-        if state.busy and not rollout.stuck(state.service) and not _is_rolling_back(state):
+        if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
             return Decision("attach")
     return Decision("reuse" if state.reuse else "register", request)
 
@@ -229,8 +229,8 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         )
     if decision.act == "attach":
         warnings.append(
-            f"this version is being deployed already, by {definitions.whose(state.running)}:"
-            " nothing is started, only watched"
+            "this version is being deployed already, by"
+            f" {definitions.registered_by(state.running)}: nothing is started, only watched"
         )
     elif decision.act != "unchanged" and state.busy:
         warnings.append(_other_deployment_warning(job, state, decision))
@@ -294,7 +294,7 @@ def _bake_note(configured: Shape) -> str:
 def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision) -> str:
     what = (
         f"a deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
-        f" {definitions.whose(state.running)} is in progress"
+        f" {definitions.registered_by(state.running)} is in progress"
     )
     if decision.act == "revert":
         return f"{what}: it is stopped, which brings the version before it back"
@@ -311,19 +311,19 @@ def replaces_other_deployment(job: Job, state: CurrentState) -> bool:
         raise Superseded(what=ecs.revision_of(state.service["taskDefinition"]), target=job.target)
     wish = job.wishes.get("in_progress", "wait")
     if wish == "refuse":
-        who = definitions.whose(state.running)
+        who = definitions.registered_by(state.running)
         raise Refused(
             f"a deployment of service {job.settings.service} by {who} is in progress",
             "wait for it, or leave --in-progress out",
         )
-    return job.action == ROLLBACK or wish == "replace" or rollout.stuck(state.service)
+    return job.action == ROLLBACK or wish == "replace" or rollout.is_stuck(state.service)
 
 
 def _live_before(job: Job, state: CurrentState) -> LiveVersion | None:
     """What runs, as far as that is known without another call: while a deployment is in progress it
     is not.
     """
-    serving = rollout.serving(state.service)
+    serving = rollout.serving_deployment(state.service)
     if serving.get("taskDefinition") != state.running["taskDefinitionArn"]:
         return None
     try:

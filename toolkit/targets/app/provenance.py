@@ -61,40 +61,40 @@ def origin(running: Shape, recorded: RecordedDeploy | None) -> Origin:
         return Origin.LATER
     if recorded.problem:
         return Origin.UNKNOWN
-    if of_a_stack(running):
+    if is_from_stack(running):
         return Origin.STACK
     return Origin.FOREIGN
 
 
-def of_a_stack(definition: Shape) -> bool:
+def is_from_stack(definition: Shape) -> bool:
     """Whether CloudFormation registered it: nobody else can write tags that begin with `aws:`."""
     return _STACK_TAG in definition["tags"] or str(definition.get("registeredBy", "")).endswith(
         _STACK_SESSION
     )
 
 
-def changes(before: Shape, after: Shape) -> list[str]:
+def describe_changes(before: Shape, after: Shape) -> list[str]:
     """What differs between two task definitions, in words. Of variables only the names are told,
     never a value.
     """
     lines: list[str] = []
     old, new = _by_name(before), _by_name(after)
     several = len(old | new) > 1
-    lines += _names("container", [name for name in new if name not in old], "added")
-    lines += _names("container", [name for name in old if name not in new], "removed")
+    lines += _describe_names("container", [name for name in new if name not in old], "added")
+    lines += _describe_names("container", [name for name in old if name not in new], "removed")
     for name in new:
         if name in old:
             start = ""
             if several:
                 start = f"container {name}: "
-            lines += [f"{start}{words}" for words in _of_container(old[name], new[name])]
-    outer_old, outer_new = _outer(before), _outer(after)
+            lines += [f"{start}{words}" for words in _container_changes(old[name], new[name])]
+    outer_old, outer_new = _outside_containers(before), _outside_containers(after)
     different = sorted(
         key
         for key in outer_old.keys() | outer_new.keys()
         if outer_old.get(key) != outer_new.get(key)
     )
-    return lines + _names("", different, "changed")
+    return lines + _describe_names("", different, "changed")
 
 
 def _by_name(definition: Shape) -> dict[str, Shape]:
@@ -104,7 +104,7 @@ def _by_name(definition: Shape) -> dict[str, Shape]:
     }
 
 
-def _outer(definition: Shape) -> dict[str, Any]:
+def _outside_containers(definition: Shape) -> dict[str, Any]:
     return {
         key: value
         for key, value in definitions.content(definition).items()
@@ -112,25 +112,27 @@ def _outer(definition: Shape) -> dict[str, Any]:
     }
 
 
-def _of_container(old: Shape, new: Shape) -> list[str]:
+def _container_changes(old: Shape, new: Shape) -> list[str]:
     lines: list[str] = []
     for key, noun in zip(_VARIABLES, ("variable", "secret"), strict=True):
-        mine = {variable["name"]: variable for variable in definitions.named(old.get(key))}
-        theirs = {variable["name"]: variable for variable in definitions.named(new.get(key))}
-        lines += _names(noun, [name for name in theirs if name not in mine], "added")
-        lines += _names(noun, [name for name in mine if name not in theirs], "removed")
-        lines += _names(
+        mine = {variable["name"]: variable for variable in definitions.named_entries(old.get(key))}
+        theirs = {
+            variable["name"]: variable for variable in definitions.named_entries(new.get(key))
+        }
+        lines += _describe_names(noun, [name for name in theirs if name not in mine], "added")
+        lines += _describe_names(noun, [name for name in mine if name not in theirs], "removed")
+        lines += _describe_names(
             noun,
             [name for name in mine if name in theirs and mine[name] != theirs[name]],
             "changed",
         )
     others = (old.keys() | new.keys()) - set(_VARIABLES)
-    return lines + _names(
+    return lines + _describe_names(
         "", sorted(key for key in others if old.get(key) != new.get(key)), "changed"
     )
 
 
-def _names(noun: str, names: Sequence[str], verb: str) -> list[str]:
+def _describe_names(noun: str, names: Sequence[str], verb: str) -> list[str]:
     """`variables A, B added`; nothing where there are no names."""
     if not names:
         return []

@@ -38,7 +38,7 @@ class Reading(Struct, frozen=True):
     failed: int = 0
 
 
-class Sought(Struct, frozen=True):
+class DeploymentKey(Struct, frozen=True):
     """What tells a deployment of ours from others: its task definition, its id if that is known,
     and what was there before it.
     """
@@ -49,7 +49,7 @@ class Sought(Struct, frozen=True):
     previous: str | None = None
 
 
-def primary(service: Shape) -> Shape:
+def primary_deployment(service: Shape) -> Shape:
     """The deployment that a service moves to, or has moved to; empty if there is none."""
     return next(
         (
@@ -61,33 +61,34 @@ def primary(service: Shape) -> Shape:
     )
 
 
-def own(service: Shape, sought: Sought) -> Shape | None:
+def own_deployment(service: Shape, own_key: DeploymentKey) -> Shape | None:
     """Our deployment among those of the service. A definition that was live before tells nothing
     without an id.
     """
     for deployment in service.get("deployments") or ():
-        if sought.id is not None:
-            if deployment["id"] == sought.id:
+        if own_key.id is not None:
+            if deployment["id"] == own_key.id:
                 return dict(deployment)
         elif (
-            deployment["taskDefinition"] == sought.definition and deployment["id"] != sought.before
+            deployment["taskDefinition"] == own_key.definition
+            and deployment["id"] != own_key.before
         ):
             return dict(deployment)
     return None
 
 
-def steady(service: Shape) -> bool:
+def is_steady(service: Shape) -> bool:
     """Whether the last deployment of a service is complete and runs as many tasks as it should."""
-    deployment = primary(service)
+    deployment = primary_deployment(service)
     complete = deployment.get("rolloutState") in (None, "COMPLETED")
     return (
         complete
         and deployment.get("runningCount", 0) >= deployment.get("desiredCount", 0)
-        and not _others_run(service, deployment)
+        and not _old_tasks_run(service, deployment)
     )
 
 
-def _others_run(service: Shape, deployment: Shape) -> bool:
+def _old_tasks_run(service: Shape, deployment: Shape) -> bool:
     """Old tasks still run. Where `rolloutState` is told, ECS decides whether that matters."""
     if deployment.get("rolloutState") is not None:
         return False
@@ -98,36 +99,37 @@ def _others_run(service: Shape, deployment: Shape) -> bool:
     )
 
 
-def stuck(service: Shape) -> bool:
+def is_stuck(service: Shape) -> bool:
     """Whether the deployment in progress fails and runs nothing: not worth waiting for."""
-    deployment = primary(service)
+    deployment = primary_deployment(service)
     return int(deployment.get("failedTasks", 0)) >= 3 and not deployment.get("runningCount", 0)
 
 
-def by_service(service: Shape, sought: Sought) -> Reading:
+def read_service(service: Shape, own_key: DeploymentKey) -> Reading:
     """What `deployments` of a service say of ours."""
-    mine, now = own(service, sought), primary(service)
+    mine, now = own_deployment(service, own_key), primary_deployment(service)
     failed = 0 if mine is None else int(mine.get("failedTasks", 0))
     if mine is not None and mine["id"] == now.get("id"):
         return _as_primary(service, mine, failed)
-    if mine is None and now.get("id") in (None, sought.before):
+    if mine is None and now.get("id") in (None, own_key.before):
         return Reading("unseen", "ECS does not show the deployment yet")
     reason = str((mine or {}).get("rolloutStateReason") or "")
-    return _left(service, sought, reason, failed)
+    return _moved_elsewhere(service, own_key, reason, failed)
 
 
-def _left(service: Shape, sought: Sought, cause: str, failed: int) -> Reading:
+def _moved_elsewhere(service: Shape, own_key: DeploymentKey, cause: str, failed: int) -> Reading:
     """The service moves elsewhere: back to what it was on, or to what somebody else wants."""
-    now = primary(service)
-    if now.get("taskDefinition") != sought.previous:
-        return Reading(
-            "superseded",
-            cause=f"another deployment replaced it: {_revision(now.get('taskDefinition', ''))}",
-            failed=failed,
-        )
+    now = primary_deployment(service)
+    if now.get("taskDefinition") != own_key.previous:
+        name = _revision_name(now.get("taskDefinition", ""))
+        cause = f"another deployment replaced it: {name}"
+        return Reading("superseded", cause=cause, failed=failed)
     if now.get("rolloutState") == "IN_PROGRESS":
         return Reading(
-            "reverting", f"rolling back to {_revision(now['taskDefinition'])}", cause, failed=failed
+            "reverting",
+            f"rolling back to {_revision_name(now['taskDefinition'])}",
+            cause,
+            failed=failed,
         )
     return Reading("reverted", cause=cause, failed=failed)
 
@@ -139,12 +141,12 @@ def _as_primary(service: Shape, mine: Shape, failed: int) -> Reading:
             cause=str(mine.get("rolloutStateReason") or "ECS gave the deployment up"),
             failed=failed,
         )
-    if steady(service):
+    if is_steady(service):
         return Reading("complete", failed=failed)
-    return Reading("running", counted(mine), failed=failed)
+    return Reading("running", task_counts(mine), failed=failed)
 
 
-def counted(mine: Shape) -> str:
+def task_counts(mine: Shape) -> str:
     """`1 of 2 tasks running, 1 failed`."""
     words = f"{mine.get('runningCount', 0)} of {mine.get('desiredCount', 0)} tasks running"
     if mine.get("failedTasks"):
@@ -152,21 +154,25 @@ def counted(mine: Shape) -> str:
     return words
 
 
-def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str) -> Reading:
+def read_deployment(
+    deployment: Shape, service: Shape, own_key: DeploymentKey, target: str
+) -> Reading:
     """What a service deployment, which is ours, says. `target` is the name that a person rolls back
     by.
     """
-    mine = own(service, sought)
+    mine = own_deployment(service, own_key)
     failed = max(
         int((deployment.get("deploymentCircuitBreaker") or {}).get("failureCount") or 0),
         int((mine or {}).get("failedTasks", 0)),
     )
     status = str(deployment.get("status", ""))
-    why = _why(deployment)
-    elsewhere = primary(service).get("taskDefinition") not in (None, sought.definition)
+    why = _reason(deployment)
+    elsewhere = primary_deployment(service).get("taskDefinition") not in (None, own_key.definition)
     if status == "SUCCESSFUL":
         if elsewhere:
-            return _left(service, sought, "it was complete, and then taken back", failed)
+            return _moved_elsewhere(
+                service, own_key, "it was complete, and then taken back", failed
+            )
         return Reading("complete", failed=failed)
     if status in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
         return Reading("reverting", "rolling back", why, failed=failed)
@@ -180,7 +186,7 @@ def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str
         )
     if status == "STOPPED":
         if elsewhere:
-            return _left(service, sought, why, failed)
+            return _moved_elsewhere(service, own_key, why, failed)
         return Reading("stopped", cause=why or "somebody stopped it", failed=failed)
     if status == "STOP_REQUESTED":
         return Reading("running", "being stopped", why, failed=failed)
@@ -190,7 +196,7 @@ def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str
     return Reading("running", _stage(deployment, mine), failed=failed)
 
 
-def _why(deployment: Shape) -> str:
+def _reason(deployment: Shape) -> str:
     """The alarm, the circuit breaker or the person behind it: a rollback's own reason says most."""
     alarms = (deployment.get("alarms") or {}).get("triggeredAlarmNames") or ()
     reason = (
@@ -207,7 +213,7 @@ def _pause(deployment: Shape, target: str) -> Reading | None:
             ends = hook.get("expiresAt")
             if ends:
                 until = (
-                    f" until {_clock(ends)}, then ECS will"
+                    f" until {_minute(ends)}, then ECS will"
                     f" {str(hook.get('timeoutAction') or 'ROLLBACK').lower()}"
                 )
             else:
@@ -224,7 +230,7 @@ def _pause(deployment: Shape, target: str) -> Reading | None:
     return None
 
 
-def _clock(when: datetime) -> str:
+def _minute(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M %Z}".strip()
 
 
@@ -236,7 +242,7 @@ def _stage(deployment: Shape, mine: Shape | None) -> str:
         "runningCount": revision.get("runningTaskCount", 0),
         "desiredCount": revision.get("requestedTaskCount", 0),
     }
-    words = [counted(count)]
+    words = [task_counts(count)]
     stage = str(deployment.get("lifecycleStage") or "")
     if strategy and stage:
         words.insert(0, f"{strategy}: {_STAGES.get(stage, stage.lower().replace('_', ' '))}")
@@ -258,7 +264,7 @@ def _stage(deployment: Shape, mine: Shape | None) -> str:
     return ", ".join(words)
 
 
-def serving(service: Shape) -> Shape:
+def serving_deployment(service: Shape) -> Shape:
     """The deployment whose tasks serve: the last complete one, while the next is not; empty if
     nothing runs.
     """
@@ -282,11 +288,11 @@ def serving(service: Shape) -> Shape:
     )
 
 
-def _revision(arn: str) -> str:
+def _revision_name(arn: str) -> str:
     return str(arn).rpartition("/")[2] or "none"
 
 
-def scaling(service: Shape, cluster: str, name: str, tasks: int) -> str:
+def scale_command(service: Shape, cluster: str, name: str, tasks: int) -> str:
     """How a service that has too few tasks gets more of them."""
     if service.get("schedulingStrategy") == "DAEMON":
         return "add a container instance to the cluster"

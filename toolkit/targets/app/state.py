@@ -74,7 +74,8 @@ class CurrentState(Struct, frozen=True):
     def busy(self) -> bool:
         """Whether a deployment is in progress."""
         return (
-            bool(self.going) or rollout.primary(self.service).get("rolloutState") == "IN_PROGRESS"
+            bool(self.going)
+            or rollout.primary_deployment(self.service).get("rolloutState") == "IN_PROGRESS"
         )
 
 
@@ -188,14 +189,16 @@ def _assembled(
     origin, recorded = _origin_of_running(job, aws, running)
     former = _rollback_definition(job, aws)
     base = former or _base_definition(job, origin, running, recorded)
-    containers = definitions.containers(base, settings.container, ecr.named(settings.repository))
+    containers = definitions.containers_to_update(
+        base, settings.container, ecr.named(settings.repository)
+    )
     reuse = False
     if former is not None and former.get("status") == "ACTIVE":
         former_image = definitions.image_of(former, containers[0])
         reuse = definitions.digest_of(former_image) == image.tag
     if image.digest is None:
         _check_build_allowed(job, image.tag)
-    changes = provenance.changes(recorded, running) if recorded is not None else []
+    changes = provenance.describe_changes(recorded, running) if recorded is not None else []
     return CurrentState(
         service=service,
         going=None if going is None else tuple(going),
@@ -239,7 +242,7 @@ def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
     if definition is None:
         return None
     try:
-        definitions.containers(
+        definitions.containers_to_update(
             definition, job.settings.container, ecr.named(job.settings.repository)
         )
     except Refused:
@@ -388,7 +391,7 @@ def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
     repository = ecr.named(settings.repository)
     if not settings.container:
         return []
-    others = definitions.left(definition, [settings.container], repository)
+    others = definitions.other_containers(definition, [settings.container], repository)
     return [
         f"container {name} has an image of {repository.name}, too"
         f" ({short_image(definitions.image_of(definition, name))}), and is left as it is:"
@@ -409,7 +412,7 @@ def live_version(definition: Shape, settings: Settings, deployment: Shape) -> Li
     """The words for a task definition that runs. Raises Refused where nobody can tell which
     containers are meant.
     """
-    containers = definitions.containers(
+    containers = definitions.containers_to_update(
         definition, settings.container, ecr.named(settings.repository)
     )
     images = {name: definitions.image_of(definition, name) for name in containers}
@@ -427,7 +430,7 @@ def live_version(definition: Shape, settings: Settings, deployment: Shape) -> Li
         run=definitions.mark(definition, "run"),
         since=iso_utc(deployment.get("createdAt")),
         detail={key: value for key, value in detail.items() if value},
-        deployed=DeployedState(definition=content, artifacts=definitions.artifacts(definition)),
+        deployed=DeployedState(definition=content, artifacts=definitions.image_digests(definition)),
         notes=tuple(left_out_notes(definition, settings)),
     )
     if len({definitions.digest_of(reference) or reference for reference in images.values()}) > 1:

@@ -21,7 +21,7 @@ _VERSION = re.compile(r"(?P<commit>[0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-dirty-[0-9a
 """A version's name (model.py) as the description of a published version."""
 
 
-def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
     aws, name, alias = ports.aws(job.location), str(job.settings.function), str(job.settings.alias)
     running: list[LiveVersion] = []

@@ -68,4 +68,4 @@ def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its state, the version behind its alias, its errors and alarms."""
     from toolkit.targets.function import health
 
-    return health.look(job, ports, tell)
+    return health.report_health(job, ports, tell)

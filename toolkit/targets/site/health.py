@@ -24,7 +24,7 @@ does not go by itself.
 _PERMISSIONS = "see what is needed: toolkit permissions --json"
 
 
-def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py. Nothing in a bucket says which version it is."""
     aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
 

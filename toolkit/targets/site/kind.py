@@ -66,4 +66,4 @@ def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its bucket, first page, distribution, certificate and alarms."""
     from toolkit.targets.site import health
 
-    return health.look(job, ports, tell)
+    return health.report_health(job, ports, tell)

@@ -22,7 +22,7 @@ from toolkit.targets.stack import (
 )
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.observe import change_set_name, stack_name
-from toolkit.targets.stack.stack_status import CFN, MENDS, UPDATABLE, Stack, StackRecovery
+from toolkit.targets.stack.stack_status import CFN, RECOVERIES, UPDATABLE, Stack, StackRecovery
 from toolkit.targets.times import iso_utc
 
 Found = TypeVar("Found")
@@ -35,7 +35,7 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     if _was_executed(job, ports.aws(job.location), report):
         return
     report.phase("synthesizing" if job.settings.cdk else "reading the template")
-    _Deploy(job, ports, report, sources.load(job, ports, report)).run()
+    _StackDeploy(job, ports, report, sources.load_source(job, ports, report)).run()
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
@@ -50,7 +50,7 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
         aws, str(receipt.get("change_set") or change_set_name(job.token)), where
     )
     if change_set is None:
-        done = bool(receipt.get("change_set")) and observe.executed(job, aws, where, receipt)
+        done = bool(receipt.get("change_set")) and observe.was_executed(job, aws, where, receipt)
     else:
         done = str(change_set.get("ExecutionStatus", "")).startswith("EXECUTE_")
     if done:
@@ -66,7 +66,7 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
     return done
 
 
-class _Deploy:
+class _StackDeploy:
     """One deploy of one stack, from its template to the moment when CloudFormation has taken
     over.
     """
@@ -80,7 +80,7 @@ class _Deploy:
 
     def run(self) -> None:
         """All of it."""
-        stack = self._settled()
+        stack = self._updatable_stack()
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
         summary = compare.summary(self.aws, self.source, uploaded=False)
         uploaded = not summary
@@ -88,13 +88,13 @@ class _Deploy:
             summary = self._upload()
         alike = stack is not None and not new and self._is_same(stack, summary)
         same = alike and not self.job.wishes.get("force")
-        if same and not compare.may_mean_more(self.source, summary):
+        if same and not compare.may_change_meaning(self.source, summary):
             self.report.keep(unchanged=True)
             return
         if not uploaded:
             summary = self._upload()
         request = self._request(stack, new, summary)
-        if same and stack is not None and self._means_the_same(stack, request):
+        if same and stack is not None and self._changes_nothing(stack, request):
             self.report.keep(unchanged=True)
             return
         if stack is not None and not new and not alike:
@@ -104,7 +104,7 @@ class _Deploy:
             if change_set is None:
                 self.report.keep(unchanged=True)
                 return
-            if self._agreed_and_executed(stack, new, change_set):
+            if self._confirm_and_execute(stack, new, change_set):
                 return
         raise Refused(
             f"stack {self.source.name} changed twice while its change was being shown",
@@ -118,7 +118,7 @@ class _Deploy:
 
     # --- a state that can be updated
 
-    def _settled(self) -> Stack | None:
+    def _updatable_stack(self) -> Stack | None:
         """The stack as soon as it can be updated, None if it has to be created."""
         mended: set[str] = set()
         while True:
@@ -127,26 +127,32 @@ class _Deploy:
                 return stack
             status = str(stack["StackStatus"])
             if status.endswith("_IN_PROGRESS"):
-                self._wait_for(stack, stack_status.busy(status), events.StackMark())
+                self._wait_for(stack, stack_status.busy_words(status), events.StackMark())
                 continue
             stack_status.refuse_hopeless(self.aws, stack)
             if status in mended:
-                self._stuck(stack)
-            self._mend(stack, MENDS[status])
+                self._refuse_stuck(stack)
+            self._recover(stack, RECOVERIES[status])
             mended.add(status)
 
-    def _mend(self, stack: Stack, mend: StackRecovery) -> None:
-        stack_status.refuse_protected(stack, mend)
-        if not self.job.wishes.get(mend.wish):
-            self.report.consent(mend.question.format(stack=self.source.name), mend.flag)
-        mark = events.from_now(self.aws, str(stack["StackId"]))
-        self.report.intend(mend.call, stack=self.source.name)
-        token = f"{self.job.token}-{mend.token}"
+    def _recover(self, stack: Stack, recovery: StackRecovery) -> None:
+        stack_status.refuse_protected(stack, recovery)
+        if not self.job.wishes.get(recovery.wish):
+            self.report.consent(recovery.question.format(stack=self.source.name), recovery.flag)
+        mark = events.mark_now(self.aws, str(stack["StackId"]))
+        self.report.intend(recovery.call, stack=self.source.name)
+        token = f"{self.job.token}-{recovery.token}"
         self.aws.write(
-            CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token
+            CFN,
+            recovery.operation,
+            tokened=True,
+            StackName=stack["StackId"],
+            ClientRequestToken=token,
         )
-        self.report.keep(mended=mend.call)
-        self._wait_for(stack, f"waiting for {mend.call}", mark, token, str(stack["StackStatus"]))
+        self.report.keep(mended=recovery.call)
+        self._wait_for(
+            stack, f"waiting for {recovery.call}", mark, token, str(stack["StackStatus"])
+        )
 
     def _wait_for(
         self,
@@ -165,12 +171,14 @@ class _Deploy:
             nonlocal mark
             now = cfn.stack(self.aws, str(stack["StackId"]))
             status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
-            mark, lines = events.look(self.aws, str(stack["StackId"]), token, mark)
+            mark, lines = events.read_events(self.aws, str(stack["StackId"]), token, mark)
             for line in lines:
                 self.report.log(line)
             busy = status.endswith("_IN_PROGRESS")
             changed = (
-                not more_than or status != more_than or (mark.status and events.ended(mark.status))
+                not more_than
+                or status != more_than
+                or (mark.status and events.is_at_rest(mark.status))
             )
             return status if not busy and changed else None
 
@@ -178,7 +186,7 @@ class _Deploy:
         if mark.cause:
             self.report.tell(mark.cause)
 
-    def _stuck(self, stack: Stack) -> NoReturn:
+    def _refuse_stuck(self, stack: Stack) -> NoReturn:
         """It was mended and is where it was."""
         status, name = str(stack["StackStatus"]), self.source.name
         if status != "UPDATE_ROLLBACK_FAILED":
@@ -186,7 +194,7 @@ class _Deploy:
                 f"stack {name} is {status} again",
                 f"see why: aws cloudformation describe-stack-events --stack-name {name}",
             )
-        failed = stack_status.failed_in(self.aws, stack)
+        failed = stack_status.failed_resources(self.aws, stack)
         raise Refused(
             f"the rollback of {name} is stuck at"
             f" {', '.join(failed) or 'a resource of a nested stack'}",
@@ -198,7 +206,7 @@ class _Deploy:
 
     def _upload(self) -> dict[str, Any]:
         """Put what is missing into its buckets; what CloudFormation then makes of the template."""
-        for asset in sources.to_upload(self.aws, self.source):
+        for asset in sources.missing_assets(self.aws, self.source):
             self.report.check()
             sources.upload(self.aws, self.source, asset, self.report)
         return compare.summary(self.aws, self.source, uploaded=True)
@@ -207,12 +215,12 @@ class _Deploy:
         self, stack: Stack | None, new: bool, summary: Mapping[str, Any]
     ) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
-        digest = deployed.digest(self.source.text)
+        digest = deployed.template_digest(self.source.text)
         marks = templates.marks(self.job.version, self.job.run, digest)
         existing = None if new else stack
         request = {
             "StackName": self.source.name,
-            **self.source.where,
+            **self.source.template_argument,
             "Parameters": compare.parameters(self.source, summary, existing),
             "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
@@ -243,16 +251,16 @@ class _Deploy:
             request.append(parameter)
         return request
 
-    def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
+    def _changes_nothing(self, stack: Stack, request: Mapping[str, Any]) -> bool:
         """Whether a template that looks things up elsewhere still means what it did: only a change
         set with the tags of before can tell.
         """
         probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.source.tags, {})}
-        change_set = self._created(
+        change_set = self._create_change_set(
             probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe"
         )
         failed = change_set["Status"] == "FAILED"
-        self._remove(change_set, False)
+        self._delete_change_set(change_set, False)
         return failed and _says_no_change(change_set)
 
     def _change_set(
@@ -263,19 +271,21 @@ class _Deploy:
         """
         name = change_set_name(self.job.token, attempt)
         token = f"{self.job.token}-{attempt + 1}" if attempt else self.job.token
-        change_set = self._created(request, name, token)
+        change_set = self._create_change_set(request, name, token)
         if change_set["Status"] != "FAILED":
             return change_set
         if _says_no_change(change_set):
-            self._remove(change_set, fresh)
+            self._delete_change_set(change_set, fresh)
             return None
-        reasons = self._why(change_set)
-        self._remove(change_set, fresh)
+        reasons = self._failure_reasons(change_set)
+        self._delete_change_set(change_set, fresh)
         for reason in reasons[1:]:
             self.report.tell(reason)
         raise CloudError(call="cloudformation:CreateChangeSet", reason=reasons[0])
 
-    def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
+    def _create_change_set(
+        self, request: Mapping[str, Any], name: str, token: str
+    ) -> dict[str, Any]:
         """A change set of this name, made now or before, once it is finished. Its id is kept before
         anything else is done with it.
         """
@@ -304,16 +314,16 @@ class _Deploy:
                 raise
             where, stack_id = str(existing["ChangeSetId"]), str(existing["StackId"])
         self.report.keep(stack_id=stack_id, change_set=where)
-        with _Named(self.report, name):
-            return self._poll(lambda: self._finished(where))
+        with _LeftoverNote(self.report, name):
+            return self._poll(lambda: self._finished_change_set(where))
 
-    def _finished(self, where: str) -> dict[str, Any] | None:
+    def _finished_change_set(self, where: str) -> dict[str, Any] | None:
         change_set = cfn.change_set(self.aws, where)
         if change_set is None or change_set["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             return None
         return change_set
 
-    def _why(self, change_set: Mapping[str, Any]) -> list[str]:
+    def _failure_reasons(self, change_set: Mapping[str, Any]) -> list[str]:
         """Why a change set failed: at least one line. A nested one has the reason in itself."""
         reason = " ".join(
             str(change_set.get("StatusReason") or "the change set failed without a reason").split()
@@ -324,10 +334,10 @@ class _Deploy:
         if nested and nested != change_set["ChangeSetId"]:
             inner = cfn.change_set(self.aws, nested)
             if inner is not None and inner.get("StatusReason"):
-                return self._why(inner)
+                return self._failure_reasons(inner)
         return [reason]
 
-    def _remove(self, change_set: Mapping[str, Any], with_stack: bool) -> None:
+    def _delete_change_set(self, change_set: Mapping[str, Any], with_stack: bool) -> None:
         """Take away a change set that is not going to be executed, and the empty stack that was
         made for it.
         """
@@ -356,24 +366,24 @@ class _Deploy:
 
     # --- its execution
 
-    def _agreed_and_executed(
+    def _confirm_and_execute(
         self, stack: Stack | None, new: bool, change_set: dict[str, Any]
     ) -> bool:
         """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
         effects = self._effects(change_set, stack, new)
         sent = {
-            "template": deployed.digest(self.source.text),
+            "template": deployed.template_digest(self.source.text),
             "artifacts": sources.artifacts(self.source),
         }
         self.report.keep(
             resources=len(change_set["Changes"]), created=_created_at(change_set), **sent
         )
-        with _Named(self.report, str(change_set["ChangeSetName"])):
+        with _LeftoverNote(self.report, str(change_set["ChangeSetName"])):
             try:
-                self._agree(stack, new, effects)
+                self._ask_consent(stack, new, effects)
                 self.report.check()
             except Refused:
-                self._remove(change_set, stack is None)
+                self._delete_change_set(change_set, stack is None)
                 raise
             self._protect(stack)
             return self._execute(change_set)
@@ -385,7 +395,7 @@ class _Deploy:
         if stack is not None and not new:
             before = cfn.template(self.aws, str(stack["StackId"]))
         effects = changes.effects(
-            change_set["Changes"], compare.known(before, self.source.template)
+            change_set["Changes"], compare.known_properties(before, self.source.template)
         )
         for change in change_set["Changes"]:
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
@@ -406,13 +416,15 @@ class _Deploy:
                 )
         return effects
 
-    def _agree(self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]) -> None:
+    def _ask_consent(
+        self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]
+    ) -> None:
         self.report.phase("to be agreed to")
         touched = {effect.name for effect in effects}
         if stack is not None and not new:
-            for line in compare.images_put_back(self.aws, self.source, stack, touched):
+            for line in compare.older_image_warnings(self.aws, self.source, stack, touched):
                 self.report.tell(line)
-        for line in changes.lines(effects):
+        for line in changes.effect_lines(effects):
             self.report.tell(line)
         for question, wish, flag in changes.questions(self.source.name, effects):
             if not self.job.wishes.get(wish):
@@ -484,7 +496,7 @@ class _Deploy:
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
 
 
-class _Named:
+class _LeftoverNote:
     """Whoever stops the run here is told of the change set that is left."""
 
     def __init__(self, report: Report, name: str) -> None:
@@ -507,7 +519,7 @@ def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) 
     if (
         stack is None
         or stack["StackStatus"] != "UPDATE_IN_PROGRESS"
-        or not observe.executed(job, aws, str(stack["StackId"]), receipt)
+        or not observe.was_executed(job, aws, str(stack["StackId"]), receipt)
     ):
         return
     report.intend("cloudformation:CancelUpdateStack", stack=stack_name(job))

@@ -164,7 +164,7 @@ def effects(
     return sorted(listed, key=rank)
 
 
-def predicted(before: Any, after: Any) -> list[ResourceChange]:
+def predict_effects(before: Any, after: Any) -> list[ResourceChange]:
     """What a deploy would do by the two templates alone, before there is a change set; `before` is
     empty for a new stack.
 
@@ -190,7 +190,11 @@ def predicted(before: Any, after: Any) -> list[ResourceChange]:
         elif was.get("Type") != will.get("Type"):
             entry |= {"Action": "Modify", "Replacement": "True"}
         else:
-            entry |= {"Action": "Modify", "Replacement": "False", "Details": _touched(was, will)}
+            entry |= {
+                "Action": "Modify",
+                "Replacement": "False",
+                "Details": _changed_properties(was, will),
+            }
         entries.append({"ResourceChange": entry})
 
     def properties(template: Mapping[str, Any], logical: str) -> Any:
@@ -211,7 +215,7 @@ def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _changed_properties(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The properties that differ, as a change set tells of them."""
     before, after = was.get("Properties") or {}, will.get("Properties") or {}
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
@@ -227,7 +231,7 @@ def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
 
 
-def lines(effects: Iterable[ResourceChange]) -> list[str]:
+def effect_lines(effects: Iterable[ResourceChange]) -> list[str]:
     """One line a resource, at most 78 columns wide; those that only get other tags share one."""
     shown, tagged = [], 0
     for effect in sorted(effects, key=rank):
@@ -288,13 +292,13 @@ def _line(effect: ResourceChange) -> str:
     verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
     tail = ""
     if notes:
-        tail = f"  {_cut('; '.join(notes), 30)}"
+        tail = f"  {_shortened('; '.join(notes), 30)}"
     width = WIDTH - 13 - len(tail)
-    kind = _cut(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
-    return f"{verb:<12} {_cut(effect.name, width - len(kind) - 2)}  {kind}{tail}"
+    kind = _shortened(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
+    return f"{verb:<12} {_shortened(effect.name, width - len(kind) - 2)}  {kind}{tail}"
 
 
-def _cut(text: str, most: int) -> str:
+def _shortened(text: str, most: int) -> str:
     """The text with its middle left out if it is too long."""
     if len(text) <= most:
         return text
@@ -314,7 +318,7 @@ def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> R
             }
         )
     )
-    does = _does(change, kind, scope)
+    does = _verb(change, kind, scope)
     policy = str(change.get("PolicyAction", ""))
     gone = does in ("deletes", "replaces", "may replace") and policy not in (
         "Retain",
@@ -326,13 +330,13 @@ def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> R
     if does in ("deletes", "lets go of", "tags"):
         broadens = ""
     else:
-        broadens = _broadens(kind, touched, does == "adds", before, after)
+        broadens = _broadening(kind, touched, does == "adds", before, after)
     return ResourceChange(
         within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
     )
 
 
-def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
+def _verb(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
     action, replacement, policy = (
         change.get("Action"),
         change.get("Replacement"),
@@ -366,8 +370,8 @@ def _properties(change: Mapping[str, Any], properties: Properties, logical: str)
     before, after = properties(logical)
     if change.get("Action") == "Add":
         before = {}
-    resolved_before = _context(change.get("BeforeContext"))
-    resolved_after = _context(change.get("AfterContext"))
+    resolved_before = _context_properties(change.get("BeforeContext"))
+    resolved_after = _context_properties(change.get("AfterContext"))
     if resolved_before is not None:
         before = resolved_before
     if resolved_after is not None:
@@ -375,7 +379,7 @@ def _properties(change: Mapping[str, Any], properties: Properties, logical: str)
     return before, after
 
 
-def _context(text: Any) -> Any:
+def _context_properties(text: Any) -> Any:
     try:
         properties = json.loads(text).get("Properties")
     except (TypeError, ValueError, AttributeError):
@@ -385,7 +389,7 @@ def _context(text: Any) -> Any:
     return None
 
 
-def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
+def _broadening(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
     """Why this lets somebody do more; what cannot be known counts as if it did."""
     if kind in _GRANTS and (new or not touched or set(touched) & set(_GRANTS[kind])):
         if new or before is None or after is None:
@@ -403,7 +407,7 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
         if before is None or after is None:
             return "changes who may use it"
         name = _RESOURCE_POLICIES[kind]
-        if _open(after.get(name)) and not _open(before.get(name)):
+        if _is_open(after.get(name)) and not _is_open(before.get(name)):
             return "open to everybody"
         if not new and _gains(before.get(name), after.get(name)):
             return "grants permissions"
@@ -411,7 +415,7 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
     if kind in _INGRESS and (
         new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched
     ):
-        return _opened(_INGRESS[kind], before, after)
+        return _opening(_INGRESS[kind], before, after)
     return ""
 
 
@@ -419,13 +423,13 @@ def _gains(before: Any, after: Any) -> bool:
     """Whether a policy has a statement, a list an entry, that was not there: or lost one that
     denied something.
     """
-    was, now = _parts(before), _parts(after)
+    was, now = _policy_parts(before), _policy_parts(after)
     allowed = {text for text, denies in now.items() if not denies}
     denied = {text for text, denies in was.items() if denies}
     return bool(allowed - was.keys()) or bool(denied - now.keys())
 
 
-def _parts(value: Any) -> dict[str, bool]:
+def _policy_parts(value: Any) -> dict[str, bool]:
     """The statements and entries in a property, and whether each denies something."""
     if isinstance(value, str) and value.startswith("{"):
         try:
@@ -433,13 +437,13 @@ def _parts(value: Any) -> dict[str, bool]:
         except ValueError:
             return {value: False}
     if isinstance(value, Mapping) and "PolicyDocument" in value:
-        return _parts(value["PolicyDocument"])
+        return _policy_parts(value["PolicyDocument"])
     if isinstance(value, Mapping) and "Statement" in value:
-        return _parts(value["Statement"])
+        return _policy_parts(value["Statement"])
     if isinstance(value, list):
         parts: dict[str, bool] = {}
         for part in value:
-            parts |= _parts(part)
+            parts |= _policy_parts(part)
         return parts
     if value is None:
         return {}
@@ -450,9 +454,9 @@ def _parts(value: Any) -> dict[str, bool]:
     }
 
 
-def _open(policy: Any) -> bool:
+def _is_open(policy: Any) -> bool:
     """Whether a policy lets everybody in, without a condition."""
-    for text, denies in _parts(policy).items():
+    for text, denies in _policy_parts(policy).items():
         statement = None if denies else json.loads(text)
         if not isinstance(statement, Mapping) or statement.get("Condition"):
             continue
@@ -461,12 +465,12 @@ def _open(policy: Any) -> bool:
     return False
 
 
-def _opened(name: str, before: Any, after: Any) -> str:
+def _opening(name: str, before: Any, after: Any) -> str:
     if before is None or after is None:
         return "changes who may connect"
     if name:  # the rules are one of the resource's properties, else they are the resource itself
         before, after = before.get(name), after.get(name)
-    was, now = _sources(before), _sources(after)
+    was, now = _ingress_sources(before), _ingress_sources(after)
     if any(address in _EVERYBODY for address, _ in now - was):
         return "open to the internet"
     if any(address == "?" for address, _ in now - was):
@@ -474,7 +478,7 @@ def _opened(name: str, before: Any, after: Any) -> str:
     return ""
 
 
-def _sources(rules: Any) -> set[tuple[str, str]]:
+def _ingress_sources(rules: Any) -> set[tuple[str, str]]:
     """Where a security group lets traffic in from, and the rule; `?` where the template does not
     say it in plain words.
     """

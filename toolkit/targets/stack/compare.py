@@ -17,10 +17,10 @@ def summary(aws: Aws, source: sources.ChangeSetSource, uploaded: bool) -> dict[s
     """What CloudFormation makes of the template. While it is too long and not in S3: what can be
     read here.
     """
-    local = _read_here(source)
+    local = _local_summary(source)
     if source.stored is not None and not uploaded:
         return local
-    reply = {"Parameters": [], **cfn.summary(aws, **source.where)}
+    reply = {"Parameters": [], **cfn.summary(aws, **source.template_argument)}
     return {
         **reply,
         "Parameters": _with_own_defaults(reply["Parameters"] or (), local.get("Parameters") or ()),
@@ -46,16 +46,16 @@ def _with_own_defaults(
     ]
 
 
-def _read_here(source: sources.ChangeSetSource) -> dict[str, Any]:
+def _local_summary(source: sources.ChangeSetSource) -> dict[str, Any]:
     try:
-        return templates.read_here(document.read(source.text).data)
+        return templates.summarize(document.read(source.text).data)
     except ValueError:
         return {}
 
 
-def may_mean_more(source: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
+def may_change_meaning(source: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
     """Whether what is the same can mean something else today."""
-    return templates.may_mean_more(source.text, summary, source.parameters)
+    return templates.may_change_meaning(source.text, summary, source.parameters)
 
 
 def capabilities(summary: Mapping[str, Any]) -> list[str]:
@@ -96,16 +96,16 @@ def is_same(
     """
     if stack["StackStatus"] not in WHOLE or not summary:
         return False
-    return templates.same(source.text, body, source.parameters, summary, stack, source.tags)
+    return templates.is_unchanged(source.text, body, source.parameters, summary, stack, source.tags)
 
 
-def images_put_back(
+def older_image_warnings(
     aws: Aws, source: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
 ) -> list[str]:
     """One line for each older image that the template would put back; none for YAML."""
     if source.template is None:
         return []
-    meanings = {**_meanings(source, stack), **running_images(aws, source, stack)}
+    meanings = {**_reference_values(source, stack), **running_images(aws, source, stack)}
     return standing.warnings(aws, str(stack["StackId"]), source.template, meanings, touched)
 
 
@@ -118,11 +118,11 @@ def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> d
     declared = source.template.get("Parameters")
     free = document.as_mapping(declared).keys() - source.parameters.keys()
     return standing.parameters(
-        aws, str(stack["StackId"]), source.template, _meanings(source, stack), free
+        aws, str(stack["StackId"]), source.template, _reference_values(source, stack), free
     )
 
 
-def _meanings(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
+def _reference_values(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """What names of the template mean: as given, else as the stack has them, else by default."""
     before = {
         str(parameter["ParameterKey"]): str(parameter.get("ParameterValue", ""))
@@ -139,7 +139,7 @@ def _meanings(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     )
 
 
-def known(before: Any, after: Any) -> changes.Properties:
+def known_properties(before: Any, after: Any) -> changes.Properties:
     """The properties of resources by the two templates, where they can be read."""
 
     def properties(template: Any, logical: str) -> Any:

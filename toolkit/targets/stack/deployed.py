@@ -18,7 +18,7 @@ MASKED = "****"
 """What CloudFormation shows instead of the value of a NoEcho parameter."""
 
 
-def of(
+def state_of(
     body: Any,
     stack: Mapping[str, Any],
     artifacts: Mapping[str, str],
@@ -40,25 +40,28 @@ def of(
         for parameter in stack.get("Parameters") or ()
     }
     readable = {name: value for name, value in values.items() if value != MASKED}
-    sha = hashlib.sha256(digest(body).encode())
+    sha = hashlib.sha256(template_digest(body).encode())
     sha.update(json.dumps(readable, sort_keys=True).encode("utf-8", "surrogatepass"))
     if not whole:
         return DeployedState(template=sha.hexdigest(), artifacts=artifacts)
-    defaults = images.defaults(templates.parsed(text(body)) or {})
+    defaults = images.defaults(templates.parse_json(template_text(body)) or {})
     parameters: dict[str, str | None] = dict.fromkeys(sorted(values))
     for name, value in readable.items():
         if name in configured or defaults.get(name) == value:
             parameters[name] = value
     return DeployedState(
-        template=sha.hexdigest(), artifacts=artifacts, body=text(body), parameters=parameters
+        template=sha.hexdigest(),
+        artifacts=artifacts,
+        body=template_text(body),
+        parameters=parameters,
     )
 
 
-def digest(body: Any) -> str:
+def template_digest(body: Any) -> str:
     """The digest of a template. JSON counts by what it says; YAML by its lines, without the blanks
     at their ends.
     """
-    parsed = templates.parsed(body) if isinstance(body, str) else body
+    parsed = templates.parse_json(body) if isinstance(body, str) else body
     if isinstance(parsed, Mapping):
         plain = json.dumps(parsed, sort_keys=True, default=str)
     else:
@@ -66,7 +69,7 @@ def digest(body: Any) -> str:
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def text(body: Any) -> str:
+def template_text(body: Any) -> str:
     """A template as text: GetTemplate gives one that was sent as JSON as a mapping."""
     if isinstance(body, Mapping):
         return json.dumps(body, default=str)

@@ -62,7 +62,7 @@ class StackMark(Struct, frozen=True):
     stale: int = 0
 
 
-def since(when: object) -> StackMark:
+def mark_since(when: object) -> StackMark:
     """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if
     nobody knows one.
     """
@@ -71,7 +71,7 @@ def since(when: object) -> StackMark:
     return StackMark()
 
 
-def from_now(aws: Aws, stack_id: str) -> StackMark:
+def mark_now(aws: Aws, stack_id: str) -> StackMark:
     """Where to begin before a call is made: what has happened until now does not matter."""
     newest = next(iter(cfn.events(aws, stack_id)), None)
     if newest:
@@ -79,7 +79,7 @@ def from_now(aws: Aws, stack_id: str) -> StackMark:
     return StackMark()
 
 
-def look(
+def read_events(
     aws: Aws, stack_id: str, token: str | None, mark: StackMark
 ) -> tuple[StackMark, tuple[str, ...]]:
     """What is new in a stack since `mark`: a new mark, and a line for each event. Raises
@@ -88,18 +88,18 @@ def look(
     Only the operation with this client request token counts, and with None whatever is the newest
     one. Nested stacks are followed.
     """
-    new_events = list(reversed(list(_new(aws, stack_id, token, mark))))
+    new_events = list(reversed(list(_new_events(aws, stack_id, token, mark))))
     lines: list[str] = []
     now = mark
     for event in new_events:
-        now, line = _taken(now, event, stack_id, token)
+        now, line = _with_event(now, event, stack_id, token)
         if line:
             lines.append(line)
     inner = dict(now.inner)
-    for nested in _nested(new_events, stack_id, token):
+    for nested in _nested_stacks(new_events, stack_id, token):
         inner.setdefault(nested[0], StackMark(began=nested[1] - _SLACK))
     for nested_id, nested_mark in sorted(inner.items()):
-        inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
+        inner[nested_id], more = _read_nested(aws, nested_id, nested_mark)
         lines += more
     cause = next((inner_mark.cause for inner_mark in inner.values() if inner_mark.cause), "")
     now = replace(now, inner=inner, cause=now.cause or cause)
@@ -108,16 +108,20 @@ def look(
     return now, tuple(lines)
 
 
-def _look_inside(aws: Aws, stack_id: str, mark: StackMark) -> tuple[StackMark, tuple[str, ...]]:
+def _read_nested(aws: Aws, stack_id: str, mark: StackMark) -> tuple[StackMark, tuple[str, ...]]:
     """A nested stack: not read again once it has come to rest, and only from the beginning of its
     parent's operation.
     """
-    if ended(mark.status) and "ROLLBACK" not in mark.status and not mark.status.endswith("FAILED"):
+    if (
+        is_at_rest(mark.status)
+        and "ROLLBACK" not in mark.status
+        and not mark.status.endswith("FAILED")
+    ):
         return mark, ()
-    return look(aws, stack_id, None, mark)
+    return read_events(aws, stack_id, None, mark)
 
 
-def ended(status: str) -> bool:
+def is_at_rest(status: str) -> bool:
     """Whether a stack's status is one that it stays in by itself. What is cleaned up after it
     counts as its end.
     """
@@ -126,7 +130,9 @@ def ended(status: str) -> bool:
     )
 
 
-def _new(aws: Aws, stack_id: str, token: str | None, mark: StackMark) -> Iterable[dict[str, Any]]:
+def _new_events(
+    aws: Aws, stack_id: str, token: str | None, mark: StackMark
+) -> Iterable[dict[str, Any]]:
     """The events since the mark, newest first: without one, back to the beginning of the
     operation.
     """
@@ -147,22 +153,22 @@ def _is_own(event: Mapping[str, Any], stack_id: str) -> bool:
     return event.get("PhysicalResourceId") == stack_id and event.get("ResourceType") == STACK
 
 
-def _ours(event: Mapping[str, Any], token: str | None, mark: StackMark) -> bool:
+def _is_ours(event: Mapping[str, Any], token: str | None, mark: StackMark) -> bool:
     """Whether an event belongs to the operation: by its token, or because that one was running (who
     cancels it brings another token).
     """
     return (
         token is None
         or event.get("ClientRequestToken") == token
-        or (bool(mark.status) and not ended(mark.status))
+        or (bool(mark.status) and not is_at_rest(mark.status))
     )
 
 
-def _taken(
+def _with_event(
     mark: StackMark, event: Mapping[str, Any], stack_id: str, token: str | None
 ) -> tuple[StackMark, str]:
     """One event more, oldest first."""
-    if not _ours(event, token, mark):
+    if not _is_ours(event, token, mark):
         return mark, ""
     status, name = str(event.get("ResourceStatus", "")), str(event.get("LogicalResourceId", ""))
     if _is_own(event, stack_id):
@@ -188,7 +194,7 @@ def _taken(
     ), _line(event)
 
 
-def _nested(
+def _nested_stacks(
     events: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
 ) -> list[tuple[str, datetime]]:
     """Nested stacks that events tell of, and since when."""

@@ -15,8 +15,8 @@ from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 from toolkit.targets.stack import events, remedies
-from toolkit.targets.stack.observe import compared, is_marked, stack_name, tagged
-from toolkit.targets.stack.stack_status import MENDS, WHOLE, Stack, deletion
+from toolkit.targets.stack.observe import has_our_tags, live_version, stack_name, tagged_version
+from toolkit.targets.stack.stack_status import RECOVERIES, WHOLE, Stack, delete_command
 
 CLEANUP = "_COMPLETE_CLEANUP_IN_PROGRESS"
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE": "import"}
@@ -33,7 +33,7 @@ _DOING = {
 }
 
 
-def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
     aws = ports.aws(job.location)
     running: list[LiveVersion] = []
@@ -41,14 +41,14 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     def state() -> Iterator[Finding]:
         stack = cfn.watched_stack(aws, stack_name(job))
         if stack is None:
-            yield absent(job)
+            yield missing_stack(job)
             return
-        if (live := tagged(stack)) is not None:
+        if (live := tagged_version(stack)) is not None:
             running.append(live)
         yield _state(job, aws, stack, ports.clock.now())
-        if (drifted := drift(stack)) is not None:
+        if (drifted := drift_finding(stack)) is not None:
             yield drifted
-        if running and not is_marked(stack):
+        if running and not has_our_tags(stack):
             running[0] = _compared(aws, stack, running[0])
 
     questions: list[tuple[str, signs.Question]] = [("stack", state)]
@@ -63,12 +63,12 @@ def _compared(aws: Aws, stack: Stack, live: LiveVersion) -> LiveVersion:
     changed more than the tags.
     """
     try:
-        return compared(aws, stack) or live
+        return live_version(aws, stack) or live
     except CloudError:
         return live
 
 
-def absent(job: Job) -> Finding:
+def missing_stack(job: Job) -> Finding:
     """There is nothing."""
     return Finding(
         "stack",
@@ -79,9 +79,9 @@ def absent(job: Job) -> Finding:
     )
 
 
-def drift(stack: Stack) -> Finding | None:
+def drift_finding(stack: Stack) -> Finding | None:
     """What was found when somebody last had CloudFormation compare a stack with its template; None
-    if that is nothing to mend.
+    if nothing is wrong.
     """
     drift_info = stack.get("DriftInformation") or {}
     if drift_info.get("StackDriftStatus") != "DRIFTED":
@@ -139,9 +139,9 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        fix = remedies.after(why, _deploy(job)) if why else _deploy(job)
+        fix = remedies.fix_for(why, _deploy(job)) if why else _deploy(job)
         return Finding("stack", "warning", status, since, cause, fix)
-    if state in MENDS:
+    if state in RECOVERIES:
         cause = _cause(aws, stack) or _reason(stack)
         return Finding(
             "stack",
@@ -149,7 +149,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             status,
             since,
             cause,
-            remedies.after(cause, _deploy(job, MENDS[state].flag)),
+            remedies.fix_for(cause, _deploy(job, RECOVERIES[state].flag)),
         )
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
@@ -159,7 +159,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             status,
             since,
             mark.cause or _reason(stack),
-            deletion(name, mark.failed),
+            delete_command(name, mark.failed),
         )
     return Finding("stack", "failing", status, since, _reason(stack), events_command)
 
@@ -209,7 +209,7 @@ def _began(aws: Aws, stack: Stack, deadline_s: int, now: datetime) -> datetime:
 def _mark(aws: Aws, stack: Stack) -> events.StackMark:
     """What the events of the newest operation say; nothing if they cannot be read."""
     try:
-        return events.look(aws, str(stack["StackId"]), None, events.StackMark())[0]
+        return events.read_events(aws, str(stack["StackId"]), None, events.StackMark())[0]
     except CloudError:
         return events.StackMark()
 

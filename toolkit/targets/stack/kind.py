@@ -59,7 +59,7 @@ def linked(path: str, text: str) -> tuple[str, ...]:
     """
     from toolkit.targets.stack import references
 
-    return references.local(path, text)
+    return references.local_paths(path, text)
 
 
 def wanted(settings: Settings) -> tuple[Provision, ...]:
@@ -147,4 +147,4 @@ def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
     from toolkit.targets.stack import health
 
-    return health.look(job, ports, tell)
+    return health.report_health(job, ports, tell)

@@ -75,11 +75,11 @@ def observe(
     if before is not None and isinstance(before.mark, events.StackMark):
         mark = before.mark
     else:
-        mark = events.since(receipt.get("created"))
-    mark, lines = events.look(aws, stack_id, job.token, mark)
+        mark = events.mark_since(receipt.get("created"))
+    mark, lines = events.read_events(aws, stack_id, job.token, mark)
     if not mark.status:
         return _unseen(job, receipt, aws, stack_id, mark)
-    if not events.ended(mark.status):
+    if not events.is_at_rest(mark.status):
         total = int(receipt.get("resources") or 0)
         return Observation(
             "running", phase=events.phase(mark, total), cause=mark.cause, lines=lines, mark=mark
@@ -94,16 +94,18 @@ def observe(
         verdict,
         mark.status,
         cause,
-        remedies.after(cause, command),
+        remedies.fix_for(cause, command),
         lines=lines,
         mark=mark,
     )
 
 
-def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
+def was_executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
     """Whether the stack's events tell of our operation."""
     return bool(
-        events.look(aws, stack_id, job.token, events.since(receipt.get("created")))[0].status
+        events.read_events(aws, stack_id, job.token, events.mark_since(receipt.get("created")))[
+            0
+        ].status
     )
 
 
@@ -112,7 +114,7 @@ def _unseen(
 ) -> Observation:
     """There is no event of ours: nothing was begun, or it cannot be seen yet."""
     running = Observation(
-        "running", phase=events.phase(mark, 0), mark=events.since(receipt.get("created"))
+        "running", phase=events.phase(mark, 0), mark=events.mark_since(receipt.get("created"))
     )
     if receipt.get("executed"):
         if cfn.stack(aws, stack_id) is None:
@@ -164,28 +166,28 @@ def _succeeded(
             mark=replace(mark, stale=mark.stale + 1),
         )
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
-    now = _made(job, aws, stack, receipt) if fresh and stack is not None else None
+    now = _deployed_version(job, aws, stack, receipt) if fresh and stack is not None else None
     return Observation(
         "done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark
     )
 
 
-def _made(
+def _deployed_version(
     job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]
 ) -> LiveVersion | None:
     """What is live now, with what puts it back. Of a template that is another one than was sent
     nothing is said: somebody was faster.
     """
-    now = tagged(stack)
+    now = tagged_version(stack)
     if now is None:
         return None
     body = cfn.template(aws, str(stack["StackId"]))
     sent = receipt.get("template")
-    if sent is not None and sent != deployed.digest(body):
+    if sent is not None and sent != deployed.template_digest(body):
         return now
     artifacts, configured = receipt.get("artifacts") or {}, job.settings.parameters
     return replace(
-        now, deployed=deployed.of(body, stack, artifacts, whole=True, configured=configured)
+        now, deployed=deployed.state_of(body, stack, artifacts, whole=True, configured=configured)
     )
 
 
@@ -203,25 +205,25 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     stack = cfn.stack(aws, stack_name(job))
     if stack is None:
         return None
-    return compared(aws, stack)
+    return live_version(aws, stack)
 
 
-def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersion | None:
+def live_version(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersion | None:
     """What runs in a stack, with the digest of its template and parameters. `body` is the template
     if it has been read already.
     """
-    now = tagged(stack)
-    if now is None or (now.version is None and not events.ended(str(stack["StackStatus"]))):
+    now = tagged_version(stack)
+    if now is None or (now.version is None and not events.is_at_rest(str(stack["StackStatus"]))):
         return now
     template = cfn.template(aws, str(stack["StackId"])) if body is None else body
     tags = _tags(stack)
-    now = replace(now, deployed=deployed.of(template, stack, {}))
-    if tags.get(TEMPLATE) != deployed.digest(template):
+    now = replace(now, deployed=deployed.state_of(template, stack, {}))
+    if tags.get(TEMPLATE) != deployed.template_digest(template):
         return now  # the tags are of another template: somebody has sent one since
     return replace(now, settings=tags.get(SETTINGS))
 
 
-def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
+def tagged_version(stack: Mapping[str, Any]) -> LiveVersion | None:
     """What our tags say of a stack. While an operation runs on it nobody knows which version will
     be live.
     """
@@ -236,7 +238,7 @@ def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
     ):
         return None
     detail = {"stack": str(stack["StackId"]), "status": status}
-    if not events.ended(status):
+    if not events.is_at_rest(status):
         return LiveVersion(None, detail=detail)
     tags = {key: value for key, value in _tags(stack).items() if key in OURS}
     since = iso_utc(stack.get("LastUpdatedTime") or stack.get("CreationTime"))
@@ -254,6 +256,6 @@ def _tags(stack: Mapping[str, Any]) -> dict[str, str]:
     return {str(tag["Key"]): str(tag["Value"]) for tag in stack.get("Tags") or ()}
 
 
-def is_marked(stack: Mapping[str, Any]) -> bool:
+def has_our_tags(stack: Mapping[str, Any]) -> bool:
     """Whether a stack has our tags. Another tool that deploys it takes them away."""
     return RUN in _tags(stack)

@@ -54,7 +54,7 @@ class PackagedProperty(Struct, frozen=True):
     code: bool = False
 
 
-def _parts(
+def _bucket_and_key(
     type: str, path: tuple[str, ...], prefix: str, zipped: bool = False, code: bool = False
 ) -> PackagedProperty:
     return PackagedProperty(
@@ -69,13 +69,13 @@ PROPERTIES = (
     PackagedProperty("AWS::Serverless::HttpApi", ("DefinitionUri",)),
     PackagedProperty("AWS::Serverless::GraphQLApi", ("SchemaUri",)),
     PackagedProperty("AWS::Serverless::Application", ("Location",), ReferenceForm.TEMPLATE),
-    _parts("AWS::Serverless::StateMachine", ("DefinitionUri",), ""),
-    _parts("AWS::Lambda::Function", ("Code",), "S3", zipped=True, code=True),
-    _parts("AWS::Lambda::LayerVersion", ("Content",), "S3", zipped=True, code=True),
-    _parts("AWS::ApiGateway::RestApi", ("BodyS3Location",), ""),
-    _parts("AWS::ElasticBeanstalk::ApplicationVersion", ("SourceBundle",), "S3"),
-    _parts("AWS::StepFunctions::StateMachine", ("DefinitionS3Location",), ""),
-    _parts("AWS::CodeCommit::Repository", ("Code", "S3"), "", zipped=True),
+    _bucket_and_key("AWS::Serverless::StateMachine", ("DefinitionUri",), ""),
+    _bucket_and_key("AWS::Lambda::Function", ("Code",), "S3", zipped=True, code=True),
+    _bucket_and_key("AWS::Lambda::LayerVersion", ("Content",), "S3", zipped=True, code=True),
+    _bucket_and_key("AWS::ApiGateway::RestApi", ("BodyS3Location",), ""),
+    _bucket_and_key("AWS::ElasticBeanstalk::ApplicationVersion", ("SourceBundle",), "S3"),
+    _bucket_and_key("AWS::StepFunctions::StateMachine", ("DefinitionS3Location",), ""),
+    _bucket_and_key("AWS::CodeCommit::Repository", ("Code", "S3"), "", zipped=True),
     PackagedProperty("AWS::AppSync::GraphQLSchema", ("DefinitionS3Location",)),
     PackagedProperty("AWS::AppSync::Resolver", ("RequestMappingTemplateS3Location",)),
     PackagedProperty("AWS::AppSync::Resolver", ("ResponseMappingTemplateS3Location",)),
@@ -108,15 +108,15 @@ class LocalReference(Struct, frozen=True):
     """
 
     position: Path
-    of: str
+    resource_name: str
     spec: PackagedProperty
     value: str
     resource: Mapping[str, Any]
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """`Api.CodeUri`."""
-        return f"{self.of}.{'.'.join(self.spec.path)}"
+        return f"{self.resource_name}.{'.'.join(self.spec.path)}"
 
 
 class PackagedTemplate(Struct, frozen=True):
@@ -127,7 +127,7 @@ class PackagedTemplate(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def packaged(
+def package_template(
     root: str, template: str, text: str, bucket: Callable[[], PackageBucket]
 ) -> PackagedTemplate:
     """A template of the repository with all that it names locally. `bucket` says where that goes,
@@ -142,24 +142,24 @@ def packaged(
     except ValueError:
         return PackagedTemplate(text, ())
     _refuse_images(template, parsed)
-    named = list(_locals(parsed))
+    named = list(_local_references(parsed))
     if not named:
         return PackagedTemplate(text, ())
     if _is_built(template):
         lacking = []
     else:
-        lacking = [why for local in named if (why := _to_build(root, template, local))]
+        lacking = [why for local in named if (why := _build_reason(root, template, local))]
     if lacking:
         built = os.path.join(os.path.dirname(template), BUILT, "template.yaml")
         if not os.path.isfile(os.path.join(root, built)):
             raise Refused(f"{template}: {lacking[0]}", f"run: {_sam_build(template)}")
-        newer = _newer(root, template, named, built)
+        newer = _newer_file(root, template, named, built)
         if newer:
             raise Refused(
                 f"{newer} has changed since `sam build` made {built}",
                 f"run: {_sam_build(template)}",
             )
-        built_template = packaged(root, built, _text(root, built), bucket)
+        built_template = package_template(root, built, _text(root, built), bucket)
         return PackagedTemplate(
             built_template.text,
             built_template.assets,
@@ -198,7 +198,7 @@ class _Packager:
         assets: list[cdk.CdkAsset] = []
         values: dict[Path, Any] = {}
         for local in named:
-            path = _inside(self._root, template, local)
+            path = _path_inside(self._root, template, local)
             if local.spec.form is ReferenceForm.TEMPLATE:
                 nested = self._nested(os.path.relpath(path, self._root), local, outer)
                 assets += nested
@@ -219,44 +219,44 @@ class _Packager:
         """The assets of a nested template; its own text is the last of them."""
         if template in outer or len(outer) == DEEPEST:
             raise Refused(
-                f"{outer[-1]}: {local.words} nests {template} in itself", "take one of them out"
+                f"{outer[-1]}: {local.label} nests {template} in itself", "take one of them out"
             )
         text = _text(self._root, template)
         try:
             parsed = document.read(text)
         except ValueError as error:
             raise NoTemplate(path=template, reason=str(error)) from None
-        inner = self.package(template, parsed, list(_locals(parsed)), (*outer, template))
+        inner = self.package(template, parsed, list(_local_references(parsed)), (*outer, template))
         digest = hashlib.sha256(inner.text.encode()).hexdigest()
         key = f"{self._bucket.prefix}templates/{digest}.template"
         return [
             *inner.assets,
-            cdk.CdkAsset(local.words, "", "text", self._bucket.name, key, inner.text),
+            cdk.CdkAsset(local.label, "", "text", self._bucket.name, key, inner.text),
         ]
 
     def _asset(self, local: LocalReference, path: str) -> cdk.CdkAsset:
         if os.path.isdir(path) or (local.spec.zipped and not zipfile.is_zipfile(path)):
             key = f"{self._bucket.prefix}artifacts/{cdk.content(path)}.zip"
-            return cdk.CdkAsset(local.words, path, cdk.CODE, self._bucket.name, key)
+            return cdk.CdkAsset(local.label, path, cdk.CODE, self._bucket.name, key)
         key = f"{self._bucket.prefix}artifacts/{_digest(path)}{os.path.splitext(path)[1]}"
-        return cdk.CdkAsset(local.words, path, "file", self._bucket.name, key)
+        return cdk.CdkAsset(local.label, path, "file", self._bucket.name, key)
 
 
-def _locals(parsed: Document) -> Iterator[LocalReference]:
+def _local_references(parsed: Document) -> Iterator[LocalReference]:
     """Every value of a template that names a local file or folder."""
-    yield from _of_resources(parsed.data.get("Resources"), ("Resources",))
+    yield from _resource_references(parsed.data.get("Resources"), ("Resources",))
     function = as_mapping(parsed.data.get("Globals")).get("Function")
     if isinstance(function, Mapping):
-        yield from _of_property(
+        yield from _property_references(
             _GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {}
         )
-    yield from _includes(parsed.data, ())
+    yield from _include_references(parsed.data, ())
 
 
-def _of_resources(resources: Any, position: Path) -> Iterator[LocalReference]:
+def _resource_references(resources: Any, position: Path) -> Iterator[LocalReference]:
     for name, resource in as_mapping(resources).items():
         if name.startswith("Fn::ForEach::") and isinstance(resource, list) and len(resource) == 3:
-            yield from _of_resources(resource[2], (*position, name, 2))
+            yield from _resource_references(resource[2], (*position, name, 2))
             continue
         declaration = as_mapping(resource)
         properties = declaration.get("Properties")
@@ -264,12 +264,12 @@ def _of_resources(resources: Any, position: Path) -> Iterator[LocalReference]:
             continue
         for spec in PROPERTIES:
             if declaration.get("Type") == spec.type:
-                yield from _of_property(
+                yield from _property_references(
                     spec, name, properties, (*position, name, "Properties"), resource
                 )
 
 
-def _of_property(
+def _property_references(
     spec: PackagedProperty, name: str, holder: Any, position: Path, resource: Mapping[str, Any]
 ) -> Iterator[LocalReference]:
     value = holder
@@ -279,7 +279,7 @@ def _of_property(
         yield LocalReference((*position, *spec.path), name, spec, value, resource)
 
 
-def _includes(value: Any, position: Path) -> Iterator[LocalReference]:
+def _include_references(value: Any, position: Path) -> Iterator[LocalReference]:
     """`Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}`, wherever it
     stands.
     """
@@ -290,7 +290,7 @@ def _includes(value: Any, position: Path) -> Iterator[LocalReference]:
                 and isinstance(inner, Mapping)
                 and inner.get("Name") == "AWS::Include"
             ):
-                yield from _of_property(
+                yield from _property_references(
                     _INCLUDED,
                     "AWS::Include",
                     inner.get("Parameters"),
@@ -298,18 +298,18 @@ def _includes(value: Any, position: Path) -> Iterator[LocalReference]:
                     {},
                 )
             else:
-                yield from _includes(inner, (*position, key))
+                yield from _include_references(inner, (*position, key))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _includes(inner, (*position, number))
+            yield from _include_references(inner, (*position, number))
 
 
-def _inside(root: str, template: str, local: LocalReference) -> str:
+def _path_inside(root: str, template: str, local: LocalReference) -> str:
     """The absolute path of what a template names, relative to its own folder. Raises Refused."""
     path = os.path.normpath(os.path.join(root, os.path.dirname(template), local.value))
     if not files.is_inside(path, root) and os.path.realpath(path) != os.path.realpath(root):
         raise Refused(
-            f"{template}: {local.words} names {local.value}, which is outside of the repository",
+            f"{template}: {local.label} names {local.value}, which is outside of the repository",
             "put it into the repository",
         )
     files.within(root, path)
@@ -319,7 +319,7 @@ def _inside(root: str, template: str, local: LocalReference) -> str:
         exists = os.path.exists(path)
     if not exists:
         raise Refused(
-            f"{template}: {local.words} names {local.value}, which is not there",
+            f"{template}: {local.label} names {local.value}, which is not there",
             "correct it in the template, or make it first",
         )
     return path
@@ -360,7 +360,7 @@ def _sam_build(template: str) -> str:
     return f"sam build --template-file {template} --build-dir {os.path.join(folder, BUILT)}"
 
 
-def _to_build(root: str, template: str, local: LocalReference) -> str:
+def _build_reason(root: str, template: str, local: LocalReference) -> str:
     """Why a program cannot be packaged as it lies there, empty if it can: its packages would not be
     in it.
     """
@@ -368,15 +368,15 @@ def _to_build(root: str, template: str, local: LocalReference) -> str:
         return ""
     metadata = local.resource.get("Metadata")
     if isinstance(metadata, Mapping) and metadata.get("BuildMethod"):
-        return f"{local.words} has to be built: its BuildMethod is {metadata['BuildMethod']}"
-    folder = _inside(root, template, local)
+        return f"{local.label} has to be built: its BuildMethod is {metadata['BuildMethod']}"
+    folder = _path_inside(root, template, local)
     if not os.path.isdir(folder):
         return ""
     for name, needs in _MANIFESTS.items():
         path = os.path.join(folder, name)
         if os.path.isfile(path) and needs(root, path):
             where = os.path.normpath(os.path.join(os.path.dirname(template), local.value, name))
-            return f"{local.words} needs what {where} names, and that is not installed in it"
+            return f"{local.label} needs what {where} names, and that is not installed in it"
     return ""
 
 
@@ -449,7 +449,7 @@ def _lines(root: str, path: str) -> list[str]:
     ]
 
 
-def _newer(root: str, template: str, named: list[LocalReference], built: str) -> str:
+def _newer_file(root: str, template: str, named: list[LocalReference], built: str) -> str:
     """A file that is newer than what was built of it, from the repository's root; empty if there is
     none.
 
@@ -459,7 +459,7 @@ def _newer(root: str, template: str, named: list[LocalReference], built: str) ->
     built_at = os.stat(os.path.join(root, built)).st_mtime_ns
     for path in (
         os.path.join(root, template),
-        *(_inside(root, template, local) for local in named),
+        *(_path_inside(root, template, local) for local in named),
     ):
         for _, each in cdk.files_of(path, cdk.NO_CODE):
             status = os.stat(each)

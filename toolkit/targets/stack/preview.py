@@ -10,24 +10,24 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.stack import changes, compare, observe, sources, stack_status
 from toolkit.targets.stack.observe import change_set_name
-from toolkit.targets.stack.stack_status import MENDS, Stack
+from toolkit.targets.stack.stack_status import RECOVERIES, Stack
 
 
 def preview(job: Job, ports: Ports) -> Preview:
     """See targets/base.py."""
     aws = ports.aws(job.location)
-    source = sources.load(job, ports, cdk.SilentLog())
+    source = sources.load_source(job, ports, cdk.SilentLog())
     stack = cfn.stack(aws, source.name)
     status = ""
     if stack:
         status = str(stack["StackStatus"])
     if stack is not None:
         stack_status.refuse_hopeless(aws, stack)
-    mend = MENDS.get(status)
+    recovery = RECOVERIES.get(status)
     new = (
         stack is None
         or status == "REVIEW_IN_PROGRESS"
-        or (mend is not None and mend.operation == "delete_stack")
+        or (recovery is not None and recovery.operation == "delete_stack")
     )
     summary = compare.summary(aws, source, uploaded=False)
     parameters = compare.parameters(source, summary, None if new else stack)
@@ -35,33 +35,33 @@ def preview(job: Job, ports: Ports) -> Preview:
         body = None
     else:
         body = cfn.template(aws, str(stack["StackId"]))
-    live = None if stack is None else observe.compared(aws, stack, body)
-    warnings = [*source.warnings, *sources.environment(job, ports)]
+    live = None if stack is None else observe.live_version(aws, stack, body)
+    warnings = [*source.warnings, *sources.environment_warnings(job, ports)]
     same = stack is not None and not new and compare.is_same(source, body, stack, summary)
     forced = bool(job.wishes.get("force"))
-    if same and stack is not None and not observe.is_marked(stack) and not forced:
+    if same and stack is not None and not observe.has_our_tags(stack) and not forced:
         warnings.append(
             f"stack {source.name} does not have toolkit's tags; to put them there: toolkit"
             f" deploy-stack {job.target} --force"
         )
-    if same and not forced and not compare.may_mean_more(source, summary):
+    if same and not forced and not compare.may_change_meaning(source, summary):
         return Preview((), tuple(warnings), unchanged=True, live=live)
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        warnings.append(stack_status.busy(status))
-    if mend is not None and stack is not None:
-        stack_status.refuse_protected(stack, mend)
+        warnings.append(stack_status.busy_words(status))
+    if recovery is not None and stack is not None:
+        stack_status.refuse_protected(stack, recovery)
         warnings.append(
-            f"{mend.question.format(stack=source.name)} {mend.flag} says yes in advance"
+            f"{recovery.question.format(stack=source.name)} {recovery.flag} says yes in advance"
         )
     if stack is not None and not new:
-        warnings += compare.images_put_back(aws, source, stack, None)
+        warnings += compare.older_image_warnings(aws, source, stack, None)
     warnings += _to_agree(job, aws, source, summary, None if new else stack)
     calls: list[PlannedCall] = []
-    if mend is not None:
-        calls.append(PlannedCall(mend.call, {"stack": source.name}))
+    if recovery is not None:
+        calls.append(PlannedCall(recovery.call, {"stack": source.name}))
     calls += [
         PlannedCall("s3:PutObject", {"bucket": asset.bucket, "key": asset.key})
-        for asset in sources.to_upload(aws, source)
+        for asset in sources.missing_assets(aws, source)
     ]
     calls.append(
         PlannedCall("cloudformation:CreateChangeSet", _what(job, source, summary, parameters, new))
@@ -90,7 +90,7 @@ def _to_agree(
     `stack` is None for a new one.
     """
     before: Any = {} if stack is None else cfn.template(aws, str(stack["StackId"]))
-    questions = changes.questions(source.name, changes.predicted(before, source.template))
+    questions = changes.questions(source.name, changes.predict_effects(before, source.template))
     iam = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(summary.get("Capabilities") or ())
     if (
         stack is None and source.template is None and iam

@@ -33,7 +33,7 @@ _NAMED = re.compile(
 )
 
 
-def local(path: str, text: str) -> tuple[str, ...]:
+def local_paths(path: str, text: str) -> tuple[str, ...]:
     """The paths that a template names, from the repository's root; `path` is its own, which they
     are relative to. Sorted.
     """

@@ -13,7 +13,7 @@ _NO_EXPORT = re.compile(r"No export named (\S+) found")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
-def after(cause: str, command: str) -> str:
+def fix_for(cause: str, command: str) -> str:
     """What fixes it; `command` is what deploys the stack again, with the flag that its state asks
     for.
     """

@@ -46,7 +46,7 @@ class ChangeSetSource(Struct, frozen=True):
     """What a person has to know of it before it is deployed."""
 
     @property
-    def where(self) -> dict[str, str]:
+    def template_argument(self) -> dict[str, str]:
         """How CloudFormation is given the template."""
         if self.stored is None:
             return {"TemplateBody": self.text}
@@ -57,7 +57,7 @@ class ChangeSetSource(Struct, frozen=True):
         }
 
 
-def load(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
+def load_source(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to
     fail.
     """
@@ -98,7 +98,7 @@ def _from_cdk(
         account,
         region,
         text,
-        templates.parsed(text),
+        templates.parse_json(text),
         {**artifact.parameters, **settings.parameters},
         artifact.tags,
         artifact.role,
@@ -118,7 +118,7 @@ def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> C
             reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
         )
     where = functools.cache(lambda: _store(job, aws, account, region))
-    packaged = packaging.packaged(ports.root, settings.template, text, where)
+    packaged = packaging.package_template(ports.root, settings.template, text, where)
     stored = None
     if len(packaged.text.encode()) > templates.INLINE:
         bucket = where()
@@ -130,7 +130,7 @@ def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> C
         account,
         region,
         packaged.text,
-        templates.parsed(packaged.text),
+        templates.parse_json(packaged.text),
         settings.parameters,
         {},
         None,
@@ -164,7 +164,7 @@ def _bucket(name: str, prefix: str, region: str) -> packaging.PackageBucket:
     return packaging.PackageBucket(name, prefix, f"https://s3.{region}.{suffix(region)}/{name}/")
 
 
-def environment(job: Job, ports: Ports) -> list[str]:
+def environment_warnings(job: Job, ports: Ports) -> list[str]:
     """What a CDK app is not given of our environment, where it is seen to read it."""
     if not job.settings.cdk:
         return []
@@ -220,17 +220,17 @@ def artifacts(source: ChangeSetSource) -> dict[str, str]:
     return by_name
 
 
-def to_upload(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
+def missing_assets(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is
     right. Raises CloudError.
     """
     assets = list(source.assets)
     if source.stored is not None:
         assets.append(source.stored)
-    return [asset for asset in assets if not _is_there(aws, asset, source.account)]
+    return [asset for asset in assets if not _exists(aws, asset, source.account)]
 
 
-def _is_there(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
+def _exists(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
     try:
         aws.read(
             "s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account

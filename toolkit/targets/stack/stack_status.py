@@ -44,7 +44,7 @@ class StackRecovery(Struct, frozen=True):
 
 _AGAIN = ("recreate", "--recreate", "d")
 _BACK = ("continue_rollback", "--continue-rollback", "r")
-MENDS = {
+RECOVERIES = {
     "ROLLBACK_COMPLETE": StackRecovery(
         "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
     ),
@@ -73,22 +73,22 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
     """Raise Refused for a state that only a person can end."""
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     if status == "DELETE_FAILED":
-        failed = failed_in(aws, stack)
+        failed = failed_resources(aws, stack)
         raise Refused(
             f"stack {name} was to be deleted, and could not be:"
             f" {', '.join(failed) or 'see its events'}",
-            f"delete it for good first: {deletion(name, failed)}",
+            f"delete it for good first: {delete_command(name, failed)}",
         )
-    if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
+    if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):
         raise Refused(
             f"stack {name} is {status}, which toolkit cannot mend",
             f"see aws cloudformation describe-stacks --stack-name {name}",
         )
 
 
-def refuse_protected(stack: Stack, mend: StackRecovery) -> None:
+def refuse_protected(stack: Stack, recovery: StackRecovery) -> None:
     """Raise Refused for a stack that would have to be deleted, and may not be."""
-    if mend.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
+    if recovery.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
         name = stack["StackName"]
         raise Refused(
             f"stack {name} is {stack['StackStatus']} and protected against deletion",
@@ -97,7 +97,7 @@ def refuse_protected(stack: Stack, mend: StackRecovery) -> None:
         )
 
 
-def deletion(name: str, failed: tuple[str, ...]) -> str:
+def delete_command(name: str, failed: tuple[str, ...]) -> str:
     """The command that deletes a stack whose deletion has failed, without the resources that it
     failed at.
     """
@@ -108,11 +108,11 @@ def deletion(name: str, failed: tuple[str, ...]) -> str:
     return f"aws cloudformation delete-stack --stack-name {name} {how}"
 
 
-def failed_in(aws: Aws, stack: Stack) -> tuple[str, ...]:
+def failed_resources(aws: Aws, stack: Stack) -> tuple[str, ...]:
     """The resources that the last operation on a stack failed at."""
-    return events.look(aws, str(stack["StackId"]), None, events.StackMark())[0].failed
+    return events.read_events(aws, str(stack["StackId"]), None, events.StackMark())[0].failed
 
 
-def busy(status: str) -> str:
+def busy_words(status: str) -> str:
     """What to say while another operation runs."""
     return f"another operation runs on it: waiting for {status} to end"

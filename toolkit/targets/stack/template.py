@@ -36,7 +36,7 @@ _HINT = (
 )
 
 
-def parsed(text: str) -> dict[str, Any] | None:
+def parse_json(text: str) -> dict[str, Any] | None:
     """The template if it is JSON, None if it is YAML: what CloudFormation's own tags mean is for
     CloudFormation to say.
     """
@@ -138,7 +138,7 @@ def marks(version: Version, run: str, template: str) -> dict[str, str]:
     return {tag: value for tag, value in values.items() if value or tag == FINGERPRINT}
 
 
-def same(
+def is_unchanged(
     text: str,
     deployed: Any,
     values: Mapping[str, str],
@@ -149,7 +149,7 @@ def same(
     """Whether a deploy would send what the stack has: template, parameters and tags. What they mean
     may still differ: `may_mean_more`.
     """
-    same_text = parsed(text) == deployed if isinstance(deployed, dict) else text == deployed
+    same_text = parse_json(text) == deployed if isinstance(deployed, dict) else text == deployed
     before = {
         entry["ParameterKey"]: entry.get("ParameterValue")
         for entry in stack.get("Parameters") or ()
@@ -167,7 +167,7 @@ def same(
     )
 
 
-def may_mean_more(text: str, summary: Mapping[str, Any], values: Mapping[str, str]) -> bool:
+def may_change_meaning(text: str, summary: Mapping[str, Any], values: Mapping[str, str]) -> bool:
     """Whether what is the same can mean something else today: nested stacks, modules, transforms,
     values of SSM, masked parameters.
 
@@ -196,7 +196,7 @@ def may_mean_more(text: str, summary: Mapping[str, Any], values: Mapping[str, st
     )
 
 
-def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(template: Mapping[str, Any]) -> dict[str, Any]:
     """A summary of a template that is too long to be sent, as far as it can be read here."""
     parameters: list[dict[str, Any]] = []
     for name, entry in as_mapping(template.get("Parameters")).items():
