@@ -13,7 +13,16 @@ from itertools import product
 
 from msgspec import Struct
 
-from toolkit.init.filters.pieces import ANY, DEEP, FOLDERS, STAR, Inexact, Pieces, one_of, spelled
+from toolkit.init.filters.pieces import (
+    ANY,
+    DEEP,
+    FOLDERS,
+    STAR,
+    Inexact,
+    Pieces,
+    choice,
+    to_patterns,
+)
 
 MOST = 64
 """The most alternatives that the optional parts of one pattern may stand for."""
@@ -47,16 +56,19 @@ def from_github(pattern: str) -> tuple[str, ...]:
     """
     if len(pattern) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
-    options = [_options(piece, times) for piece, times in _absorbed(list(_repeated(pattern)))]
+    options = [
+        _options(piece, times)
+        for piece, times in _without_absorbed_repetitions(list(_pieces_with_repetition(pattern)))
+    ]
     alternatives = 1
     for option in options:
         alternatives *= len(option)
         if alternatives > MOST:
             raise Inexact(f"its `?` stand for more than {MOST} patterns")
-    return spelled(
+    return to_patterns(
         settled
         for chosen in product(*options)
-        for settled in _settled(tuple(piece for one in chosen for piece in one))
+        for settled in _without_inner_folders(tuple(piece for one in chosen for piece in one))
     )
 
 
@@ -118,7 +130,7 @@ class _Reader:
         return TranslatedPatterns(tuple(rules), tuple(self.dead), tuple(self.inexact))
 
 
-def _repeated(pattern: str) -> Iterator[tuple[str, str]]:
+def _pieces_with_repetition(pattern: str) -> Iterator[tuple[str, str]]:
     """Each piece with how often it stands there: once (the empty string), `?` or `+`."""
     last: tuple[str, str] | None = None
     operators = 0  # a regular expression takes one, and a `?` after it that changes nothing
@@ -174,11 +186,11 @@ def _class(content: str) -> str:
     if len(content) == 1:
         return content
     if "-" in content:
-        return one_of("[" + re.sub(r"[\[\\^]", r"\\\g<0>", content) + "]")
-    return one_of("{" + re.sub(r"[\[\\]", r"\\\g<0>", ",".join(members)) + "}")
+        return choice("[" + re.sub(r"[\[\\^]", r"\\\g<0>", content) + "]")
+    return choice("{" + re.sub(r"[\[\\]", r"\\\g<0>", ",".join(members)) + "}")
 
 
-def _absorbed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _without_absorbed_repetitions(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without the repetitions that a star beside them stands for anyway; a slash is never repeated
     in a path.
     """
@@ -196,7 +208,7 @@ def _options(piece: str, times: str) -> list[Pieces]:
     return [(), (piece,)] if times else [(piece,)]
 
 
-def _settled(pieces: Pieces) -> Iterator[Pieces]:
+def _without_inner_folders(pieces: Pieces) -> Iterator[Pieces]:
     """A `**/` in the middle of a segment is nothing, or any characters and a slash: said without
     it.
     """
@@ -204,11 +216,11 @@ def _settled(pieces: Pieces) -> Iterator[Pieces]:
         if piece == FOLDERS and at and pieces[at - 1] not in ("/", DEEP, FOLDERS):
             before, after = pieces[:at], pieces[at + 1 :]
             start = before[:-1] if before[-1] == STAR else before
-            yield from _settled(before + after)
+            yield from _without_inner_folders(before + after)
             if start and start[-1] != "/":
-                yield from _settled((*start, "/", DEEP, "/", *after))
-                yield from _settled((*start, ANY, DEEP, "/", *after))
+                yield from _without_inner_folders((*start, "/", DEEP, "/", *after))
+                yield from _without_inner_folders((*start, ANY, DEEP, "/", *after))
             else:
-                yield from _settled((*start, DEEP, "/", *after))
+                yield from _without_inner_folders((*start, DEEP, "/", *after))
             return
     yield pieces

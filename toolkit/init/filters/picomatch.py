@@ -24,10 +24,10 @@ from toolkit.init.filters.pieces import (
     TREE,
     Inexact,
     Pieces,
+    choice,
     literal,
-    one_of,
-    same,
-    spelled,
+    means_same,
+    to_patterns,
 )
 
 __all__ = ["Inexact", "from_picomatch"]
@@ -72,16 +72,16 @@ def from_picomatch(pattern: str) -> tuple[str, ...]:
     body = pattern.removeprefix("./")
     if not negates(pattern):
         try:
-            found = _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
-            return (*found, *_itself(pattern, found))
+            found = _translate(body, fast=pattern[:1] in (".", "*"), negated=False)
+            return (*found, *_literal_path(pattern, found))
         except (
             _NeverClosed
         ):  # the regular expression is broken, so that only the path of this very name matches
-            return spelled([tuple(pattern)])
+            return to_patterns([tuple(pattern)])
     if body.startswith("!!"):
         raise Inexact("it has more than one `!`")
     try:
-        return tuple(f"!{one}" for one in _meant(body[1:], fast=False, negated=True))
+        return tuple(f"!{one}" for one in _translate(body[1:], fast=False, negated=True))
     except _NeverClosed:
         raise Inexact("its `{` is never closed") from None
 
@@ -92,7 +92,7 @@ def negates(pattern: str) -> bool:
     return body.startswith("!") and not body.startswith("!(")
 
 
-def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
+def _translate(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
     if len(body) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
     if not body:
@@ -101,23 +101,23 @@ def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
         return (f"{body[:-1]}?*",)
     crossing = _CROSSING.fullmatch(body) if fast else None
     if crossing:
-        return spelled([(DEEP, *crossing[1])])
+        return to_patterns([(DEEP, *crossing[1])])
     body = _WHOLE.get(body, body)
     stripped = re.sub(r"^(?:\./)+", "", body)
     if not stripped:
         return ()
     if not negated and "!(" in stripped:
-        return _without(stripped)
+        return _translate_negative_group(stripped)
     parser = _Parser(stripped, group_free=not (negated or _NO_MAGIC_GROUP.search(body)))
-    patterns = spelled(one for pieces in parser.parse() for one in _settled(pieces))
-    if patterns != (stripped,) and same(stripped, patterns):
+    patterns = to_patterns(one for pieces in parser.parse() for one in _replace_own_pieces(pieces))
+    if patterns != (stripped,) and means_same(stripped, patterns):
         patterns = (stripped,)
     elif len(patterns) > MOST:
         raise Inexact(f"it stands for more than {MOST} patterns here; split it")
     return patterns
 
 
-def _without(text: str) -> tuple[str, ...]:
+def _translate_negative_group(text: str) -> tuple[str, ...]:
     """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less
     what that must not be.
 
@@ -156,12 +156,14 @@ def _without(text: str) -> tuple[str, ...]:
 
 
 def _alternatives(text: str) -> tuple[str, ...]:
-    return spelled(
-        one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces)
+    return to_patterns(
+        one
+        for pieces in _Parser(text, group_free=False).parse()
+        for one in _replace_own_pieces(pieces)
     )
 
 
-def _itself(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
+def _literal_path(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
     """picomatch also matches the path that reads like the pattern: `app/(auth)/page.tsx`,
     `[...slug].tsx`.
     """
@@ -357,7 +359,7 @@ class _Parser:
         match the text itself.
         """
         options: list[Pieces] = [
-            (one_of(f"[\\{written[1:]}" if written.startswith("[!") else written),)
+            (choice(f"[\\{written[1:]}" if written.startswith("[!") else written),)
         ]
         if "!" in written and not re.search(r"[-*+?.^${}(|)\[\]]", written[1:-1]):
             options.append(tuple(written))
@@ -368,7 +370,7 @@ class _Parser:
         if ranged and self.text.startswith("}", ranged.end()):
             self.rebuilt = True
             low, high = sorted((ranged[1], ranged[2]))
-            return [(one_of(f"[{low}-{high}]"),)], ranged.end() + 1
+            return [(choice(f"[{low}-{high}]"),)], ranged.end() + 1
         self.braces += 1
         options, stop = self._sequence(at + 1, ",})|")
         commas = 0
@@ -398,17 +400,19 @@ class _Parser:
         return options, stop + 1
 
 
-def _settled(pieces: Pieces) -> Iterable[Pieces]:
+def _replace_own_pieces(pieces: Pieces) -> Iterable[Pieces]:
     """The pieces that only picomatch knows, said with those that both know."""
     if FOLDERS in pieces[1:]:
         last = len(pieces) - 1 - pieces[::-1].index(FOLDERS)
         rest = pieces[last + 1 : -2] if pieces[-2:] == ("/", TREE) else pieces[last + 1 :]
         if last > 1 and all(piece in (_LAX, DEEP) for piece in rest) and pieces[last - 1] == "/":
-            yield from _settled(pieces[: last - 1])  # in picomatch, `a/**/` and then nothing is `a`
+            yield from _replace_own_pieces(
+                pieces[: last - 1]
+            )  # in picomatch, `a/**/` and then nothing is `a`
     if _DOTTED in pieces:
         at = pieces.index(_DOTTED)
         for rest in _after_dot(pieces, at):
-            yield from _settled(pieces[:at] + rest)
+            yield from _replace_own_pieces(pieces[:at] + rest)
         return
     yield tuple(STAR if piece == _LAX else piece for piece in pieces)
 
@@ -422,7 +426,7 @@ def _after_dot(pieces: Pieces, at: int) -> list[Pieces]:
         return [(STAR, *rest)]
     following = rest[0] if rest else "/"
     if following == "/":
-        return [(one_of("[!.]"), STAR, *rest), (".", ANY, STAR, *rest)]
+        return [(choice("[!.]"), STAR, *rest), (".", ANY, STAR, *rest)]
     if len(following) == 1 and following != ".":
         return [(STAR, *rest)]
     raise Inexact("a star after a dot in braces is followed by more magic")

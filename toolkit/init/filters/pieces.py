@@ -41,14 +41,14 @@ class Inexact(ValueError):
     """A pattern that cannot be said exactly; the message says why."""
 
 
-def one_of(written: str) -> str:
+def choice(written: str) -> str:
     """The piece that is one character of several, by how our dialect writes it: `[a-z]`,
     `{a,b}`.
     """
     return f"\0{written}"
 
 
-def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
+def to_patterns(found: Iterable[Pieces]) -> tuple[str, ...]:
     """Our patterns whose union is the union of these; none where no path can match. Raises
     Inexact.
     """
@@ -56,7 +56,7 @@ def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
     for count, pieces in enumerate(found):
         if count >= MOST:
             raise Inexact(f"it stands for more than {MOST} patterns here")
-        patterns.update(dict.fromkeys(_patterns(_absorbed(pieces))))
+        patterns.update(dict.fromkeys(_patterns(_without_redundant(pieces))))
     for pattern in patterns:
         try:
             alternatives(pattern)
@@ -67,10 +67,10 @@ def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
 
 def literal(text: str) -> str:
     """A pattern that matches this very path."""
-    return _guarded("".join(f"\\{char}" if char in _MAGIC else char for char in text))
+    return _escape_ends("".join(f"\\{char}" if char in _MAGIC else char for char in text))
 
 
-def same(pattern: str, patterns: Sequence[str]) -> bool:
+def means_same(pattern: str, patterns: Sequence[str]) -> bool:
     """Whether our dialect reads one pattern as it reads these together."""
     try:
         return set(alternatives(pattern)) == {
@@ -80,7 +80,7 @@ def same(pattern: str, patterns: Sequence[str]) -> bool:
         return False
 
 
-def _absorbed(pieces: Pieces) -> Pieces:
+def _without_redundant(pieces: Pieces) -> Pieces:
     """The same pieces without those that another one beside them stands for anyway."""
     if pieces[-3:] == (DEEP, "/", TREE):
         pieces = pieces[:-2]
@@ -100,8 +100,8 @@ def _patterns(pieces: Pieces) -> Iterator[str]:
         yield from _patterns(pieces[:-2])
         yield from _patterns((*pieces[:-1], DEEP))
     elif _can_match(pieces):
-        text = "".join(_spelling(pieces, at) for at in range(len(pieces)))
-        yield _guarded(text)
+        text = "".join(_spell_piece(pieces, at) for at in range(len(pieces)))
+        yield _escape_ends(text)
 
 
 def _can_match(pieces: Pieces) -> bool:
@@ -117,10 +117,10 @@ def _can_match(pieces: Pieces) -> bool:
     return all("".join(segment) not in ("", ".", "..") for segment in segments)
 
 
-def _spelling(pieces: Pieces, at: int) -> str:
+def _spell_piece(pieces: Pieces, at: int) -> str:
     piece = pieces[at]
     if piece == DEEP:
-        return _deep(pieces, at)
+        return _spell_deep(pieces, at)
     if piece == TREE:
         return "**"
     if piece[0] == "\0":
@@ -128,13 +128,13 @@ def _spelling(pieces: Pieces, at: int) -> str:
     return f"\\{piece}" if piece in _MAGIC else piece
 
 
-def _guarded(text: str) -> str:
+def _escape_ends(text: str) -> str:
     """A pattern that neither starts as a negation nor ends as if somebody had forgotten a space."""
     text = f"\\{text}" if text.startswith("!") else text
     return f"{text[:-1]}\\ " if text.endswith(" ") else text
 
 
-def _deep(pieces: Pieces, at: int) -> str:
+def _spell_deep(pieces: Pieces, at: int) -> str:
     """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is
     empty.
     """

@@ -39,7 +39,7 @@ class ImportedFilters(Struct, frozen=True):
 
     draft: Draft
     inexact: tuple[str, ...]
-    found: int
+    count: int
 
 
 class _Filter(Struct, frozen=True):
@@ -67,7 +67,7 @@ class _Item(Struct, frozen=True):
     statuses: tuple[str, ...] = STATUSES
 
 
-def imported(sources: Sequence[tuple[str, str]]) -> ImportedFilters:
+def import_filters(sources: Sequence[tuple[str, str]]) -> ImportedFilters:
     """The filters of these files (name, text) as a draft."""
     found: list[_Filter] = []
     unread: list[str] = []
@@ -76,7 +76,7 @@ def imported(sources: Sequence[tuple[str, str]]) -> ImportedFilters:
             found += _filters(file, load_yaml(text))
         except ValueError as error:
             unread.append(f"{file}: not imported: {error}")
-    return _drafted(found, unread)
+    return _draft_from_filters(found, unread)
 
 
 def _filters(file: str, document: object) -> list[_Filter]:
@@ -84,14 +84,16 @@ def _filters(file: str, document: object) -> list[_Filter]:
     if not isinstance(document, Mapping):
         raise ValueError("it is neither a workflow nor a list of filters")
     if any(isinstance(document.get(key), Mapping) for key in ("on", "jobs", "runs")):
-        return [*_events(file, document.get("on")), *_steps(file, document)]
-    return [_dorny(file, str(_key(name)), value, "some") for name, value in document.items()]
+        return [*_event_filters(file, document.get("on")), *_step_filters(file, document)]
+    return [
+        _dorny_filter(file, str(_yaml_key(name)), value, "some") for name, value in document.items()
+    ]
 
 
 # --- on.<event>.paths
 
 
-def _events(file: str, events: object) -> Iterator[_Filter]:
+def _event_filters(file: str, events: object) -> Iterator[_Filter]:
     """The filters of a workflow's events, one where all say the same."""
     if not isinstance(events, Mapping):
         return
@@ -99,17 +101,17 @@ def _events(file: str, events: object) -> Iterator[_Filter]:
     for event, settings in events.items():
         if isinstance(settings, Mapping):
             lists: tuple[object, ...] = tuple(
-                _listed(settings.get(key)) if key in settings else None for key in _EVENT_KEYS
+                _pattern_list(settings.get(key)) if key in settings else None for key in _EVENT_KEYS
             )
             if lists != (None, None):
                 found.setdefault(lists, []).append(str(event))
     for lists, names in found.items():
         stem = _stem(file)
-        own = _name(f"{stem}-{'-'.join(names)}")
-        yield _event(file, (stem, own) if len(found) == 1 else (own,), names, lists)
+        own = _target_name(f"{stem}-{'-'.join(names)}")
+        yield _event_filter(file, (stem, own) if len(found) == 1 else (own,), names, lists)
 
 
-def _event(
+def _event_filter(
     file: str, names: tuple[str, ...], events: list[str], lists: tuple[object, ...]
 ) -> _Filter:
     included, ignored = lists
@@ -130,11 +132,11 @@ def _event(
         patterns,
         tuple((paths, ()) for paths in said.rules),
         _problems(said, key),
-        tuple(_dead(said.dead)),
+        tuple(_dead_notes(said.dead)),
     )
 
 
-def _listed(value: object) -> tuple[str, ...] | str:
+def _pattern_list(value: object) -> tuple[str, ...] | str:
     """The patterns under a key; a word in the place of what is no list of strings."""
     values = [value] if isinstance(value, str) else value
     if (
@@ -157,7 +159,7 @@ def _problems(said: TranslatedPatterns, key: str) -> tuple[str, ...]:
     )
 
 
-def _dead(patterns: Sequence[str]) -> Iterator[str]:
+def _dead_notes(patterns: Sequence[str]) -> Iterator[str]:
     for pattern in patterns:
         yield f"`{pattern}` is left out: no path can match it"
 
@@ -165,7 +167,7 @@ def _dead(patterns: Sequence[str]) -> Iterator[str]:
 # --- dorny/paths-filter
 
 
-def _steps(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
+def _step_filters(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
     """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a
     composite action.
     """
@@ -176,10 +178,10 @@ def _steps(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
             if isinstance(step, Mapping) and str(step.get("uses", "")).lower().startswith(
                 "dorny/paths-filter@"
             ):
-                yield from _step(file, step.get("with"))
+                yield from _filters_of_step(file, step.get("with"))
 
 
-def _step(file: str, given: object) -> Iterator[_Filter]:
+def _filters_of_step(file: str, given: object) -> Iterator[_Filter]:
     inputs = (
         {str(key).lower(): value for key, value in given.items()}
         if isinstance(given, Mapping)
@@ -205,16 +207,16 @@ def _step(file: str, given: object) -> Iterator[_Filter]:
         yield _Filter(file, "dorny/paths-filter", (), problems=(problem,))
         return
     for name, value in filters.items():
-        yield _dorny(file, str(_key(name)), value, str(quantifier))
+        yield _dorny_filter(file, str(_yaml_key(name)), value, str(quantifier))
 
 
-def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
+def _dorny_filter(file: str, name: str, value: object, quantifier: str) -> _Filter:
     """One named filter of dorny/paths-filter."""
     label = f"filter `{name}`"
-    own = _name(name)
+    own = _target_name(name)
     names = (
         name if _TARGET.fullmatch(name) and len(name) <= _LONGEST_NAME else own,
-        _name(f"{_stem(file)}-{own}"),
+        _target_name(f"{_stem(file)}-{own}"),
     )
     notes: list[str] = []
     try:
@@ -225,7 +227,13 @@ def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
     rules = reader.rules(items)
     patterns = tuple(dict.fromkeys(pattern for item in items for pattern in item.patterns))
     return _Filter(
-        file, label, names, patterns, rules, tuple(reader.problems), (*notes, *_dead(reader.dead))
+        file,
+        label,
+        names,
+        patterns,
+        rules,
+        tuple(reader.problems),
+        (*notes, *_dead_notes(reader.dead)),
     )
 
 
@@ -245,9 +253,9 @@ def _items(value: object, notes: list[str]) -> Iterator[_Item]:
             yield _Item((one,))
         elif isinstance(one, Mapping):
             for key, patterns in one.items():
-                yield _Item(_patterns(patterns), tuple(_statuses(str(_key(key)), notes)))
+                yield _Item(_patterns(patterns), tuple(_statuses(str(_yaml_key(key)), notes)))
         else:
-            raise ValueError(f"`{_key(one)}` is no pattern")
+            raise ValueError(f"`{_yaml_key(one)}` is no pattern")
 
 
 def _patterns(value: object) -> tuple[str, ...]:
@@ -301,7 +309,7 @@ class _Reader:
                 statuses = said.setdefault(paths, [])
                 if status not in statuses:
                     statuses.append(status)
-        return tuple(_merged(said))
+        return tuple(_merge_rules(said))
 
     def _paths(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         if self.quantifier == "every":
@@ -382,7 +390,7 @@ class _Reader:
         """Our patterns, None where they cannot be said."""
         if pattern not in self._read:
             try:
-                self._read[pattern] = _translated(pattern)
+                self._read[pattern] = _translate(pattern)
             except Inexact as error:
                 self._read[pattern] = None
                 self._cannot(
@@ -399,7 +407,7 @@ class _Reader:
             self.problems.append(problem)
 
 
-def _translated(pattern: str) -> tuple[str, ...]:
+def _translate(pattern: str) -> tuple[str, ...]:
     if not pattern:
         raise Inexact("it is empty, which the action refuses")
     if "${{" in pattern:
@@ -407,7 +415,7 @@ def _translated(pattern: str) -> tuple[str, ...]:
     return from_picomatch(pattern)
 
 
-def _merged(
+def _merge_rules(
     said: Mapping[tuple[str, ...], Sequence[str]],
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The rules, with those that only include and count the same statuses as one."""
@@ -426,7 +434,7 @@ def _merged(
 # --- the draft
 
 
-def _drafted(found: Sequence[_Filter], unread: Sequence[str]) -> ImportedFilters:
+def _draft_from_filters(found: Sequence[_Filter], unread: Sequence[str]) -> ImportedFilters:
     same: dict[tuple[object, ...], list[_Filter]] = {}
     nothing: list[_Filter] = []
     for one in found:
@@ -437,17 +445,25 @@ def _drafted(found: Sequence[_Filter], unread: Sequence[str]) -> ImportedFilters
     targets: list[DraftTarget] = []
     rules: list[DraftRule] = []
     for filters in same.values():
-        name = _free(filters[0].names, {target.name for target in targets})
+        name = _free_name(filters[0].names, {target.name for target in targets})
         targets.append(_target(name, filters))
         rules += _rules(name, filters[0])
     comment = (
         *_opening(len(targets)),
         *unread,
-        *(line for one in nothing for line in (f"{one.source}: nothing is imported", *_said(one))),
+        *(
+            line
+            for one in nothing
+            for line in (f"{one.source}: nothing is imported", *_filter_comment(one))
+        ),
     )
     inexact = (
         *unread,
-        *(f"{one.source}: {problem}" for one in found for problem in one.problems or _silent(one)),
+        *(
+            f"{one.source}: {problem}"
+            for one in found
+            for problem in one.problems or _empty_reason(one)
+        ),
     )
     return ImportedFilters(
         Draft("imported", tuple(targets), tuple(rules), comment=comment), inexact, len(found)
@@ -466,7 +482,7 @@ def _opening(targets: int) -> Iterator[str]:
         )
 
 
-def _silent(one: _Filter) -> Iterator[str]:
+def _empty_reason(one: _Filter) -> Iterator[str]:
     """Why a filter without a problem has no rules."""
     if not one.rules:
         yield "no path can match it"
@@ -481,11 +497,11 @@ def _target(name: str, filters: Sequence[_Filter]) -> DraftTarget:
         name,
         "manual",
         {"instructions": instructions},
-        comment=(*(one.source for one in filters), *_said(first)),
+        comment=(*(one.source for one in filters), *_filter_comment(first)),
     )
 
 
-def _said(one: _Filter) -> Iterator[str]:
+def _filter_comment(one: _Filter) -> Iterator[str]:
     """The comment on a filter: its patterns if they are not in the rules as they stand, and what
     was left out.
     """
@@ -520,7 +536,7 @@ def _inverted(one: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
     return (f"Everything but what these patterns name{there}.",)
 
 
-def _free(names: Sequence[str], taken: set[str]) -> str:
+def _free_name(names: Sequence[str], taken: set[str]) -> str:
     """The first name that is free, else the last one with a number."""
     for name in names:
         if name not in taken:
@@ -533,17 +549,17 @@ def _free(names: Sequence[str], taken: set[str]) -> str:
 
 def _stem(file: str) -> str:
     """The name of a file, without its folder and its extension, as a target's."""
-    return _name(re.sub(r"\.ya?ml$", "", basename(file)))
+    return _target_name(re.sub(r"\.ya?ml$", "", basename(file)))
 
 
-def _name(text: str) -> str:
+def _target_name(text: str) -> str:
     """A text as one segment of a target's name: odd characters become `-`."""
     return (
         re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-") or "filter"
     )
 
 
-def _key(value: object) -> object:
+def _yaml_key(value: object) -> object:
     """A YAML scalar as JavaScript would write it as a key."""
     return (
         {None: "null", True: "true", False: "false"}.get(value, value)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from posixpath import dirname, normpath
 from posixpath import join as joined
 
-from toolkit.init.patterns import below, literal, simplest
+from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.tree import TrackedFiles
 
 MOST_FOLLOWED = 300
@@ -57,19 +57,23 @@ _ENDINGS = (
 )
 
 
-def bundle(tree: TrackedFiles, entry: str) -> tuple[str, ...]:
+def bundle_patterns(tree: TrackedFiles, entry: str) -> tuple[str, ...]:
     """Patterns for a function that is bundled from one file: the folders of all files that it
     reaches, and their manifests.
     """
-    seen = reached(tree, [entry], dirname(entry))
+    seen = reachable_files(tree, [entry], dirname(entry))
     folders = sorted({dirname(path) for path in seen})
     files = [literal(path) for path in sorted(seen) if not dirname(path)]
-    return simplest(
-        [*(below(folder) for folder in folders if folder), *files, *manifests(tree, dirname(entry))]
+    return simplify(
+        [
+            *(everything_in(folder) for folder in folders if folder),
+            *files,
+            *manifest_patterns(tree, dirname(entry)),
+        ]
     )
 
 
-def reached(tree: TrackedFiles, entries: Iterable[str], root: str) -> list[str]:
+def reachable_files(tree: TrackedFiles, entries: Iterable[str], root: str) -> list[str]:
     """The files that are imported from the entries, near ones first; `root` is the folder that
     Python's modules are looked for in.
     """
@@ -77,13 +81,13 @@ def reached(tree: TrackedFiles, entries: Iterable[str], root: str) -> list[str]:
     waiting = list(found)
     for path in waiting:
         if len(found) < MOST_FOLLOWED:
-            fresh = [one for one in _imported(tree, path, root) if one not in found]
+            fresh = [one for one in _imported_files(tree, path, root) if one not in found]
             found |= dict.fromkeys(fresh)
             waiting += dict.fromkeys(fresh)
     return list(found)
 
 
-def outside(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
+def patterns_outside(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
     """Patterns for what the scripts of a folder import from beyond it: the folders of all files
     that they reach there.
     """
@@ -92,28 +96,30 @@ def outside(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
     beyond = {
         one
         for path in near
-        for one in _imported(tree, path, folder)
+        for one in _imported_files(tree, path, folder)
         if not one.startswith(f"{folder}/")
     }
     found = [
-        path for path in reached(tree, sorted(beyond), folder) if not path.startswith(f"{folder}/")
+        path
+        for path in reachable_files(tree, sorted(beyond), folder)
+        if not path.startswith(f"{folder}/")
     ]
-    return simplest(
+    return simplify(
         [
-            *(below(dirname(path)) for path in found if dirname(path)),
+            *(everything_in(dirname(path)) for path in found if dirname(path)),
             *(literal(path) for path in found if not dirname(path)),
         ]
     )
 
 
-def _imported(tree: TrackedFiles, path: str, root: str) -> Iterator[str]:
+def _imported_files(tree: TrackedFiles, path: str, root: str) -> Iterator[str]:
     text = tree.read(path) or ""
     if not path.endswith(".py"):
         modules = _SCRIPT_IMPORT.findall(text)[:MOST_FOLLOWED]
         yield from (
             found
             for one in modules
-            if (found := _script(tree, normpath(joined(dirname(path), one))))
+            if (found := _resolve_script(tree, normpath(joined(dirname(path), one))))
         )
         return
     for module, names, plain in _PYTHON_IMPORT.findall(text)[:MOST_FOLLOWED]:
@@ -132,7 +138,7 @@ def _imported(tree: TrackedFiles, path: str, root: str) -> Iterator[str]:
             )
 
 
-def _script(tree: TrackedFiles, module: str) -> str | None:
+def _resolve_script(tree: TrackedFiles, module: str) -> str | None:
     stem = re.sub(r"\.[cm]?js\Z", "", module)
     return next(
         (
@@ -145,7 +151,7 @@ def _script(tree: TrackedFiles, module: str) -> str | None:
     )
 
 
-def manifests(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
+def manifest_patterns(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
     """The manifests that count for a folder: its own, and those of the folders above."""
     found: list[str] = []
     while True:

@@ -11,22 +11,22 @@ from posixpath import join as joined
 from msgspec import Struct
 
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.parts import Stack, SurveyPart, TargetNames, together
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import looks_like_test, tests_in
-from toolkit.init.stacks.bundles import MANIFESTS, reached
-from toolkit.init.stacks.code import CodeFile, plain
+from toolkit.init.evidence import Evidence, Stack, TargetNames, merge_evidence
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.bundles import MANIFESTS, reachable_files
+from toolkit.init.stacks.code import CodeFile, plain_name
 from toolkit.init.stacks.deployed_code import deployed_code
 from toolkit.init.stacks.program import (
     AppProgram,
     StackSource,
     closure,
-    looks_like_containers,
-    one_for_all_stages,
+    is_named_for_containers,
+    merge_stages,
 )
 from toolkit.init.stacks.python_code import read_python, read_python_loosely
 from toolkit.init.stacks.script_code import read_script
-from toolkit.init.stacks.shared import own_manifests, without_shared
+from toolkit.init.stacks.shared import own_manifests, remove_shared
+from toolkit.init.tests_and_docs import looks_like_test, test_patterns
 from toolkit.init.tree import TrackedFiles
 
 MOST_CODE = 500
@@ -56,25 +56,28 @@ class CdkAppSource(Struct, frozen=True):
         return tuple(self.targets.values())
 
 
-def cdk_apps(tree: TrackedFiles, names: TargetNames) -> SurveyPart:
+def find_cdk_apps(tree: TrackedFiles, names: TargetNames) -> Evidence:
     """All CDK apps of the repository."""
     folders = [dirname(path) for path in tree.candidates if basename(path) == "cdk.json"]
-    return together(
-        _part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders
+    return merge_evidence(
+        _app_evidence(tree, names, folder, [one for one in folders if one != folder])
+        for folder in folders
     )
 
 
-def _part(tree: TrackedFiles, names: TargetNames, folder: str, others: Sequence[str]) -> SurveyPart:
+def _app_evidence(
+    tree: TrackedFiles, names: TargetNames, folder: str, others: Sequence[str]
+) -> Evidence:
     config = joined(folder, "cdk.json")
-    context, command, problem = _config(tree, config)
-    files, unread = _files(
+    context, command, problem = _read_config(tree, config)
+    files, unread = _read_code(
         tree, folder, command, [one for one in others if one.startswith(f"{folder}/") or not folder]
     )
     program = AppProgram(files)
-    stacks, stages = one_for_all_stages(program.stacks())
+    stacks, stages = merge_stages(program.stacks())
     found = (*((problem,) if problem else ()), *unread)
     if not stacks:
-        return together((SurveyPart(found=found), _unknown(tree, names, folder)))
+        return merge_evidence((Evidence(notes=found), _manual_app(tree, names, folder)))
     named = [one.name for one in stacks]
     app = CdkAppSource(
         folder,
@@ -92,32 +95,32 @@ def _part(tree: TrackedFiles, names: TargetNames, folder: str, others: Sequence[
         {one.class_name: _targets_of(app, one.class_name) for one in stacks},
         app.every,
     )
-    rest = _rest(tree, app, (group,) if group else app.every)
-    narrow = without_shared(tree, folder, _code(app), rest, code.rules) if group else code.rules
+    rest = _whole_app_rule(tree, app, (group,) if group else app.every)
+    narrow = remove_shared(tree, folder, _app_code(app), rest, code.rules) if group else code.rules
     whole = DraftTarget(
         group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",)
     )
-    described = [_stack(app, one) for one in stacks]
-    return together(
+    described = [_describe_stack(app, one) for one in stacks]
+    return merge_evidence(
         (
-            SurveyPart(
-                found=found,
+            Evidence(
+                notes=found,
                 variables={name: value for file in files for name, value in file.defaults.items()}
                 | context,
             ),
-            SurveyPart(
+            Evidence(
                 stacks=tuple(described),
                 targets=(*(one.target for one in described), *((whole,) if group else ())),
-                rules=(*narrow, *_own_files(app), rest),
-                found=(f"{config}: a CDK app; stacks {listed}",),
-                questions=tuple(_unsure(app, one) for one in stacks if not one.sure),
+                rules=(*narrow, *_stack_file_rules(app), rest),
+                notes=(f"{config}: a CDK app; stacks {listed}",),
+                questions=tuple(_name_question(app, one) for one in stacks if not one.sure),
                 stages=stages,
                 regions=frozenset(one for file in files for one in file.regions),
                 accounts=frozenset(one for file in files for one in file.accounts),
-                tests=tests_in(tree, folder) if folder else (),
+                tests=test_patterns(tree, folder) if folder else (),
             ),
-            SurveyPart(
-                found=code.found,
+            Evidence(
+                notes=code.notes,
                 questions=code.questions,
                 taken=code.taken,
                 tests=code.tests,
@@ -127,7 +130,7 @@ def _part(tree: TrackedFiles, names: TargetNames, folder: str, others: Sequence[
     )
 
 
-def _config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | None]:
+def _read_config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | None]:
     """The strings of an app's context, the command that runs it, and what is wrong with its
     cdk.json.
     """
@@ -141,12 +144,12 @@ def _config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | N
     strings = {
         name.lower(): value
         for name, value in context.items()
-        if isinstance(value, str) and plain(value) is not None
+        if isinstance(value, str) and plain_name(value) is not None
     }
     return strings, str(config.get("app", "")), None
 
 
-def _files(
+def _read_code(
     tree: TrackedFiles, folder: str, command: str, others: Sequence[str]
 ) -> tuple[list[CodeFile], list[str]]:
     """The app's code, without its tests and other apps, and what could not be read. What the
@@ -156,7 +159,7 @@ def _files(
         path
         for path in tree.below(folder)
         if path.endswith((".py", *_SCRIPTS))
-        and not _is_aside(tree, path, folder)
+        and not _is_not_source(tree, path, folder)
         and not any(path.startswith(f"{one}/") for one in others)
     ]
     entries = [
@@ -165,7 +168,7 @@ def _files(
         for end in ("", ".py", ".ts")
         if (path := normpath(joined(folder, word) + end)) in tree
     ]
-    first = {path: at for at, path in enumerate(reached(tree, entries, folder))}
+    first = {path: at for at, path in enumerate(reachable_files(tree, entries, folder))}
     files, unread = [], []
     for path in sorted(listed, key=lambda one: (first.get(one, len(first)), one.count("/"), one))[
         :MOST_CODE
@@ -187,7 +190,7 @@ def _files(
     return files, unread
 
 
-def _is_aside(tree: TrackedFiles, path: str, folder: str) -> bool:
+def _is_not_source(tree: TrackedFiles, path: str, folder: str) -> bool:
     """Tests, declarations, and what a compiler wrote beside its source."""
     inner = path[len(folder) :].strip("/").split("/")
     if (
@@ -199,7 +202,7 @@ def _is_aside(tree: TrackedFiles, path: str, folder: str) -> bool:
     return path.endswith(".js") and f"{path[:-3]}.ts" in tree
 
 
-def _stack(app: CdkAppSource, one: StackSource) -> Stack:
+def _describe_stack(app: CdkAppSource, one: StackSource) -> Stack:
     by_calls = any(app.program.runs_containers(other) for other in app.stacks)
     target = DraftTarget(
         app.targets[one.name],
@@ -211,12 +214,12 @@ def _stack(app: CdkAppSource, one: StackSource) -> Stack:
     runs = (
         app.program.runs_containers(one)
         if by_calls
-        else looks_like_containers(f"{one.class_name} {one.name}")
+        else is_named_for_containers(f"{one.class_name} {one.name}")
     )
     return Stack(target, runs, app.program.values(one))
 
 
-def _unsure(app: CdkAppSource, one: StackSource) -> str:
+def _name_question(app: CdkAppSource, one: StackSource) -> str:
     return (
         f"targets.{app.targets[one.name]}.stack: the stack's name, which {one.maker} computes"
         f" (drafted as `{one.name}`)"
@@ -227,9 +230,11 @@ def _targets_of(app: CdkAppSource, kind: str) -> tuple[str, ...]:
     return tuple(app.targets[one.name] for one in app.stacks if one.class_name == kind)
 
 
-def _own_files(app: CdkAppSource) -> list[DraftRule]:
+def _stack_file_rules(app: CdkAppSource) -> list[DraftRule]:
     """A rule for each file whose change can only touch some of the stacks."""
-    reasons = {path: _touched(app, path) for path in dict.fromkeys(one.home for one in app.stacks)}
+    reasons = {
+        path: _touched_targets(app, path) for path in dict.fromkeys(one.home for one in app.stacks)
+    }
     grouped: dict[tuple[str, ...], list[str]] = {}
     for path, touched in reasons.items():
         if touched and len(touched) < len(app.stacks):
@@ -242,7 +247,7 @@ def _own_files(app: CdkAppSource) -> list[DraftRule]:
     ]
 
 
-def _touched(app: CdkAppSource, path: str) -> set[str]:
+def _touched_targets(app: CdkAppSource, path: str) -> set[str]:
     """The targets that a change of a stack's file can touch: its stacks, those that are given
     something of theirs, and those whose files import it. None at all stands for every one: the file
     makes stacks, or something else imports it.
@@ -277,28 +282,30 @@ def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[s
     ]
 
 
-def _rest(tree: TrackedFiles, app: CdkAppSource, deploy: tuple[str, ...]) -> DraftRule:
+def _whole_app_rule(tree: TrackedFiles, app: CdkAppSource, deploy: tuple[str, ...]) -> DraftRule:
     """The rest of the folder, which may touch every stack. For an app in the root: the folders and
     files of its code.
     """
-    manifests = own_manifests(tree, app.folder, _code(app))
+    manifests = own_manifests(tree, app.folder, _app_code(app))
     if app.folder:
         above = [literal(path) for path in manifests if not path.startswith(f"{app.folder}/")]
-        tests = [f"!{one}" for one in tests_in(tree, app.folder)]
-        return DraftRule("Infrastructure", (below(app.folder), *above, *tests), deploy, ships=False)
-    code = reached(tree, _code(app), "")
+        tests = [f"!{one}" for one in test_patterns(tree, app.folder)]
+        return DraftRule(
+            "Infrastructure", (everything_in(app.folder), *above, *tests), deploy, ships=False
+        )
+    code = reachable_files(tree, _app_code(app), "")
     files = [
         path
         for path in tree.paths
         if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)
     ]
-    folders = [below(dirname(path)) for path in code if dirname(path)]
+    folders = [everything_in(dirname(path)) for path in code if dirname(path)]
     return DraftRule(
-        "Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False
+        "Infrastructure", simplify([*folders, *map(literal, files)]), deploy, ships=False
     )
 
 
-def _code(app: CdkAppSource) -> list[str]:
+def _app_code(app: CdkAppSource) -> list[str]:
     """The files of an app that make something of the CDK's."""
     ours = {path for one in app.stacks for path in (one.home, one.maker)}
     return [
@@ -308,7 +315,7 @@ def _code(app: CdkAppSource) -> list[str]:
     ]
 
 
-def _unknown(tree: TrackedFiles, names: TargetNames, folder: str) -> SurveyPart:
+def _manual_app(tree: TrackedFiles, names: TargetNames, folder: str) -> Evidence:
     """An app whose stacks cannot be read: a person deploys it, until the draft says better."""
     config, name = joined(folder, "cdk.json"), names.new("infra")
     endings = {path[path.rfind(".") :] for path in tree.below(folder)}
@@ -325,14 +332,14 @@ def _unknown(tree: TrackedFiles, names: TargetNames, folder: str) -> SurveyPart:
         comment=(f"{config}: {told}.",),
     )
     rest = (
-        [below(folder)]
+        [everything_in(folder)]
         if folder
         else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
     )
-    return SurveyPart(
+    return Evidence(
         targets=(manual,),
         rules=(DraftRule("Infrastructure", tuple(rest), (name,), ships=False),),
-        found=(f"{config}: {told}",),
+        notes=(f"{config}: {told}",),
         questions=(
             f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",
         ),

@@ -92,7 +92,7 @@ class CodeFile(Struct, frozen=True):
     defaults: Mapping[str, str] = {}
 
 
-def from_root(path: str, folder: str) -> str | None:
+def path_from_root(path: str, folder: str) -> str | None:
     """A path as code writes it, relative to `folder` unless it starts with `/` (our root), from the
     repository's root.
     """
@@ -109,7 +109,7 @@ def folder_of(path: str) -> str:
     return f"/{dirname(path)}"
 
 
-def plain(text: str | None) -> str | None:
+def plain_name(text: str | None) -> str | None:
     """A name as it may stand in rules.toml: short, printable, and with no braces of its own."""
     if (
         text is None

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from posixpath import join as joined
 
 from toolkit.init.draft import DraftRule
-from toolkit.init.images.apps import image
-from toolkit.init.parts import StackImage, SurveyPart
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import tests_in
-from toolkit.init.stacks.bundles import bundle, manifests
+from toolkit.init.evidence import Evidence, StackImage
+from toolkit.init.images.apps import read_image
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.bundles import bundle_patterns, manifest_patterns
 from toolkit.init.stacks.code import CodeAsset
 from toolkit.init.stacks.program import AppProgram
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 
@@ -22,7 +22,7 @@ def deployed_code(
     program: AppProgram,
     owners: Mapping[str, tuple[str, ...]],
     every: Sequence[str],
-) -> SurveyPart:
+) -> Evidence:
     """Rules for the assets of an app: `owners` are the targets of each stack class, `every` those
     of the whole app.
     """
@@ -34,7 +34,7 @@ def deployed_code(
     questions: list[str] = []
     for file in program.files:
         for asset in file.assets:
-            where = _where(tree, folder, asset)
+            where = _asset_source(tree, folder, asset)
             if where is None:
                 what = (
                     f"{asset.path}, which is not in git"
@@ -45,10 +45,10 @@ def deployed_code(
                     f"{file.path}:{asset.line} deploys {what}: which rule shall name its source?"
                 )
                 continue
-            targets = _targets(program, asset, file.path, owners, every)
-            patterns.setdefault(targets, []).extend(_patterns(tree, where, asset))
+            targets = _asset_targets(program, asset, file.path, owners, every)
+            patterns.setdefault(targets, []).extend(_asset_patterns(tree, where, asset))
             tests.setdefault(targets, []).extend(
-                tests_in(tree, where) if where and tree.is_folder(where) else ()
+                test_patterns(tree, where) if where and tree.is_folder(where) else ()
             )
             dockerfile = joined(where, asset.dockerfile or "Dockerfile")
             taken.add(dockerfile if asset.what == "image" else where)
@@ -61,9 +61,9 @@ def deployed_code(
             found.append(
                 f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}"
             )
-    return SurveyPart(
-        rules=tuple(_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
-        found=tuple(dict.fromkeys(found)),
+    return Evidence(
+        rules=tuple(_code_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
+        notes=tuple(dict.fromkeys(found)),
         questions=tuple(dict.fromkeys(questions)),
         taken=frozenset(taken - {""}),
         images=tuple(images),
@@ -71,7 +71,7 @@ def deployed_code(
     )
 
 
-def _where(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
+def _asset_source(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
     """What an asset is made of: the path itself, or the nearest folder above what has to be built
     first (but not the app).
     """
@@ -82,7 +82,7 @@ def _where(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
     return None if above_app and found != asset.path else found
 
 
-def _targets(
+def _asset_targets(
     program: AppProgram,
     asset: CodeAsset,
     path: str,
@@ -103,18 +103,23 @@ def _targets(
     return tuple(one for one in every if one in mine) or tuple(every)
 
 
-def _patterns(tree: TrackedFiles, where: str, asset: CodeAsset) -> tuple[str, ...]:
+def _asset_patterns(tree: TrackedFiles, where: str, asset: CodeAsset) -> tuple[str, ...]:
     dockerfile = joined(where, asset.dockerfile or "Dockerfile")
     if asset.what == "image" and dockerfile in tree:
-        return image(tree, dockerfile, where).positive
+        return read_image(tree, dockerfile, where).positive
     if where in tree:
-        return bundle(tree, where) if asset.what == "entry" else (literal(where),)
-    return (below(where), *(manifests(tree, where) if asset.what == "entry" else ()))
+        return bundle_patterns(tree, where) if asset.what == "entry" else (literal(where),)
+    return (
+        everything_in(where),
+        *(manifest_patterns(tree, where) if asset.what == "entry" else ()),
+    )
 
 
-def _rule(targets: tuple[str, ...], patterns: Sequence[str], tests: Sequence[str]) -> DraftRule:
+def _code_rule(
+    targets: tuple[str, ...], patterns: Sequence[str], tests: Sequence[str]
+) -> DraftRule:
     return DraftRule(
         f"Code of {', '.join(targets)}",
-        (*simplest(patterns), *(f"!{one}" for one in dict.fromkeys(tests))),
+        (*simplify(patterns), *(f"!{one}" for one in dict.fromkeys(tests))),
         targets,
     )

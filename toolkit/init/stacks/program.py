@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.init.stacks.code import CodeFile, CreatedObject, plain
+from toolkit.init.stacks.code import CodeFile, CreatedObject, plain_name
 
 _NO_TARGET = {"NestedStack", "CfnStack", "CfnStackSet", "StackSet", "ProductStack"}
 _RUNS_CONTAINERS = re.compile(r"(?:Fargate|Ec2|External)Service\Z")
@@ -84,7 +84,7 @@ class AppProgram:
         for file in self.files:
             for within, word, name in file.values:
                 beside = not within and file.path == one.home != one.maker
-                if (within in reached or beside) and plain(name):
+                if (within in reached or beside) and plain_name(name):
                     found.setdefault(word, []).append(name)
         return {word: tuple(dict.fromkeys(names)) for word, names in found.items()}
 
@@ -122,9 +122,9 @@ class AppProgram:
 
     def _named(self, made: CreatedObject, maker: str) -> Iterator[StackSource]:
         known = made.class_name in self.bases
-        if not self.is_stack(made.class_name) or (not known and not plain(made.name)):
+        if not self.is_stack(made.class_name) or (not known and not plain_name(made.name)):
             return
-        name, sure = plain(made.name) or made.class_name, bool(plain(made.name))
+        name, sure = plain_name(made.name) or made.class_name, bool(plain_name(made.name))
         one = StackSource(
             name, sure, made.class_name, made, maker, self.homes.get(made.class_name, maker)
         )
@@ -132,7 +132,7 @@ class AppProgram:
             yield one
         elif self._extends(made.within, "Stage", set()):
             stages = [
-                plain(stage.name)
+                plain_name(stage.name)
                 for file in self.files
                 for stage in file.made
                 if stage.class_name == made.within
@@ -153,12 +153,12 @@ def closure(name: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     return found
 
 
-def looks_like_containers(name: str) -> bool:
+def is_named_for_containers(name: str) -> bool:
     """Whether a stack is called like one that runs containers."""
     return bool(_NAMED_FOR_CONTAINERS.search(name))
 
 
-def one_for_all_stages(
+def merge_stages(
     stacks: Sequence[StackSource],
 ) -> tuple[list[StackSource], dict[str, dict[str, str]]]:
     """`Api-dev` and `Api-prod` of one class are one stack, `Api-{stage}`, in two environments:

@@ -19,8 +19,8 @@ from toolkit.init.stacks.code import (
     CodeAsset,
     CodeFile,
     CreatedObject,
-    from_root,
-    plain,
+    path_from_root,
+    plain_name,
 )
 
 DEEPEST = 40
@@ -62,7 +62,7 @@ class _Reader:
         self.nodes = list(_in_classes(tree))
         self.values = _Values(path, folder, [node for node, _ in self.nodes])
         self.variables = {
-            id(value): name for node, _ in self.nodes for name, value in _assigned(node)
+            id(value): name for node, _ in self.nodes for name, value in _assignments(node)
         }
 
     def read(self) -> CodeFile:
@@ -88,11 +88,11 @@ class _Reader:
                 if (one[0].args or "scope" in one[2]) and _last_name(one[0].func)[:1].isupper()
             ),
             assets=tuple(asset for one in few for asset in self._assets(*one)),
-            imports=frozenset(name for node, _ in self.nodes for name in _imported(node)),
+            imports=frozenset(name for node, _ in self.nodes for name in _imported_names(node)),
             values=tuple(value for one in few for value in self._named(*one)),
-            after=tuple(pair for call, _, _ in few for pair in _after(call)),
-            regions=_literals(few, "region"),
-            accounts=_literals(few, "account"),
+            after=tuple(pair for call, _, _ in few for pair in _dependency_pairs(call)),
+            regions=_literal_arguments(few, "region"),
+            accounts=_literal_arguments(few, "account"),
             defaults=self.values.defaults,
         )
 
@@ -137,7 +137,7 @@ class _Reader:
 
     def _path(self, value: ast.expr | None) -> str | None:
         raw = self.values.path(value) if value is not None else None
-        return None if raw is None else from_root(raw, self.folder)
+        return None if raw is None else path_from_root(raw, self.folder)
 
     def _named(
         self, call: ast.Call, within: str, given: dict[str, ast.expr]
@@ -162,7 +162,7 @@ class _Values:
         self.file, self.folder = f"/{path}", folder
         self.assigned: dict[str, ast.expr | None] = {}
         for node in nodes:
-            for name, value in _assigned(node):
+            for name, value in _assignments(node):
                 self.assigned[name] = None if name in self.assigned else value
         self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
@@ -187,26 +187,26 @@ class _Values:
             case ast.Constant(value=str() | int() as value):
                 return str(value) if not set(str(value)) & set("{}") else None
             case ast.JoinedStr(values=parts):
-                return _together([self.text(part, depth + 1) for part in parts])
+                return _concatenate([self.text(part, depth + 1) for part in parts])
             case ast.FormattedValue(value=value):
                 return self.text(value, depth + 1)
             case ast.BoolOp(op=ast.Or(), values=[value, *others]):
                 return self._with_default(self.text(value, depth + 1), others[-1])
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _together([self.text(left, depth + 1), self.text(right, depth + 1)])
+                return _concatenate([self.text(left, depth + 1), self.text(right, depth + 1)])
             case ast.Name(id=name):
                 known = self._remembered(self._texts, name, depth, self.text)
-                return _variable(name) if known is None else known
+                return _placeholder(name) if known is None else known
             case ast.Attribute(attr=name):
-                return _variable(name)
+                return _placeholder(name)
             case ast.Subscript(slice=ast.Constant(value=str() as name)):
-                return _variable(name)
+                return _placeholder(name)
             case ast.Call(func=ast.Name(id="str"), args=[value]):
                 return self.text(value, depth + 1)
             case ast.Call(args=[ast.Constant(value=str() as name), *others]) if (
                 _last_name(node.func) in _LOOKUPS
             ):
-                return self._with_default(_variable(name), others[-1] if others else None)
+                return self._with_default(_placeholder(name), others[-1] if others else None)
         return None
 
     def _with_default(self, found: str | None, other: ast.expr | None) -> str | None:
@@ -227,11 +227,11 @@ class _Values:
             case ast.Name(id=name):
                 return self._remembered(self._paths, name, depth, self.path)
             case ast.JoinedStr(values=parts):
-                return _together([self.path(part, depth + 1) for part in parts])
+                return _concatenate([self.path(part, depth + 1) for part in parts])
             case ast.FormattedValue(value=value) | ast.Attribute(value=value, attr="resolve"):
                 return self.path(value, depth + 1)
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _together([self.path(left, depth + 1), self.path(right, depth + 1)])
+                return _concatenate([self.path(left, depth + 1), self.path(right, depth + 1)])
             case ast.BinOp(left=left, op=ast.Div(), right=right):
                 return self._joined([left, right], depth)
             case ast.Attribute(value=value, attr="parent"):
@@ -292,7 +292,7 @@ def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         waiting += [(child, inner) for child in reversed(list(ast.iter_child_nodes(node)))]
 
 
-def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     targets = (
         node.targets
         if isinstance(node, ast.Assign)
@@ -306,7 +306,7 @@ def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield _last_name(target), value
 
 
-def _literals(
+def _literal_arguments(
     calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str
 ) -> frozenset[str]:
     """The values of an argument; one that is computed counts as an empty one."""
@@ -327,24 +327,24 @@ def _last_name(node: ast.AST | None) -> str:
     )
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _imported_names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.ImportFrom) and node.module:
         yield node.module.rpartition(".")[2]
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from (one.name.rpartition(".")[2] for one in node.names)
 
 
-def _after(call: ast.Call) -> Iterator[tuple[str, str]]:
+def _dependency_pairs(call: ast.Call) -> Iterator[tuple[str, str]]:
     """`a.add_dependency(b)`: a comes after b."""
     if isinstance(call.func, ast.Attribute) and call.func.attr == "add_dependency" and call.args:
         yield _last_name(call.func.value), _last_name(call.args[0])
 
 
-def _together(parts: list[str | None]) -> str | None:
+def _concatenate(parts: list[str | None]) -> str | None:
     return None if None in parts else "".join(part or "" for part in parts)
 
 
-def _variable(name: str) -> str | None:
+def _placeholder(name: str) -> str | None:
     return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None
 
 
@@ -359,7 +359,7 @@ def read_python_loosely(path: str, text: str) -> CodeFile:
     classes = [(found.start(), found[1], found[2]) for found in _LOOSE_CLASS.finditer(text)]
     made = []
     for found in islice(_LOOSE_CALL.finditer(text), MOST_NAMED):
-        name = plain(next(one for one in found.groups()[2:] if one))
+        name = plain_name(next(one for one in found.groups()[2:] if one))
         within = (
             max((one for one in classes if one[0] < found.start()), default=(0, "", ""))[1]
             if found[2] == "self"

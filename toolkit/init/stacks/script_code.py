@@ -20,7 +20,7 @@ from toolkit.init.stacks.code import (
     CodeFile,
     CreatedObject,
     folder_of,
-    from_root,
+    path_from_root,
 )
 
 DEEPEST = 40
@@ -107,7 +107,8 @@ class _Reader:
         self.path, self.folder = path, folder
         self.outline = _Outline(text)
         self.classes = [
-            (found.start(), found[1], found[2]) for found in _few(_CLASS, self.outline.bare)
+            (found.start(), found[1], found[2])
+            for found in _first_matches(_CLASS, self.outline.bare)
         ]
         self.starts = [start for start, _, _ in self.classes]
         self.ends = [self._end(start) for start in self.starts]
@@ -117,21 +118,23 @@ class _Reader:
     def read(self) -> CodeFile:
         bare, text = self.outline.bare, self.outline.text
         calls: dict[str, set[str]] = {}
-        for found in _few(_NEW, bare):
+        for found in _first_matches(_NEW, bare):
             calls.setdefault(self._within(found.start()), set()).add(found[1])
-        arguments = [(found[1], found) for found in _few(_ARGUMENT, bare)]
-        modules = [found[1] for found in _few(_IMPORT, text)]
-        words = [word for found in _few(_IMPORTED, bare) for word in _WORDS.findall(found[1])]
+        arguments = [(found[1], found) for found in _first_matches(_ARGUMENT, bare)]
+        modules = [found[1] for found in _first_matches(_IMPORT, text)]
+        words = [
+            word for found in _first_matches(_IMPORTED, bare) for word in _WORDS.findall(found[1])
+        ]
         return CodeFile(
             self.path,
             bases={name: (base,) for _, name, base in self.classes},
             calls={within: frozenset(names) for within, names in calls.items()},
-            made=tuple(self._made(found) for found in _few(_NEW, bare)),
+            made=tuple(self._made(found) for found in _first_matches(_NEW, bare)),
             assets=tuple(self._assets(arguments)),
             imports=frozenset((*words, *(_stem(module) for module in modules))),
             relative=tuple(module for module in modules if module.startswith(".")),
             values=tuple(self._named(arguments)),
-            after=tuple((found[1], found[2]) for found in _few(_AFTER, bare)),
+            after=tuple((found[1], found[2]) for found in _first_matches(_AFTER, bare)),
             regions=self._literals(arguments, "region"),
             accounts=self._literals(arguments, "account"),
             defaults=self.values.defaults,
@@ -162,7 +165,7 @@ class _Reader:
         )
 
     def _assets(self, arguments: list[tuple[str, re.Match[str]]]) -> Iterator[CodeAsset]:
-        for found in _few(_CALL, self.outline.bare):
+        for found in _first_matches(_CALL, self.outline.bare):
             receiver, called = found[1], found[2]
             given = self.outline.arguments(found.end() - 1)
             if (
@@ -188,7 +191,7 @@ class _Reader:
             if options
             else None
         )
-        path = None if raw is None else from_root(raw, self.folder)
+        path = None if raw is None else path_from_root(raw, self.folder)
         return CodeAsset(
             what,
             path,
@@ -203,7 +206,7 @@ class _Reader:
             for name, found in arguments
             if name in STACK_VALUES
         ]
-        for found in _few(_CALL, self.outline.bare):
+        for found in _first_matches(_CALL, self.outline.bare):
             given = (
                 self.outline.arguments(found.end() - 1) if found[2] in REPOSITORY_LOOKUPS else []
             )
@@ -232,7 +235,7 @@ class _Values:
     def __init__(self, path: str, folder: str, outline: _Outline) -> None:
         self.here, self.folder = folder_of(path), folder
         self.declared: dict[str, str | None] = {}
-        for found in _few(_CONSTANT, outline.bare):
+        for found in _first_matches(_CONSTANT, outline.bare):
             self.declared[found[1]] = (
                 None if found[1] in self.declared else outline.expression(found.end())
             )
@@ -244,11 +247,11 @@ class _Values:
         """A string with `{name}` for what is only known when the app runs; None where not even that
         can be said.
         """
-        parts = _split(written) if depth < DEEPEST else []
+        parts = _split_sum(written) if depth < DEEPEST else []
         found = (
             self._piece(written.strip(), depth)
             if len(parts) == 1
-            else _together(parts, lambda one: self.text(one, depth + 1))
+            else _concatenate(parts, lambda one: self.text(one, depth + 1))
         )
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
@@ -256,25 +259,25 @@ class _Values:
         """A path: from `/`, which is the repository's root, where `__dirname` is part of it, else
         as written.
         """
-        parts = _split(written) if depth < DEEPEST else []
+        parts = _split_sum(written) if depth < DEEPEST else []
         found = (
             self._step(written.strip(), depth)
             if len(parts) == 1
-            else _together(parts, lambda one: self.path(one, depth + 1))
+            else _concatenate(parts, lambda one: self.path(one, depth + 1))
         )
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
     def _piece(self, written: str, depth: int) -> str | None:
         literal = _LITERAL.fullmatch(written)
         if literal and literal[3] is not None:
-            return _filled(literal[3], lambda one: self.text(one, depth + 1))
+            return _fill_template(literal[3], lambda one: self.text(one, depth + 1))
         if literal:
             return literal[2] if not set(literal[2]) & set("{}") else None
         options = _FALLBACK.split(written)
         if len(options) > 1:
             return self._with_default(options, depth)
         if lookup := _LOOKUP.search(written):
-            return _variable(lookup[1])
+            return _placeholder(lookup[1])
         dotted = _DOTTED.fullmatch(written)
         if not dotted:
             return None
@@ -283,7 +286,7 @@ class _Values:
             if dotted[1] == dotted[0]
             else None
         )
-        return _variable(dotted[1]) if known is None else known
+        return _placeholder(dotted[1]) if known is None else known
 
     def _with_default(self, options: list[str], depth: int) -> str | None:
         """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context
@@ -298,7 +301,7 @@ class _Values:
     def _step(self, written: str, depth: int) -> str | None:
         literal = _LITERAL.fullmatch(written)
         if literal and literal[3] is not None:
-            return _filled(literal[3], lambda one: self.path(one, depth + 1))
+            return _fill_template(literal[3], lambda one: self.path(one, depth + 1))
         if literal:
             return literal[2]
         if written == "__dirname":
@@ -330,7 +333,7 @@ class _Values:
         return memory[name]
 
 
-def _few(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+def _first_matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     return islice(pattern.finditer(text), MOST_NAMED)
 
 
@@ -343,7 +346,7 @@ def _stem(module: str) -> str:
     return re.sub(r"\.[cm]?[jt]sx?\Z", "", module.rpartition("/")[2])
 
 
-def _split(written: str) -> list[str]:
+def _split_sum(written: str) -> list[str]:
     """The parts of a sum; one for anything else."""
     bare = _SKIPPED.sub(lambda found: _blank(found[0]), written)
     parts, depth, start = [], 0, 0
@@ -359,12 +362,12 @@ def _upto_comma(written: str) -> str:
     return _Outline(written).expression(0)
 
 
-def _together(parts: list[str], find: Callable[[str], str | None]) -> str | None:
+def _concatenate(parts: list[str], find: Callable[[str], str | None]) -> str | None:
     found = [find(part) for part in parts]
     return None if None in found or not found else "".join(one or "" for one in found)
 
 
-def _filled(template: str, find: Callable[[str], str | None]) -> str | None:
+def _fill_template(template: str, find: Callable[[str], str | None]) -> str | None:
     """A template literal with its `${…}` filled in."""
     pieces = _HOLE.split(template)
     fixed, holes = pieces[::2], [find(one) for one in pieces[1::2]]
@@ -373,5 +376,5 @@ def _filled(template: str, find: Callable[[str], str | None]) -> str | None:
     return "".join(a + (b or "") for a, b in zip(fixed, [*holes, ""], strict=True))
 
 
-def _variable(name: str) -> str | None:
+def _placeholder(name: str) -> str | None:
     return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None

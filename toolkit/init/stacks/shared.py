@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import DraftRule
-from toolkit.init.patterns import below, literal, plain_lead
-from toolkit.init.stacks.bundles import MANIFESTS, reached
+from toolkit.init.patterns import everything_in, literal, literal_prefix
+from toolkit.init.stacks.bundles import MANIFESTS, reachable_files
 from toolkit.init.tree import TrackedFiles
 
 _UNPINNED = {"package.json", "pyproject.toml", "go.mod"}
@@ -39,7 +39,7 @@ def own_manifests(tree: TrackedFiles, folder: str, code: Iterable[str]) -> list[
         at = dirname(at)
 
 
-def without_shared(
+def remove_shared(
     tree: TrackedFiles,
     folder: str,
     code: Sequence[str],
@@ -52,25 +52,25 @@ def without_shared(
     whole = Matcher([rest.paths])
     shared = [
         path
-        for path in (*own_manifests(tree, folder, code), *reached(tree, code, folder))
+        for path in (*own_manifests(tree, folder, code), *reachable_files(tree, code, folder))
         if whole.match(path)
     ]
-    return [_without(rule, folder, shared) for rule in rules]
+    return [_without_shared_paths(rule, folder, shared) for rule in rules]
 
 
-def _without(rule: DraftRule, folder: str, shared: Sequence[str]) -> DraftRule:
+def _without_shared_paths(rule: DraftRule, folder: str, shared: Sequence[str]) -> DraftRule:
     literals = {literal(path) for path in shared}
     paths = tuple(one for one in rule.paths if one not in literals)
     matcher, leads = (
         Matcher([paths]),
-        [plain_lead(one.removeprefix("!")) for one in paths if one not in ("**", "!**")],
+        [literal_prefix(one.removeprefix("!")) for one in paths if one not in ("**", "!**")],
     )
     swallowed = [path for path in shared if matcher.match(path)]
-    away = dict.fromkeys(f"!{_widest(path, folder, leads)}" for path in swallowed)
+    away = dict.fromkeys(f"!{_widest_exclusion(path, folder, leads)}" for path in swallowed)
     return replace(rule, paths=(*paths, *away))
 
 
-def _widest(path: str, folder: str, leads: Sequence[str]) -> str:
+def _widest_exclusion(path: str, folder: str, leads: Sequence[str]) -> str:
     """The app's folder, or the file's, if the rule names nothing inside; else the file alone."""
     for one in (folder, dirname(path)):
         if (
@@ -78,5 +78,5 @@ def _widest(path: str, folder: str, leads: Sequence[str]) -> str:
             and one.startswith(folder)
             and not any(f"{lead}/".startswith(f"{one}/") for lead in leads)
         ):
-            return below(one) if path.startswith(f"{one}/") else literal(path)
+            return everything_in(one) if path.startswith(f"{one}/") else literal(path)
     return literal(path)

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from toolkit.init.documents import load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.images.apps import image
-from toolkit.init.parts import Stack, StackImage, SurveyPart, TargetNames, slug, together
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import tests_in
-from toolkit.init.stacks.code import plain
+from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
+from toolkit.init.images.apps import read_image
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.code import plain_name
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")
@@ -54,22 +54,24 @@ class Template(Struct, frozen=True):
     """The parameters that have no default: somebody has to say their values."""
 
 
-def templates(tree: TrackedFiles, names: TargetNames) -> SurveyPart:
+def find_templates(tree: TrackedFiles, names: TargetNames) -> Evidence:
     """A stack for each template that no other one nests."""
     read = {
-        path: _template(path, tree.read(path) or "") for path in tree.candidates if _may_be(path)
+        path: _read_template(path, tree.read(path) or "")
+        for path in tree.candidates
+        if _may_be_template(path)
     }
     good = [one for one in read.values() if isinstance(one, Template)]
-    nested = {inner for one in good for inner in _nested(tree, one)}
+    nested = {inner for one in good for inner in _nested_paths(tree, one)}
     single = len([one for one in good if one.path not in nested]) == 1
     outer = [one for one in good if one.path not in nested]
     called = _stack_names(tree, names.project, outer, single)
-    parts = [_part(tree, names, one, good, called[one.path]) for one in outer]
-    return together(
+    parts = [_stack_evidence(tree, names, one, good, called[one.path]) for one in outer]
+    return merge_evidence(
         (
             *parts,
-            SurveyPart(
-                found=tuple(
+            Evidence(
+                notes=tuple(
                     f"{path}: could not be read ({one})"
                     for path, one in read.items()
                     if isinstance(one, str)
@@ -79,11 +81,11 @@ def templates(tree: TrackedFiles, names: TargetNames) -> SurveyPart:
     )
 
 
-def _may_be(path: str) -> bool:
+def _may_be_template(path: str) -> bool:
     return path.endswith(_ENDINGS) and not _NOT_TEMPLATES.search(path)
 
 
-def _template(path: str, text: str) -> Template | str | None:
+def _read_template(path: str, text: str) -> Template | str | None:
     """The template in a text; None if it is none, and what is wrong with it if it cannot be
     read.
     """
@@ -136,7 +138,7 @@ def _stack_names(
     """
     found: dict[str, str] = {}
     for one in outer:
-        word = _word(one)
+        word = _descriptive_name(one)
         found[one.path] = _configured_name(tree, one) or (
             project if single or not word else f"{project}-{word}"
         )
@@ -147,27 +149,31 @@ def _stack_names(
     return found
 
 
-def _part(
+def _stack_evidence(
     tree: TrackedFiles, names: TargetNames, one: Template, every: list[Template], guess: str
-) -> SurveyPart:
+) -> Evidence:
     named = _configured_name(tree, one)
-    word = _word(one)
+    word = _descriptive_name(one)
     target = names.short(named or word or guess)
     inside = _with_nested(tree, one, every)
     patterns = [
         pattern
         for part in inside
-        for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))
+        for pattern in (
+            literal(part.path),
+            *_parameter_files(tree, part, every),
+            *_code_patterns(tree, part),
+        )
     ]
-    folders = sorted({folder for part in inside for folder in _folders(tree, part) if folder})
-    tests = tuple(test for folder in folders for test in tests_in(tree, folder))
+    folders = sorted({folder for part in inside for folder in _code_folders(tree, part) if folder})
+    tests = tuple(test for folder in folders for test in test_patterns(tree, folder))
     missing = tuple(
         f"{one.path} deploys {path}, which is not in git: which rule shall name its source?"
-        for path in _missing(tree, one)
+        for path in _missing_paths(tree, one)
     )
     kind = "a SAM template" if one.serverless else "a CloudFormation template"
     comment = (f"From {one.path}." + (" `sam build` comes first." if one.serverless else ""),)
-    return SurveyPart(
+    return Evidence(
         stacks=(
             Stack(
                 DraftTarget(
@@ -178,7 +184,7 @@ def _part(
                     for part in inside
                     for resource, _, _ in part.resources
                 ),
-                _values(inside),
+                _stack_values(inside),
             ),
         ),
         targets=(
@@ -186,10 +192,10 @@ def _part(
         ),
         rules=(
             DraftRule(
-                f"Stack {target}", (*simplest(patterns), *(f"!{test}" for test in tests)), (target,)
+                f"Stack {target}", (*simplify(patterns), *(f"!{test}" for test in tests)), (target,)
             ),
         ),
-        found=(
+        notes=(
             f"{one.path}: {kind}; stack `{target}`",
             *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders),
         ),
@@ -243,13 +249,13 @@ def _configured_name(tree: TrackedFiles, one: Template) -> str | None:
         (
             name
             for name in found
-            if isinstance(name, str) and name and plain(name) and "{" not in name
+            if isinstance(name, str) and name and plain_name(name) and "{" not in name
         ),
         None,
     )
 
 
-def _word(one: Template) -> str:
+def _descriptive_name(one: Template) -> str:
     """What a template is called: after its file, or after its folder where that says nothing."""
     stem = basename(one.path).partition(".")[0]
     return (
@@ -259,10 +265,10 @@ def _word(one: Template) -> str:
     )
 
 
-def _nested(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _nested_paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
     for _, properties, _ in one.resources:
         for key in _NESTED:
-            path = _local(one, properties.get(key))
+            path = _local_path(one, properties.get(key))
             if path is not None and path in tree and path != one.path:
                 yield path
 
@@ -271,25 +277,25 @@ def _with_nested(tree: TrackedFiles, one: Template, every: list[Template]) -> li
     by_path = {other.path: other for other in every}
     found, waiting = {one.path: one}, [one]
     while waiting:
-        for path in _nested(tree, waiting.pop()):
+        for path in _nested_paths(tree, waiting.pop()):
             if path in by_path and path not in found:
                 found[path] = by_path[path]
                 waiting.append(by_path[path])
     return list(found.values())
 
 
-def _code(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _code_patterns(tree: TrackedFiles, one: Template) -> Iterator[str]:
     """Patterns for what the template's functions, layers and definitions are made of."""
     config = joined(dirname(one.path), "samconfig.toml")
     if config in tree:
         yield literal(config)
     for dockerfile in _dockerfiles(tree, one):
-        yield from image(tree, dockerfile, dirname(dockerfile)).positive
-    for path in _paths(tree, one):
-        yield literal(path) if path in tree else below(path)
+        yield from read_image(tree, dockerfile, dirname(dockerfile)).positive
+    for path in _existing_paths(tree, one):
+        yield literal(path) if path in tree else everything_in(path)
 
 
-def _parameters(tree: TrackedFiles, one: Template, every: list[Template]) -> Iterator[str]:
+def _parameter_files(tree: TrackedFiles, one: Template, every: list[Template]) -> Iterator[str]:
     """The files of parameters beside a template: those that are called like it, and those that are
     called like none of its neighbours.
     """
@@ -305,15 +311,15 @@ def _parameters(tree: TrackedFiles, one: Template, every: list[Template]) -> Ite
             continue
         called = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", rest)]
         if not called or max(called, key=len) == basename(one.path).partition(".")[0]:
-            yield literal(path) if called or not folder else below(dirname(path))
+            yield literal(path) if called or not folder else everything_in(dirname(path))
 
 
-def _folders(tree: TrackedFiles, one: Template) -> Iterator[str]:
-    yield from (path for path in _paths(tree, one) if tree.is_folder(path))
+def _code_folders(tree: TrackedFiles, one: Template) -> Iterator[str]:
+    yield from (path for path in _existing_paths(tree, one) if tree.is_folder(path))
     yield from (dirname(path) for path in _dockerfiles(tree, one))
 
 
-def _paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _existing_paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
     """The tracked files and folders that resources name; one that has to be built first counts as
     the folder above it.
     """
@@ -324,7 +330,7 @@ def _paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
             yield found
 
 
-def _missing(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _missing_paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
     """The paths that resources name, of which nothing is in git that could stand for them."""
     for path in dict.fromkeys(_named_paths(one)):
         if path not in tree and not tree.is_folder(path) and _is_too_wide(one, tree.nearest(path)):
@@ -341,7 +347,9 @@ def _named_paths(one: Template) -> Iterator[str]:
         given = {**one.common, **properties} if is_function else properties
         if "InlineCode" not in given and not (is_function and given.get("PackageType") == "Image"):
             yield from (
-                path for key in _LOCAL_CODE if (path := _local(one, given.get(key))) is not None
+                path
+                for key in _LOCAL_CODE
+                if (path := _local_path(one, given.get(key))) is not None
             )
 
 
@@ -349,7 +357,7 @@ def _dockerfiles(tree: TrackedFiles, one: Template) -> Iterator[str]:
     """The Dockerfiles of functions that are images."""
     for _, _, metadata in one.resources:
         folder, name = (
-            _local(one, metadata.get("DockerContext")),
+            _local_path(one, metadata.get("DockerContext")),
             metadata.get("Dockerfile", "Dockerfile"),
         )
         if (
@@ -360,7 +368,7 @@ def _dockerfiles(tree: TrackedFiles, one: Template) -> Iterator[str]:
             yield path
 
 
-def _local(one: Template, value: object) -> str | None:
+def _local_path(one: Template, value: object) -> str | None:
     """A path of this repository that a property names, relative to its template."""
     if (
         not isinstance(value, str)
@@ -377,27 +385,27 @@ def _local(one: Template, value: object) -> str | None:
     return "" if path == "." else path
 
 
-def _values(inside: list[Template]) -> dict[str, tuple[str, ...]]:
+def _stack_values(inside: list[Template]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for one in inside:
         for kind, properties, _ in one.resources:
             for (resource, key), word in _VALUES.items():
-                name = _name(one, properties.get(key)) if resource == kind else None
+                name = _resource_name(one, properties.get(key)) if resource == kind else None
                 if name:
                     found.setdefault(word, []).append(name)
     return {word: tuple(dict.fromkeys(names)) for word, names in found.items()}
 
 
-def _name(one: Template, value: object) -> str | None:
+def _resource_name(one: Template, value: object) -> str | None:
     """A name as it stands, with a parameter's default, or with `{parameter}` for a hole in it."""
     if not isinstance(value, str):
         return None
     if value in one.names:
-        return plain(one.defaults.get(value))
+        return plain_name(one.defaults.get(value))
     if set(_HOLE.sub("", value)) & set("{}"):
         return None
     filled = _HOLE.sub(lambda hole: one.defaults.get(hole[1]) or f"{{{hole[1].lower()}}}", value)
-    return plain(filled) if "$" not in filled else None
+    return plain_name(filled) if "$" not in filled else None
 
 
 def _mapping(value: object) -> Mapping[str, object]:
