@@ -7,6 +7,7 @@ no path has an empty, a `.` or a `..` segment.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from toolkit.impact.glob import PatternError, alternatives
 
@@ -48,12 +49,12 @@ def choice(written: str) -> str:
     return f"\0{written}"
 
 
-def to_patterns(found: Iterable[Pieces]) -> tuple[str, ...]:
+def to_patterns(sequences: Iterable[Pieces]) -> tuple[str, ...]:
     """Our patterns whose union is the union of these; none where no path can match. Raises
     Inexact.
     """
     patterns: dict[str, None] = {}
-    for count, pieces in enumerate(found):
+    for count, pieces in enumerate(sequences):
         if count >= MOST:
             raise Inexact(f"it stands for more than {MOST} patterns here")
         patterns.update(dict.fromkeys(_patterns(_without_redundant(pieces))))
@@ -73,9 +74,8 @@ def literal(text: str) -> str:
 def means_same(pattern: str, patterns: Sequence[str]) -> bool:
     """Whether our dialect reads one pattern as it reads these together."""
     try:
-        return set(alternatives(pattern)) == {
-            plain for one in patterns for plain in alternatives(one)
-        }
+        together = chain.from_iterable(map(alternatives, patterns))
+        return set(alternatives(pattern)) == set(together)
     except PatternError:
         return False
 
@@ -84,15 +84,15 @@ def _without_redundant(pieces: Pieces) -> Pieces:
     """The same pieces without those that another one beside them stands for anyway."""
     if pieces[-3:] == (DEEP, "/", TREE):
         pieces = pieces[:-2]
-    found: list[str] = []
+    needed: list[str] = []
     for piece in pieces:
         if piece == DEEP:
-            while found and found[-1] in (STAR, DEEP, FOLDERS):
-                found.pop()
-        elif found and piece in _ABSORBED_BY.get(found[-1], ()):
+            while needed and needed[-1] in (STAR, DEEP, FOLDERS):
+                needed.pop()
+        elif needed and piece in _ABSORBED_BY.get(needed[-1], ()):
             continue
-        found.append(piece)
-    return tuple(found)
+        needed.append(piece)
+    return tuple(needed)
 
 
 def _patterns(pieces: Pieces) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _patterns(pieces: Pieces) -> Iterator[str]:
         yield from _patterns(pieces[:-2])
         yield from _patterns((*pieces[:-1], DEEP))
     elif _can_match(pieces):
-        text = "".join(_spell_piece(pieces, at) for at in range(len(pieces)))
+        text = "".join(_spell_piece(pieces, index) for index in range(len(pieces)))
         yield _escape_ends(text)
 
 
@@ -117,10 +117,10 @@ def _can_match(pieces: Pieces) -> bool:
     return all("".join(segment) not in ("", ".", "..") for segment in segments)
 
 
-def _spell_piece(pieces: Pieces, at: int) -> str:
-    piece = pieces[at]
+def _spell_piece(pieces: Pieces, index: int) -> str:
+    piece = pieces[index]
     if piece == DEEP:
-        return _spell_deep(pieces, at)
+        return _spell_deep(pieces, index)
     if piece == TREE:
         return "**"
     if piece[0] == "\0":
@@ -130,20 +130,25 @@ def _spell_piece(pieces: Pieces, at: int) -> str:
 
 def _escape_ends(text: str) -> str:
     """A pattern that neither starts as a negation nor ends as if somebody had forgotten a space."""
-    text = f"\\{text}" if text.startswith("!") else text
-    return f"{text[:-1]}\\ " if text.endswith(" ") else text
+    if text.startswith("!"):
+        text = f"\\{text}"
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\ "
+    return text
 
 
-def _spell_deep(pieces: Pieces, at: int) -> str:
+def _spell_deep(pieces: Pieces, index: int) -> str:
     """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is
     empty.
     """
-    starts = at == 0 or pieces[at - 1] == "/"
-    ends = at + 1 == len(pieces) or pieces[at + 1] == "/"
+    starts = index == 0 or pieces[index - 1] == "/"
+    is_last = index + 1 == len(pieces)
+    ends = is_last or pieces[index + 1] == "/"
     if not (starts and ends) or len(pieces) == 1:
         return "**"
-    if at + 1 < len(pieces):
+    if not is_last:
         return "*/**"
-    return (
-        "**" if at > 1 and pieces[at - 2] == STAR else "**/*"
-    )  # `x*/**` wants something below, `x/**` does not
+    # `x*/**` wants something below, `x/**` does not.
+    if index > 1 and pieces[index - 2] == STAR:
+        return "**"
+    return "**/*"

@@ -16,6 +16,20 @@ from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 
+class _CodeRule:
+    """What becomes one rule: the patterns and tests of all code that the same stacks deploy."""
+
+    def __init__(self) -> None:
+        self.patterns: list[str] = []
+        self.tests: list[str] = []
+
+    def to_rule(self, targets: tuple[str, ...]) -> DraftRule:
+        exclusions = [f"!{test}" for test in dict.fromkeys(self.tests)]
+        return DraftRule(
+            f"Code of {', '.join(targets)}", (*simplify(self.patterns), *exclusions), targets
+        )
+
+
 def deployed_code(
     tree: TrackedFiles,
     folder: str,
@@ -26,49 +40,54 @@ def deployed_code(
     """Rules for the assets of an app: `owners` are the targets of each stack class, `every` those
     of the whole app.
     """
-    patterns: dict[tuple[str, ...], list[str]] = {}
-    tests: dict[tuple[str, ...], list[str]] = {}
+    rules: dict[tuple[str, ...], _CodeRule] = {}
     taken: set[str] = set()
     images: list[StackImage] = []
-    found: list[str] = []
+    notes: list[str] = []
     questions: list[str] = []
     for file in program.files:
         for asset in file.assets:
-            where = _asset_source(tree, folder, asset)
-            if where is None:
-                what = (
-                    f"{asset.path}, which is not in git"
-                    if asset.path
-                    else "a folder that it computes"
-                )
-                questions.append(
-                    f"{file.path}:{asset.line} deploys {what}: which rule shall name its source?"
-                )
+            source = _asset_source(tree, folder, asset)
+            if source is None:
+                questions.append(_source_question(file.path, asset))
                 continue
             targets = _asset_targets(program, asset, file.path, owners, every)
-            patterns.setdefault(targets, []).extend(_asset_patterns(tree, where, asset))
-            tests.setdefault(targets, []).extend(
-                test_patterns(tree, where) if where and tree.is_folder(where) else ()
-            )
-            dockerfile = joined(where, asset.dockerfile or "Dockerfile")
-            taken.add(dockerfile if asset.what == "image" else where)
-            images += (
-                [StackImage(dockerfile, where, targets)]
-                if asset.what == "image" and dockerfile in tree
-                else []
-            )
-            listed = ", ".join(f"`{one}`" for one in targets)
-            found.append(
-                f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}"
-            )
+            rule = rules.setdefault(targets, _CodeRule())
+            rule.patterns += _asset_patterns(tree, source, asset)
+            if source and tree.is_folder(source):
+                rule.tests += test_patterns(tree, source)
+            if asset.what == "image":
+                dockerfile = _dockerfile_of(source, asset)
+                taken.add(dockerfile)
+                if dockerfile in tree:
+                    images.append(StackImage(dockerfile, source, targets))
+            else:
+                taken.add(source)
+            listed = ", ".join(f"`{target}`" for target in targets)
+            what = source or "the whole repository"
+            notes.append(f"{file.path}:{asset.line}: deploys {what} with {listed}")
+    tests: list[str] = []
+    for rule in rules.values():
+        tests += rule.tests
     return Evidence(
-        rules=tuple(_code_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
-        notes=tuple(dict.fromkeys(found)),
+        rules=tuple(rule.to_rule(targets) for targets, rule in rules.items()),
+        notes=tuple(dict.fromkeys(notes)),
         questions=tuple(dict.fromkeys(questions)),
         taken=frozenset(taken - {""}),
         images=tuple(images),
-        tests=tuple(dict.fromkeys(one for listed in tests.values() for one in listed)),
+        tests=tuple(dict.fromkeys(tests)),
     )
+
+
+def _source_question(path: str, asset: CodeAsset) -> str:
+    what = "a folder that it computes"
+    if asset.path:
+        what = f"{asset.path}, which is not in git"
+    return f"{path}:{asset.line} deploys {what}: which rule shall name its source?"
+
+
+def _dockerfile_of(source: str, asset: CodeAsset) -> str:
+    return joined(source, asset.dockerfile or "Dockerfile")
 
 
 def _asset_source(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
@@ -77,9 +96,11 @@ def _asset_source(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | No
     """
     if asset.path is None:
         return None
-    found = tree.nearest(asset.path)
-    above_app = not found or folder == found or folder.startswith(f"{found}/")
-    return None if above_app and found != asset.path else found
+    source = tree.nearest(asset.path)
+    holds_app = not source or folder == source or folder.startswith(f"{source}/")
+    if holds_app and source != asset.path:
+        return None
+    return source
 
 
 def _asset_targets(
@@ -90,36 +111,26 @@ def _asset_targets(
     every: Sequence[str],
 ) -> tuple[str, ...]:
     """The stacks in whose code an asset stands, or whose code makes the object that has it; all, if
-    none can be seen to.
+    that shows none.
     """
-    kinds = [
-        kind
-        for kind in owners
-        if (
-            asset.within in program.reach(kind) if asset.within else program.homes.get(kind) == path
-        )
-    ]
-    mine = {target for kind in kinds for target in owners[kind]}
-    return tuple(one for one in every if one in mine) or tuple(every)
+    targets: set[str] = set()
+    for class_name, class_targets in owners.items():
+        if asset.within:
+            is_owner = asset.within in program.reach(class_name)
+        else:
+            is_owner = program.homes.get(class_name) == path
+        if is_owner:
+            targets.update(class_targets)
+    return tuple(target for target in every if target in targets) or tuple(every)
 
 
-def _asset_patterns(tree: TrackedFiles, where: str, asset: CodeAsset) -> tuple[str, ...]:
-    dockerfile = joined(where, asset.dockerfile or "Dockerfile")
+def _asset_patterns(tree: TrackedFiles, source: str, asset: CodeAsset) -> tuple[str, ...]:
+    is_entry = asset.what == "entry"
+    dockerfile = _dockerfile_of(source, asset)
     if asset.what == "image" and dockerfile in tree:
-        return read_image(tree, dockerfile, where).positive
-    if where in tree:
-        return bundle_patterns(tree, where) if asset.what == "entry" else (literal(where),)
-    return (
-        everything_in(where),
-        *(manifest_patterns(tree, where) if asset.what == "entry" else ()),
-    )
-
-
-def _code_rule(
-    targets: tuple[str, ...], patterns: Sequence[str], tests: Sequence[str]
-) -> DraftRule:
-    return DraftRule(
-        f"Code of {', '.join(targets)}",
-        (*simplify(patterns), *(f"!{one}" for one in dict.fromkeys(tests))),
-        targets,
-    )
+        return read_image(tree, dockerfile, source).positive
+    if source in tree:
+        return bundle_patterns(tree, source) if is_entry else (literal(source),)
+    if is_entry:
+        return (everything_in(source), *manifest_patterns(tree, source))
+    return (everything_in(source),)
