@@ -22,7 +22,7 @@ from tests.support.run import ROOT
 from toolkit.errors import Refused
 from toolkit.impact import glob
 from toolkit.impact.matcher import Matcher
-from toolkit.init.images.dockerignore import keeps_out
+from toolkit.init.images.dockerignore import exclusion_check
 from toolkit.ports.images import ignore
 from toolkit.ports.images.builtin import check
 from toolkit.ports.images.context import matching
@@ -60,7 +60,7 @@ def test_a_pattern_of_many_stars_takes_no_time(pattern: str, path: str) -> None:
     with Clock():
         assert not ignore.parse(pattern).keeps_out(path)
         assert matching([path], pattern) == []
-        keeps_out(pattern)(path)
+        exclusion_check(pattern)(path)
 
 
 @pytest.mark.parametrize(

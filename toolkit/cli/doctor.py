@@ -11,9 +11,9 @@ from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.flow.contents import gaps_of, generated_of
-from toolkit.init.coverage import UncoveredSource, uncovered_sources
-from toolkit.init.images.contexts import contexts, is_compose, is_dockerfile
-from toolkit.init.survey import images_of_stacks
+from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
+from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
+from toolkit.init.repository_draft import stack_images
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
@@ -92,7 +92,7 @@ def _images(rules: Rules, git: Git) -> show.DockerfileRows:
     dockerfiles = {
         path: text for path, text in texts.items() if is_dockerfile(path) or path in ours
     }
-    guessed = contexts(
+    guessed = build_contexts(
         dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)}
     )
     built = {**_built_by_stacks(rules, paths, git), **ours}
@@ -104,18 +104,20 @@ def _images(rules: Rules, git: Git) -> show.DockerfileRows:
         for path, (_, names) in built.items()
     }
     missed: tuple[UncoveredSource, ...] = uncovered_sources(
-        dockerfiles,
+        ImageFiles(
+            dockerfiles,
+            {**guessed, **{path: context for path, (context, _) in built.items()}},
+            owners,
+            {
+                path: files.text_inside(git.root, path) or ""
+                for path in paths
+                if path.endswith(".dockerignore")
+            },
+        ),
         [rule.paths for rule in rules.rules],
         rules.ignore,
         paths,
         [one.path for one in rules.accept],
-        {**guessed, **{path: context for path, (context, _) in built.items()}},
-        owners,
-        {
-            path: files.text_inside(git.root, path) or ""
-            for path in paths
-            if path.endswith(".dockerignore")
-        },
     )
     named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
     seen = look(git)
@@ -169,7 +171,7 @@ def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tupl
             )
     found: dict[str, tuple[str, set[str]]] = {}
     for dockerfile, context, source, stack in (
-        images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ()
+        stack_images(paths, lambda path: files.text_inside(git.root, path)) if sources else ()
     ):
         ours = sources.get(source, [])
         names = [name for name, called in ours if called == stack] or [name for name, _ in ours]

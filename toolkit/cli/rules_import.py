@@ -9,8 +9,8 @@ from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit, UsageError
 from toolkit.init.documents import LONGEST
-from toolkit.init.draft import toml
-from toolkit.init.filters.workflows import imported
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.filters.workflows import import_filters
 from toolkit.ports import files
 from toolkit.show.text import line
 
@@ -43,15 +43,15 @@ def rules_import(
     reported and left out, and the exit code is 4.
     """
     project = os.path.basename(options.enter(ctx, folder))
-    found = imported([(source, _text(source)) for source in sources])
-    if not found.found:
+    found = import_filters([(source, _text(source)) for source in sources])
+    if not found.count:
         problem = (
             found.inexact[0]
             if found.inexact
             else f"there is no path filter in {', '.join(sources)}"
         )
         raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")
-    text = toml(replace(found.draft, project=project or found.draft.project))
+    text = draft_to_toml(replace(found.draft, project=project or found.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
     if out:
         files.write(out, text.encode(), replace=force)
@@ -60,7 +60,7 @@ def rules_import(
         status = "partly" if found.inexact else "done"
         head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}
         return output.document(
-            {**head, "filters": found.found, "inexact": found.inexact, "rules": text}
+            {**head, "filters": found.count, "inexact": found.inexact, "rules": text}
         )
     if not out:
         output.say(text.rstrip("\n"))

@@ -1,8 +1,9 @@
-"""What each look at the repository hands to the next: targets, rules, and words for the person."""
+"""What one detector (CDK, templates, images, sites) finds in a repository: targets, rules, notes
+and questions for the person.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 from unicodedata import combining, normalize
 
 from msgspec import Struct
@@ -49,16 +50,16 @@ class StackImage(Struct, frozen=True):
     targets: tuple[str, ...]
 
 
-class SurveyPart(Struct, frozen=True):
-    """What one look found. `taken` are the Dockerfiles and folders that a stack deploys by itself;
-    `stages` are environments and what a variable is there; `variables` are those that names need,
-    each with its likely value.
+class Evidence(Struct, frozen=True):
+    """What one detector found. `taken` are the Dockerfiles and folders that a stack deploys by
+    itself; `stages` are environments and what a variable is there; `variables` are those that names
+    need, each with its likely value.
     """
 
     stacks: tuple[Stack, ...] = ()
     targets: tuple[DraftTarget, ...] = ()
     rules: tuple[DraftRule, ...] = ()
-    found: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     variables: Mapping[str, str] = {}
     stages: Mapping[str, Mapping[str, str]] = {}
@@ -70,27 +71,50 @@ class SurveyPart(Struct, frozen=True):
     images: tuple[StackImage, ...] = ()
 
 
-def together(parts: Iterable[SurveyPart]) -> SurveyPart:
-    """All parts as one."""
-    listed = list(parts)
+def merge_evidence(parts: Iterable[Evidence]) -> Evidence:
+    """All parts as one, in their order."""
+    stacks: list[Stack] = []
+    targets: list[DraftTarget] = []
+    rules: list[DraftRule] = []
+    images: list[StackImage] = []
+    notes: list[str] = []
+    questions: list[str] = []
+    tests: list[str] = []
+    ignore: list[str] = []
+    taken: set[str] = set()
+    regions: set[str] = set()
+    accounts: set[str] = set()
+    variables: dict[str, str] = {}
     stages: dict[str, dict[str, str]] = {}
-    for part in listed:
-        for name, variables in part.stages.items():
-            stages.setdefault(name, {}).update(variables)
-    return SurveyPart(
-        stacks=tuple(one for part in listed for one in part.stacks),
-        targets=tuple(one for part in listed for one in part.targets),
-        rules=tuple(one for part in listed for one in part.rules),
-        found=tuple(one for part in listed for one in part.found),
-        questions=tuple(one for part in listed for one in part.questions),
-        variables={name: value for part in listed for name, value in part.variables.items()},
+    for part in parts:
+        stacks += part.stacks
+        targets += part.targets
+        rules += part.rules
+        images += part.images
+        notes += part.notes
+        questions += part.questions
+        tests += part.tests
+        ignore += part.ignore
+        taken |= part.taken
+        regions |= part.regions
+        accounts |= part.accounts
+        variables |= part.variables
+        for name, stage in part.stages.items():
+            stages.setdefault(name, {}).update(stage)
+    return Evidence(
+        stacks=tuple(stacks),
+        targets=tuple(targets),
+        rules=tuple(rules),
+        notes=tuple(notes),
+        questions=tuple(questions),
+        variables=variables,
         stages=stages,
-        taken=frozenset(one for part in listed for one in part.taken),
-        regions=frozenset(one for part in listed for one in part.regions),
-        accounts=frozenset(one for part in listed for one in part.accounts),
-        tests=tuple(one for part in listed for one in part.tests),
-        ignore=tuple(one for part in listed for one in part.ignore),
-        images=tuple(one for part in listed for one in part.images),
+        taken=frozenset(taken),
+        regions=frozenset(regions),
+        accounts=frozenset(accounts),
+        tests=tuple(tests),
+        ignore=tuple(ignore),
+        images=tuple(images),
     )
 
 
@@ -111,18 +135,27 @@ class TargetNames:
         self._taken.add(name)
         return name
 
-    def short(self, long: str, among: Iterable[str] = ()) -> str:
+    def short(self, long: str, all_names: Iterable[str] = ()) -> str:
         """A free name for a stack, without `Stack` and the words that all of them (or else the
         project) begin with: `CarRentalApiStack` is `api`.
         """
         words = _stack_words(long)
-        others = [_stack_words(one) for one in among]
-        columns = zip(*others, strict=False) if len(others) > 1 else ()
-        shared = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
-        for prefix in (shared, slug(self.project).split("-")):
+        common = _common_start([_stack_words(name) for name in all_names])
+        for prefix in (common, slug(self.project).split("-")):
             if words[: len(prefix)] == prefix and len(words) > len(prefix):
                 words = words[len(prefix) :]
         return self.new("-".join(words) or "stack")
+
+
+def _common_start(names: list[list[str]]) -> list[str]:
+    """The words that all names begin with; none where there is only one name."""
+    common: list[str] = []
+    if len(names) > 1:
+        for words in zip(*names, strict=False):
+            if len(set(words)) > 1:
+                break
+            common.append(words[0])
+    return common
 
 
 def _stack_words(name: str) -> list[str]:

@@ -8,20 +8,20 @@ from typing import Any
 from toolkit import targets
 from toolkit.impact.rules import load
 from toolkit.impact.touch import RuleBook
-from toolkit.init.coverage import UncoveredSource, uncovered_sources
-from toolkit.init.draft import toml
-from toolkit.init.survey import Survey, survey
+from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.repository_draft import RepositoryDraft, draft_repository
 from toolkit.model import Change, Rules
 from toolkit.plan.graph import Graph
 
 
-class Surveyed:
-    """The survey of a tree of path -> text. Its draft has to be a rules.toml that loads."""
+class DraftedRepository:
+    """The draft for a tree of path -> text. Its draft has to be a rules.toml that loads."""
 
     def __init__(self, tree: Mapping[str, str], project: str = "shop") -> None:
         self.tree = tree
-        self.survey: Survey = survey(list(tree), tree.get, project)
-        self.text = toml(self.survey.draft)
+        self.survey: RepositoryDraft = draft_repository(list(tree), tree.get, project)
+        self.text = draft_to_toml(self.survey.draft)
         self.rules: Rules = load(
             self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True
         )
@@ -33,8 +33,8 @@ class Surveyed:
         return {one.name: one.kind for one in self.survey.draft.targets}
 
     @property
-    def found(self) -> str:
-        return "\n".join(self.survey.found)
+    def notes(self) -> str:
+        return "\n".join(self.survey.notes)
 
     @property
     def questions(self) -> str:
@@ -63,12 +63,8 @@ class Surveyed:
             if one.kind == "app"
         }
         rules = self.survey.draft.rules
-        return uncovered_sources(
+        images = ImageFiles(
             {path: self.tree[path] for path in apps},
-            [rule.paths for rule in rules],
-            self.survey.draft.ignore,
-            [path for path in self.tree if "\0" not in path],
-            (),
             {path: one.settings["build"]["context"] for path, one in apps.items()},  # type: ignore[index]
             {
                 path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy)
@@ -79,4 +75,11 @@ class Surveyed:
                 for path, text in self.tree.items()
                 if path.endswith(".dockerignore") and text
             },
+        )
+        return uncovered_sources(
+            images,
+            [rule.paths for rule in rules],
+            self.survey.draft.ignore,
+            [path for path in self.tree if "\0" not in path],
+            (),
         )

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.init.surveyed import Surveyed
+from tests.init.drafted import DraftedRepository
 from tests.support.run import ROOT
 from toolkit.impact.glob import alternatives
-from toolkit.init.draft import toml
-from toolkit.init.survey import survey
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.repository_draft import draft_repository
 from toolkit.init.tree import MOST_READ
 
 CAR_RENTAL = ROOT / "examples" / "car-rental"
@@ -72,7 +72,7 @@ class ServiceStack(Stack):
 
 
 def test_every_part_of_a_common_repository_is_found() -> None:
-    assert Surveyed(SHOP).targets == {
+    assert DraftedRepository(SHOP).targets == {
         "backend": "app",
         "frontend": "site",
         "api": "stack",
@@ -103,11 +103,11 @@ def test_every_part_of_a_common_repository_is_found() -> None:
     ],
 )
 def test_a_change_calls_for_its_own_part(path: str, due: object) -> None:
-    assert Surveyed(SHOP).due(path) == due
+    assert DraftedRepository(SHOP).due(path) == due
 
 
 def test_what_the_stacks_say_is_not_asked() -> None:
-    shop = Surveyed(SHOP)
+    shop = DraftedRepository(SHOP)
     assert (shop.setting("backend", "cluster"), shop.setting("backend", "service")) == (
         "shop-cluster",
         "backend",
@@ -122,7 +122,7 @@ def test_what_the_stacks_say_is_not_asked() -> None:
 
 
 def test_each_thing_found_is_a_line() -> None:
-    assert Surveyed(SHOP).found.splitlines() == [
+    assert DraftedRepository(SHOP).notes.splitlines() == [
         "backend/Dockerfile: an image; app `backend`",
         "frontend/package.json: a static site; site `frontend`",
         "cdk/cdk.json: a CDK app; stacks `api`, `service`",
@@ -132,11 +132,11 @@ def test_each_thing_found_is_a_line() -> None:
 
 
 def test_the_draft_forgets_nothing_that_the_images_take() -> None:
-    assert Surveyed(SHOP).forgotten() == ()
+    assert DraftedRepository(SHOP).forgotten() == ()
 
 
 def test_ignored_is_only_what_is_there() -> None:
-    ignore = Surveyed(SHOP).survey.draft.ignore
+    ignore = DraftedRepository(SHOP).survey.draft.ignore
     assert ignore == (
         "*.md",
         "docs/**",
@@ -146,19 +146,19 @@ def test_ignored_is_only_what_is_there() -> None:
         "backend/tests/**",
         "backend/**/test_*.py",
     )
-    assert Surveyed({"a.py": ""}).survey.draft.ignore == ()
-    assert Surveyed({"a.py": "", "x/a.md": ""}).survey.draft.ignore == ("**/*.md",)
+    assert DraftedRepository({"a.py": ""}).survey.draft.ignore == ()
+    assert DraftedRepository({"a.py": "", "x/a.md": ""}).survey.draft.ignore == ("**/*.md",)
 
 
 def test_notes_that_are_part_of_the_code_are_not_ignored() -> None:
     notes = ["backend/src/prompts/system.md", "lambda/login/new.md", "frontend/src/page.md"]
-    now, later = Surveyed({**SHOP, **dict.fromkeys(notes, "")}), Surveyed(SHOP)
+    now, later = DraftedRepository({**SHOP, **dict.fromkeys(notes, "")}), DraftedRepository(SHOP)
     for path, target in zip(notes, ("backend", "api", "frontend"), strict=True):
         assert now.due(path) == later.due(path) == [target]
 
 
 def test_notes_beside_the_code_are_ignored() -> None:
-    shop = Surveyed(
+    shop = DraftedRepository(
         {**SHOP, "backend/README.md": "", "cdk/stacks/notes.md": "", "notes/a/b.md": ""}
     )
     assert {
@@ -169,7 +169,7 @@ def test_notes_beside_the_code_are_ignored() -> None:
 
 
 def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
-    whole = Surveyed(
+    whole = DraftedRepository(
         {
             "Dockerfile": "FROM x\nCOPY . .\n",
             "README.md": "",
@@ -188,7 +188,7 @@ def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
 
 
 def test_what_a_dockerfile_names_is_not_ignored() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {
             "Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n",
             "README.md": "",
@@ -208,18 +208,18 @@ def test_docs_that_are_deployed_are_not_ignored() -> None:
         "docs/package.json": '{"dependencies": {"@docusaurus/core": "3"}}',
         "docs/docs/intro.md": "",
     }
-    assert Surveyed(site).due("docs/docs/intro.md") == ["docs"]
+    assert DraftedRepository(site).due("docs/docs/intro.md") == ["docs"]
 
 
 def test_an_empty_repository_gives_an_empty_draft() -> None:
-    empty = survey([], lambda path: None)
-    assert (empty.draft.targets, empty.draft.rules, empty.found, empty.questions) == (
+    empty = draft_repository([], lambda path: None)
+    assert (empty.draft.targets, empty.draft.rules, empty.notes, empty.questions) == (
         (),
         (),
         (),
         (),
     )
-    assert 'project = "project"' in toml(empty.draft)
+    assert 'project = "project"' in draft_to_toml(empty.draft)
 
 
 @pytest.mark.parametrize(
@@ -232,25 +232,27 @@ def test_an_empty_repository_gives_an_empty_draft() -> None:
     ],
 )
 def test_a_project_is_called_what_its_package_is_called(tree: dict[str, str], project: str) -> None:
-    assert survey(list(tree), tree.get).draft.project == project
+    assert draft_repository(list(tree), tree.get).draft.project == project
 
 
 def test_tests_and_examples_count_where_there_is_nothing_else() -> None:
     example = {"examples/api/Dockerfile": "FROM x\nCOPY . .\n", "examples/api/a.py": ""}
-    assert Surveyed(example).targets == {"api": "app"}
-    assert "examples" not in Surveyed({**SHOP, **example}).text
+    assert DraftedRepository(example).targets == {"api": "app"}
+    assert "examples" not in DraftedRepository({**SHOP, **example}).text
 
 
 @pytest.mark.parametrize(
     "folder", ["node_modules/x", "vendor/x", ".devcontainer", "a/node_modules/b", "cdk.out/asset.1"]
 )
 def test_vendored_and_built_folders_never_count(folder: str) -> None:
-    assert Surveyed({f"{folder}/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
+    assert DraftedRepository({f"{folder}/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
 
 
 def test_the_templates_of_new_projects_are_no_projects() -> None:
     assert (
-        Surveyed({"{{name}}/Dockerfile": "FROM x\nCOPY . .\n", "{{name}}/cdk.json": "{}"}).targets
+        DraftedRepository(
+            {"{{name}}/Dockerfile": "FROM x\nCOPY . .\n", "{{name}}/cdk.json": "{}"}
+        ).targets
         == {}
     )
 
@@ -265,7 +267,7 @@ def test_the_templates_of_new_projects_are_no_projects() -> None:
     ],
 )
 def test_what_is_not_understood_is_said(path: str, word: str) -> None:
-    found = Surveyed({path: "x"}).found
+    found = DraftedRepository({path: "x"}).notes
     assert found.startswith(path)
     assert word in found
     assert found.endswith("seen and not understood")
@@ -285,7 +287,7 @@ jobs:
 
 
 def test_path_filters_are_named_with_the_way_to_import_them() -> None:
-    found = Surveyed({**SHOP, ".github/workflows/ci.yml": FILTERS}).found
+    found = DraftedRepository({**SHOP, ".github/workflows/ci.yml": FILTERS}).notes
     assert (
         ".github/workflows/ci.yml: 1 path filter; `toolkit rules import .github/workflows/ci.yml`"
         " drafts rules from them" in found
@@ -294,12 +296,12 @@ def test_path_filters_are_named_with_the_way_to_import_them() -> None:
 
 def test_path_filters_count_where_nothing_else_was_found() -> None:
     tree = {".github/workflows/ci.yml": FILTERS, "server/a.py": ""}
-    assert Surveyed(tree).due("server/a.py") == ["backend"]
-    assert "server/**" not in Surveyed({**SHOP, **tree}).text
+    assert DraftedRepository(tree).due("server/a.py") == ["backend"]
+    assert "server/**" not in DraftedRepository({**SHOP, **tree}).text
 
 
 def test_checks_are_found_in_parts_and_call_for_no_deploy_there() -> None:
-    shop = Surveyed({**SHOP, "frontend/e2e/login.spec.ts": ""})
+    shop = DraftedRepository({**SHOP, "frontend/e2e/login.spec.ts": ""})
     assert shop.due("frontend/e2e/login.spec.ts") == "smoke-test"
     assert shop.due("frontend/src/a.spec.ts") == "ignored"
 
@@ -311,29 +313,29 @@ def test_no_more_than_a_cap_is_read() -> None:
         read.append(path)
         return "{}"
 
-    found = survey([f"{at}/package.json" for at in range(MOST_READ + 500)], reading).found
+    found = draft_repository([f"{at}/package.json" for at in range(MOST_READ + 500)], reading).notes
     assert len(read) == MOST_READ
     assert found[-1] == f"only the first {MOST_READ} files that might say something were read"
 
 
 def test_names_from_outside_stand_on_one_line() -> None:
-    shop = Surveyed({"a\nb/Dockerfile": "FROM x\nCOPY . .\n", "a\nb/\x1b[31m.py": ""})
-    assert all(line.isprintable() for line in (*shop.survey.found, *shop.survey.questions))
+    shop = DraftedRepository({"a\nb/Dockerfile": "FROM x\nCOPY . .\n", "a\nb/\x1b[31m.py": ""})
+    assert all(line.isprintable() for line in (*shop.survey.notes, *shop.survey.questions))
 
 
 def test_a_name_that_is_not_utf8_is_left_out() -> None:
-    assert Surveyed({"\udcff/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
+    assert DraftedRepository({"\udcff/Dockerfile": "FROM x\nCOPY . .\n"}).targets == {}
 
 
 @cache
-def car_rental() -> Surveyed:
+def car_rental() -> DraftedRepository:
     left_out = {"rules.toml", "dist", "__pycache__", "cdk.out"}
     files = [
         path
         for path in CAR_RENTAL.rglob("*")
         if path.is_file() and not left_out & set(path.relative_to(CAR_RENTAL).parts)
     ]
-    return Surveyed(
+    return DraftedRepository(
         {path.relative_to(CAR_RENTAL).as_posix(): _text(path) for path in files}, "car-rental"
     )
 
@@ -457,7 +459,7 @@ TEXTS = [
     )
 )
 def test_any_texts_give_a_draft_that_loads(tree: dict[str, str | None]) -> None:
-    Surveyed(tree)  # type: ignore[arg-type]
+    DraftedRepository(tree)  # type: ignore[arg-type]
 
 
 odd_path = st.lists(
@@ -472,8 +474,8 @@ def test_any_paths_give_patterns_that_our_dialect_takes(tree: dict[str, str], fo
         for name in ("Dockerfile", "cdk.json", "package.json", "template.yaml", "a.py")
         for text in TEXTS[:6]
     }
-    draft = survey([*tree, *odd], {**tree, **odd}.get).draft
-    toml(draft)
+    draft = draft_repository([*tree, *odd], {**tree, **odd}.get).draft
+    draft_to_toml(draft)
     for pattern in (*draft.ignore, *(one for rule in draft.rules for one in rule.paths)):
         assert alternatives(pattern.removeprefix("!"))
 
@@ -530,14 +532,14 @@ def test_no_draft_forgets_what_an_image_takes(
     tree = {dockerfile: "FROM x\n" + "\n".join(lines), **dict.fromkeys(sorted(files), "")}
     for folder in ("", "api/", "src/"):
         tree[f"{folder}.dockerignore"] = "\n".join(ignored)
-    assert Surveyed(tree).forgotten() == ()
+    assert DraftedRepository(tree).forgotten() == ()
 
 
 @pytest.mark.parametrize(
     "folder", ["test", "tests", "__tests__", "backend/test", "backend/__tests__", "lambda/tests"]
 )
 def test_tests_in_the_root_and_beside_the_code_are_ignored(folder: str) -> None:
-    shop = Surveyed({**SHOP, f"{folder}/server.test.ts": "", f"{folder}/data.json": ""})
+    shop = DraftedRepository({**SHOP, f"{folder}/server.test.ts": "", f"{folder}/data.json": ""})
     assert shop.due(f"{folder}/data.json") == "ignored"
 
 
@@ -552,14 +554,16 @@ def test_tests_in_the_root_and_beside_the_code_are_ignored(folder: str) -> None:
 def test_tests_inside_of_what_is_deployed_or_far_from_it_are_not_ignored(
     path: str, due: object
 ) -> None:
-    assert Surveyed({**SHOP, path: "", f"{path}.test.ts": ""}).due(path) == due
+    assert DraftedRepository({**SHOP, path: "", f"{path}.test.ts": ""}).due(path) == due
 
 
 def test_a_compose_file_that_nothing_takes_is_ignored() -> None:
-    assert Surveyed({**SHOP, "docker-compose.yml": ""}).due("docker-compose.yml") == "ignored"
-    assert Surveyed({**SHOP, "backend/src/compose.yml": ""}).due("backend/src/compose.yml") == [
-        "backend"
-    ]
+    assert (
+        DraftedRepository({**SHOP, "docker-compose.yml": ""}).due("docker-compose.yml") == "ignored"
+    )
+    assert DraftedRepository({**SHOP, "backend/src/compose.yml": ""}).due(
+        "backend/src/compose.yml"
+    ) == ["backend"]
 
 
 def test_a_path_filter_that_only_excludes_counts() -> None:
@@ -568,5 +572,5 @@ def test_a_path_filter_that_only_excludes_counts() -> None:
         "server/a.py": "",
         "b.py": "",
     }
-    found = Surveyed(tree)
+    found = DraftedRepository(tree)
     assert (found.due("b.py"), found.due("server/a.py")) == (["backend"], "unmatched")
