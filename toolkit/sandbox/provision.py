@@ -134,8 +134,8 @@ def bases(
     for target in rules.targets.values():
         try:
             parsed = parse(_dockerfile(target, kind, text))
-            known = global_args(parsed, {}, platform(None))
-            names = [stage.base for stage in stages(parsed, known, platform(None))]
+            arguments = global_args(parsed, {}, platform(None))
+            names = [stage.base for stage in stages(parsed, arguments.values, platform(None))]
             found |= {
                 base_name(one): None for one in names if isinstance(one, str) and one != "scratch"
             }
