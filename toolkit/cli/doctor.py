@@ -6,7 +6,7 @@ import platform
 import click
 
 from toolkit import __version__, flow, targets
-from toolkit.changes.completeness import told
+from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
@@ -124,7 +124,10 @@ def _images(rules: Rules, git: Git) -> show.DockerfileRows:
         tuple(sorted(set(built) - set(dockerfiles))),
         missed,
         generated_of(rules, rules.environment, git, seen),
-        {name: told(gaps) for name, gaps in gaps_of(rules, rules.environment, git, seen).items()},
+        {
+            name: describe(gaps)
+            for name, gaps in gaps_of(rules, rules.environment, git, seen).items()
+        },
         _unprepared(rules, git),
     )
 
