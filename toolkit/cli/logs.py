@@ -6,6 +6,7 @@ import click
 
 from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
+from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
@@ -39,12 +40,7 @@ def logs(
     loaded, ports = load_rules(folder, named, git), open_ports(git, folder)
     options.known_environment(ctx, loaded)
     account.sign_in_for_runs(loaded, ports)
-    shared, problem = colleagues.newer(run, store, loaded, ports)
-    if problem:
-        output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
-        )
+    shared = newer_run(run, store, loaded, ports)
     story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:

@@ -9,13 +9,15 @@ from msgspec.structs import replace
 from toolkit.cli import deploying, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
+from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues, runs, verified
 from toolkit.flow.deploy import DeployRequest, files_of
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import RunResult
+from toolkit.model import Rules, RunResult
+from toolkit.ports.ports import Ports
 from toolkit.record import who
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
@@ -51,12 +53,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     name = run or _newest(stores)
     store = store_with(name, stores)
     rules = load_trusted(common.folder, common.rules, git, common.allowed)
-    shared, problem = colleagues.newer(name, store, rules, ports, common.profile)
-    if problem:
-        output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
-        )
+    shared = newer_run(name, store, rules, ports, common.profile)
     if shared is None:
         state = runs.left_of(store, name, ports)
     else:
@@ -89,16 +86,23 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     if placed is not None:
         request = replace(request, placed=placed)
     standby = [job for job in state.jobs if job.undoes]
-    proofs: Mapping[str, verified.Gate] = {}
-    baselines = verified.read_baselines(state.facts, f"run {name}")
-    if not common.no_checks and state.facts.get("checked") is not False:
-        proofs = verified.proofs(rules, state.open, ports, redactor(), baselines)
+    proofs = _proofs(name, state, rules, ports, common.no_checks)
 
     def continue_run(control: deploying.TerminalControl) -> RunResult:
         verify = verified.Verifier(rules, proofs, ports, control.stop, standby)
         return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
 
     return deploying.run_with_progress("resume", common, state.jobs, continue_run)
+
+
+def _proofs(
+    name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
+) -> Mapping[str, verified.Gate]:
+    """What each open step has to pass, with the alarms as they were when the run began."""
+    baselines = verified.read_baselines(state.facts, f"run {name}")
+    if no_checks or state.facts.get("checked") is False:
+        return {}
+    return verified.proofs(rules, state.open, ports, redactor(), baselines)
 
 
 def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:

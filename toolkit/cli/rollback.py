@@ -87,7 +87,7 @@ def _choose(
             output.note(f"note: {line(choice.back)}")
         labels: list[tuple[str, str]] = []
         for candidate in candidates:
-            label = display.good(candidate.record, candidate.live, candidate.gone)
+            label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
         version = pick("Which version?", labels)
     chosen = flow.pick(choice.found, version, choice.back, choice.target)
@@ -104,9 +104,9 @@ def _list(choice: flow.RollbackChoice, as_json: bool) -> int:
     records = [candidate.record for candidate in candidates]
     gone = [candidate.gone for candidate in candidates]
     if as_json:
-        versions = display.goods(records, gone)
+        versions = display.deploys_document(records, gone)
         return output.document(
             {"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": versions}
         )
-    output.say(display.good_table(records, gone))
+    output.say(display.deploys(records, gone))
     return 0
