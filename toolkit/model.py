@@ -171,8 +171,8 @@ class Load(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One thing that `smoke-test` asks the live system. `sort` says how; `settings` is that sort's
-    own struct, its `{names}` not filled.
+    """One thing that `smoke-test` asks the live system. `check_type` says how; `settings` is the
+    struct of that check type, its `{names}` not filled.
 
     `needs` are checks that have to have passed before, unless it is `always`: then they only come
     first. `captures` are the names that it gives values to, `uses` those in its settings; one that
@@ -181,7 +181,7 @@ class Check(Struct, frozen=True):
     """
 
     name: str
-    sort: str
+    check_type: str
     settings: Any
     asks: str
     tags: tuple[str, ...] = ()

@@ -35,9 +35,9 @@ def test_the_fields_of_a_record() -> None:
     record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
     longer = evil("version", "when", "run", commit="", detail={})
     for one in (record, longer):
-        assert harmless(history.good(one, True))
-        assert harmless(history.good_table([one], [None]))
-    json.loads(json.dumps(history.goods([record], [True])))
+        assert harmless(history.deploy_label(one, True))
+        assert harmless(history.deploys([one], [None]))
+    json.loads(json.dumps(history.deploys_document([record], [True])))
 
 
 @pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])

@@ -38,20 +38,23 @@ def asks(settings: Settings) -> str:
     return f"AWS {settings.aws}"
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: Settings, context: base.CheckContext) -> base.CheckAnswer:
     """Look for it. Raises Missing, CloudError."""
     from toolkit.ports.aws import presence
 
     what, _, name = settings.aws.partition(":")
+    location = context.location
+
+    def look() -> str:
+        return presence.look(context.aws(location), what, name, location.account)
+
     began = monotonic()
     try:
-        detail = BackgroundTask(
-            lambda: presence.look(around.aws(around.location), what, name, around.location.account)
-        ).within(around.seconds)
+        # In a thread of its own: botocore tries again for longer than a check may take.
+        detail = BackgroundTask(look).within(context.seconds)
     except Timeout:
-        raise Unreachable(
-            call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s"
-        ) from None
+        reason = f"it took longer than {context.seconds:g} s"
+        raise Unreachable(call=f"{what} {name}", reason=reason) from None
     return base.CheckAnswer(monotonic() - began, detail=detail)
 
 

@@ -40,20 +40,15 @@ def host(settings: Settings) -> str:
     return settings.dns
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: Settings, context: base.CheckContext) -> base.CheckAnswer:
     """Look it up once."""
     from toolkit.ports.net import dns
 
     began = monotonic()
-    found = dns.addresses(settings.dns, around.policy, around.seconds)
-    wanted = tuple(sorted(settings.expect.addresses))
-    misses = (
-        ()
-        if not wanted or wanted == found
-        else (Mismatch("addresses", ", ".join(wanted), ", ".join(found)),)
-    )
-    return base.CheckAnswer(
-        monotonic() - began,
-        misses,
-        detail=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""),
-    )
+    addresses = dns.addresses(settings.dns, context.policy, context.seconds)
+    expected = tuple(sorted(settings.expect.addresses))
+    misses: tuple[Mismatch, ...] = ()
+    if expected and expected != addresses:
+        misses = (Mismatch("addresses", ", ".join(expected), ", ".join(addresses)),)
+    detail = ", ".join((*addresses[:3], "...") if len(addresses) > 3 else addresses)
+    return base.CheckAnswer(monotonic() - began, misses, detail=detail)

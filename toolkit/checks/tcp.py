@@ -59,23 +59,23 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: Settings, context: base.CheckContext) -> base.CheckAnswer:
     """Connect and talk once."""
     from toolkit.ports.net import tcp
 
     host, port = split(settings.tcp)
-    wanted = settings.expect
-    fits = (
-        None
-        if wanted.body is None
-        else lambda data: not any(expect.of_body(expect.text(data), wanted.body))
-    )
+    expected = settings.expect
+
+    def fits(answer: bytes) -> bool:
+        return not any(expect.of_body(expect.text(answer), expected.body))
+
+    is_complete = None if expected.body is None else fits
     sent = None if settings.send is None else settings.send.encode()
-    data, took_s = tcp.talk(host, port, around.policy, around.seconds, sent, fits)
+    answer, took_s = tcp.talk(host, port, context.policy, context.seconds, sent, is_complete)
     misses: tuple[Mismatch, ...] = (
-        *expect.of_body(expect.text(data), wanted.body),
-        *expect.of_time(took_s, wanted.within),
+        *expect.of_body(expect.text(answer), expected.body),
+        *expect.of_time(took_s, expected.within),
     )
-    return base.CheckAnswer(
-        took_s, misses, shown=lines(data) if misses else (), detail=f"open, {took_s * 1000:.0f}ms"
-    )
+    first_lines = lines(answer) if misses else ()
+    detail = f"open, {took_s * 1000:.0f}ms"
+    return base.CheckAnswer(took_s, misses, shown=first_lines, detail=detail)

@@ -40,28 +40,18 @@ def host(settings: Settings) -> str:
     return settings.tls.rpartition(":")[0].strip("[]")
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: Settings, context: base.CheckContext) -> base.CheckAnswer:
     """Shake hands, and look at the dates."""
     from toolkit.ports.net import tls
 
     host, port = split(settings.tls)
     began = monotonic()
-    found = tls.look(host, port, around.policy, around.seconds)
-    days = (found.ends - datetime.now(UTC)).days
-    wanted = settings.expect.days
-    misses = (
-        ()
-        if days >= wanted
-        else (
-            Mismatch(
-                "certificate",
-                f"good for {wanted} days",
-                f"ends in {days} days, on {found.ends:%Y-%m-%d}",
-            ),
-        )
-    )
-    return base.CheckAnswer(
-        monotonic() - began,
-        misses,
-        detail=f"certificate until {found.ends:%Y-%m-%d}, by {found.issuer}",
-    )
+    certificate = tls.look(host, port, context.policy, context.seconds)
+    days = (certificate.ends - datetime.now(UTC)).days
+    misses: tuple[Mismatch, ...] = ()
+    if days < settings.expect.days:
+        expected = f"good for {settings.expect.days} days"
+        got = f"ends in {days} days, on {certificate.ends:%Y-%m-%d}"
+        misses = (Mismatch("certificate", expected, got),)
+    detail = f"certificate until {certificate.ends:%Y-%m-%d}, by {certificate.issuer}"
+    return base.CheckAnswer(monotonic() - began, misses, detail=detail)

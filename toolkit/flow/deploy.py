@@ -634,7 +634,7 @@ def _refuse_what_its_name_does_not_say(
                 raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
-            what, fix = completeness.told(gaps)
+            what, fix = completeness.describe(gaps)
             raise Refused(f"{what}, and environment {job.location.environment} is protected", fix)
         if job.version.dirty:
             raise Refused(
@@ -659,7 +659,7 @@ def _warned(
             continue
         said: list[str] = []
         if gaps := holds.gaps.get(job.target):
-            what, fix = completeness.told(gaps)
+            what, fix = completeness.describe(gaps)
             said.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
         if job.target in changed:
             said.append(

@@ -192,8 +192,8 @@ def _checks(
     name = there.name if there else None
     for check in found.checks.values():
         fits = not check.environments or name in check.environments
-        if fits and check.sort in LOOKED_AT and not _lacks(check, there):
-            for location in locations if check.sort == "aws" else locations[:1]:
+        if fits and check.check_type in LOOKED_AT and not _lacks(check, there):
+            for location in locations if check.check_type == "aws" else locations[:1]:
                 yield Subject(check.name, "check", location, check=check)
 
 
@@ -247,7 +247,7 @@ def _checkup(
 
 
 def _needs_credentials(subject: Subject) -> bool:
-    return subject.check is None or subject.check.sort == "aws"
+    return subject.check is None or subject.check.check_type == "aws"
 
 
 def _told(checkup: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:

@@ -56,7 +56,7 @@ def _of_checks(
     asked = [
         check
         for check in there.checks.values()
-        if check.sort == "aws" and check.uses <= variables.keys()
+        if check.check_type == "aws" and check.uses <= variables.keys()
     ]
     own = [
         statement

@@ -61,7 +61,7 @@ def sorts() -> "CheckTypes":
     from toolkit.impact.checks import CheckTypes
 
     return CheckTypes(
-        tuple(checks.SORTS), checks.sort, values.names, values.misused, values.BUILT_IN
+        tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN
     )
 
 
