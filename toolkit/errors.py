@@ -83,7 +83,7 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-MEANINGS = {
+EXIT_MEANINGS = {
     Exit.OK: "done or nothing to do",
     Exit.FAILED: "failed",
     Exit.USAGE: "usage, rules.toml or refused",
@@ -102,7 +102,9 @@ signal's number.
 
 def exit_codes(*codes: Exit) -> str:
     """A sentence for --help: these codes, or all, and what they mean."""
-    return "Exit codes: " + ", ".join(f"{int(code)} {MEANINGS[code]}" for code in codes or MEANINGS)
+    return "Exit codes: " + ", ".join(
+        f"{int(code)} {EXIT_MEANINGS[code]}" for code in codes or EXIT_MEANINGS
+    )
 
 
 class ErrorClass(StrEnum):

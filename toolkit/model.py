@@ -251,18 +251,22 @@ class Trust(Struct, frozen=True):
 
     def about(self, environment: str | None) -> tuple[JudgeDifference, ...]:
         """The differences that matter in an environment."""
-        return tuple(one for one in self.differences if one.environment in (None, environment))
+        return tuple(
+            difference
+            for difference in self.differences
+            if difference.environment in (None, environment)
+        )
 
     def is_due(self, environment: str | None) -> bool:
         """Whether every target of an environment counts as due, whatever is recorded."""
         return not self.allowed and any(
-            one.effect is not JudgeEffect.TOLD for one in self.about(environment)
+            difference.effect is not JudgeEffect.TOLD for difference in self.about(environment)
         )
 
     def is_refused(self, environment: str | None) -> bool:
         """Whether nothing may be changed in an environment before somebody agrees."""
         return not self.allowed and any(
-            one.effect is JudgeEffect.CONSENT for one in self.about(environment)
+            difference.effect is JudgeEffect.CONSENT for difference in self.about(environment)
         )
 
 
@@ -346,12 +350,12 @@ class Impact(Struct, frozen=True):
     @property
     def unmatched(self) -> list[str]:
         """The paths that no rule matches and `ignore` does not cover."""
-        return [one.change.path for one in self.touched if one.verdict == "unmatched"]
+        return [match.change.path for match in self.touched if match.verdict == "unmatched"]
 
     @property
     def ignored(self) -> list[str]:
         """The paths that `ignore` covers."""
-        return [one.change.path for one in self.touched if one.verdict == "ignored"]
+        return [match.change.path for match in self.touched if match.verdict == "ignored"]
 
 
 class Step(Struct, frozen=True):
@@ -616,21 +620,21 @@ class DeployedState(Struct, frozen=True):
     body: str = ""
     parameters: Mapping[str, str | None] = {}
 
-    def same(self, other: "DeployedState") -> bool | None:
+    def same(self, second: "DeployedState") -> bool | None:
         """Whether the other is the very same, None where nothing is known of both. Only what both
         know is compared.
         """
-        known = False
+        compared = False
         for mine, theirs in (
-            (self.definition, other.definition),
-            (self.template, other.template),
-            *((digest, other.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
+            (self.definition, second.definition),
+            (self.template, second.template),
+            *((digest, second.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
         ):
             if mine and theirs:
                 if mine != theirs:
                     return False
-                known = True
-        return True if known else None
+                compared = True
+        return True if compared else None
 
 
 class RecordedDeploy(Struct, frozen=True):
@@ -789,9 +793,10 @@ class HealthReport(Struct, frozen=True):
     @property
     def status(self) -> str:
         """The worst word of its signs; nobody who looked at nothing says `ok`."""
-        found = {sign.status for sign in self.signs}
+        statuses = {sign.status for sign in self.signs}
         return next(
-            (word for word in ("failing", "unknown", "warning", "ok") if word in found), "unknown"
+            (word for word in ("failing", "unknown", "warning", "ok") if word in statuses),
+            "unknown",
         )
 
 
@@ -824,10 +829,10 @@ class Resource(Struct, frozen=True):
     name: str
     part: str | None = None
 
-    def meets(self, other: "Resource") -> bool:
+    def meets(self, second: "Resource") -> bool:
         """Whether both change the same thing, or a part that is in the other."""
-        same_thing = (self.what, self.name) == (other.what, other.name)
-        return same_thing and (None in (self.part, other.part) or self.part == other.part)
+        same_thing = (self.what, self.name) == (second.what, second.name)
+        return same_thing and (None in (self.part, second.part) or self.part == second.part)
 
 
 class Outcome(Struct, frozen=True):

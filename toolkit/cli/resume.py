@@ -14,7 +14,7 @@ from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import RunResult
-from toolkit.record import who
+from toolkit.record import processes
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
@@ -118,7 +118,7 @@ def _agreed(asked: deploying.DeployOptions, name: str, writer: str, left: RunSta
 
 def _newest(stores: list[Store]) -> str:
     """The newest run of this machine that is open. Raises Refused if there is none."""
-    here = who.this().host
+    here = processes.current_process().host
     mine = (run for store in stores for run in unfinished(store) if run.host in ("", here))
     found = sorted(mine, key=lambda run: run.run, reverse=True)
     if not found:

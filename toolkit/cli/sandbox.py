@@ -56,8 +56,8 @@ def up(
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     wanted = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
-        found, started = box.up(wanted.region or provision.REGION, output.note)
+    with box.exclusive():
+        found, started = box.start_sandbox(wanted.region or provision.REGION, output.note)
         if not started:
             output.note(f"the sandbox is already up at {found.server.url}")
         found = _filled(found, loaded, root, bare)
@@ -68,9 +68,9 @@ def up(
 @options.as_json
 def down(as_json: bool) -> int:
     """End it with everything in it, and print the lines that undo those of `up`."""
-    with box.alone():
+    with box.exclusive():
         known = box.load()
-        ran = box.down()
+        ran = box.stop_sandbox()
         if known is not None:
             _forget(known)
     output.note("the sandbox is down" if ran else "the sandbox was not running")
@@ -89,7 +89,7 @@ def down(as_json: bool) -> int:
 def status(as_json: bool) -> int:
     """Say whether it runs, where, and what is in it. Exits with 1 if it does not run."""
     found = box.load()
-    if found is None or not (server.runs(found.server) and server.answers(found.server)):
+    if found is None or not (server.is_running(found.server) and server.is_answering(found.server)):
         said = "the sandbox is not running" + (
             f"; it ended by itself, see {found.server.log}" if found else ""
         )
@@ -129,20 +129,20 @@ def reset(
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     wanted = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
+    with box.exclusive():
         found = box.load()
-        if found is None or not server.answers(found.server):
+        if found is None or not server.is_answering(found.server):
             raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
         _forget(found)
-        found = _filled(box.empty(found), loaded, root, bare)
+        found = _filled(box.empty_sandbox(found), loaded, root, bare)
     return _told("reset", "running", found, wanted, as_json)
 
 
 def _forget(known: box.Box) -> None:
     """What was recorded of a sandbox that is empty now, or gone."""
-    from toolkit.record.state import forget
+    from toolkit.record.state import delete_endpoint
 
-    forget(known.server.url)
+    delete_endpoint(known.server.url)
 
 
 def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:
@@ -168,19 +168,19 @@ def _home(rules: Rules | None, named: str | None) -> Location:
 
 def _filled(found: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
     if rules is None:
-        return box.fill(found, (), (), output.note)
+        return box.provision_parts(found, (), (), output.note)
     found_checks = checks.load(rules)
-    parts = provision.parts(
+    parts = provision.planned_parts(
         rules,
         targets.kind,
-        jobs.filled,
+        jobs.fill_settings,
         _text(root),
         bare,
         lambda there: checks.wanted(found_checks, there),
     )
     try:
-        return box.fill(
-            found, parts, provision.bases(rules, targets.kind, _text(root)), output.note
+        return box.provision_parts(
+            found, parts, provision.base_images(rules, targets.kind, _text(root)), output.note
         )
     except Unreachable as problem:
         raise Refused(

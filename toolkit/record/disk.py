@@ -61,7 +61,7 @@ def read(path: str, most: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise bad_file(path, error) from None
+        raise file_error(path, error) from None
     with open(descriptor, "rb") as file:
         return file.read(most + 1)
 
@@ -81,7 +81,7 @@ def replace(path: str, data: bytes, disk: Disk) -> None:
     except OSError as error:
         if os.path.lexists(temporary):
             os.unlink(temporary)
-        raise FileProblem(path=path, reason=why(error)) from None
+        raise FileProblem(path=path, reason=error_text(error)) from None
 
 
 def sync_folder(folder: str, disk: Disk) -> None:
@@ -93,7 +93,7 @@ def sync_folder(folder: str, disk: Disk) -> None:
         os.close(descriptor)
 
 
-def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
+def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
     """What an error of `open_own` means: a link or a device in our place is nothing that we have
     made.
     """
@@ -101,7 +101,7 @@ def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
         return StateDamaged(path=path, reason="it is a link")
     if error.errno == errno.EINVAL:
         return StateDamaged(path=path, reason="it is no regular file")
-    return FileProblem(path=path, reason=why(error))
+    return FileProblem(path=path, reason=error_text(error))
 
 
 def unlock(descriptor: int) -> None:
@@ -114,14 +114,12 @@ def unlock(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def unlockable(path: str, error: OSError) -> FileProblem:
+def lock_error(path: str, error: OSError) -> FileProblem:
     """What it means that a file system knows no locks, and the way out."""
-    return FileProblem(
-        path=path,
-        reason=f"it cannot be locked there ({why(error)}); set TOOLKIT_STATE_DIR to a local folder",
-    )
+    reason = f"it cannot be locked there ({error_text(error)})"
+    return FileProblem(path=path, reason=f"{reason}; set TOOLKIT_STATE_DIR to a local folder")
 
 
-def why(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     """The system's words for an error."""
     return error.strerror or str(error)

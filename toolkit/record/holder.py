@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from toolkit.errors import LockHeld
-from toolkit.record import who
+from toolkit.record import processes
 
 BODY_MOST = 1 << 16
 _Word = Annotated[str, Meta(max_length=4096)]
@@ -42,7 +42,10 @@ class Holder(Struct, frozen=True):
     @property
     def ended(self) -> bool:
         """Whether its process is known not to run any more."""
-        return who.alive(who.Process(self.host, self.boot, self.pid, self.started)) is False
+        return (
+            processes.is_running(processes.Process(self.host, self.boot, self.pid, self.started))
+            is False
+        )
 
 
 class StopRequest(Struct, frozen=True):
@@ -60,10 +63,10 @@ def holder(
     run: str, command: str, now: datetime, tokens: tuple[str, ...] = (), action: str = ""
 ) -> Holder:
     """This process as a holder."""
-    me = who.this()
+    me = processes.current_process()
     since = now.isoformat(timespec="seconds")
     return Holder(
-        who.user(),
+        processes.user(),
         me.host,
         me.pid,
         run,
@@ -77,56 +80,57 @@ def holder(
     )
 
 
-def wish(by: Holder) -> StopRequest:
+def stop_request_of(by: Holder) -> StopRequest:
     """What a run asks the holder of a lock that it needs."""
     return StopRequest(by.who, by.host, by.run, by.command)
 
 
-def encoded(one: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
+def encode(by: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
     """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its
     digest, and must tell them apart.
 
     `stop` says that the holder is to stop.
     """
-    found: dict[str, Any] = msgspec.to_builtins(one)
-    del found["problem"]
-    asked = {} if stop is None else {"stop": msgspec.to_builtins(stop)}
-    return (
-        json.dumps({"v": 1, "name": name, "beat": beat, **found, **asked}).encode("ascii") + b"\n"
-    )
+    fields: dict[str, Any] = {"v": 1, "name": name, "beat": beat, **msgspec.to_builtins(by)}
+    del fields["problem"]
+    if stop is not None:
+        fields["stop"] = msgspec.to_builtins(stop)
+    return json.dumps(fields).encode("ascii") + b"\n"
 
 
-def asking(body: bytes, stop: StopRequest) -> bytes | None:
-    """Somebody else's body with the wish in it; None for one that cannot be read. All else that
+def with_stop_request(body: bytes, stop: StopRequest) -> bytes | None:
+    """Somebody else's body with the request in it; None for one that cannot be read. All else that
     stands in it is kept.
     """
-    try:
-        found = json.loads(body.partition(b"\n")[0])
-    except (ValueError, RecursionError):
+    fields = _fields(body)
+    if fields is None:
         return None
-    return (
-        json.dumps({**found, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n"
-        if isinstance(found, dict)
-        else None
-    )
+    return json.dumps({**fields, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n"
 
 
-def wish_in(body: bytes) -> StopRequest | None:
-    """The wish in a lock's body, None if there is none. Whoever may write to the store may write
-    it, so nothing else is done about it.
+def stop_request_in(body: bytes) -> StopRequest | None:
+    """The stop request in a lock's body, None if there is none. Whoever may write to the store may
+    write it, so nothing else is done about it.
     """
+    fields = _fields(body)
+    if fields is None or "stop" not in fields:
+        return None
     try:
-        found = json.loads(body.partition(b"\n")[0])
-        return (
-            msgspec.convert(found["stop"], StopRequest)
-            if isinstance(found, dict) and "stop" in found
-            else None
-        )
-    except (ValueError, RecursionError):
+        return msgspec.convert(fields["stop"], StopRequest)
+    except msgspec.ValidationError:
         return None
 
 
-def decoded(body: bytes, fallback: str) -> Holder:
+def _fields(body: bytes) -> dict[str, Any] | None:
+    """The object in a body's first line, None if there is none."""
+    try:
+        fields = json.loads(body.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def decode(body: bytes, fallback: str) -> Holder:
     """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its
     id.
     """
@@ -134,10 +138,10 @@ def decoded(body: bytes, fallback: str) -> Holder:
     if len(line) > BODY_MOST:
         return _unreadable(fallback, f"its body is larger than {BODY_MOST >> 10} kB")
     try:
-        found = json.loads(line)
-        if isinstance(found, dict):
-            found.pop("problem", None)
-        return msgspec.convert(found, Holder)
+        fields = json.loads(line)
+        if isinstance(fields, dict):
+            fields.pop("problem", None)
+        return msgspec.convert(fields, Holder)
     except (ValueError, RecursionError):
         return _unreadable(fallback, "its body cannot be read")
 
@@ -146,7 +150,7 @@ def _unreadable(id: str, problem: str) -> Holder:
     return Holder("somebody", "", 0, "", "", "", id, problem=problem)
 
 
-def held(name: str, by: Holder) -> LockHeld:
+def lock_held_error(name: str, by: Holder) -> LockHeld:
     """The error for a target that somebody else is at work on."""
     owner = f"{by.who}@{by.host}" if by.host else by.who
     return LockHeld(

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from binascii import crc32
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -27,12 +27,12 @@ from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDam
 from toolkit.ports.clock import Clock, SystemClock
 from toolkit.record.disk import (
     Disk,
-    bad_file,
+    error_text,
+    file_error,
+    lock_error,
     open_own,
     sync_folder,
     unlock,
-    unlockable,
-    why,
     write_all,
 )
 from toolkit.record.disk import read as read_file
@@ -41,8 +41,8 @@ from toolkit.record.state import Store
 
 VERSION = 1
 LINE_MOST, FILE_MOST = 1 << 20, 1 << 26
-ROOM = "runs"
-LOOKS, LOOK_S = 3, 0.02
+FOLDER = "runs"
+LOCK_TRIES, LOCK_PAUSE_S = 3, 0.02
 """`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked
 for before that counts.
 """
@@ -80,11 +80,11 @@ class _Line(Struct, forbid_unknown_fields=True):
     crc: str
 
 
-class _Torn(Exception):
+class _TornLine(Exception):
     """A line whose checksum is wrong."""
 
 
-class _Wrong(Exception):
+class _InvalidLine(Exception):
     """A line that was written like this, but cannot be ours."""
 
 
@@ -95,7 +95,7 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
 
-def is_run(name: str) -> bool:
+def is_run_name(name: str) -> bool:
     """Whether that can be the name of a run."""
     return _RUN.fullmatch(name) is not None
 
@@ -104,7 +104,7 @@ def path_of(store: Store, run: str) -> str:
     """Where a run's journal is. Raises Refused for what cannot be the name of a run."""
     if not _RUN.fullmatch(run):
         raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
-    return store.path(ROOM, f"{run}.jsonl")
+    return store.path(FOLDER, f"{run}.jsonl")
 
 
 def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
@@ -125,87 +125,84 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], i
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
     entries: list[JournalEntry] = []
-    steps = _Steps()
-    at = 0
-    while at < len(data):
-        number, end = len(entries) + 1, data.find(b"\n", at)
+    steps = _KnownSteps()
+    start = 0
+    while start < len(data):
+        number = len(entries) + 1
+        end = data.find(b"\n", start)
+        is_last = end < 0 or end + 1 == len(data)
         try:
-            if (len(data) if end < 0 else end) - at > LINE_MOST:
-                raise _Wrong(f"is longer than {LINE_MOST >> 20} MB")
+            if (len(data) if end < 0 else end) - start > LINE_MOST:
+                raise _InvalidLine(f"is longer than {LINE_MOST >> 20} MB")
             if end < 0:
-                if _TWO_LINES.search(data, at):
-                    raise _Torn
-                break
-            entry = _decoded(data[at:end], run, number)
+                raise _TornLine
+            entry = _decode(data[start:end], run, number)
             steps.check(entry)
-        except _Torn:
-            if (
-                end + 1 == len(data) and number > 1 and not _TWO_LINES.search(data, at)
-            ):  # a whole first line was on disk before anything else was done
+        except _TornLine:
+            # A crash leaves a last line that is not whole. A whole first line was on disk before
+            # anything else was done, and a line with another behind it was whole once.
+            after_crash = end < 0 or number > 1
+            if is_last and after_crash and not _TWO_LINES.search(data, start):
                 break
-            raise StateDamaged(
-                path=path, reason=f"line {number} (at byte {at}) is damaged"
-            ) from None
-        except _Wrong as problem:
-            raise StateDamaged(
-                path=path, reason=f"line {number} (at byte {at}) {problem}"
-            ) from None
+            reason = f"line {number} (at byte {start}) is damaged"
+            raise StateDamaged(path=path, reason=reason) from None
+        except _InvalidLine as problem:
+            reason = f"line {number} (at byte {start}) {problem}"
+            raise StateDamaged(path=path, reason=reason) from None
         entries.append(entry)
-        at = end + 1
-    return tuple(entries), at
+        start = end + 1
+    return tuple(entries), start
 
 
-def _decoded(line: bytes, run: str, number: int) -> JournalEntry:
+def _decode(line: bytes, run: str, number: int) -> JournalEntry:
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
-        raise _Wrong(
+        raise _InvalidLine(
             f"was written by another version of toolkit (format {int(version[1])}, this one reads"
             f" {VERSION})"
         )
     seal = _SEAL.fullmatch(line[-_SEAL_LENGTH:])
     if seal is None or int(seal[1], 16) != crc32(line[:-_SEAL_LENGTH]):
-        raise _Torn
+        raise _TornLine
     try:
-        found = msgspec.convert(json.loads(line), _Line)
+        fields = msgspec.convert(json.loads(line), _Line)
     except (ValueError, RecursionError) as problem:
-        raise _Wrong(f"cannot be read: {type(problem).__name__}") from None
-    if found.v != VERSION:
-        raise _Wrong(f"has another format ({found.v})")
-    if found.run != run:
-        raise _Wrong("belongs to another run")
-    if found.n != number:
-        raise _Wrong(f"has the number {found.n}")
-    return JournalEntry(found.n, found.at, found.state, found.step, found.facts)
+        raise _InvalidLine(f"cannot be read: {type(problem).__name__}") from None
+    if fields.v != VERSION:
+        raise _InvalidLine(f"has another format ({fields.v})")
+    if fields.run != run:
+        raise _InvalidLine("belongs to another run")
+    if fields.n != number:
+        raise _InvalidLine(f"has the number {fields.n}")
+    return JournalEntry(fields.n, fields.at, fields.state, fields.step, fields.facts)
 
 
-class _Steps:
+class _KnownSteps:
     """The steps that a run has said it has. A line of another step is not its own."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] | None = None
+        self._targets: dict[str, str] | None = None
 
     def check(self, entry: JournalEntry) -> None:
-        """Take note of a line. Raises _Wrong."""
+        """Take note of a line. Raises _InvalidLine."""
         if entry.n == 1 and entry.state != "run":
-            raise _Wrong("does not begin a run")
+            raise _InvalidLine("does not begin a run")
         jobs = entry.facts.get("jobs") if entry.state == "run" else None
         if isinstance(jobs, (list, tuple)):
-            named = {
-                str(job["step"]): str(job.get("target", ""))
-                for job in jobs
-                if isinstance(job, dict) and "step" in job
-            }
-            self._known = (self._known or {}) | named
-        if entry.step is None or self._known is None:
+            self._targets = self._targets or {}
+            for job in jobs:
+                if isinstance(job, dict) and "step" in job:
+                    self._targets[str(job["step"])] = str(job.get("target", ""))
+        if entry.step is None or self._targets is None:
             return
-        if entry.step not in self._known:
-            raise _Wrong("is of a step that this run does not have")
+        if entry.step not in self._targets:
+            raise _InvalidLine("is of a step that this run does not have")
         target = entry.facts.get("target")
-        if isinstance(target, str) and self._known[entry.step] not in ("", target):
-            raise _Wrong("is of another target than its step")
+        if isinstance(target, str) and self._targets[entry.step] not in ("", target):
+            raise _InvalidLine("is of another target than its step")
 
 
-def _encoded(entry: JournalEntry, run: str) -> bytes:
+def _encode(entry: JournalEntry, run: str) -> bytes:
     """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError
     for facts that are no JSON.
     """
@@ -218,9 +215,8 @@ def _encoded(entry: JournalEntry, run: str) -> bytes:
         "state": entry.state,
         "facts": entry.facts,
     }
-    body = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)[
-        :-1
-    ].encode("ascii")
+    text = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)
+    body = text[:-1].encode("ascii")  # without the last brace: the checksum goes before it
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
 
@@ -229,26 +225,21 @@ class Journal:
     when `append` returns.
     """
 
-    def __init__(
-        self,
-        run: str,
-        path: str,
-        descriptor: int,
-        entries: tuple[JournalEntry, ...],
-        size: int,
-        clock: Clock,
-        disk: Disk,
-    ) -> None:
-        self.run, self.path, self.entries = run, path, entries
-        self._descriptor, self._size, self._clock, self._disk = descriptor, size, clock, disk
-        self._n = len(entries)
-        self._steps = _Steps()
-        for entry in entries:
-            self._steps.check(entry)
-        self._torn = False
+    def __init__(self, run: str, path: str, descriptor: int, clock: Clock, disk: Disk) -> None:
+        self.run, self.path = run, path
+        self._descriptor, self._clock, self._disk = descriptor, clock, disk
+        self._set((), 0)
         self._lock = Lock()
         self.watcher: Callable[[JournalEntry], None] | None = None
         """Whoever is told of each line once it is on disk, and must not take long."""
+
+    def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
+        """Go on behind these lines, which are `size` bytes on disk."""
+        self.entries, self._size, self._n = entries, size, len(entries)
+        self._torn = False
+        self._steps = _KnownSteps()
+        for entry in entries:
+            self._steps.check(entry)
 
     @property
     def size(self) -> int:
@@ -261,7 +252,7 @@ class Journal:
             try:
                 return os.pread(self._descriptor, size, 0)
             except OSError as error:
-                raise FileProblem(path=self.path, reason=_why(error)) from None
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
 
     def adopt(self, same: int, rest: bytes) -> None:
         """Go on from what somebody else has written: the first `same` bytes stay, then come whole
@@ -276,11 +267,8 @@ class Journal:
                 write_all(self._disk, self._descriptor, rest)
                 self._disk.sync(self._descriptor)
             except OSError as error:
-                raise FileProblem(path=self.path, reason=_why(error)) from None
-            self.entries, self._size, self._n, self._torn = entries, size, len(entries), False
-            self._steps = _Steps()
-            for entry in entries:
-                self._steps.check(entry)
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
+            self._set(entries, size)
 
     @classmethod
     def create(
@@ -295,19 +283,19 @@ class Journal:
         taken, FileProblem.
         """
         path = path_of(store, run)
-        store.room(ROOM)
+        store.subfolder(FOLDER)
         port = disk or Disk()
         try:
-            descriptor = _opened(path, os.O_CREAT | os.O_EXCL)
+            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             raise FileIsThere(path=path) from None
         except OSError as error:
-            raise FileProblem(path=path, reason=_why(error)) from None
-        journal = cls(run, path, descriptor, (), 0, clock or SystemClock(), port)
+            raise FileProblem(path=path, reason=_reason(error)) from None
+        journal = cls(run, path, descriptor, clock or SystemClock(), port)
         try:
-            _take(descriptor, store, run)
+            _lock(descriptor, store, run)
             journal.append("run", **facts)
-            _synced(path, port)
+            _sync_folder(path, port)
         except BaseException:
             journal.close()
             os.unlink(path)
@@ -327,7 +315,7 @@ class Journal:
         here already, that is gone on with: it may know more. Raises as `reopen` does.
         """
         path = path_of(store, run)
-        store.room(ROOM)
+        store.subfolder(FOLDER)
         if not os.path.lexists(path):
             replace_file(path, data, disk or Disk())
         return cls.reopen(store, run, clock, disk)
@@ -344,18 +332,20 @@ class Journal:
         path = path_of(store, run)
         port = disk or Disk()
         try:
-            descriptor = _opened(path, 0)
+            descriptor = _open(path, 0)
         except FileNotFoundError:
             raise _no_run(run) from None
         except OSError as error:
-            raise bad_file(path, error) from None
+            raise file_error(path, error) from None
         try:
-            _take(descriptor, store, run)
+            _lock(descriptor, store, run)
             data = _content(descriptor)
             entries, size = parse(data, run, path)
             if size < len(data):
                 _cut(port, descriptor, size, path)
-            return cls(run, path, descriptor, entries, size, clock or SystemClock(), port)
+            journal = cls(run, path, descriptor, clock or SystemClock(), port)
+            journal._set(entries, size)
+            return journal
         except BaseException:
             unlock(descriptor)
             raise
@@ -376,7 +366,7 @@ class Journal:
             except OSError as error:
                 self._torn = True
                 self._undo()
-                raise FileProblem(path=self.path, reason=_why(error)) from None
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
             self._torn = False
             self._n, self._size = entry.n, self._size + len(line)
         watcher = self.watcher
@@ -394,14 +384,14 @@ class Journal:
         entry = JournalEntry(
             self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
         )
-        line = _encoded(entry, self.run)
+        line = _encode(entry, self.run)
         if len(line) > LINE_MOST:
             raise FileProblem(
                 path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes"
             )
         try:
             self._steps.check(entry)
-        except _Wrong as problem:
+        except _InvalidLine as problem:
             raise ValueError(f"a line that {problem}") from None
         return entry, line
 
@@ -420,22 +410,22 @@ class Journal:
                 self._descriptor = -1
 
 
-def _opened(path: str, more: int) -> int:
+def _open(path: str, more: int) -> int:
     return open_own(path, os.O_RDWR | os.O_APPEND | more)
 
 
-def _take(descriptor: int, store: Store, run: str) -> None:
+def _lock(descriptor: int, store: Store, run: str) -> None:
     """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld,
     FileProblem.
     """
-    for _ in range(LOOKS):
+    for _ in range(LOCK_TRIES):
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sleep(LOOK_S)
+            sleep(LOCK_PAUSE_S)
         except OSError as error:
-            raise unlockable(path_of(store, run), error) from None
-    raise _busy(store, run)
+            raise lock_error(path_of(store, run), error) from None
+    raise _busy_error(store, run)
 
 
 def being_written(store: Store, run: str) -> bool:
@@ -443,7 +433,7 @@ def being_written(store: Store, run: str) -> bool:
     try:
         descriptor = open_own(path_of(store, run), os.O_RDONLY)
     except OSError as error:
-        raise bad_file(path_of(store, run), error) from None
+        raise file_error(path_of(store, run), error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -469,42 +459,55 @@ def _cut(port: Disk, descriptor: int, size: int, path: str) -> None:
         port.cut(descriptor, size)
         port.sync(descriptor)
     except OSError as error:
-        raise FileProblem(path=path, reason=_why(error)) from None
+        raise FileProblem(path=path, reason=_reason(error)) from None
 
 
-def _synced(path: str, port: Disk) -> None:
+def _sync_folder(path: str, port: Disk) -> None:
     try:
         sync_folder(os.path.dirname(path), port)
     except OSError as error:
-        raise FileProblem(path=path, reason=_why(error)) from None
+        raise FileProblem(path=path, reason=_reason(error)) from None
 
 
-def _busy(store: Store, run: str) -> LockHeld:
+def _busy_error(store: Store, run: str) -> LockHeld:
     """Who writes a journal, by its own words."""
-    found: dict[str, Any] = {}
+    writer: dict[str, Any] = {}
     with suppress(StateDamaged, FileProblem):  # then its writer is just not named
         for entry in read(store, run):
-            found.update(entry.facts if "pid" in entry.facts else {})
+            if "pid" in entry.facts:
+                writer.update(entry.facts)
     owner = (
-        f"{found.get('user', 'somebody')}@{found.get('host', 'this machine')} (process"
-        f" {found.get('pid', 'unknown')})"
+        f"{writer.get('user', 'somebody')}@{writer.get('host', 'this machine')}"
+        f" (process {writer.get('pid', 'unknown')})"
     )
-    return LockHeld(target=run, owner=owner, since=run[:15], command=command(found))
+    return LockHeld(target=run, owner=owner, since=run[:15], command=command(writer))
 
 
 def command(facts: Mapping[str, Any]) -> str:
     """The command line of a run's facts, as a person would type it."""
     import shlex
 
-    found = facts.get("command", "")
-    return shlex.join(map(str, found)) if isinstance(found, (list, tuple)) else str(found)
+    words = facts.get("command", "")
+    if isinstance(words, (list, tuple)):
+        return shlex.join(map(str, words))
+    return str(words)
+
+
+def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
+    """The facts of the process that wrote last, as it says itself; none if no line says so.
+    Pure.
+    """
+    for entry in reversed(entries):
+        if "pid" in entry.facts:
+            return entry.facts
+    return {}
 
 
 def _no_run(run: str) -> Refused:
     return Refused(f"there is no run {run}", "see `toolkit history`")
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"the disk is full ({why(error)})"
-    return why(error)
+        return f"the disk is full ({error_text(error)})"
+    return error_text(error)

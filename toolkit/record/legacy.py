@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from toolkit.errors import StateDamaged
 from toolkit.record import state
 
-ROOM = "live"
+FOLDER = "live"
 
 Text = Annotated[str, Meta(max_length=4096)]
 
@@ -41,7 +41,7 @@ class _File(Struct):
     records: Annotated[tuple[LegacyEntry, ...], Meta(max_length=1000)]
 
 
-def decoded(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
+def decode(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
     """The entries of a file. Raises StateDamaged."""
     try:
         return msgspec.convert(json.loads(data), _File).records
@@ -53,4 +53,4 @@ def decoded(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
 
 def prefix(environment: str | None) -> str:
     """What the keys of an environment's entries in a bucket begin with."""
-    return f"{ROOM}/{state.file_name(environment)}/"
+    return f"{FOLDER}/{state.file_name(environment)}/"

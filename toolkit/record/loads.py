@@ -10,7 +10,7 @@ from toolkit.record import disk, state
 from toolkit.record.disk import Disk
 from toolkit.record.state import Store
 
-ROOM = "loads"
+FOLDER = "loads"
 MOST = 1 << 16
 
 
@@ -41,9 +41,9 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
         ) from None
 
 
-def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
+def save(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
     """Put it in the place of the one before. Raises FileProblem, StateDamaged."""
-    store.room(ROOM)
+    store.subfolder(FOLDER)
     disk.replace(
         _path(store, environment, task),
         json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n",
@@ -52,4 +52,4 @@ def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -
 
 
 def _path(store: Store, environment: str | None, task: str) -> str:
-    return store.path(ROOM, f"{state.file_name(environment, None, task)}.json")
+    return store.path(FOLDER, f"{state.file_name(environment, None, task)}.json")

@@ -33,7 +33,7 @@ class Store(Struct, frozen=True):
         """The path of a file in it, which may not be there."""
         return os.path.join(self.folder, *names)
 
-    def room(self, name: str) -> str:
+    def subfolder(self, name: str) -> str:
         """A folder in it, made if need be. Raises StateDamaged, FileProblem."""
         return own_folder(os.path.join(self.folder, name))
 
@@ -43,72 +43,69 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
     locks and records of another endpoint than AWS's own are kept apart. Raises StateDamaged,
     FileProblem.
     """
-    above, name = _location(project, root, endpoint)
+    parent, name = _location(project, root, endpoint)
     try:
-        os.makedirs(os.path.dirname(above), exist_ok=True)
+        os.makedirs(os.path.dirname(parent), exist_ok=True)
     except OSError as error:
-        raise FileProblem(path=above, reason=disk.why(error)) from None
-    return Store(own_folder(os.path.join(own_folder(above), name)), endpoint, project or "")
+        raise FileProblem(path=parent, reason=disk.error_text(error)) from None
+    return Store(own_folder(os.path.join(own_folder(parent), name)), endpoint, project or "")
 
 
-def existing(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
+def find_store(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
     """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
-    above, name = _location(project, root, endpoint)
-    path = os.path.join(above, name)
+    parent, name = _location(project, root, endpoint)
+    path = os.path.join(parent, name)
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
-def forget(endpoint: str) -> None:
+def delete_endpoint(endpoint: str) -> None:
     """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises
     StateDamaged, FileProblem.
     """
-    above = os.path.abspath(files.state_folder())
-    if not os.path.lexists(above):
+    parent = os.path.abspath(files.state_folder())
+    if not os.path.lexists(parent):
         return
-    own_folder(above)
+    own_folder(parent)
     try:
-        for name in os.listdir(above):
-            if name.endswith(_of_endpoint(endpoint)):
-                shutil.rmtree(own_folder(os.path.join(above, name)))
+        for name in os.listdir(parent):
+            if name.endswith(_endpoint_suffix(endpoint)):
+                shutil.rmtree(own_folder(os.path.join(parent, name)))
     except OSError as error:
-        raise FileProblem(path=above, reason=disk.why(error)) from None
+        raise FileProblem(path=parent, reason=disk.error_text(error)) from None
 
 
 def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
     """The folder of all projects, and the name of this one's."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
-    digest = hashlib.sha256(
-        os.fsencode(f"project {project}" if project else f"root {real}")
-    ).hexdigest()[:8]
+    identity = f"project {project}" if project else f"root {real}"
+    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
-    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_of_endpoint(endpoint)}"
+    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_endpoint_suffix(endpoint)}"
 
 
-def _of_endpoint(endpoint: str | None) -> str:
+def _endpoint_suffix(endpoint: str | None) -> str:
     """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before
     the @ never has one.
     """
-    return "" if endpoint is None else f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
+    if endpoint is None:
+        return ""
+    return f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 def file_name(*parts: str | None) -> str:
     """Any words as the name of a file: those of other words have another one, and the words can be
     told from it.
     """
-    name = quote(
-        "/".join(NONE if part is None else part for part in parts),
-        safe="@",
-        errors="surrogateescape",
-    )
-    return (
-        name
-        if len(name) <= _LONG
-        else f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    )
+    words = "/".join(NONE if part is None else part for part in parts)
+    name = quote(words, safe="@", errors="surrogateescape")
+    if len(name) <= _LONG:
+        return name
+    # File systems take no longer names: the digest keeps two long ones apart.
+    return f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def words(name: str) -> str:
+def decode_file_name(name: str) -> str:
     """What `file_name` was given, joined by `/`."""
     return unquote(name, errors="surrogateescape")
 

@@ -26,8 +26,13 @@ class Pace:
             chance = random.Random(f"{self._seed} {now}")  # noqa: S311 (to spread load)
             slower = FIRST_S * 2 ** min(refused, 5) * chance.uniform(1 - JITTER, 1 + JITTER)
             return float(min(slower, SLOWEST_S))
-        interval = FIRST_S if waited < 30 else LATER_S if waited < 600 else LATE_S
+        interval = LATE_S
+        if waited < 30:
+            interval = FIRST_S
+        elif waited < 600:
+            interval = LATER_S
         moment = int(now / interval + 1) * interval
+        # A moment that is almost here is left out: what is asked right again says the same.
         while moment + self._off(moment) - now <= interval / 4:
             moment += interval
         return moment + self._off(moment) - now

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged
-from toolkit.model import GOOD, DeployedState, Job, LiveVersion, Location, Outcome, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports.clock import Clock
-from toolkit.record import who
+from toolkit.record import processes
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, FailedDeploy, Ledger, Record
@@ -49,7 +49,7 @@ class StoredRunJournal:
         """The log of one step; a later process writes on behind what is there."""
         return StepLog(self._store, self.journal.run, step, self._redact)
 
-    def begins(self, job: Job) -> None:
+    def announce(self, job: Job) -> None:
         """Write down that what is live is about to change. Raises FileProblem, CloudError.
 
         A record that cannot be read leaves its target unknown to everybody anyway, until it is
@@ -67,43 +67,46 @@ class StoredRunJournal:
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
-        live = outcome.live
+        good = outcome.verdict in GOOD
+        live = LiveVersion(None) if outcome.live is None else outcome.live
+        version = _version_of(job) if good or outcome.live is None else live
+        entry = self._entry(job, outcome.verdict, version)
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
-        runs = _version_of(job) if live is None or outcome.verdict in GOOD else live
-        tried = FailedDeploy(
-            job.version.name, job.version.fingerprint, job.version.settings, job.run
-        )
-        entry = self._entry(job, outcome.verdict, runs)
+        tried = None
+        if outcome.verdict in BAD and not job.undoes:
+            tried = FailedDeploy(
+                job.version.name, job.version.fingerprint, job.version.settings, job.run
+            )
         self._ledgers[job.step].put(
             replace(
                 entry,
-                detail={**(live.detail if live else {}), **entry.detail},
-                unsure=outcome.verdict not in GOOD and not gave_way,
-                deployed=live.deployed if live else DeployedState(),
-                tried=tried if outcome.verdict in BAD and not job.undoes else None,
+                detail={**live.detail, **entry.detail},
+                unsure=not good and not gave_way,
+                deployed=live.deployed,
+                tried=tried,
             )
         )
 
-    def _entry(self, job: Job, verdict: str, runs: LiveVersion) -> Record:
-        """What every entry of a job says; `runs` is what may be live by now."""
-        location, version = self._locations[job.step], runs.version or ""
+    def _entry(self, job: Job, verdict: str, live: LiveVersion) -> Record:
+        """What every entry of a job says; `live` is what may be live by now."""
+        location, version = self._locations[job.step], live.version or ""
+        if len(version.split()) != 1:
+            version = ""  # others may write the tags that name it
         return Record(
             target=job.target,
             environment=location.environment,
             region=location.region,
-            version=(
-                version if len(version.split()) == 1 else ""
-            ),  # others may write the tags that name it
-            commit=runs.commit,
-            fingerprint=runs.fingerprint or "",
+            version=version,
+            commit=live.commit,
+            fingerprint=live.fingerprint or "",
             run=job.run,
             when=self._clock.now().isoformat(timespec="seconds"),
             verdict=verdict,
             detail={ACTION: job.action} if job.action == ROLLBACK else {},
             endpoint=self._store.endpoint,
             account=location.account,
-            settings=runs.settings or "",
-            who=f"{who.user()}@{who.this().host}",
+            settings=live.settings or "",
+            who=f"{processes.user()}@{processes.current_process().host}",
             writes=targets.kind(job.kind).writes(job.settings),
         )
 

@@ -22,12 +22,12 @@ class Schedule:
         self._missing = {step: set(needed) for step, needed in needs.items()}
         self._dependents: dict[str, list[str]] = {step: [] for step in needs}
         for step, needed in needs.items():
-            for other in needed:
-                self._dependents[other].append(step)
+            for need in needed:
+                self._dependents[need].append(step)
         self._weight: dict[str, float] = {}
         for step in reversed(list(TopologicalSorter(needs).static_order())):
             self._weight[step] = estimates[step] + max(
-                (self._weight[other] for other in self._dependents[step]), default=0
+                (self._weight[need] for need in self._dependents[step]), default=0
             )
         self._ready: list[tuple[float, str]] = []
         self._waiting = set(needs)
@@ -48,9 +48,9 @@ class Schedule:
 
     def succeeded(self, step: str) -> None:
         """It is done: others may now begin."""
-        for other in self._dependents[step]:
-            self._missing[other].discard(step)
-            self._offer(other)
+        for dependent in self._dependents[step]:
+            self._missing[dependent].discard(step)
+            self._offer(dependent)
 
     def failed(self, step: str) -> list[str]:
         """It did not go well: the steps that now never begin, each after those that it waited
@@ -59,11 +59,11 @@ class Schedule:
         skipped: list[str] = []
         waiting = [step]
         while waiting:
-            for other in self._dependents[waiting.pop()]:
-                if other in self._waiting:
-                    self._waiting.remove(other)
-                    skipped.append(other)
-                    waiting.append(other)
+            for dependent in self._dependents[waiting.pop()]:
+                if dependent in self._waiting:
+                    self._waiting.remove(dependent)
+                    skipped.append(dependent)
+                    waiting.append(dependent)
         return skipped
 
     def retire(self, step: str) -> list[str]:

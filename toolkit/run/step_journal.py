@@ -5,18 +5,20 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
+
 from toolkit.errors import FileProblem, NotAgreed
 from toolkit.model import Job, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.run.stop import Stop
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 PATIENCE_S = 30.0
 """How long a full disk is given to take a receipt, before it is printed instead."""
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """For a step whose beginning is written down nowhere else."""
 
 
@@ -45,35 +47,54 @@ class LogWriter(Protocol):
     def close(self) -> None: ...
 
 
-class StepJournal:
-    """`targets.base.Report` for one step. `fenced` raises LockLost once the step's lock is no
-    longer ours.
+class BegunStep(Struct, frozen=True):
+    """What an earlier process left of a step: what the cloud answered, and how long ago it was
+    begun, in seconds.
     """
+
+    receipt: Mapping[str, Any]
+    waited_s: float
+    acted: bool = True
+    """Whether a call was intended that changes what runs."""
+
+
+class StepServices(Struct, frozen=True):
+    """What the steps of a run share. `check_fence` raises LockLost once the run's locks are no
+    longer ours; `redact` takes the secrets out of what AWS and other programs say, before anybody
+    sees it.
+    """
+
+    journal: JournalWriter
+    listener: Listener
+    stop: Stop
+    clock: Clock
+    check_fence: Callable[[], None]
+    redact: Callable[[str], str] = str
+
+
+class StepJournal:
+    """`targets.base.Report` for one step: what is to be done is on disk before it is done."""
 
     def __init__(
         self,
         job: Job,
-        journal: JournalWriter,
         log: LogWriter,
-        listener: Listener,
-        stop: Stop,
-        clock: Clock,
-        fenced: Callable[[], None],
-        receipt: Mapping[str, Any] | None = None,
-        acted: bool = False,
-        redact: Callable[[str], str] = str,
-        begins: Callable[[], None] = _nothing,
+        services: StepServices,
+        begun: BegunStep | None = None,
+        announce: Callable[[], None] = _do_nothing,
     ) -> None:
-        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees
-        it. `begins` is called once, before the first call that changes what runs is written down;
-        where it raises, that call is not made.
+        """`begun` is what an earlier process left of the step. `announce` is called once, before
+        the first call that changes what runs is written down; where it raises, that call is not
+        made.
         """
-        self._job, self._journal, self._log, self._listener = job, journal, log, listener
-        self._stop, self._clock, self._fenced = stop, clock, fenced
-        self._receipt: dict[str, Any] = dict(receipt or {})
-        self._phase, self._redact = "", redact
-        self._begins, self._has_begun = begins, False
-        self.acted, self._acted_before = acted, acted
+        self._job, self._log, self._announce = job, log, announce
+        self._journal, self._listener = services.journal, services.listener
+        self._stop, self._clock = services.stop, services.clock
+        self._check_fence, self._redact = services.check_fence, services.redact
+        self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
+        self._phase = ""
+        self._announced = False
+        self.acted = self._acted_before = begun is not None and begun.acted
         """Whether what runs may have been changed, or may still be changing."""
         self.prepared = False
         """Whether something was made outside of this machine that changes nothing yet."""
@@ -106,10 +127,10 @@ class StepJournal:
     def intend(self, call: str, **what: str) -> None:
         """Write down the call that comes next, unless it must not be made any more."""
         self._stop.check()
-        if not self._has_begun:
-            self._fenced()  # who has lost the lock would write above who has it now
-            self._written(self._begins)
-            self._has_begun = True
+        if not self._announced:
+            self._check_fence()  # who has lost the lock would write above who has it now
+            self._written(self._announce)
+            self._announced = True
         self._intend(call, what, {})
         self._acted_before, self.acted = self.acted, True
 
@@ -122,15 +143,14 @@ class StepJournal:
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self._stop.check()
-        self._fenced()
+        self._check_fence()
         self._written(
             lambda: self._journal.append(
                 "intent", self._job.step, call=call, token=self._job.token, what=what, **more
             )
         )
-        self._log.write(
-            f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip()
-        )
+        parameters = " ".join(f"{name}={value}" for name, value in what.items())
+        self._log.write(f"-> {call} {parameters}".rstrip())
 
     def _written(self, write: Callable[[], None]) -> None:
         """Where the disk does not take it, the run is to stop. Raises FileProblem."""
@@ -149,14 +169,15 @@ class StepJournal:
         must not be forgotten.
         """
         self._receipt.update(facts)
-        until = self._clock.elapsed() + PATIENCE_S
+        deadline = self._clock.elapsed() + PATIENCE_S
         while True:
             try:
                 self._journal.append("accepted", self._job.step, receipt=facts)
                 return
             except FileProblem as problem:
                 self._stop.ask(problem=problem)
-                if self._clock.elapsed() >= until:
+                if self._clock.elapsed() >= deadline:
+                    # The last place left for it: a person can give it to the provider's own tools.
                     self._listener.told(
                         self._job.step, f"could not be written down: {self._job.step} {facts}"
                     )
@@ -175,13 +196,13 @@ class StepJournal:
         """Raises Stopped if the run is to stop."""
         self._stop.check()
 
-    def fenced(self) -> None:
+    def check_fence(self) -> None:
         """Raises LockLost if the target is no longer ours: what was seen of it since may be
         somebody else's.
         """
-        self._fenced()
+        self._check_fence()
 
-    def ask(self, question: Callable[[], Found]) -> Found:
+    def ask(self, question: Callable[[], Answer]) -> Answer:
         """What a question that changes nothing is answered with. Raises Stopped as soon as the run
         is to stop, answered or not.
         """

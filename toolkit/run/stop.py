@@ -8,7 +8,7 @@ from toolkit.errors import Stopped, ToolkitError
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.clock import Clock
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 LOOK_S = 0.1
 """How soon the wish is seen while something is asked that may never answer."""
@@ -47,14 +47,14 @@ class Stop:
             raise Stopped()
         self.check()
 
-    def unless(self, ask: Callable[[], Found]) -> Found:
+    def unless(self, ask: Callable[[], Answer]) -> Answer:
         """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself
         then: it must change nothing.
         """
-        asked = BackgroundTask(ask)
+        task = BackgroundTask(ask)
         while True:
             self.check()
             try:
-                return asked.within(LOOK_S)
+                return task.within(LOOK_S)
             except Timeout:
                 continue

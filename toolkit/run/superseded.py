@@ -11,16 +11,16 @@ CONTENT = ("task definition", "sha256")
 """What names the very content that runs, among the details of what is live."""
 
 
-def check(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
+def check_still_live(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
     """Look whether `put` still runs, or nothing does. Raises Superseded if something else does,
     CloudError for a look that failed.
     """
     now = kind.live(job, ports)
-    if now is not None and not same(put, now):
-        raise Superseded(what=named(now, "something else"), target=job.target)
+    if now is not None and not is_same_deploy(put, now):
+        raise Superseded(what=live_name(now, "something else"), target=job.target)
 
 
-def same(before: LiveVersion, now: LiveVersion) -> bool:
+def is_same_deploy(before: LiveVersion, now: LiveVersion) -> bool:
     """Whether nothing was deployed in between: by content where both name it, else by what was
     written on it, and when. Pure.
     """
@@ -35,6 +35,6 @@ def same(before: LiveVersion, now: LiveVersion) -> bool:
     )
 
 
-def named(live: LiveVersion, otherwise: str) -> str:
+def live_name(live: LiveVersion, otherwise: str) -> str:
     """What runs, in a word: `web:7`, else its version."""
     return live.detail.get("task definition", "").rpartition("/")[2] or live.version or otherwise

@@ -97,7 +97,7 @@ class WorkerPool:
         if good:
             self._schedule.succeeded(step)
             return
-        for other in self._schedule.failed(step):
-            self._skip(other, step)
+        for skipped in self._schedule.failed(step):
+            self._skip(skipped, step)
         if self._fail_fast:
             self._closed = True

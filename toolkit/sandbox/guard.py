@@ -34,7 +34,7 @@ def refusal(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def host(headers: Mapping[str, str]) -> str:
+def host_name(headers: Mapping[str, str]) -> str:
     """The name that a request means, without its port."""
     return headers.get("host", "").partition(":")[0].lower()
 
@@ -46,23 +46,23 @@ def proof(secret: str, nonce: str) -> str:
 
 def password(secret: str, account: str, region: str) -> str:
     """The registry's password of an account and region, as `aws ecr get-login-password` has it."""
-    made = hmac.new(
+    digest = hmac.new(
         secret.encode(), f"registry {account} {region}".encode(), hashlib.sha256
     ).hexdigest()
-    return f"sandbox-{account}-{region}-{made}"
+    return f"sandbox-{account}-{region}-{digest}"
 
 
-def registry(secret: str, login: str | None) -> tuple[str, str] | None:
+def registry_scope(secret: str, login: str | None) -> tuple[str, str] | None:
     """The account and region whose registry a request may use, None if it says nothing that is
     known. `login` is USER:PASSWORD.
     """
-    known = _PASSWORD.fullmatch(login or "")
-    if known and hmac.compare_digest(known[1], password(secret, known[2], known[3])):
-        return known[2], known[3]
+    parts = _PASSWORD.fullmatch(login or "")
+    if parts and hmac.compare_digest(parts[1], password(secret, parts[2], parts[3])):
+        return parts[2], parts[3]
     return None
 
 
-def readable(method: str, path: str) -> bool:
+def is_public(method: str, path: str) -> bool:
     """Whether everybody may ask the registry for this: the bases are read by a builder that has no
     password for them.
     """

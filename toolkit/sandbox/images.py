@@ -88,20 +88,20 @@ def image(
     )
 
 
-def first(port: int) -> SandboxImage:
+def first_image(port: int) -> SandboxImage:
     """What a service runs until something is deployed: it answers on `port`."""
     everywhere = "0.0.0.0"  # noqa: S104 (the engine gives each task an address)
     env = {"HOST": everywhere, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     return image({"app/first.py": ANSWER}, ["python", "/app/first.py"], env)
 
 
-def stub(name: str, architecture: str) -> SandboxImage:
+def stub_image(name: str, architecture: str) -> SandboxImage:
     """A base without anything in it: the sandbox runs programs with this machine's interpreters."""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     return image({}, [], env, {"toolkit.sandbox.stub": name}, architecture)
 
 
-def push(
+def push_image(
     to: SandboxRegistry, repository: str, tag: str, pushed: SandboxImage, account: str, region: str
 ) -> str:
     """Push to the sandbox's registry; the digest. The repository has to be there. Raises
@@ -128,8 +128,8 @@ def push_stub(
     """
     listed = []
     for architecture in ("amd64", "arm64"):
-        pushed = stub(name, architecture)
-        digest = push(to, repository, pushed.digest, pushed, account, region)
+        pushed = stub_image(name, architecture)
+        digest = push_image(to, repository, pushed.digest, pushed, account, region)
         platform = {"os": "linux", "architecture": architecture}
         listed.append(
             {
@@ -161,7 +161,7 @@ def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, 
     try:
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
-        said = answer.read()
+        content = answer.read()
     except (OSError, HTTPException) as problem:
         raise ProgramFailed(program="the sandbox's registry", reason=str(problem)) from None
     finally:
@@ -169,7 +169,7 @@ def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, 
     if answer.status != 201:
         raise ProgramFailed(
             program="the sandbox's registry",
-            reason=f"{answer.status} {said.decode('utf-8', 'replace')[:200]}",
+            reason=f"{answer.status} {content.decode('utf-8', 'replace')[:200]}",
         )
 
 

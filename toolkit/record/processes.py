@@ -21,18 +21,18 @@ class Process(Struct, frozen=True):
     started: str
 
 
-def this() -> Process:
+def current_process() -> Process:
     """The process that asks."""
-    return Process(socket.gethostname(), _boot(), os.getpid(), _state(os.getpid())[0])
+    return Process(socket.gethostname(), _boot_id(), os.getpid(), _start_and_state(os.getpid())[0])
 
 
-def alive(process: Process) -> bool | None:
+def is_running(process: Process) -> bool | None:
     """Whether a process still runs; None if that cannot be known from here.
 
     Two machines may have one name: only the same start of the same machine, and the same container
     of it, counts as here.
     """
-    boot = _boot()
+    boot = _boot_id()
     if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
         return None
     try:
@@ -41,15 +41,16 @@ def alive(process: Process) -> bool | None:
         return False
     except PermissionError:
         pass  # it is there, and somebody else's
-    started, state = _state(process.pid)
+    started, state = _start_and_state(process.pid)
     if state in ("Z", "X"):
         return False
-    return started == process.started if started and process.started else True
+    # A process of this number that was started at another time is another one.
+    return not started or not process.started or started == process.started
 
 
 def facts() -> dict[str, Any]:
     """The facts by which a journal's line tells who wrote it."""
-    process = this()
+    process = current_process()
     return {
         "user": user(),
         "host": process.host,
@@ -67,7 +68,7 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _boot() -> str:
+def _boot_id() -> str:
     """Since when this machine runs, and which of its containers this is."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -76,7 +77,7 @@ def _boot() -> str:
         return ""
 
 
-def _state(pid: int) -> tuple[str, str]:
+def _start_and_state(pid: int) -> tuple[str, str]:
     """When a process was started, and its state's letter; empty where nobody tells."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
