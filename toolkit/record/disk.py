@@ -1,6 +1,4 @@
-"""Bytes that have to be on disk before something happens, and files that only we may have
-written.
-"""
+"""Durable writes, and files that only we may have written."""
 
 import errno
 import fcntl
@@ -17,7 +15,7 @@ class Disk:
     """The calls that a full or broken disk makes fail. Tests bring one that does."""
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Write some of the data; how many bytes of it."""
+        """Write some of the data; returns the number of bytes written."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
@@ -53,8 +51,8 @@ def open_own(path: str, flags: int) -> int:
 
 
 def read(path: str, most: int) -> bytes | None:
-    """A file's bytes, at most `most` and one more; None if it is not there. Raises StateDamaged for
-    what is no file, FileProblem.
+    """Read at most `most` + 1 bytes of a file; None if it does not exist. Raises StateDamaged for
+    anything but a regular file, FileProblem.
     """
     try:
         descriptor = open_own(path, os.O_RDONLY)
@@ -94,8 +92,8 @@ def sync_folder(folder: str, disk: Disk) -> None:
 
 
 def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
-    """What an error of `open_own` means: a link or a device in our place is nothing that we have
-    made.
+    """The error to report for an error of `open_own`. A link or a device in place of our file was
+    not made by us.
     """
     if error.errno == errno.ELOOP:
         return StateDamaged(path=path, reason="it is a link")
@@ -105,8 +103,8 @@ def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
 
 
 def unlock(descriptor: int) -> None:
-    """Let a lock go and close its file. Said to the system, for a child that is just being started
-    may still have the file open.
+    """Release a lock and close its file. It is unlocked explicitly: a child that is just being
+    started may still have the file open, and the lock would live on in it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -115,7 +113,7 @@ def unlock(descriptor: int) -> None:
 
 
 def lock_error(path: str, error: OSError) -> FileProblem:
-    """What it means that a file system knows no locks, and the way out."""
+    """The error for a file system without locks, with the way out."""
     reason = f"it cannot be locked there ({error_text(error)})"
     return FileProblem(path=path, reason=f"{reason}; set TOOLKIT_STATE_DIR to a local folder")
 

@@ -1,4 +1,4 @@
-"""Locks on this machine: the system frees them with the process, however it ends."""
+"""Locks on this machine. The system frees them when the process ends, however it ends."""
 
 import errno
 import fcntl
@@ -16,8 +16,8 @@ _UNREADABLE = "unreadable"
 
 
 class Flock:
-    """A lock that this process holds. `previous` is who left it without release, None if nobody
-    did.
+    """A lock that this process holds. `previous` is the holder that ended without releasing it,
+    None if there was none.
     """
 
     def __init__(
@@ -28,16 +28,20 @@ class Flock:
 
     @property
     def stop_request(self) -> StopRequest | None:
-        """That we stop, as another process of this machine has written beside it."""
+        """The request to stop that another process of this machine has written, None if there is
+        none.
+        """
         return _read_stop_request(self._path, self._id)
 
     def check(self) -> None:
-        """Raises LockLost if somebody has taken the file away: others may lock a new one then."""
+        """Raises LockLost if the file was removed: another process may lock a new one then."""
         if not _is_same_file(self._path, self._descriptor):
             raise LockLost(target=self.name, reason="its file was removed")
 
     def release(self) -> str | None:
-        """Let it go; what went wrong, in words, if anything did. Twice is harmless."""
+        """Release it; returns what went wrong, None if nothing did. Calling it twice is
+        harmless.
+        """
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return None
@@ -64,8 +68,8 @@ class Flocks:
     def attempt(
         self, name: str, holder: Holder
     ) -> tuple[Flock | None, Holder | None, float | None]:
-        """The lock, or else who has it, and None: nobody knows for how long. Raises StateDamaged,
-        FileProblem.
+        """Try to lock: the lock, or else its holder. The third value, the seconds that the lock
+        lasts, is never known here. Raises StateDamaged, FileProblem.
         """
         self._store.subfolder(FOLDER)
         path = self._path(name)
@@ -87,7 +91,7 @@ class Flocks:
         )
 
     def request_stop(self, name: str, id: str, stop: StopRequest) -> bool:
-        """Ask the holder with this id to stop; it looks every second. Raises FileProblem."""
+        """Ask the holder with this id to stop; it polls every second. Raises FileProblem."""
         self._store.subfolder(FOLDER)
         path = self._path(name)
         if _read_stop_request(path, id) is None:
@@ -96,7 +100,7 @@ class Flocks:
         return True
 
     def show(self) -> list[tuple[str, Holder]]:
-        """What is held, by what the files say; nothing is locked in order to look."""
+        """The locks and their holders, as the files say; nothing is locked to find out."""
         locks: list[tuple[str, Holder]] = []
         with suppress(FileNotFoundError):
             for file in sorted(os.listdir(self._store.path(FOLDER))):
@@ -109,8 +113,8 @@ class Flocks:
         return locks
 
     def force(self, name: str, id: str) -> bool:
-        """Forget a holder that has ended without release; False if it is not there. Raises Refused
-        if it is alive, or another one.
+        """Release the lock of a holder that ended without doing so; False if there is none. Raises
+        Refused if the holder is alive, or is another one.
         """
         path = self._path(name)
         if not os.path.lexists(path):
@@ -135,12 +139,12 @@ class Flocks:
 
 
 def _stop_request_path(path: str) -> str:
-    """Where a stop request is written: the lock's own file is its holder's alone."""
+    """The file of a stop request. It is not the lock's own, which only its holder may write."""
     return f"{path}.stop"
 
 
 def _read_stop_request(path: str, id: str) -> StopRequest | None:
-    """The stop request for the holder with this id; one for a holder before says nothing."""
+    """The stop request for the holder with this id. One for an earlier holder is ignored."""
     with suppress(StateDamaged, FileProblem):
         body = disk.read(_stop_request_path(path), BODY_MOST)
         if body and decode(body, _UNREADABLE).id == id:
@@ -149,7 +153,7 @@ def _read_stop_request(path: str, id: str) -> StopRequest | None:
 
 
 def _lock_file(path: str) -> tuple[int | None, bytes]:
-    """A descriptor that holds the lock, None if another one does; and the body as it is. Raises
+    """Lock a file: its descriptor, None if another process has the lock, and its content. Raises
     StateDamaged, FileProblem.
     """
     while True:
@@ -172,7 +176,7 @@ def _lock_file(path: str) -> tuple[int | None, bytes]:
 
 
 def _is_same_file(path: str, descriptor: int) -> bool:
-    """Whether a path still leads to an open file."""
+    """Whether a path still leads to this open file."""
     try:
         in_folder, ours = os.lstat(path), os.fstat(descriptor)
     except OSError:

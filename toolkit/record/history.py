@@ -1,4 +1,4 @@
-"""The runs of a project, told from their journals: how they ended, what they left open, what they
+"""The runs of a project, read from their journals: how they ended, what they left open, what they
 deployed.
 """
 
@@ -56,21 +56,22 @@ class Summary(Struct, frozen=True):
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
-    """The newest runs, newest first; a damaged one is among them. Raises FileProblem."""
+    """The newest runs, newest first, damaged ones included. Raises FileProblem."""
     return _summaries(store, _run_names(store)[:most])
 
 
 def run_summary(store: Store, run: str) -> Summary:
-    """One run. Raises Refused if there is none of that name, StateDamaged, FileProblem."""
+    """One run. Raises Refused if there is no such run, StateDamaged, FileProblem."""
     entries = journal.read(store, run)
     return summarize(run, entries, _is_running(store, run, entries))
 
 
 def unfinished(store: Store) -> list[Summary]:
-    """The runs that a process has left before their end, or is about to end, or that cannot be
-    read, newest first. Raises FileProblem.
+    """The runs that did not end, have open steps or cannot be read, newest first. Raises
+    FileProblem. A run that is still going is among them.
 
-    One whose process ended before its first line was whole has left nothing.
+    A run whose process ended before its first line was complete left nothing behind, and is not
+    listed.
     """
     return [
         run
@@ -135,7 +136,7 @@ def _step_verdicts(
 
 
 def _end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
-    """The line that ends a run, if nothing but notes came after it."""
+    """The line that ends a run, None if there is none. Only notes may follow it."""
     last = next((entry for entry in reversed(entries) if entry.state != "note"), None)
     return last if last is not None and last.state == "end" else None
 
@@ -160,8 +161,8 @@ def _status(
 def good_deploys(
     store: Store, target: str, scope: Scope, recorded: Iterable[Record] = ()
 ) -> list[Record]:
-    """The deploys of a target that went well, newest first: those that the record knows, and those
-    in the journals on this machine. Raises FileProblem.
+    """The successful deploys of a target, newest first: those in the record and those in the
+    journals on this machine. Raises FileProblem.
     """
     records = merge(recorded)
     # What the record has of a run is better than its journal, unless it only says "begun".
@@ -188,8 +189,8 @@ def _insert_by_time(records: list[Record], record: Record) -> None:
 
 
 def _belongs_to(record: Record, scope: Scope) -> bool:
-    """Whether a deploy was of a place. A journal of an earlier version may not say in which account
-    it was.
+    """Whether a deploy was made in this scope. Journals of earlier versions may lack the
+    account.
     """
     if (record.provider, record.endpoint, record.environment) != (
         scope.provider,
@@ -202,8 +203,8 @@ def _belongs_to(record: Record, scope: Scope) -> bool:
 
 
 def _successes(store: Store, run: str) -> list[Record]:
-    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was
-    found unchanged was no deploy: where it said something new, the record has it.
+    """The successful deploys in one journal; none if it cannot be read, which `runs` reports.
+    Unchanged targets were not deployed: if that is news, the record has it.
     """
     try:
         entries = journal.read(store, run)
@@ -280,7 +281,7 @@ def _string(value: Any) -> str | None:
 
 
 def _run_names(store: Store) -> list[str]:
-    """The runs that have a journal, newest first by their names."""
+    """The runs that have a journal, newest first."""
     try:
         files = os.listdir(store.path(journal.FOLDER))
     except FileNotFoundError:
@@ -299,8 +300,8 @@ class _Cached(Struct, frozen=True):
 
 
 def _summaries(store: Store, names: Sequence[str]) -> list[Summary]:
-    """These runs. Those that have ended are read once and kept in the index, which is no more than
-    a cache.
+    """Summaries of these runs. Runs that ended are read once and kept in an index, which is only a
+    cache.
     """
     cached = _read_index(store)
     summaries: list[Summary] = []
@@ -333,8 +334,8 @@ def _read_summary(store: Store, run: str) -> Summary:
 
 
 def _is_running(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:
-    """Whether the process that wrote last may still write: by its own words, else by its lock on
-    the journal.
+    """Whether the process that wrote last may write more: by what it says of itself, else by its
+    lock on the journal.
     """
     if _end(entries) is not None:
         return False
@@ -365,16 +366,14 @@ def _write_index(store: Store, cached: Mapping[str, _Cached]) -> None:
 
 
 def log_path(store: Store, run: str, step: str) -> str:
-    """Where the log of a step is, which may not be there. Raises Refused for what cannot be a
-    run.
-    """
+    """The path of a step's log, which may not exist. Raises Refused for an invalid run name."""
     journal.path_of(store, run)
     return store.path(LOGS, run, f"{state.file_name(step)}.log")
 
 
 class StepLog:
-    """The log of one step: lines that are appended, without secrets. A full disk ends the log, not
-    the deploy; `problem` says so.
+    """The log of one step, without secrets. A full disk ends the log, not the deploy; `problem`
+    says so.
     """
 
     def __init__(
@@ -398,7 +397,7 @@ class StepLog:
             self.problem = str(error)
 
     def write(self, line: str) -> None:
-        """Add a line; one with line breaks is several. Safe from several threads."""
+        """Add a line, or several if there are line breaks in it. Thread-safe."""
         data = _bytes(self._redact(line).rstrip("\n") + "\n")
         with self._lock:
             if self._descriptor < 0 or self.problem is not None:
@@ -409,7 +408,7 @@ class StepLog:
                 self.problem = f"{self.path}: {disk.error_text(error)}"
 
     def close(self) -> None:
-        """End it. Twice is harmless."""
+        """Close the file. Calling it twice is harmless."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -417,7 +416,7 @@ class StepLog:
 
 
 def _bytes(text: str) -> bytes:
-    """Text as it came in: bytes that are no UTF-8 as they were."""
+    """The bytes that the text was decoded from, also where they were not UTF-8."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

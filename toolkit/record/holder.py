@@ -1,4 +1,4 @@
-"""Who is at work on a target: the body of a lock. Whoever comes next reads it, so nothing in it is
+"""Who holds a lock: the body of a lock. It comes from other machines, so nothing in it is
 trusted.
 """
 
@@ -18,11 +18,11 @@ _Word = Annotated[str, Meta(max_length=4096)]
 
 
 class Holder(Struct, frozen=True):
-    """A run that holds locks. `id` is its own for each time that it takes some; `since` is ISO
-    8601; `tokens` are those of its calls.
+    """A run that holds locks. `id` is new each time that it takes some; `since` is ISO 8601;
+    `tokens` are those of its calls.
 
-    `boot` and `started` tell its process from a later one of the same number. `problem` says what
-    is wrong with a body that could not be read, or that it is known to have ended.
+    `boot` and `started` tell its process from a later one with the same number. `problem` says why
+    a body could not be read, or that its process is known to have ended.
     """
 
     who: _Word
@@ -41,7 +41,7 @@ class Holder(Struct, frozen=True):
 
     @property
     def ended(self) -> bool:
-        """Whether its process is known not to run any more."""
+        """Whether its process is known to have ended."""
         return (
             processes.is_running(processes.Process(self.host, self.boot, self.pid, self.started))
             is False
@@ -49,8 +49,8 @@ class Holder(Struct, frozen=True):
 
 
 class StopRequest(Struct, frozen=True):
-    """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it
-    reaches the holder wherever that is.
+    """A request to the holder of a lock to stop: who asks, and for which run. It is written into
+    the lock itself, so that it reaches the holder on any machine.
     """
 
     who: _Word
@@ -81,15 +81,13 @@ def holder(
 
 
 def stop_request_of(by: Holder) -> StopRequest:
-    """What a run asks the holder of a lock that it needs."""
+    """The stop request that a run makes of the holder of a lock that it needs."""
     return StopRequest(by.who, by.host, by.run, by.command)
 
 
 def encode(by: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
-    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its
-    digest, and must tell them apart.
-
-    `stop` says that the holder is to stop.
+    """A lock's body. `beat` makes the body of each renewal different: an object's etag may be a
+    digest of it, and has to tell renewals apart. `stop` asks the holder to stop.
     """
     fields: dict[str, Any] = {"v": 1, "name": name, "beat": beat, **msgspec.to_builtins(by)}
     del fields["problem"]
@@ -99,9 +97,7 @@ def encode(by: Holder, name: str, beat: int = 0, stop: StopRequest | None = None
 
 
 def with_stop_request(body: bytes, stop: StopRequest) -> bytes | None:
-    """Somebody else's body with the request in it; None for one that cannot be read. All else that
-    stands in it is kept.
-    """
+    """The body with a stop request added, everything else unchanged; None if it cannot be read."""
     fields = _fields(body)
     if fields is None:
         return None
@@ -109,8 +105,8 @@ def with_stop_request(body: bytes, stop: StopRequest) -> bytes | None:
 
 
 def stop_request_in(body: bytes) -> StopRequest | None:
-    """The stop request in a lock's body, None if there is none. Whoever may write to the store may
-    write it, so nothing else is done about it.
+    """The stop request in a lock's body, None if there is none. It can be written by anybody who
+    may write to the store, and the holder does nothing but stop.
     """
     fields = _fields(body)
     if fields is None or "stop" not in fields:
@@ -122,7 +118,7 @@ def stop_request_in(body: bytes) -> StopRequest | None:
 
 
 def _fields(body: bytes) -> dict[str, Any] | None:
-    """The object in a body's first line, None if there is none."""
+    """The JSON object in a body's first line, None if there is none."""
     try:
         fields = json.loads(body.partition(b"\n")[0])
     except (ValueError, RecursionError):
@@ -131,7 +127,7 @@ def _fields(body: bytes) -> dict[str, Any] | None:
 
 
 def decode(body: bytes, fallback: str) -> Holder:
-    """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its
+    """The holder in a lock's body. One that cannot be read has a `problem`, and `fallback` as its
     id.
     """
     line = body.partition(b"\n")[0]
@@ -151,7 +147,7 @@ def _unreadable(id: str, problem: str) -> Holder:
 
 
 def lock_held_error(name: str, by: Holder) -> LockHeld:
-    """The error for a target that somebody else is at work on."""
+    """The error for a target that is locked by another holder."""
     owner = f"{by.who}@{by.host}" if by.host else by.who
     return LockHeld(
         target=name,

@@ -1,9 +1,9 @@
-"""The journal of a run: what was intended, and what came of it, one line each, on disk before
+"""The journal of a run: what it intended and what came of it, one line each, on disk before
 anything depends on it.
 
-A line is JSON that ends with a checksum of itself, and it names its run and its number. A last line
-that is not whole is what a crash leaves, and is dropped; whatever else does not fit is damage, and
-is never guessed at.
+A line is JSON with a checksum of itself at the end; it names its run and its number. An incomplete
+last line is what a crash leaves, and is dropped. Anything else that does not fit is damage, and is
+not guessed at.
 """
 
 import errno
@@ -85,31 +85,31 @@ class _TornLine(Exception):
 
 
 class _InvalidLine(Exception):
-    """A line that was written like this, but cannot be ours."""
+    """A line with a valid checksum that cannot be part of this journal."""
 
 
 def new_run_id(now: datetime) -> str:
-    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if
-    it is taken.
+    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. It may be taken:
+    Journal.create says so.
     """
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
 
 def is_run_name(name: str) -> bool:
-    """Whether that can be the name of a run."""
+    """Whether this is a valid name of a run."""
     return _RUN.fullmatch(name) is not None
 
 
 def path_of(store: Store, run: str) -> str:
-    """Where a run's journal is. Raises Refused for what cannot be the name of a run."""
+    """The path of a run's journal. Raises Refused for an invalid name."""
     if not _RUN.fullmatch(run):
         raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
     return store.path(FOLDER, f"{run}.jsonl")
 
 
 def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
-    """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused,
-    StateDamaged, FileProblem.
+    """The lines of a journal without an incomplete last one; the file is left as it is. Raises
+    Refused, StateDamaged, FileProblem.
     """
     path = path_of(store, run)
     data = read_file(path, FILE_MOST)
@@ -119,7 +119,7 @@ def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
 
 
 def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], int]:
-    """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn.
+    """The lines of a journal, and how many bytes they take: what follows is an incomplete line.
     Raises StateDamaged. Pure.
     """
     if len(data) > FILE_MOST:
@@ -178,13 +178,13 @@ def _decode(line: bytes, run: str, number: int) -> JournalEntry:
 
 
 class _KnownSteps:
-    """The steps that a run has said it has. A line of another step is not its own."""
+    """The steps that a run has announced. A line about any other step is damage."""
 
     def __init__(self) -> None:
         self._targets: dict[str, str] | None = None
 
     def check(self, entry: JournalEntry) -> None:
-        """Take note of a line. Raises _InvalidLine."""
+        """Check the next line. Raises _InvalidLine."""
         if entry.n == 1 and entry.state != "run":
             raise _InvalidLine("does not begin a run")
         jobs = entry.facts.get("jobs") if entry.state == "run" else None
@@ -203,8 +203,8 @@ class _KnownSteps:
 
 
 def _encode(entry: JournalEntry, run: str) -> bytes:
-    """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError
-    for facts that are no JSON.
+    """A line's bytes. Strings that are not UTF-8 are escaped. Raises TypeError, ValueError for
+    facts that are not JSON.
     """
     line = {
         "v": VERSION,
@@ -221,7 +221,7 @@ def _encode(entry: JournalEntry, run: str) -> bytes:
 
 
 class Journal:
-    """A journal that this process alone writes. Made by `create` or `reopen`; every line is on disk
+    """A journal that only this process writes, made by `create` or `reopen`. Every line is on disk
     when `append` returns.
     """
 
@@ -234,7 +234,7 @@ class Journal:
         """Whoever is told of each line once it is on disk, and must not take long."""
 
     def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
-        """Go on behind these lines, which are `size` bytes on disk."""
+        """Continue after these lines, which take `size` bytes on disk."""
         self.entries, self._size, self._n = entries, size, len(entries)
         self._torn = False
         self._steps = _KnownSteps()
@@ -243,11 +243,11 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """How many bytes of whole lines are on disk."""
+        """How many bytes of complete lines are on disk."""
         return self._size
 
     def content(self, size: int) -> bytes:
-        """The first bytes of it. Raises FileProblem."""
+        """The first `size` bytes of the file. Raises FileProblem."""
         with self._lock:
             try:
                 return os.pread(self._descriptor, size, 0)
@@ -255,9 +255,9 @@ class Journal:
                 raise FileProblem(path=self.path, reason=_reason(error)) from None
 
     def adopt(self, same: int, rest: bytes) -> None:
-        """Go on from what somebody else has written: the first `same` bytes stay, then come whole
-        lines of theirs. A crash in between leaves a journal with fewer lines. Raises StateDamaged,
-        FileProblem.
+        """Continue from another machine's version: the first `same` bytes stay, `rest` replaces
+        what follows. A crash in between leaves a valid journal with fewer lines. Raises
+        StateDamaged, FileProblem.
         """
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
@@ -311,8 +311,8 @@ class Journal:
         clock: Clock | None = None,
         disk: Disk | None = None,
     ) -> "Journal":
-        """Go on here with a journal of another machine, whose lines `data` are. If there is one
-        here already, that is gone on with: it may know more. Raises as `reopen` does.
+        """Continue a journal of another machine here; `data` are its lines. If there is one on this
+        machine already, that is continued: it may hold more. Raises as `reopen` does.
         """
         path = path_of(store, run)
         store.subfolder(FOLDER)
@@ -324,9 +324,9 @@ class Journal:
     def reopen(
         cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None
     ) -> "Journal":
-        """Go on with a journal; a torn last line is cut off.
+        """Continue a journal; an incomplete last line is cut off.
 
-        Raises LockHeld if a live process writes it, Refused if there is none, StateDamaged,
+        Raises LockHeld if another process writes it, Refused if there is none, StateDamaged,
         FileProblem.
         """
         path = path_of(store, run)
@@ -351,10 +351,10 @@ class Journal:
             raise
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
-        """Write one line, and return when it is on disk. Safe from several threads.
+        """Write one line, and return when it is on disk. Thread-safe.
 
-        Raises FileProblem if it is not; nothing of it is left then, and the next line, of whatever
-        step, is as good as ever.
+        Raises FileProblem if that is not possible. Nothing of the line is left then, and later
+        lines can be written.
         """
         with self._lock:
             entry, line = self._line(state, step, facts)
@@ -376,7 +376,7 @@ class Journal:
     def _line(
         self, state: str, step: str | None, facts: Mapping[str, Any]
     ) -> tuple[JournalEntry, bytes]:
-        """The line to write. One that could not be read again is a bug: ValueError."""
+        """The line to write. Raises ValueError, a bug, for one that could not be read again."""
         if self._descriptor < 0:
             raise ValueError("the journal is closed")
         if state not in STATES:
@@ -396,14 +396,14 @@ class Journal:
         return entry, line
 
     def _undo(self) -> None:
-        """Take back what was written of a line. If that fails, too, it is tried again before the
-        next line, and by `reopen`.
+        """Remove what was written of a line. If that fails as well, the next `append` or `reopen`
+        does it.
         """
         with suppress(OSError):
             self._disk.cut(self._descriptor, self._size)
 
     def close(self) -> None:
-        """Let others go on with it. Closing twice is harmless."""
+        """Release it, so that others can continue it. Calling it twice is harmless."""
         with self._lock:
             if self._descriptor >= 0:
                 unlock(self._descriptor)
@@ -415,7 +415,7 @@ def _open(path: str, more: int) -> int:
 
 
 def _lock(descriptor: int, store: Store, run: str) -> None:
-    """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld,
+    """Become the only writer until the descriptor is closed or the process ends. Raises LockHeld,
     FileProblem.
     """
     for _ in range(LOCK_TRIES):
@@ -446,7 +446,7 @@ def being_written(store: Store, run: str) -> bool:
 
 
 def _content(descriptor: int) -> bytes:
-    """All of a file, but not much more than FILE_MOST."""
+    """The content of a file, cut a little above FILE_MOST."""
     parts, size = [], 0
     while size <= FILE_MOST and (part := os.pread(descriptor, 1 << 20, size)):
         parts.append(part)
@@ -470,7 +470,9 @@ def _sync_folder(path: str, port: Disk) -> None:
 
 
 def _busy_error(store: Store, run: str) -> LockHeld:
-    """Who writes a journal, by its own words."""
+    """The error for a journal that another process writes, which is named by what it wrote of
+    itself.
+    """
     writer: dict[str, Any] = {}
     with suppress(StateDamaged, FileProblem):  # then its writer is just not named
         for entry in read(store, run):
@@ -494,7 +496,7 @@ def command(facts: Mapping[str, Any]) -> str:
 
 
 def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
-    """The facts of the process that wrote last, as it says itself; none if no line says so.
+    """The facts of the process that wrote last, by its own account; empty if no line has them.
     Pure.
     """
     for entry in reversed(entries):

@@ -1,8 +1,8 @@
-"""Locks in a bucket: an object that is made only where there is none, and renewed only by who made
-it.
+"""Locks in a bucket: an object that is created only if there is none, and renewed only by its
+creator.
 
-How old one is, is the server's word alone (`Date` less `LastModified`). Who holds one stops by
-itself long before others may take it, by a clock that counts the time asleep, too.
+Its age comes from the server alone (`Date` minus `LastModified`). A holder stops by itself long
+before others may take its lock, by a clock that also runs while the machine sleeps.
 """
 
 from datetime import datetime
@@ -34,8 +34,8 @@ _ASKS = 20
 
 
 class Lease:
-    """A lock that this process holds, as long as it is renewed. `previous` is who let it expire,
-    None if nobody did.
+    """A lock that this process holds for as long as it renews it. `previous` is the holder that let
+    it expire, None if there was none.
     """
 
     def __init__(self, name: str, key: str, bucket: Bucket, holder: Holder, clock: Clock) -> None:
@@ -55,13 +55,13 @@ class Lease:
     def acquired(
         self, etag: str, since: tuple[datetime, float], previous: Holder | None
     ) -> "Lease":
-        """It is ours, asked for at `since`."""
+        """Note that the lock is ours, as requested at `since`."""
         self._etag, self._good, self.previous = etag, since, previous
         return self
 
     def check(self) -> None:
-        """Raises LockLost if nothing new must be begun. One that is too old, as after a sleep, is
-        renewed once before that is said.
+        """Raises LockLost if nothing new may be started. A lease that is too old, as after a sleep,
+        gets one renewal first.
         """
         if self._age() <= FENCE_S:
             return
@@ -76,11 +76,11 @@ class Lease:
             raise LockLost(target=self.name, reason="its renewal took too long")
 
     def renew(self, older_than_s: float | None = None) -> None:
-        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises
-        LockLost, CloudError.
+        """Renew it; with `older_than_s` only if the last renewal is older. Raises LockLost,
+        CloudError.
 
-        Who was asked to stop does not renew any more: whatever becomes of it, the lease is free
-        soon.
+        Once somebody asked the holder to stop it renews no more: the lease is free soon, whatever
+        happens here.
         """
         with self._calls:
             if self._released or self.stop_request is not None:
@@ -113,15 +113,15 @@ class Lease:
         return stored
 
     def _age(self) -> float:
-        """Seconds since the last renewal, by the clock that says more: one of them may have been
-        set back, or stood still.
+        """Seconds since the last renewal, by the clock that shows more: one may have been set back,
+        the other may stand still while the machine sleeps.
         """
         wall, steady = self._good
         return max((self._clock.now() - wall).total_seconds(), self._clock.elapsed() - steady)
 
     def release(self) -> str | None:
-        """Let it go, if it is still ours; what went wrong, in words, if anything did. Twice is
-        harmless.
+        """Release it if it is still ours; returns what went wrong, None if nothing did. Calling it
+        twice is harmless.
         """
         with self._calls:
             if self._released:
@@ -152,8 +152,8 @@ class Leases:
     def attempt(
         self, name: str, holder: Holder
     ) -> tuple[Lease | None, Holder | None, float | None]:
-        """The lock, or else who has it, and for how many seconds at least without renewal. Raises
-        CloudError, Refused.
+        """Try to lock: the lock, or else its holder and how many seconds the lock lasts if it is
+        not renewed. Raises CloudError, Refused.
         """
         key = lock_key(name)
         lease = Lease(name, key, self._bucket, holder, self._clock)
@@ -182,10 +182,10 @@ class Leases:
         return None, by, remaining_s
 
     def request_stop(self, name: str, id: str, stop: StopRequest) -> bool:
-        """Ask the holder with this id to stop; whether it is asked now, by whomever. Raises
-        CloudError.
+        """Ask the holder with this id to stop; whether it has been asked now, by us or another run.
+        Raises CloudError.
 
-        It is written once: each write makes the lease last longer.
+        It is written only once: each write makes the lease last longer.
         """
         key = lock_key(name)
         for _ in range(_ASKS):  # its holder may renew it at this very moment
@@ -200,8 +200,8 @@ class Leases:
         return False
 
     def _read(self, key: str, finally_: bool) -> StoredObject | None:
-        """What is there, None if it was released in between. Without the right to list, a missing
-        object is forbidden: that is the answer only if it stays.
+        """The object, None if it was released in between. Without the permission to list, a missing
+        object looks forbidden: that is believed only at the last try.
         """
         try:
             return self._bucket.get(key, BODY_MOST)
@@ -211,8 +211,8 @@ class Leases:
             return None
 
     def _check_conditional_writes(self, key: str, body: bytes, etag: str) -> None:
-        """Be sure, once, that the store minds conditions: one that ignores them gives everybody
-        every lock. Raises Refused.
+        """Make sure, once, that the store supports conditional writes: one that ignores conditions
+        would give every lock to everybody. Raises Refused.
         """
         if self._conditions_work:
             return
@@ -223,7 +223,7 @@ class Leases:
         self._conditions_work = True
 
     def show(self) -> list[tuple[str, Holder]]:
-        """What is held. Raises CloudError."""
+        """The locks and their holders. Raises CloudError."""
         locks: list[tuple[str, Holder]] = []
         for key in self._bucket.keys(FOLDER):
             if not key.endswith(".lock"):
@@ -234,8 +234,8 @@ class Leases:
         return locks
 
     def force(self, name: str, id: str) -> bool:
-        """Release somebody else's lock; False if there is none. Raises Refused if its holder is
-        another one by now, CloudError.
+        """Release somebody else's lock; False if there is none. Raises Refused if it has another
+        holder by now, CloudError.
         """
         key = lock_key(name)
         stored = self._bucket.get(key, BODY_MOST)
@@ -252,7 +252,7 @@ class Leases:
 
 
 def lock_key(name: str) -> str:
-    """Where the lock of that name is."""
+    """The key of the lock with that name."""
     return f"{FOLDER}{'/'.join(state.file_name(part) for part in name.split('/'))}.lock"
 
 

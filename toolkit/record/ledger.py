@@ -1,8 +1,9 @@
-"""What is live where: for each target the deploys that went well, and the last one whatever it was.
+"""The record of what is live: for each target its successful deploys, and its last deploy however
+it ended.
 
-A record belongs to one place: provider, endpoint, account, region, environment. Where a bucket is
-configured it is the truth; the files on this machine are then a copy for when it cannot be reached.
-What earlier versions of toolkit recorded is read, and never written.
+A record belongs to one place: provider, endpoint, account, region, environment. If a bucket is
+configured, that is the truth, and the files on this machine are a copy for when it cannot be
+reached. What earlier versions of toolkit recorded is read, but never written.
 """
 
 import fcntl
@@ -58,7 +59,7 @@ _VERSION = 2
 
 
 class FailedDeploy(Struct, frozen=True):
-    """What a run was to deploy, where that did not go well or was taken back."""
+    """What a run tried to deploy, if that failed or was rolled back."""
 
     version: Text
     fingerprint: Text = ""
@@ -67,15 +68,13 @@ class FailedDeploy(Struct, frozen=True):
 
 
 class Record(legacy.LegacyEntry, frozen=True):
-    """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in
-    UTC, by the bucket's clock where there is one; `n` is its place among the target's deploys,
-    which no clock can upset.
+    """One deploy of one target. `when` is ISO 8601 in UTC, by the bucket's clock if there is one;
+    `n` gives the order of a target's deploys, independent of any clock.
 
-    `unsure` says that it was no good one, nor seen to give way to what ran before: something else
-    than the last good one may be live. `doubted` says of one that has begun that this was so
-    before. `deployed` is what was put there, its `body` left out: that is kept under `body`, its
-    digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that
-    is not it.
+    `unsure`: it did not succeed, and nobody saw the earlier version come back, so something else
+    than the last good deploy may be live. `doubted`: that was so already when it began. `deployed`
+    is what was deployed without its `body`, which is kept apart under its digest, the `body` here.
+    `version` is what was seen running; `tried` is what the run tried to deploy, if that differs.
     """
 
     provider: Text = "aws"
@@ -105,8 +104,8 @@ class Record(legacy.LegacyEntry, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Whose record it is. Where rules.toml names no account or no region it is None, and means
-    any.
+    """The place that a record belongs to. An account or region that rules.toml does not name is
+    None, and matches any.
     """
 
     provider: str = "aws"
@@ -132,8 +131,8 @@ RecordsUpdate = Callable[[Sequence[Record], str], tuple[Record, ...]]
 
 
 class LedgerContents(Struct, frozen=True):
-    """The records of a place by target, newest first, and of the targets whose record cannot be
-    read or told apart the reason.
+    """The records of a place by target, newest first; and why the records of some targets cannot be
+    used.
     """
 
     records: Mapping[str, tuple[Record, ...]] = {}
@@ -143,9 +142,7 @@ class LedgerContents(Struct, frozen=True):
 
 
 def merge(*lists: Iterable[Record]) -> tuple[Record, ...]:
-    """One target's records from several places, each run once, newest first; what `trim` leaves out
-    is left out. Pure.
-    """
+    """One target's records from several sources: one per run, newest first, trimmed. Pure."""
     latest: dict[str, Record] = {}
     for records in lists:
         for record in records:
@@ -157,12 +154,14 @@ def merge(*lists: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def _precedence(record: Record) -> tuple[int, bool, str, str, str]:
-    """The end of a deploy counts more than its beginning, whatever time it was."""
+    """Which of two records of one run counts: its end counts more than its beginning, whatever the
+    clocks say.
+    """
     return record.n, record.verdict != BEGUN, record.when, record.verdict, record.seen
 
 
 def trim(records: Sequence[Record]) -> tuple[Record, ...]:
-    """Of records with the newest first: the newest, and the last good ones. Pure."""
+    """Keep the newest record and the last good ones, of records with the newest first. Pure."""
     good = [record for record in records if record.verdict in GOOD][:MAX_GOOD_DEPLOYS]
     if records and records[0].verdict not in GOOD:
         return (records[0], *good)
@@ -170,11 +169,11 @@ def trim(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
-    """The records with a new one on top; one of the same run is corrected where it stands.
+    """The records with a new one on top. A record of a run that has one already replaces it in its
+    place.
 
-    A run that ended as `unchanged` deployed nothing: it only says when what is recorded was seen,
-    and ends a doubt about what is live. What gave way to what nobody was sure of leaves that as it
-    was. Pure.
+    A run that ended as `unchanged` deployed nothing: it only confirms what is recorded, and ends a
+    doubt about what is live. A rollback to something that was in doubt leaves it in doubt. Pure.
     """
     same = next((entry for entry in records if entry.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
@@ -193,9 +192,9 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
 def add_begun(
     records: Sequence[Record], record: Record, doubted: bool = False
 ) -> tuple[Record, ...]:
-    """The records with a deploy on top that is about to change what runs. A good one that comes
-    later takes its place, wherever that was made; the end of this one corrects it. `doubted`:
-    nobody knew what is live, whatever the records say. Pure.
+    """The records with a deploy on top that is about to change what runs. A later successful deploy
+    replaces it, from whatever machine; its own end corrects it. `doubted`: what is live is unknown,
+    whatever the records say. Pure.
     """
     if records and records[0].run == record.run and records[0].unsure:
         return merge(records)  # it says so already
@@ -209,9 +208,7 @@ def add_begun(
 
 
 def _with_tried(record: Record, before: Record | None) -> Record:
-    """What puts an earlier version back keeps in mind what it takes away, where that was not good:
-    it is recorded nowhere else then.
-    """
+    """A rollback remembers the failed version that it replaces, which is recorded nowhere else."""
     if record.is_rollback and before is not None:
         return replace(record, tried=before.tried)
     return record
@@ -222,8 +219,8 @@ def _next_number(records: Iterable[Record]) -> int:
 
 
 def _in_doubt(records: Sequence[Record], run: str) -> bool:
-    """Whether something else than the last good deploy may be live, but for what this run has begun
-    itself.
+    """Whether something else than the last good deploy may be live, not counting what this run
+    itself has begun.
     """
     if not records:
         return False
@@ -234,8 +231,8 @@ def _in_doubt(records: Sequence[Record], run: str) -> bool:
 
 
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
-    """Whether what was found unchanged is what the newest good record says already, or the same
-    version with something in it that nobody deployed.
+    """Whether an unchanged target is just as the newest good record says, or the same version with
+    changes that nobody deployed.
     """
     good = next((entry for entry in records if entry.verdict in GOOD), None)
     if good is None or good.version != record.version:
@@ -253,8 +250,8 @@ def encode(records: Sequence[Record], store: str = "") -> bytes:
 
 
 def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
-    """The records in a file, which have to be those of its `key`, and the bucket that they were
-    copied from. Raises StateDamaged.
+    """The records in a file, and the bucket that they were copied from. They have to belong to the
+    file's `key`. Raises StateDamaged.
     """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
@@ -282,7 +279,7 @@ def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
 
 
 def _has_blanks(record: Record) -> bool:
-    """Whether a name in it is more than a word: in a sentence it could read as a command."""
+    """Whether one of its names is more than a word: in a message it could read as a command."""
     names = [record.target, record.run, record.verdict, record.version]
     if record.tried:
         names.append(record.tried.run)
@@ -298,61 +295,61 @@ def _repair_hint(key: str | None) -> str:
 
 
 class Ledger(Protocol):
-    """The record of what is live in one place. `behind` says why answers come from a copy, None if
-    they do not.
+    """The record of one place. `behind` says why answers come from the copy, None if they
+    do not.
     """
 
     @property
     def behind(self) -> str | None: ...
 
     def get(self, target: str) -> tuple[Record, ...]:
-        """A target's records, newest first; none if it was never deployed.
+        """A target's records, newest first; empty if it was never deployed.
 
-        Raises StateDamaged, FileProblem, CloudError; Refused where they are of several accounts or
-        regions, and rules.toml names none.
+        Raises StateDamaged, FileProblem, CloudError; Refused if several accounts or regions have
+        records and rules.toml does not say which is meant.
         """
 
     def put(self, record: Record) -> None:
-        """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem,
+        """Add a record, or correct the one of the same run. Raises StateDamaged, FileProblem,
         CloudError.
         """
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. Raises StateDamaged, FileProblem,
+        """Record that a deploy is about to change what runs. Raises StateDamaged, FileProblem,
         CloudError.
         """
 
     def all(self) -> LedgerContents:
-        """The records of every target. A damaged one costs only itself. Raises FileProblem,
-        CloudError.
+        """The records of every target. A damaged file affects only its own target. Raises
+        FileProblem, CloudError.
         """
 
     def body(self, record: Record) -> str | None:
-        """The template that was deployed, None if it is not kept. Raises StateDamaged, FileProblem,
-        CloudError.
+        """The template that was deployed, None if it is not stored. Raises StateDamaged,
+        FileProblem, CloudError.
         """
 
     def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
-        """What an earlier version of toolkit recorded of this place: nothing that says what is
-        live, for it may be of another account or endpoint. What cannot be read is left out. Raises
+        """What an earlier version of toolkit recorded of this environment. It does not say what is
+        live: it may be of another account or endpoint. What cannot be read is left out. Raises
         FileProblem, CloudError.
         """
 
     def repair(self, target: str) -> str:
-        """Put aside what cannot be read, and take what is known elsewhere in its place; in words
-        what was done.
+        """Put an unreadable record aside and use what is known elsewhere instead; returns what was
+        done, in words.
 
         Raises StateDamaged, FileProblem, CloudError.
         """
 
 
 def scope_of(store: Store, location: Location) -> Scope:
-    """Whose record is meant."""
+    """The scope of a location's record."""
     return Scope("aws", store.endpoint, location.account, location.region, location.environment)
 
 
 def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:
-    """The record of a place, in its bucket if it has one."""
+    """The record of a location: in its bucket if it has one, else on this machine."""
     local = LocalLedger(store, scope_of(store, location))
     if not location.store:
         return local
@@ -362,8 +359,8 @@ def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:
 
 
 def record_key(record: Record) -> str:
-    """Where a record lies: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, `-`
-    for what is not set.
+    """The key of a record: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, with
+    `-` for what is not set.
     """
     parts = (
         record.provider,
@@ -377,8 +374,8 @@ def record_key(record: Record) -> str:
 
 
 class KeyFilter(Struct, frozen=True):
-    """Which of all keys are of a scope: below `prefix`, and with the same words where the scope
-    names them.
+    """Tells which keys belong to a scope: those below `prefix` that agree with all that the scope
+    names.
     """
 
     scope: Scope
@@ -404,8 +401,8 @@ class KeyFilter(Struct, frozen=True):
         return f"{FOLDER}/{'/'.join(words)}/"
 
     def target(self, key: str) -> str | None:
-        """The target that a key is of, None where it is of another scope. One whose name was too
-        long is shortened.
+        """The target that a key belongs to, None if it is of another scope. A long name comes back
+        shortened.
         """
         words = key.removeprefix(f"{FOLDER}/").removesuffix(".json").split("/")
         if not key.endswith(".json") or len(words) != 6:
@@ -417,8 +414,8 @@ class KeyFilter(Struct, frozen=True):
 
 
 def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> LedgerContents:
-    """Read the files of a scope, each with the target that its name says; a damaged one costs only
-    its target.
+    """Read the files of a scope, each with the target that its key names. A damaged file affects
+    only its own target.
     """
     records: dict[str, tuple[Record, ...]] = {}
     damaged: dict[str, str] = {}
@@ -447,14 +444,14 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
 
 
 def ambiguous_reason(target: str, records: Iterable[Record]) -> str:
-    """Why nothing can be said of a target of which several places have records."""
+    """Why a target that is recorded in several places cannot be judged."""
     locations = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
     where = ", ".join(locations)
     return f"{target} is recorded in {where}, and rules.toml does not say which is meant"
 
 
 def without_body(record: Record) -> Record:
-    """The record as it is kept: its template lies apart, under its digest."""
+    """The record as it is stored: its template is stored apart, under its digest."""
     if not record.deployed.body:
         return record
     body = digest(record.deployed.body)
@@ -462,7 +459,7 @@ def without_body(record: Record) -> Record:
 
 
 def digest(body: str) -> str:
-    """The name of a template's text."""
+    """The name under which a template is stored."""
     return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -483,7 +480,7 @@ def _from_legacy(entry: legacy.LegacyEntry) -> Record:
 def convert_legacy(
     lists: Iterable[Sequence[legacy.LegacyEntry]], scope: Scope
 ) -> Mapping[str, tuple[Record, ...]]:
-    """What an earlier version recorded, as far as it may be of this scope."""
+    """What an earlier version recorded, as far as it may belong to this scope."""
     records: dict[str, tuple[Record, ...]] = {}
     for entries in lists:
         for entry in entries:
@@ -493,7 +490,7 @@ def convert_legacy(
 
 
 class LocalLedger:
-    """The record on this machine, one file a target."""
+    """The record on this machine, one file per target."""
 
     behind: str | None = None
 
@@ -512,16 +509,18 @@ class LocalLedger:
         return _only_file(target, files)
 
     def put(self, record: Record) -> None:
-        """Add one. From now on it is this machine's record, also where it was a copy before."""
+        """Add a record. From then on the file is this machine's own record, even if it was a copy
+        before.
+        """
         self._put(record, "")
 
     def put_copy(self, record: Record) -> None:
-        """Add one to what may be a copy of a bucket's."""
+        """Add a record to a file that may be a copy of a bucket's, and stays one."""
         self._put(record, None)
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. What a copy of a bucket said before is in
-        doubt: others go on writing there.
+        """Record that a deploy is about to change what runs. What a copy of a bucket said before is
+        in doubt: others continue to write to the bucket.
         """
         self._change(
             record_key(record),
@@ -538,8 +537,8 @@ class LocalLedger:
         )
 
     def save_copy(self, records: Sequence[Record], store: str) -> None:
-        """Take over what a bucket knows of one target. What this machine had of another one, or of
-        its own, is no part of that history.
+        """Copy what a bucket has of one target. Records of this machine's own, or copied from
+        another bucket, are no part of that history and are dropped.
         """
 
         def taken(local: Sequence[Record], copied_from: str) -> tuple[Record, ...]:
@@ -548,7 +547,7 @@ class LocalLedger:
         self._change(record_key(records[0]), taken, store)
 
     def keep_body(self, body: str) -> None:
-        """Keep a template."""
+        """Store a template."""
         if body:
             self._store.subfolder(BODIES)
             path = self._store.path(BODIES, digest(body))
@@ -556,8 +555,8 @@ class LocalLedger:
                 disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
 
     def all(self) -> LedgerContents:
-        """The records of every target. A copy of a bucket that rules.toml does not name any more
-        says nothing of what is live.
+        """The records of every target. A copy of a bucket that rules.toml no longer names does not
+        say what is live.
         """
         copies = self.copies()
         damaged = dict(copies.damaged)
@@ -574,7 +573,7 @@ class LocalLedger:
         return LedgerContents(records, damaged)
 
     def copies(self) -> LedgerContents:
-        """The same, for who names that bucket."""
+        """The records of every target, copies included: for callers that know the bucket."""
         return read_contents(
             (self._parts.target(key) or key, partial(self._read, key)) for key in self._keys()
         )
@@ -587,7 +586,9 @@ class LocalLedger:
         return _checked_body(disk.read(path, BODY_MOST), record, path)
 
     def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
-        """What an earlier version recorded here, which did not know of endpoints."""
+        """What an earlier version recorded here. It did not know endpoints, so all of it was AWS's
+        own.
+        """
         lists: list[Sequence[legacy.LegacyEntry]] = []
         if self.scope.endpoint is None:
             for path in _files(self._store.path(legacy.FOLDER)):
@@ -690,7 +691,9 @@ def _files(folder: str) -> list[str]:
 
 
 class SharedLedger:
-    """The record in a bucket, with a copy here. What another project has put there is refused."""
+    """The record in a bucket, with a copy on this machine. Records of another project are
+    refused.
+    """
 
     def __init__(self, local: LocalLedger, bucket: Bucket, project: str = "") -> None:
         self._project = project
@@ -699,8 +702,8 @@ class SharedLedger:
         self.behind: str | None = None
 
     def get(self, target: str) -> tuple[Record, ...]:
-        """A target's records; those of the copy if the bucket cannot be reached, or has none and
-        the copy was never a copy of it.
+        """A target's records; from the copy if the bucket cannot be reached. If the bucket has
+        none, this machine's own records from before there was a bucket.
         """
         try:
             records = self._get(target)
@@ -722,8 +725,8 @@ class SharedLedger:
         ]
 
     def put(self, record: Record) -> None:
-        """Add one, with what could only be put into the copy before. When this raises for the
-        bucket, the copy has it.
+        """Add a record, together with earlier ones that only reached the copy. If this raises for
+        the bucket, the copy has it.
         """
         local, is_copy = self._local_records(record)
         record = replace(record, project=self._project)
@@ -744,8 +747,8 @@ class SharedLedger:
         raise self._contended(key)
 
     def begin(self, record: Record) -> None:
-        """Say to all who share the bucket that a deploy is about to change what runs. When this
-        raises, nobody was told.
+        """Record for all who share the bucket that a deploy is about to change what runs. If this
+        raises, nothing was recorded.
         """
         local, is_copy = self._local_records(record)
         timed = replace(record, project=self._project)
@@ -765,7 +768,9 @@ class SharedLedger:
         raise self._contended(key)
 
     def _write(self, key: str, records: tuple[Record, ...], etag: str | None) -> bool:
-        """Write over the object with this etag (None: there is none); whether nobody was faster."""
+        """Replace the object with this etag (None: there is none); False if another writer was
+        faster.
+        """
         return self._bucket.put(key, encode(records), etag) is not None
 
     def _contended(self, key: str) -> StateDamaged:
@@ -774,8 +779,8 @@ class SharedLedger:
         )
 
     def _local_records(self, record: Record) -> tuple[tuple[Record, ...], bool]:
-        """What this machine has of the record's target, and whether that is a copy of this
-        bucket's; nothing where it cannot be read.
+        """This machine's records of the record's target, and whether they are a copy of this
+        bucket's; none if they cannot be read.
         """
         try:
             records, copied_from = self._local.copy(record.target)
@@ -786,7 +791,7 @@ class SharedLedger:
         return same_place, copied_from == self._store
 
     def all(self) -> LedgerContents:
-        """The records of every target; those of the copy if the bucket cannot be reached."""
+        """The records of every target; from the copy if the bucket cannot be reached."""
         try:
             keys = self._keys()
             with ThreadPoolExecutor(8) as pool:
@@ -825,7 +830,7 @@ class SharedLedger:
         return {**local, **convert_legacy(lists, scope)}
 
     def repair(self, target: str) -> str:
-        """Put a damaged object aside; what this machine knows of the target takes its place."""
+        """Put a damaged object aside and replace it with what this machine has of the target."""
         done = []
         name = f"/{state.file_name(target)}.json"
         with suppress(StateDamaged, FileProblem):
@@ -866,7 +871,9 @@ class SharedLedger:
         return [key for key in keys if self._parts.target(key) is not None]
 
     def _read_or_defer(self, key: str) -> Callable[[], LedgerFile]:
-        """Read now, raise later: one damaged object must not cost the others."""
+        """Read now, raise when the result is used: one damaged object must not affect the
+        others.
+        """
         try:
             read = self._read(key)
         except StateDamaged as problem:
@@ -912,8 +919,8 @@ class SharedLedger:
 
 
 def _only_file(target: str, files: Iterable[LedgerFile]) -> LedgerFile:
-    """The one file of a target that has records. Raises Refused where several places have some, and
-    the scope does not say which is meant.
+    """The one file of a target that has records. Raises Refused if several places have some and the
+    scope does not say which is meant.
     """
     filled = [file for file in files if file[0]]
     if not filled:
@@ -934,11 +941,11 @@ def _timestamp(moment: datetime) -> str:
 
 
 def _combine(shared: Sequence[Record], local: Sequence[Record], is_copy: bool) -> Sequence[Record]:
-    """What the bucket knows, with what only this machine's copy of it has (`ours`): its end could
-    not be sent.
+    """What the bucket has, with what only this machine's copy of it has (`is_copy`) because its end
+    could not be sent.
 
-    The order of two histories is not comparable: this machine's own counts where the bucket has
-    none.
+    Two independent histories cannot be put in one order: this machine's own counts only if the
+    bucket has none.
     """
     return merge(shared, local) if is_copy or not shared else shared
 

@@ -1,5 +1,5 @@
-"""What the first version of toolkit recorded as live: by environment and region only, so that it
-may be of another account or endpoint.
+"""What the first version of toolkit recorded as live: by environment and region only, so it may be
+of another account or endpoint.
 
 It is read, never written.
 """
@@ -52,5 +52,5 @@ def decode(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
 
 
 def prefix(environment: str | None) -> str:
-    """What the keys of an environment's entries in a bucket begin with."""
+    """The prefix of the keys of an environment's entries in a bucket."""
     return f"{FOLDER}/{state.file_name(environment)}/"

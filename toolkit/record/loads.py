@@ -1,4 +1,4 @@
-"""The last good load of each check: what the next one is compared with."""
+"""The last good load of each check, which the next one is compared with."""
 
 import json
 
@@ -15,8 +15,8 @@ MOST = 1 << 16
 
 
 class LoadRecord(Struct, frozen=True):
-    """One good load. `asks` is what was asked, and how: with another request or another number of
-    users there is nothing to compare.
+    """One good load. `asks` is the request and the number of users: loads with other ones cannot be
+    compared.
     """
 
     asks: str
@@ -42,7 +42,7 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
 
 
 def save(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
-    """Put it in the place of the one before. Raises FileProblem, StateDamaged."""
+    """Replace the stored load. Raises FileProblem, StateDamaged."""
     store.subfolder(FOLDER)
     disk.replace(
         _path(store, environment, task),

@@ -1,5 +1,5 @@
-"""One run at a time on a target: locks on this machine and, where a bucket is named, in it. All of
-them or none.
+"""One run at a time per target: locks on this machine and, if there is a bucket, in it. A run gets
+all of its locks or none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ RandomBetween = Callable[[float, float], float]
 
 
 class HeldLock(Protocol):
-    """One lock that is ours."""
+    """One lock that this process holds."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class HeldLock(Protocol):
 
 
 class LockBackend(Protocol):
-    """Locks of one kind."""
+    """Locks on this machine, or in a bucket."""
 
     @property
     def where(self) -> str: ...
@@ -73,12 +73,12 @@ class LockBackend(Protocol):
 
 
 def lock_name(location: Location, target: str) -> str:
-    """The lock of a target in a place: `dev/eu-west-1/app`."""
+    """The lock of a target in a location: `dev/eu-west-1/app`."""
     return f"{location.environment or NONE}/{location.region or NONE}/{target}"
 
 
 def open_locks(store: Store, location: Location, ports: Ports) -> "Locks":
-    """The locks of a project; those in the place's bucket, too, if it has one."""
+    """The locks of a project, including those in the location's bucket if it has one."""
     sides: list[LockBackend] = [Flocks(store)]
     if location.store:
         sides.append(
@@ -88,7 +88,7 @@ def open_locks(store: Store, location: Location, ports: Ports) -> "Locks":
 
 
 class Locks:
-    """What can be locked, first here and then in the bucket."""
+    """All locks of a project. Each is taken on this machine first, then in the bucket."""
 
     def __init__(
         self, sides: Sequence[LockBackend], clock: Clock, chance: RandomBetween | None = None
@@ -104,13 +104,13 @@ class Locks:
         stop: Event | None = None,
         on_stop_request: HolderListener | None = None,
     ) -> "HeldLocks":
-        """All these locks, or none. Everybody takes them in the same order, so that nobody waits in
-        a circle.
+        """Take all these locks, or none. Every run takes them in the same order, so that no two
+        wait for each other.
 
-        `on_wait` is called once with who is waited for. With `on_stop_request` a holder that
-        deploys is asked to stop, which that is told, and waited for a while longer. Raises LockHeld
-        after `timeout_s` (0: at
-        once), Stopped once `stop` is set, CloudError, Refused, StateDamaged, FileProblem.
+        `on_wait` is called once with the holder that is waited for. With `on_stop_request`, a
+        holder that deploys is asked to stop, which that is told, and is waited for longer. Raises
+        LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError, Refused,
+        StateDamaged, FileProblem.
         """
         wait = _LockWait(self._clock, timeout_s, on_wait, stop, self._chance, on_stop_request)
         got = HeldLocks(self._clock)
@@ -140,7 +140,7 @@ class Locks:
             pause = min(pause * 2, PAUSE_S if wait.yields else LONGEST_S)
 
     def show(self) -> list[tuple[str, Holder | None, str]]:
-        """Every lock, who holds it, and whether it is local or remote. Raises CloudError,
+        """Every lock with its holder, and whether it is local or remote. Raises CloudError,
         StateDamaged, FileProblem.
         """
         locks: list[tuple[str, Holder | None, str]] = []
@@ -150,7 +150,7 @@ class Locks:
         return locks
 
     def force_release(self, name: str, id: str) -> tuple[str, ...]:
-        """Release a lock that nobody else will, by the id that `show` gave. Where it was: local,
+        """Release an abandoned lock by the id that `show` gave; returns where it was: local,
         remote. Raises Refused, CloudError.
         """
         locations = tuple(side.where for side in self._sides if side.force(name, id))
@@ -160,7 +160,7 @@ class Locks:
 
 
 class _LockWait:
-    """The patience of one `take`."""
+    """How long one call of `take` waits, and what it tells meanwhile."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class _LockWait:
         return by.action != ROLLBACK  # two that undo something would only undo each other
 
     def has_asked(self, name: str, by: Holder) -> None:
-        """It was asked: it is waited for as long as that may take."""
+        """Note that a holder was asked to stop: it is waited for as long as that may take."""
         self._asked_ids.add(by.id)
         self._until = max(self._until, self._clock.elapsed() + STOP_REQUEST_S)
         self._said = True
@@ -218,8 +218,9 @@ class _LockWait:
 
 
 class HeldLocks:
-    """Locks that are ours. `lost` is set when one of them is no more; `previous` are those who left
-    one behind without release, whose calls in flight have to be settled before new ones are made.
+    """Locks that this process holds. `lost` is set when one is lost. `previous` are holders that
+    ended without releasing theirs: their calls in flight have to be settled before new ones are
+    made.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -239,12 +240,12 @@ class HeldLocks:
 
     @property
     def previous(self) -> tuple[Holder, ...]:
-        """Who held one of them and ended without release, each once."""
+        """The holders that ended without releasing one of these locks, each once."""
         holders = [lock.previous for lock in self._locks if lock.previous is not None]
         return tuple({holder.id: holder for holder in holders}.values())
 
     def add(self, lock: HeldLock) -> None:
-        """One more. The first that has to be renewed starts the heart."""
+        """Add a lock. The first one that has to be renewed starts the thread for it."""
         self._locks.append(lock)
         if isinstance(lock, Lease):
             self._leases = [*self._leases, lock]
@@ -258,7 +259,7 @@ class HeldLocks:
             pause = self.renew()
 
     def listen(self, on_request: Callable[[StopRequest], None]) -> None:
-        """Tell `asked`, in a thread of its own and once, when somebody asks this run to stop."""
+        """Call `on_request` once, in a thread of its own, when somebody asks this run to stop."""
 
         def hear() -> None:
             while not self._ended.wait(STOP_REQUEST_POLL_S):
@@ -271,7 +272,7 @@ class HeldLocks:
         self._listener.start()
 
     def renew(self) -> float:
-        """Renew what has to be renewed; when to do it next, in seconds. A loss is kept for
+        """Renew the leases; returns the seconds until the next renewal. A loss is remembered for
         `check_fence`.
         """
         pause = RENEW_S
@@ -285,8 +286,8 @@ class HeldLocks:
         return pause
 
     def check_fence(self) -> None:
-        """To be called right before every new effect. Raises LockLost if it must not be made any
-        more; it never may be again then.
+        """Call this right before every new effect. Raises LockLost if it must not be made, and from
+        then on always.
         """
         if not self.lost.is_set():
             for lock in list(self._locks):
@@ -303,8 +304,8 @@ class HeldLocks:
             self.lost.set()
 
     def release(self) -> tuple[str, ...]:
-        """Let all of them go that are still ours; in words what could not be, which others get when
-        it expires. Twice is harmless.
+        """Release all that are still ours; returns, in words, those that could not be released:
+        they expire. Calling it twice is harmless.
         """
         self._ended.set()
         if self._renewer is not None:

@@ -1,9 +1,9 @@
-"""One run's journal and logs on their way to the bucket, behind the run: what is on this machine's
-disk counts, and is sent when it can be.
+"""Sends one run's journal and logs to the bucket while it runs. What is on this machine's disk
+counts, and is sent when that is possible.
 
-Nothing waits for it but the first line, without which no colleague could go on, the outcome of a
-step that is undone next, and the end. A lagging copy is safe: whoever goes on with the run looks
-for each effect by its token before it makes it.
+The run waits only for the first line, without which no colleague could continue it, for the outcome
+of a step that is undone next, and for the end. A copy that lags behind is safe: whoever continues
+the run looks for each effect by its token before making it.
 """
 
 import os
@@ -35,8 +35,8 @@ UNSENT = "unsent"
 
 def must_be_shared_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
     """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is
-    undone next, and what the steps that undo others are about to do. Who does not know of these
-    would take what was undone for never done, or for somebody else's work. Pure.
+    undone next, and the intents of steps that undo others. Without these, another machine would
+    take what was undone for never done, or for somebody else's work. Pure.
     """
     if entry.state == "outcome":
         return entry.facts.get("verdict") == Verdict.UNHEALTHY
@@ -44,8 +44,8 @@ def must_be_shared_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
 
 
 class Mirror:
-    """The copy of one run. `taken_over_by` is who goes on with the run elsewhere, None if nobody
-    does.
+    """The copy of one run in the bucket. `taken_over_by` is who continues the run elsewhere, None
+    if nobody does.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Mirror:
         steps: tuple[str, ...],
         undoing: frozenset[str] = frozenset(),
     ) -> None:
-        """`steps` are all of the run's, `undoing` those of them that undo another one."""
+        """`steps` are all of the run's, `undoing` those that undo another one."""
         self._shared_runs, self._store, self._journal = shared_runs, store, journal
         self._steps, self._undoing = steps, undoing
         self._etag: str | None = None
@@ -71,11 +71,11 @@ class Mirror:
         self.taken_over_by: str | None = None
 
     def begin(self, over: SharedRun | None = None) -> str | None:
-        """Send what there is, and then all that comes, from a thread of its own; in words what kept
-        the first of it from being sent.
+        """Send what there is now, and start a thread that sends what follows; returns why the first
+        part could not be sent, None if it was.
 
-        `over` is what is in the bucket already, which the journal begins with. Raises LockLost if
-        somebody else goes on with it.
+        `over` is what the bucket has already, which the journal begins with. Raises LockLost if
+        somebody else continues the run.
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
@@ -88,7 +88,7 @@ class Mirror:
         return problem
 
     def fetch_logs(self) -> None:
-        """Have on this machine what another one wrote of the logs, so that they are written on."""
+        """Download the logs that another machine wrote, so that they are continued."""
         for step in self._steps:
             with suppress(CloudError, Refused, OSError, StateDamaged, FileProblem):
                 path = history.log_path(self._store, self._journal.run, step)
@@ -102,7 +102,7 @@ class Mirror:
                     disk.replace(path, shared[0], disk.Disk())
 
     def check(self) -> None:
-        """Raises LockLost if somebody else goes on with the run."""
+        """Raises LockLost if somebody else continues the run."""
         if self.taken_over_by is not None:
             raise LockLost(
                 target=self._journal.run,
@@ -110,8 +110,8 @@ class Mirror:
             )
 
     def close(self) -> str | None:
-        """Send the rest, and end; in words what could not be sent, which later commands send. Twice
-        is harmless.
+        """Send the rest and stop; returns what could not be sent, in words: later commands send it.
+        Calling it twice is harmless.
         """
         self._journal.watcher = None
         with self._changed:
@@ -161,7 +161,7 @@ class Mirror:
             pause = min(pause * 2, LONGEST_S)
 
     def _once(self, logs: bool = False) -> str | None:
-        """Send what is new of the journal, and of the logs if they are due; in words what went
+        """Send what is new of the journal, and of the logs if they are due; returns what went
         wrong.
         """
         self._problem = None
@@ -188,8 +188,8 @@ class Mirror:
                 self._changed.notify_all()
 
     def _lost_answer(self, data: bytes) -> str | None:
-        """Another object is there: our own of before, whose answer was lost, or that of whoever
-        goes on with the run.
+        """The object is not the one we wrote last: either our own write, whose answer was lost, or
+        that of somebody who continues the run.
         """
         shared = self._shared_runs.get(self._journal.run)
         if shared is None:
@@ -237,7 +237,7 @@ class Mirror:
 
 
 def unsent_runs(store: Store) -> list[str]:
-    """The runs that are not wholly in their bucket."""
+    """The runs that are not completely in their bucket."""
     try:
         return sorted(os.listdir(store.path(UNSENT)))
     except OSError:
@@ -245,11 +245,11 @@ def unsent_runs(store: Store) -> list[str]:
 
 
 def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
-    """What the bucket has of a run whose locks are ours, with the journal brought to the same: the
-    bucket is right where they differ, for only who held the locks has written to it. What is only
-    here is kept beside the journal. None if the bucket has nothing.
+    """Make the journal of a run whose locks we hold agree with the bucket, which is right where
+    they differ: only a holder of the locks has written to it. Lines that only this machine has are
+    kept beside the journal. Returns the run in the bucket, None if there is none.
 
-    Raises StateDamaged where it is another run, CloudError, Refused, FileProblem.
+    Raises StateDamaged if it is another run, CloudError, Refused, FileProblem.
     """
     shared = shared_runs.get(journal.run)
     if shared is None:
@@ -270,7 +270,7 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
 def send_unsent_runs(
     store: Store, shared_runs_of: Callable[[Journal], SharedRuns | None]
 ) -> Mapping[str, str]:
-    """Send what was left of earlier runs; of each run that could not be sent, why."""
+    """Send what is missing of earlier runs; returns why a run could not be sent."""
     problems: dict[str, str] = {}
     for run in unsent_runs(store):
         try:
@@ -292,7 +292,7 @@ def send_unsent_runs(
 
 
 def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> str | None:
-    """Send one run's rest; in words what could not be sent."""
+    """Send what is missing of one run; returns what could not be sent, in words."""
     if shared_runs is None:
         return None
     steps = tuple(dict.fromkeys(entry.step for entry in journal.entries if entry.step))

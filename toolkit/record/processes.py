@@ -1,5 +1,5 @@
-"""Which process did it, and whether it is still there: a number alone may belong to another one
-after a restart.
+"""Which process wrote something, and whether it still runs. A pid alone may belong to another
+process by now.
 """
 
 import getpass
@@ -11,8 +11,8 @@ from msgspec import Struct
 
 
 class Process(Struct, frozen=True):
-    """One process of one machine. `boot` and `started` are opaque, and empty where the system does
-    not tell.
+    """One process on one machine. `boot` and `started` are opaque, and empty if the system does not
+    tell them.
     """
 
     host: str
@@ -22,15 +22,15 @@ class Process(Struct, frozen=True):
 
 
 def current_process() -> Process:
-    """The process that asks."""
+    """This process."""
     return Process(socket.gethostname(), _boot_id(), os.getpid(), _start_and_state(os.getpid())[0])
 
 
 def is_running(process: Process) -> bool | None:
     """Whether a process still runs; None if that cannot be known from here.
 
-    Two machines may have one name: only the same start of the same machine, and the same container
-    of it, counts as here.
+    Two machines may have the same name: only the same boot of the machine, in the same container,
+    counts as here.
     """
     boot = _boot_id()
     if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
@@ -49,7 +49,7 @@ def is_running(process: Process) -> bool | None:
 
 
 def facts() -> dict[str, Any]:
-    """The facts by which a journal's line tells who wrote it."""
+    """What a journal's line says of the process that wrote it."""
     process = current_process()
     return {
         "user": user(),
@@ -61,7 +61,7 @@ def facts() -> dict[str, Any]:
 
 
 def user() -> str:
-    """The name of the person, or of their number where it has none."""
+    """The user's name, or their number if there is no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -69,7 +69,9 @@ def user() -> str:
 
 
 def _boot_id() -> str:
-    """Since when this machine runs, and which of its containers this is."""
+    """Identifies this boot of the machine and the container we are in; empty if the system does not
+    tell.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
@@ -78,7 +80,9 @@ def _boot_id() -> str:
 
 
 def _start_and_state(pid: int) -> tuple[str, str]:
-    """When a process was started, and its state's letter; empty where nobody tells."""
+    """When a process was started, and the letter of its state; empty if the system does
+    not tell.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

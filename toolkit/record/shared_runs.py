@@ -1,10 +1,10 @@
-"""Runs in a bucket: journals and logs as they stand on the machine that writes them, for colleagues
-to read and to go on with.
+"""Runs in a bucket: journals and logs as they are on the machine that writes them, for colleagues
+to read and to continue.
 
-A journal's object is only ever written over the one that its writer wrote or read last. So who goes
-on with a run takes it over in the moment of the first line, and whoever comes back later notices,
-and writes nothing over it. What is read here, others may have written: it is parsed as strictly as
-a file of ours, capped, and never trusted to say what may be deployed.
+A journal's object is only ever written over the version that its writer wrote or read last. So
+whoever continues a run takes it over with the first line, and a writer that comes back later
+notices, and writes nothing over it. Others may have written what is read here: it is parsed as
+strictly as our own files, limited in size, and never trusted to say what may be deployed.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ CUT = b"[what came before is on the machine that wrote it]\n"
 
 
 class SharedRun(Struct, frozen=True):
-    """One run as it is in a bucket: its bytes, the lines in them, and the etag to write over."""
+    """One run in a bucket: its bytes, its lines, and the etag to write over."""
 
     run: str
     data: bytes
@@ -52,8 +52,8 @@ class SharedRuns:
         self._bucket = bucket
 
     def names(self, most: int, month: str) -> list[tuple[str, str]]:
-        """The newest runs with their etags, newest first. `month` is the one of today, as in a
-        run's name: where it has enough, no other is looked at. Raises CloudError, Refused.
+        """The newest runs with their etags, newest first. `month` is this month as in a run's name:
+        if it has enough runs, no other is listed. Raises CloudError, Refused.
         """
         names = self._named(month)
         if len(names) < most:
@@ -84,8 +84,8 @@ class SharedRuns:
         return SharedRun(run, stored.body[:size], entries, stored.etag)
 
     def put(self, run: str, data: bytes, over: str | None) -> str | None:
-        """Write a journal over the one with this etag, or where there is none; its new etag, None
-        if another one is there.
+        """Write a journal over the version with this etag (None: there is none); its new etag, None
+        if the object is another version.
         """
         return self._bucket.put(_journal_key(run), data, over, patient=False)
 
@@ -97,14 +97,14 @@ class SharedRuns:
         return None if stored is None else (stored.body, stored.etag)
 
     def put_log(self, run: str, step: str, data: bytes, over: str | None) -> str | None:
-        """Write the last of a log, as `put` does."""
+        """Write the end of a log, under the same condition as `put`."""
         if len(data) > LOG_MOST:
             data = CUT + data[-LOG_MOST:].partition(b"\n")[2]
         return self._bucket.put(_log_key(run, step), data, over, patient=False)
 
     def at_work(self, run: str, lock: str) -> bool:
-        """Whether whoever holds this lock does so for the run, and has renewed it. Raises
-        CloudError, Refused.
+        """Whether the holder of this lock works on the run, and has renewed the lock in time.
+        Raises CloudError, Refused.
         """
         stored = self._bucket.get(lock_key(lock), BODY_MOST)
         if stored is None:
@@ -115,7 +115,7 @@ class SharedRuns:
 
 
 def location_of(entries: Sequence[JournalEntry]) -> Location | None:
-    """The place of a run's first job, None if it has none that can be read. Pure."""
+    """The location of a run's first job, None if it cannot be read. Pure."""
     jobs = entries[0].facts.get("jobs") if entries else None
     if not isinstance(jobs, list) or not jobs or not isinstance(jobs[0], dict):
         return None
@@ -126,7 +126,7 @@ def location_of(entries: Sequence[JournalEntry]) -> Location | None:
 
 
 def common_length(first: bytes, second: bytes) -> int:
-    """How many bytes of whole lines two journals have in common from their beginning. Pure."""
+    """How many bytes of complete lines two journals share at their beginning. Pure."""
     most = min(len(first), len(second))
     low, high = 0, most
     while low < high:

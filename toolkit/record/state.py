@@ -1,5 +1,5 @@
-"""Where one project's runs, locks and records lie on this machine: a folder that nobody else can
-write to.
+"""The folder on this machine for one project's runs, locks and records, which nobody else can write
+to.
 """
 
 import hashlib
@@ -20,9 +20,10 @@ NONE = "-"
 
 
 class Store(Struct, frozen=True):
-    """One project's state for one endpoint (None: AWS's own). `folder` is there, and ours alone.
+    """One project's state for one endpoint (None: AWS's own). `folder` exists and belongs to us
+    alone.
 
-    `project` is its name as rules.toml has it, empty if it has none.
+    `project` is the name in rules.toml, empty if there is none.
     """
 
     folder: str
@@ -34,14 +35,14 @@ class Store(Struct, frozen=True):
         return os.path.join(self.folder, *names)
 
     def subfolder(self, name: str) -> str:
-        """A folder in it, made if need be. Raises StateDamaged, FileProblem."""
+        """A folder in it, created if needed. Raises StateDamaged, FileProblem."""
         return own_folder(os.path.join(self.folder, name))
 
 
 def open_store(project: str | None, root: str, endpoint: str | None = None) -> Store:
-    """The state of the project of that name; if it has none, of the repository at `root`. Runs,
-    locks and records of another endpoint than AWS's own are kept apart. Raises StateDamaged,
-    FileProblem.
+    """The state of the project with that name, or of the repository at `root` if it has none; it is
+    created if needed. Each endpoint other than AWS's own has a state of its own. Raises
+    StateDamaged, FileProblem.
     """
     parent, name = _location(project, root, endpoint)
     try:
@@ -52,15 +53,15 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
 
 
 def find_store(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
-    """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
+    """The state of a project, None if there is none yet. Raises StateDamaged, FileProblem."""
     parent, name = _location(project, root, endpoint)
     path = os.path.join(parent, name)
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
 def delete_endpoint(endpoint: str) -> None:
-    """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises
-    StateDamaged, FileProblem.
+    """Delete the state of every project for an endpoint that no longer exists, such as a sandbox's.
+    Raises StateDamaged, FileProblem.
     """
     parent = os.path.abspath(files.state_folder())
     if not os.path.lexists(parent):
@@ -75,7 +76,7 @@ def delete_endpoint(endpoint: str) -> None:
 
 
 def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
-    """The folder of all projects, and the name of this one's."""
+    """The folder of all projects, and the name of this project's folder in it."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
     identity = f"project {project}" if project else f"root {real}"
@@ -85,8 +86,8 @@ def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str
 
 
 def _endpoint_suffix(endpoint: str | None) -> str:
-    """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before
-    the @ never has one.
+    """The part of a folder's name that says its endpoint: nothing for AWS's own. The part before
+    the @ never contains one.
     """
     if endpoint is None:
         return ""
@@ -94,8 +95,8 @@ def _endpoint_suffix(endpoint: str | None) -> str:
 
 
 def file_name(*parts: str | None) -> str:
-    """Any words as the name of a file: those of other words have another one, and the words can be
-    told from it.
+    """A file name for these words: different for different words, and `decode_file_name` gives them
+    back.
     """
     words = "/".join(NONE if part is None else part for part in parts)
     name = quote(words, safe="@", errors="surrogateescape")
@@ -106,10 +107,12 @@ def file_name(*parts: str | None) -> str:
 
 
 def decode_file_name(name: str) -> str:
-    """What `file_name` was given, joined by `/`."""
+    """The words that `file_name` was given, joined by `/`."""
     return unquote(name, errors="surrogateescape")
 
 
 def own_folder(path: str) -> str:
-    """Make a folder, and be sure that it is a folder, ours, and not for others to write to."""
+    """Create a folder if needed, and make sure that it is ours and that nobody else can write to
+    it.
+    """
     return files.own_folder(path, "toolkit's state", "TOOLKIT_STATE_DIR")

@@ -1,4 +1,4 @@
-"""A run: its jobs as a graph, each step's end written down before the next one that waits for it
+"""A run: its jobs as a graph. The end of each step is on disk before a step that depends on it
 begins.
 """
 
@@ -37,19 +37,23 @@ BAD = (
 
 
 def unchanged_advice(job: Job, next: str) -> str:
-    """For a run whose commands mean the same everywhere."""
+    """The `advise` of a run whose next commands need no options."""
     return next
 
 
 def _without_body(live: LiveVersion | None) -> LiveVersion | None:
-    """What a journal keeps of what is live: a template may be large, and lies beside the record."""
+    """What the journal stores of what is live: a template may be large, and is stored beside the
+    record.
+    """
     if live is None:
         return None
     return replace(live, deployed=replace(live.deployed, body=""))
 
 
 class RunJournal(Protocol):
-    """What outlives the process: the journal, the steps' logs, and the record of what is live."""
+    """What outlives the process: the journal, the logs of the steps, and the record of what is
+    live.
+    """
 
     @property
     def journal(self) -> JournalWriter: ...
@@ -63,11 +67,11 @@ class RunJournal(Protocol):
         """
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """How the target's last deploy ended, and what is live from now on. Raises ToolkitError."""
+        """Record how the target's last deploy ended and what is live now. Raises ToolkitError."""
 
 
 class RunOptions(Struct, frozen=True):
-    """How a run is to be carried out. `done` are outcomes of an earlier process, `begun` what it
+    """What a run does, and how. `done` are outcomes of an earlier process, `begun` steps that it
     left open.
     """
 
@@ -80,8 +84,8 @@ class RunOptions(Struct, frozen=True):
 
 class RunContext(Struct, frozen=True):
     """What a run works with. `check_fence` raises LockLost once a lock is no longer ours, `still`
-    StalePlan where a job's files are no longer those that it is to deploy; `redact` takes secrets
-    out of a text, `advise` makes a next command mean the same place as the job.
+    StalePlan if a job's files have changed since the plan; `redact` removes secrets from a text,
+    `advise` adds to a next command the options that it needs for the job's environment.
     """
 
     ports: Ports
@@ -125,8 +129,8 @@ class Execution:
         self._workers: WorkerPool | None = None
 
     def carry_out(self) -> RunResult:
-        """Returns when every step has ended or was let go. Raises what is a bug, after all steps
-        have been written down.
+        """Run until every step has ended or was abandoned. Raises only bugs, after all steps have
+        been written down.
         """
         clock = self._context.ports.clock
         began = clock.elapsed()
@@ -154,8 +158,8 @@ class Execution:
         return RunResult(self._run, status, code, outcomes, tuple(not_started), took_s)
 
     def _schedule(self) -> Schedule:
-        """The planned steps as a graph, without those that an earlier process has ended. What has
-        to be undone of those is undone first.
+        """The planned steps as a graph, without those that an earlier process has ended. Steps of
+        that process that have to be undone are undone first.
         """
         planned = [self._jobs[step] for step in self._planned]
         good = [
@@ -178,8 +182,8 @@ class Execution:
         return schedule
 
     def _never_begun(self) -> list[str]:
-        """The steps that a run which was stopped has not begun: also those that should put back
-        what is live and not good.
+        """The steps that a stopped run has not begun, including those that should undo what is
+        unhealthy.
         """
         steps = [step for step in self._planned if step not in self._outcomes]
         for undone, job in self._undoing.items():
@@ -189,8 +193,8 @@ class Execution:
         return steps
 
     def _skip_rest(self, steps: Sequence[str]) -> None:
-        """Say of what --fail-fast has kept from beginning that it was skipped. While something is
-        in doubt they stay open, for `resume` may begin them yet.
+        """Mark the steps that --fail-fast kept from beginning as skipped. While another step is in
+        doubt they stay open, since `resume` may still begin them.
         """
         in_doubt = any(outcome.open for outcome in self._outcomes.values())
         for step in steps:
@@ -199,7 +203,9 @@ class Execution:
             )
 
     def _conclude(self, outcomes: Sequence[Outcome], not_started: Sequence[str]) -> tuple[str, int]:
-        """The run's status word and exit code; its end is written down where it has one."""
+        """The run's status word and exit code. Its end is written down, unless something is left to
+        do.
+        """
         deciding = [outcome for outcome in outcomes if self._decides(outcome)]
         status, code = run_status(deciding, not_started, self._stop)
         undoing_left = any(self._jobs[step].undoes for step in not_started)
@@ -215,13 +221,13 @@ class Execution:
         return status, code
 
     def _decides(self, outcome: Outcome) -> bool:
-        """Whether an outcome decides how the run ended: a version that is back again makes nothing
-        good that had failed.
+        """Whether an outcome decides how the run ended. A successful undo does not: what failed has
+        failed.
         """
         return outcome.verdict not in GOOD or not self._jobs[outcome.step].undoes
 
     def _work(self, step: str) -> bool:
-        """One step, and whether it went well. Never raises: a bug is kept for `carry_out`."""
+        """Carry out one step; whether it went well. Never raises: a bug is kept for `carry_out`."""
         job = self._jobs[step]
         try:
             outcome = self._carry_out_step(job)
@@ -243,9 +249,7 @@ class Execution:
         return outcome.verdict in GOOD
 
     def _undo(self, outcome: Outcome) -> None:
-        """What is live and does not pass its checks gives way to the version that was to be put
-        back then, if there is one.
-        """
+        """If a step is live and unhealthy, put the earlier version back, if there is one."""
         job = self._undoing.get(outcome.step)
         if job is None or not outcome.has_to_give_way or self._stop.asked:
             return
@@ -275,19 +279,19 @@ class Execution:
             log.close()
 
     def _announce(self, job: Job) -> None:
-        """Write into the record that the step begins. What undoes another step is announced
-        already: what that one put there is no good deploy. And a bad version has to go back even
-        where nothing can be recorded.
+        """Record that the step begins. A step that undoes another needs no announcement: the record
+        says already that the other one is in doubt. And a bad version has to be replaced even if
+        nothing can be recorded.
         """
         if not job.undoes:
             self._context.journal.announce(job)
 
     def _write_down(self, job: Job, outcome: Outcome) -> None:
-        """The record first, then the outcome: a crash in between only makes the next process look
+        """Write the record, then the outcome: after a crash in between, the next process only looks
         again.
 
-        Where the disk takes one of them no more, the step stays open: `resume` sees how it ended,
-        and writes that down.
+        If the disk accepts one of them no more, the step stays open: `resume` sees how it ended and
+        writes that down.
         """
         if not outcome.open:
             try:
@@ -299,14 +303,14 @@ class Execution:
         self._keep(outcome if outcome.open else self._end(outcome))
 
     def _left_open(self, outcome: Outcome, what: str, problem: FileProblem) -> Outcome:
-        """The step is over, and that is on no disk."""
+        """The step is over, but that could not be written down."""
         self._stop.ask(problem=problem)
         self._unwritten = True
         self._listener.told(outcome.step, f"{what}: {problem}")
         return replace(outcome, open=True, next="make room on the disk, then: toolkit resume")
 
     def _end(self, outcome: Outcome) -> Outcome:
-        """Write it down; it stays open where that is not possible."""
+        """Write an outcome down; the step stays open if that is not possible."""
         facts: dict[str, Any] = {
             "verdict": outcome.verdict,
             "cause": outcome.cause,
@@ -324,8 +328,8 @@ class Execution:
     def _append(
         self, whose: str, what: str, state: str, step: str | None = None, **facts: Any
     ) -> bool:
-        """Write a line, without which the next process comes to the same end; whether it is on
-        disk.
+        """Write a line; False if that is not possible. Without it the next process comes to the
+        same end.
         """
         try:
             self._context.journal.journal.append(state, step, **facts)
@@ -342,10 +346,10 @@ class Execution:
         self._listener.ended(outcome)
 
     def _skip_dependent(self, step: str, need: str) -> None:
-        """A step that waits for one that did not go well. What is open may still go well: so this
-        step is open, too.
+        """Skip a step that depends on one that did not go well. If that one is open it may still go
+        well, so this step stays open as well.
 
-        What waits for one that was only stopped is simply not begun.
+        If that one was only stopped, this step has simply not begun.
         """
         still_open = self._outcomes[need].open
         if not (still_open and self._stop.asked):
@@ -379,8 +383,8 @@ def run_status(
 
 
 def _stopped_status(problem: ToolkitError, in_doubt: bool) -> tuple[str, int]:
-    """The same for a run that a problem has stopped. Missing credentials have an exit code of their
-    own, for then it is clear what to do.
+    """The same for a run that was stopped by a problem. Missing credentials have an exit code of
+    their own, since it is clear what to do about them.
     """
     if problem.error_class is not ErrorClass.CREDENTIALS:
         return Verdict.IN_DOUBT, Exit.IN_DOUBT

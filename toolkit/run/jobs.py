@@ -1,4 +1,4 @@
-"""Targets become jobs: one for each region, with the environment's variables filled in. Pure."""
+"""Turns targets into jobs: one per region, with the environment's variables filled in. Pure."""
 
 import hashlib
 import re
@@ -19,9 +19,7 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def locations(
     environment: Environment | None, profile: str | None, region: str | None
 ) -> tuple[Location, ...]:
-    """Where an environment's targets are deployed: each of its regions, or the one that was asked
-    for. Raises Refused.
-    """
+    """The locations of an environment: all of its regions, or the requested one. Raises Refused."""
     if environment is None:
         return (Location(profile=profile, region=region),)
     if region and environment.regions and region not in environment.regions:
@@ -51,8 +49,8 @@ def fill_text(text: str, variables: Mapping[str, str]) -> str:
 
 
 def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced. Raises Refused where a name is
-    none then.
+    """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
+    invalid then.
     """
     try:
         return msgspec.convert(_fill(msgspec.to_builtins(settings), variables), type(settings))
@@ -79,28 +77,28 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def version_variables(version: Version) -> dict[str, str]:
-    """The variables that every target has, whatever its environment: what is deployed; none where
-    that is not known.
+    """The variables of the version that is deployed, which every target has; none if it
+    is unknown.
     """
     variables = {"commit": version.commit, "version": version.name}
     return {name: text for name, text in variables.items() if text}
 
 
 def step_name(target: str, location: Location, several: bool) -> str:
-    """A step's name: the target's, with its region if there is more than one."""
+    """The name of a step: the target's, with its region if there are several."""
     return f"{target}@{location.region}" if several else target
 
 
 def step_token(run: str, step: str, fingerprint: str) -> str:
-    """What AWS knows a step's calls by: letters and digits, the same for the same run, step and
-    content.
+    """The token by which AWS recognizes a step's calls: letters and digits, always the same for a
+    run, step and content.
     """
     return hashlib.sha256(f"{run}\0{step}\0{fingerprint}".encode()).hexdigest()[:24]
 
 
 class JobRequest(Struct, frozen=True):
-    """What the jobs of a run are made from. `needs` names, for each target, those of the others
-    that it waits for, in one region.
+    """What the jobs of a run are made from. `needs` names, for each target, the targets that it
+    waits for in the same region.
     """
 
     run: str
@@ -114,7 +112,7 @@ class JobRequest(Struct, frozen=True):
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
-    """A job for each target in each place."""
+    """A job for each target in each location."""
     return tuple(
         _make_job(request, target, location)
         for location in request.locations
@@ -151,8 +149,8 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
 def jobs_without_run(
     targets: Sequence[Target], locations: Sequence[Location], variables: Mapping[str, str]
 ) -> tuple[Job, ...]:
-    """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they
-    may need.
+    """Jobs without a run or a version: to ask kinds what is live, or which permissions
+    they need.
     """
     names = [target.name for target in targets]
     versions = dict.fromkeys(names, Version("", None, ""))
@@ -162,8 +160,8 @@ def jobs_without_run(
 
 
 def may_answer_for(job: Job, neighbour: Job) -> bool:
-    """Whether, at an address that both name, the other one's program may answer just as well: it is
-    the same target in another region, or the first has no program of its own. Pure.
+    """Whether `neighbour` may be what answers at an address that both jobs name: the same target in
+    another region, or a target with a program where this one has none. Pure.
     """
     if neighbour.target == job.target:
         return neighbour.location.region != job.location.region

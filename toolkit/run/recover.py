@@ -1,5 +1,5 @@
-"""What a journal says of a run that its process left: which steps ended, which are open, which were
-never begun. Pure.
+"""What the journal of an interrupted run says: which steps ended, which are open, which never
+began. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ class RunState(Struct, frozen=True):
 
     @property
     def open(self) -> tuple[Job, ...]:
-        """The jobs that are not over. One that undoes another is no part of it before that is known
-        to be wanted.
+        """The jobs that are not over. A job that undoes another counts only once it is clear that
+        it has to.
         """
         return tuple(job for job in self.jobs if job.step not in self.done and self._may_begin(job))
 
@@ -45,8 +45,8 @@ class RunState(Struct, frozen=True):
 
 
 def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> RunState:
-    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense;
-    Refused where nothing was ever begun.
+    """The state of an interrupted run. Raises StateDamaged for a journal that is complete but
+    contradicts itself, Refused if nothing was ever begun.
     """
     if not entries:
         raise Refused(
@@ -63,8 +63,8 @@ def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> 
 
 
 class _Reader:
-    """Reads a journal's lines one after the other. Raises ValueError and the like where one makes
-    no sense after those before it.
+    """Reads a journal's lines in order. Raises ValueError and the like if one contradicts those
+    before it.
     """
 
     def __init__(self, path: str) -> None:
@@ -78,7 +78,7 @@ class _Reader:
         self._ended = False
 
     def read(self, entry: JournalEntry) -> None:
-        """Take in the next line."""
+        """Read the next line."""
         if entry.state == "run":
             self._facts, self._jobs = entry.facts, _jobs(entry.facts, self._path)
         elif entry.state == "end":
@@ -116,8 +116,8 @@ class _Reader:
 
 
 def _jobs(facts: Mapping[str, Any], path: str) -> dict[str, Job]:
-    """The steps of a run, each once, and none that waits for itself or for one that is not there.
-    Raises ValueError, StateDamaged.
+    """The steps of a run: each once, none that needs itself or a step that does not exist. Raises
+    ValueError, StateDamaged.
     """
     unpacked = [unpack(packed, path) for packed in facts["jobs"]]
     jobs = {job.step: job for job in unpacked}

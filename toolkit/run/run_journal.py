@@ -1,5 +1,5 @@
-"""What outlives the process that carries out a run: its journal, a log for each step, and what is
-live from now on.
+"""What outlives the process that carries out a run: its journal, a log per step, and the record of
+what is live.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,9 +22,8 @@ BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 
 
 class StoredRunJournal:
-    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place,
-    `places` where that really is: with the account and region that rules.toml may have left to
-    AWS's own settings.
+    """The RunJournal of one run. `ledgers` has the record for each step, `locations` where each
+    step really acts: with the account and region that rules.toml may leave to AWS's own settings.
     """
 
     def __init__(
@@ -46,13 +45,13 @@ class StoredRunJournal:
         self._locations = locations
 
     def log(self, step: str) -> StepLog:
-        """The log of one step; a later process writes on behind what is there."""
+        """The log of one step; a later process appends to it."""
         return StepLog(self._store, self.journal.run, step, self._redact)
 
     def announce(self, job: Job) -> None:
-        """Write down that what is live is about to change. Raises FileProblem, CloudError.
+        """Record that what is live is about to change. Raises FileProblem, CloudError.
 
-        A record that cannot be read leaves its target unknown to everybody anyway, until it is
+        A record that cannot be read is no obstacle: its target is unknown to everybody until it is
         repaired.
         """
         begun = self._entry(job, BEGUN, _version_of(job))
@@ -66,7 +65,7 @@ class StoredRunJournal:
             )  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
+        """Record how it ended and what was seen to be live. Raises ToolkitError."""
         good = outcome.verdict in GOOD
         live = LiveVersion(None) if outcome.live is None else outcome.live
         version = _version_of(job) if good or outcome.live is None else live
@@ -88,7 +87,7 @@ class StoredRunJournal:
         )
 
     def _entry(self, job: Job, verdict: str, live: LiveVersion) -> Record:
-        """What every entry of a job says; `live` is what may be live by now."""
+        """What all records of a job have in common; `live` is what may be live by now."""
         location, version = self._locations[job.step], live.version or ""
         if len(version.split()) != 1:
             version = ""  # others may write the tags that name it

@@ -1,4 +1,4 @@
-"""The life of one step: apply, then look until the cloud says how it ended."""
+"""The life of one step: apply it, then look until the cloud says how it ended."""
 
 from collections.abc import Callable
 
@@ -57,11 +57,11 @@ BAKING = "baking_since"
 
 
 def files_never_change(job: Job) -> None:
-    """For a run whose files cannot change."""
+    """The `still` of a run whose files cannot change."""
 
 
 def no_checks(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
-    """For a run whose steps are not checked."""
+    """The `verify` of a run whose steps are not checked."""
     return outcome
 
 
@@ -72,8 +72,8 @@ not. Raises Stopped.
 
 
 class StepContext(Struct, frozen=True):
-    """What every step of a run walks with. `still` raises StalePlan where a job's files are no
-    longer those that it is to deploy.
+    """What all steps of a run share. `still` raises StalePlan if a job's files have changed since
+    the plan.
     """
 
     ports: Ports
@@ -84,7 +84,7 @@ class StepContext(Struct, frozen=True):
 
 
 class _StepRun(Struct, frozen=True):
-    """What all functions below need of one step. `deadline` is in seconds of the clock's own."""
+    """What the functions below need of one step. `deadline` is in seconds of the clock's own."""
 
     job: Job
     kind: Kind
@@ -101,11 +101,12 @@ def carry_out(
     waited_s: float | None = None,
     undone: LiveVersion | None = None,
 ) -> Outcome:
-    """Deploy it, see that it passes its checks, and say how that ended. `waited_s`: an earlier
-    process began it so many seconds ago; `undone`: what this step is to replace, and nothing else.
+    """Deploy a step, check it, and say how that ended. `waited_s`: an earlier process began it so
+    many seconds ago (None: none did). `undone`: the version that this step is to replace, and
+    nothing else.
 
-    Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may
-    still be at work.
+    Raises only bugs. Everything else that goes wrong is an outcome, `open` if the cloud may still
+    be at work.
     """
     clock = context.ports.clock
     began = clock.elapsed()
@@ -131,8 +132,8 @@ def carry_out(
 
 
 def _ended_early(run: _StepRun, problem: ToolkitError) -> Outcome:
-    """The outcome of a step that something of this side has ended: the person, the disk, the
-    credentials, a lock, somebody else's deploy.
+    """The outcome of a step that was ended from our side: by the person, the disk, the credentials,
+    a lock, or somebody else's deploy.
     """
     job, journal, stop = run.job, run.journal, run.context.stop
     if isinstance(problem, Stopped):
@@ -153,8 +154,8 @@ def _ended_early(run: _StepRun, problem: ToolkitError) -> Outcome:
 
 
 def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
-    """The outcome that its checks make of it. Raises Stopped where nothing was changed that would
-    have to be checked.
+    """The outcome after the checks. Raises Stopped if nothing was changed that would have to be
+    checked.
     """
     try:
         return run.context.verify(run.job, outcome, run.journal)
@@ -172,10 +173,10 @@ def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
 
 
 def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) -> Outcome:
-    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was
-    begun before is looked for first.
+    """Apply and follow, a second time if nothing came of the first; after that the step is in
+    doubt. A step that an earlier process began is looked for first.
 
-    What only prepares and is not answered is tried once more, too; after that it has failed, and
+    Preparations that got no answer are tried a second time, too; after that the step has failed and
     changed nothing.
     """
     job, journal = run.job, run.journal
@@ -209,7 +210,7 @@ def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) 
 
 
 class _Watch:
-    """Looking at one step, again and again. A look that fails says nothing of the step."""
+    """Looks at one step again and again. A look that fails says nothing about the step."""
 
     def __init__(self, run: _StepRun) -> None:
         self._run = run
@@ -225,8 +226,8 @@ class _Watch:
         self._abandoned = False
 
     def follow(self) -> Outcome | None:
-        """Look until it has ended or its time is over. None: nothing of it is there, and has not
-        been for a while.
+        """Look until the step has ended or its time is over. None: there has been no trace of it
+        for a while.
         """
         run = self._run
         while True:
@@ -258,8 +259,8 @@ class _Watch:
             run.journal.wait(min(pause, run.deadline - now))
 
     def _is_hopeless(self, problem: CloudError) -> bool:
-        """Whether a look that was refused will be refused later, too. Raises it where a person has
-        to do something first, which stops the whole run.
+        """Whether later looks will be refused as well. Raises the problem if a person has to do
+        something first, which stops the whole run.
         """
         if self._refused == MAX_REFUSED:
             if isinstance(problem, SIGNED_OUT):
@@ -272,7 +273,7 @@ class _Watch:
         return False
 
     def _take_in(self, observation: Observation) -> None:
-        """Show what is new, and remember since when it has been so."""
+        """Show what is new, and remember since when the state has been the same."""
         journal = self._run.journal
         for line in observation.lines:
             journal.log(line)
@@ -295,8 +296,8 @@ class _Watch:
 
 
 def _abandon(run: _StepRun) -> None:
-    """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it
-    is watched until then.
+    """Stop a deploy that cannot succeed. If that is refused, the cloud comes to the same end later,
+    and is watched until then.
     """
     try:
         run.kind.abandon(run.job, run.journal.receipt, run.context.ports, run.journal)
@@ -307,7 +308,7 @@ def _abandon(run: _StepRun) -> None:
 
 
 def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome:
-    """The outcome, from what was seen last. What was shown as the first cause remains the cause."""
+    """The outcome, from the last look. The cause that was shown first remains the cause."""
     cause = first_cause or observation.cause
     if observation.state not in ("done", "failed"):
         return _in_doubt(
@@ -346,8 +347,8 @@ def _in_doubt(job: Job, cause: str, next: str = "toolkit resume") -> Outcome:
 
 
 def _stopped(job: Job, journal: StepJournal, problem: ToolkitError | None = None) -> Outcome:
-    """It was let go, and is left open: in doubt where something may have been changed that nobody
-    has seen the end of.
+    """The outcome of a step that was let go. It is open, and in doubt if something may have been
+    changed whose end nobody has seen.
     """
     next = "toolkit resume"
     if isinstance(problem, Expired):

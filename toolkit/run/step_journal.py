@@ -1,5 +1,5 @@
-"""Where one step's doings are written down: its journal lines, its log, and what the person sees of
-it.
+"""Where one step writes down what it does: lines of the journal, its log, and what the
+person sees.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ PATIENCE_S = 30.0
 
 
 def _do_nothing() -> None:
-    """For a step whose beginning is written down nowhere else."""
+    """The `announce` of a step that is not recorded."""
 
 
 class Listener(Protocol):
-    """Whoever shows a run. Called from several threads."""
+    """Shows a run. Called from several threads."""
 
     def began(self, job: Job) -> None: ...
     def phase(self, step: str, words: str) -> None: ...
@@ -31,17 +31,17 @@ class Listener(Protocol):
     def told(self, step: str, text: str) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def asked(self, step: str, question: str) -> bool | None:
-        """Ask a person: the answer, None if nobody is there."""
+        """Ask a person; returns the answer, None if nobody can answer."""
 
 
 class JournalWriter(Protocol):
-    """Where intents and receipts go; every line is on disk when `append` returns."""
+    """Takes intents and receipts; every line is on disk when `append` returns."""
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
 
 
 class LogWriter(Protocol):
-    """The step's own log file."""
+    """The log of one step."""
 
     def write(self, line: str) -> None: ...
     def close(self) -> None: ...
@@ -101,11 +101,11 @@ class StepJournal:
 
     @property
     def receipt(self) -> Mapping[str, Any]:
-        """What was kept of this step so far."""
+        """What the cloud has answered for this step so far."""
         return dict(self._receipt)
 
     def phase(self, words: str) -> None:
-        """What goes on now."""
+        """Say what the step is doing now."""
         if words != self._phase:
             self._phase = words
             words = self._redact(words)
@@ -113,19 +113,21 @@ class StepJournal:
             self._listener.phase(self._job.step, words)
 
     def log(self, line: str) -> None:
-        """A line for the log, and beside the phase."""
+        """Write a line to the log, and show it beside the phase."""
         line = self._redact(line)
         self._log.write(line)
         self._listener.line(self._job.step, line)
 
     def tell(self, line: str) -> None:
-        """A line that the person has to see at once."""
+        """Write a line to the log, and show it to the person at once."""
         line = self._redact(line)
         self._log.write(line)
         self._listener.told(self._job.step, line)
 
     def intend(self, call: str, **what: str) -> None:
-        """Write down the call that comes next, unless it must not be made any more."""
+        """Write down the next call, which changes what runs. Raises if it must not be made any
+        more.
+        """
         self._stop.check()
         if not self._announced:
             self._check_fence()  # who has lost the lock would write above who has it now
@@ -135,8 +137,8 @@ class StepJournal:
         self._acted_before, self.acted = self.acted, True
 
     def prepare(self, call: str, **what: str) -> None:
-        """The same of a call after which everything that runs is as it was: an upload, a revision
-        that nothing uses yet.
+        """Write down the next call, which leaves everything that runs as it is: an upload, a
+        revision that nothing uses yet.
         """
         self._intend(call, what, {"prepares": True})
         self.prepared = True
@@ -153,7 +155,7 @@ class StepJournal:
         self._log.write(f"-> {call} {parameters}".rstrip())
 
     def _written(self, write: Callable[[], None]) -> None:
-        """Where the disk does not take it, the run is to stop. Raises FileProblem."""
+        """Write; if the disk is full, stop the run. Raises FileProblem."""
         try:
             write()
         except FileProblem as problem:
@@ -161,12 +163,12 @@ class StepJournal:
             raise
 
     def turned_away(self) -> None:
-        """The cloud has said for sure that it did not take the last call that was intended."""
+        """Take back the last intent: the cloud has clearly refused the call."""
         self.acted = self._acted_before
 
     def keep(self, **facts: Any) -> None:
-        """Write down what the cloud answered. A full disk is given time: the effect is there and
-        must not be forgotten.
+        """Write down what the cloud answered. A full disk is given time: the effect exists and must
+        not be forgotten.
         """
         self._receipt.update(facts)
         deadline = self._clock.elapsed() + PATIENCE_S
@@ -185,7 +187,7 @@ class StepJournal:
                 self._clock.wait(1.0)
 
     def consent(self, question: str, flag: str) -> None:
-        """Ask, or refuse and name the flag."""
+        """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
         answer = self._listener.asked(self._job.step, question)
         if answer is None:
             raise NotAgreed(question.rstrip("?"), f"add {flag} to say yes in advance")
@@ -197,17 +199,17 @@ class StepJournal:
         self._stop.check()
 
     def check_fence(self) -> None:
-        """Raises LockLost if the target is no longer ours: what was seen of it since may be
-        somebody else's.
+        """Raises LockLost if the target's lock is no longer ours: what was seen since may be
+        somebody else's work.
         """
         self._check_fence()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """What a question that changes nothing is answered with. Raises Stopped as soon as the run
-        is to stop, answered or not.
+        """The answer to a question that changes nothing. Raises Stopped as soon as the run is to
+        stop, answered or not.
         """
         return self._stop.unless(question)
 
     def wait(self, seconds: float) -> None:
-        """Wait, but not after the run was asked to stop."""
+        """Wait. Raises Stopped as soon as the run is to stop."""
         self._stop.wait(self._clock, seconds)

@@ -1,4 +1,4 @@
-"""The wish to stop: set once by a signal, seen by every wait."""
+"""The request to stop a run: set once by a signal or a problem, seen by everything that waits."""
 
 from collections.abc import Callable
 from threading import Event
@@ -15,7 +15,7 @@ LOOK_S = 0.1
 
 
 class Stop:
-    """Whether the run is to stop, and which signal said so."""
+    """Whether the run is to stop, and which signal or problem said so."""
 
     def __init__(self) -> None:
         self.event = Event()
@@ -28,9 +28,7 @@ class Stop:
         return self.event.is_set()
 
     def ask(self, signal: int | None = None, problem: ToolkitError | None = None) -> None:
-        """Start nothing new from now on, because of a signal or of a problem that all steps
-        share.
-        """
+        """Stop the run: because of a signal, or of a problem that affects all steps."""
         if not self.asked:
             self.problem = problem
         self.signal = self.signal or signal
@@ -48,8 +46,8 @@ class Stop:
         self.check()
 
     def unless(self, ask: Callable[[], Answer]) -> Answer:
-        """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself
-        then: it must change nothing.
+        """The result of `ask`. Raises Stopped as soon as the run is to stop; `ask` then goes on in
+        the background, so it must change nothing.
         """
         task = BackgroundTask(ask)
         while True:

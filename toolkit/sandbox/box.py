@@ -1,5 +1,5 @@
-"""The one sandbox of a person: what is remembered of it, and the environment that commands are to
-run in.
+"""The one sandbox of a person: what is stored about it, and the environment for commands that use
+it.
 """
 
 import fcntl
@@ -33,12 +33,12 @@ class Box(Struct, frozen=True):
 
 
 def folder() -> str:
-    """Where its files are."""
+    """The folder of its files."""
     return os.path.join(files.state_folder(), "sandbox")
 
 
 def load() -> Box | None:
-    """What is remembered, None if nothing is. Raises StateDamaged."""
+    """The stored sandbox, None if there is none. Raises StateDamaged."""
     path = os.path.join(folder(), "sandbox.json")
     if not os.path.lexists(folder()):
         return None
@@ -52,9 +52,7 @@ def load() -> Box | None:
 
 
 def save(box: Box) -> None:
-    """Remember it, with the files in which AWS's own tools look for profiles. Raises
-    FileProblem.
-    """
+    """Store it, with the files in which AWS's own tools look for profiles. Raises FileProblem."""
     default = {"default": next(iter(box.profiles.values()), (provision.ACCOUNT, box.region))}
     profiles = {**default, **box.profiles, "sandbox": default["default"]}
     config = [
@@ -72,7 +70,7 @@ def save(box: Box) -> None:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Nobody else starts or ends it meanwhile. Raises FileProblem."""
+    """Keep other processes from starting or stopping it meanwhile. Raises FileProblem."""
     try:
         files.own_state()
         descriptor = os.open(
@@ -91,7 +89,7 @@ def exclusive() -> Iterator[None]:
 
 
 def start_sandbox(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
-    """The running sandbox, and whether it was started for this. Raises ProgramFailed, FileProblem,
+    """The running sandbox, and whether it had to be started. Raises ProgramFailed, FileProblem,
     StateDamaged.
     """
     box = load()
@@ -116,7 +114,7 @@ def start_sandbox(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
 
 
 def stop_sandbox() -> bool:
-    """End it and forget it; whether there was one. Raises StateDamaged."""
+    """Stop it and delete what is stored; whether it was running. Raises StateDamaged."""
     box = load()
     if box is None:
         return False
@@ -132,7 +130,7 @@ def provision_parts(
     bases: Iterable[ImageName],
     tell: Callable[[str], None],
 ) -> Box:
-    """Make what is planned and not there yet; the box that knows of it. Raises CloudError,
+    """Create what is planned and missing; returns the sandbox with it. Raises CloudError,
     ProgramFailed.
     """
     parts = tuple(planned)
@@ -171,7 +169,7 @@ def provision_parts(
 
 
 def empty_sandbox(box: Box) -> Box:
-    """Forget all that it holds; the box without it. Raises ProgramFailed."""
+    """Delete everything in it; returns the empty sandbox. Raises ProgramFailed."""
     server.empty(box.server)
     emptied = msgspec.structs.replace(box, made=(), profiles={}, hosts={})
     save(emptied)
@@ -179,8 +177,8 @@ def empty_sandbox(box: Box) -> Box:
 
 
 def variables(box: Box, location: Location | None = None) -> dict[str, str]:
-    """The environment in which AWS means the sandbox, and nothing else; in `place`, where a command
-    names none itself.
+    """The environment variables that make the sandbox AWS, and nothing else; in `location`, for
+    commands that name none.
     """
     account = (location.account if location else None) or provision.ACCOUNT
     region = (location.region if location else None) or box.region
@@ -205,7 +203,7 @@ def variables(box: Box, location: Location | None = None) -> dict[str, str]:
 
 @contextmanager
 def sandbox_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Within the sandbox's environment: boto3 reads it from the process."""
+    """Set these variables for this process, where boto3 reads them, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -227,7 +225,7 @@ def _made_key(part: provision.ProvisionedPart) -> tuple[str, str, str, str]:
 
 
 def _profile(location: Location) -> str:
-    """A profile of the sandbox's own for an account and region: what rules.toml names may be the
-    same for several.
+    """The sandbox's own profile for an account and region: rules.toml may use one profile for
+    several.
     """
     return f"sandbox-{location.account}-{location.region}"

@@ -1,8 +1,9 @@
-"""A container engine that needs none: it really runs an image's program, as a process with the
+"""A container engine without containers: it really runs an image's program, as a process with the
 image's files, environment and folder.
 
-Nothing is isolated; it is for a person's own images. Standard library only, for it runs in the
-emulator's process. The names are those of the `docker` package, as far as the emulator uses them.
+Nothing is isolated; it is for a person's own images. It runs in the emulator's process, so it uses
+the standard library only. The names are those of the `docker` package, as far as the emulator uses
+them.
 """
 
 import os
@@ -127,7 +128,7 @@ class ContainerList:
         container = Container(image, options, self)
         time.sleep(START_S + self.pause(container.what))
         with self._lock:
-            container.location(self._address())
+            container.set_address(self._address())
             self._containers[container.id] = container
         try:
             container.start()
@@ -137,9 +138,7 @@ class ContainerList:
         return container
 
     def ended(self, container: "Container") -> None:
-        """A program has ended; whether by itself and at once decides how soon the same is started
-        again.
-        """
+        """Note that a program has ended. If it crashed at once, its next start is delayed."""
         crashed = (
             container.code != 0
             and not container.stopped
@@ -158,7 +157,7 @@ class ContainerList:
         return 0.0 if crashes < 4 else min(0.25 * 2.0 ** (crashes - 4), SLOWEST_S)
 
     def _address(self) -> str:
-        """A loopback address that no other task has: several may want the same port. The lock is
+        """A loopback address that no other task has: several may use the same port. The lock is
         held.
         """
         if not sys.platform.startswith("linux"):
@@ -203,7 +202,7 @@ class Container:
         self._done = Event()
         self._pid = 0
 
-    def location(self, address: str) -> None:
+    def set_address(self, address: str) -> None:
         """Give it an address."""
         self.address = address
         self.attrs["NetworkSettings"] = {"Networks": {"sandbox": {"IPAddress": address}}}
@@ -275,7 +274,7 @@ class Container:
             self._done.wait(0.05)
 
     def _written(self, start: int) -> bytes:
-        """What is in the log from there on. By its descriptor: the file itself may be removed by
+        """The log from `start` on. It is read by its descriptor, since the file may be removed by
         now.
         """
         content = bytearray()
@@ -307,8 +306,8 @@ class Container:
         self._owner.forget(self)
 
     def _collect(self) -> None:
-        """Wait for the end. The id of the group is ours until it is collected, so that nobody
-        else's is ended.
+        """Wait for the end. Until it is collected the process group's id is ours, so no other group
+        can be killed.
         """
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
         with suppress(
@@ -323,8 +322,8 @@ class Container:
 
 
 def with_access_key(options: Mapping[str, Any], secret: str) -> Mapping[str, Any]:
-    """A task's options with an access key of its account: where the emulator tells it to ask for
-    one, it gets one that is not known.
+    """A task's options with an access key of its account. The emulator would have the task ask for
+    one, and get one that our guard does not know.
     """
     environment = dict(options.get("environment") or {})
     labels = options.get("labels") or {}
@@ -406,6 +405,6 @@ def python() -> str:
 
 
 def _path_in_image(path: str, root: str) -> str:
-    """An absolute path that the image has, as it is on this machine; anything else as it is."""
+    """The path on this machine of an absolute path that the image has; anything else unchanged."""
     inside = os.path.join(root, path.lstrip("/"))
     return inside if path.startswith("/") and os.path.exists(inside) else path

@@ -1,9 +1,9 @@
-"""The names of the emulator (ministack) that are not meant for others, and that engine.py uses or
-replaces nevertheless: each as the path of a module's attribute (`[KEY]`: a key of it), and why.
+"""The emulator's (ministack's) internal names that engine.py uses or replaces: the path of a
+module's attribute (`[KEY]`: a key of it), and why.
 
-A new version of the emulator may drop any of them without a word. So a test looks for each in the
-one that is installed, and another that engine.py uses none that is not listed here. Standard
-library only, for it runs in the emulator's process.
+A new version of the emulator may drop any of them without notice. So a test looks for each of them
+in the installed version, and another one checks that engine.py uses no others. This file runs in
+the emulator's process, so it uses the standard library only.
 """
 
 NAMES = {

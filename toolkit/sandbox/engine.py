@@ -1,8 +1,7 @@
-"""What runs inside of the emulator's own environment: the standard library, ministack, and the
-files beside this one that need nothing.
+"""Runs in the emulator's own environment, which has the standard library, ministack, and those
+files of this folder that need nothing else.
 
-This is the one file that uses names of ministack that are not meant for others:
-emulator_names.py lists them all.
+This is the only file that uses internal names of ministack; emulator_names.py lists them.
 """
 
 import asyncio
@@ -112,14 +111,14 @@ def main() -> None:
 
 
 def end_with_starter() -> None:
-    """Whoever started us holds the other end of our standard input, and is gone when it closes."""
+    """End when the process that started us ends: it holds the other end of our standard input."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve(listener: socket.socket, path: str, secret: str) -> None:
-    """Run ministack's application on this socket, for those who know the secret."""
+    """Serve ministack's application on this socket, behind the guard."""
     from hypercorn.asyncio import serve as hypercorn  # type: ignore[import-not-found]
     from hypercorn.config import Config  # type: ignore[import-not-found]
     from ministack.app import app  # type: ignore[import-not-found]
@@ -161,7 +160,7 @@ def guarded(app: Any, secret: str) -> Any:
 
 
 class _GuardedApp:
-    """The application, the secret that its owner knows, and the hosts of services."""
+    """The application behind the guard, the owner's secret, and the hosts of services."""
 
     def __init__(self, app: Any, secret: str) -> None:
         self._app, self._secret = app, secret
@@ -239,9 +238,9 @@ def _headers(scope: Any) -> list[tuple[str, str]]:
 
 
 def _find_route(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
-    """Who a request is for, with the path that it is to have; None if it is for no service.
+    """The service that a request is for, and the path for it; None if it is for no service.
 
-    That is a load balancer, or the addresses of a service's tasks, or in words why there is nobody.
+    The service is a load balancer, the addresses of its tasks, or in words why there is none.
     """
     from ministack.services import alb  # type: ignore[import-not-found]
 
@@ -317,8 +316,8 @@ def _joined_headers(scope: Any) -> dict[str, str]:
 
 
 async def _listening_address(addresses: list[tuple[str, int]]) -> tuple[str, int]:
-    """One of these that takes connections: a task that has just started may not yet. The last one
-    if none does.
+    """One of these addresses that accepts connections, since a task that has just started may not
+    yet; the last one if none does.
     """
     shuffled = random.sample(addresses, len(addresses))
     for address, port in shuffled[:-1]:
@@ -332,7 +331,7 @@ async def _listening_address(addresses: list[tuple[str, int]]) -> tuple[str, int
 
 
 def _is_open(method: str, path: str) -> bool:
-    """Whether the path is a secret itself: one that a task, a custom resource or a wait condition
+    """Whether the path itself is a secret: one that a task, a custom resource or a wait condition
     was given, long and random.
     """
     from ministack.services import ecs_metadata
@@ -432,7 +431,7 @@ def _first_port(definition: dict[str, Any]) -> tuple[str, int] | None:
 
 
 def _text(value: bytes) -> str:
-    """The value of a header: UTF-8 where it is that."""
+    """A header's value, decoded as UTF-8 if possible."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -440,7 +439,7 @@ def _text(value: bytes) -> str:
 
 
 async def _body(receive: Any) -> bytes | None:
-    """All of a request's content, None if it is too much, or its sender has gone."""
+    """The body of a request; None if it is too large or its sender has gone."""
     parts, size, more = [], 0, True
     while more:
         event = await receive()
@@ -454,7 +453,7 @@ async def _body(receive: Any) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Any) -> Any:
-    """What gives the application the content that was read already, and then what comes."""
+    """A `receive` that gives the application the body that was read already, then what follows."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_event() -> Any:
@@ -471,7 +470,9 @@ async def _refuse(
     fault: signature.SignatureFault | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Say no; for a signature in the words and the form that AWS's own clients understand."""
+    """Refuse a request; for a bad signature in the words and format that AWS's clients
+    understand.
+    """
     if not is_http:
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -515,7 +516,7 @@ async def _send_json(
 
 
 def _is_registry(path: str) -> bool:
-    """`/v2/` is also API Gateway's and others'."""
+    """Whether a path is the registry's: others, such as API Gateway, use `/v2/` as well."""
     return path in ("/v2", "/v2/", "/v2/_catalog") or (
         path.startswith("/v2/")
         and ("/blobs/" in path or "/manifests/" in path or path.endswith("/tags/list"))
@@ -523,7 +524,7 @@ def _is_registry(path: str) -> bool:
 
 
 def _registry_host(secret: str, method: str, path: str, authorization: str) -> str | None:
-    """The ECR host that a request means, None if it may not be made."""
+    """The ECR host that a request is for, None if it is not allowed."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         login = base64.b64decode(encoded).decode() if scheme.lower() == "basic" else None
@@ -540,8 +541,8 @@ def _host(account: str, region: str) -> str:
 
 
 def run_images(network: str, secret: str) -> None:
-    """Tasks run the images that are in the registry. Only ECS gets this engine; what else asks for
-    Docker hears that there is none.
+    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that asks
+    for Docker is told that there is none.
     """
     from ministack.services import ecs
 
@@ -718,9 +719,9 @@ _MORE_OF_A_DEFINITION = (
 
 
 def correct_definitions() -> None:
-    """A task definition of a stack has all that its template says (secrets, health checks, volumes,
-    what waits for what), named as in the API of ECS, and nothing that is empty; its tags name the
-    stack, as CloudFormation's do.
+    """Make a stack's task definition complete: all that its template says (secrets, health checks,
+    volumes, dependencies), named as in the ECS API, without empty values, and tagged with the stack
+    as CloudFormation does.
     """
     from ministack.services import ecs
     from ministack.services.cloudformation import provisioners
@@ -750,7 +751,7 @@ def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def as_api(value: Any) -> Any:
-    """What a template says of a task definition, with the names of the API of ECS."""
+    """A part of a template's task definition, with the names of the ECS API."""
     if isinstance(value, list):
         return [as_api(inner) for inner in value]
     if not isinstance(value, dict):
@@ -766,8 +767,8 @@ def _as_api_name(name: str) -> str:
 
 
 def correct_secrets() -> None:
-    """What a template's `Ref` of a secret means is its ARN: a task that reads a secret by its name
-    would be looking for a parameter.
+    """Make a template's `Ref` of a secret its ARN. With its name, a task would look for a
+    parameter.
     """
     from ministack.services import secretsmanager
     from ministack.services.cloudformation import provisioners
@@ -789,9 +790,7 @@ def correct_secrets() -> None:
 
 
 def _replace_provisional(handler: dict[str, Any]) -> None:
-    """A service that the sandbox made beforehand is no reason for a stack that brings it to
-    fail.
-    """
+    """Let a stack create a service that the sandbox has created provisionally."""
     from ministack.services import ecs
 
     plain = handler["create"]
@@ -812,8 +811,8 @@ def _replace_provisional(handler: dict[str, Any]) -> None:
 
 
 def correct_registry(port: int, secret: str) -> None:
-    """The registry is on the loopback, its password names the account, and an image that is not
-    there is an error as in AWS.
+    """Put the registry on the loopback, name the account in its password, and make a missing image
+    an error, as in AWS.
     """
     from ministack.core.responses import error_response_json, get_account_id, get_region
     from ministack.services import ecr
@@ -847,7 +846,7 @@ def correct_registry(port: int, secret: str) -> None:
 
 
 def correct_balancers() -> None:
-    """A person's browser says nothing of accounts: a load balancer is found in whichever it is."""
+    """Find a load balancer in whichever account it is: a browser does not name an account."""
     from ministack.services import alb
 
     alb.find_lb_for_host = _in_all_accounts(alb.find_lb_for_host)
@@ -879,8 +878,8 @@ def _in_all_accounts(find: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def correct_services() -> None:
-    """A first deployment takes its time, a task definition has to exist, and each deployment can be
-    looked at afterwards.
+    """Make a first deployment take its time, require that a task definition exists, and remember
+    each deployment.
     """
     from ministack.services import ecs
 
@@ -908,7 +907,7 @@ def correct_services() -> None:
 
 
 class _Deployment:
-    """One deployment of a service, and the one before it; all as the emulator keeps them."""
+    """One deployment of a service and the one before it, as the emulator stores them."""
 
     def __init__(
         self, service: dict[str, Any], deployment: dict[str, Any], before: dict[str, Any] | None
@@ -1186,9 +1185,9 @@ def _revision(arn: str, service: dict[str, Any], deployment: dict[str, Any]) -> 
 
 
 def correct_policies() -> None:
-    """Under enforcement, ECS calls are about a service, a task or a definition, not about their
-    cluster; and the one of ECR that takes several repositories is about a repository, that of logs
-    about a stream.
+    """Make IAM judge calls by the resource that they are about: for ECS a service, task or
+    definition instead of its cluster, for ECR's calls with several names a repository, for logs a
+    stream.
     """
     from ministack.core import iam_actions  # type: ignore[import-not-found]
 

@@ -1,5 +1,5 @@
-"""The few images that the sandbox brings itself: stubs of bases, and the one that runs before the
-first deploy.
+"""The images that the sandbox brings: stubs of base images, and the one that runs before the first
+deploy.
 """
 
 import base64
@@ -89,14 +89,14 @@ def image(
 
 
 def first_image(port: int) -> SandboxImage:
-    """What a service runs until something is deployed: it answers on `port`."""
+    """The image that a service runs until something is deployed: it answers on `port`."""
     everywhere = "0.0.0.0"  # noqa: S104 (the engine gives each task an address)
     env = {"HOST": everywhere, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     return image({"app/first.py": ANSWER}, ["python", "/app/first.py"], env)
 
 
 def stub_image(name: str, architecture: str) -> SandboxImage:
-    """A base without anything in it: the sandbox runs programs with this machine's interpreters."""
+    """An empty base image: the sandbox runs programs with this machine's interpreters."""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     return image({}, [], env, {"toolkit.sandbox.stub": name}, architecture)
 
@@ -104,7 +104,7 @@ def stub_image(name: str, architecture: str) -> SandboxImage:
 def push_image(
     to: SandboxRegistry, repository: str, tag: str, pushed: SandboxImage, account: str, region: str
 ) -> str:
-    """Push to the sandbox's registry; the digest. The repository has to be there. Raises
+    """Push to the sandbox's registry, into a repository that exists; returns the digest. Raises
     ProgramFailed.
     """
     headers = _login(to, account, region)
@@ -123,7 +123,7 @@ def push_image(
 def push_stub(
     to: SandboxRegistry, repository: str, tag: str, name: str, account: str, region: str
 ) -> None:
-    """Push a base image for every kind of machine that a Dockerfile may ask for. Raises
+    """Push a base image for each architecture that a Dockerfile may ask for. Raises
     ProgramFailed.
     """
     listed = []

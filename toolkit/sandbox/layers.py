@@ -1,7 +1,7 @@
-"""The files of an image: its layers, unpacked one over the other. Standard library only, for it
-runs in the emulator's process.
+"""Unpacks the layers of an image, one over the other. It runs in the emulator's process, so it uses
+the standard library only.
 
-An image is a stranger's: nothing is written outside of the folder, and not without end.
+An image may be hostile: nothing is written outside of the folder, and its size is limited.
 """
 
 import io
@@ -61,8 +61,8 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
 
 
 def _put_whiteout(folder: str, name: str, member_name: str) -> None:
-    """Remove what a whiteout file stands for: all that lower layers have in its folder, or one file
-    of it.
+    """Remove what a whiteout file stands for: everything that lower layers have in its folder, or
+    one file of it.
     """
     if name == ".wh..wh..opq":
         _clear(folder)
@@ -84,8 +84,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
 
 
 def _inside(root: str, name: str) -> str:
-    """A member's path below the root: as in an engine, `/` is the image's own root. Raises BadLayer
-    for one above it.
+    """The path of a member below the root, which is `/` for the image. Raises BadLayer for one
+    outside of it.
     """
     path = os.path.normpath(os.path.join(root, name.lstrip("/")))
     if path != root and not path.startswith(root + os.sep):

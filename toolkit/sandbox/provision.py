@@ -1,5 +1,5 @@
-"""What the targets of a rules.toml need to be there, worked out (pure), and then made in the
-emulator. Made twice is made once.
+"""What has to exist for the targets of a rules.toml: worked out (pure), then created in the
+emulator. Creating it twice is harmless.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class ProvisionedKind(Protocol):
 
 
 class PlannedPart(Struct, frozen=True):
-    """One thing to be made: where, what, and for a service the port that its program listens on."""
+    """One thing to create, and where; for a service, the port that its program listens on."""
 
     location: Location
     what: Provision
@@ -55,9 +55,7 @@ class PlannedPart(Struct, frozen=True):
 
 
 class ProvisionedPart(Struct, frozen=True):
-    """One thing that is there now. `url` is where it answers, for a service behind its load
-    balancer.
-    """
+    """One thing that exists now. `url` is the address of a service behind its load balancer."""
 
     environment: str
     account: str
@@ -68,7 +66,7 @@ class ProvisionedPart(Struct, frozen=True):
 
 
 def locations(rules: Rules) -> tuple[Location, ...]:
-    """Every region of every environment, with an account in any case; one place for a rules.toml
+    """Every region of every environment, always with an account; one location for a rules.toml
     without environments. Raises Refused.
     """
     places: list[Location] = []
@@ -100,11 +98,11 @@ def planned_parts(
     bare: bool = False,
     more: Callable[[Environment | None], Iterable[Provision]] = lambda environment: (),
 ) -> tuple[PlannedPart, ...]:
-    """What has to be there for each target in each place, each thing once. `bare` leaves services
+    """What has to exist for each target in each location, each thing once. `bare` leaves services
     and functions to stacks.
 
     `fill` puts an environment's variables into settings; `text` gives a file of the repository,
-    None if it is not there; `more` is what has to be there in an environment besides.
+    None if there is none; `more` is what else an environment needs.
     """
     parts: dict[tuple[Location, str, str], PlannedPart] = {}
 
@@ -133,8 +131,8 @@ def planned_parts(
 def base_images(
     rules: Rules, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
 ) -> tuple[ImageName, ...]:
-    """The base images of everything that is built; a Dockerfile that cannot be read is for the
-    deploy to tell of.
+    """The base images of everything that is built. A Dockerfile that cannot be read is left to the
+    deploy to report.
     """
     names: dict[ImageName, None] = {}
     for target in rules.targets.values():
@@ -168,9 +166,7 @@ def make_parts(
     registry: images.SandboxRegistry,
     tell: Callable[[str], None],
 ) -> tuple[ProvisionedPart, ...]:
-    """Make what is not there yet; everything that was asked for. Raises CloudError,
-    ProgramFailed.
-    """
+    """Create what does not exist yet; returns all parts. Raises CloudError, ProgramFailed."""
     provisioned = []
     for part in planned:
         location = part.location
@@ -190,8 +186,8 @@ def make_parts(
 
 
 def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
-    """Host -> the path of the service that answers for it. A host that two environments name
-    belongs to the first.
+    """Host -> the path of the service that answers for it. A host of two environments belongs to
+    the first.
     """
     paths: dict[str, str] = {}
     for part in parts:
@@ -203,7 +199,7 @@ def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
 
 
 def _service_path(part: PlannedPart) -> str:
-    """Where the engine answers for a service, whichever load balancer it is behind."""
+    """The path at which the engine answers for a service, whichever load balancer it is behind."""
     cluster = part.what.detail["cluster"]
     return f"/_service/{part.location.account}/{part.location.region}/{cluster}/{part.what.name}"
 
@@ -211,8 +207,8 @@ def _service_path(part: PlannedPart) -> str:
 def wait_for_services(
     planned: Iterable[PlannedPart], clouds: Callable[[Location], Aws], patience_s: float = SETTLE_S
 ) -> None:
-    """Wait until the services' first deployments are over: nobody shall find the sandbox at work.
-    Raises CloudError.
+    """Wait until the services' first deployments are over, so that nobody's first command meets
+    them. Raises CloudError.
     """
     waiting = [part for part in planned if part.what.what == "service"]
     until = time.monotonic() + patience_s
@@ -236,8 +232,8 @@ def _is_deploying(aws: Aws, part: PlannedPart) -> bool:
 def push_base_images(
     names: Iterable[ImageName], cloud: Aws, registry: images.SandboxRegistry
 ) -> None:
-    """Put a stub in the place of each base image. One that is named by its digest cannot be stood
-    in for. Raises CloudError.
+    """Push a stub for each base image. An image named by digest cannot be replaced by a stub.
+    Raises CloudError.
     """
     account, region = MIRROR_PLACE.account or "", MIRROR_PLACE.region or ""
     for name in names:
@@ -464,8 +460,8 @@ def _balancer(aws: Aws, name: str, port: int) -> str:
 
 
 def _create_unless_exists(code: str, create: Callable[[], Any]) -> None:
-    """Create it; an error whose code begins like this says that it is there already, which is as
-    good.
+    """Create something. An error with this code (or one that begins like it) says that it exists,
+    which is fine.
     """
     try:
         create()

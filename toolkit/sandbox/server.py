@@ -1,5 +1,5 @@
-"""The emulator as a process: of its own session, on the loopback only, remembered in a file so that
-any later command finds it.
+"""The emulator as a process: in a session of its own, on the loopback only, and stored in a file so
+that later commands find it.
 """
 
 import hmac
@@ -29,11 +29,11 @@ READY_S, END_S = 30.0, 5.0
 
 
 class Server(Struct, frozen=True):
-    """A process that was started. `born` is when, in the system's own words: with it a pid cannot
-    be mistaken for another process.
+    """A process that was started. `born` is its start time in the system's own words, so that its
+    pid cannot be mistaken for another process.
 
-    `token` is the secret key of its accounts' access keys: who knows it may do everything there, so
-    nobody but its owner reads it.
+    `token` is the secret key of its accounts' access keys. It gives full access, so only the owner
+    can read it.
     """
 
     pid: int
@@ -114,7 +114,7 @@ def start(python: str, folder: str, region: str, options: StartOptions = _DEFAUL
 
 
 def is_running(server: Server) -> bool:
-    """Whether this very process is still there."""
+    """Whether this very process still runs."""
     return _start_time(server.pid) == server.born
 
 
@@ -129,21 +129,21 @@ def is_answering(server: Server) -> bool:
 
 
 def empty(server: Server) -> None:
-    """Forget all that it holds. Raises ProgramFailed."""
+    """Delete everything in it. Raises ProgramFailed."""
     if _request(server, "POST", "/_ministack/reset") is None:
         raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
 
 
 def name_hosts(server: Server, hosts: Mapping[str, str]) -> None:
-    """Host -> the path of the service that answers for it; those of before are forgotten. Raises
-    ProgramFailed.
+    """Tell it the hosts of services, and forget earlier ones: host -> the path of the service that
+    answers for it. Raises ProgramFailed.
     """
     if _request(server, "POST", "/_toolkit/hosts", json.dumps(dict(hosts)).encode()) is None:
         raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
 
 
 def end(server: Server) -> None:
-    """End it with everything that it started. Nothing is done to a process that is not ours."""
+    """Stop it with everything that it started. A process that is not ours is left alone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if is_running(server):
             os.killpg(server.pid, number)
@@ -153,8 +153,8 @@ def end(server: Server) -> None:
 
 
 def _request(server: Server, method: str, path: str, body: bytes = b"") -> dict[str, object] | None:
-    """The JSON that it answers, None if it does not, or refuses. No proxy is asked: it is this
-    machine.
+    """The JSON object that it answers, None if it does not answer or refuses. No proxy is used: it
+    is on this machine.
     """
     host = f"127.0.0.1:{server.port}"
     signer = signature.Signer(OWNER, server.token)
@@ -172,8 +172,8 @@ def _request(server: Server, method: str, path: str, body: bytes = b"") -> dict[
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process was started, None if there is none (any more). One that has ended and waits
-    for us is collected.
+    """When a process was started, None if it does not exist (any more). A child that has ended is
+    collected.
     """
     try:
         if os.waitpid(pid, os.WNOHANG)[0] == pid:

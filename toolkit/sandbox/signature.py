@@ -1,5 +1,5 @@
-"""AWS's signatures, version 4, made and verified: who signs knows the secret key. Standard library
-only: the emulator runs it, too.
+"""AWS signatures, version 4: made and verified. It runs in the emulator's process as well, so it
+uses the standard library only.
 """
 
 import base64
@@ -66,7 +66,7 @@ _OLD_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
 
 
 class SignatureFault(StrEnum):
-    """Why a request is not answered, by AWS's own codes."""
+    """Why a request is refused, by AWS's own codes."""
 
     UNSIGNED = "MissingAuthenticationToken"
     INCOMPLETE = "IncompleteSignature"
@@ -76,7 +76,7 @@ class SignatureFault(StrEnum):
 
 
 class SignedRequest(NamedTuple):
-    """What is signed of a request. `path` and `query` are as sent; names of headers are in lower
+    """The signed parts of a request. `path` and `query` are as sent; names of headers are in lower
     case.
     """
 
@@ -102,10 +102,11 @@ class _Claim(NamedTuple):
 def find_fault(
     request: SignedRequest, secret: Callable[[str], str | None], body: bytes, now: datetime
 ) -> SignatureFault | None:
-    """What is wrong with a request's signature, None if whoever signed it knows the secret of the
-    key that it names.
+    """What is wrong with a request's signature, None if the signer knows the secret of the key that
+    it names.
 
-    `secret` gives the secret of an access key, None for an unknown one. What is unclear is refused.
+    `secret` gives the secret of an access key, None for an unknown key. Unclear requests are
+    refused.
     """
     headers = dict(request.headers)
     listed = [*_parts(request.query)]
@@ -156,7 +157,7 @@ class Signer(NamedTuple):
 def sign(
     signer: Signer, method: str, host: str, path: str, body: bytes, now: datetime
 ) -> dict[str, str]:
-    """The headers that a request needs; the path has no query."""
+    """The headers of a signed request; the path has no query."""
     time = now.astimezone(UTC).strftime(_TIME)
     content = hashlib.sha256(body).hexdigest()
     headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": time}
@@ -313,8 +314,8 @@ def _old_fault(
     secret: Callable[[str], str | None],
     now: datetime,
 ) -> SignatureFault | None:
-    """The same for an S3 address of the old kind, which boto3 still makes in older regions. It
-    signs no host, so only ours will do.
+    """The same for an S3 address with the old signature (version 2), which boto3 still makes in
+    older regions. It does not sign the host, so only the sandbox's own is accepted.
     """
     headers = dict(request.headers)
     host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
