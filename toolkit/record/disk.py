@@ -8,6 +8,7 @@ import stat
 
 from toolkit.errors import FileProblem, StateDamaged
 
+# Opening a FIFO without O_NONBLOCK waits for its other end, which may never come.
 _OWN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -34,6 +35,7 @@ def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
     written = disk.write(descriptor, data)
     while written < len(data):
         more = disk.write(descriptor, data[written:])
+        # A disk that takes nothing and reports no error would have us try for ever.
         if more == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written += more
@@ -74,6 +76,7 @@ def replace(path: str, data: bytes, disk: Disk) -> None:
             disk.sync(descriptor)
         finally:
             os.close(descriptor)
+        # A crash before this line leaves the old file, one after it the new one.
         os.replace(temporary, path)
         sync_folder(os.path.dirname(path), disk)
     except OSError as error:

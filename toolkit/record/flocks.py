@@ -42,6 +42,7 @@ class Flock:
         """Release it; returns what went wrong, None if nothing did. Calling it twice is
         harmless.
         """
+        # First of all: a second call must not close a descriptor that has been reused by then.
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return None

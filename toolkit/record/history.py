@@ -94,6 +94,7 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
     ended, code = None, None
     if end is not None:
         ended, code = end.at, end.facts.get("exit")
+    # A step that undoes another is listed, but does not decide how the run ended.
     planned_verdicts = [word for step, word in verdicts.items() if step not in undoing]
     environments = (_string(_location(job).get("environment")) for job in jobs)
     commits = (_string(_version(job).get("commit")) for job in jobs)

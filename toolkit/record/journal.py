@@ -294,6 +294,8 @@ class Journal:
         journal = cls(run, path, descriptor, clock or SystemClock(), port)
         try:
             _lock(descriptor, store, run)
+            # The first line has to be whole before anything else happens: without it nobody could
+            # tell whose the later ones are.
             journal.append("run", **facts)
             _sync_folder(path, port)
         except BaseException:
@@ -359,6 +361,8 @@ class Journal:
         with self._lock:
             entry, line = self._line(state, step, facts)
             try:
+                # The rest of a line that failed could not be removed then. What follows it would be
+                # damage.
                 if self._torn:
                     self._disk.cut(self._descriptor, self._size)
                 write_all(self._disk, self._descriptor, line)
@@ -368,7 +372,9 @@ class Journal:
                 self._undo()
                 raise FileProblem(path=self.path, reason=_reason(error)) from None
             self._torn = False
+            # Only now: a line that failed has no number, and the next one takes it.
             self._n, self._size = entry.n, self._size + len(line)
+        # Outside of the lock, for the watcher may read the journal.
         watcher = self.watcher
         if watcher is not None:
             watcher(entry)
@@ -385,6 +391,7 @@ class Journal:
             self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
         )
         line = _encode(entry, self.run)
+        # `parse` would refuse it later, and with it the whole journal.
         if len(line) > LINE_MOST:
             raise FileProblem(
                 path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes"
@@ -435,6 +442,7 @@ def being_written(store: Store, run: str) -> bool:
     except OSError as error:
         raise file_error(path_of(store, run), error) from None
     try:
+        # Shared: two processes that only look must not take each other for a writer.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

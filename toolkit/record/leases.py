@@ -42,6 +42,7 @@ class Lease:
         self.name, self.previous = name, None
         self._key, self._bucket, self._holder, self._clock = key, bucket, holder, clock
         self._etag, self._beat = "", 0
+        # Both clocks: see `_age`.
         self._good: tuple[datetime, float] = (clock.now(), clock.elapsed())
         self._calls = Lock()
         self._released = False
@@ -63,6 +64,8 @@ class Lease:
         """Raises LockLost if nothing new may be started. A lease that is too old, as after a sleep,
         gets one renewal first.
         """
+        # FENCE_S is far below EXPIRY_S: a call that is on its way then is over before others may
+        # begin.
         if self._age() <= FENCE_S:
             return
         try:
@@ -160,6 +163,8 @@ class Leases:
         body = encode(holder, name)
         previous: Holder | None = None
         by, remaining_s = holder, 0.0
+        # Each try may be overtaken: by a release, a renewal, or another run that takes an expired
+        # lock.
         for tries_left in reversed(range(_TRIES)):
             since = (self._clock.now(), self._clock.elapsed())
             etag = self._bucket.put(key, body, None)
@@ -171,6 +176,7 @@ class Leases:
                 remaining_s = EXPIRY_S - (stored.now - stored.modified).total_seconds()
                 if by.id == holder.id:  # the answer to our own write was lost
                     etag = stored.etag
+                # An ended holder of this machine is not waited for: nobody will renew its lock.
                 elif remaining_s >= 0 and not by.ended:
                     return None, by, remaining_s
                 else:
@@ -216,6 +222,7 @@ class Leases:
         """
         if self._conditions_work:
             return
+        # The object exists, so this write has to be refused.
         again = self._bucket.put(key, body, None)
         if again is not None:
             self._bucket.delete(key, again)

@@ -54,6 +54,7 @@ MAX_GOOD_DEPLOYS = 50
 """How many good deploys of a target are kept."""
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
+# How often a record is read and written again when others write to it at the same time.
 _TRIES = 20
 _VERSION = 2
 
@@ -177,12 +178,14 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     """
     same = next((entry for entry in records if entry.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
+        # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
             newest = replace(newest, seen=record.when)
         return merge([newest], others)
     record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next_number(records)
+    # What failed and was undone is as sure as what ran before it.
     unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
     return merge(
         [entry for entry in records if entry is not same], [replace(record, n=n, unsure=unsure)]
@@ -733,6 +736,7 @@ class SharedLedger:
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
             self._local.put_copy(record)
         body = record.deployed.body
+        # Templates have the digest as their name: one that exists needs no second upload.
         if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
             data = body.encode("utf-8", "surrogateescape")
             self._bucket.put(f"{BODIES}/{digest(body)}", data, None)
@@ -794,6 +798,7 @@ class SharedLedger:
         """The records of every target; from the copy if the bucket cannot be reached."""
         try:
             keys = self._keys()
+            # One call per target: one after the other they would take seconds.
             with ThreadPoolExecutor(8) as pool:
                 reads = list(pool.map(self._read_or_defer, keys))
         except Unreachable as problem:
@@ -849,6 +854,7 @@ class SharedLedger:
         if stored is None:
             return "it is gone"
         aside = f"damaged/{key}.{stored.modified:%Y%m%dT%H%M%SZ}"
+        # First the copy, then the change: a crash in between loses nothing.
         self._bucket.put(aside, stored.body, None)
         local: tuple[Record, ...] = ()
         with suppress(StateDamaged, FileProblem, Refused):

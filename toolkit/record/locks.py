@@ -116,9 +116,12 @@ class Locks:
         got = HeldLocks(self._clock)
         try:
             for side in self._sides:
+                # In one order for all: two runs that want the same two locks would wait for each
+                # other.
                 for name in sorted(set(names)):
                     got.add(self._take_lock(side, name, holder, wait))
         except BaseException:
+            # All or none: what was taken already goes back.
             got.release()
             raise
         return got
@@ -208,8 +211,10 @@ class _LockWait:
         if not self._said and now - self._began >= SILENT_S - ALMOST_ZERO_S:
             self._on_wait(name, by)
             self._said = True
+        # At random, so that those who wait do not all try at the same moment.
         seconds = min(self._chance(pause / 2, pause), self._until - now)
         if remaining_s is not None:
+            # One that nobody renews is free then, however long the pause would be.
             seconds = min(seconds, max(remaining_s, 0.0) + 1.0)
         if not self._said:
             seconds = min(seconds, self._began + SILENT_S - now)
@@ -248,6 +253,7 @@ class HeldLocks:
         """Add a lock. The first one that has to be renewed starts the thread for it."""
         self._locks.append(lock)
         if isinstance(lock, Lease):
+            # A new list: the renewing thread may be going through the old one.
             self._leases = [*self._leases, lock]
             if self._renewer is None:
                 self._renewer = Thread(target=self._beat, name="leases", daemon=True)

@@ -148,6 +148,7 @@ class Mirror:
         pause = RETRY_S
         while self.taken_over_by is None:
             with self._changed:
+                # Without a new line the logs are still sent from time to time.
                 self._changed.wait_for(lambda: self._closing or self._behind(), LOGS_S)
                 closing = self._closing
             problem = self._once(logs=closing)
@@ -261,6 +262,7 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
             path=journal.path, reason="the run of this name in the bucket is another one"
         )
     if same < len(shared.data):
+        # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):
             disk.replace(f"{journal.path}.superseded", local, disk.Disk())
         journal.adopt(same, shared.data[same:])

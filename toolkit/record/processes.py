@@ -36,6 +36,7 @@ def is_running(process: Process) -> bool | None:
     if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
         return None
     try:
+        # Signal 0 only asks whether the process exists.
         os.kill(process.pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
@@ -85,6 +86,7 @@ def _start_and_state(pid: int) -> tuple[str, str]:
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
+            # The program's name, in parentheses, may contain blanks and parentheses itself.
             fields = file.read().rpartition(b")")[2].split()
         return fields[19].decode(), fields[0].decode()
     except (OSError, IndexError):

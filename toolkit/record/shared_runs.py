@@ -79,6 +79,8 @@ class SharedRuns:
         if len(stored.body) > JOURNAL_MOST:
             raise StateDamaged(path=path, reason=f"it is larger than {JOURNAL_MOST >> 20} MB")
         entries, size = journal.parse(stored.body, run, path)
+        # A second first line could name other steps than those that a person has seen and agreed
+        # to.
         if any(entry.state == "run" for entry in entries[1:]):
             raise StateDamaged(path=path, reason="it begins a run more than once")
         return SharedRun(run, stored.body[:size], entries, stored.etag)
@@ -129,6 +131,8 @@ def common_length(first: bytes, second: bytes) -> int:
     """How many bytes of complete lines two journals share at their beginning. Pure."""
     most = min(len(first), len(second))
     low, high = 0, most
+    # Journals may be megabytes long: comparing slices is much faster than comparing bytes one by
+    # one.
     while low < high:
         middle = (low + high + 1) // 2
         if first[:middle] == second[:middle]:

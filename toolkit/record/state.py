@@ -80,6 +80,7 @@ def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
     identity = f"project {project}" if project else f"root {real}"
+    # Two projects may have names that become the same key.
     digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
     return os.path.abspath(files.state_folder()), f"{key}-{digest}{_endpoint_suffix(endpoint)}"

@@ -233,6 +233,8 @@ class Execution:
             outcome = self._carry_out_step(job)
             self._write_down(job, outcome)
             self._undo(outcome)
+        # A bug in one step must not stop the others in the middle of a call: they end as they
+        # would.
         except Exception as bug:
             self._bug = self._bug or bug
             if self._workers is not None:

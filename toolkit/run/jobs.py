@@ -93,6 +93,7 @@ def step_token(run: str, step: str, fingerprint: str) -> str:
     """The token by which AWS recognizes a step's calls: letters and digits, always the same for a
     run, step and content.
     """
+    # AWS limits the length of such tokens, some services to 36 characters.
     return hashlib.sha256(f"{run}\0{step}\0{fingerprint}".encode()).hexdigest()[:24]
 
 

@@ -17,6 +17,7 @@ from toolkit.run.execute import BAD
 from toolkit.run.jobs import unpack
 from toolkit.run.step_journal import BegunStep
 
+# In doubt is not among them: such a step is open.
 ENDS = (*GOOD, *BAD, Verdict.SKIPPED)
 """The verdicts with which a step is over."""
 
@@ -94,6 +95,7 @@ class _Reader:
         if entry.state == "intent":
             if entry.facts.get("token") != self._jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")
+            # The first intent: from there on the deadline counts.
             self._since.setdefault(step, datetime.fromisoformat(entry.at))
             if entry.facts.get("prepares") is not True:
                 self._acted.add(step)

@@ -70,6 +70,7 @@ class StoredRunJournal:
         live = LiveVersion(None) if outcome.live is None else outcome.live
         version = _version_of(job) if good or outcome.live is None else live
         entry = self._entry(job, outcome.verdict, version)
+        # The provider itself has put the version before back: it is sure what is live.
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
         tried = None
         if outcome.verdict in BAD and not job.undoes:

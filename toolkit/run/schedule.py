@@ -25,6 +25,7 @@ class Schedule:
             for need in needed:
                 self._dependents[need].append(step)
         self._weight: dict[str, float] = {}
+        # From the end: a step's weight is its own time and that of the longest path behind it.
         for step in reversed(list(TopologicalSorter(needs).static_order())):
             self._weight[step] = estimates[step] + max(
                 (self._weight[need] for need in self._dependents[step]), default=0
@@ -85,6 +86,7 @@ class Schedule:
 
     def _offer(self, step: str) -> None:
         if step in self._waiting and not self._missing[step]:
+            # A heap has the smallest first, and we want the longest path first.
             heappush(self._ready, (-self._weight[step], step))
 
     def _take(self, step: str) -> None:

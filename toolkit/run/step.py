@@ -60,7 +60,7 @@ def files_never_change(job: Job) -> None:
     """The `still` of a run whose files cannot change."""
 
 
-def no_checks(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+def no_checks(job: Job, outcome: Outcome, journal: StepJournal) -> Outcome:
     """The `verify` of a run whose steps are not checked."""
     return outcome
 
@@ -112,6 +112,7 @@ def carry_out(
     began = clock.elapsed()
     resumed = waited_s is not None
     waited_s = waited_s or 0.0
+    # A step that was begun long ago gets some time nevertheless: it may have ended well meanwhile.
     deadline = began + max(job.deadline_s - waited_s, RESUMED_LEAST_S if resumed else 0.0)
     run = _StepRun(job, kind, journal, context, deadline)
     try:
@@ -182,7 +183,9 @@ def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) 
     job, journal = run.job, run.journal
     lost = ""
     for attempt in range(APPLIES):
+        # A resumed step may be at work: it is looked for before anything is done again.
         if attempt or not resumed:
+            # Right before the effect: files may have changed while other steps were deployed.
             run.context.still(job)
             if undone is not None:
                 superseded.check_still_live(job, run.kind, undone, run.context.ports)
@@ -292,6 +295,7 @@ class _Watch:
             return False
         if observation.sure or self._state not in CERTAIN_AFTER_S:
             return True
+        # By when it was asked and not answered: a slow answer says how it was then.
         return asked_at - self._since >= CERTAIN_AFTER_S[self._state]
 
 

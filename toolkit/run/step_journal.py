@@ -134,6 +134,7 @@ class StepJournal:
             self._written(self._announce)
             self._announced = True
         self._intend(call, what, {})
+        # Before the call is made: after a crash it has to be looked for.
         self._acted_before, self.acted = self.acted, True
 
     def prepare(self, call: str, **what: str) -> None:

@@ -11,7 +11,7 @@ from toolkit.ports.clock import Clock
 Answer = TypeVar("Answer")
 
 LOOK_S = 0.1
-"""How soon the wish is seen while something is asked that may never answer."""
+"""How soon a request to stop is seen while something is asked that may never answer."""
 
 
 class Stop:
@@ -29,6 +29,7 @@ class Stop:
 
     def ask(self, signal: int | None = None, problem: ToolkitError | None = None) -> None:
         """Stop the run: because of a signal, or of a problem that affects all steps."""
+        # The first one says why: later problems are often only its consequence.
         if not self.asked:
             self.problem = problem
         self.signal = self.signal or signal

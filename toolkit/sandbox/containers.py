@@ -309,6 +309,8 @@ class Container:
         """Wait for the end. Until it is collected the process group's id is ours, so no other group
         can be killed.
         """
+        # WNOWAIT leaves it uncollected, so that its group's id stays ours until the group is
+        # killed.
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
         with suppress(
             ProcessLookupError, PermissionError

@@ -85,10 +85,12 @@ def main() -> None:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            # The port of last time, so that what was exported in other shells still works.
             listener.bind(("127.0.0.1", int(os.environ.get("TOOLKIT_SANDBOX_PORT", "0"))))
         except OSError:  # somebody else has the port of before
             listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
+        # Not left in the environment, which programs that are started from here could inherit.
         secret = os.environ.pop("TOOLKIT_SANDBOX_SECRET")
         os.environ |= {
             "GATEWAY_PORT": str(port),
@@ -130,6 +132,7 @@ def serve(listener: socket.socket, path: str, secret: str) -> None:
     config.loglevel = "WARNING"
     with open(path + ".new", "w") as file:
         file.write(os.environ["GATEWAY_PORT"])
+    # Whoever waits for the file must not read half a number.
     os.replace(path + ".new", path)
     asyncio.run(hypercorn(guarded(app, secret), config))
 
@@ -319,6 +322,7 @@ async def _listening_address(addresses: list[tuple[str, int]]) -> tuple[str, int
     """One of these addresses that accepts connections, since a task that has just started may not
     yet; the last one if none does.
     """
+    # As a load balancer does: each task gets requests.
     shuffled = random.sample(addresses, len(addresses))
     for address, port in shuffled[:-1]:
         try:

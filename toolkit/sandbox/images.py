@@ -64,6 +64,7 @@ def image(
 ) -> SandboxImage:
     """An image of these files (path -> text) that runs this command; the same every time."""
     layer = _tar(files)
+    # Without a time in it the digest is the same every time.
     packed = gzip.compress(layer, mtime=0)
     config = {
         "architecture": architecture,

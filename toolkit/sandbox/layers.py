@@ -39,6 +39,7 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
     folder, name = os.path.split(path)
     if path == root:
         return
+    # A link of an earlier layer may lead out of the root.
     if not os.path.join(os.path.realpath(folder), "").startswith(os.path.join(root, "")):
         raise BadLayer(f"{member.name!r} goes through a link that leads outside")
     os.makedirs(folder, exist_ok=True)

@@ -100,6 +100,7 @@ def start(python: str, folder: str, region: str, options: StartOptions = _DEFAUL
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
+    # The child has its own copy of it.
     os.close(stdin)
     born = _start_time(pid) or ""
     deadline = time.monotonic() + READY_S

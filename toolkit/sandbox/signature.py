@@ -140,6 +140,7 @@ def find_fault(
     elif re.fullmatch(r"[0-9a-f]{64}", content) and content != hashlib.sha256(body).hexdigest():
         return SignatureFault.WRONG
     expected = _signature(request, claim, key, content)
+    # In constant time: how long it takes must not tell how much of it is right.
     if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
         return SignatureFault.WRONG
     return _time_fault(claim, now)
