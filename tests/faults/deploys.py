@@ -28,10 +28,10 @@ from toolkit.record.journal import Journal, JournalEntry, read
 from toolkit.record.state import open_store
 from toolkit.run.jobs import pack
 from toolkit.run.pace import Pace
-from toolkit.run.recover import RunState, left
+from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import StepContext, carry_out
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.step_journal import StepJournal, StepServices
 from toolkit.run.stop import Stop
 from toolkit.targets.app import kind as app
 from toolkit.targets.stack import kind as stack
@@ -186,7 +186,7 @@ class Deploy:
 
     def left(self) -> RunState:
         """What is left on disk."""
-        return left(self.entries(), self.clock.now(), "journal")
+        return recover_state(self.entries(), self.clock.now(), "journal")
 
     def entries(self) -> tuple[JournalEntry, ...]:
         """The journal."""
@@ -198,17 +198,8 @@ class Deploy:
         papers = StoredRunJournal(self.store, journal, {}, {}, self.clock, lambda text: text)
         log = papers.log(job.step)
         self.listener = Listener()
-        desk = StepJournal(
-            job,
-            papers.journal,
-            log,
-            self.listener,
-            stop,
-            self.clock,
-            lambda: None,
-            begun.receipt if begun else None,
-            begun is not None and begun.acted,
-        )
+        services = StepServices(papers.journal, self.listener, stop, self.clock, lambda: None)
+        desk = StepJournal(job, log, services, begun)
         walk = StepContext(self.ports, Pace(1), stop)
         try:
             return carry_out(
@@ -216,8 +207,7 @@ class Deploy:
                 targets.kind(job.kind),
                 desk,
                 walk,
-                begun is not None,
-                begun.waited_s if begun else 0.0,
+                begun.waited_s if begun else None,
             )
         finally:
             log.close()

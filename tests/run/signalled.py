@@ -15,7 +15,7 @@ from toolkit.cli import deploying
 from toolkit.cli.main import COMMANDS, main
 from toolkit.flow import runs
 from toolkit.record.state import open_store
-from toolkit.run.step import always
+from toolkit.run.step import files_never_change
 
 TIMES = 30
 """How many times faster than the machine's clock the run's clock goes."""
@@ -40,7 +40,7 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     clock = simulated.Hurried(TIMES)
     ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    request = deploying.run_request(RUN, "signalled", asked, prepared.rules, always)
+    request = deploying.run_request(RUN, "signalled", asked, prepared.rules, files_never_change)
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
         return deploying.run_with_progress(

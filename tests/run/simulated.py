@@ -232,15 +232,17 @@ def prepared(
     ]
     versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
     wanted = {name: tuple(needed) for name, needed in needs.items()}
-    jobs = making.make(
-        run,
-        targets,
-        [Location("dev", "eu-west-1", "111111111111")],
-        {},
-        versions,
-        wanted,
-        "deploy",
-        {},
+    jobs = making.make_jobs(
+        making.JobRequest(
+            run,
+            targets,
+            [Location("dev", "eu-west-1", "111111111111")],
+            {},
+            versions,
+            wanted,
+            "deploy",
+            {},
+        )
     )
     rules = Rules(
         "rules.toml",
@@ -264,7 +266,7 @@ def back(job: Job) -> Job:
 
     step = f"{job.step}:rollback"
     version = Version(f"old-{job.target}", "0ld", "old print")
-    token = making.token(job.run, step, version.fingerprint)
+    token = making.step_token(job.run, step, version.fingerprint)
     return replace(
         job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step
     )

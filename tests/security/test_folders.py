@@ -105,7 +105,7 @@ def test_a_planted_sandbox_is_neither_trusted_nor_ended(
         '{"server": {"pid": 1, "born": "x", "port": 1, "token": "x", "folder": "/"}}'
     )
     spoil(state if which == "state" else state / "sandbox")
-    for ask in (box.load, box.down):
+    for ask in (box.load, box.stop_sandbox):
         with pytest.raises(StateDamaged, match="toolkit's state"):
             ask()
 
@@ -118,7 +118,7 @@ def test_the_sandboxs_lock_does_not_empty_what_a_link_leads_to(
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "state/sandbox.lock").symlink_to(victim)
-    with pytest.raises(Exception, match=r"sandbox\.lock"), box.alone():
+    with pytest.raises(Exception, match=r"sandbox\.lock"), box.exclusive():
         pass
     assert victim.read_text() == "mine"
 

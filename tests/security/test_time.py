@@ -28,7 +28,7 @@ from toolkit.ports.images.builtin import check
 from toolkit.ports.images.context import matching
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.types import Recipe
-from toolkit.sandbox.provision import exposed
+from toolkit.sandbox.provision import exposed_port
 
 BOUND_S = 2.0
 """CPU seconds that anything here may take: hundreds of times what it needs, and far less than going
@@ -109,7 +109,7 @@ def test_a_long_dockerfile_is_read_or_refused_in_time(tmp_path: Path, number: in
     text = DOCKERFILES[number]
     (tmp_path / "Dockerfile").write_text(text)
     with Clock():
-        exposed(text)
+        exposed_port(text)
         with suppress(Refused):
             parse(text)
             check(Recipe(str(tmp_path), ".", "Dockerfile"))

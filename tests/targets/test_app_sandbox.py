@@ -49,7 +49,7 @@ class Box:
         self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._aws)
         self.aws.write("ecr", "create_repository", repositoryName="app")
-        cloud.emulator.push("app", "first", images.first(8080))
+        cloud.emulator.push("app", "first", images.first_image(8080))
         self.host, group = self._balanced()
         options = {
             "awslogs-group": "/app",

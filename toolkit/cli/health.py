@@ -11,7 +11,7 @@ from msgspec import Struct
 from toolkit.cli import account, options, output, progress
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
-from toolkit.errors import MEANINGS, CredentialsProblem, Exit
+from toolkit.errors import EXIT_MEANINGS, CredentialsProblem, Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -30,7 +30,7 @@ Examples:
 
 Nothing is changed, and no program is started. What does not answer by the deadline is unknown,
 never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wrong or unknown,
-7 {MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
+7 {EXIT_MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
 
 
 @click.command("health", epilog=EPILOG)

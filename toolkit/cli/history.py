@@ -7,7 +7,7 @@ from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
-from toolkit.record import who
+from toolkit.record import processes
 from toolkit.show import history as show
 from toolkit.show.text import line
 
@@ -46,5 +46,5 @@ def history(
         output.note(f"note: {line(words)}")
     if as_json:
         return output.document(show.runs_document(runs))
-    output.say(show.runs(runs, output.width(), who.this().host))
+    output.say(show.runs(runs, output.width(), processes.current_process().host))
     return 0

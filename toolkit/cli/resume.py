@@ -18,7 +18,7 @@ from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Rules, RunResult
 from toolkit.ports.ports import Ports
-from toolkit.record import who
+from toolkit.record import processes
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
@@ -124,7 +124,7 @@ def _ask_consent(common: deploying.DeployOptions, name: str, writer: str, state:
 
 def _newest(stores: list[Store]) -> str:
     """The newest run of this machine that is open. Raises Refused if there is none."""
-    host = who.this().host
+    host = processes.current_process().host
     names: list[str] = []
     for store in stores:
         names += [run.run for run in unfinished(store) if run.host in ("", host)]

@@ -55,8 +55,8 @@ def up(
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
-        sandbox, started = box.up(home.region or provision.REGION, output.note)
+    with box.exclusive():
+        sandbox, started = box.start_sandbox(home.region or provision.REGION, output.note)
         if not started:
             output.note(f"the sandbox is already up at {sandbox.server.url}")
         sandbox = _fill(sandbox, loaded, root, bare)
@@ -68,9 +68,9 @@ def up(
 def down(as_json: bool) -> int:
     """End it with everything in it, and print the lines that undo those of `up`."""
     names: list[str] = []
-    with box.alone():
+    with box.exclusive():
         sandbox = box.load()
-        was_running = box.down()
+        was_running = box.stop_sandbox()
         if sandbox is not None:
             _forget(sandbox)
             names = list(box.variables(sandbox))
@@ -88,7 +88,9 @@ def down(as_json: bool) -> int:
 def status(as_json: bool) -> int:
     """Say whether it runs, where, and what is in it. Exits with 1 if it does not run."""
     sandbox = box.load()
-    if sandbox is None or not (server.runs(sandbox.server) and server.answers(sandbox.server)):
+    if sandbox is None or not (
+        server.is_running(sandbox.server) and server.is_answering(sandbox.server)
+    ):
         problem = "the sandbox is not running"
         if sandbox is not None:
             problem += f"; it ended by itself, see {sandbox.server.log}"
@@ -126,20 +128,20 @@ def reset(
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
+    with box.exclusive():
         sandbox = box.load()
-        if sandbox is None or not server.answers(sandbox.server):
+        if sandbox is None or not server.is_answering(sandbox.server):
             raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
         _forget(sandbox)
-        sandbox = _fill(box.empty(sandbox), loaded, root, bare)
+        sandbox = _fill(box.empty_sandbox(sandbox), loaded, root, bare)
     return _report("reset", "running", sandbox, home, as_json)
 
 
 def _forget(sandbox: box.Box) -> None:
     """Forget what was recorded of a sandbox that is empty now, or gone."""
-    from toolkit.record.state import forget
+    from toolkit.record.state import delete_endpoint
 
-    forget(sandbox.server.url)
+    delete_endpoint(sandbox.server.url)
 
 
 def _rules(folder: str, rules_file: str | None) -> tuple[Rules | None, str]:
@@ -168,22 +170,24 @@ def _home(rules: Rules | None, environment: str | None) -> Location:
 
 def _fill(sandbox: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
     if rules is None:
-        return box.fill(sandbox, (), (), output.note)
+        return box.provision_parts(sandbox, (), (), output.note)
     every = checks.load(rules)
 
     def read(path: str) -> str | None:
         return files.text_inside(root, path)
 
-    parts = provision.parts(
+    parts = provision.planned_parts(
         rules,
         targets.kind,
-        jobs.filled,
+        jobs.fill_settings,
         read,
         bare,
         lambda location: checks.wanted(every, location),
     )
     try:
-        return box.fill(sandbox, parts, provision.bases(rules, targets.kind, read), output.note)
+        return box.provision_parts(
+            sandbox, parts, provision.base_images(rules, targets.kind, read), output.note
+        )
     except Unreachable as problem:
         raise Refused(
             f"the sandbox does not answer: {problem}", f"see {sandbox.server.log}"

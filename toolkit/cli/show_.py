@@ -9,7 +9,7 @@ from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
-from toolkit.record import who
+from toolkit.record import processes
 from toolkit.show import history as display
 
 
@@ -36,5 +36,5 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     if as_json:
         return output.document(display.run_document(story.summary, story.steps))
-    output.say(display.run(story.summary, story.steps, who.this().host))
+    output.say(display.run(story.summary, story.steps, processes.current_process().host))
     return 0

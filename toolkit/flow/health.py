@@ -158,7 +158,7 @@ def _subjects(
     there = rules.environments.get(name) if name else None
     locations = making.locations(there, request.profile, request.region)
     wanted = _wanted(request, rules)
-    jobs = making.imagined(wanted, locations, there.vars if there else {})
+    jobs = making.jobs_without_run(wanted, locations, there.vars if there else {})
     for location in locations:
         if wanted or found.checks:
             yield Subject("credentials", "credentials", location)

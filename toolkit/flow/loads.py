@@ -104,7 +104,7 @@ def _one(
         bad = hidden(load.misses(found, wanted, then), veil)
         if not bad:
             now = ports.clock.now().isoformat(timespec="seconds")
-            record.keep(
+            record.save(
                 store,
                 environment,
                 task.name,

@@ -1,5 +1,5 @@
-"""Which process did it, and whether it is still there: a number alone may belong to another one
-after a restart.
+"""Which process wrote something, and whether it still runs. A pid alone may belong to another
+process by now.
 """
 
 import getpass
@@ -11,8 +11,8 @@ from msgspec import Struct
 
 
 class Process(Struct, frozen=True):
-    """One process of one machine. `boot` and `started` are opaque, and empty where the system does
-    not tell.
+    """One process on one machine. `boot` and `started` are opaque, and empty if the system does not
+    tell them.
     """
 
     host: str
@@ -21,35 +21,37 @@ class Process(Struct, frozen=True):
     started: str
 
 
-def this() -> Process:
-    """The process that asks."""
-    return Process(socket.gethostname(), _boot(), os.getpid(), _state(os.getpid())[0])
+def current_process() -> Process:
+    """This process."""
+    return Process(socket.gethostname(), _boot_id(), os.getpid(), _start_and_state(os.getpid())[0])
 
 
-def alive(process: Process) -> bool | None:
+def is_running(process: Process) -> bool | None:
     """Whether a process still runs; None if that cannot be known from here.
 
-    Two machines may have one name: only the same start of the same machine, and the same container
-    of it, counts as here.
+    Two machines may have the same name: only the same boot of the machine, in the same container,
+    counts as here.
     """
-    boot = _boot()
+    boot = _boot_id()
     if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
         return None
     try:
+        # Signal 0 only asks whether the process exists.
         os.kill(process.pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass  # it is there, and somebody else's
-    started, state = _state(process.pid)
+    started, state = _start_and_state(process.pid)
     if state in ("Z", "X"):
         return False
-    return started == process.started if started and process.started else True
+    # A process of this number that was started at another time is another one.
+    return not started or not process.started or started == process.started
 
 
 def facts() -> dict[str, Any]:
-    """The facts by which a journal's line tells who wrote it."""
-    process = this()
+    """What a journal's line says of the process that wrote it."""
+    process = current_process()
     return {
         "user": user(),
         "host": process.host,
@@ -60,15 +62,17 @@ def facts() -> dict[str, Any]:
 
 
 def user() -> str:
-    """The name of the person, or of their number where it has none."""
+    """The user's name, or their number if there is no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return str(os.getuid())
 
 
-def _boot() -> str:
-    """Since when this machine runs, and which of its containers this is."""
+def _boot_id() -> str:
+    """Identifies this boot of the machine and the container we are in; empty if the system does not
+    tell.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
@@ -76,10 +80,13 @@ def _boot() -> str:
         return ""
 
 
-def _state(pid: int) -> tuple[str, str]:
-    """When a process was started, and its state's letter; empty where nobody tells."""
+def _start_and_state(pid: int) -> tuple[str, str]:
+    """When a process was started, and the letter of its state; empty if the system does
+    not tell.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
+            # The program's name, in parentheses, may contain blanks and parentheses itself.
             fields = file.read().rpartition(b")")[2].split()
         return fields[19].decode(), fields[0].decode()
     except (OSError, IndexError):
