@@ -92,7 +92,7 @@ ONE_FILE |= {
 ONE_FILE |= {"websockets": "ports/net/websocket.py"}
 
 
-YAML = {"init/documents.py", "targets/cloudformation/document.py"}
+YAML = {"init/documents.py", "targets/stack/document.py"}
 """One reads data, the other where it stands."""
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from toolkit import flow
 from toolkit.impact.touch import RuleBook
-from toolkit.init.draft import toml
-from toolkit.init.filters.workflows import imported
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.filters.workflows import import_filters
 from toolkit.model import Change
 
 _ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
@@ -33,9 +33,9 @@ def _oracles() -> Iterator[Any]:
 def test_an_imported_filter_answers_as_the_real_one_on_every_commit_and_path(
     data: Mapping[str, Any], one: Mapping[str, Any]
 ) -> None:
-    result = imported([(one["file"], _workflow(one))])
-    assert (result.found, result.inexact) == (1, ())
-    book = flow.book(flow.read_rules(toml(result.draft).encode(), "rules.toml"))
+    result = import_filters([(one["file"], _workflow(one))])
+    assert (result.count, result.inexact) == (1, ())
+    book = flow.book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
     paths, commits = data["paths"], data["commits"]
     changed = [
         [(paths[path], _LETTERS[letter]) for letter, path in changes] for _, changes in commits

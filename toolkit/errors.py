@@ -67,7 +67,7 @@ from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
-    """What a process of toolkit says when it ends."""
+    """The exit codes of toolkit."""
 
     OK = 0
     FAILED = 1
@@ -83,7 +83,7 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-MEANINGS = {
+EXIT_MEANINGS = {
     Exit.OK: "done or nothing to do",
     Exit.FAILED: "failed",
     Exit.USAGE: "usage, rules.toml or refused",
@@ -101,12 +101,14 @@ signal's number.
 
 
 def exit_codes(*codes: Exit) -> str:
-    """A sentence for --help: these codes, or all, and what they mean."""
-    return "Exit codes: " + ", ".join(f"{int(code)} {MEANINGS[code]}" for code in codes or MEANINGS)
+    """A sentence for --help: these codes, or all of them, with their meanings."""
+    return "Exit codes: " + ", ".join(
+        f"{int(code)} {EXIT_MEANINGS[code]}" for code in codes or EXIT_MEANINGS
+    )
 
 
 class ErrorClass(StrEnum):
-    """What kind of thing went wrong. It decides between failed and unknown, and the exit code."""
+    """The kind of a problem. It decides between failed and unknown, and the exit code."""
 
     REFUSED = "refused"
     """Whoever was asked says no: toolkit itself, git, a policy."""
@@ -155,29 +157,29 @@ class ToolkitError(Exception):
 
     @property
     def exit(self) -> Exit:
-        """The exit code of a command that ends with it."""
+        """The exit code of a command that ends with this error."""
         return EXITS[self.error_class] if self.own_exit is None else self.own_exit
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether no answer came: a call that was made may have had its effect, or not."""
+        """Whether there was no answer: a call may or may not have had its effect."""
         return self.error_class in UNANSWERED
 
     @property
     def is_observed(self) -> bool:
-        """Whether it says how what was asked about is: not there, or not as it must be. After any
-        other error that is unknown.
+        """Whether it describes the state of what was asked about: missing, or not as it should be.
+        After any other error that state is unknown.
         """
         return self.error_class is ErrorClass.INVALID
 
     @property
     def next(self) -> str:
-        """The next thing to do, empty if nobody knows one."""
+        """The next thing to do, empty if there is none."""
         return self.hint.format(**self.facts)
 
     @property
     def template(self) -> str:
-        """The message, with a name in braces for each fact."""
+        """The message, with the names of facts in braces."""
         return " ".join((type(self).__doc__ or "").split())
 
     def __str__(self) -> str:
@@ -195,8 +197,8 @@ class UsageError(ToolkitError):
 
 
 class Problem:
-    """One thing that is wrong in rules.toml, or in a `file` that it includes: where, which key,
-    what was expected.
+    """One problem in rules.toml, or in a `file` that it includes: where, which key, what was
+    expected.
     """
 
     __slots__ = ("file", "key", "line", "message")

@@ -1,4 +1,6 @@
-"""The nouns (docs/architecture.md has the words): what the stages hand to each other. Data only."""
+"""The nouns that the stages hand to each other (docs/architecture.md explains the words). Data
+only.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,7 +29,7 @@ class Verdict(StrEnum):
 
     @property
     def is_good(self) -> bool:
-        """Whether the target is live after it as it was wanted."""
+        """Whether the target is live afterwards as requested."""
         return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
 
 
@@ -47,7 +49,7 @@ STATUSES = ("added", "modified", "deleted", "type-changed")
 
 
 class Backwards(StrEnum):
-    """What an environment says of a deploy that would take live commits out."""
+    """What an environment says about a deploy that would remove live commits."""
 
     ASK = "ask"
     ALLOW = "allow"
@@ -57,8 +59,8 @@ class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
     `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets
-    through. `origin` says where the change stands: committed, staged, unstaged, untracked, or given
-    (on the command line). `path` is relative to the repository's root; bytes that are not UTF-8 are
+    through. `origin` says where the change is: committed, staged, unstaged, untracked, or given (on
+    the command line). `path` is relative to the repository's root; bytes that are not UTF-8 are
     surrogate escapes.
     """
 
@@ -70,9 +72,9 @@ class Change(Struct, frozen=True, gc=False):
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the
-    system, `hosts` what else probes may ask, `private` whether that may be on this machine or in a
-    private network; `rollback` is `never` or `on-failure`; `backwards` says whether what would take
-    live commits out has to be agreed to.
+    system, `hosts` what else probes may contact, `private` whether that may be on this machine or
+    in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether removing
+    live commits needs consent.
     """
 
     name: str
@@ -90,7 +92,7 @@ class Environment(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """One thing that is deployed. `members` is empty but for a group; times are in seconds."""
+    """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
     name: str
     kind: str
@@ -103,8 +105,8 @@ class Target(Struct, frozen=True):
 
 
 class ImageSource(Struct, frozen=True):
-    """What an image is built from: its build context and Dockerfile, from the repository's root,
-    the stage that is meant (None: the last), and the build arguments.
+    """What an image is built from: its build context and Dockerfile, relative to the repository's
+    root, the stage (None: the last), and the build arguments.
     """
 
     context: str
@@ -114,10 +116,11 @@ class ImageSource(Struct, frozen=True):
 
 
 class Inputs(Struct, frozen=True):
-    """What a target is built from, whatever rules say. All paths are from the repository's root.
+    """What a target is built from, whatever the rules say. All paths are relative to the
+    repository's root.
 
-    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its
-    build takes everything, of `images` what the Dockerfile copies. One that takes `everything` may
+    A change of one of its `files`, such as its Dockerfile or template, makes it due. Its build
+    takes everything in `folders`, and of `images` what the Dockerfile copies. `everything`: it may
     read any file, as a program does.
     """
 
@@ -138,15 +141,15 @@ class Rule(Struct, frozen=True):
 
 
 class Accept(Struct, frozen=True):
-    """A path that `doctor` shall not warn about, and why."""
+    """A path that `doctor` must not warn about, and why."""
 
     path: str
     reason: str
 
 
 class Secret(Struct, frozen=True):
-    """Where a secret value comes from: a variable of the environment, a parameter of SSM, or a
-    secret of Secrets Manager, of which `key` takes one value out of a JSON object. Names may hold
+    """Where a secret value comes from: an environment variable, a parameter of SSM, or a secret of
+    Secrets Manager, where `key` selects one value of a JSON object. The names may contain
     variables: `uses`.
     """
 
@@ -159,9 +162,8 @@ class Secret(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """A small load with one check's request. It is told as worse where a figure is over `worse`
-    times what it was in the last good run; `errors` is the share of failed requests that is still
-    good.
+    """A small load with one check's request. It is reported as worse if a figure exceeds `worse`
+    times that of the last good run. `errors` is the share of failed requests that is still good.
     """
 
     users: int
@@ -171,17 +173,17 @@ class Load(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One thing that `smoke-test` asks the live system. `sort` says how; `settings` is that sort's
-    own struct, its `{names}` not filled.
+    """One thing that `smoke-test` asks the live system. `check_type` says how; `settings` is the
+    struct of that check type, its `{names}` not filled.
 
-    `needs` are checks that have to have passed before, unless it is `always`: then they only come
-    first. `captures` are the names that it gives values to, `uses` those in its settings; one that
-    is `based` asks each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how long
-    it is tried again. `where` is its file and line.
+    `needs` are checks that have to pass first, unless it is `always`: then they only come first.
+    `captures` are the names that it gives values to, `uses` those in its settings. A check that is
+    `based` is made at each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how
+    long it is repeated. `where` is its file and line.
     """
 
     name: str
-    sort: str
+    check_type: str
     settings: Any
     asks: str
     tags: tuple[str, ...] = ()
@@ -198,8 +200,8 @@ class Check(Struct, frozen=True):
 
 
 class Checks(Struct, frozen=True):
-    """All checks of a rules.toml and of the files that it includes, and the secrets that they use.
-    By name.
+    """All checks of a rules.toml and the files that it includes, and the secrets that they use, by
+    name.
     """
 
     checks: Mapping[str, Check] = {}
@@ -207,7 +209,7 @@ class Checks(Struct, frozen=True):
 
 
 class JudgeEffect(StrEnum):
-    """What follows from a judge that is another one here than at the trusted base: see
+    """What follows from a difference between the judges here and at the trusted base: see
     JudgeDifference.
     """
 
@@ -217,14 +219,13 @@ class JudgeEffect(StrEnum):
 
 
 class JudgeDifference(Struct, frozen=True):
-    """Something that judges a deploy, and that rules.toml says differently here than at the trusted
-    base.
+    """A key of rules.toml that judges deploys and differs from the trusted base.
 
-    `what` is its key in rules.toml. `here` and `trusted` are both values in words, None where there
-    is none; both are None where it is another one that takes too many words. `environment` is the
-    one that it is about (None: any). It is always told. `due`: every target counts as due besides.
-    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where
-    to, or the value here means another place.
+    `what` is the key. `here` and `trusted` are both values in words, None if there is none; both
+    are None if they differ but are too long to show. `environment` is the one that it is about
+    (None: any). It is always reported. `due`: every target counts as due as well. `consent`: the
+    same, and nothing is changed before somebody agrees, because no trusted value says where to, or
+    the value here means another place.
     """
 
     what: str
@@ -237,10 +238,10 @@ class JudgeDifference(Struct, frozen=True):
 class Trust(Struct, frozen=True):
     """Where the judges of some rules come from.
 
-    `ref` and `commit` name the trusted base; both are empty where rules.toml itself is trusted: no
-    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml
-    decide in spite of the differences. `checks` are those of the trusted base, where the files here
-    have others.
+    `ref` and `commit` name the trusted base; both are empty if rules.toml itself is trusted: there
+    is no repository, or the file is outside of it. `allowed`: somebody lets this rules.toml decide
+    in spite of the differences. `checks` are those of the trusted base, if the files here have
+    different ones.
     """
 
     ref: str = ""
@@ -250,25 +251,29 @@ class Trust(Struct, frozen=True):
     checks: "Checks | None" = None
 
     def about(self, environment: str | None) -> tuple[JudgeDifference, ...]:
-        """The differences that matter in an environment."""
-        return tuple(one for one in self.differences if one.environment in (None, environment))
+        """The differences that concern an environment."""
+        return tuple(
+            difference
+            for difference in self.differences
+            if difference.environment in (None, environment)
+        )
 
     def is_due(self, environment: str | None) -> bool:
         """Whether every target of an environment counts as due, whatever is recorded."""
         return not self.allowed and any(
-            one.effect is not JudgeEffect.TOLD for one in self.about(environment)
+            difference.effect is not JudgeEffect.TOLD for difference in self.about(environment)
         )
 
     def is_refused(self, environment: str | None) -> bool:
         """Whether nothing may be changed in an environment before somebody agrees."""
         return not self.allowed and any(
-            one.effect is JudgeEffect.CONSENT for one in self.about(environment)
+            difference.effect is JudgeEffect.CONSENT for difference in self.about(environment)
         )
 
 
 class Rules(Struct, frozen=True):
-    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without
-    parsing it twice. `trust` says where the judges in it come from, once somebody has looked
+    """All of one rules.toml. `text` is its source, so that the line of a pattern can be found
+    without parsing it again. `trust` says where its judges come from, once that has been checked
     (flow/trusted.py).
     """
 
@@ -291,9 +296,9 @@ class Base(Struct, frozen=True):
     """The point that a diff compares with.
 
     `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen.
-    `commits` has more than one entry where history has several best merge bases: what differs from
-    any of them counts; and for `last` and `live`, where `each` says which of them a target was
-    compared with (none: its files are as they were deployed, or nothing is known of it).
+    `commits` has more than one entry if history has several best merge bases: what differs from any
+    of them counts. It also has several for `last` and `live`, where `each` says which of them a
+    target was compared with (none: its files are as deployed, or nothing is known of it).
     """
 
     kind: str
@@ -304,7 +309,7 @@ class Base(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """What would be deployed. `dirty` is None where nobody looked at the working tree."""
+    """What would be deployed. `dirty` is None if the working tree was not checked."""
 
     commit: str | None = None
     branch: str | None = None
@@ -312,8 +317,8 @@ class Head(Struct, frozen=True):
 
 
 class Reason(Struct, frozen=True, gc=False):
-    """Why a target (or a check) is called for: this path, this pattern of this rule, on this line
-    of rules.toml.
+    """Why a target (or a check) is called for: a path, and the pattern of a rule, with its line in
+    rules.toml.
     """
 
     path: str
@@ -323,7 +328,7 @@ class Reason(Struct, frozen=True, gc=False):
 
 
 class ChangeMatch(Struct, frozen=True, gc=False):
-    """What the rules make of one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
+    """How the rules judge one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
     (rules.toml itself).
     """
 
@@ -334,8 +339,8 @@ class ChangeMatch(Struct, frozen=True, gc=False):
 
 
 class Impact(Struct, frozen=True):
-    """Target -> reasons, check -> reasons, and what became of each change. `removed` are targets
-    only old rules name.
+    """The reasons for each target and each check, and how each change was judged. `removed` are
+    targets that only the old rules name.
     """
 
     touched: tuple[ChangeMatch, ...]
@@ -346,19 +351,19 @@ class Impact(Struct, frozen=True):
     @property
     def unmatched(self) -> list[str]:
         """The paths that no rule matches and `ignore` does not cover."""
-        return [one.change.path for one in self.touched if one.verdict == "unmatched"]
+        return [match.change.path for match in self.touched if match.verdict == "unmatched"]
 
     @property
     def ignored(self) -> list[str]:
         """The paths that `ignore` covers."""
-        return [one.change.path for one in self.touched if one.verdict == "ignored"]
+        return [match.change.path for match in self.touched if match.verdict == "ignored"]
 
 
 class Step(Struct, frozen=True):
     """One action on one target, with its reasons in words. `needs` names targets of other steps;
-    times are seconds.
+    times are in seconds.
 
-    `command` is None where only a person can do it.
+    `command` is None if only a person can do it.
     """
 
     target: str
@@ -370,10 +375,10 @@ class Step(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are
-    critical paths, in seconds.
+    """The smallest set of steps that covers the impact, in an order that respects `needs`.
+    Estimates are critical paths, in seconds.
 
-    `by_hand` are the targets in it, also inside groups, that only a person can deploy.
+    `by_hand` are the targets in it, including those inside groups, that only a person can deploy.
     """
 
     steps: tuple[Step, ...]
@@ -398,9 +403,9 @@ class Direction(StrEnum):
 class Standing(Struct, frozen=True):
     """How HEAD stands to what is live of a target, the commit `live`.
 
-    `lost` are the live commits that a deploy would take out: they touch the target's inputs, and
-    HEAD's history does not hold their content. `fetch` is the command that gets what is missing to
-    know more.
+    `lost` are the live commits that a deploy would remove: they touch the target's inputs, and
+    HEAD's history does not have their content. `fetch` is the command that fetches what is missing
+    to know more.
     """
 
     direction: Direction
@@ -410,26 +415,25 @@ class Standing(Struct, frozen=True):
 
     @property
     def backwards(self) -> bool:
-        """Whether a deploy needs a consent of its own: it takes live commits out, or nobody can say
-        that it does not.
+        """Whether a deploy needs consent of its own: it removes live commits, or that cannot be
+        ruled out.
         """
         return bool(self.lost) or self.direction is Direction.UNKNOWN
 
 
 class DiffResult(Struct, frozen=True):
-    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal`
-    says why nothing is recommended.
+    """The result of `toolkit diff`. `states` holds due, clean or unknown for every target;
+    `refusal` says why nothing is recommended.
 
-    `options` is what commands have to repeat to mean the same rules and environment, `covered`
-    tells of each group all that it covers, and `uncommitted` are the paths whose content is not as
-    committed. `instructions` are those of all targets that only a person can deploy, due or not.
+    `options` is what commands have to repeat to use the same rules and environment, `covered` lists
+    for each group everything that it covers, and `uncommitted` are the paths whose content is not
+    as committed. `instructions` are those of all targets that only a person can deploy, due or not.
 
-    `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing
-    is known of them. `first` is the plan without those that no change since the default base calls
-    for, `reasons` why it holds what it holds. `standings` says of each target that is due how HEAD
-    stands to what is live, where it is not simply ahead. `failed_before` says of targets that are
-    due which run has deployed just that, and did not end well. `told_first` is told before anything
-    else.
+    `unrecorded` are the targets without a recorded deploy: they are in the plan, since nothing is
+    known of them. `first` is the plan without those that no change since the default base calls
+    for; `reasons` says why it holds what it holds. `standings` says for each due target how HEAD
+    stands to what is live, unless it is simply ahead. `failed_before` names for due targets the run
+    that deployed just that and did not end well. `told_first` is shown before anything else.
     """
 
     base: Base
@@ -454,8 +458,8 @@ class DiffResult(Struct, frozen=True):
 
 
 class RuleVerdict(Struct, frozen=True):
-    """What one rule says of a path: the pattern that decides (None: none of them matches), its
-    line, and why in words.
+    """How one rule judges a path: the pattern that decides (None: none matches), its line, and why
+    in words.
     """
 
     rule: str
@@ -468,8 +472,8 @@ class RuleVerdict(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one;
-    `users` are the targets that are built from it, whatever rules say.
+    """Everything about one path. `dropped` are candidates that cover a narrower one, with that one;
+    `users` are the targets that are built from it, whatever the rules say.
     """
 
     path: str
@@ -482,7 +486,7 @@ class Explained(Struct, frozen=True):
 
 
 class LintFinding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
+    """One thing worth checking. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
     ignored-rule, overlap or generated.
     """
 
@@ -493,7 +497,7 @@ class LintFinding(Struct, frozen=True):
 
 
 class Lint(Struct, frozen=True):
-    """The findings, and the files that no rule owns, by folder, the fullest first."""
+    """The findings, and the number of files that no rule owns by folder, largest first."""
 
     findings: tuple[LintFinding, ...]
     files: int
@@ -501,11 +505,12 @@ class Lint(Struct, frozen=True):
 
 
 class Tally(Struct, frozen=True):
-    """What today's rules make of a stretch of history. Times are seconds, for the commits that call
-    for a deploy.
+    """What today's rules would have done over a stretch of history. Times are in seconds, for the
+    commits that call for a deploy.
 
-    `ends` are the ids of the newest and the oldest commit, `targets` holds for each target how many
-    commits deploy it and how long that takes, `unmatched` the folders with most unmatched changes.
+    `ends` are the ids of the newest and the oldest commit; `targets` holds for each target how many
+    commits deploy it and how long that takes, `unmatched` the folders with the most unmatched
+    changes.
     """
 
     commits: int
@@ -519,7 +524,7 @@ class Tally(Struct, frozen=True):
 
 
 class Replayed(Struct, frozen=True, gc=False):
-    """What one commit would have deployed and run, and how many of its paths no rule matches."""
+    """What one commit would have deployed and run, and its paths that no rule matches."""
 
     commit: str
     targets: tuple[str, ...]
@@ -528,7 +533,7 @@ class Replayed(Struct, frozen=True, gc=False):
 
 
 class Commit(Struct, frozen=True):
-    """A commit as people tell of it: who, when, what."""
+    """A commit: who, when, what."""
 
     id: str
     author: str
@@ -537,8 +542,8 @@ class Commit(Struct, frozen=True):
 
 
 class Location(Struct, frozen=True):
-    """Where a step acts: one region of an environment. What rules.toml does not say is None; AWS's
-    own settings decide then.
+    """Where a step acts: one region of an environment. What rules.toml does not say is None, and
+    left to AWS's own settings.
     """
 
     environment: str | None = None
@@ -554,13 +559,13 @@ class Location(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True):
-    """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ
-    from it: it is the image's tag.
+    """What is deployed. `name` is the commit's id, with `-dirty-<digest>` if the files differ from
+    it. It is also the image's tag.
 
     `fingerprint` is the digest of every file that can make the target due: its rules' files and its
-    inputs. It is the same in every environment and at every commit with that content. `settings` is
-    the digest of what else decides how it is deployed, in this environment. Empty where that is not
-    known.
+    inputs. It is the same in every environment, and at every commit with that content. `settings`
+    is the digest of everything else that decides how it is deployed, in this environment. Both are
+    empty if unknown.
     """
 
     name: str
@@ -575,13 +580,12 @@ class Version(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """One step of a run with everything that it depends on: from it any process can go on with the
-    step.
+    """One step of a run with everything that it depends on, so that any process can continue it.
 
-    `settings` is the kind's own struct with variables filled in; `wishes` is what the command line
-    asked of this kind (an image's tag, `allow_replace`); `needs` are names of other steps of the
-    run. Times are seconds. One that `undoes` another step waits until that is live and does not
-    pass its checks, and is never begun otherwise.
+    `settings` is the kind's own struct with variables filled in; `wishes` are the command line's
+    options for this kind (an image's tag, `allow_replace`); `needs` are names of other steps of the
+    run. Times are in seconds. A job that `undoes` another step begins only once that is live and
+    fails its checks.
     """
 
     step: str
@@ -603,14 +607,13 @@ class Job(Struct, frozen=True):
 
 
 class DeployedState(Struct, frozen=True):
-    """What is live, as digests that can be computed again from the provider's answers: this, and
+    """What is live, as digests that can be computed again from the provider's answers. This, and
     not the version's name, says whether something was changed since.
 
     `definition` is the digest of how it runs (an ECS task definition without names, revisions and
-    tags of ours), `template` that of a stack's template and parameters, `artifacts` name -> digest
-    of what was built. `body` is the template itself and `parameters` name -> value (None: the
-    previous value, which nobody may read back), so that they can be put back. What is empty is not
-    known.
+    our tags), `template` that of a stack's template and parameters, `artifacts` name -> digest of
+    what was built. `body` is the template itself and `parameters` name -> value (None: the previous
+    value, which cannot be read back), so that they can be restored. Anything empty is unknown.
     """
 
     definition: str = ""
@@ -619,28 +622,28 @@ class DeployedState(Struct, frozen=True):
     body: str = ""
     parameters: Mapping[str, str | None] = {}
 
-    def same(self, other: "DeployedState") -> bool | None:
-        """Whether the other is the very same, None where nothing is known of both. Only what both
-        know is compared.
+    def same(self, second: "DeployedState") -> bool | None:
+        """Whether both are the same, None if there is nothing to compare. Only what is known of
+        both is compared.
         """
-        known = False
+        compared = False
         for mine, theirs in (
-            (self.definition, other.definition),
-            (self.template, other.template),
-            *((digest, other.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
+            (self.definition, second.definition),
+            (self.template, second.template),
+            *((digest, second.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
         ):
             if mine and theirs:
                 if mine != theirs:
                     return False
-                known = True
-        return True if known else None
+                compared = True
+        return True if compared else None
 
 
 class RecordedDeploy(Struct, frozen=True):
     """What the record said of a target when a run was prepared: its newest good deploy.
 
-    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later` are
-    what names the content of the others that are recorded, in the provider's terms or as digests.
+    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later`
+    identify the content of the other recorded deploys, in the provider's terms or as digests.
     `problem` says why the record could not be read: nothing is known then.
     """
 
@@ -654,11 +657,11 @@ class RecordedDeploy(Struct, frozen=True):
 
 
 class LiveVersion(Struct, frozen=True):
-    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms:
+    """What runs for a target, as far as it was observed. `detail` names it in the provider's terms:
     image, digest, task definition.
 
     `doubt` says why what runs is not one version (`version`, `commit` and `fingerprint` are None
-    then), `notes` what else runs beside it.
+    then); `notes` say what else runs beside it.
     """
 
     version: str | None
@@ -678,7 +681,7 @@ class LiveVersion(Struct, frozen=True):
 class PlannedCall(Struct, frozen=True):
     """One call that changes something, with the parameters that matter: what --dry-run prints.
 
-    `once`: of several steps of a run that need the very same call, one makes it for all.
+    `once`: if several steps of a run need the very same call, one makes it for all.
     """
 
     name: str
@@ -687,9 +690,7 @@ class PlannedCall(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a step would do: the calls in order, what is said before, and whether nothing would
-    change.
-    """
+    """What a step would do: the calls in order, the warnings, and whether nothing would change."""
 
     calls: tuple[PlannedCall, ...]
     warnings: tuple[str, ...] = ()
@@ -698,15 +699,15 @@ class Preview(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True):
-    """What the cloud says of a step.
+    """What the cloud says about a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or
-    failed. `phase` is what goes on in a few words, `cause` the first real reason of a failure in
-    one line, `next` the command that mends it, `log` the last lines of what failed. `doomed` says
-    that it cannot succeed any more though the cloud still tries, `sure` of absent that it cannot be
-    otherwise: nobody has to look again a while later. `lines` are new since the Seen before, `mark`
-    is what the next look wants to know of this one. `untouched`: what is unhealthy was so before,
-    whatever was deployed.
+    `state` is absent, running, done, failed or unknown; `verdict` says more if it is done or
+    failed. `phase` says in a few words what is going on, `cause` in one line the first real reason
+    of a failure, `next` the command that fixes it; `log` are the last lines of what failed.
+    `doomed`: it cannot succeed any more although the cloud still tries. `sure`: absent is final,
+    there is no need to look again later. `lines` are new since the last observation; `mark` is what
+    the next one needs to know of this one. `untouched`: what is unhealthy was so before, whatever
+    was deployed.
     """
 
     state: str
@@ -725,11 +726,11 @@ class Observation(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few
+    """One thing that was checked: what it is, its status (a word of CONDITIONS), and that in a few
     words.
 
-    `since` is ISO 8601 in UTC. What is not `ok` has one `cause` in a line, and the `next` command,
-    or thing to do, that mends it. `unasked`: AWS could not be asked, for want of credentials, a
+    `since` is ISO 8601 in UTC. Anything not `ok` has one `cause` in a line, and the `next` command,
+    or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
     region, a permission or an answer.
     """
 
@@ -743,7 +744,7 @@ class Finding(Struct, frozen=True):
 
 
 class Mismatch(Struct, frozen=True):
-    """One expectation that does not hold: of what, and both sides in a line each."""
+    """One expectation that is not met: what it is about, and both sides in a line each."""
 
     what: str
     wanted: str
@@ -751,11 +752,11 @@ class Mismatch(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was
-    asked at, where there are several.
+    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was made
+    at, if there are several.
 
-    `cause` says in a line why it did not pass, `misses` what was expected, `shown` the answer's
-    first lines; `log` names a child's log, `figures` are those of a load.
+    `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
+    response's first lines; `log` names a child's log, `figures` are those of a load.
     """
 
     check: str
@@ -774,11 +775,11 @@ class Result(Struct, frozen=True):
 
 
 class HealthReport(Struct, frozen=True):
-    """How one thing is in one place: a target, a check, or the credentials (`kind` says which),
-    with all that was looked at.
+    """The health of one thing in one location: a target, a check, or the credentials (`kind` says
+    which), with everything that was checked.
 
-    `state` is what its live version is against HEAD: due, clean or unknown; empty where nobody can
-    tell.
+    `state` is how its live version compares with HEAD: due, clean or unknown; empty if that cannot
+    be told.
     """
 
     name: str
@@ -791,15 +792,18 @@ class HealthReport(Struct, frozen=True):
 
     @property
     def status(self) -> str:
-        """The worst word of its signs; nobody who looked at nothing says `ok`."""
-        found = {sign.status for sign in self.signs}
+        """The worst status of its findings. Without any finding it is `unknown`, never `ok`."""
+        statuses = {sign.status for sign in self.signs}
         return next(
-            (word for word in ("failing", "unknown", "warning", "ok") if word in found), "unknown"
+            (word for word in ("failing", "unknown", "warning", "ok") if word in statuses),
+            "unknown",
         )
 
 
 class Statement(Struct, frozen=True):
-    """One statement of an IAM policy: these actions on these resources, and why they are needed."""
+    """One statement of an IAM policy: these actions on these resources, and what they are needed
+    for.
+    """
 
     why: str
     actions: tuple[str, ...]
@@ -808,9 +812,9 @@ class Statement(Struct, frozen=True):
 
 
 class Provision(Struct, frozen=True):
-    """What has to be there before a target can be deployed: the sandbox makes it, elsewhere it is
-    somebody's. `what` is a word of sandbox/provision.py: repository, service, bucket, function or
-    bootstrap (of CDK).
+    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist.
+    `what` is a word of sandbox/provision.py: repository, service, bucket, function or bootstrap (of
+    CDK).
     """
 
     what: str
@@ -819,26 +823,25 @@ class Provision(Struct, frozen=True):
 
 
 class Resource(Struct, frozen=True):
-    """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of
-    it; None is all of it.
+    """One thing that a target's deploy changes: what it is ("stack"), its name, and the part of it
+    (None: all of it).
     """
 
     what: str
     name: str
     part: str | None = None
 
-    def meets(self, other: "Resource") -> bool:
-        """Whether both change the same thing, or a part that is in the other."""
-        same_thing = (self.what, self.name) == (other.what, other.name)
-        return same_thing and (None in (self.part, other.part) or self.part == other.part)
+    def meets(self, second: "Resource") -> bool:
+        """Whether both are the same thing, or one is a part of the other."""
+        same_thing = (self.what, self.name) == (second.what, second.name)
+        return same_thing and (None in (self.part, second.part) or self.part == second.part)
 
 
 class Outcome(Struct, frozen=True):
-    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to
-    `resume`; `took_s` is in seconds.
+    """How a step ended, as far as this process knows. `open`: the journal leaves it to `resume`;
+    `took_s` is in seconds.
 
-    `untouched`: what is unhealthy ran like that before this run, so that there is nothing to put
-    back.
+    `untouched`: what is unhealthy ran like that before this run, so there is nothing to undo.
     """
 
     step: str
@@ -856,7 +859,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def has_to_give_way(self) -> bool:
-        """Whether this run has put something there that is live and not good."""
+        """Whether this run has deployed something that is live and unhealthy."""
         return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 

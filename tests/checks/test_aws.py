@@ -8,7 +8,7 @@ import pytest
 from tests.support.aws import Endpoint
 from tests.support.sandbox import REGION, Cloud
 from toolkit.checks import secrets
-from toolkit.checks.aws import Settings, permissions
+from toolkit.checks.aws import AwsSettings, permissions
 from toolkit.errors import CloudError, Missing, NotAllowed, Refused
 from toolkit.model import Secret
 from toolkit.ports.aws import presence
@@ -60,7 +60,7 @@ def test_what_is_there_is_found_and_what_is_not_is_missed(cloud: Cloud) -> None:
 def test_every_sort_has_its_permissions() -> None:
     assert presence.ACTIONS.keys() == set(KINDS)
     for what in KINDS:
-        [statement] = permissions(Settings(aws=f"{what}:things"))
+        [statement] = permissions(AwsSettings(aws=f"{what}:things"))
         assert (statement.actions, statement.why) == (
             presence.ACTIONS[what],
             f"see that {what} things is there",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.checks.select import Task, closure, here, tasks
+from toolkit.checks.select import Task, closure, for_environment, tasks
 from toolkit.errors import Refused
 from toolkit.impact.checks import givers_of, waits
 from toolkit.model import Check, Location
@@ -117,11 +117,11 @@ def test_what_waits_for_a_check_of_another_environment_is_refused() -> None:
         "book": check("book", needs=("login",)),
     }
     waiting = {"login": frozenset[str](), "book": frozenset({"login"})}
-    assert here(["login", "book"], named, waiting, "dev") == ("login", "book")
+    assert for_environment(["login", "book"], named, waiting, "dev") == ("login", "book")
     with pytest.raises(
         Refused, match="check book waits for login, which is not for environment prod"
     ):
-        here(["login", "book"], named, waiting, "prod")
+        for_environment(["login", "book"], named, waiting, "prod")
 
 
 @given(

@@ -23,9 +23,9 @@ from toolkit.flow.colleagues import placed
 from toolkit.model import Job, Version
 from toolkit.record import journal as journals
 from toolkit.record.journal import Journal
-from toolkit.record.mirror import unsent
+from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
-from toolkit.record.shelf import JOURNAL_MOST
+from toolkit.record.shared_runs import JOURNAL_MOST
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
@@ -66,8 +66,10 @@ class Team:
         version = Version("c1", "c1", "f1")
         locations = making.locations(self.rules.environments["dev"], None, None)
         target = self.rules.targets["web"]
-        [job] = making.make(
-            run, [target], locations, {}, {"web": version}, {"web": ()}, "deploy", {}
+        [job] = making.make_jobs(
+            making.JobRequest(
+                run, [target], locations, {}, {"web": version}, {"web": ()}, "deploy", {}
+            )
         )
         return job
 
@@ -394,7 +396,7 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
     code, said = one("resume", run, "--yes")
     assert (code, "has ended" in said) == (2, True), said
     assert " succeeded " in one("history")[1]
-    assert [unsent(store) for store in one.stores()] == [[]]
+    assert [unsent_runs(store) for store in one.stores()] == [[]]
     assert "[web] -- complete" in two("logs", run)[1]
     logs = one("logs", run)[1]
     assert "-> ecs:UpdateService" in logs

@@ -19,7 +19,7 @@ from tests.support.run import Result, Toolkit
 from toolkit.cli.main import cli
 from toolkit.ports.aws import client
 from toolkit.run import step
-from toolkit.targets.ecs import watch
+from toolkit.targets.app import observe
 
 RULES = """\
 version = 1
@@ -123,7 +123,7 @@ def shop(
     monkeypatch.setattr(client, "READ_S", 0.5)
     monkeypatch.setattr(client, "CALL_S", 2.0)
     monkeypatch.setattr(step, "SURE_S", {"absent": 0.5, "unknown": 5.0})
-    monkeypatch.setattr(watch, "SURE_S", 1)
+    monkeypatch.setattr(observe, "SURE_S", 1)
     return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.run import ROOT
 from toolkit.cli.main import cli
-from toolkit.errors import MEANINGS, Exit
+from toolkit.errors import EXIT_MEANINGS, Exit
 
 SIGNALS = {Exit.HANGUP, Exit.INTERRUPTED, Exit.TERMINATED}
 
@@ -33,20 +33,20 @@ HELPS = helps(cli)
 
 
 def test_the_first_help_has_them_all() -> None:
-    assert all(f"{int(code)} {words}" in HELPS["toolkit"] for code, words in MEANINGS.items())
-    assert set(Exit) - set(MEANINGS) == SIGNALS - {Exit.INTERRUPTED}
+    assert all(f"{int(code)} {words}" in HELPS["toolkit"] for code, words in EXIT_MEANINGS.items())
+    assert set(Exit) - set(EXIT_MEANINGS) == SIGNALS - {Exit.INTERRUPTED}
 
 
 @pytest.mark.parametrize("name", ["toolkit", "deploy", "health"])
 def test_every_help_says_of_7_that_aws_may_not_have_answered(name: str) -> None:
-    assert f"7 {MEANINGS[Exit.CREDENTIALS]}" in HELPS[name]
+    assert f"7 {EXIT_MEANINGS[Exit.CREDENTIALS]}" in HELPS[name]
 
 
 @pytest.mark.parametrize("name", HELPS)
 def test_a_help_names_only_codes_that_there_are(name: str) -> None:
     codes = {int(code) for code in re.findall(r"(?:^|, |; )(\d+) ", HELPS[name])}
     assert codes <= set(Exit)
-    assert int(Exit.CREDENTIALS) not in codes or MEANINGS[Exit.CREDENTIALS] in HELPS[name]
+    assert int(Exit.CREDENTIALS) not in codes or EXIT_MEANINGS[Exit.CREDENTIALS] in HELPS[name]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/exit-codes.md", "docs/deploying.md"])

@@ -113,8 +113,10 @@ class Site:
             Provision("bucket", "permitted"),
         )
         parts = [provision.PlannedPart(location, one) for one in wanted]
-        provision.make(parts, lambda location: self.root, emulator.registry, lambda words: None)
-        provision.settle(parts, lambda location: self.root)
+        provision.make_parts(
+            parts, lambda location: self.root, emulator.registry, lambda words: None
+        )
+        provision.wait_for_services(parts, lambda location: self.root)
         files = {
             "app/Dockerfile": DOCKERFILE,
             "app/main.py": MAIN,

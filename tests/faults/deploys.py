@@ -28,12 +28,13 @@ from toolkit.record.journal import Journal, JournalEntry, read
 from toolkit.record.state import open_store
 from toolkit.run.jobs import pack
 from toolkit.run.pace import Pace
-from toolkit.run.recover import RunState, left
+from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import StepContext, carry_out
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.step_journal import StepJournal, StepServices
 from toolkit.run.stop import Stop
-from toolkit.targets import app, stack
+from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.stack.settings import StackSettings
 
 REGION, ACCOUNT, COMMIT = "eu-west-1", "111111111111", "c0ffee" + "0" * 34
 DEADLINE_S = 300
@@ -185,7 +186,7 @@ class Deploy:
 
     def left(self) -> RunState:
         """What is left on disk."""
-        return left(self.entries(), self.clock.now(), "journal")
+        return recover_state(self.entries(), self.clock.now(), "journal")
 
     def entries(self) -> tuple[JournalEntry, ...]:
         """The journal."""
@@ -197,17 +198,8 @@ class Deploy:
         papers = StoredRunJournal(self.store, journal, {}, {}, self.clock, lambda text: text)
         log = papers.log(job.step)
         self.listener = Listener()
-        desk = StepJournal(
-            job,
-            papers.journal,
-            log,
-            self.listener,
-            stop,
-            self.clock,
-            lambda: None,
-            begun.receipt if begun else None,
-            begun is not None and begun.acted,
-        )
+        services = StepServices(papers.journal, self.listener, stop, self.clock, lambda: None)
+        desk = StepJournal(job, log, services, begun)
         walk = StepContext(self.ports, Pace(1), stop)
         try:
             return carry_out(
@@ -215,8 +207,7 @@ class Deploy:
                 targets.kind(job.kind),
                 desk,
                 walk,
-                begun is not None,
-                begun.waited_s if begun else 0.0,
+                begun.waited_s if begun else None,
             )
         finally:
             log.close()
@@ -243,8 +234,8 @@ class App(Deploy):
         )
         self.endpoint.ecs.next("success", service=self.name, looks=4)
 
-    def settings(self) -> app.Settings:
-        return app.Settings(cluster="main", service=self.name, repository=self.name)
+    def settings(self) -> AppSettings:
+        return AppSettings(cluster="main", service=self.name, repository=self.name)
 
     def is_new(self) -> bool:
         image = self.endpoint.ecs.definitions[self.service.definition].body["containerDefinitions"][
@@ -278,8 +269,8 @@ class Stack(Deploy):
         resources = {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}
         (self.folder / f"{self.name}.json").write_text(json.dumps({"Resources": resources}))
 
-    def settings(self) -> stack.Settings:
-        return stack.Settings(stack=self.name, template=f"{self.name}.json")
+    def settings(self) -> StackSettings:
+        return StackSettings(stack=self.name, template=f"{self.name}.json")
 
     def is_new(self) -> bool:
         found = self.endpoint.cloudformation.stacks[self.name]

@@ -105,15 +105,17 @@ class Oven:
         rules = self.rules(bake, settle, settings, environment)
         version = Version(COMMIT, COMMIT, "f" * 64)
         where = locations(rules.environments["dev"], None, None)
-        jobs = making.make(
-            RUN,
-            [rules.targets["web"]],
-            where,
-            {},
-            {"web": version},
-            {"web": ()},
-            "deploy",
-            {"no_build": True},
+        jobs = making.make_jobs(
+            making.JobRequest(
+                RUN,
+                [rules.targets["web"]],
+                where,
+                {},
+                {"web": version},
+                {"web": ()},
+                "deploy",
+                {"no_build": True},
+            )
         )
         self.prepared = PreparedRun(rules, jobs, {}, (), {}, undoing(jobs, rules, self.ports))
         proofs = verified.proofs(rules, jobs, self.ports)
@@ -178,15 +180,17 @@ class Oven:
     def rolled_back(self, listener: Listener) -> RunResult:
         """Somebody puts the old version back, from another process."""
         rules = self.rules()
-        [job] = making.make(
-            "20261120-100500-bbbb",
-            [rules.targets["web"]],
-            locations(rules.environments["dev"], None, None),
-            {},
-            {"web": Version("old", "0" * 40, "f0")},
-            {"web": ()},
-            "rollback",
-            {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
+        [job] = making.make_jobs(
+            making.JobRequest(
+                "20261120-100500-bbbb",
+                [rules.targets["web"]],
+                locations(rules.environments["dev"], None, None),
+                {},
+                {"web": Version("old", "0" * 40, "f0")},
+                {"web": ()},
+                "rollback",
+                {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
+            )
         )
         told = Told()
         told.listener = listener

@@ -203,9 +203,9 @@ class Team:
         ports, git = self.ports(endpoint), Git.open(str(self.repo.path))
         rules = load_rules(str(self.repo.path), None, git)
         own = settled(rules, environment)
-        version = fingerprint.versions(
-            own, owners(rules, rules_path(rules, git)), git, detect.look(git).paths
-        )[target]
+        path_owners = fingerprint.PathOwners(owners(rules, rules_path(rules, git)))
+        paths = detect.look(git).paths
+        version = fingerprint.versions(own, path_owners, git, paths)[target]
         location = Location(environment, "eu-west-1", ENVIRONMENTS[environment])
         store = store_for(rules, ports, None)
         self.count += 1

@@ -12,7 +12,7 @@ from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.flow.compare import FailedRun, RecordedBase
 from toolkit.flow.recorded import reader, unended
 from toolkit.flow.rulebook import read_rules
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import Journal
@@ -220,7 +220,7 @@ def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) 
     deployed(store, 1, "succeeded")
     begins(store, 2)
     journal = Journal.create(
-        store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, SystemClock()
+        store, run(2), {**processes.facts(), "jobs": [], "environment": "dev"}, SystemClock()
     )
     found = point(store)
     journal.close()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
-from toolkit.changes.fingerprint import versions
+from toolkit.changes.fingerprint import PathOwners, versions
 from toolkit.flow.compare import DiffRequest, FailedRun, Points, RecordedBase, diff
 from toolkit.flow.recorded import point_of
 from toolkit.flow.rulebook import owners, rules_path, settled
@@ -350,10 +350,9 @@ def version(repo: Repo, target: str) -> Version:
     """What would be deployed of a target now."""
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
-    own = owners(rules, rules_path(rules, git))
-    return versions({target: settled(rules, None)[target]}, own, git, detect.look(git).paths)[
-        target
-    ]
+    settings = {target: settled(rules, None)[target]}
+    own = PathOwners(owners(rules, rules_path(rules, git)))
+    return versions(settings, own, git, detect.look(git).paths)[target]
 
 
 @pytest.mark.parametrize(

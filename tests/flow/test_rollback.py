@@ -25,7 +25,7 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import LocalLedger, Record, scope_of
 from toolkit.record.locks import holder, open_locks
 from toolkit.record.state import open_store
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 RULES = """\
 version = 1

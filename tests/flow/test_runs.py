@@ -21,7 +21,7 @@ from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
 from toolkit.run.stop import Stop
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 EARLIER, LATER = "20261120-100000-aaaa", "20261120-110000-bbbb"
 JOB = Job(

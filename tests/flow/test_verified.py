@@ -42,9 +42,10 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.step_journal import StepJournal, StepServices
 from toolkit.run.stop import Stop
-from toolkit.targets import app, stack
+from toolkit.targets.app.kind import kind as app
+from toolkit.targets.stack.kind import kind as stack
 
 ONE, TWO, THREE = "1" * 39 + "a", "2" * 39 + "b", "3" * 39 + "c"
 """Three commits: what ran, what is deployed, and somebody else's."""
@@ -96,7 +97,7 @@ class Street:
             raise self.problem
         return KnownAws(profile, region or "eu-west-1")
 
-    def fenced(self) -> None:
+    def check_fence(self) -> None:
         if self.fence is not None:
             raise self.fence
 
@@ -116,26 +117,27 @@ class Street:
             "rules.toml",
         )
         there = location or Location("dev")
-        [job] = making.make(
-            "run",
-            [rules.targets[target]],
-            [there],
-            {},
-            {target: Version(TWO, TWO, "f2")},
-            {target: ()},
-            "deploy",
-            {},
+        [job] = making.make_jobs(
+            making.JobRequest(
+                "run",
+                [rules.targets[target]],
+                [there],
+                {},
+                {target: Version(TWO, TWO, "f2")},
+                {target: ()},
+                "deploy",
+                {},
+            )
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        desk = StepJournal(
-            job,
+        services = StepServices(
             Pen(SystemClock()),  # type: ignore[arg-type]
-            self.desk_log,
             Listener(None),
             self.stop,
             SystemClock(),
-            self.fenced,
+            self.check_fence,
         )
+        desk = StepJournal(job, self.desk_log, services)
         live = self.live.setdefault(
             there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )

@@ -47,7 +47,7 @@ key = "password"
 """
     found = read(text, tmp_path)
     check = found.checks["login"]
-    assert (check.sort, check.asks, check.tags, check.timeout_s, check.retry_s) == (
+    assert (check.check_type, check.asks, check.tags, check.timeout_s, check.retry_s) == (
         "http",
         "POST https://{host}/login",
         ("auth",),
@@ -79,7 +79,7 @@ key = "password"
     ],
 )
 def test_its_key_says_what_sort_a_check_is(text: str, sort: str, tmp_path: Path) -> None:
-    assert read(f"[checks.one]\n{text}\n", tmp_path).checks["one"].sort == sort
+    assert read(f"[checks.one]\n{text}\n", tmp_path).checks["one"].check_type == sort
 
 
 def test_a_command_may_take_longer_than_a_request(tmp_path: Path) -> None:

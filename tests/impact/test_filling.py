@@ -11,8 +11,8 @@ from tests.support.run import Toolkit
 from toolkit import flow
 from toolkit.errors import Refused, RulesError
 from toolkit.impact.filling import is_hole
-from toolkit.run.jobs import filled
-from toolkit.targets import stack
+from toolkit.run.jobs import fill_settings
+from toolkit.targets.stack.kind import kind as stack
 
 
 def app(
@@ -312,4 +312,4 @@ def test_what_init_drafts_says_what_to_fill_in(tmp_path: Path, toolkit: Toolkit)
 def test_a_name_that_is_empty_once_it_is_filled_in_is_refused_by_its_variable() -> None:
     settings = stack.Settings(stack="{base}", template="t.yaml")
     with pytest.raises(Refused, match=r"`\{base\}` is empty, and a name needs it"):
-        filled(settings, {"base": ""})
+        fill_settings(settings, {"base": ""})

@@ -19,7 +19,10 @@ from toolkit.errors import Problem, RulesError
 from toolkit.impact.reading import MOST_PROBLEMS, seconds
 from toolkit.impact.rules import MOST_RULES
 from toolkit.model import Accept, Environment, Rule, Rules, Target
-from toolkit.targets import app, group, stack
+from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.settings import Build
+from toolkit.targets.group.kind import kind as group
+from toolkit.targets.stack.kind import kind as stack
 
 
 def load(text: str) -> Rules:
@@ -77,7 +80,7 @@ changes = ["added", "deleted"]
 path = "LICENSE"
 reason = "no code"
 """
-    build = app.Build(context="backend", dockerfile="backend/Dockerfile", platform="linux/amd64")
+    build = Build(context="backend", dockerfile="backend/Dockerfile", platform="linux/amd64")
     app_settings = app.Settings(
         cluster="c{suffix}",
         service="s",

@@ -100,8 +100,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "a target without a kind": (
         HEAD + '[targets.api]\nstack = "Api"\n',
         (
-            ":2: targets.api: its `kind` is missing; there are app, stack, function, site, group,"
-            " manual"
+            ":2: targets.api: its `kind` is missing; there are app, stack, function, site, command,"
+            " group, manual"
         ),
     ),
     "a kind that is none": (
@@ -112,12 +112,13 @@ WRONG: dict[str, tuple[str, ...]] = {
         HEAD + '[targets.api]\nkind = "terraform"\n',
         (
             ":3: targets.api.kind: 'terraform' is no kind; there are app, stack, function, site,"
-            " group, manual"
+            " command, group, manual"
         ),
     ),
     "a kind that is a number": (
         HEAD + "[targets.api]\nkind = 7\n",
-        ":3: targets.api.kind: 7 is no kind; there are app, stack, function, site, command, group, manual",
+        ":3: targets.api.kind: 7 is no kind; there are app, stack, function, site, command,"
+        " group, manual",
     ),
     "a target's name that is none": (
         HEAD + '[targets."a b"]\n' + MANUAL,

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from toolkit.init.coverage import PathCoverage, UncoveredSource, coverage, uncovered_sources
+from toolkit.init.coverage import (
+    ImageFiles,
+    PathCoverage,
+    UncoveredSource,
+    measure_coverage,
+    uncovered_sources,
+)
 
 TREE = [
     "backend/Dockerfile",
@@ -25,39 +31,43 @@ def uncovered(
     ignored: str | None = None,
 ) -> list[tuple[int, str, int, str]]:
     found = uncovered_sources(
-        {"backend/Dockerfile": f"FROM x\n{text}\n"},
+        ImageFiles(
+            {"backend/Dockerfile": f"FROM x\n{text}\n"},
+            {"backend/Dockerfile": context},
+            {"backend/Dockerfile": owned},
+            {"backend/.dockerignore": ignored} if ignored else {},
+        ),
         rules,
         ignore,
         TREE,
         accept,
-        {"backend/Dockerfile": context},
-        {"backend/Dockerfile": owned},
-        {"backend/.dockerignore": ignored} if ignored else None,
     )
     return [(one.line, one.source, one.count, one.example) for one in found]
 
 
 def test_every_path_is_matched_ignored_or_unmatched() -> None:
-    found = coverage([["backend/src/**"], ["backend/**", "!backend/req.txt"]], TREE, ["**/*.md"])
+    found = measure_coverage(
+        [["backend/src/**"], ["backend/**", "!backend/req.txt"]], TREE, ["**/*.md"]
+    )
     assert found == PathCoverage(
         matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/req.txt", 1))
     )
 
 
 def test_what_is_ignored_is_ignored_although_a_rule_matches_it() -> None:
-    assert coverage([["**"]], ["a.md", "b"], ["*.md"]) == PathCoverage(1, 1, 0)
+    assert measure_coverage([["**"]], ["a.md", "b"], ["*.md"]) == PathCoverage(1, 1, 0)
 
 
 def test_ten_folders_are_named_the_fullest_first() -> None:
     paths = [f"{folder}/{at}" for folder in range(20) for at in range(folder + 1)] + ["alone"]
-    found = coverage([], paths)
+    found = measure_coverage([], paths)
     assert found.unmatched == len(paths)
     assert found.folders[0] == ("19/", 20)
     assert len(found.folders) == 10
 
 
 def test_no_rules_and_no_paths_cover_nothing() -> None:
-    assert coverage([], []) == PathCoverage(0, 0, 0)
+    assert measure_coverage([], []) == PathCoverage(0, 0, 0)
 
 
 def test_a_source_that_no_rule_of_the_app_matches_is_found() -> None:
@@ -76,7 +86,8 @@ def test_a_rule_of_another_target_does_not_count() -> None:
 
 
 def test_a_dockerfile_that_no_app_is_built_from_is_nobodys() -> None:
-    assert uncovered_sources({"Dockerfile": "FROM x\nCOPY . .\n"}, [], [], ["a"], [], {}, {}) == ()
+    images = ImageFiles({"Dockerfile": "FROM x\nCOPY . .\n"}, {}, {})
+    assert uncovered_sources(images, [], [], ["a"], []) == ()
 
 
 def test_an_app_without_a_rule_misses_everything() -> None:
@@ -143,7 +154,8 @@ def test_the_root_may_be_written_in_every_way() -> None:
 
 def test_a_source_that_is_not_certain_says_so() -> None:
     text = {"Dockerfile": "FROM x\nCOPY $WHAT .\n"}
-    found = uncovered_sources(text, [["b"]], [], ["a", "b"], [], {}, {"Dockerfile": frozenset({0})})
+    images = ImageFiles(text, {}, {"Dockerfile": frozenset({0})})
+    found = uncovered_sources(images, [["b"]], [], ["a", "b"], [])
     assert found == (UncoveredSource("Dockerfile", 2, "$WHAT", 1, "a", uncertain=True),)
 
 

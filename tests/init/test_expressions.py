@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 
 from tests.support.run import ROOT
-from toolkit.init.images.dockerfile import sources
+from toolkit.init.images.dockerfile import copy_sources
 from toolkit.init.stacks.script_code import read_script
 
 POSSESSIVE = re.compile(r"(?:[)\]]|\\\w)(?:[*+?]|\{[\d,]*\})\+|\(\?>")
@@ -50,5 +50,5 @@ def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None
 )
 def test_any_run_of_quotes_in_a_dockerfile_is_read_in_linear_time(text: str) -> None:
     began = perf_counter()
-    sources(f"FROM x\nARG {text}\nCOPY {text}\n{text}\n")
+    copy_sources(f"FROM x\nARG {text}\nCOPY {text}\n{text}\n")
     assert perf_counter() - began < 5

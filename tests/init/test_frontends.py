@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.init.surveyed import Surveyed
+from tests.init.drafted import DraftedRepository
 
 
 def package(*uses: str, name: str = "x", **more: object) -> str:
@@ -43,7 +43,7 @@ def package(*uses: str, name: str = "x", **more: object) -> str:
 def test_a_package_is_a_site_by_what_builds_it(
     uses: str, more: dict[str, str], source: str
 ) -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {"app/package.json": package(uses), **{f"app/{path}": text for path, text in more.items()}}
     )
     assert found.targets == {"app": "site"}
@@ -54,28 +54,36 @@ def test_a_package_is_a_site_by_what_builds_it(
     "uses", [("vite",), ("next",), ("express", "react-scripts"), ("typescript",), ("vitest",)]
 )
 def test_libraries_and_servers_are_no_sites(uses: tuple[str, ...]) -> None:
-    assert Surveyed({"app/package.json": package(*uses), "app/src/a.ts": ""}).targets == {}
+    assert DraftedRepository({"app/package.json": package(*uses), "app/src/a.ts": ""}).targets == {}
 
 
 @pytest.mark.parametrize("folder", ["frontend", "apps/web", "site", "ui", "www"])
 def test_a_folder_is_a_site_by_its_name_and_a_build(folder: str) -> None:
     assert list(
-        Surveyed({f"{folder}/package.json": package(scripts={"build": "make"})}).targets.values()
+        DraftedRepository(
+            {f"{folder}/package.json": package(scripts={"build": "make"})}
+        ).targets.values()
     ) == ["site"]
     assert list(
-        Surveyed({f"{folder}/build.py": "", f"{folder}/src/index.html": ""}).targets.values()
+        DraftedRepository(
+            {f"{folder}/build.py": "", f"{folder}/src/index.html": ""}
+        ).targets.values()
     ) == ["site"]
-    assert Surveyed({f"{folder}/a.py": ""}).targets == {}
+    assert DraftedRepository({f"{folder}/a.py": ""}).targets == {}
     assert (
-        Surveyed({f"{folder}/package.json": package("express", scripts={"build": "make"})}).targets
+        DraftedRepository(
+            {f"{folder}/package.json": package("express", scripts={"build": "make"})}
+        ).targets
         == {}
     )
 
 
 def test_pages_without_a_build_are_their_own_source() -> None:
-    found = Surveyed({"site/index.html": "", "site/a.css": ""})
+    found = DraftedRepository({"site/index.html": "", "site/a.css": ""})
     assert found.setting("site", "source") == "site"
-    assert Surveyed({"site/public/index.html": ""}).setting("site", "source") == "site/public"
+    assert (
+        DraftedRepository({"site/public/index.html": ""}).setting("site", "source") == "site/public"
+    )
 
 
 MONOREPO = {
@@ -109,11 +117,11 @@ MONOREPO = {
     ],
 )
 def test_a_workspace_is_built_from_the_workspaces_that_it_uses(path: str, due: object) -> None:
-    assert Surveyed(MONOREPO).due(path) == due
+    assert DraftedRepository(MONOREPO).due(path) == due
 
 
 def test_a_site_in_the_root_is_made_of_its_usual_folders() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {
             "package.json": package("vite"),
             "index.html": "",
@@ -141,13 +149,13 @@ VITE = {"frontend/package.json": package("vite"), "frontend/index.html": "", "fr
     ],
 )
 def test_a_front_end_that_an_image_takes_is_no_site(dockerfile: dict[str, str]) -> None:
-    found = Surveyed({**VITE, **dockerfile})
+    found = DraftedRepository({**VITE, **dockerfile})
     assert list(found.targets.values()) == ["app"]
-    assert "frontend/package.json: a front end that is deployed with something else" in found.found
+    assert "frontend/package.json: a front end that is deployed with something else" in found.notes
 
 
 def test_an_image_of_everything_takes_no_site_with_it() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {**VITE, "Dockerfile": "FROM x\nCOPY . .\n", "tests/test_a.py": "def test(): pass"}
     )
     assert found.due("frontend/a.ts") == ["app", "frontend"]
@@ -162,18 +170,22 @@ def test_the_bucket_is_the_one_that_a_stack_names_for_it() -> None:
         ),
     }
     two = "Bucket(self, 'B', bucket_name='shop-web'); Bucket(self, 'U', bucket_name='shop-uploads')"
-    found = Surveyed({**VITE, "cdk/cdk.json": "{}", "cdk/a.py": cdk["cdk/a.py"].format(two)})
+    found = DraftedRepository(
+        {**VITE, "cdk/cdk.json": "{}", "cdk/a.py": cdk["cdk/a.py"].format(two)}
+    )
     assert found.setting("frontend", "bucket") == "shop-web"
     assert "bucket" not in found.questions
     assert (
         "targets.frontend.bucket: the name of the S3 bucket (drafted as `shop-frontend`)"
-        in Surveyed(VITE).questions
+        in DraftedRepository(VITE).questions
     )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
 def test_a_package_that_cannot_be_read_is_said(text: str) -> None:
-    assert Surveyed({"app/package.json": text}).found == "app/package.json: could not be read"
+    assert (
+        DraftedRepository({"app/package.json": text}).notes == "app/package.json: could not be read"
+    )
 
 
 OUTSIDE = {
@@ -200,8 +212,8 @@ OUTSIDE = {
     ],
 )
 def test_a_site_is_made_of_what_it_imports_from_outside(path: str, due: object) -> None:
-    assert Surveyed(OUTSIDE).due(path) == due
+    assert DraftedRepository(OUTSIDE).due(path) == due
 
 
 def test_a_build_may_write_outside_of_the_site() -> None:
-    assert Surveyed(OUTSIDE).setting("web", "source") == "public"
+    assert DraftedRepository(OUTSIDE).setting("web", "source") == "public"

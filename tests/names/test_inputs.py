@@ -13,8 +13,8 @@ from tests.support.repo import Repo
 from toolkit.changes.inputs import CommitTree, WorkTree, follow, used
 from toolkit.model import Inputs
 from toolkit.ports.git import Git
-from toolkit.targets import stack
-from toolkit.targets.cloudformation.references import local
+from toolkit.targets.stack.kind import kind as stack
+from toolkit.targets.stack.references import local_paths
 
 ELSEWHERE = "docker/Dockerfile.base"
 
@@ -272,13 +272,13 @@ def test_doctor_names_what_a_dockerfile_elsewhere_copies_and_no_rule_sends_to_it
     ],
 )
 def test_the_local_paths_of_a_template(text: str, paths: list[str]) -> None:
-    assert list(local("t/template.yaml", text)) == paths
+    assert list(local_paths("t/template.yaml", text)) == paths
 
 
 def test_a_hostile_template_is_read_in_a_moment() -> None:
     began = time.monotonic()
     for text in ("Code:" + "\n" * 1_000_000, "Code: " * 160_000, "CodeUri: " + "a" * 1_000_000):
-        local("t.yaml", text)
+        local_paths("t.yaml", text)
     assert time.monotonic() - began < 5
 
 

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from tests.record.parts import Broken, Clock, store
 from toolkit.errors import Refused
-from toolkit.ports.who import facts
-from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
+from toolkit.ports.processes import facts
+from toolkit.record.history import INDEX, StepLog, good_deploys, log_path, runs, unfinished
 from toolkit.record.journal import Journal, path_of
 from toolkit.record.ledger import BEGUN, LocalLedger, Record, Scope
 from toolkit.record.state import Store
@@ -179,7 +179,7 @@ def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
 
 def test_no_run_yet(here: Store) -> None:
     assert runs(here) == unfinished(here) == []
-    assert last_good(here, "app", SCOPE) == []
+    assert good_deploys(here, "app", SCOPE) == []
 
 
 def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
@@ -206,15 +206,15 @@ def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
                 account=ACCOUNT,
             )
         )
-    found = last_good(here, "app", SCOPE, ledger.get("app"))
+    found = good_deploys(here, "app", SCOPE, ledger.get("app"))
     assert [(one.run, one.version) for one in found] == [
         ("r3", "v3"),
         ("r1", "v-app"),
         ("r0", "v0"),
     ]
     assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
-    assert last_good(here, "app", Scope(region="eu-west-1", environment="prod")) == []
-    assert last_good(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
+    assert good_deploys(here, "app", Scope(region="eu-west-1", environment="prod")) == []
+    assert good_deploys(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
 
 
 def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(
@@ -234,7 +234,7 @@ def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(
         BEGUN,
         account=ACCOUNT,
     )
-    assert [one.run for one in last_good(here, "app", SCOPE, [begun])] == ["r1"]
+    assert [one.run for one in good_deploys(here, "app", SCOPE, [begun])] == ["r1"]
 
 
 def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:
@@ -259,7 +259,7 @@ def test_a_full_disk_ends_the_log_and_not_the_deploy(here: Store) -> None:
 
 
 def test_a_log_whose_place_is_taken_is_a_problem_that_is_told(here: Store, tmp_path: Path) -> None:
-    here.room("logs")
+    here.subfolder("logs")
     (tmp_path / "elsewhere").mkdir()
     Path(here.path("logs", "r1")).symlink_to(tmp_path / "elsewhere")
     log = StepLog(here, "r1", "app", str)

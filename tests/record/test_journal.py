@@ -18,7 +18,7 @@ import pytest
 
 from tests.record.parts import NIGHT, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
-from toolkit.ports.who import facts
+from toolkit.ports.processes import facts
 from toolkit.record import journal
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Journal, JournalEntry, new_run_id, parse, path_of, read
@@ -78,7 +78,7 @@ def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
 
 
 def put(here: Store, data: bytes) -> Path:
-    here.room("runs")
+    here.subfolder("runs")
     path = Path(path_of(here, RUN))
     path.write_bytes(data)
     return path
@@ -336,7 +336,7 @@ def test_a_journal_too_large_to_be_ours_is_refused(
 def test_what_is_no_file_is_neither_followed_nor_waited_for(
     here: Store, tmp_path: Path, kind: str
 ) -> None:
-    here.room("runs")
+    here.subfolder("runs")
     path = Path(path_of(here, RUN))
     if kind == "link":
         (tmp_path / "real").write_bytes(line(1, "run"))

@@ -14,10 +14,10 @@ from tests.record.bucket import S3
 from tests.record.parts import NIGHT, Impatient, seeded, someone, store
 from tests.support.sandbox import Cloud
 from toolkit.errors import LockHeld, LockLost, Refused, ToolkitError, Unreachable
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, decoded, holder
+from toolkit.record.holder import Holder, decode, holder
 from toolkit.record.leases import EXPIRY_S, FENCE_S, RENEW_S, Lease, Leases
 from toolkit.record.locks import HeldLocks, Locks
 
@@ -57,7 +57,7 @@ def mine(bucket: Bucket, clock: Impatient) -> Lease:
 
 
 def holder_of(s3: S3) -> str:
-    return decoded(s3.body(KEY), "").id
+    return decode(s3.body(KEY), "").id
 
 
 def until_renewed(s3: S3, before: bytes) -> None:
@@ -71,7 +71,7 @@ def test_one_run_holds_a_target_until_it_releases_it(s3: S3, locks: Locks) -> No
     first = take(locks, "1")
     with pytest.raises(LockHeld, match="ada@elsewhere"):
         take(locks, "2")
-    first.fenced()
+    first.check_fence()
     assert first.release() == ()
     assert first.release() == ()
     assert not s3.objects
@@ -109,7 +109,7 @@ def test_a_held_lock_is_renewed_by_itself(s3: S3, locks: Locks, clock: Impatient
         until_renewed(s3, before)
     with pytest.raises(LockHeld):
         take(locks, "2")
-    held.fenced()
+    held.check_fence()
     held.release()
     assert not s3.objects
 
@@ -149,7 +149,7 @@ def test_a_dead_process_of_this_machine_holds_nothing(
     bucket: Bucket, locks: Locks, clock: Impatient
 ) -> None:
     """K11."""
-    me = who.this()
+    me = processes.current_process()
     dead = someone("dead", host=me.host, boot=me.boot, pid=1 << 22, started="1")
     Leases(bucket, clock).attempt(APP, dead)
     held = take(locks, "2")
@@ -207,7 +207,7 @@ def test_a_lock_that_somebody_released_is_lost_for_good(
     clock.pass_(FENCE_S + 1)
     for _ in range(2):
         with pytest.raises(LockLost, match="somebody has released it"):
-            held.fenced()
+            held.check_fence()
     assert held.lost.is_set()
     assert held.release() == ()
 
@@ -219,7 +219,7 @@ def test_the_heart_finds_out_by_itself(s3: S3, locks: Locks, clock: Impatient) -
     clock.pass_(RENEW_S)
     assert held.lost.wait(10)
     with pytest.raises(LockLost):
-        held.fenced()
+        held.check_fence()
     held.release()
 
 
@@ -319,8 +319,8 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
 def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
     s3: S3, bucket: Bucket, clock: Impatient
 ) -> None:
-    """An effect is made only after `fenced`. Once another run has made one, those before it never
-    make one again.
+    """An effect is made only after `check_fence`. Once another run has made one, those before it
+    never make one again.
     """
     ports, acted, problems = Lock(), list[str](), list[BaseException]()
     rounds = 12 * NIGHT
@@ -342,7 +342,7 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
                 try:
                     for _ in range(3):
                         with ports:
-                            held.fenced()
+                            held.check_fence()
                             acted.append(id)
                         with ports:
                             clock.pass_(chance.choice((0, 5, 30)))
@@ -350,7 +350,7 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
                     pass
                 if crashed:
                     held._leases.clear()
-                    held._grips = []
+                    held._locks = []
                 held.release()
         except BaseException as problem:
             problems.append(problem)
@@ -435,7 +435,7 @@ def test_the_embedded_aws_keeps_the_same_promises(cloud: Cloud, clock: Impatient
     assert locks.force_release(API, "1") == ("remote",)
     clock.pass_(FENCE_S + 1)
     with pytest.raises(LockLost, match="released"):
-        first.fenced()
+        first.check_fence()
     first.release()
     assert locks.show() == []
     for client in aws._clients.values():

@@ -30,17 +30,17 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.disk import Disk
 from toolkit.record.ledger import (
     BEGUN,
-    KEPT,
+    MAX_GOOD_DEPLOYS,
     Ledger,
     LedgerContents,
     LocalLedger,
     Record,
     Scope,
     SharedLedger,
-    added,
-    decoded,
-    encoded,
-    merged,
+    add,
+    decode,
+    encode,
+    merge,
 )
 from toolkit.record.state import Store
 
@@ -104,7 +104,7 @@ RECORDS = st.lists(
 
 @given(st.lists(RECORDS, max_size=4))
 def test_merging_loses_no_good_deploy_and_never_minds_the_order(lists: list[list[Record]]) -> None:
-    found = merged(*lists)
+    found = merge(*lists)
     everything = [one for records in lists for one in records]
     newest = {
         run: max(
@@ -116,19 +116,19 @@ def test_merging_loses_no_good_deploy_and_never_minds_the_order(lists: list[list
     }
     assert {one.run for one in found} >= {run for run, one in newest.items() if one.verdict in GOOD}
     assert all(one == newest[one.run] for one in found)
-    assert found == merged(*reversed(lists)) == merged(found, *lists)
+    assert found == merge(*reversed(lists)) == merge(found, *lists)
     assert [one.n for one in found] == sorted((one.n for one in found), reverse=True)
     assert all(one.verdict in GOOD for one in found[1:])
 
 
-@given(st.lists(st.sampled_from(("succeeded", "failed")), max_size=KEPT + 20))
+@given(st.lists(st.sampled_from(("succeeded", "failed")), max_size=MAX_GOOD_DEPLOYS + 20))
 def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -> None:
     records: tuple[Record, ...] = ()
     for number, verdict in enumerate(verdicts):
-        records = added(records, record(f"r{number}", verdict))
+        records = add(records, record(f"r{number}", verdict))
     good = [f"r{number}" for number, verdict in enumerate(verdicts) if verdict == "succeeded"][
         ::-1
-    ][:KEPT]
+    ][:MAX_GOOD_DEPLOYS]
     assert [one.run for one in records if one.verdict == "succeeded"] == good
     assert [one.run for one in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
 
@@ -216,7 +216,7 @@ def test_what_was_in_doubt_before_several_deploys_began_stays_so_when_they_give_
 def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was() -> None:
     ended = record("b", "failed", when="2026-11-20T11:00:00+00:00", n=2)
     beginning = record("b", BEGUN, when="2026-11-20T12:00:00+00:00", n=2)
-    assert merged([beginning], [ended]) == merged([ended], [beginning]) == (ended,)
+    assert merge([beginning], [ended]) == merge([ended], [beginning]) == (ended,)
 
 
 def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(
@@ -353,7 +353,7 @@ def test_the_bucket_is_the_truth_and_the_copy_follows(
     here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     shared.put(record("a"))
-    s3.put(KEY, encoded(added(decoded(s3.body(KEY), "x")[0], record("b"))))
+    s3.put(KEY, encode(add(decode(s3.body(KEY), "x")[0], record("b"))))
     assert [one.run for one in shared.get("app")] == ["b", "a"]
     assert [one.run for one in local(here).get("app")] == ["b", "a"]
     assert [one.run for one in shared.all().records["app"]] == ["b", "a"]
@@ -375,7 +375,7 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(
         shared.put(record("a"))
     s3.refuse.clear()
     shared.put(record("b"))
-    assert [one.run for one in decoded(s3.body(KEY), "x")[0]] == ["b", "a"]
+    assert [one.run for one in decode(s3.body(KEY), "x")[0]] == ["b", "a"]
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
@@ -394,14 +394,14 @@ HOSTILE = {
     "nothing": b"",
     "a list": b"[]",
     "another version": b'{"v": 3, "records": []}',
-    "another target": encoded([record("a", target="db")]),
-    "another account": encoded([replace(record("a"), account="222222222222")]),
-    "a field of another type": encoded([record("a")]).replace(b'"when": "', b'"when": 1, "x": "'),
+    "another target": encode([record("a", target="db")]),
+    "another account": encode([replace(record("a"), account="222222222222")]),
+    "a field of another type": encode([record("a")]).replace(b'"when": "', b'"when": 1, "x": "'),
     "null": b"null",
-    "a field without end": encoded([replace(record("a"), who="x" * 5000)]),
+    "a field without end": encode([replace(record("a"), who="x" * 5000)]),
     "ten megabytes": b" " * 10_000_000,
     "deep nesting": b"[" * 100_000,
-    "too many": encoded([record(f"r{number}") for number in range(1001)]),
+    "too many": encode([record(f"r{number}") for number in range(1001)]),
 }
 
 
@@ -488,7 +488,7 @@ def test_a_name_with_blanks_is_none_for_in_a_sentence_it_could_read_as_a_command
 ) -> None:
     forged = replace(record("r1"), **{field: "x: toolkit lock release app"})
     with pytest.raises(StateDamaged):
-        decoded(encoded([forged]), "app.json")
+        decode(encode([forged]), "app.json")
 
 
 def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(here: Store) -> None:
@@ -522,7 +522,7 @@ def test_adopting_a_store_keeps_what_this_machine_recorded(
     assert runs(shared.get("app")) == ["a"]
     assert runs(shared.all().records["app"]) == ["a"]
     shared.put(record("b"))
-    assert runs(decoded(s3.body(KEY), "x")[0]) == ["b", "a"]
+    assert runs(decode(s3.body(KEY), "x")[0]) == ["b", "a"]
 
 
 def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(
@@ -604,22 +604,25 @@ OLD = {
 def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(
     here: Store, shared: SharedLedger, s3: S3
 ) -> None:
-    Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
-    Path(here.room("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
+    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
     s3.put("team/live/dev/eu-west-1/app.json", json.dumps(OLD).encode())
     for ledger in (local(here), shared):
         assert ledger.all() == LedgerContents()
-        [earlier] = ledger.before()["app"]
+        [earlier] = ledger.legacy_records()["app"]
         assert (earlier.version, earlier.fingerprint, earlier.origin) == ("v1", "", "seen")
 
 
 def test_what_an_earlier_version_recorded_says_nothing_of_another_endpoint(here: Store) -> None:
-    Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
     assert (
-        LocalLedger(here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")).before() == {}
+        LocalLedger(
+            here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")
+        ).legacy_records()
+        == {}
     )
-    assert LocalLedger(here, Scope(environment="prod")).before() == {}
-    assert LocalLedger(here, Scope(environment="dev", region="eu-central-1")).before() == {}
+    assert LocalLedger(here, Scope(environment="prod")).legacy_records() == {}
+    assert LocalLedger(here, Scope(environment="dev", region="eu-central-1")).legacy_records() == {}
 
 
 def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> None:

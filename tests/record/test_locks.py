@@ -13,10 +13,10 @@ import pytest
 from tests.record.parts import NIGHT, Clock, Impatient, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
 from toolkit.model import Location
-from toolkit.ports import who
-from toolkit.ports.who import Process
+from toolkit.ports import processes
+from toolkit.ports.processes import Process
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, decoded, encoded, holder
+from toolkit.record.holder import Holder, decode, encode, holder
 from toolkit.record.locks import Locks, lock_name
 from toolkit.record.state import Store
 
@@ -57,7 +57,7 @@ def test_one_run_holds_a_target_until_it_releases_it(here: Store) -> None:
         "since": "2026-11-20T12:00:00+00:00",
         "command": "toolkit deploy app",
     }
-    first.fenced()
+    first.check_fence()
     assert first.release() == ()
     assert first.release() == ()
     second = locks(here).take([APP], someone("2"), 0, nobody)
@@ -124,7 +124,7 @@ def test_who_waits_gets_it_when_it_is_released(here: Store) -> None:
         assert first.release() == ()
 
     second = locks(here).take([APP], someone("2"), 60, told)
-    second.fenced()
+    second.check_fence()
     second.release()
 
 
@@ -140,11 +140,11 @@ def test_who_waits_can_be_stopped(here: Store) -> None:
 
 def test_a_lock_whose_file_was_removed_is_lost_for_good(here: Store) -> None:
     held = locks(here).take([APP], someone("1"), 0, nobody)
-    held.fenced()
+    held.check_fence()
     file_of(here).unlink()
     for _ in range(2):
         with pytest.raises(LockLost, match="its file was removed"):
-            held.fenced()
+            held.check_fence()
     assert held.lost.is_set()
     other = locks(here).take([APP], someone("2"), 0, nobody)
     held.release()
@@ -155,9 +155,9 @@ def test_a_lock_whose_file_was_removed_is_lost_for_good(here: Store) -> None:
 
 def test_who_ended_without_release_is_named_to_the_next_one(here: Store) -> None:
     """K11: a dead process holds nothing, and its tokens are handed on."""
-    here.room("locks")
+    here.subfolder("locks")
     locks(here).take([APP], someone("1"), 0, nobody).release()
-    file_of(here).write_bytes(encoded(someone("dead", tokens=("t1", "t2")), APP))
+    file_of(here).write_bytes(encode(someone("dead", tokens=("t1", "t2")), APP))
     held = locks(here).take([APP], someone("2"), 0, nobody)
     assert [(one.id, one.tokens) for one in held.previous] == [("dead", ("t1", "t2"))]
     held.release()
@@ -206,7 +206,7 @@ def test_show_names_who_holds_what_without_disturbing_it(here: Store) -> None:
         (API, "1", "local"),
         (APP, "1", "local"),
     ]
-    held.fenced()
+    held.check_fence()
     held.release()
     assert locks(here).show() == []
 
@@ -215,13 +215,13 @@ def test_a_live_holder_is_not_released_by_hand(here: Store) -> None:
     held = locks(here).take([APP], holder("r1", "toolkit deploy", Clock().now()), 0, nobody)
     with pytest.raises(Refused, match=f"process {os.getpid()}"):
         locks(here).force_release(APP, "1")
-    held.fenced()
+    held.check_fence()
     held.release()
 
 
 def test_a_dead_holder_is_released_by_its_id_only(here: Store) -> None:
     locks(here).take([APP], someone("1"), 0, nobody).release()
-    file_of(here).write_bytes(encoded(someone("dead"), APP))
+    file_of(here).write_bytes(encode(someone("dead"), APP))
     with pytest.raises(Refused, match="another holder"):
         locks(here).force_release(APP, "other")
     assert locks(here).show()[0][0] == APP
@@ -236,7 +236,7 @@ HOSTILE: dict[str, bytes] = {
     "a list": b"[]",
     "deep nesting": b"[" * 60_000,
     "wrong types": json.dumps({"who": 1}).encode(),
-    "long words": encoded(someone("1", command="x" * 5000), APP),
+    "long words": encode(someone("1", command="x" * 5000), APP),
     "bytes": bytes(range(256)),
     "a bomb of digits": b'{"pid": ' + b"9" * 60_000 + b"}",
 }
@@ -259,30 +259,32 @@ def test_a_body_that_makes_no_sense_is_told_of_and_can_be_released(here: Store, 
 def test_escapes_in_a_body_stay_data(here: Store) -> None:
     """S34: they are quoted where they are shown."""
     one = someone("1", who="\x1b]0;evil\x07")
-    assert decoded(encoded(one, APP), "x") == one
-    assert decoded(encoded(one, APP) + b"what is left of a longer body", "x") == one
+    assert decode(encode(one, APP), "x") == one
+    assert decode(encode(one, APP) + b"what is left of a longer body", "x") == one
 
 
 def test_nobody_can_write_that_a_holder_has_a_problem() -> None:
-    body = json.loads(encoded(someone("1"), APP)) | {"problem": "\x1b[2K"}
-    assert decoded(json.dumps(body).encode(), "x").problem == ""
+    body = json.loads(encode(someone("1"), APP)) | {"problem": "\x1b[2K"}
+    assert decode(json.dumps(body).encode(), "x").problem == ""
 
 
 # Is a process still there?
 
 
 def test_a_process_is_alive_until_it_is_not() -> None:
-    me = who.this()
+    me = processes.current_process()
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as child:
-        other = Process(me.host, me.boot, child.pid, who._state(child.pid)[0])
-        assert who.alive(me) is True
-        assert who.alive(other) is True
+        other = Process(me.host, me.boot, child.pid, processes._start_and_state(child.pid)[0])
+        assert processes.is_running(me) is True
+        assert processes.is_running(other) is True
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert who.alive(other) is False, "it waits to be collected, and does nothing more"
-    assert who.alive(other) is False
+        assert processes.is_running(other) is False, (
+            "it waits to be collected, and does nothing more"
+        )
+    assert processes.is_running(other) is False
 
 
 @pytest.mark.parametrize(
@@ -302,14 +304,14 @@ def test_a_number_alone_proves_nothing(changed: dict[str, str | int], verdict: b
     """H26: after a restart the same number is another process; a machine of the same name may be
     another one.
     """
-    me = who.this()
+    me = processes.current_process()
     facts: dict[str, str | int] = {
         "host": me.host,
         "boot": me.boot,
         "pid": me.pid,
         "started": me.started,
     }
-    assert who.alive(Process(**{**facts, **changed})) is verdict  # type: ignore[arg-type]
+    assert processes.is_running(Process(**{**facts, **changed})) is verdict  # type: ignore[arg-type]
 
 
 # T5: races of real processes
@@ -352,7 +354,7 @@ while True:
                 sys.stdout.write("two holders\\n"); sys.stdout.flush(); os._exit(1)
             with open(path, "w") as file:
                 file.write(str(os.getpid()))
-    held.fenced()
+    held.check_fence()
     time.sleep(chance.random() * 0.002)
     for name in held.names:
         os.unlink(os.path.join(folder, "witness-" + name[0]))

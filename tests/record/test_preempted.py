@@ -14,9 +14,16 @@ from tests.record.parts import Impatient, someone, store
 from toolkit.errors import LockHeld, LockLost, Stopped
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, StopRequest, asking, decoded, encoded, wish_in
+from toolkit.record.holder import (
+    Holder,
+    StopRequest,
+    decode,
+    encode,
+    stop_request_in,
+    with_stop_request,
+)
 from toolkit.record.leases import EXPIRY_S, RENEW_S, Lease, Leases
-from toolkit.record.locks import ROLLBACK, YIELDS_S, HeldLocks, Locks
+from toolkit.record.locks import ROLLBACK, STOP_REQUEST_S, HeldLocks, Locks
 
 APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
 KEY = f"team/locks/{APP}.lock"
@@ -77,11 +84,11 @@ def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(
     bucket: Bucket, clock: Impatient, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
-    assert Leases(bucket, clock).ask(APP, "1", WISH)
-    assert lease_of(held).wish is None
+    assert Leases(bucket, clock).request_stop(APP, "1", WISH)
+    assert lease_of(held).stop_request is None
     held.renew()
-    assert lease_of(held).wish == WISH
-    held.fenced()  # it is ours still
+    assert lease_of(held).stop_request == WISH
+    held.check_fence()  # it is ours still
     held.release()
 
 
@@ -89,13 +96,13 @@ def test_the_wish_stays_in_the_lock_for_whoever_looks(
     s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
-    Leases(bucket, clock).ask(APP, "1", WISH)
+    Leases(bucket, clock).request_stop(APP, "1", WISH)
     held.renew()
     clock.pass_(RENEW_S)
     before = s3.objects[KEY][2]
     held.renew()
     assert s3.objects[KEY][2] == before, "who was asked to stop does not renew"
-    assert (wish_in(s3.body(KEY)), decoded(s3.body(KEY), "").id) == (WISH, "1")
+    assert (stop_request_in(s3.body(KEY)), decode(s3.body(KEY), "").id) == (WISH, "1")
     held.release()
 
 
@@ -104,10 +111,10 @@ def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
-    assert leases.ask(APP, "1", WISH)
+    assert leases.request_stop(APP, "1", WISH)
     written = s3.body(KEY), s3.objects[KEY][2]
     clock.pass_(5)
-    assert leases.ask(APP, "1", StopRequest("carol", "desk", "r3", "toolkit rollback app"))
+    assert leases.request_stop(APP, "1", StopRequest("carol", "desk", "r3", "toolkit rollback app"))
     assert (s3.body(KEY), s3.objects[KEY][2]) == written
     held.release()
 
@@ -117,10 +124,10 @@ def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
-    assert not leases.ask(APP, "another", WISH)
-    assert not leases.ask(API, "1", WISH)
+    assert not leases.request_stop(APP, "another", WISH)
+    assert not leases.request_stop(API, "1", WISH)
     held.renew()
-    assert lease_of(held).wish is None
+    assert lease_of(held).stop_request is None
     held.release()
 
 
@@ -129,12 +136,12 @@ def test_the_next_holder_is_not_asked_by_a_wish_of_before(
 ) -> None:
     first = Leases(bucket, clock).attempt(APP, someone("1"))[0]
     assert first is not None
-    Leases(bucket, clock).ask(APP, "1", WISH)
+    Leases(bucket, clock).request_stop(APP, "1", WISH)
     clock.pass_(EXPIRY_S + 1)
     second = locks.take([APP], someone("2"), 0, quiet)
-    assert wish_in(s3.body(KEY)) is None
+    assert stop_request_in(s3.body(KEY)) is None
     second.renew()
-    assert lease_of(second).wish is None
+    assert lease_of(second).stop_request is None
     second.release()
 
 
@@ -148,7 +155,11 @@ def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
     taking = Thread(
         target=lambda: got.append(
             locks.take(
-                [APP], undoing(), 0, quiet, asked=lambda name, by: told.append((name, by.id))
+                [APP],
+                undoing(),
+                0,
+                quiet,
+                on_stop_request=lambda name, by: told.append((name, by.id)),
             )
         )
     )
@@ -164,13 +175,13 @@ def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held, lets_go=False)  # it hangs
     began = clock.elapsed()
-    other = locks.take([APP], undoing(), 0, quiet, asked=quiet)
-    assert clock.elapsed() - began <= YIELDS_S
-    assert decoded(s3.body(KEY), "").id == "2"
+    other = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
+    assert clock.elapsed() - began <= STOP_REQUEST_S
+    assert decode(s3.body(KEY), "").id == "2"
     assert ear.event.wait(SOON_S) or not ear.heard
     clock.pass_(EXPIRY_S)
     with pytest.raises(LockLost):
-        held.fenced()
+        held.check_fence()
     other.release()
     held.release()
 
@@ -181,8 +192,8 @@ def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(
     assert Leases(bucket, clock).attempt(APP, someone("1"))[0] is not None  # nobody renews it
     clock.pass_(EXPIRY_S - 10)
     began = clock.elapsed()
-    other = locks.take([APP], undoing(), 0, quiet, asked=quiet)
-    assert clock.elapsed() - began <= YIELDS_S
+    other = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
+    assert clock.elapsed() - began <= STOP_REQUEST_S
     assert [by.id for by in other.previous] == ["1"]
     other.release()
 
@@ -197,7 +208,7 @@ def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
 
     def forgetful(older_than_s: float | None = None) -> None:
         renew(older_than_s)
-        lease.wish = None
+        lease.stop_request = None
 
     lease.renew = forgetful  # type: ignore[method-assign]
     stop = Event()
@@ -211,12 +222,12 @@ def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
     began = clock.elapsed()
     try:
         with pytest.raises(LockHeld, match="ada@elsewhere"):
-            locks.take([APP], undoing(), 0, quiet, asked=quiet)
+            locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
     finally:
         stop.set()
         beating.join()
         held.release()
-    assert YIELDS_S <= clock.elapsed() - began < YIELDS_S + 2 * RENEW_S
+    assert STOP_REQUEST_S <= clock.elapsed() - began < STOP_REQUEST_S + 2 * RENEW_S
 
 
 @pytest.mark.parametrize("action", ["", "deploy"])
@@ -224,7 +235,7 @@ def test_without_a_wish_nobody_is_asked(s3: S3, locks: Locks, action: str) -> No
     held = locks.take([APP], someone("1"), 0, quiet)
     with pytest.raises(LockHeld):
         locks.take([APP], someone("2", action=action), 0, quiet)
-    assert wish_in(s3.body(KEY)) is None
+    assert stop_request_in(s3.body(KEY)) is None
     held.release()
 
 
@@ -232,9 +243,13 @@ def test_two_that_undo_something_do_not_undo_each_other(s3: S3, locks: Locks) ->
     held = locks.take([APP], undoing("1"), 0, quiet)
     with pytest.raises(LockHeld):
         locks.take(
-            [APP], undoing("2"), 0, quiet, asked=lambda name, by: pytest.fail("it was asked")
+            [APP],
+            undoing("2"),
+            0,
+            quiet,
+            on_stop_request=lambda name, by: pytest.fail("it was asked"),
         )
-    assert wish_in(s3.body(KEY)) is None
+    assert stop_request_in(s3.body(KEY)) is None
     held.release()
 
 
@@ -242,7 +257,7 @@ def test_who_waits_for_a_holder_to_stop_can_be_stopped_itself(locks: Locks) -> N
     held = locks.take([APP], someone("1"), 0, quiet)
     stop = Event()
     with pytest.raises(Stopped):
-        locks.take([APP], undoing(), 0, quiet, stop, asked=lambda name, by: stop.set())
+        locks.take([APP], undoing(), 0, quiet, stop, on_stop_request=lambda name, by: stop.set())
     held.release()
 
 
@@ -260,12 +275,12 @@ BODIES = [
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 def test_what_is_no_wish_stops_nobody(body: bytes) -> None:
-    assert wish_in(body) is None
+    assert stop_request_in(body) is None
 
 
 def test_a_wish_of_endless_words_is_none() -> None:
     assert (
-        wish_in(
+        stop_request_in(
             json.dumps(
                 {"stop": {"who": "a" * 5000, "host": "h", "run": "r", "command": "c"}}
             ).encode()
@@ -275,12 +290,12 @@ def test_a_wish_of_endless_words_is_none() -> None:
 
 
 def test_asking_keeps_all_that_stands_in_a_lock() -> None:
-    body = encoded(someone("1", tokens=("t",)), APP, 7)
-    asked = asking(body, WISH)
+    body = encode(someone("1", tokens=("t",)), APP, 7)
+    asked = with_stop_request(body, WISH)
     assert asked is not None
-    assert (decoded(asked, ""), wish_in(asked)) == (decoded(body, ""), WISH)
-    assert asking(b"no JSON", WISH) is None
-    assert asking(b"[]", WISH) is None
+    assert (decode(asked, ""), stop_request_in(asked)) == (decode(body, ""), WISH)
+    assert with_stop_request(b"no JSON", WISH) is None
+    assert with_stop_request(b"[]", WISH) is None
 
 
 # on this machine
@@ -293,7 +308,7 @@ def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_l
     held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     asker = Locks([Flocks(store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high)
-    other = asker.take([APP], undoing(), 0, quiet, asked=quiet)
+    other = asker.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
     assert [one.command for one in ear.heard] == ["toolkit rollback app"]
     assert not list((tmp_path / "store" / "locks").glob("*.stop"))
     other.release()
@@ -319,14 +334,14 @@ def test_a_wish_for_a_holder_before_stops_nobody_after_it(tmp_path: Path) -> Non
     clock = Impatient()
     locks = local(tmp_path, clock)
     first = locks.take([APP], someone("1"), 0, quiet)
-    Flocks(store(tmp_path / "store")).ask(APP, "1", WISH)
-    assert first._grips[0].wish == WISH
+    Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
+    assert first._locks[0].stop_request == WISH
     second = Flocks(store(tmp_path / "store")).attempt(API, someone("2"))[0]
     assert second is not None
-    assert second.wish is None
+    assert second.stop_request is None
     first.release()
     again = locks.take([APP], someone("3"), 0, quiet)
-    assert again._grips[0].wish is None
+    assert again._locks[0].stop_request is None
     again.release()
     second.release()
 
@@ -339,19 +354,19 @@ def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) ->
         b"",
         b"\x00",
         b'{"id": "1", "stop": 1}',
-        encoded(someone("other"), APP, stop=WISH),
+        encode(someone("other"), APP, stop=WISH),
     ):
         beside.write_bytes(body)
-        assert held._grips[0].wish is None, body
+        assert held._locks[0].stop_request is None, body
     beside.unlink()
     beside.symlink_to(tmp_path / "elsewhere")
-    assert held._grips[0].wish is None
+    assert held._locks[0].stop_request is None
     held.release()
 
 
 def test_locks_that_are_shown_are_no_wishes(tmp_path: Path) -> None:
     locks = local(tmp_path, Impatient())
     held = locks.take([APP], someone("1"), 0, quiet)
-    Flocks(store(tmp_path / "store")).ask(APP, "1", WISH)
+    Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
     assert [name for name, _, _ in locks.show()] == [APP]
     held.release()

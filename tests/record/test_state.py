@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.errors import StateDamaged
 from toolkit.ports.files import wrong_with
-from toolkit.record.state import file_name, forget, open_store, words
+from toolkit.record.state import decode_file_name, delete_endpoint, file_name, open_store
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,9 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     [("dev", "eu-west-1", "app"), (None, None, "app"), ("a/b", "..", "\udcff é"), ("", "", "")],
 )
 def test_the_words_can_be_told_from_the_name_of_a_file(parts: tuple[str | None, ...]) -> None:
-    assert words(file_name(*parts)) == "/".join("-" if part is None else part for part in parts)
+    assert decode_file_name(file_name(*parts)) == "/".join(
+        "-" if part is None else part for part in parts
+    )
     assert "/" not in file_name(*parts)
 
 
@@ -109,10 +111,10 @@ def test_a_sandbox_that_is_no_more_is_forgotten_and_nothing_else(tmp_path: Path)
         open_store("cars", str(tmp_path), "http://127.0.0.1:4567"),
     ]
     gone = [open_store(name, str(tmp_path), "http://127.0.0.1:4566") for name in ("cars", "ships")]
-    forget("http://127.0.0.1:4566")
+    delete_endpoint("http://127.0.0.1:4566")
     assert all(Path(store.folder).is_dir() for store in kept)
     assert not any(Path(store.folder).exists() for store in gone)
-    forget("http://127.0.0.1:4566")
+    delete_endpoint("http://127.0.0.1:4566")
 
 
 def test_nothing_is_forgotten_through_a_link_of_somebody_else(tmp_path: Path) -> None:
@@ -122,5 +124,5 @@ def test_nothing_is_forgotten_through_a_link_of_somebody_else(tmp_path: Path) ->
     gone.rmdir()
     gone.symlink_to(elsewhere)
     with pytest.raises(StateDamaged):
-        forget("http://127.0.0.1:4566")
+        delete_endpoint("http://127.0.0.1:4566")
     assert elsewhere.is_dir()

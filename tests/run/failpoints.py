@@ -28,7 +28,7 @@ from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.ledger import BEGUN, LocalLedger, Record
 from toolkit.record.state import open_store
-from toolkit.run.step import always
+from toolkit.run.step import files_never_change
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 
@@ -158,7 +158,7 @@ class Stage:
             False,
             0,
             lambda text: text,
-            always,
+            files_never_change,
             self._setting.verify,
         )
         told = Told(self.listener, Stop())

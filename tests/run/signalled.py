@@ -15,7 +15,7 @@ from toolkit.cli import deploying
 from toolkit.cli.main import COMMANDS, main
 from toolkit.flow import runs
 from toolkit.record.state import open_store
-from toolkit.run.step import always
+from toolkit.run.step import files_never_change
 
 TIMES = 30
 """How many times faster than the machine's clock the run's clock goes."""
@@ -33,20 +33,20 @@ def _point(where: str, what: str) -> None:
 @click.command()
 @deploying.deploy_options
 @click.pass_context
-def signalled(ctx: click.Context, /, **given: Any) -> int:
+def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     """Begin the run of a folder, or go on with it (`--confirm resume`)."""
-    asked = deploying.common(ctx, given)
+    asked = deploying.common_options(ctx, arguments)
     root = Path(asked.folder)
     clock = simulated.Hurried(TIMES)
     ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    request = deploying.request(RUN, "signalled", asked, prepared.rules, always)
+    request = deploying.run_request(RUN, "signalled", asked, prepared.rules, files_never_change)
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
-        return deploying.carried_out(
+        return deploying.run_with_progress(
             "resume", asked, prepared.jobs, lambda told: runs.resume(request, ports, store, told)
         )
-    return deploying.carried_out(
+    return deploying.run_with_progress(
         "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, ports, told)
     )
 

@@ -39,21 +39,8 @@ if TYPE_CHECKING:
 KIND, PROJECT = "simulated", None
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
-action = "deploy"
-estimate_s = 60
-deadline_s = 3600
-problem = base.no_problem
-members = base.no_members
-dockerfile = base.no_dockerfile
-command = base.deploy_command
-runnable = base.can_run
-services = base.no_services
-health = base.no_health
-writes = base.no_writes
-by_image = False
 
-
-class Settings(base.Settings, frozen=True, kw_only=True):
+class Settings(base.KindSettings, frozen=True, kw_only=True):
     """`calls` are made one after the other; the last one takes `takes_s`. What was called is to be
     seen `late_s` later.
     """
@@ -225,22 +212,22 @@ def prepared(
     from toolkit.run import jobs as making
 
     targets = [
-        Target(
-            name, KIND, settings.get(name, Settings()), action, estimate_s, deadline_s=deadline_s
-        )
+        Target(name, KIND, settings.get(name, Settings()), "deploy", 60, deadline_s=3600)
         for name in needs
     ]
     versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
     wanted = {name: tuple(needed) for name, needed in needs.items()}
-    jobs = making.make(
-        run,
-        targets,
-        [Location("dev", "eu-west-1", "111111111111")],
-        {},
-        versions,
-        wanted,
-        "deploy",
-        {},
+    jobs = making.make_jobs(
+        making.JobRequest(
+            run,
+            targets,
+            [Location("dev", "eu-west-1", "111111111111")],
+            {},
+            versions,
+            wanted,
+            "deploy",
+            {},
+        )
     )
     rules = Rules(
         "rules.toml",
@@ -264,7 +251,7 @@ def back(job: Job) -> Job:
 
     step = f"{job.step}:rollback"
     version = Version(f"old-{job.target}", "0ld", "old print")
-    token = making.token(job.run, step, version.fingerprint)
+    token = making.step_token(job.run, step, version.fingerprint)
     return replace(
         job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step
     )
@@ -345,3 +332,18 @@ class Listener:
 
     def asked(self, step: str, question: str) -> bool | None:
         return self.answer
+
+
+class Simulated(base.Kind):
+    """The kind of these targets."""
+
+    Settings = Settings
+    preview = staticmethod(preview)
+    apply = staticmethod(apply)
+    observe = staticmethod(observe)
+    abandon = staticmethod(abandon)
+    live = staticmethod(live)
+    permissions = staticmethod(permissions)
+
+
+kind = Simulated()

@@ -35,9 +35,9 @@ from toolkit.model import (
     Version,
 )
 from toolkit.ports.ports import Ports
-from toolkit.run.execute import BegunStep, Execution, RunOptions, verdict
-from toolkit.run.step import Verify, unchecked
-from toolkit.run.step_journal import JournalWriter, StepJournal
+from toolkit.run.execute import Execution, RunContext, RunOptions, run_status
+from toolkit.run.step import Verify, no_checks
+from toolkit.run.step_journal import BegunStep, JournalWriter, StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
@@ -117,7 +117,7 @@ class Book:
     def log(self, step: str) -> Log:
         return Log()
 
-    def begins(self, job: Job) -> None:
+    def announce(self, job: Job) -> None:
         if (problem := self._broken("begins", job.step)) is not None:
             raise problem
         self.begun.append(job.step)
@@ -164,7 +164,7 @@ class Stage:
         done: Mapping[str, str] | None = None,
         begun: tuple[str, ...] = (),
         unproved: tuple[str, ...] = (),
-        verify: Verify = unchecked,
+        verify: Verify = no_checks,
     ) -> RunResult:
         jobs = tuple(
             Job(
@@ -188,9 +188,10 @@ class Stage:
             jobs, parallel, fail_fast, ends, {step: BegunStep({"id": step}, 5.0) for step in begun}
         )
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return Execution(
-            "run", orders, self.book, ports, self.listener, self.stop, lambda: None, verify=verify
-        ).carry_out()
+        context = RunContext(
+            ports, self.book, self.listener, self.stop, lambda: None, verify=verify
+        )
+        return Execution("run", orders, context).carry_out()
 
 
 def wait(event: Event) -> None:
@@ -504,7 +505,7 @@ def test_the_word_and_the_exit_code_of_a_run(
         Outcome(str(at), str(at), Verdict(word), open=word == "in-doubt")
         for at, word in enumerate(steps)
     ]
-    assert verdict(outcomes, ["x"] * not_started, stop) == wanted
+    assert run_status(outcomes, ["x"] * not_started, stop) == wanted
 
 
 def unproved(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
@@ -607,9 +608,8 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
         (*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)}
     )
     ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
-    ran = Execution(
-        "run", orders, stage.book, ports, stage.listener, stage.stop, lambda: None
-    ).carry_out()
+    context = RunContext(ports, stage.book, stage.listener, stage.stop, lambda: None)
+    ran = Execution("run", orders, context).carry_out()
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
         ("a:rollback", "succeeded"),
@@ -677,16 +677,15 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         "t-a",
     )
     ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
-    Execution(
-        "run",
-        RunOptions((job,), 1),
-        stage.book,
+    context = RunContext(
         ports,
+        stage.book,
         stage.listener,
         stage.stop,
         lambda: None,
         advise=lambda job, next: f"{next} --env {job.location.environment}",
-    ).carry_out()
+    )
+    Execution("run", RunOptions((job,), 1), context).carry_out()
     assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
         "toolkit deploy-app a --env prod"
     ]

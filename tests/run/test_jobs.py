@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit.errors import Refused
 from toolkit.model import Environment, Job, Location, Target, Version
-from toolkit.run.jobs import filled, locations, make, pack, token, unpack
+from toolkit.run.jobs import (
+    JobRequest,
+    fill_settings,
+    locations,
+    make_jobs,
+    pack,
+    step_token,
+    unpack,
+)
 
 VERSION = Version("v1", "c1", "f1")
 
@@ -33,15 +41,17 @@ def made(
     wishes: Any = None,
     **variables: str,
 ) -> tuple[Job, ...]:
-    return make(
-        "run",
-        [found],
-        where,
-        variables,
-        {found.name: VERSION},
-        {found.name: ()},
-        "deploy",
-        wishes or {},
+    return make_jobs(
+        JobRequest(
+            "run",
+            [found],
+            where,
+            variables,
+            {found.name: VERSION},
+            {found.name: ()},
+            "deploy",
+            wishes or {},
+        )
     )
 
 
@@ -62,7 +72,7 @@ def test_a_job_of_every_kind_comes_back_as_it_was(name: str, all_of_them: bool) 
 @EVERY
 def test_settings_without_variables_stay_as_they_are(name: str) -> None:
     found = target(name, **{**LEAST[name], **MOST[name]})
-    assert filled(found.settings, {"suffix": "-x"}) == found.settings
+    assert fill_settings(found.settings, {"suffix": "-x"}) == found.settings
 
 
 def test_variables_are_filled_in_at_any_depth() -> None:
@@ -75,7 +85,7 @@ def test_variables_are_filled_in_at_any_depth() -> None:
         env={"A": "{name}", "B": "{}"},
         health=["https://{name}.example.com/{suffix}"],
     )
-    settings = filled(found.settings, {"suffix": "-prod", "name": "web"})
+    settings = fill_settings(found.settings, {"suffix": "-prod", "name": "web"})
     assert (settings.cluster, settings.service, settings.repository) == (
         "c-prod",
         "web-prod",
@@ -88,7 +98,7 @@ def test_variables_are_filled_in_at_any_depth() -> None:
 
 def test_a_value_is_filled_in_once() -> None:
     found = target("app", cluster="{a}", service="s", repository="r")
-    assert filled(found.settings, {"a": "{b}", "b": "x"}).cluster == "{b}"
+    assert fill_settings(found.settings, {"a": "{b}", "b": "x"}).cluster == "{b}"
 
 
 def test_without_an_environment_there_is_one_place() -> None:
@@ -125,15 +135,17 @@ def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
         for name, found in (("one", one), ("two", two))
     )
     where = tuple(Location("dev", region) for region in ("eu-west-1", "us-east-1"))
-    jobs = make(
-        "run",
-        [one, two],
-        where,
-        {},
-        {"one": VERSION, "two": VERSION},
-        {"one": (), "two": ("one",)},
-        "deploy",
-        {},
+    jobs = make_jobs(
+        JobRequest(
+            "run",
+            [one, two],
+            where,
+            {},
+            {"one": VERSION, "two": VERSION},
+            {"one": (), "two": ("one",)},
+            "deploy",
+            {},
+        )
     )
     assert {job.step: job.needs for job in jobs} == {
         "one@eu-west-1": (),
@@ -154,8 +166,8 @@ def test_a_token_is_of_its_run_step_and_content_alone(
     a: str, b: str, c: str, x: str, y: str, z: str
 ) -> None:
     if not any("\0" in one for one in (a, b, c, x, y, z)):
-        assert (token(a, b, c) == token(x, y, z)) == ((a, b, c) == (x, y, z))
-    assert re.fullmatch("[0-9a-z]{24}", token(a, b, c))
+        assert (step_token(a, b, c) == step_token(x, y, z)) == ((a, b, c) == (x, y, z))
+    assert re.fullmatch("[0-9a-z]{24}", step_token(a, b, c))
 
 
 BEFORE = {

@@ -13,9 +13,9 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import JournalEntry
-from toolkit.run.execute import BegunStep
 from toolkit.run.jobs import pack
-from toolkit.run.recover import ENDS, RunState, left
+from toolkit.run.recover import ENDS, RunState, recover_state
+from toolkit.run.step_journal import BegunStep
 
 NOW = START + timedelta(minutes=10)
 
@@ -44,7 +44,7 @@ def read(
         )
         for at, (state, step, facts) in enumerate(said)
     ]
-    return left(entries, NOW, "the journal")
+    return recover_state(entries, NOW, "the journal")
 
 
 def intent(step: str) -> tuple[str, str, dict[str, Any]]:
@@ -138,7 +138,7 @@ def test_every_end_is_an_end(verdict: str) -> None:
 
 def test_nothing_is_left_of_a_run_that_was_never_begun() -> None:
     with pytest.raises(Refused, match="before anything was begun"):
-        left((), NOW, "the journal")
+        recover_state((), NOW, "the journal")
 
 
 def changed(at: int, **more: Any) -> list[dict[str, Any]]:
@@ -188,7 +188,7 @@ def test_a_time_that_is_none_is_refused(at: Any) -> None:
         for number, (state, step, facts) in enumerate(said)
     ]
     with pytest.raises(StateDamaged):
-        left(entries, NOW, "the journal")
+        recover_state(entries, NOW, "the journal")
 
 
 @pytest.mark.parametrize(
@@ -219,4 +219,4 @@ def test_steps_that_make_no_sense_are_refused(jobs: Any) -> None:
 
 def test_a_run_without_steps_is_refused() -> None:
     with pytest.raises(StateDamaged):
-        left([JournalEntry(1, START.isoformat(), "run", None, {})], NOW, "the journal")
+        recover_state([JournalEntry(1, START.isoformat(), "run", None, {})], NOW, "the journal")

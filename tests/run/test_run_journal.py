@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from tests.run.simulated import Impatient, Listener, ports
 from toolkit.errors import LockLost
 from toolkit.model import Job, LiveVersion, Location, Outcome, Resource, Verdict, Version
-from toolkit.record.history import one
+from toolkit.record.history import run_summary
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.run_journal import StoredRunJournal
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.step_journal import StepJournal, StepServices
 from toolkit.run.stop import Stop
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 PLACE = Location("dev", "eu", "111111111111")
 SETTINGS = app.Settings(cluster="c", service="s", repository="r")
@@ -142,7 +142,7 @@ def papers(here: Store, ledger: LocalLedger) -> StoredRunJournal:
 
 def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here: Store) -> None:
     ledger = LocalLedger(here, scope_of(here, PLACE))
-    papers(here, ledger).begins(JOB)
+    papers(here, ledger).announce(JOB)
     [found] = ledger.get("app")
     assert (found.version, found.commit, found.fingerprint, found.run) == ("v2", "c2", "f2", "run")
     assert (found.verdict, found.unsure, "@" in found.who, found.writes) == (
@@ -157,10 +157,10 @@ def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store
     """Its target is unknown to everybody until that is repaired."""
     ledger = LocalLedger(here, scope_of(here, PLACE))
     made = papers(here, ledger)
-    made.begins(JOB)
+    made.announce(JOB)
     [path] = Path(here.folder).glob("record/**/app.json")
     path.write_text("{")
-    made.begins(JOB)
+    made.announce(JOB)
     assert path.read_text() == "{"
     assert "app" in ledger.all().damaged
 
@@ -174,12 +174,12 @@ def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(he
     made = StoredRunJournal(
         here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
     )
-    made.begins(JOB)
-    assert one(here, "20261120-100000-aaaa").in_record
+    made.announce(JOB)
+    assert run_summary(here, "20261120-100000-aaaa").in_record
     [path] = Path(here.folder).glob("record/**/app.json")
     path.write_text("{")
-    made.begins(JOB)
-    assert not one(here, "20261120-100000-aaaa").in_record
+    made.announce(JOB)
+    assert not run_summary(here, "20261120-100000-aaaa").in_record
 
 
 def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: Store) -> None:
@@ -187,20 +187,12 @@ def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: S
     ledger = LocalLedger(here, scope_of(here, PLACE))
     made = papers(here, ledger)
 
-    def fenced() -> None:
+    def check_fence() -> None:
         raise LockLost(target="app", reason="somebody else has taken it over")
 
     log = made.log("app@eu")
-    desk = StepJournal(
-        JOB,
-        made.journal,
-        log,
-        Listener(None),
-        Stop(),
-        Impatient(),
-        fenced,
-        begins=lambda: made.begins(JOB),
-    )
+    services = StepServices(made.journal, Listener(None), Stop(), Impatient(), check_fence)
+    desk = StepJournal(JOB, log, services, announce=lambda: made.announce(JOB))
     with pytest.raises(LockLost):
         desk.intend("ecs:UpdateService")
     log.close()

@@ -22,9 +22,9 @@ from toolkit.model import Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
 from toolkit.record.journal import JournalEntry
-from toolkit.record.shelf import SharedRun, SharedRuns, common
+from toolkit.record.shared_runs import SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
-from toolkit.run.step import always
+from toolkit.run.step import files_never_change
 from toolkit.run.stop import Stop
 
 STORE = "s3://state/team"
@@ -135,7 +135,7 @@ class Town:
             False,
             wait_s,
             lambda text: text,
-            always,
+            files_never_change,
             self.setting.verify,
         )
 
@@ -255,7 +255,7 @@ class Lagging(Eager):
         return problem
 
     def _if_it_must(self, entry: JournalEntry) -> None:
-        if mirror.comes_first(entry, self._undoing):
+        if mirror.must_be_shared_first(entry, self._undoing):
             self._once()
 
 
@@ -389,14 +389,14 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
         assert any("not wholly in the bucket yet" in words for _, words in town.listener.told_)
         there = town.cloud.s3.body(f"team/runs/{RUN}.jsonl")
         assert len(journal.parse(there, RUN, "there")[0]) < len(town.entries("one"))
-        assert mirror.unsent(town.store("one")) == [RUN]
+        assert mirror.unsent_runs(town.store("one")) == [RUN]
         begun.set()
-        assert mirror.catch_up(town.store("one"), lambda opened: town.shelf()) == {}
+        assert mirror.send_unsent_runs(town.store("one"), lambda opened: town.shelf()) == {}
         town.is_exact()
         shared = town.shared()
         assert shared is not None
         assert shared.entries == town.entries("one")
-        assert mirror.unsent(town.store("one")) == []
+        assert mirror.unsent_runs(town.store("one")) == []
 
 
 def test_a_run_sends_its_journal_and_logs_from_a_thread_of_its_own(tmp_path: Path) -> None:
@@ -467,7 +467,7 @@ def _dies_at(where: str, what: str) -> Callable[[str, str], None]:
 def test_what_two_journals_have_in_common_ends_with_a_line(
     one: bytes, other: bytes, same: int
 ) -> None:
-    assert common(one, other) == common(other, one) == same
+    assert common_length(one, other) == common_length(other, one) == same
 
 
 def test_the_clock_of_these_tests_is_the_buckets(tmp_path: Path) -> None:

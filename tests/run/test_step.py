@@ -27,8 +27,8 @@ from toolkit.errors import (
 from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
 from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
-from toolkit.run.step import APPLIES, LEAST_S, SURE_S, StepContext, carry_out
-from toolkit.run.step_journal import PATIENCE_S, StepJournal
+from toolkit.run.step import APPLIES, CERTAIN_AFTER_S, RESUMED_LEAST_S, StepContext, carry_out
+from toolkit.run.step_journal import PATIENCE_S, BegunStep, StepJournal, StepServices
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind, Report
 
@@ -135,26 +135,16 @@ class Stage:
             raise self.refusal
         report.intend("ecs:StopServiceDeployment")
 
-    def fenced(self) -> None:
+    def check_fence(self) -> None:
         if self.fence:
             raise self.fence
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-        desk = StepJournal(
-            JOB,
-            self.pen,
-            self.log,
-            self.listener,
-            self.stop,
-            self.clock,
-            self.fenced,
-            {} if resumed else None,
-            resumed,
-        )
+        services = StepServices(self.pen, self.listener, self.stop, self.clock, self.check_fence)
+        desk = StepJournal(JOB, self.log, services, BegunStep({}, waited_s) if resumed else None)
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return carry_out(
-            JOB, cast(Kind, self), desk, StepContext(ports, Pace(1), self.stop), resumed, waited_s
-        )
+        context = StepContext(ports, Pace(1), self.stop)
+        return carry_out(JOB, cast(Kind, self), desk, context, waited_s if resumed else None)
 
 
 def of(outcome: Outcome) -> tuple[str, bool]:
@@ -223,7 +213,7 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     stage = Stage([Observation("unknown", next="ask ada")])
     found = stage.run()
     assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
-    assert stage.looked[-1] - stage.looked[0] >= SURE_S["unknown"]
+    assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S["unknown"]
 
 
 def test_the_first_cause_remains_the_cause() -> None:
@@ -308,7 +298,7 @@ def test_what_an_earlier_process_began_has_the_rest_of_its_time_but_not_less_tha
     assert found.took_s == pytest.approx(600, abs=0.1)
     assert (found.adopted, stage.applied) == (True, 0)
     found = Stage([RUNNING]).run(resumed=True, waited_s=5000)
-    assert found.took_s == pytest.approx(5000 + LEAST_S, abs=0.1)
+    assert found.took_s == pytest.approx(5000 + RESUMED_LEAST_S, abs=0.1)
 
 
 def test_what_an_earlier_process_began_is_looked_for_before_anything_is_called() -> None:
@@ -326,7 +316,7 @@ def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> No
         1,
         ["intent", "accepted"],
     )
-    assert stage.looked[-2] - stage.looked[0] >= SURE_S["absent"]
+    assert stage.looked[-2] - stage.looked[0] >= CERTAIN_AFTER_S["absent"]
 
 
 def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from toolkit.model import LiveVersion
-from toolkit.run.superseded import named, same
+from toolkit.run.superseded import is_same_deploy, live_name
 
 WEB = {"task definition": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:7"}
 AT = "2026-11-20T19:37:42+00:00"
@@ -41,7 +41,7 @@ AT = "2026-11-20T19:37:42+00:00"
 def test_it_is_told_by_content_where_that_is_known_else_by_what_was_written_on_it(
     before: LiveVersion, now: LiveVersion, still: bool
 ) -> None:
-    assert same(before, now) is still
+    assert is_same_deploy(before, now) is still
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_it_is_told_by_content_where_that_is_known_else_by_what_was_written_on_i
     ],
 )
 def test_what_runs_has_a_short_name(live: LiveVersion, word: str) -> None:
-    assert named(live, "something else") == word
+    assert live_name(live, "something else") == word

@@ -53,8 +53,8 @@ def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     (folder / "rules.toml").write_text(SMALL)
     yield folder
-    with box.alone():
-        box.down()
+    with box.exclusive():
+        box.stop_sandbox()
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_down_ends_it_and_everything_that_it_started_and_again_is_no_error(examp
     kept_server = kept().server
     tasks = eventually(lambda: children(kept_server))
     assert sandbox(example, "down").code == 0
-    assert not server.runs(kept_server)
+    assert not server.is_running(kept_server)
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}/cwd") and alive(pid) for pid in tasks))
     assert not os.path.exists(box.folder())
     again = sandbox(example, "down")
@@ -212,7 +212,7 @@ def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_starte
     old = kept().server
     tasks = eventually(lambda: children(old))
     os.kill(old.pid, signal.SIGKILL)
-    eventually(lambda: not server.runs(old))
+    eventually(lambda: not server.is_running(old))
     found = sandbox(example, "status")
     assert found.code == 1
     assert "not running; it ended by itself" in found.err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import ACCOUNT, CACHE, REGION, Cloud, Emulator
+from tests.support.sandbox import ACCOUNT, REGION, Cloud, Emulator
 from toolkit.errors import CloudError, NotAllowed
 from toolkit.ports.aws.client import Aws
-from toolkit.sandbox import environment, guard, images, server
+from toolkit.sandbox import guard, images, server
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app"
 SERVER = """\
@@ -443,14 +442,6 @@ def test_a_policy_may_name_one_service(
         ada.write("ecs", "update_service", cluster="c", service="mine")
     with pytest.raises(NotAllowed):
         ada.write("ecs", "update_service", cluster="c", service="yours")
-
-
-def test_every_private_name_that_is_used_is_still_there() -> None:
-    python = environment.python(str(CACHE), print)
-    done = subprocess.run(
-        [python, "-I", server.ENGINE, "--names"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == ""
 
 
 def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Cloud) -> None:

@@ -71,7 +71,9 @@ def buckets(aws: Aws) -> list[str]:
 def signed(
     method: str, host: str, path: str, body: bytes, secret: str, when: datetime, service: str = "s3"
 ) -> dict[str, str]:
-    return signature.sign(method, host, path, body, ACCOUNT, secret, when, REGION, service)
+    return signature.sign(
+        signature.Signer(ACCOUNT, secret, REGION, service), method, host, path, body, when
+    )
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_a_service_is_open_to_everybody_under_each_of_its_names(
             "container": "main",
         },
     )
-    provision.make(
+    provision.make_parts(
         [provision.PlannedPart(location, Provision("service", "s", detail))],
         lambda _: aws,
         cloud.emulator.registry,
@@ -394,10 +396,10 @@ def test_the_empty_bases_are_read_without_a_password_and_nothing_through_them(
 def test_a_password_of_one_account_is_none_for_another(cloud: Cloud) -> None:
     secret = cloud.emulator.secret
     mine = guard.password(secret, ACCOUNT, REGION)
-    assert guard.registry(secret, f"AWS:{mine}") == (ACCOUNT, REGION)
-    assert guard.registry(secret, f"AWS:{mine.replace(ACCOUNT, '222222222222')}") is None
-    assert guard.registry(secret, f"AWS:{mine.replace(REGION, 'us-east-1')}") is None
-    assert guard.registry("other", f"AWS:{mine}") is None
+    assert guard.registry_scope(secret, f"AWS:{mine}") == (ACCOUNT, REGION)
+    assert guard.registry_scope(secret, f"AWS:{mine.replace(ACCOUNT, '222222222222')}") is None
+    assert guard.registry_scope(secret, f"AWS:{mine.replace(REGION, 'us-east-1')}") is None
+    assert guard.registry_scope("other", f"AWS:{mine}") is None
     assert secret not in mine
 
 
@@ -528,12 +530,12 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         thread.start()
         known = emulator.process
         moved = server.Server(known.pid, known.born, other.server_port, known.token, known.folder)
-        assert not server.answers(moved)
+        assert not server.is_answering(moved)
         other.shutdown()
         thread.join()
     assert Handler.seen
     assert not any(emulator.secret in one for one in Handler.seen)
-    assert server.answers(emulator.process)
+    assert server.is_answering(emulator.process)
 
 
 def test_neither_proof_nor_password_can_be_had_for_the_asking(

@@ -27,7 +27,7 @@ def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str,
     def text(path: str) -> str | None:
         return files.text_inside(str(EXAMPLE), path)
 
-    found = provision.parts(loaded, targets.kind, jobs.filled, text, bare)
+    found = provision.planned_parts(loaded, targets.kind, jobs.fill_settings, text, bare)
     return [(one.location.account, one.what.what, one.what.name, one.port) for one in found]
 
 
@@ -52,7 +52,7 @@ def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_ea
 
 def test_the_bases_of_the_example_are_those_of_its_dockerfile() -> None:
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
-    found = provision.bases(
+    found = provision.base_images(
         loaded, targets.kind, lambda path: files.text_inside(str(EXAMPLE), path)
     )
     assert [(one.repository, one.reference) for one in found] == [("library/python", "3.12-slim")]
@@ -62,7 +62,7 @@ def test_a_dockerfile_that_is_not_there_has_no_bases() -> None:
     loaded = rules(
         '[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = {}\n'
     )
-    assert provision.bases(loaded, targets.kind, lambda path: None) == ()
+    assert provision.base_images(loaded, targets.kind, lambda path: None) == ()
 
 
 def test_without_environments_there_is_one_account() -> None:
@@ -80,7 +80,7 @@ def test_each_region_gets_its_own() -> None:
         '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind ='
         ' "site"\nsource = "d"\nbucket = "b-{suffix}"\n[environments.dev.vars]\nsuffix = "x"\n'
     )
-    found = provision.parts(loaded, targets.kind, jobs.filled, lambda path: None)
+    found = provision.planned_parts(loaded, targets.kind, jobs.fill_settings, lambda path: None)
     assert [(one.location.region, one.what.name) for one in found] == [
         ("eu-west-1", "b-x"),
         ("us-east-1", "b-x"),
@@ -104,13 +104,13 @@ def test_a_profile_that_would_write_another_line_is_refused(profile: str) -> Non
     ],
 )
 def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port: int) -> None:
-    assert provision.exposed(dockerfile) == port
+    assert provision.exposed_port(dockerfile) == port
 
 
 def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
     names = {
-        provision.balancer(location, "a-service-with-a-rather-long-name_x")
+        provision.balancer_name(location, "a-service-with-a-rather-long-name_x")
         for location in provision.locations(loaded)
     }
     assert len(names) == 2
@@ -128,9 +128,9 @@ def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
 
     part = provision.PlannedPart(Location(), Provision("service", "s", {"cluster": "c"}))
     slow, stuck = Slow("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), Slow("IN_PROGRESS")
-    provision.settle([part], lambda location: cast(Aws, slow))
+    provision.wait_for_services([part], lambda location: cast(Aws, slow))
     assert slow.states == ["COMPLETED"]
-    provision.settle([part], lambda location: cast(Aws, stuck), patience_s=0.1)
+    provision.wait_for_services([part], lambda location: cast(Aws, stuck), patience_s=0.1)
 
 
 HOSTS = """
@@ -149,9 +149,11 @@ health = ["http://{host}/health", "https://{host}:8443/", "https://same.example.
 
 
 def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_the_first() -> None:
-    wanted = provision.parts(rules(HOSTS), targets.kind, jobs.filled, lambda path: None)
+    wanted = provision.planned_parts(
+        rules(HOSTS), targets.kind, jobs.fill_settings, lambda path: None
+    )
     dev, prod = "/_service/111111111111/us-east-1/c/s", "/_service/222222222222/us-east-1/c/s"
-    assert provision.hosts(wanted) == {
+    assert provision.service_hosts(wanted) == {
         "api.dev.example.com": dev,
         "same.example.com": dev,
         "api.example.com": prod,
@@ -165,11 +167,15 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
         Provision("parameter", "/town/setting"),
         Provision("bucket", "more"),
     )
-    wanted = provision.parts(
-        rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more
+    wanted = provision.planned_parts(
+        rules(""),
+        targets.kind,
+        jobs.fill_settings,
+        lambda path: None,
+        more=lambda environment: more,
     )
     for _ in range(2):  # made twice is made once
-        provision.make(
+        provision.make_parts(
             wanted,
             lambda location: cloud.aws(location.account or "", location.region or ""),
             cloud.emulator.registry,

@@ -16,7 +16,7 @@ from toolkit.sandbox import environment, server
 STARTER = """\
 import sys, msgspec
 from toolkit.sandbox import server
-started = server.start(sys.argv[1], sys.argv[2], "eu-west-1", tied=True)
+started = server.start(sys.argv[1], sys.argv[2], "eu-west-1", server.StartOptions(tied=True))
 print(msgspec.json.encode(started).decode(), flush=True)
 input()
 """
@@ -48,14 +48,14 @@ def test_one_that_is_tied_ends_with_its_starter_even_if_that_is_killed(tmp_path:
     ) as starter:
         assert starter.stdout is not None
         started = msgspec.json.decode(starter.stdout.readline(), type=server.Server)
-        assert server.runs(started)
+        assert server.is_running(started)
         starter.kill()
-    eventually(lambda: not server.runs(started))
+    eventually(lambda: not server.is_running(started))
 
 
 def test_one_that_is_not_tied_stays(tmp_path: Path) -> None:
     started = server.start(environment.python(str(CACHE), print), str(tmp_path / "it"), "eu-west-1")
-    assert server.answers(started)
+    assert server.is_answering(started)
     server.end(started)
-    assert not server.runs(started)
-    assert not server.answers(started)
+    assert not server.is_running(started)
+    assert not server.is_answering(started)

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.sandbox.signature import SignatureFault, SignedRequest, fault, sign
+from toolkit.sandbox.signature import SignatureFault, SignedRequest, Signer, find_fault, sign
 
 KEY, SECRET = "111111111111", "the-secret-of-this-sandbox"
 HOST = "127.0.0.1:4566"
@@ -83,15 +83,19 @@ def test_what_botocore_signs_is_verified_and_a_change_of_it_is_not(
     )
     SIGNERS[signer]().add_auth(asked)
     request, content = sent(asked), b"" if address else body
-    assert fault(request, known, content, now()) is None
-    assert fault(request, lambda key: "another", content, now()) == SignatureFault.WRONG
-    assert fault(request, lambda key: None, content, now()) == SignatureFault.UNKNOWN
+    assert find_fault(request, known, content, now()) is None
+    assert find_fault(request, lambda key: "another", content, now()) == SignatureFault.WRONG
+    assert find_fault(request, lambda key: None, content, now()) == SignatureFault.UNKNOWN
     for changed in changes(request):
-        assert fault(changed, known, content, now()) is not None
+        assert find_fault(changed, known, content, now()) is not None
     if not address:
-        assert fault(request, known, content + b"x", now()) == SignatureFault.WRONG
-    assert fault(request, known, content, now() + timedelta(minutes=16)) == SignatureFault.STALE
-    assert fault(request, known, content, now() - timedelta(minutes=16)) == SignatureFault.STALE
+        assert find_fault(request, known, content + b"x", now()) == SignatureFault.WRONG
+    assert (
+        find_fault(request, known, content, now() + timedelta(minutes=16)) == SignatureFault.STALE
+    )
+    assert (
+        find_fault(request, known, content, now() - timedelta(minutes=16)) == SignatureFault.STALE
+    )
 
 
 def changes(request: SignedRequest) -> Iterator[SignedRequest]:
@@ -110,9 +114,11 @@ def changes(request: SignedRequest) -> Iterator[SignedRequest]:
 def test_our_own_signature_is_the_one_of_botocore() -> None:
     asked = AWSRequest("POST", f"http://{HOST}/_toolkit/hosts", {}, b"{}")
     SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(asked)
-    ours = sign("POST", HOST, "/_toolkit/hosts", b"{}", KEY, SECRET, now())
+    ours = sign(Signer(KEY, SECRET), "POST", HOST, "/_toolkit/hosts", b"{}", now())
     assert (
-        fault(SignedRequest("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now())
+        find_fault(
+            SignedRequest("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now()
+        )
         is None
     )
 
@@ -154,25 +160,25 @@ def address(**changed: str | None) -> SignedRequest:
 def test_an_address_that_says_less_or_more_than_it_must_is_refused(
     changed: dict[str, str | None],
 ) -> None:
-    assert fault(address(), known, b"", now()) is None
-    assert fault(address(**changed), known, b"", now()) is not None
+    assert find_fault(address(), known, b"", now()) is None
+    assert find_fault(address(**changed), known, b"", now()) is not None
 
 
 def test_a_name_that_stands_twice_in_an_address_is_refused() -> None:
     request = address()
     assert (
-        fault(request._replace(query=request.query + b"&X-Amz-Expires=60"), known, b"", now())
+        find_fault(request._replace(query=request.query + b"&X-Amz-Expires=60"), known, b"", now())
         == SignatureFault.INCOMPLETE
     )
 
 
 def test_a_date_that_is_not_the_one_of_the_scope_is_refused() -> None:
-    headers = sign("GET", HOST, "/", b"", KEY, SECRET, now())
+    headers = sign(Signer(KEY, SECRET), "GET", HOST, "/", b"", now())
     headers["authorization"] = headers["authorization"].replace(
         f"/{headers['x-amz-date'][:8]}/", "/20200101/"
     )
     assert (
-        fault(SignedRequest("GET", b"/", b"", [*headers.items()]), known, b"", now())
+        find_fault(SignedRequest("GET", b"/", b"", [*headers.items()]), known, b"", now())
         == SignatureFault.INCOMPLETE
     )
 
@@ -192,7 +198,7 @@ def test_garbage_is_refused_without_an_error(
     headers: list[tuple[str, str]], query: bytes, path: bytes
 ) -> None:
     assert (
-        fault(SignedRequest("GET", path, query, headers), lambda key: SECRET, b"", now())
+        find_fault(SignedRequest("GET", path, query, headers), lambda key: SECRET, b"", now())
         is not None
     )
 
@@ -206,5 +212,6 @@ def test_a_garbled_header_is_refused_without_an_error(rest: str) -> None:
         ("authorization", f"AWS4-HMAC-SHA256 {rest}"),
     ]
     assert (
-        fault(SignedRequest("GET", b"/", b"", headers), lambda key: SECRET, b"", now()) is not None
+        find_fault(SignedRequest("GET", b"/", b"", headers), lambda key: SECRET, b"", now())
+        is not None
     )

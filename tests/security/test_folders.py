@@ -105,7 +105,7 @@ def test_a_planted_sandbox_is_neither_trusted_nor_ended(
         '{"server": {"pid": 1, "born": "x", "port": 1, "token": "x", "folder": "/"}}'
     )
     spoil(state if which == "state" else state / "sandbox")
-    for ask in (box.load, box.down):
+    for ask in (box.load, box.stop_sandbox):
         with pytest.raises(StateDamaged, match="toolkit's state"):
             ask()
 
@@ -118,7 +118,7 @@ def test_the_sandboxs_lock_does_not_empty_what_a_link_leads_to(
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "state/sandbox.lock").symlink_to(victim)
-    with pytest.raises(Exception, match=r"sandbox\.lock"), box.alone():
+    with pytest.raises(Exception, match=r"sandbox\.lock"), box.exclusive():
         pass
     assert victim.read_text() == "mine"
 
@@ -141,11 +141,11 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
 @pytest.mark.parametrize("spoil", SPOIL)
 def test_what_a_planted_cache_says_of_a_base_image_is_not_read(cache: Path, spoil: Spoil) -> None:
     digest = f"sha256:{'0' * 64}"
-    bases._keep(digest, [("a", "file", "")])
-    assert bases._kept(digest) == [("a", "file", "")]
+    bases._write_cache(digest, [("a", "file", "")])
+    assert bases._read_cache(digest) == [("a", "file", "")]
     spoil(cache / "bases")
-    assert bases._kept(digest) is None
-    bases._keep(digest, [])
+    assert bases._read_cache(digest) is None
+    bases._write_cache(digest, [])
 
 
 def test_a_crash_log_is_for_nobody_else_to_read(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def live(cloud: Cloud) -> None:
         },
     )
     part = provision.PlannedPart(location, Provision("service", "s", detail))
-    provision.make([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
+    provision.make_parts([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
 
 
 @pytest.fixture

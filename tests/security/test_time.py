@@ -22,13 +22,13 @@ from tests.support.run import ROOT
 from toolkit.errors import Refused
 from toolkit.impact import glob
 from toolkit.impact.matcher import Matcher
-from toolkit.init.images.dockerignore import keeps_out
+from toolkit.init.images.dockerignore import exclusion_check
 from toolkit.ports.images import ignore
 from toolkit.ports.images.builtin import check
 from toolkit.ports.images.context import matching
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.types import Recipe
-from toolkit.sandbox.provision import exposed
+from toolkit.sandbox.provision import exposed_port
 
 BOUND_S = 2.0
 """CPU seconds that anything here may take: hundreds of times what it needs, and far less than going
@@ -60,7 +60,7 @@ def test_a_pattern_of_many_stars_takes_no_time(pattern: str, path: str) -> None:
     with Clock():
         assert not ignore.parse(pattern).keeps_out(path)
         assert matching([path], pattern) == []
-        keeps_out(pattern)(path)
+        exclusion_check(pattern)(path)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_long_dockerfile_is_read_or_refused_in_time(tmp_path: Path, number: in
     text = DOCKERFILES[number]
     (tmp_path / "Dockerfile").write_text(text)
     with Clock():
-        exposed(text)
+        exposed_port(text)
         with suppress(Refused):
             parse(text)
             check(Recipe(str(tmp_path), ".", "Dockerfile"))

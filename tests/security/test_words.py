@@ -15,7 +15,7 @@ from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit.cli import output
 from toolkit.model import Base, Head, Job, Location, Outcome, RunResult, Verdict, Version
-from toolkit.record.holder import decoded, held
+from toolkit.record.holder import decode, lock_held_error
 from toolkit.show import answer, history, run, text
 
 EVIL = "\x1b]0;gone\x07\x1b[2J\r\n::error::x \u202e \x9b31m##vso[task] \x00"
@@ -35,9 +35,9 @@ def test_the_fields_of_a_record() -> None:
     record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
     longer = evil("version", "when", "run", commit="", detail={})
     for one in (record, longer):
-        assert harmless(history.good(one, True))
-        assert harmless(history.good_table([one], [None]))
-    json.loads(json.dumps(history.goods([record], [True])))
+        assert harmless(history.deploy_label(one, True))
+        assert harmless(history.deploys([one], [None]))
+    json.loads(json.dumps(history.deploys_document([record], [True])))
 
 
 @pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])
@@ -55,12 +55,12 @@ def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
 
 def test_the_fields_of_a_lock() -> None:
     body = dict.fromkeys(("who", "host", "run", "command", "since", "id"), EVIL)
-    found = decoded(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
+    found = decode(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
     assert harmless(history.locks([(EVIL, found, "bucket")]))
-    assert all(harmless(line) for line in text.error(held(EVIL, found)))
-    broken = decoded(b'{"who": 1}', EVIL)
+    assert all(harmless(line) for line in text.error(lock_held_error(EVIL, found)))
+    broken = decode(b'{"who": 1}', EVIL)
     assert harmless(history.locks([(EVIL, broken, "bucket")]))
-    assert all(harmless(line) for line in text.error(held(EVIL, broken)))
+    assert all(harmless(line) for line in text.error(lock_held_error(EVIL, broken)))
 
 
 def test_the_fields_of_a_journal() -> None:

@@ -299,7 +299,7 @@ def rules_reference() -> str:
                 _table(definitions["Build"]),
             ]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
-    for name in checks.SORTS:
+    for name in checks.CHECK_TYPES:
         own = definitions[f"check-{name}"]
         parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
         inner = definitions.get(

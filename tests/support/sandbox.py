@@ -51,7 +51,7 @@ class Emulator:
         """Push an image into a repository that is there (`images.image(files, command, env)` makes
         one); its digest.
         """
-        return images.push(self.registry, repository, tag, pushed, account, region)
+        return images.push_image(self.registry, repository, tag, pushed, account, region)
 
     def reset(self) -> None:
         """Forget everything, and end every task."""
@@ -86,7 +86,9 @@ class Cloud:
 
 def _started(folder: Path, enforce: bool = False) -> Iterator[Emulator]:
     python = environment.python(str(CACHE), lambda line: print(line, file=sys.stderr))
-    process = server.start(python, str(folder), REGION, enforce, tied=True)
+    process = server.start(
+        python, str(folder), REGION, server.StartOptions(enforce=enforce, tied=True)
+    )
     try:
         yield Emulator(process)
     finally:

@@ -11,7 +11,7 @@ from toolkit.model import Job, Location, Observation, Preview, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.targets import stack as kind
+from toolkit.targets.stack.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 ENDED = ("absent", "done", "failed", "unknown")

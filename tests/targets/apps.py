@@ -13,7 +13,7 @@ from toolkit.model import Job, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 COMMIT = "a" * 40
 WRITES = (

@@ -29,7 +29,7 @@ def aws(aws_endpoint: Endpoint) -> Aws:
 
 def told(aws: Aws, *named: str) -> dict[str, Finding]:
     """What is told of function `mail`."""
-    found = alarms.signs(aws, named, MAIL)
+    found = alarms.read_findings(aws, named, MAIL)
     assert len({one.what for one in found}) == len(found)
     assert all((one.status == "ok") is (not one.cause) is (not one.next) for one in found)
     return {one.what: one for one in found}
@@ -105,7 +105,7 @@ def test_one_of_several_metrics_is_about_each_of_them(aws: Aws, aws_endpoint: En
     assert told(aws).keys() == {"alarm both"}
     assert port.in_alarm(aws)[0].dimensions == {"FunctionName": "other", "Resource": "mail:live"}
     assert (
-        alarms.signs(aws, (), {"FunctionName": "other", "Resource": "mail:live"}) == []
+        alarms.read_findings(aws, (), {"FunctionName": "other", "Resource": "mail:live"}) == []
     )  # no metric has both
 
 
@@ -114,9 +114,8 @@ def test_what_an_alarm_is_about_can_be_decided_by_a_function(
 ) -> None:
     aws_endpoint.cloudwatch.alarm("one", "ALARM")
     aws_endpoint.cloudwatch.alarm("two", "ALARM")
-    assert [one.what for one in alarms.signs(aws, (), lambda alarm: alarm.name == "two")] == [
-        "alarm two"
-    ]
+    ringing = alarms.read_findings(aws, (), lambda alarm: alarm.name == "two")
+    assert [one.what for one in ringing] == ["alarm two"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,9 @@ def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
         aws_endpoint.cloudwatch.alarm(f"a{number}")
     found: list[Finding] = []
     asking = [
-        Thread(target=lambda name=f"a{number}": found.extend(alarms.signs(aws, [name], MAIL)))
+        Thread(
+            target=lambda name=f"a{number}": found.extend(alarms.read_findings(aws, [name], MAIL))
+        )
         for number in range(50)
     ]
     for one in asking:
@@ -199,4 +200,4 @@ def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
 def test_who_may_not_see_them_is_told(aws: Aws, aws_endpoint: Endpoint) -> None:
     aws_endpoint.fault("DescribeAlarms", times=None, kind="denied")
     with pytest.raises(NotAllowed, match="cloudwatch:DescribeAlarms"):
-        alarms.signs(aws, (), MAIL)
+        alarms.read_findings(aws, (), MAIL)

@@ -21,11 +21,12 @@ from toolkit.errors import (
 )
 from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.settings import Build
 
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
-BUILD = {"build": app.Build(context="src")}
+BUILD = {"build": Build(context="src")}
 
 
 def previewed(stage: Stage, job: Job | None = None) -> Preview:
@@ -154,7 +155,7 @@ def test_arguments_reach_the_build(buildable: Stage) -> None:
     buildable.applied(
         replace(
             job,
-            settings=replace(job.settings, build=app.Build(context="src", args={"COLOUR": "blue"})),
+            settings=replace(job.settings, build=Build(context="src", args={"COLOUR": "blue"})),
         )
     )
     image = buildable.repository.found("b" * 40)

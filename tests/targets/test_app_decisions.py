@@ -12,9 +12,9 @@ from tests.support.aws.wire import model
 from tests.targets.apps import Stage
 from toolkit.errors import Refused
 from toolkit.ports.aws import ecr, ecs
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import failures, reading
-from toolkit.targets.ecs.reading import Sought
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import failures, rollout
+from toolkit.targets.app.rollout import DeploymentKey
 
 DESCRIBED_ONLY = {
     "taskDefinitionArn",
@@ -62,7 +62,9 @@ def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) 
     found = ecs.definition(aws, first["taskDefinitionArn"])
     assert found is not None
     members = aws.members("ecs", "RegisterTaskDefinition")
-    request = definitions.revised(found, members, ["value"], "host/name@sha256:1", {}, {})
+    request = definitions.revised_definition(
+        found, members, ["value"], "host/name@sha256:1", {}, {}
+    )
     made = ecs.register(aws, request)
     again = ecs.definition(aws, made["taskDefinitionArn"])
     assert again is not None
@@ -110,7 +112,7 @@ def test_the_containers_are_the_named_one_the_only_one_or_all_of_the_repository(
     wanted: str | None, images: dict[str, str], found: tuple[str, ...]
 ) -> None:
     definition = task(*({"name": name, "image": image} for name, image in images.items()))
-    assert definitions.containers(definition, wanted, ecr.named("backend")) == found
+    assert definitions.containers_to_update(definition, wanted, ecr.named("backend")) == found
 
 
 @pytest.mark.parametrize(
@@ -120,16 +122,16 @@ def test_a_repository_of_another_account_is_that_accounts_alone(repository: str)
     definition = task(
         {"name": "a", "image": f"{OWN}/backend:1"}, {"name": "b", "image": f"{THEIRS}/backend:1"}
     )
-    assert definitions.containers(definition, None, ecr.named(repository)) == ("b",)
+    assert definitions.containers_to_update(definition, None, ecr.named(repository)) == ("b",)
 
 
 @pytest.mark.parametrize("images", [{"a": "h/x", "b": "h/y"}, {}])
 def test_which_container_is_never_guessed(images: dict[str, str]) -> None:
     definition = task(*({"name": name, "image": image} for name, image in images.items()))
     with pytest.raises(Refused, match=", ".join(images) or "none"):
-        definitions.containers(definition, None, ecr.named("backend"))
+        definitions.containers_to_update(definition, None, ecr.named("backend"))
     with pytest.raises(Refused, match="the task has no container c, but"):
-        definitions.containers(definition, "c", ecr.named("backend"))
+        definitions.containers_to_update(definition, "c", ecr.named("backend"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
         "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
         "secrets": [{"name": "C", "valueFrom": "arn:c"}, {"name": "D", "valueFrom": "arn:d"}],
     }
-    found = definitions.revised(
+    found = definitions.revised_definition(
         task(before),
         {"family", "containerDefinitions"},
         ["a"],
@@ -184,7 +186,7 @@ def test_other_containers_are_left_alone() -> None:
             "environment": [{"name": "A", "value": "1"}],
         },
     )
-    found = definitions.revised(
+    found = definitions.revised_definition(
         task(one, other), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {}
     )
     assert found["containerDefinitions"][1] == other
@@ -204,14 +206,14 @@ def test_definitions_are_equal_if_their_variables_are_in_any_order(
         task({"name": "a", "environment": other}),
     )
     as_map = [{each["name"]: each["value"] for each in found} for found in (one, other)]
-    assert definitions.equal(first, second) == (as_map[0] == as_map[1])
+    assert definitions.is_copy(first, second) == (as_map[0] == as_map[1])
 
 
 def test_another_image_is_another_definition_and_other_tags_are_not() -> None:
     one = task({"name": "a", "image": "x"}, cpu="256")
-    assert definitions.equal({**one, "revision": 3}, {**one, "tags": {"toolkit:run": "r"}})
-    assert not definitions.equal(one, task({"name": "a", "image": "y"}, cpu="256"))
-    assert not definitions.equal(one, task({"name": "a", "image": "x"}, cpu="512"))
+    assert definitions.is_copy({**one, "revision": 3}, {**one, "tags": {"toolkit:run": "r"}})
+    assert not definitions.is_copy(one, task({"name": "a", "image": "y"}, cpu="256"))
+    assert not definitions.is_copy(one, task({"name": "a", "image": "x"}, cpu="512"))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_another_image_is_another_definition_and_other_tags_are_not() -> None:
     ],
 )
 def test_tasks_have_a_platform(runtime: dict[str, str] | None, platform: str | None) -> None:
-    assert definitions.architecture({"runtimePlatform": runtime}) == platform
+    assert definitions.platform_of({"runtimePlatform": runtime}) == platform
 
 
 LOGGED = {"awslogs-group": "g", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "p"}
@@ -381,7 +383,7 @@ KINDS = [
     ("kind", "task"), KINDS, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(KINDS)]
 )
 def test_a_stopped_task_is_of_one_kind(kind: str | None, task: dict[str, Any]) -> None:
-    found = failures.failure(task)
+    found = failures.failure_of(task)
     assert (found.sort if found else None) == kind
 
 
@@ -392,7 +394,7 @@ def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
     one["containers"].append(
         {"name": "web", "exitCode": 137, "reason": "OutOfMemoryError:\n killed"}
     )
-    found = failures.failure(one)
+    found = failures.failure_of(one)
     assert found is not None
     assert (found.container, found.cause, found.id) == (
         "web",
@@ -424,15 +426,17 @@ def failed(kind: str, number: int = 0) -> failures.Failure:
 def test_only_what_cannot_pass_is_hopeless(
     kinds: list[str], healthy: bool, found: str | None
 ) -> None:
-    one = failures.hopeless([failed(kind, number) for number, kind in enumerate(kinds)], healthy)
+    one = failures.permanent_failure(
+        [failed(kind, number) for number, kind in enumerate(kinds)], healthy
+    )
     assert (one.sort if one else None) == found
 
 
 def test_the_worst_failure_is_the_one_that_tells_most() -> None:
-    assert failures.worst([failed("transient"), failed("crash"), failed("other")]) == failed(
-        "crash"
-    )
-    assert failures.worst([]) is None
+    assert failures.worst_failure(
+        [failed("transient"), failed("crash"), failed("other")]
+    ) == failed("crash")
+    assert failures.worst_failure([]) is None
 
 
 # Deployments
@@ -457,7 +461,7 @@ def entry(
     return found | ({"rolloutState": state} if state else {})
 
 
-SOUGHT = Sought("new", id="2", before="1", previous="old")
+SOUGHT = DeploymentKey("new", id="2", before="1", previous="old")
 
 
 @pytest.mark.parametrize(
@@ -492,13 +496,13 @@ SOUGHT = Sought("new", id="2", before="1", previous="old")
 def test_the_deployments_of_a_service_tell_how_ours_goes(
     deployments: list[dict[str, Any]], state: str
 ) -> None:
-    assert reading.by_service({"deployments": deployments}, SOUGHT).state == state
+    assert rollout.read_service({"deployments": deployments}, SOUGHT).state == state
 
 
 def test_a_definition_that_was_live_before_is_only_ours_by_another_id() -> None:
-    sought = Sought("old", before="1")
-    assert reading.own({"deployments": [entry("1", "old")]}, sought) is None
-    assert reading.own(
+    sought = DeploymentKey("old", before="1")
+    assert rollout.own_deployment({"deployments": [entry("1", "old")]}, sought) is None
+    assert rollout.own_deployment(
         {"deployments": [entry("2", "old"), entry("1", "old", "ACTIVE")]}, sought
     ) == entry("2", "old")
 
@@ -520,13 +524,14 @@ STATUSES = {
 def test_every_status_that_the_model_knows_has_its_meaning(status: str) -> None:
     service = {"deployments": [entry("2", "new", state="IN_PROGRESS")]}
     assert (
-        reading.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
+        rollout.read_deployment({"status": status}, service, SOUGHT, "web").state
+        == STATUSES[status]
     )
 
 
 def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
     assert (
-        reading.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state
+        rollout.read_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state
         == "running"
     )
 
@@ -534,7 +539,7 @@ def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
 @pytest.mark.parametrize(("now", "state"), [("other", "superseded"), ("old", "reverted")])
 def test_what_moved_on_is_superseded_or_taken_back(status: str, now: str, state: str) -> None:
-    found = reading.by_deployment(
+    found = rollout.read_deployment(
         {"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web"
     )
     assert found.state == state
@@ -552,7 +557,7 @@ def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
         },
         "deploymentCircuitBreaker": {"failureCount": 1, "threshold": 3},
     }
-    found = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web")
+    found = rollout.read_deployment(deployment, {"deployments": []}, SOUGHT, "web")
     assert (
         found.phase
         == "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit"
@@ -570,14 +575,16 @@ def test_every_stage_that_the_model_knows_has_words(stage: str) -> None:
         "lifecycleStage": stage,
         "deploymentConfiguration": {"strategy": "BLUE_GREEN"},
     }
-    phase = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
+    phase = rollout.read_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
     assert phase.startswith("blue/green: ")
     assert stage.lower().replace("_", " ") not in phase or stage == "NEW"
 
 
 def test_what_serves_is_the_last_complete_deployment() -> None:
     old, new = entry("1", "old", "ACTIVE"), entry("2", "new", state="IN_PROGRESS")
-    assert reading.serving({"deployments": [new, old]}) == old
-    assert reading.serving({"deployments": [new]}) == new
-    assert reading.serving({"deployments": [entry("2", "new"), old]}) == entry("2", "new")
-    assert reading.serving({"deployments": [entry("2", "new", running=0)]}) == {}
+    assert rollout.serving_deployment({"deployments": [new, old]}) == old
+    assert rollout.serving_deployment({"deployments": [new]}) == new
+    assert rollout.serving_deployment({"deployments": [entry("2", "new"), old]}) == entry(
+        "2", "new"
+    )
+    assert rollout.serving_deployment({"deployments": [entry("2", "new", running=0)]}) == {}

@@ -18,8 +18,8 @@ from tests.targets.apps import COMMIT, Stage
 from toolkit.model import CONDITIONS, Finding, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
-from toolkit.targets import app
-from toolkit.targets.ecs import health
+from toolkit.targets.app import health
+from toolkit.targets.app.kind import kind as app
 
 LOGS = "aws logs tail /ecs/web --since 1h"
 ASK = "aws ecs describe-services --cluster main --services web"
@@ -188,7 +188,7 @@ def test_fewer_tasks_than_rules_toml_allows_are_failing(
 
 def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: Stage) -> None:
     service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
-    found = health.standing(stage.job(), service, None)
+    found = health.service_finding(stage.job(), service, None)
     assert (found.status, found.next) == ("failing", "add a container instance to the cluster")
 
 
@@ -755,10 +755,10 @@ def test_the_words_for_targets_hold_for_any_mix() -> None:
         for n in range(2)
     ]
     well = [TargetHealth(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
-    assert health.answering("targets", "arn", 2, [*sick, *well], False) == Finding(
+    assert health.targets_finding("targets", "arn", 2, [*sick, *well], False) == Finding(
         "targets", "ok", "2 of 2 targets healthy"
     )
-    found = health.answering("targets", "arn", 4, [*sick, *well], False)
+    found = health.targets_finding("targets", "arn", 4, [*sick, *well], False)
     assert (found.status, found.detail, found.cause) == (
         "warning",
         "3 of 4 targets healthy",

@@ -34,9 +34,10 @@ from toolkit.ports.images import Recipe, RegistryAddress
 from toolkit.ports.images.builtin import BuiltIn
 from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import provenance
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import provenance
+from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.settings import Build
 
 THEIRS = "222222222222"
 THEIR_HOST = f"{THEIRS}.dkr.ecr.eu-west-1.amazonaws.com"
@@ -245,7 +246,7 @@ def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
 ) -> None:
     web, worker = both(twins)
     other = replace(twins.ports, shared=SharedWork())
-    otherwise = replace(worker.settings, build=app.Build(context="src", args={"COLOUR": "blue"}))
+    otherwise = replace(worker.settings, build=Build(context="src", args={"COLOUR": "blue"}))
 
     def meanwhile() -> None:
         if engine.builds == 1:
@@ -260,13 +261,13 @@ def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
 @pytest.mark.parametrize(
     "build",
     [
-        app.Build(context="src", args={"STAGE": "prod"}),
-        app.Build(context="src", target="last"),
-        app.Build(),
+        Build(context="src", args={"STAGE": "prod"}),
+        Build(context="src", target="last"),
+        Build(),
     ],
 )
 def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not_its(
-    twins: Stage, build: app.Build
+    twins: Stage, build: Build
 ) -> None:
     web, worker = both(twins)
     twins.applied(web)
@@ -669,13 +670,16 @@ def test_variables_without_a_name_are_ignored_wherever_they_stand(listed: Any, k
     plain = {**foreign, "containerDefinitions": [{"name": "app", "image": "h/b@sha256:1"}]}
     members = {"family", "containerDefinitions"}
     for env, secrets in (({}, {}), ({"MODE": "a"}, {"PASS": "arn:p"})):
-        request = definitions.revised(foreign, members, ["app"], "h/b@sha256:2", env, secrets)
-        assert definitions.equal(
-            request, definitions.revised(plain, members, ["app"], "h/b@sha256:2", env, secrets)
+        request = definitions.revised_definition(
+            foreign, members, ["app"], "h/b@sha256:2", env, secrets
+        )
+        assert definitions.is_copy(
+            request,
+            definitions.revised_definition(plain, members, ["app"], "h/b@sha256:2", env, secrets),
         )
         assert all(one["name"] for one in (*request["containerDefinitions"][0].get(key, ()),))
     assert definitions.digest(foreign) == definitions.digest(plain)
-    assert provenance.changes(foreign, plain) == []
+    assert provenance.describe_changes(foreign, plain) == []
 
 
 @pytest.mark.parametrize(
@@ -686,10 +690,10 @@ def test_a_definition_without_a_container_that_has_a_name_is_refused_and_crashes
 ) -> None:
     foreign = {"family": "web", "containerDefinitions": containers, "tags": {}}
     with pytest.raises(Refused, match="the task has"):
-        definitions.containers(foreign, None, ecr.named("backend"))
+        definitions.containers_to_update(foreign, None, ecr.named("backend"))
     assert (
-        definitions.names(foreign),
-        definitions.artifacts(foreign),
+        definitions.container_names(foreign),
+        definitions.image_digests(foreign),
         definitions.image_of(foreign, "app"),
     ) == ([], {}, "")
     assert definitions.digest(foreign)
@@ -704,8 +708,8 @@ def test_settings_of_another_type_say_nothing(value: Any) -> None:
         )
         is None
     )
-    assert definitions.architecture({"runtimePlatform": value}) == "linux/amd64"
-    assert provenance.of_a_stack({"tags": {}, "registeredBy": value}) is False
+    assert definitions.platform_of({"runtimePlatform": value}) == "linux/amd64"
+    assert provenance.is_from_stack({"tags": {}, "registeredBy": value}) is False
 
 
 def test_tags_without_a_key_are_none() -> None:

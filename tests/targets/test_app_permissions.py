@@ -9,7 +9,7 @@ from tests.targets.apps import Stage
 from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
 from toolkit.model import Location
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 OTHERS = {
     "iam:PassRole",  # no call of its own

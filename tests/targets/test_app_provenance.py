@@ -14,9 +14,9 @@ from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Refused
 from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import provenance
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import provenance
+from toolkit.targets.app.kind import kind as app
 
 SECRET = "hunter2-never-shown"
 
@@ -375,7 +375,7 @@ def test_every_sort_of_change_is_told_by_name() -> None:
         command=["run"],
     )
     after["taskRoleArn"] = "arn:role"
-    assert provenance.changes(before, after) == [
+    assert provenance.describe_changes(before, after) == [
         "variable C added",
         "variable B removed",
         "variable A changed",
@@ -387,7 +387,7 @@ def test_every_sort_of_change_is_told_by_name() -> None:
 
 def test_of_many_names_only_some_are_told() -> None:
     after = task(environment=[{"name": f"V{number:02}", "value": "x"} for number in range(30)])
-    assert provenance.changes(task(), after) == [
+    assert provenance.describe_changes(task(), after) == [
         "variables V00, V01, V02, V03, V04, V05, V06, V07 and 22 more added"
     ]
 
@@ -397,7 +397,7 @@ def test_of_several_containers_it_is_told_which_one_changed() -> None:
     before["containerDefinitions"].append({"name": "side", "image": "x"})
     after["containerDefinitions"].append({"name": "side", "image": "y"})
     after["containerDefinitions"].append({"name": "new", "image": "y"})
-    assert provenance.changes(before, after) == [
+    assert provenance.describe_changes(before, after) == [
         "container new added",
         "container side: image changed",
     ]

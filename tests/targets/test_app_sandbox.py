@@ -17,7 +17,8 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.sandbox import images
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.settings import Build
 
 DOCKERFILE = (
     "FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD"
@@ -38,7 +39,7 @@ SETTINGS = app.Settings(
     cluster="c",
     service="s",
     repository="app",
-    build=app.Build(context="backend", platform="linux/amd64"),
+    build=Build(context="backend", platform="linux/amd64"),
 )
 
 
@@ -49,7 +50,7 @@ class Box:
         self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._aws)
         self.aws.write("ecr", "create_repository", repositoryName="app")
-        cloud.emulator.push("app", "first", images.first(8080))
+        cloud.emulator.push("app", "first", images.first_image(8080))
         self.host, group = self._balanced()
         options = {
             "awslogs-group": "/app",

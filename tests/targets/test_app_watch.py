@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Expired, Unreachable
-from toolkit.targets import app
+from toolkit.targets.app.kind import kind as app
 
 
 def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: Stage) -> None:

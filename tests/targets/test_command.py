@@ -19,7 +19,7 @@ from tests.support.report import Report
 from toolkit import targets
 from toolkit.errors import ProgramFailed, Refused, Stopped
 from toolkit.model import Job, Location, Observation, RecordedDeploy, Verdict, Version
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.targets.command.settings import CommandSettings
@@ -287,7 +287,7 @@ def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(project: 
     report, seen = project.deploy(job)
     assert seen.state == "unknown"
     assert "did not end in its time" in seen.cause
-    assert who.alive(who.Process(**report.receipt["process"])) is False
+    assert processes.is_running(processes.Process(**report.receipt["process"])) is False
 
 
 def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: Project) -> None:
@@ -321,7 +321,7 @@ def test_of_one_that_was_interrupted_live_says_what_became(
 def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:
-        this = who.of(child.pid)
+        this = processes.process_of(child.pid)
         facts = {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
         seen = KIND.observe(project.job(), {"process": facts, "code": None}, project.ports)
         assert seen.state == "running"

@@ -17,7 +17,7 @@ from toolkit import targets
 from toolkit.targets import base
 
 
-class WorkerSettings(base.Settings, frozen=True, kw_only=True):
+class WorkerSettings(base.KindSettings, frozen=True, kw_only=True):
     """A worker."""
 
     queue: Annotated[base.Text, Meta(description="Where it gets its work.")]
@@ -58,7 +58,7 @@ deploy = ["worker"]
 
 def install(monkeypatch: pytest.MonkeyPatch, command: str | None) -> None:
     module = ModuleType("toolkit_dummy_kind")
-    vars(module)["KIND"] = Worker(command)
+    vars(module)["kind"] = Worker(command)
     monkeypatch.setitem(sys.modules, "toolkit_dummy_kind", module)
     monkeypatch.setitem(targets.KINDS, "worker", "toolkit_dummy_kind")
 

@@ -21,7 +21,7 @@ from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.targets import function as kind
+from toolkit.targets.function.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 COMMIT = "c0ffee" + "0" * 34

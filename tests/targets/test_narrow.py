@@ -13,10 +13,10 @@ from toolkit.impact import rules as rules_file
 from toolkit.model import Job, Location, Secret, Statement, Version
 from toolkit.ports.aws.partition import partition, suffix
 from toolkit.record.permissions import statements as record
-from toolkit.targets.app import Settings as App
-from toolkit.targets.function import Settings as Function
-from toolkit.targets.site import Settings as Site
-from toolkit.targets.stack import Settings as Stack
+from toolkit.targets.app.settings import AppSettings as App
+from toolkit.targets.function.settings import FunctionSettings as Function
+from toolkit.targets.site.settings import SiteSettings as Site
+from toolkit.targets.stack.settings import StackSettings as Stack
 
 REGIONS = {
     "eu-west-1": "aws",

@@ -13,7 +13,7 @@ from toolkit.model import CONDITIONS, Finding, Job, Location, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.targets import site as kind
+from toolkit.targets.site.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 ARN = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/c1"

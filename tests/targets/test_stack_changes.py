@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.targets.cloudformation import changes
-from toolkit.targets.cloudformation.changes import ResourceChange
+from toolkit.targets.stack import changes
+from toolkit.targets.stack.changes import ResourceChange
 
 
 def change(
@@ -69,7 +69,7 @@ EVERYTHING = [
 
 
 def test_a_change_set_is_shown_with_the_most_dangerous_first() -> None:
-    assert changes.lines(effects(*EVERYTHING)) == [
+    assert changes.effect_lines(effects(*EVERYTHING)) == [
         "DELETES      Uploads  AWS::S3::Bucket  LOSES ITS DATA",
         "DELETES      Alarm  AWS::CloudWatch::Alarm",
         "DELETES      Archive  AWS::RDS::DBInstance",
@@ -125,7 +125,7 @@ def test_a_line_is_never_wider_than_a_terminal(
     name: str, kind: str, action: str, touched: list[str]
 ) -> None:
     for one in (kind, "AWS::S3::Bucket", "AWS::IAM::Role"):
-        [line] = changes.lines(effects(change(name, one, action, *touched)))
+        [line] = changes.effect_lines(effects(change(name, one, action, *touched)))
         assert len(line) <= 80
 
 
@@ -270,7 +270,7 @@ def test_a_value_is_never_part_of_a_line() -> None:
             **contexts,
         )
     )
-    assert "canary" not in repr(found) + repr(changes.lines(found)) + repr(
+    assert "canary" not in repr(found) + repr(changes.effect_lines(found)) + repr(
         changes.questions("Shop", found)
     )
 
@@ -326,5 +326,5 @@ def test_what_will_be_asked_is_known_from_the_templates(
     before: Any, after: Any, flags: list[str]
 ) -> None:
     assert [
-        flag for _, _, flag in changes.questions("Shop", changes.predicted(before, after))
+        flag for _, _, flag in changes.questions("Shop", changes.predict_effects(before, after))
     ] == flags

@@ -17,8 +17,8 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, template
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
 from toolkit.model import Job
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed
+from toolkit.targets.stack.kind import kind
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 ONE = template(
@@ -206,7 +206,7 @@ def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
         "toolkit:version": "c0ffee" + "0" * 34,
         "toolkit:commit": "c0ffee" + "0" * 34,
         "toolkit:fingerprint": "print1",
-        "toolkit:template": deployed.digest(TWO),
+        "toolkit:template": deployed.template_digest(TWO),
         "toolkit:run": "run1",
     }
 

@@ -14,8 +14,8 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.model import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed
+from toolkit.targets.stack.kind import kind
 
 ONE = template({"Flag": parameter("/a")})
 WITH = template(
@@ -77,7 +77,7 @@ def test_what_was_deployed_is_seen_to_be_the_same_until_somebody_changes_it(
 ) -> None:
     first = made(stacks.deploy(text))
     assert first.same(now(stacks)) is True
-    assert deployed.digest(first.body) == deployed.digest(text)
+    assert deployed.template_digest(first.body) == deployed.template_digest(text)
     by_hand(stacks, text.replace("/a", "/b"))
     assert first.same(now(stacks)) is False
 
@@ -192,12 +192,12 @@ def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoi
     ],
 )
 def test_templates_are_the_same_by_what_they_say(one: object, two: object, same: bool) -> None:
-    assert (deployed.digest(one) == deployed.digest(two)) is same
+    assert (deployed.template_digest(one) == deployed.template_digest(two)) is same
 
 
 def test_a_masked_value_decides_nothing_and_any_other_does() -> None:
     def of(**values: str) -> DeployedState:
-        return deployed.of(
+        return deployed.state_of(
             {},
             {
                 "Parameters": [
@@ -215,4 +215,4 @@ def test_a_masked_value_decides_nothing_and_any_other_does() -> None:
 
 @pytest.mark.parametrize("body", [None, 5, [], False])
 def test_an_answer_without_a_template_says_nothing(body: Any) -> None:
-    assert deployed.of(body, {"Parameters": []}, {}) == DeployedState()
+    assert deployed.state_of(body, {"Parameters": []}, {}) == DeployedState()

@@ -21,8 +21,8 @@ from tests.targets.test_stack_scripted import STATES
 from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed
+from toolkit.targets.stack.kind import kind
 
 ONE = template({"Jobs": queue("jobs")})
 NEVER = {
@@ -167,7 +167,7 @@ def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", template='{"Resources": {}}')
     live = told(scripted)[1]
     assert live is not None
-    assert live.deployed.same(deployed.of({"Resources": {}}, {}, {})) is True
+    assert live.deployed.same(deployed.state_of({"Resources": {}}, {}, {})) is True
     aws_endpoint.fault("GetTemplate", times=None, kind="denied")
     signs, live = told(scripted)
     assert (signs["stack"].status, live is not None and live.deployed) == ("ok", DeployedState())

@@ -16,12 +16,12 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.ports import cdk
-from toolkit.targets.cloudformation import document
-from toolkit.targets.cloudformation.packaging import (
+from toolkit.targets.stack import document
+from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
     PackagedTemplate,
-    packaged,
+    package_template,
 )
 
 WHERE = PackageBucket("b", "pre/", f"https://s3.{REGION}.amazonaws.com/b/")
@@ -50,7 +50,7 @@ class Repo:
     def packaged(self, name: str = "template.yaml", text: str | None = None) -> PackagedTemplate:
         if text is not None:
             self.write(name, text)
-        return packaged(str(self.root), name, (self.root / name).read_text(), lambda: WHERE)
+        return package_template(str(self.root), name, (self.root / name).read_text(), lambda: WHERE)
 
     def refusal(self, name: str = "template.yaml", text: str | None = None) -> tuple[str, str]:
         with pytest.raises(Refused) as refused:
@@ -134,7 +134,9 @@ def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
         def nobody() -> PackageBucket:
             raise AssertionError("no bucket is needed")
 
-        assert packaged(str(repo.root), "t.json", text, nobody) == PackagedTemplate(text, ())
+        assert package_template(str(repo.root), "t.json", text, nobody) == PackagedTemplate(
+            text, ()
+        )
 
 
 def test_a_yaml_template_keeps_every_other_letter_of_it(repo: Repo) -> None:
@@ -153,7 +155,7 @@ def test_a_short_function_is_no_path(repo: Repo, text: str) -> None:
 def test_crlf_and_letters_beyond_ascii_do_not_move_what_is_replaced(repo: Repo) -> None:
     repo.write("src/api/app.py")
     text = SAM.replace("the one", "die \u00dcbersicht \U0001f600").replace("\n", "\r\n")
-    made = packaged(str(repo.root), "template.yaml", text, lambda: WHERE)
+    made = package_template(str(repo.root), "template.yaml", text, lambda: WHERE)
     assert made.text == text.replace("src/api", f'"s3://b/{made.assets[0].key}"')
 
 
@@ -455,9 +457,9 @@ ALIASES = "a: &a [x, x]\n" + "".join(
 def test_a_hostile_template_is_left_to_cloudformation_at_once(repo: Repo, text: str) -> None:
     began = time.monotonic()
     repo.root.mkdir()
-    assert packaged(str(repo.root), "template.yaml", text, lambda: WHERE) == PackagedTemplate(
-        text, ()
-    )
+    assert package_template(
+        str(repo.root), "template.yaml", text, lambda: WHERE
+    ) == PackagedTemplate(text, ())
     assert time.monotonic() - began < 5
 
 

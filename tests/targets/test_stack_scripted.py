@@ -17,8 +17,8 @@ from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachab
 from toolkit.model import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import states
+from toolkit.targets.stack import stack_status
+from toolkit.targets.stack.kind import kind
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
@@ -85,8 +85,8 @@ def test_every_state_of_a_stack_is_answered(
         with pytest.raises(Refused, match="was not ready within"):
             stacks.apply(replace(job, deadline_s=0))
         assert not aws_endpoint.calls.count("CreateChangeSet")
-    elif status in states.MENDS:
-        mend = states.MENDS[status]
+    elif status in stack_status.RECOVERIES:
+        mend = stack_status.RECOVERIES[status]
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
         report = stacks.apply(

@@ -11,10 +11,10 @@ import pytest
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
 from toolkit.model import Job, Location, Version
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deploy, images, sources, states
-from toolkit.targets.cloudformation import template as templates
-from toolkit.targets.cloudformation.watch import stack_name
+from toolkit.targets.stack import apply, images, sources, stack_status
+from toolkit.targets.stack import template as templates
+from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.observe import stack_name
 
 DECLARED = [
     {"ParameterKey": "Size"},
@@ -112,15 +112,15 @@ SUMMARY: dict[str, Any] = {"Parameters": [{"ParameterKey": "A", "ParameterType":
 
 
 def test_a_deploy_of_what_is_there_is_the_same() -> None:
-    deployed = templates.parsed(TEXT.replace(" ", ""))
-    assert templates.same(TEXT, deployed, {"A": "1"}, SUMMARY, STACK, {"team": "x"})
-    assert templates.same("a: b", "a: b", {}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, {"Resources": {}}, {}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, deployed, {"A": "2"}, SUMMARY, STACK, {})
-    assert not templates.same(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
-    assert not templates.same(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
-    assert not templates.same("a: c", "a: b", {}, SUMMARY, STACK, {})
-    assert templates.same(
+    deployed = templates.parse_json(TEXT.replace(" ", ""))
+    assert templates.is_unchanged(TEXT, deployed, {"A": "1"}, SUMMARY, STACK, {"team": "x"})
+    assert templates.is_unchanged("a: b", "a: b", {}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, {"Resources": {}}, {}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, deployed, {"A": "2"}, SUMMARY, STACK, {})
+    assert not templates.is_unchanged(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
+    assert not templates.is_unchanged(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
+    assert not templates.is_unchanged("a: c", "a: b", {}, SUMMARY, STACK, {})
+    assert templates.is_unchanged(
         "a: b",
         "a: b",
         {"A": "2"},
@@ -145,7 +145,7 @@ def test_a_deploy_of_what_is_there_is_the_same() -> None:
     ],
 )
 def test_a_template_that_looks_elsewhere_may_mean_something_new(more: dict[str, Any]) -> None:
-    assert templates.may_mean_more("{}", SUMMARY | more, {"A": "1"})
+    assert templates.may_change_meaning("{}", SUMMARY | more, {"A": "1"})
 
 
 def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
@@ -154,16 +154,16 @@ def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
         "ParameterType": "AWS::SSM::Parameter::Value<String>",
         "Description": "x [cdk:skip]",
     }
-    assert not templates.may_mean_more(
+    assert not templates.may_change_meaning(
         "{}", {"Parameters": [bootstrap, *SUMMARY["Parameters"]]}, {"A": "1"}
     )
-    assert not templates.may_mean_more("Value: '{{resolve:secretsmanager:x}}'", {}, {})
-    assert templates.may_mean_more("Value: '{{resolve:ssm:/x}}'", {}, {})
-    assert templates.may_mean_more("Fn::Transform: x", {}, {})
+    assert not templates.may_change_meaning("Value: '{{resolve:secretsmanager:x}}'", {}, {})
+    assert templates.may_change_meaning("Value: '{{resolve:ssm:/x}}'", {}, {})
+    assert templates.may_change_meaning("Fn::Transform: x", {}, {})
 
 
 def test_a_long_template_is_summed_up_here() -> None:
-    found = templates.read_here(
+    found = templates.summarize(
         {
             "Parameters": {"A": {"Type": "String", "Default": 5, "NoEcho": "true"}},
             "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
@@ -180,12 +180,12 @@ def test_a_long_template_is_summed_up_here() -> None:
         }
     ]
     assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
-    assert templates.read_here({"Parameters": [], "Resources": None})["Parameters"] == []
+    assert templates.summarize({"Parameters": [], "Resources": None})["Parameters"] == []
 
 
 # --- images
 
-KNOWN = images.values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
+KNOWN = images.reference_values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
 CDK_IMAGE = {
     "Fn::Join": [
         "",
@@ -236,7 +236,7 @@ def test_the_images_of_a_templates_services_are_found_through_their_task_definit
             },
         },
     }
-    assert images.wanted(template, KNOWN) == {
+    assert images.service_images(template, KNOWN) == {
         "Web": ("Task", {"app": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"})
     }
     assert images.defaults(template) == {"A": "1"}
@@ -244,14 +244,14 @@ def test_the_images_of_a_templates_services_are_found_through_their_task_definit
 
 def test_an_older_image_is_told_by_short_names() -> None:
     digest = "@sha256:" + "ab" * 32
-    assert images.older(
+    assert images.older_images(
         "backend",
         {"app": "x/shop:v1", "log": "x/log:1"},
         {"app": f"x/shop{digest}", "log": "x/log:1"},
         [],
     ) == ["backend: this would put shop:v1 back instead of shop@abababababab"]
     assert (
-        images.older(
+        images.older_images(
             "backend",
             {"app": "x/shop:v1"},
             {"app": f"x/shop{digest}"},
@@ -259,7 +259,7 @@ def test_an_older_image_is_told_by_short_names() -> None:
         )
         == []
     )
-    assert images.older("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
+    assert images.older_images("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
         "backend: this would put the image of its template back instead of shop:v1"
     ]
 
@@ -325,13 +325,13 @@ def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
 
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
-    text = inspect.getsource(deploy) + inspect.getsource(sources)
+    text = inspect.getsource(apply) + inspect.getsource(sources)
     found = {
         action
         for one in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
         for action in one.actions
     }
-    calls = {mend.call for mend in states.MENDS.values()} | set(
+    calls = {mend.call for mend in stack_status.RECOVERIES.values()} | set(
         re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
     )
     assert len(calls) >= 9

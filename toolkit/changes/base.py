@@ -17,64 +17,64 @@ for?
 NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
 
 
-def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
+def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     """The base, and the commit to compare it with: None is the working tree.
 
     Raises UnknownRef, MissingCommit, NoCommits, and UsageError for `last` and `live`, which need a
     record of deploys.
     """
     head = git.require_head()
-    if asked is None:
+    if revision is None:
         return _by_default(git, head), None
-    if asked == CHANGE:
+    if revision == CHANGE:
         return _by_default(git, head, git.target_branch()), None
-    if asked in RECORDED:
+    if revision in RECORDED:
         raise UsageError(
-            f"nothing is recorded as deployed, so there is no `{asked}` to compare with",
+            f"nothing is recorded as deployed, so there is no `{revision}` to compare with",
             "name a commit: toolkit diff origin/main",
         )
-    if ".." in asked:
-        return _range(asked, git)
+    if ".." in revision:
+        return _range(revision, git)
     try:
-        return Base("ref", asked, (git.resolve(asked),), "as asked"), None
+        return Base("ref", revision, (git.resolve(revision),), "as asked"), None
     except (UnknownRef, MissingCommit):
         from difflib import get_close_matches
 
-        near = get_close_matches(asked.lower(), (*RECORDED, CHANGE), 1)
+        near = get_close_matches(revision.lower(), (*RECORDED, CHANGE), 1)
         if not near:
             raise
-        raise UnknownBase(ref=asked, near=near[0]) from None
+        raise UnknownBase(ref=revision, near=near[0]) from None
 
 
-def split(asked: str) -> tuple[str, str]:
+def split(revision: str) -> tuple[str, str]:
     """The two sides of `A..B` or `A...B`, HEAD where one is left out; an empty left side where it
     is no range. Raises UnknownRef.
     """
-    left, dots, right = asked.partition("..." if "..." in asked else "..")
-    if ".." in right or right.startswith("."):
-        raise UnknownRef(ref=asked)
-    return (left or "HEAD", right or "HEAD") if dots else ("", left)
+    dots = "..." if "..." in revision else ".."
+    start, separator, end = revision.partition(dots)
+    if ".." in end or end.startswith("."):
+        raise UnknownRef(ref=revision)
+    if not separator:
+        return "", start
+    return start or "HEAD", end or "HEAD"
 
 
-def _range(asked: str, git: Git) -> tuple[Base, str]:
+def _range(revision: str, git: Git) -> tuple[Base, str]:
     """`A..B` compares the trees of A and B, `A...B` that of B with what it was built upon."""
-    left, right = split(asked)
-    start, end = git.resolve(left), git.resolve(right)
-    if "..." in asked:
-        return (
-            Base("range", asked, git.merge_bases(start, end), "merge base of the two, as asked"),
-            end,
-        )
-    return Base("range", asked, (start,), "as asked"), end
+    sides = split(revision)
+    start, end = git.resolve(sides[0]), git.resolve(sides[1])
+    if "..." not in revision:
+        return Base("range", revision, (start,), "as asked"), end
+    bases = git.merge_bases(start, end)
+    return Base("range", revision, bases, "merge base of the two, as asked"), end
 
 
 def _by_default(git: Git, head: str, into: str | None = None) -> Base:
     mainline = into or git.mainline()
     if mainline is None:
         return NOTHING
-    return Base(
-        "ref", _short(mainline), git.merge_bases(head, git.resolve(mainline)), "upstream merge base"
-    )
+    bases = git.merge_bases(head, git.resolve(mainline))
+    return Base("ref", _short(mainline), bases, "upstream merge base")
 
 
 def _short(ref: str) -> str:

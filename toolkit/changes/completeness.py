@@ -60,16 +60,19 @@ class Gap(Struct, frozen=True):
     top: str = ""
 
 
-def gaps(git: Git, seen: WorkingTree) -> tuple[Gap, ...]:
-    """All of them, sorted by path. `seen` is what git itself says of the working tree."""
-    found = {gap.path: gap for gap in _of(git, seen, "", "", 0)}
-    for path in seen.paths:
-        if path not in found and _has_markers(os.path.join(git.root, path)):
-            found[path] = Gap(path, GapReason.UNMERGED)
-    return tuple(found[path] for path in sorted(found))
+def gaps(git: Git, working_tree: WorkingTree) -> tuple[Gap, ...]:
+    """All of them, sorted by path. `working_tree` is what git itself reports as changed."""
+    by_path = {gap.path: gap for gap in _repository_gaps(git, working_tree, "", "", 0)}
+    # git counts a conflict as resolved once the file is added, with markers in it or not.
+    for path in working_tree.paths:
+        if path not in by_path and _has_markers(os.path.join(git.root, path)):
+            by_path[path] = Gap(path, GapReason.UNMERGED)
+    return tuple(by_path[path] for path in sorted(by_path))
 
 
-def _of(git: Git, seen: WorkingTree | None, inside: str, top: str, depth: int) -> Iterator[Gap]:
+def _repository_gaps(
+    git: Git, working_tree: WorkingTree | None, inside: str, top: str, depth: int
+) -> Iterator[Gap]:
     """The gaps of one repository: the outer one, or a submodule that is checked out."""
     links, modes = git.is_set("core.symlinks", True), git.is_set("core.filemode", True)
     regular: list[IndexEntry] = []
@@ -79,7 +82,7 @@ def _of(git: Git, seen: WorkingTree | None, inside: str, top: str, depth: int) -
         if entry.flag in "Mm":
             yield Gap(path, GapReason.UNMERGED, inside=inside, top=top)
         elif entry.mode == GITLINK:
-            yield from _submodule(git, entry, path, inside, top, depth)
+            yield from _submodule_gaps(git, entry, path, inside, top, depth)
         elif entry.flag in "Ss" and not os.path.lexists(on_disk):
             yield Gap(path, GapReason.SPARSE, inside=inside, top=top)
         else:
@@ -91,43 +94,45 @@ def _of(git: Git, seen: WorkingTree | None, inside: str, top: str, depth: int) -
                 yield Gap(path, GapReason.MODE, inside=inside, top=top)
             if entry.mode != LINK:
                 regular.append(entry)
-    how = {entry.path: ASSUMED if entry.flag == "h" else SKIPPED for entry in hidden}
-    for state in changed_in_hiding(git, hidden) if seen is None else seen.hidden:
-        there = files.digest(os.path.join(git.root, state.path))
+    assumed = {entry.path for entry in hidden if entry.flag == "h"}
+    # Of the outer repository it has been read already; of a submodule nobody has asked yet.
+    states = changed_in_hiding(git, hidden) if working_tree is None else working_tree.hidden
+    for state in states:
+        digest = files.digest(os.path.join(git.root, state.path))
         path = os.path.join(inside, state.path)
-        yield Gap(path, GapReason.HIDDEN, how.get(state.path, SKIPPED), there, inside, top)
+        hidden_by = ASSUMED if state.path in assumed else SKIPPED
+        yield Gap(path, GapReason.HIDDEN, hidden_by, digest, inside, top)
     yield from _unfiltered(git, regular, inside, top)
 
 
-def _submodule(
+def _submodule_gaps(
     git: Git, entry: IndexEntry, path: str, inside: str, top: str, depth: int
 ) -> Iterator[Gap]:
-    """What is missing of a submodule, and in it. One at another commit is a change that git tells
-    of.
+    """What is missing of a submodule, and in it. Being at another commit is a change, not a gap:
+    git reports that itself.
     """
     folder = os.path.join(git.root, entry.path)
     if os.path.islink(folder) or (os.path.lexists(folder) and not os.path.isdir(folder)):
         return  # git calls that a change
-    found = _opened(folder) if depth < DEEPEST else None
-    if found is None or found.head is None:
-        yield Gap(
-            path, GapReason.SUBMODULE, state=str(sorted(_names(folder))), inside=inside, top=top
-        )
+    submodule = open_own(folder) if depth < DEEPEST else None
+    if submodule is None or submodule.head is None:
+        state = str(sorted(_names(folder)))
+        yield Gap(path, GapReason.SUBMODULE, state=state, inside=inside, top=top)
         return
-    yield from _of(found, None, path, top or path, depth + 1)
+    yield from _repository_gaps(submodule, None, path, top or path, depth + 1)
 
 
-def _opened(folder: str) -> Git | None:
+def open_own(folder: str) -> Git | None:
     """The repository of a folder, None if it has none of its own that can be read."""
+    if not os.path.lexists(os.path.join(folder, ".git")):
+        return None
     try:
-        found = Git.open(folder) if os.path.lexists(os.path.join(folder, ".git")) else None
+        git = Git.open(folder)
     except GitError:
         return None
-    return (
-        found
-        if found is not None and os.path.realpath(found.root) == os.path.realpath(folder)
-        else None
-    )
+    # With a broken .git git takes the repository around it, which is another one.
+    same = os.path.realpath(git.root) == os.path.realpath(folder)
+    return git if same else None
 
 
 def _names(folder: str) -> list[str]:
@@ -141,13 +146,13 @@ def _unfiltered(git: Git, entries: Sequence[IndexEntry], inside: str, top: str) 
     """The files on disk that are still as git stores them, though .gitattributes names a filter
     that makes something else of them.
     """
-    named = git.filter_of([entry.path for entry in entries])
-    if not named:
+    filters = git.filter_of([entry.path for entry in entries])
+    if not filters:
         return
-    known = git.filters()
+    commands = git.filters()
     ids = {entry.path: entry.object_id for entry in entries}
-    for path, name in named.items():
-        why = _unapplied(os.path.join(git.root, path), ids[path], name, known.get(name, {}))
+    for path, name in filters.items():
+        why = _unapplied(os.path.join(git.root, path), ids[path], name, commands.get(name, {}))
         if why is not None:
             yield Gap(os.path.join(inside, path), why, name, ids[path], inside, top)
 
@@ -172,22 +177,23 @@ def _has_markers(path: str) -> bool:
     data = files.beginning(path, _LARGEST_WITH_MARKERS)
     if b"<<<<<<< " not in data or b">>>>>>> " not in data:
         return False
-    wanted = [b"<<<<<<< ", b"=======", b">>>>>>> "]
+    markers = [b"<<<<<<< ", b"=======", b">>>>>>> "]  # in this order, or it is other text
     for line in data.splitlines():
-        if line.startswith(wanted[0]):
-            wanted.pop(0)
-        if not wanted:
+        if line.startswith(markers[0]):
+            markers.pop(0)
+        if not markers:
             return True
     return False
 
 
-def told(found: Sequence[Gap]) -> tuple[str, str]:
-    """What is wrong in a line, and the command that fixes the first of it, of at least one gap."""
-    first = found[0]
-    alike = [gap for gap in found if gap.why == first.why]
-    rest = len(found) - 1
-    more = f", and {rest} more {'path' if rest == 1 else 'paths'}" if rest else ""
-    return f"{_words(first)}{more}", _fix(first, alike)
+def describe(incomplete: Sequence[Gap]) -> tuple[str, str]:
+    """What is wrong in one line, and the command that fixes the first of at least one gap."""
+    first = incomplete[0]
+    rest = len(incomplete) - 1
+    more = ""
+    if rest:
+        more = f", and {rest} more {'path' if rest == 1 else 'paths'}"
+    return f"{_words(first)}{more}", _fix(first)
 
 
 def _words(gap: Gap) -> str:
@@ -209,10 +215,11 @@ def _words(gap: Gap) -> str:
     return f"{path} is not executable (core.fileMode is false)"
 
 
-def _fix(gap: Gap, alike: Sequence[Gap]) -> str:
+def _fix(gap: Gap) -> str:
     """A command that can be pasted. It is run from the repository's root."""
-    git = f"git -C {quote(gap.inside)}" if gap.inside else "git"
-    path = quote(os.path.relpath(gap.path, gap.inside) if gap.inside else gap.path)
+    git, path = "git", quote(gap.path)
+    if gap.inside:
+        git, path = f"git -C {quote(gap.inside)}", quote(os.path.relpath(gap.path, gap.inside))
     if gap.why == GapReason.UNMERGED:
         return "resolve it and commit, or abandon the merge: git merge --abort"
     if gap.why == GapReason.SUBMODULE:

@@ -49,14 +49,10 @@ class WorkingTree(Struct, frozen=True):
 
 def look(git: Git, without: str | None = None) -> WorkingTree:
     """Look at the working tree. `without` is a file in it that does not count."""
-    seen = _look(git)
-    return replace(seen, states=tuple(state for state in seen.states if state.path != without))
-
-
-def _look(git: Git) -> WorkingTree:
     submodules, hidden = git.index()
     dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
-    return WorkingTree(tuple(git.status()), dirty, changed_in_hiding(git, hidden))
+    states = tuple(state for state in git.status() if state.path != without)
+    return WorkingTree(states, dirty, changed_in_hiding(git, hidden))
 
 
 def _hides_a_change(git: Git, hidden: Sequence[IndexEntry]) -> bool:
@@ -77,11 +73,12 @@ def changed_in_hiding(git: Git, hidden: Sequence[IndexEntry]) -> tuple[FileState
     stored = git.stored([path for path, letter in letters.items() if letter == "?"])
     for path, object_id in stored.items():  # line ends and filters may be all that differs
         letters[path] = "" if object_id == ids[path] else "M"
-    return tuple(
-        FileState(path, ".", "M" if letter == "?" else letter)
-        for path, letter in letters.items()
-        if letter
-    )
+    states: list[FileState] = []
+    for path, letter in letters.items():
+        if letter:
+            # Where git cannot say what it would store, the file counts as modified.
+            states.append(FileState(path, ".", "M" if letter == "?" else letter))
+    return tuple(states)
 
 
 def _letter(path: str, entry: IndexEntry, modes_count: bool) -> str:
@@ -94,20 +91,14 @@ def _letter(path: str, entry: IndexEntry, modes_count: bool) -> str:
         return "D"
     if entry.mode == GITLINK:
         return "" if stat.S_ISDIR(mode) else "T"
-    if not stat.S_ISREG(mode):
-        same = stat.S_ISLNK(mode) and entry.mode == "120000"
-        return (
-            "T"
-            if not same
-            else ""
-            if files.blob_id(path, len(entry.object_id)) == entry.object_id
-            else "M"
-        )
-    if entry.mode == "120000":
+    is_file, is_link = stat.S_ISREG(mode), stat.S_ISLNK(mode)
+    if (entry.mode == "120000") != is_link or not (is_file or is_link):
         return "T"
-    if modes_count and (entry.mode == "100755") != bool(mode & 0o100):
+    if is_file and modes_count and (entry.mode == "100755") != bool(mode & 0o100):
         return "M"
-    return "" if files.blob_id(path, len(entry.object_id)) == entry.object_id else "?"
+    if files.blob_id(path, len(entry.object_id)) == entry.object_id:
+        return ""
+    return "M" if is_link else "?"  # no filter is applied to a link
 
 
 def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
@@ -117,42 +108,44 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     Where they disagree about what happened to a path, its status is unknown, which every rule lets
     through.
     """
-    found: dict[str, Change] = {}
+    changes: dict[str, Change] = {}
     for diff in diffs:
         for change in _committed(diff):
-            before = found.setdefault(change.path, change)
+            before = changes.setdefault(change.path, change)
             if before.status != change.status:
-                found[change.path] = replace(before, status="unknown")
-    return _sorted(found.values())
+                changes[change.path] = replace(before, status="unknown")
+    return _sorted(changes.values())
 
 
 def in_work_tree(
-    committed: Iterable[Change], git: Git, bases: Sequence[str], seen: WorkingTree | None = None
+    committed: Iterable[Change],
+    git: Git,
+    bases: Sequence[str],
+    working_tree: WorkingTree | None = None,
 ) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
     A committed change that the working tree takes back is none; git is only asked about that where
     there is doubt.
     """
-    seen = seen or look(git)
-    found = {change.path: change for change in committed}
-    doubtful = [_is_doubtful(one, found) for one in seen.states]
-    net = (
-        {one.path: one for one in between(git.diff_work_tree(base) for base in bases)}
-        if any(doubtful)
-        else {}
-    )
-    for state, ask in zip(seen.states, doubtful, strict=True):
-        before = found.pop(state.path, None)
-        if not ask:
-            found[state.path] = _uncommitted(state, before)
+    working_tree = working_tree or look(git)
+    changes = {change.path: change for change in committed}
+    doubtful = [_is_doubtful(state, changes) for state in working_tree.states]
+    net: dict[str, Change] = {}
+    if any(doubtful):  # a git call that reads every changed file: only where it is needed
+        net = {change.path: change for change in between(map(git.diff_work_tree, bases))}
+    for state, is_doubtful in zip(working_tree.states, doubtful, strict=True):
+        before = changes.pop(state.path, None)
+        if not is_doubtful:
+            changes[state.path] = _uncommitted(state, before)
         elif state.path in net:
-            moved = before.old_path if before and net[state.path].status == "added" else None
-            found[state.path] = Change(state.path, net[state.path].status, moved, _origin(state))
-    return _sorted(_with_submodules(found, seen))
+            status = net[state.path].status
+            moved = before.old_path if before and status == "added" else None
+            changes[state.path] = Change(state.path, status, moved, _origin(state))
+    return _sorted(_with_submodules(changes, working_tree))
 
 
-def _is_doubtful(state: FileState, found: Mapping[str, Change]) -> bool:
+def _is_doubtful(state: FileState, committed: Mapping[str, Change]) -> bool:
     """Whether a path's state against HEAD and the index does not yet say how it stands against the
     base.
 
@@ -160,30 +153,30 @@ def _is_doubtful(state: FileState, found: Mapping[str, Change]) -> bool:
     been more than announced (`add -N`).
     """
     return state.tree not in "?u" and (
-        state.tree == "D" or state.path in found or "." not in (state.index, state.tree)
+        state.tree == "D" or state.path in committed or "." not in (state.index, state.tree)
     )
 
 
-def uncommitted(git: Git, seen: WorkingTree | None = None) -> list[Change]:
+def uncommitted(git: Git, working_tree: WorkingTree | None = None) -> list[Change]:
     """What differs between HEAD and the working tree."""
-    seen = seen or look(git)
-    found: dict[str, Change] = {}
-    for state in seen.states:
-        found[state.path] = _uncommitted(state, found.get(state.path))
-    return _sorted(_with_submodules(found, seen))
+    working_tree = working_tree or look(git)
+    changes: dict[str, Change] = {}
+    for state in working_tree.states:
+        changes[state.path] = _uncommitted(state, changes.get(state.path))
+    return _sorted(_with_submodules(changes, working_tree))
 
 
-def _with_submodules(found: dict[str, Change], seen: WorkingTree) -> Iterable[Change]:
+def _with_submodules(changes: dict[str, Change], working_tree: WorkingTree) -> Iterable[Change]:
     """A submodule is one path; edits inside it that nobody has committed yet change what is built
     from it all the same.
 
     So do edits that the index hides from git.
     """
-    for path in seen.submodules:
-        found.setdefault(path, Change(path, "modified", origin="unstaged"))
-    for state in seen.hidden:
-        found[state.path] = Change(state.path, status(state.tree), origin="unstaged")
-    return found.values()
+    for path in working_tree.submodules:
+        changes.setdefault(path, Change(path, "modified", origin="unstaged"))
+    for state in working_tree.hidden:
+        changes[state.path] = Change(state.path, status(state.tree), origin="unstaged")
+    return changes.values()
 
 
 def listed(data: bytes, separator: bytes) -> list[Change]:
@@ -258,7 +251,9 @@ def _uncommitted(state: FileState, before: Change | None) -> Change:
 
 
 def _origin(state: FileState) -> str:
-    return "untracked" if state.index == "?" else "staged" if state.tree == "." else "unstaged"
+    if state.index == "?":
+        return "untracked"
+    return "staged" if state.tree == "." else "unstaged"
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
@@ -279,18 +274,18 @@ def _unquoted(record: bytes) -> bytes:
     """
     if len(record) < 2 or not (record.startswith(b'"') and record.endswith(b'"')):
         return record
-    out, at, inside = bytearray(), 0, record[1:-1]
-    while at < len(inside):
-        char = inside[at : at + 1]
+    out, index, inside = bytearray(), 0, record[1:-1]
+    while index < len(inside):
+        char = inside[index : index + 1]
         if char != b"\\":
             out += char
-            at += 1
-        elif inside[at + 1 : at + 2] in _ESCAPES:
-            out.append(_ESCAPES[inside[at + 1 : at + 2]])
-            at += 2
-        elif octal := _OCTAL.match(inside, at + 1):
+            index += 1
+        elif inside[index + 1 : index + 2] in _ESCAPES:
+            out.append(_ESCAPES[inside[index + 1 : index + 2]])
+            index += 2
+        elif octal := _OCTAL.match(inside, index + 1):
             out.append(int(octal[0], 8))
-            at += 4
+            index += 4
         else:
             return record
     return bytes(out)

@@ -2,7 +2,7 @@
 hold.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from toolkit.errors import GitError
 from toolkit.model import Direction, Standing
@@ -30,9 +30,9 @@ def standing(live: str, head: str, owns: Owns, git: Git) -> Standing:
         return Standing(Direction.AHEAD, live)
     if not bases and git.shallow:
         return Standing(Direction.UNKNOWN, live, fetch=git.fetch_all())
-    direction = (
-        Direction.BEHIND if head in bases else Direction.DIVERGED if bases else Direction.UNRELATED
-    )
+    direction = Direction.DIVERGED if bases else Direction.UNRELATED
+    if head in bases:
+        direction = Direction.BEHIND
     return Standing(direction, live, _lost(live, head, bases, owns, git))
 
 
@@ -45,10 +45,10 @@ def _lost(live: str, head: str, bases: Sequence[str], owns: Owns, git: Git) -> t
     """
     missing = _contents(live, bases, owns, git)
     if missing:
-        held = _held(head, bases, missing, git)
-        missing = {
-            path: content for path, content in missing.items() if (path, content) not in held
-        }
+        held = _held(head, bases, set(missing), git)
+        for path, content in list(missing.items()):
+            if (path, content) in held:
+                del missing[path]
     if not missing:
         return ()
     paths = sorted(missing) if len(missing) <= PATHS_ASKED else []
@@ -69,19 +69,20 @@ def _contents(live: str, bases: Sequence[str], owns: Owns, git: Git) -> dict[str
     return changed
 
 
-def _held(head: str, bases: Sequence[str], wanted: Iterable[str], git: Git) -> set[tuple[str, str]]:
-    """What HEAD's own history, since they parted, has had of these paths."""
-    paths = set(wanted)
-    held = {(path, meta) for path, meta in git.tree(head) if path in paths}
+def _held(head: str, bases: Sequence[str], paths: set[str], git: Git) -> set[tuple[str, str]]:
+    """What HEAD's own history, since they parted, has had of these paths: path and content."""
+    in_head = {path: meta for path, meta in git.tree(head) if path in paths}
+    held = set(in_head.items())
     gone = f"000000 {'0' * len(head)}"
-    held |= {(path, gone) for path in paths - {path for path, _ in held}}
+    held |= {(path, gone) for path in paths - in_head.keys()}
     narrow = sorted(paths) if len(paths) <= PATHS_ASKED else []
-    for change in git.history([head, *(f"^{base}" for base in bases)], narrow):
+    parted = [f"^{base}" for base in bases]
+    for change in git.history([head, *parted], narrow):
         if change.path in paths:
             held.add((change.path, f"{change.new_mode} {change.new_id}"))
     return held
 
 
 def unanswered(problem: GitError, live: str) -> Standing:
-    """How it stands where git has no answer."""
+    """How HEAD stands to a live commit where git has no answer."""
     return Standing(Direction.UNKNOWN, live, fetch=str(problem.hint.format(**problem.facts)))

@@ -7,6 +7,8 @@ import heapq
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from msgspec import Struct
+
 from toolkit.changes import names
 from toolkit.changes.source import content
 from toolkit.model import Version
@@ -21,44 +23,52 @@ def _nobody(path: str) -> Collection[str]:
     return ()
 
 
+class PathOwners(Struct, frozen=True):
+    """Which targets a path belongs to: by `rules`, and whatever rules say as an input (`users`).
+    `fallback` are those that are due for a path that no rule knows.
+    """
+
+    rules: Owners
+    users: Callable[[str], Collection[str]] = _nobody
+    fallback: Collection[str] = ()
+
+
 def versions(
-    settled: Mapping[str, bytes],
-    owners: Owners,
+    settings: Mapping[str, bytes],
+    owners: PathOwners,
     git: Git,
     uncommitted: Iterable[str],
-    users: Callable[[str], Collection[str]] = _nobody,
-    fallback: Collection[str] = (),
-    at: str | None = None,
+    commit: str | None = None,
 ) -> dict[str, Version]:
-    """The version of each target as its files are now: at HEAD (or the commit `at`), but for the
-    paths that are `uncommitted`. `settled` has its settings.
+    """The version of each target as its files are now: at HEAD (or `commit`), but for the paths
+    that are `uncommitted`. `settings` has those of each target, as bytes.
 
     A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a
-    build may well take it. `users` are the targets that a path is an input of, whatever rules say;
-    `fallback`, those that are due for a path that no rule knows.
+    build may well take it.
 
     A file counts by its path, mode and content. So the digest stays the same when what is
     uncommitted now is committed as it is.
     """
-    commit = at or git.require_head()
+    commit = commit or git.require_head()
     dirty = frozenset(uncommitted)
-    digests = {name: hashlib.sha256() for name in settled}
-    stained: set[str] = set()
+    digests = {name: hashlib.sha256() for name in settings}
+    dirty_targets: set[str] = set()
     committed = ((path, meta) for path, meta in git.tree(commit) if path not in dirty)
     changed = (
         (path, _as_it_is(os.path.join(git.root, path), len(commit)))
         for path in sorted(dirty, key=_bytes)
     )
+    # Merged in git's order, which is by bytes: a digest does not depend on what is committed yet.
     for path, meta in heapq.merge(committed, changed, key=lambda entry: _bytes(entry[0])):
-        owned = owners(path)
-        named = {*(fallback if owned is None else owned), *users(path)}
+        owned = owners.rules(path)
+        targets = {*(owners.fallback if owned is None else owned), *owners.users(path)}
         if path in dirty:
-            named = {*digests} if owned is None else named & digests.keys()
-            stained.update(named)
+            targets = {*digests} if owned is None else targets & digests.keys()
+            dirty_targets.update(targets)
         if meta is not None:
-            _add(digests, named, path, meta)
+            _add(digests, targets, path, meta)
     return {
-        name: _version(commit, digest.hexdigest(), settled[name], name in stained)
+        name: _version(commit, digest.hexdigest(), settings[name], name in dirty_targets)
         for name, digest in digests.items()
     }
 
@@ -89,6 +99,5 @@ def _add(
 def _version(commit: str, fingerprint: str, settings: bytes, dirty: bool) -> Version:
     digest = hashlib.sha256(settings).hexdigest()
     both = hashlib.sha256(f"{fingerprint} {digest}".encode()).hexdigest()
-    return Version(
-        names.name(commit, names.DIRTY if dirty else "", both), commit, fingerprint, dirty, digest
-    )
+    name = names.name(commit, names.DIRTY if dirty else "", both)
+    return Version(name, commit, fingerprint, dirty, digest)

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from toolkit.changes.completeness import open_own
 from toolkit.changes.detect import WorkingTree
 from toolkit.changes.inputs import Linked, WorkTree, code, follow
 from toolkit.errors import GitError
@@ -21,10 +22,10 @@ from toolkit.ports.images.taken import BuildInputs
 class IgnoredFiles:
     """What git knows of a working tree, each repository asked when something of it is looked at."""
 
-    def __init__(self, git: Git, seen: WorkingTree) -> None:
+    def __init__(self, git: Git, working_tree: WorkingTree) -> None:
         self.root = git.root
         self._tracked = set(git.files())
-        self._untracked = {state.path for state in seen.states if state.index == "?"}
+        self._untracked = {state.path for state in working_tree.states if state.index == "?"}
         self._inside: dict[str, IgnoredFiles | None] = {}
 
     def knows(self, path: str) -> bool:
@@ -36,52 +37,50 @@ class IgnoredFiles:
         if it has none of its own.
         """
         if folder not in self._inside:
-            self._inside[folder] = _known(os.path.join(self.root, folder))
+            self._inside[folder] = _open(os.path.join(self.root, folder))
         return self._inside[folder]
 
 
-def _known(folder: str) -> IgnoredFiles | None:
-    if not os.path.lexists(os.path.join(folder, ".git")):
+def _open(folder: str) -> IgnoredFiles | None:
+    git = open_own(folder)
+    if git is None:
         return None
     try:
-        git = Git.open(folder)
-        same = os.path.realpath(git.root) == os.path.realpath(folder)
-        return IgnoredFiles(git, WorkingTree(tuple(git.status()), ())) if same else None
+        return IgnoredFiles(git, WorkingTree(tuple(git.status()), ()))
     except GitError:
         return None
 
 
-def paths(own: Inputs, linked: Linked, known: IgnoredFiles) -> tuple[str, ...]:
+def paths(inputs: Inputs, linked: Linked, git_files: IgnoredFiles) -> tuple[str, ...]:
     """The files that git does not know and a target's build takes, from the repository's root,
     sorted.
     """
-    tree = WorkTree(known.root)
-    found: set[str] = set()
-    for image in own.images:
-        found.update(_of_image(image, known, tree))
-    for folder in code(own, linked, tree):
-        found.update(_unknown(folder, known, _any, _any))
-    return tuple(sorted(found))
+    tree = WorkTree(git_files.root)
+    generated: set[str] = set()
+    for image in inputs.images:
+        generated.update(_of_image(image, git_files, tree))
+    for folder in code(inputs, linked, tree):
+        generated.update(_unknown(folder, git_files, _any, _any))
+    return tuple(sorted(generated))
 
 
-def digest(root: str, found: Sequence[str]) -> str:
+def digest(root: str, generated: Sequence[str]) -> str:
     """A digest of these files: names, content, and whether they may be executed. Empty for none."""
-    if not found:
+    if not generated:
         return ""
-    made = hashlib.sha256()
-    for path in found:
+    whole = hashlib.sha256()
+    for path in generated:
         name = path.encode("utf-8", "surrogateescape")
-        made.update(
-            b"%d %b %b\0" % (len(name), name, files.digest(os.path.join(root, path)).encode())
-        )
-    return made.hexdigest()
+        content = files.digest(os.path.join(root, path)).encode()
+        whole.update(b"%d %b %b\0" % (len(name), name, content))
+    return whole.hexdigest()
 
 
-def _of_image(image: ImageSource, known: IgnoredFiles, tree: WorkTree) -> Iterator[str]:
+def _of_image(image: ImageSource, git_files: IgnoredFiles, tree: WorkTree) -> Iterator[str]:
     context, dockerfile = follow(image.context, tree)[1], follow(image.dockerfile, tree)[1]
     if context is None or dockerfile is None:
         return  # the build refuses what leads out of the repository
-    taken = BuildInputs(known.root, context, dockerfile, image.stage, image.args)
+    taken = BuildInputs(git_files.root, context, dockerfile, image.stage, image.args)
     start = f"{context}/" if context else ""
 
     def counts(path: str) -> bool:
@@ -91,7 +90,7 @@ def _of_image(image: ImageSource, known: IgnoredFiles, tree: WorkTree) -> Iterat
         return taken.enters(path[len(start) :])
 
     for source in taken.folders():
-        yield from _unknown(start + source, known, counts, enters)
+        yield from _unknown(start + source, git_files, counts, enters)
 
 
 def _any(path: str) -> bool:
@@ -100,7 +99,10 @@ def _any(path: str) -> bool:
 
 
 def _unknown(
-    start: str, known: IgnoredFiles, counts: Callable[[str], bool], enters: Callable[[str], bool]
+    start: str,
+    git_files: IgnoredFiles,
+    counts: Callable[[str], bool],
+    enters: Callable[[str], bool],
 ) -> Iterator[str]:
     """The files and links below a path (or that path itself) that git does not know, and that
     count. No link is followed.
@@ -108,43 +110,40 @@ def _unknown(
     `enters` says whether anything in a folder may count.
     """
     start = start.rstrip("/")
-    if not _is_folder(known.root, start):
-        if start and _is_there(known.root, start) and counts(start) and not _is_known(start, known):
+    if not _is_folder(git_files.root, start):
+        exists = start != "" and os.path.lexists(os.path.join(git_files.root, start))
+        if exists and counts(start) and not _is_known(start, git_files):
             yield start
         return
     waiting = [start]
     while waiting:
         folder = waiting.pop()
-        for name, is_folder in _listed(os.path.join(known.root, folder)):
+        for name, is_folder in _listed(os.path.join(git_files.root, folder)):
             path = f"{folder}/{name}" if folder else name
             if name == ".git":
                 continue  # git's own; no build is the better for it
             if is_folder:
                 if enters(path):
                     waiting.append(path)
-            elif not known.knows(path) and counts(path) and not _is_known(path, known):
+            elif not git_files.knows(path) and counts(path) and not _is_known(path, git_files):
                 yield path
 
 
-def _is_known(path: str, known: IgnoredFiles) -> bool:
+def _is_known(path: str, git_files: IgnoredFiles) -> bool:
     """Whether git knows a path: the repository around it, or that of the folder that it is in."""
-    if known.knows(path):
+    if git_files.knows(path):
         return True
-    at = path
-    while "/" in at:
-        at = at.rpartition("/")[0]
-        inside = known.repository(at)
+    folder = path
+    while "/" in folder:
+        folder = folder.rpartition("/")[0]
+        inside = git_files.repository(folder)
         if inside is not None:
-            return _is_known(path[len(at) + 1 :], inside)
+            return _is_known(path[len(folder) + 1 :], inside)
     return False
 
 
 def _is_folder(root: str, path: str) -> bool:
     return not path or files.is_folder(os.path.join(root, path))
-
-
-def _is_there(root: str, path: str) -> bool:
-    return os.path.lexists(os.path.join(root, path))
 
 
 def _listed(folder: str) -> Iterable[tuple[str, bool]]:

@@ -88,17 +88,20 @@ class CommitTree:
     def prepare(self, paths: Sequence[str]) -> None:
         """Ask git for all of them at once; of those that are not there, for the folders above."""
         self._ask([normpath(path) for path in paths])
-        lost = [path for path in map(normpath, paths) if not self._modes.get(path)]
-        self._ask([above for path in lost for above in _above(path)])
+        folders: list[str] = []
+        for path in map(normpath, paths):
+            if not self._modes.get(path):
+                folders += _above(path)
+        self._ask(folders)
 
     def _ask(self, paths: Sequence[str]) -> None:
-        asked = [path for path in dict.fromkeys(paths) if path not in self._modes]
-        asked = [path for path in asked if path not in self._folders]
-        for start in range(0, len(asked), MOST_AT_ONCE):
-            part = asked[start : start + MOST_AT_ONCE]
-            found = self._git.modes(self._commit, part)
-            self._modes |= {**dict.fromkeys(part, ""), **found}
-            for path, mode in found.items():
+        unknown = [path for path in dict.fromkeys(paths) if path not in self._modes]
+        unknown = [path for path in unknown if path not in self._folders]
+        for start in range(0, len(unknown), MOST_AT_ONCE):
+            part = unknown[start : start + MOST_AT_ONCE]
+            modes = self._git.modes(self._commit, part)
+            self._modes |= {**dict.fromkeys(part, ""), **modes}
+            for path, mode in modes.items():
                 self._folders.update(_above(path))
                 if mode == FOLDER:
                     self._folders.add(path)
@@ -108,8 +111,8 @@ class CommitTree:
         self._ask([path])
         if path in self._folders or self._modes[path] != LINK:
             return None
-        found = self._git.blob(self._commit, path)
-        return None if found is None else found.decode("utf-8", "surrogateescape")
+        blob = self._git.blob(self._commit, path)
+        return None if blob is None else blob.decode("utf-8", "surrogateescape")
 
     def is_folder(self, path: str) -> bool:
         """Whether it is a folder."""
@@ -118,25 +121,27 @@ class CommitTree:
 
     def texts(self, paths: Sequence[str]) -> list[str]:
         """The texts of files."""
-        there = [path for path in paths if self._modes.get(path) != ""]
-        if not there:
+        present = [path for path in paths if self._modes.get(path) != ""]
+        if not present:
             return [""] * len(paths)
-        blobs = self._git.blobs([(self._commit, path) for path in there])
-        contents = dict(zip(there, blobs, strict=True))
+        blobs = self._git.blobs([(self._commit, path) for path in present])
+        contents = dict(zip(present, blobs, strict=True))
         return [_text(contents.get(path)) for path in paths]
 
 
 def _above(path: str) -> list[str]:
     """The folders above a path, without the root."""
-    found: list[str] = []
+    folders: list[str] = []
     while path := dirname(path):
-        found.append(path)
-    return found
+        folders.append(path)
+    return folders
 
 
 def _text(data: bytes | None) -> str:
+    if data is None or len(data) > LONGEST_TEXT:
+        return ""
     try:
-        return "" if data is None or len(data) > LONGEST_TEXT else data.decode()
+        return data.decode()
     except UnicodeDecodeError:
         return ""
 
@@ -149,14 +154,14 @@ class InputTargets(Struct, frozen=True):
 
     def by(self, path: str) -> frozenset[str]:
         """The targets that are due when this path changes, whatever rule owns it."""
-        found = self.paths.get(path, frozenset())
+        targets = self.paths.get(path, frozenset())
         if self.folders:
-            at = path
-            while at:
-                found |= self.folders.get(at, frozenset())
-                at = dirname(at)
-            found |= self.folders.get("", frozenset())
-        return found
+            folder = path
+            while folder:
+                targets |= self.folders.get(folder, frozenset())
+                folder = dirname(folder)
+            targets |= self.folders.get("", frozenset())
+        return targets
 
 
 def used(
@@ -168,20 +173,21 @@ def used(
     paths: dict[str, set[str]] = {}
     folders: dict[str, set[str]] = {}
     for name, path, is_folder in _reached(inputs, linked, tree):
-        (folders if is_folder else paths).setdefault(path, set()).add(name)
+        users = folders if is_folder else paths
+        users.setdefault(path, set()).add(name)
     return InputTargets(
         {path: frozenset(names) for path, names in paths.items()},
         {path: frozenset(names) for path, names in folders.items()},
     )
 
 
-def code(own: Inputs, linked: Linked, tree: FileTree) -> tuple[str, ...]:
-    """The folders that a target's build takes whole: its own, and those that its template names.
+def code(inputs: Inputs, linked: Linked, tree: FileTree) -> tuple[str, ...]:
+    """The folders that a target's build takes whole: its own, and those that its template mentions.
     Links are followed.
     """
-    found = {real for folder in own.folders if (real := follow(folder, tree)[1]) is not None}
-    reached = _reached({"": own}, {"": linked}, tree)
-    return tuple(sorted(found | {path for _, path, is_folder in reached if is_folder}))
+    folders = {real for folder in inputs.folders if (real := follow(folder, tree)[1]) is not None}
+    reached = _reached({"": inputs}, {"": linked}, tree)
+    return tuple(sorted(folders | {path for _, path, is_folder in reached if is_folder}))
 
 
 def _reached(
@@ -191,7 +197,9 @@ def _reached(
 
     All targets go on side by side, so that a tree is asked as few times as files are nested.
     """
-    waiting = [(name, path) for name, own in inputs.items() for path in own.files]
+    waiting: list[tuple[str, str]] = []
+    for name, target in inputs.items():
+        waiting += [(name, path) for path in target.files]
     done: dict[str, set[str]] = {name: set() for name in inputs}
     while waiting:
         if tree is not None:
@@ -212,11 +220,19 @@ def _reached(
                 yield name, real, True
             elif real.endswith(_READ):
                 read.append((name, real))
-        texts = [] if tree is None else tree.texts([path for _, path in read])
-        waiting = []
-        for (name, path), text in zip(read, texts, strict=True):
-            if text:
-                waiting += [(name, other) for other in linked[name](path, text)]
+        waiting = [] if tree is None else _references(read, linked, tree)
+
+
+def _references(
+    read: Sequence[tuple[str, str]], linked: Mapping[str, Linked], tree: FileTree
+) -> list[tuple[str, str]]:
+    """What the files of each target refer to: target and path."""
+    references: list[tuple[str, str]] = []
+    texts = tree.texts([path for _, path in read])
+    for (name, path), text in zip(read, texts, strict=True):
+        if text:
+            references += [(name, reference) for reference in linked[name](path, text)]
+    return references
 
 
 def follow(path: str, tree: FileTree | None) -> tuple[list[str], str | None]:
@@ -234,14 +250,14 @@ def follow(path: str, tree: FileTree | None) -> tuple[list[str], str | None]:
                 return steps, None
             done = dirname(done)
             continue
-        at = join(done, part)
-        steps.append(at)
-        leads = tree.link(at) if tree is not None else None
-        if leads is None:
-            done = at
+        step = join(done, part)
+        steps.append(step)
+        destination = tree.link(step) if tree is not None else None
+        if destination is None:
+            done = step
             continue
-        links += 1
-        if leads.startswith("/") or links > MOST_LINKS:
+        links += 1  # links may go round in a circle
+        if destination.startswith("/") or links > MOST_LINKS:
             return steps, None
-        rest = [*leads.split("/"), *rest]
+        rest = [*destination.split("/"), *rest]
     return steps, done

@@ -17,8 +17,12 @@ _GENERATED = re.compile(r"-generated-([0-9a-f]{12})$")
 
 def name(commit: str, state: str = "", digest: str = "", generated: str = "") -> str:
     """The name of a version. `state` is empty where the files are as committed."""
-    word = f"-{state}-{digest[:LETTERS]}" if state else ""
-    return f"{commit}{word}" + (f"-generated-{generated[:LETTERS]}" if generated else "")
+    version = commit
+    if state:
+        version += f"-{state}-{digest[:LETTERS]}"
+    if generated:
+        version += f"-generated-{generated[:LETTERS]}"
+    return version
 
 
 def is_commit(version: str, commit: str | None) -> bool:
@@ -30,5 +34,5 @@ def generated_in(version: str) -> str:
     """What a version's name says of the files that git ignores: the beginning of their digest,
     empty where there were none.
     """
-    found = _GENERATED.search(version)
-    return found[1] if found else ""
+    match = _GENERATED.search(version)
+    return match[1] if match else ""

@@ -31,25 +31,26 @@ def digests(
     root: str | None,
     environment: str | None,
 ) -> dict[str, str | None]:
-    """The same from its parts. A plan of another endpoint, such as a sandbox's, is none for this
-    one.
+    """The same from its parts. The endpoint is one of them: a plan made for a sandbox must not be
+    carried out in AWS.
     """
-    known = rules.environments.get(environment) if environment else None
+    settings = rules.environments.get(environment) if environment else None
+    profile = settings.profile if settings else None
     return {
         "head": head,
         "rules": hashlib.sha256(rules.text.encode()).hexdigest(),
         "tree": None if root is None else _tree(uncommitted, root),
         "environment": environment,
-        "endpoint": endpoint(known.profile if known else None) or "AWS",
+        "endpoint": endpoint(profile) or "AWS",
     }
 
 
 def _tree(paths: Sequence[str], root: str) -> str:
-    found = hashlib.sha256()
+    whole = hashlib.sha256()
     for path in paths:
         name = path.encode("utf-8", "surrogateescape")
-        found.update(b"%d %b %b\0" % (len(name), name, content(os.path.join(root, path)).encode()))
-    return found.hexdigest()
+        whole.update(b"%d %b %b\0" % (len(name), name, content(os.path.join(root, path)).encode()))
+    return whole.hexdigest()
 
 
 def content(path: str) -> str:
@@ -63,10 +64,8 @@ def _repository(path: str) -> str:
     """What is checked out in a repository, and what nobody has committed there yet."""
     try:
         git = Git.open(path)
-        return (
-            f"{git.head} {_tree(list(look(git).paths), path)}"
-            if git.root == os.path.realpath(path)
-            else ""
-        )
+        if git.root != os.path.realpath(path):
+            return ""  # a folder of the repository around it
+        return f"{git.head} {_tree(list(look(git).paths), path)}"
     except GitError:
         return ""

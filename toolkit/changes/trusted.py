@@ -59,8 +59,7 @@ def _default_branch(remote: str, git: Git) -> TrustedBase:
     branches = f"{REMOTE_BRANCHES}{remote}/"
     ref = git.points_at(f"{branches}HEAD")
     if ref is None:
-        named = ci.default_branch()
-        ref = f"{branches}{named}" if named else f"{branches}HEAD"
+        ref = branches + (ci.default_branch() or "HEAD")
     commit = git.commit_at(ref)
     if commit is not None:
         return TrustedBase(_short(ref), commit)
@@ -79,7 +78,9 @@ def _named(name: str, git: Git) -> TrustedBase:
     """What somebody has named: a ref or an id. A short name that several refs have is refused, for
     whoever may push a tag could choose."""
     if not is_ref_name(name):
-        problem = f"is {name!r}, which cannot be a ref" if name else "is set, and names nothing"
+        problem = "is set, and names nothing"
+        if name:
+            problem = f"is {name!r}, which cannot be a ref"
         raise UsageError(
             f"{VARIABLE} {problem}", f"name a branch such as origin/main, or unset {VARIABLE}"
         )

@@ -1,11 +1,11 @@
-"""The sorts of checks: one file each. A new sort is its file, its line here, and its test."""
+"""The check types: one file each. A new check type is its file, its line here, and its test."""
 
 from importlib import import_module
 from typing import cast
 
 from toolkit.checks.base import CheckType
 
-SORTS = {
+CHECK_TYPES = {
     "http": "toolkit.checks.http",
     "websocket": "toolkit.checks.websocket",
     "tcp": "toolkit.checks.tcp",
@@ -14,9 +14,9 @@ SORTS = {
     "aws": "toolkit.checks.aws",
     "command": "toolkit.checks.command",
 }
-"""Name -> module. The name is the key that makes a table of rules.toml a check of that sort."""
+"""Name -> module. The name is the key that makes a table of rules.toml a check of that type."""
 
 
-def sort(name: str) -> CheckType:
-    """The sort of that name, loaded when it is asked for. Raises KeyError."""
-    return cast(CheckType, import_module(SORTS[name]))
+def check_type(name: str) -> CheckType:
+    """The check type of that name, loaded on first use. Raises KeyError."""
+    return cast(CheckType, import_module(CHECK_TYPES[name]))

@@ -5,65 +5,59 @@ answers is what was deployed.
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
 from toolkit.model import Finding, LiveVersion, Version
 
+if TYPE_CHECKING:
+    from toolkit.ports.net.http import HttpResponse
+
 SOON_DAYS = 14
 """A certificate that ends sooner is worth a warning."""
 
 NOT_ASKED = "not asked"
-"""What is said of an address that our own settings keep us from asking: it will be no better in a
-moment.
-"""
+"""The detail for an address that our own settings keep us from asking: asking again cannot help."""
 
 _HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
-_SAID = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
-"""Where an answer in JSON says what it is, and how that looks: a version of digits alone may be a
-date, or a build's number.
+_REPORTED = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
+"""Where an answer in JSON reports its version, and how that looks: a version of digits alone may be
+a date, or a build's number.
 """
 
 
-def sign(url: str, around: CheckContext) -> tuple[Finding, str]:
-    """How an address is, and the commit or version that it says of itself (empty if it says none
-    that can be compared).
+def sign(url: str, context: CheckContext) -> tuple[Finding, str]:
+    """How an address is, and the commit or version that it reports (empty if it reports none that
+    can be compared).
     """
-    what = shown(url)
     try:
-        answered, content = reachable(url, around)
+        response, content = reachable(url, context)
     except ToolkitError as problem:
-        if not problem.is_observed:
-            detail = (
-                NOT_ASKED if problem.error_class is ErrorClass.REFUSED else "could not be asked"
-            )
-            return Finding(
-                what, "unknown", detail, cause=f"{what}: {problem}", next=problem.next
-            ), ""
-        return (
-            Finding(
-                what,
-                "failing",
-                "no good answer",
-                cause=f"{what}: {problem}",
-                next=problem.next or f"curl -i {what}",
-            ),
-            "",
-        )
-    words = f"answers in {answered.took_s * 1000:.0f}ms"
-    days = (
-        None
-        if answered.certificate_ends is None
-        else (answered.certificate_ends - datetime.now(UTC)).days
-    )
-    if days is not None and days < SOON_DAYS:
-        cause = f"the certificate of {what} ends in {days} days"
-        return Finding(
-            what, "warning", f"certificate: {days} days left", cause=cause, next="renew it"
-        ), says(content)
-    return Finding(what, "ok", words), says(content)
+        return _without_answer(shown(url), problem), ""
+    return _answered(shown(url), response), says(content)
+
+
+def _without_answer(address: str, problem: ToolkitError) -> Finding:
+    cause = f"{address}: {problem}"
+    if problem.is_observed:
+        next_ = problem.next or f"curl -i {address}"
+        return Finding(address, "failing", "no good answer", cause=cause, next=next_)
+    # What kept us from asking says nothing about the address.
+    refused = problem.error_class is ErrorClass.REFUSED
+    detail = NOT_ASKED if refused else "could not be asked"
+    return Finding(address, "unknown", detail, cause=cause, next=problem.next)
+
+
+def _answered(address: str, response: "HttpResponse") -> Finding:
+    if response.certificate_ends is not None:
+        days = (response.certificate_ends - datetime.now(UTC)).days
+        if days < SOON_DAYS:
+            detail = f"certificate: {days} days left"
+            cause = f"the certificate of {address} ends in {days} days"
+            return Finding(address, "warning", detail, cause=cause, next="renew it")
+    return Finding(address, "ok", f"answers in {response.took_s * 1000:.0f}ms")
 
 
 def shown(url: str) -> str:
@@ -72,46 +66,47 @@ def shown(url: str) -> str:
 
 
 def says(content: Any) -> str:
-    """The commit (or the version, if it looks like one) that an answer says of itself; empty if
-    there is none.
+    """The commit (or the version, if it looks like one) that an answer reports; empty if there is
+    none.
     """
     if isinstance(content, dict):
-        for key, form in _SAID.items():
+        for key, form in _REPORTED.items():
             value = content.get(key)
             if isinstance(value, str) and form.fullmatch(value):
                 return value
     return ""
 
 
-def is_another(said: str, deployed: LiveVersion | Version | None) -> bool:
-    """Whether what answers says to be another version than what is deployed. What cannot be
-    compared is none.
+def is_another(reported: str, deployed: LiveVersion | Version | None) -> bool:
+    """Whether the reported version is another one than what is deployed. What cannot be compared
+    is not.
     """
-    return bool(said) and bool(_known(deployed)) and not is_of(said, deployed)
+    return bool(reported) and bool(_names(deployed)) and not is_of(reported, deployed)
 
 
-def is_of(said: str, deployed: LiveVersion | Version | None) -> bool:
-    """Whether what answers says to be this version."""
-    return bool(said) and any(
-        one.startswith(said) or said.startswith(one) for one in _known(deployed)
-    )
+def is_of(reported: str, deployed: LiveVersion | Version | None) -> bool:
+    """Whether the reported version is this one. Services often report a shortened commit."""
+    if not reported:
+        return False
+    names = _names(deployed)
+    return any(name.startswith(reported) or reported.startswith(name) for name in names)
 
 
-def _known(deployed: LiveVersion | Version | None) -> list[str]:
-    """What can be compared of a version."""
+def _names(deployed: LiveVersion | Version | None) -> list[str]:
+    """What a version can be compared by: its own name and its commit's."""
     if deployed is None:
         return []
-    name = deployed.version if isinstance(deployed, LiveVersion) else deployed.name
-    return [one for one in (name, deployed.commit) if one and _HEX.fullmatch(one)]
+    version = deployed.version if isinstance(deployed, LiveVersion) else deployed.name
+    return [name for name in (version, deployed.commit) if name and _HEX.fullmatch(name)]
 
 
-def another(url: str, said: str, deployed: str) -> Finding:
-    """What to tell then."""
-    cause = f"{shown(url)} says that it is {said[:12]}, but {deployed[:12]} is deployed"
+def another(url: str, reported: str, deployed: str) -> Finding:
+    """The finding for an address that reports another version than what is deployed."""
+    cause = f"{shown(url)} says that it is {reported[:12]}, but {deployed[:12]} is deployed"
     return Finding(
         shown(url),
         "failing",
-        f"answers as {said[:12]}",
+        f"answers as {reported[:12]}",
         cause=cause,
         next="see which tasks serve: a cache, or an older task, may be in front",
     )
@@ -120,7 +115,7 @@ def another(url: str, said: str, deployed: str) -> Finding:
 def wait_until_well(
     url: str,
     ask: Callable[[], tuple[Finding, str]],
-    wanted: Version,
+    expected: Version,
     again: Callable[[str], bool],
     others: Callable[[], Iterable[LiveVersion | None]],
 ) -> Finding | None:
@@ -129,10 +124,13 @@ def wait_until_well(
     answer at this address, and does no less well.
     """
     while True:
-        found, said = ask()
-        well = found.status in ("ok", "warning")
-        if well and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
-            return None
-        wrong = another(url, said, wanted.name) if well else found
-        if found.detail == NOT_ASKED or not again(wrong.cause):
-            return wrong
+        finding, reported = ask()
+        problem = finding
+        if finding.status in ("ok", "warning"):
+            if not is_another(reported, expected):
+                return None
+            if any(is_of(reported, version) for version in others()):
+                return None
+            problem = another(url, reported, expected.name)
+        if finding.detail == NOT_ASKED or not again(problem.cause):
+            return problem

@@ -13,7 +13,7 @@ from toolkit.model import Statement
 from toolkit.ports.background import BackgroundTask, Timeout
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
     """Something of AWS that must be there."""
 
     aws: Annotated[
@@ -33,29 +33,32 @@ based = base.never_based
 host = base.no_host
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: AwsSettings) -> str:
     """`AWS table:bookings`."""
     return f"AWS {settings.aws}"
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: AwsSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Look for it. Raises Missing, CloudError."""
     from toolkit.ports.aws import presence
 
     what, _, name = settings.aws.partition(":")
+    location = context.location
+
+    def look() -> str:
+        return presence.look(context.aws(location), what, name, location.account)
+
     began = monotonic()
     try:
-        detail = BackgroundTask(
-            lambda: presence.look(around.aws(around.location), what, name, around.location.account)
-        ).within(around.seconds)
+        # In a thread of its own: botocore tries again for longer than a check may take.
+        detail = BackgroundTask(look).within(context.seconds)
     except Timeout:
-        raise Unreachable(
-            call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s"
-        ) from None
+        reason = f"it took longer than {context.seconds:g} s"
+        raise Unreachable(call=f"{what} {name}", reason=reason) from None
     return base.CheckAnswer(monotonic() - began, detail=detail)
 
 
-def permissions(settings: Settings) -> tuple[Statement, ...]:
+def permissions(settings: AwsSettings) -> tuple[Statement, ...]:
     """The IAM statements that it needs. Pure."""
     from toolkit.ports.aws import presence
 

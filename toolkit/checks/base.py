@@ -1,5 +1,5 @@
-"""What a sort of check must offer. A sort is a module; its settings are a struct, so that they are
-checked when rules.toml is loaded.
+"""The contract of a check type. A check type is a module; its settings are a struct, so that they
+are checked when rules.toml is loaded.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,15 +28,15 @@ Captures = Annotated[
 ]
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The settings of one sort; `tags`, `needs`, `timeout` and the like are common to all and read
-    apart.
+class CheckSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of one check type; `tags`, `needs`, `timeout` and the like are common to all and
+    read apart.
     """
 
 
 class CheckContext(Struct, frozen=True):
-    """What a check is asked with. `base` is the address that a path is put behind, `seconds` the
-    time for one try; `stopped` says that nobody waits any more. `root` is the folder of rules.toml,
+    """What a check runs with. `base` is the address that a path is put behind, `seconds` the time
+    for one try; `stopped` says that nobody waits any more. `root` is the folder of rules.toml,
     `log` where a child's output goes.
     """
 
@@ -64,10 +64,10 @@ class CheckAnswer(Struct, frozen=True):
 
 
 class CheckType(Protocol):
-    """The contract of a sort's module."""
+    """What the module of a check type has."""
 
     Settings: Any
-    """The struct that its settings are checked with; it has a field of the sort's own name."""
+    """The struct that its settings are checked with; it has a field of the check type's name."""
 
     def problem(self, settings: Any) -> str | None:
         """What is wrong with settings whose types are right, None if nothing is."""
@@ -83,24 +83,24 @@ class CheckType(Protocol):
         asked over the network.
         """
 
-    def ask(self, settings: Any, around: CheckContext) -> CheckAnswer:
+    def ask(self, settings: Any, context: CheckContext) -> CheckAnswer:
         """Ask once; every name in the settings stands for its value by now. Raises ProbeError,
         CloudError, ProgramFailed for no answer.
         """
 
 
 def no_problem(settings: Any) -> str | None:
-    """For a sort whose types say everything."""
+    """For a check type whose settings cannot be wrong once their types are right."""
     return None
 
 
 def never_based(settings: Any) -> bool:
-    """For a sort that asks no path."""
+    """For a check type that asks no path."""
     return False
 
 
 def no_host(settings: Any) -> str:
-    """For a sort that asks no host."""
+    """For a check type that asks no host."""
     return ""
 
 

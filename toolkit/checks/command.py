@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from shlex import join
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -15,11 +15,14 @@ from toolkit.checks import base
 from toolkit.errors import ProbeError, ProbeRefused, Stopped
 from toolkit.model import Mismatch
 
+if TYPE_CHECKING:
+    from toolkit.ports.process import LineProgram
+
 LAST = 15
 """So many of its last lines are shown if it fails."""
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A program that must end with exit code 0."""
 
     command: Annotated[
@@ -47,56 +50,57 @@ based = base.never_based
 host = base.no_host
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: CommandCheckSettings) -> str:
     """`npx newman run x.json`."""
     return join(settings.command)
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: CommandCheckSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is
     what is run.
     """
+    began, last = monotonic(), deque[str](maxlen=LAST)
+    child = _start(settings, context.root)
+    for line in child.lines():
+        if line is not None:
+            text = line.decode("utf-8", "replace")
+            context.log(text)
+            last.append(text)
+        # `lines` gives None now and then, so that a silent child is stopped in time as well.
+        if context.stopped():
+            child.stop()
+            raise Stopped()
+        if monotonic() - began > context.seconds:
+            child.stop()
+            raise ProbeError(f"it did not end within {context.seconds:.3g} s")
+    took_s, detail = monotonic() - began, f"exit code {child.code}"
+    if child.code == 0:
+        return base.CheckAnswer(took_s, detail=detail)
+    mismatch = Mismatch("exit code", "0", str(child.code))
+    return base.CheckAnswer(took_s, (mismatch,), shown=tuple(last), detail=detail)
+
+
+def _start(settings: CommandCheckSettings, root: str) -> "LineProgram":
+    """Start the program in its folder below `root`. Raises ProbeRefused."""
     from toolkit.ports import files, process
 
-    folder = os.path.join(around.root, settings.folder)
-    if not files.is_inside(os.path.join(folder, ""), around.root) and os.path.realpath(
-        folder
-    ) != os.path.realpath(around.root):
+    folder = os.path.join(root, settings.folder)
+    # A link may lead out of the repository, however harmless the path looks.
+    is_root = os.path.realpath(folder) == os.path.realpath(root)
+    if not is_root and not files.is_inside(os.path.join(folder, ""), root):
         raise ProbeRefused(
             "`folder` leads out of the folder of rules.toml", "correct `folder` of the check"
         )
     program = settings.command[0]
-    found = (
-        os.path.join(folder, program)
-        if program.startswith(("./", "../"))
-        else process.which(program)
-    )
-    if found is None or not os.path.exists(found):
+    if program.startswith(("./", "../")):
+        path: str | None = os.path.join(folder, program)
+    else:
+        path = process.which(program)
+    if path is None or not os.path.exists(path):
         raise ProbeRefused(f"{program} is not on PATH", "install it where toolkit runs")
-    began, last = monotonic(), deque[str](maxlen=LAST)
+    words = [path, *settings.command[1:]]
     try:
-        child = process.LineProgram(
-            [found, *settings.command[1:]], folder, process.child_environment(**settings.env)
-        )
+        return process.LineProgram(words, folder, process.child_environment(**settings.env))
     except OSError as problem:
-        raise ProbeRefused(
-            f"{program} could not be started: {problem.strerror or problem}"
-        ) from None
-    for line in child.lines():
-        if line is not None:
-            text = line.decode("utf-8", "replace")
-            around.log(text)
-            last.append(text)
-        if around.stopped():
-            child.stop()
-            raise Stopped()
-        if monotonic() - began > around.seconds:
-            child.stop()
-            raise ProbeError(f"it did not end within {around.seconds:.3g} s")
-    misses = () if child.code == 0 else (Mismatch("exit code", "0", str(child.code)),)
-    return base.CheckAnswer(
-        monotonic() - began,
-        misses,
-        shown=tuple(last) if misses else (),
-        detail=f"exit code {child.code}",
-    )
+        reason = problem.strerror or problem
+        raise ProbeRefused(f"{program} could not be started: {reason}") from None

@@ -17,7 +17,7 @@ class AddressExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class DnsSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A name that must be known."""
 
     dns: Annotated[str, Meta(pattern=r"^[^\s:/@]+$", description="A host's name.")]
@@ -30,30 +30,25 @@ problem = base.no_problem
 based = base.never_based
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: DnsSettings) -> str:
     """`DNS api.example.com`."""
     return f"DNS {settings.dns}"
 
 
-def host(settings: Settings) -> str:
+def host(settings: DnsSettings) -> str:
     """The host itself."""
     return settings.dns
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: DnsSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Look it up once."""
     from toolkit.ports.net import dns
 
     began = monotonic()
-    found = dns.addresses(settings.dns, around.policy, around.seconds)
-    wanted = tuple(sorted(settings.expect.addresses))
-    misses = (
-        ()
-        if not wanted or wanted == found
-        else (Mismatch("addresses", ", ".join(wanted), ", ".join(found)),)
-    )
-    return base.CheckAnswer(
-        monotonic() - began,
-        misses,
-        detail=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""),
-    )
+    addresses = dns.addresses(settings.dns, context.policy, context.seconds)
+    expected = tuple(sorted(settings.expect.addresses))
+    misses: tuple[Mismatch, ...] = ()
+    if expected and expected != addresses:
+        misses = (Mismatch("addresses", ", ".join(expected), ", ".join(addresses)),)
+    detail = ", ".join((*addresses[:3], "...") if len(addresses) > 3 else addresses)
+    return base.CheckAnswer(monotonic() - began, misses, detail=detail)

@@ -12,11 +12,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from toolkit.errors import ProbeError
 from toolkit.model import Mismatch
 
-Found = Any
 LONGEST = 300
 """Characters of a JSON path."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _LIST = re.compile(r"\[[^\[\]]*,[^\[\]]*\]")
+_TIME = re.compile(r"([0-9]{1,6})(ms|s)")
 _TYPES = {
     "null": type(None),
     "boolean": bool,
@@ -71,44 +71,42 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
 
 def milliseconds(text: str) -> int | None:
     """`800ms`, `2s` in milliseconds, None if it is neither."""
-    number, unit = (
-        (text[:-2], 1)
-        if text.endswith("ms")
-        else (text[:-1], 1000)
-        if text.endswith("s")
-        else ("", 0)
-    )
-    return int(number) * unit if number.isascii() and number.isdigit() and len(number) < 7 else None
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    return int(match[1]) * (1 if match[2] == "ms" else 1000)
 
 
 def problem(expect: Expect) -> str | None:
     """What is wrong with it, None if nothing is."""
     if expect.within is not None and milliseconds(expect.within) is None:
         return f'`within` is {expect.within!r}; expected a time such as "800ms" or "2s"'
-    for where, one in (*expect.headers.items(), *expect.json.items(), ("body", expect.body)):
-        wrong = _wrong_want(one)
+    for where, setting in (*expect.headers.items(), *expect.json.items(), ("body", expect.body)):
+        wrong = _wrong_condition(setting)
         if wrong:
             return f"{where}: {wrong}"
     return next((wrong for wrong in map(wrong_path, expect.json) if wrong), None)
 
 
-def _wrong_want(one: Any) -> str | None:
+def _wrong_condition(setting: Any) -> str | None:
     try:
-        found = want(one)
+        condition = want(setting)
     except msgspec.ValidationError as error:
-        known = ", ".join(field.encode_name for field in msgspec.structs.fields(Condition))
+        keys = ", ".join(field.encode_name for field in msgspec.structs.fields(Condition))
         return (
-            f"{str(error).partition(' - at')[0]} (a condition may have {known}; to expect a table,"
+            f"{str(error).partition(' - at')[0]} (a condition may have {keys}; to expect a table,"
             " write { equals = … })"
         )
-    if found.type is not UNSET and found.type not in _TYPES:
-        return f"{found.type!r} is no type of JSON; there are {', '.join(_TYPES)}"
+    if condition.type is not UNSET and condition.type not in _TYPES:
+        return f"{condition.type!r} is no type of JSON; there are {', '.join(_TYPES)}"
     return None
 
 
-def want(one: Any) -> Condition:
+def want(setting: Any) -> Condition:
     """The condition that a value of rules.toml stands for. Raises msgspec.ValidationError."""
-    return msgspec.convert(one, Condition) if isinstance(one, Mapping) else Condition(equals=one)
+    if isinstance(setting, Mapping):
+        return msgspec.convert(setting, Condition)
+    return Condition(equals=setting)
 
 
 def wrong_path(path: str) -> str | None:
@@ -123,10 +121,10 @@ def wrong_path(path: str) -> str | None:
     try:
         _compiled(path)
     except (JSONPathError, RecursionError) as error:
-        hint = "; it begins with `$`: `$.status`" if not path.startswith("$") else ""
-        return (
-            f"{path!r} is no JSON path: {str(error).splitlines()[0] or type(error).__name__}{hint}"
-        )
+        words = str(error).splitlines()[0] or type(error).__name__
+        if not path.startswith("$"):
+            words += "; it begins with `$`: `$.status`"
+        return f"{path!r} is no JSON path: {words}"
     return None
 
 
@@ -155,9 +153,9 @@ def _compiled(path: str) -> Any:
     return environment.compile(path)
 
 
-def at(content: Found, path: str) -> Any:
+def at(content: Any, path: str) -> Any:
     """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
-    is none, or nobody can tell.
+    is none or that cannot be decided.
 
     Raises ProbeError for what is no path with the values that were put into it.
     """
@@ -168,104 +166,110 @@ def at(content: Found, path: str) -> Any:
         raise ProbeError(f"with the values that stand in it, {wrong}")
     compiled = _compiled(path)
     try:
-        found = [match.value for match in compiled.finditer(content)]
+        values = [match.value for match in compiled.finditer(content)]
     except (JSONPathError, RecursionError):  # the answer is nested without end
         return UNSET
-    return (found[0] if compiled.singular_query() else found) if found else UNSET
+    if not values:
+        return UNSET
+    return values[0] if compiled.singular_query() else values
 
 
-def of_json(content: Found, wanted: Mapping[str, Any]) -> Iterator[Mismatch]:
+def of_json(content: Any, conditions: Mapping[str, Any]) -> Iterator[Mismatch]:
     """The JSON conditions that do not hold."""
-    for path, one in wanted.items():
-        yield from of_value(path, at(content, path), want(one))
+    for path, setting in conditions.items():
+        yield from of_value(path, at(content, path), want(setting))
 
 
-def of_value(what: str, value: Any, wanted: Condition) -> Iterator[Mismatch]:
-    """The parts of a condition that do not hold for a value; UNSET is one that is not there."""
-    if value is UNSET or not wanted.exists:
-        if (value is not UNSET) != wanted.exists:
-            yield Mismatch(
-                what, shown_want(wanted), "nothing is there" if value is UNSET else shown(value)
-            )
-        return
-    if not all(_holds(wanted, value)):
-        yield Mismatch(what, shown_want(wanted), shown(value))
+def of_value(what: str, value: Any, condition: Condition) -> Iterator[Mismatch]:
+    """The parts of a condition that do not hold for a value; UNSET is a value that is missing."""
+    exists = value is not UNSET
+    if exists and condition.exists:
+        holds = all(_holds(condition, value))
+    else:
+        holds = exists == condition.exists
+    if not holds:
+        yield Mismatch(what, shown_want(condition), shown(value) if exists else "nothing is there")
 
 
-def _holds(wanted: Condition, value: Any) -> Iterator[bool]:
+def _holds(condition: Condition, value: Any) -> Iterator[bool]:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if wanted.equals is not UNSET:
-        yield _same(value, wanted.equals)
-    if wanted.not_ is not UNSET:
-        yield not _same(value, wanted.not_)
-    if wanted.min is not UNSET:
-        yield number and value >= wanted.min
-    if wanted.max is not UNSET:
-        yield number and value <= wanted.max
-    if wanted.length is not UNSET:
-        yield isinstance(value, (str, list, dict)) and len(value) == wanted.length
-    if wanted.contains is not UNSET:
-        yield _contains(value, wanted.contains)
-    if wanted.like is not UNSET:
-        yield isinstance(value, str) and fnmatchcase(value, str(wanted.like))
-    if wanted.type is not UNSET:
-        right = isinstance(value, _TYPES[str(wanted.type)])  # type: ignore[arg-type]
-        yield right and not (wanted.type == "number" and isinstance(value, bool))
+    if condition.equals is not UNSET:
+        yield _same(value, condition.equals)
+    if condition.not_ is not UNSET:
+        yield not _same(value, condition.not_)
+    if condition.min is not UNSET:
+        yield number and value >= condition.min
+    if condition.max is not UNSET:
+        yield number and value <= condition.max
+    if condition.length is not UNSET:
+        yield isinstance(value, (str, list, dict)) and len(value) == condition.length
+    if condition.contains is not UNSET:
+        yield _contains(value, condition.contains)
+    if condition.like is not UNSET:
+        yield isinstance(value, str) and fnmatchcase(value, str(condition.like))
+    if condition.type is not UNSET:
+        right = isinstance(value, _TYPES[str(condition.type)])  # type: ignore[arg-type]
+        yield right and not (condition.type == "number" and isinstance(value, bool))
 
 
-def _same(value: Any, other: Any) -> bool:
+def _same(value: Any, expected: Any) -> bool:
     """Equal as JSON has it: `1` is `1.0`, but not `true`."""
-    if isinstance(value, bool) or isinstance(other, bool):
-        return value is other
-    if isinstance(value, list) and isinstance(other, (list, tuple)):
-        return len(value) == len(other) and all(map(_same, value, other))
-    if isinstance(value, dict) and isinstance(other, Mapping):
-        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
-    return bool(value == other)
+    if isinstance(value, bool) or isinstance(expected, bool):
+        return value is expected
+    if isinstance(value, list) and isinstance(expected, (list, tuple)):
+        return len(value) == len(expected) and all(map(_same, value, expected))
+    if isinstance(value, dict) and isinstance(expected, Mapping):
+        return value.keys() == expected.keys() and all(
+            _same(value[key], expected[key]) for key in value
+        )
+    return bool(value == expected)
 
 
 def _contains(value: Any, part: Any) -> bool:
     if isinstance(value, str):
         return isinstance(part, str) and part in value
-    return isinstance(value, (list, dict)) and any(_same(one, part) for one in value)
+    return isinstance(value, (list, dict)) and any(_same(element, part) for element in value)
 
 
-def of_headers(headers: Sequence[tuple[str, str]], wanted: Mapping[str, Any]) -> Iterator[Mismatch]:
+def of_headers(
+    headers: Sequence[tuple[str, str]], conditions: Mapping[str, Any]
+) -> Iterator[Mismatch]:
     """The header conditions that do not hold; of several headers of one name one has to fit."""
-    for name, one in wanted.items():
-        values: list[Any] = [value for key, value in headers if key.lower() == name.lower()] or [
-            UNSET
-        ]
-        misses = [list(of_value(f"header {name}", value, want(one))) for value in values]
-        if all(misses):
-            yield misses[0][0]
+    for name, setting in conditions.items():
+        values: list[Any] = [value for key, value in headers if key.lower() == name.lower()]
+        misses: list[Mismatch] = []
+        for value in values or [UNSET]:
+            mismatch = next(of_value(f"header {name}", value, want(setting)), None)
+            if mismatch is None:
+                break
+            misses.append(mismatch)
+        else:
+            yield misses[0]
 
 
-def of_body(text: str, wanted: Any) -> Iterator[Mismatch]:
+def of_body(text: str, setting: Any) -> Iterator[Mismatch]:
     """The conditions on a body's text; a plain text is one that it must hold."""
-    if wanted is not None:
-        yield from of_value(
-            "body", text, Condition(contains=wanted) if isinstance(wanted, str) else want(wanted)
-        )
+    if isinstance(setting, str):
+        yield from of_value("body", text, Condition(contains=setting))
+    elif setting is not None:
+        yield from of_value("body", text, want(setting))
 
 
-def of_status(status: int, wanted: int | tuple[int, ...] | None) -> Iterator[Mismatch]:
-    """Whether the status is the right one."""
-    if wanted is None:
+def of_status(status: int, expected: int | tuple[int, ...] | None) -> Iterator[Mismatch]:
+    """Whether the status is the right one; without an expected one, any 2xx is."""
+    if expected is None:
         if not 200 <= status < 300:
             yield Mismatch("status", "2xx", str(status))
-    elif status not in ((wanted,) if isinstance(wanted, int) else wanted):
-        yield Mismatch(
-            "status",
-            str(wanted) if isinstance(wanted, int) else " or ".join(map(str, wanted)),
-            str(status),
-        )
+        return
+    choices = (expected,) if isinstance(expected, int) else expected
+    if status not in choices:
+        yield Mismatch("status", " or ".join(map(str, choices)), str(status))
 
 
 def of_time(took_s: float, within: str | None) -> Iterator[Mismatch]:
     """Whether it took too long."""
-    most = None if within is None else milliseconds(within)
-    if most is not None and took_s * 1000 > most:
+    limit_ms = None if within is None else milliseconds(within)
+    if limit_ms is not None and took_s * 1000 > limit_ms:
         yield Mismatch("time", f"at most {within}", f"{took_s * 1000:.0f}ms")
 
 
@@ -283,25 +287,25 @@ def text(body: bytes) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for people, in one line. It is cut where nothing in it is secret any more
-    (`verify.tries`).
+    """A value for people, in one line. It is shortened only after secrets were removed
+    (`checks.tries`): half a secret would not be recognized.
     """
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def shown_want(wanted: Condition) -> str:
+def shown_want(condition: Condition) -> str:
     """A condition for people: `at least 1`."""
-    if not wanted.exists:
+    if not condition.exists:
         return "nothing"
-    words = {
-        "equals": (wanted.equals, "{}"),
-        "not": (wanted.not_, "not {}"),
-        "min": (wanted.min, "at least {}"),
-        "max": (wanted.max, "at most {}"),
-        "length": (wanted.length, "{} items"),
-        "contains": (wanted.contains, "{} in it"),
-        "like": (wanted.like, "like {}"),
-        "type": (wanted.type, "a value of type {}"),
-    }
-    said = [form.format(shown(value)) for value, form in words.values() if value is not UNSET]
-    return ", ".join(said) or "something"
+    words = (
+        (condition.equals, "{}"),
+        (condition.not_, "not {}"),
+        (condition.min, "at least {}"),
+        (condition.max, "at most {}"),
+        (condition.length, "{} items"),
+        (condition.contains, "{} in it"),
+        (condition.like, "like {}"),
+        (condition.type, "a value of type {}"),
+    )
+    parts = [form.format(shown(value)) for value, form in words if value is not UNSET]
+    return ", ".join(parts) or "something"

@@ -36,7 +36,7 @@ Request = Annotated[
 ]
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class HttpSettings(base.CheckSettings, frozen=True, kw_only=True):
     """An HTTP request, and what its answer must be like."""
 
     http: Request
@@ -49,9 +49,10 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     capture: base.Captures = field(default_factory=dict)
 
 
-def problem(settings: Settings) -> str | None:
+def problem(settings: HttpSettings) -> str | None:
     """What is wrong with conditions, captures and content."""
-    if sum(one is not None for one in (settings.json, settings.form, settings.body)) > 1:
+    contents = (settings.json, settings.form, settings.body)
+    if sum(content is not None for content in contents) > 1:
         return "only one of `json`, `form` and `body` can be sent"
     return expect.problem(settings.expect) or wrong_captures(settings.capture)
 
@@ -64,148 +65,148 @@ def wrong_captures(captures: Mapping[str, str]) -> str | None:
                 f"capture.{name}: {where!r} is no place in an answer; write a JSON path"
                 " (`$.token`), `header:NAME`, `cookie:NAME` or `body`"
             )
-        wrong = expect.wrong_path(where) if where.startswith("$") else None
-        if wrong:
-            return f"capture.{name}: {wrong}"
+        if where.startswith("$"):
+            wrong = expect.wrong_path(where)
+            if wrong:
+                return f"capture.{name}: {wrong}"
     return None
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: HttpSettings) -> str:
     """`GET /health`."""
     return settings.http
 
 
-def based(settings: Settings) -> bool:
+def based(settings: HttpSettings) -> bool:
     """Whether it asks a path."""
     return base.is_path(settings.http.partition(" ")[2])
 
 
-def host(settings: Settings) -> str:
+def host(settings: HttpSettings) -> str:
     """The host in its address."""
     return base.host_of(settings.http.partition(" ")[2])
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: HttpSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Send it once, and judge what comes back."""
     from toolkit.ports.net import http
 
-    answered = http.ask(
-        asked(settings, around.base), around.policy, around.seconds, around.jar, settings.follow
+    response = http.ask(
+        request(settings, context.base),
+        context.policy,
+        context.seconds,
+        context.jar,
+        settings.follow,
     )
-    values, missing = _captured(settings.capture, answered)
-    misses = (
-        *_misses(settings.expect, answered),
-        *(missing if not _unexpected(settings.expect, answered) else ()),
-    )
-    return base.CheckAnswer(
-        answered.took_s, misses, values, lines(answered.body) if misses else (), _detail(answered)
-    )
+    values, missing = _captured(settings.capture, response)
+    misses = tuple(_misses(settings.expect, response))
+    # Another status than the expected one says more than that its body lacks a value.
+    if not any(expect.of_status(response.status, settings.expect.status)):
+        misses += missing
+    first_lines = lines(response.body) if misses else ()
+    return base.CheckAnswer(response.took_s, misses, values, first_lines, _detail(response))
 
 
-def asked(settings: Settings, where: str) -> "HttpRequest":
-    """The request; a path is put behind the base address `where`."""
+def request(settings: HttpSettings, base_url: str) -> "HttpRequest":
+    """The request; a path is put behind the base address."""
     from toolkit.ports.net import http
 
     method, _, address = settings.http.partition(" ")
-    url = where.rstrip("/") + address if base.is_path(address) else address
-    body, kind = _content(settings)
-    headers = {
-        "User-Agent": _AGENT,
-        "Accept": "*/*",
-        **({"Content-Type": kind} if kind else {}),
-        **settings.headers,
-    }
-    return http.HttpRequest(
-        method, url, headers, body, frozenset(name.lower() for name in settings.headers)
-    )  # any of them may hold a token
+    url = base_url.rstrip("/") + address if base.is_path(address) else address
+    body, content_type = _content(settings)
+    headers = {"User-Agent": _AGENT, "Accept": "*/*"}
+    if content_type:
+        headers["Content-Type"] = content_type
+    # Any of the team's own headers may hold a token: none is sent on to another host.
+    secret = frozenset(name.lower() for name in settings.headers)
+    return http.HttpRequest(method, url, {**headers, **settings.headers}, body, secret)
 
 
-def _content(settings: Settings) -> tuple[bytes | None, str]:
+def _content(settings: HttpSettings) -> tuple[bytes | None, str]:
     """What is sent, and its type."""
     if settings.json is not None:
         return msgspec.json.encode(settings.json), "application/json"
     if settings.form is not None:
         return urlencode(settings.form).encode(), "application/x-www-form-urlencoded"
-    return (
-        (None, "")
-        if settings.body is None
-        else (settings.body.encode(), "text/plain; charset=utf-8")
-    )
+    if settings.body is not None:
+        return settings.body.encode(), "text/plain; charset=utf-8"
+    return None, ""
 
 
-def _misses(wanted: Expect, answered: "HttpResponse") -> Iterator[Mismatch]:
-    """What does not hold; the content of an answer with a wrong status is not looked at, for it is
-    another thing.
+def _misses(expected: Expect, response: "HttpResponse") -> Iterator[Mismatch]:
+    """What does not hold. With a wrong status the content is not judged: it is an error page, and
+    nothing in it can be as expected.
     """
-    wrong = list(expect.of_status(answered.status, wanted.status))
+    wrong = list(expect.of_status(response.status, expected.status))
     yield from wrong
-    yield from expect.of_time(answered.took_s, wanted.within)
+    yield from expect.of_time(response.took_s, expected.within)
     if wrong:
         return
-    yield from expect.of_headers(answered.headers, wanted.headers)
-    yield from expect.of_body(expect.text(answered.body), wanted.body)
-    yield from of_content(answered.body, wanted.json, answered.cut)
+    yield from expect.of_headers(response.headers, expected.headers)
+    yield from expect.of_body(expect.text(response.body), expected.body)
+    yield from of_content(response.body, expected.json, response.cut)
 
 
-def _unexpected(wanted: Expect, answered: "HttpResponse") -> bool:
-    return any(expect.of_status(answered.status, wanted.status))
-
-
-def of_content(body: bytes, wanted: Mapping[str, Any], cut: bool = False) -> Iterator[Mismatch]:
+def of_content(body: bytes, conditions: Mapping[str, Any], cut: bool = False) -> Iterator[Mismatch]:
     """The JSON conditions that do not hold; all at once if it is no JSON."""
-    if not wanted:
+    if not conditions:
         return
     content = expect.parsed(body)
-    if content is UNSET:
-        found = (
-            "more than is read of it"
-            if cut
-            else expect.shown(expect.text(body))
-            if body
-            else "nothing"
-        )
-        yield Mismatch("body", "JSON", found)
+    if content is not UNSET:
+        yield from expect.of_json(content, conditions)
+    elif cut:
+        yield Mismatch("body", "JSON", "more than is read of it")
     else:
-        yield from expect.of_json(content, wanted)
+        yield Mismatch("body", "JSON", expect.shown(expect.text(body)) if body else "nothing")
 
 
 def _captured(
-    wanted: Mapping[str, str], answered: "HttpResponse"
+    captures: Mapping[str, str], response: "HttpResponse"
 ) -> tuple[dict[str, str], tuple[Mismatch, ...]]:
-    content = expect.parsed(answered.body)
-    found = {name: _value(where, answered, content) for name, where in wanted.items()}
-    missing = tuple(
-        Mismatch(where, f"a value for {{{name}}}", "nothing is there")
-        for name, where in wanted.items()
-        if found[name] is None
-    )
-    return {name: value for name, value in found.items() if value is not None}, missing
+    """The captured values by name, and what is missing of them."""
+    content = expect.parsed(response.body)
+    values: dict[str, str] = {}
+    missing: list[Mismatch] = []
+    for name, where in captures.items():
+        value = _value(where, response, content)
+        if value is None:
+            missing.append(Mismatch(where, f"a value for {{{name}}}", "nothing is there"))
+        else:
+            values[name] = value
+    return values, tuple(missing)
 
 
-def _value(where: str, answered: "HttpResponse", content: Any) -> str | None:
-    sort, _, name = where.partition(":")
+def _value(where: str, response: "HttpResponse", content: Any) -> str | None:
+    source, _, name = where.partition(":")
     if where.startswith("$"):
-        return as_text(UNSET if content is UNSET else expect.at(content, where))
-    if sort == "header":
-        return next((value for key, value in answered.headers if key.lower() == name.lower()), None)
-    if sort == "cookie":
-        return _cookie(name, answered)
-    return expect.text(answered.body)
+        return text_at(content, where)
+    if source == "header":
+        return next((value for key, value in response.headers if key.lower() == name.lower()), None)
+    if source == "cookie":
+        return _cookie(name, response)
+    return expect.text(response.body)
 
 
-def _cookie(name: str, answered: "HttpResponse") -> str | None:
+def _cookie(name: str, response: "HttpResponse") -> str | None:
     """The value of a cookie that the answer sets."""
     from http.cookies import CookieError, SimpleCookie
 
-    for key, value in answered.headers:
+    for key, value in response.headers:
         if key.lower() == "set-cookie":
             try:
-                found = SimpleCookie(value)
+                cookies = SimpleCookie(value)
             except CookieError:
                 continue
-            if name in found:
-                return found[name].value
+            if name in cookies:
+                return cookies[name].value
     return None
+
+
+def text_at(content: Any, path: str) -> str | None:
+    """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET where
+    the answer is no JSON.
+    """
+    return as_text(UNSET if content is UNSET else expect.at(content, path))
 
 
 def as_text(value: Any) -> str | None:
@@ -214,44 +215,36 @@ def as_text(value: Any) -> str | None:
     """
     if value is UNSET or value is None:
         return None
-    found = (
-        value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    )
-    return found.encode("utf-8", "replace").decode()
+    text = value
+    if not isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return str(text.encode("utf-8", "replace").decode())
 
 
 def lines(body: bytes) -> tuple[str, ...]:
-    """The first lines of an answer, for people. They are cut where nothing in them is secret any
-    more (`verify.tries`).
+    """The first lines of an answer, for people. They are shortened only after secrets were removed
+    (`checks.tries`).
     """
-    found = expect.text(body).splitlines()
-    return (*found[:LINES], *(("...",) if len(found) > LINES else ()))
+    every = tuple(expect.text(body).splitlines())
+    return every if len(every) <= LINES else (*every[:LINES], "...")
 
 
-def _detail(answered: "HttpResponse") -> str:
-    went = (
-        f" after {len(answered.redirects)} redirects"
-        if len(answered.redirects) > 1
-        else " after a redirect"
-        if answered.redirects
-        else ""
-    )
-    return f"{answered.status} in {answered.took_s * 1000:.0f}ms{went}"
+def _detail(response: "HttpResponse") -> str:
+    words = f"{response.status} in {response.took_s * 1000:.0f}ms"
+    redirects = len(response.redirects)
+    if redirects > 1:
+        return f"{words} after {redirects} redirects"
+    return f"{words} after a redirect" if redirects else words
 
 
-def reachable(url: str, around: base.CheckContext) -> tuple["HttpResponse", Any]:
+def reachable(url: str, context: base.CheckContext) -> tuple["HttpResponse", Any]:
     """The answer of a health address, and the JSON in it (UNSET if it is none). Raises ProbeError,
     also for a status that is not 2xx.
     """
     from toolkit.ports.net import http
 
-    answered = http.ask(
-        http.HttpRequest("GET", url, {"User-Agent": _AGENT, "Accept": "*/*"}),
-        around.policy,
-        around.seconds,
-    )
-    for miss in expect.of_status(answered.status, None):
-        raise ProbeError(f"it answers with status {miss.found}")
-    return answered, expect.parsed(answered.body)
+    headers = {"User-Agent": _AGENT, "Accept": "*/*"}
+    response = http.ask(http.HttpRequest("GET", url, headers), context.policy, context.seconds)
+    for mismatch in expect.of_status(response.status, None):
+        raise ProbeError(f"it answers with status {mismatch.found}")
+    return response, expect.parsed(response.body)

@@ -25,52 +25,52 @@ class LastLoad(Struct, frozen=True):
 
 
 def described(
-    asked: HttpRequest, policy: Policy, status: int | tuple[int, ...] | None, seconds: float
+    request: HttpRequest, policy: Policy, status: int | tuple[int, ...] | None, seconds: float
 ) -> bytes:
     """What the child reads (ports/load/user.py). It holds secrets: it goes through a pipe, never
     into a file or an argument.
     """
-    wanted = () if status is None else (status,) if isinstance(status, int) else status
-    instead = {host: list(there) for host, there in policy.instead.items()}
+    statuses = () if status is None else status
+    if isinstance(statuses, int):
+        statuses = (statuses,)
+    instead = {host: list(addresses) for host, addresses in policy.instead.items()}
     return json.dumps(
         {
-            "method": asked.method,
-            "url": asked.url,
-            "headers": dict(asked.headers),
-            "secret_headers": sorted(asked.secret_headers),
-            "body": None if asked.body is None else asked.body.decode("latin-1"),
-            "status": wanted,
+            "method": request.method,
+            "url": request.url,
+            "headers": dict(request.headers),
+            "secret_headers": sorted(request.secret_headers),
+            "body": None if request.body is None else request.body.decode("latin-1"),
+            "status": statuses,
             "seconds": seconds,
             "policy": {"hosts": policy.hosts, "private": policy.private, "instead": instead},
         }
     ).encode()
 
 
-def misses(found: LoadFigures, load: Load, before: LastLoad | None) -> Iterator[Mismatch]:
+def misses(figures: LoadFigures, load: Load, before: LastLoad | None) -> Iterator[Mismatch]:
     """What is not good about it: too many errors, or slower than in the last good run by more than
     the factor.
     """
-    if found.share > load.errors:
-        yield Mismatch(
-            "errors", f"at most {load.errors:.1%}", f"{found.share:.1%}, the first: {found.first}"
-        )
-    for name in (
-        ("p50", "p95", "p99") if before is not None and found.errors < found.requests else ()
-    ):
-        now, then = getattr(found, name), getattr(before, name)
+    if figures.share > load.errors:
+        got = f"{figures.share:.1%}, the first: {figures.first}"
+        yield Mismatch("errors", f"at most {load.errors:.1%}", got)
+    if before is None or figures.errors >= figures.requests:
+        return  # where nothing succeeded, no time says anything
+    for name in ("p50", "p95", "p99"):
+        now, then = getattr(figures, name), getattr(before, name)
         if now > then * load.worse and now - then > NOISE_MS:
-            yield Mismatch(
-                name,
-                f"at most {then * load.worse:.0f}ms ({load.worse:g} times the last good run's"
-                f" {then:.0f}ms)",
-                f"{now:.0f}ms",
-            )
+            limit = f"at most {then * load.worse:.0f}ms"
+            factor = f"{load.worse:g} times the last good run's {then:.0f}ms"
+            yield Mismatch(name, f"{limit} ({factor})", f"{now:.0f}ms")
 
 
-def words(found: LoadFigures, before: LastLoad | None) -> str:
+def words(figures: LoadFigures, before: LastLoad | None) -> str:
     """The figures in a line."""
-    was = "" if before is None else f" (was {before.p50:.0f}/{before.p95:.0f}/{before.p99:.0f})"
+    was = ""
+    if before is not None:
+        was = f" (was {before.p50:.0f}/{before.p95:.0f}/{before.p99:.0f})"
     return (
-        f"{found.requests} requests, {found.rate:.1f}/s, p50/p95/p99"
-        f" {found.p50:.0f}/{found.p95:.0f}/{found.p99:.0f}ms{was}, {found.errors} errors"
+        f"{figures.requests} requests, {figures.rate:.1f}/s, p50/p95/p99"
+        f" {figures.p50:.0f}/{figures.p95:.0f}/{figures.p99:.0f}ms{was}, {figures.errors} errors"
     )

@@ -15,20 +15,18 @@ from toolkit.ports.aws.partition import partition
 
 def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
     """One value. Raises Refused where there is none, CloudError."""
-    if secret.env is not None:
-        name = filled(secret.env, variables)
-        found = os.environ.get(name)
-        if not found:
-            raise Refused(
-                f"the variable {name} of secret {secret.name!r} is not set",
-                f"set {name}, or leave out the checks that use it",
-            )
-        return found
-    return (
-        _parameter(secret, aws, variables)
-        if secret.ssm is not None
-        else _stored(secret, aws, variables)
-    )
+    if secret.ssm is not None:
+        return _parameter(secret, aws, variables)
+    if secret.env is None:
+        return _stored(secret, aws, variables)
+    name = filled(secret.env, variables)
+    text = os.environ.get(name)
+    if not text:
+        raise Refused(
+            f"the variable {name} of secret {secret.name!r} is not set",
+            f"set {name}, or leave out the checks that use it",
+        )
+    return text
 
 
 def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
@@ -49,7 +47,7 @@ def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
 def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
     name = filled(secret.secret, variables)
     try:
-        found = aws.read("secretsmanager", "get_secret_value", SecretId=name).get("SecretString")
+        text = aws.read("secretsmanager", "get_secret_value", SecretId=name).get("SecretString")
     except CloudError as problem:
         if problem.aws_code == "ResourceNotFoundException":
             raise Refused(
@@ -57,17 +55,17 @@ def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
                 "correct `secret` in rules.toml",
             ) from None
         raise
-    if found is None:
+    if text is None:
         raise Refused(
             f"{name} holds no text for secret {secret.name!r}", "use a secret with a SecretString"
         )
-    return str(found) if secret.key is None else _inside(secret, name, str(found))
+    return str(text) if secret.key is None else _value_of_key(secret, name, str(text))
 
 
-def _inside(secret: Secret, name: str, found: str) -> str:
-    """One value of a JSON object. What is wrong with it is told without a word of it."""
+def _value_of_key(secret: Secret, name: str, text: str) -> str:
+    """One value of a JSON object. The error says what is wrong without quoting any of it."""
     try:
-        content = json.loads(found)
+        content = json.loads(text)
         inner = content[secret.key]
     except (ValueError, RecursionError, KeyError, TypeError, IndexError):
         raise Refused(

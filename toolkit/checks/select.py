@@ -1,4 +1,4 @@
-"""Which checks are done, where, and in which order. Pure."""
+"""Which checks run, where, and in which order. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -8,14 +8,12 @@ from toolkit.errors import Refused
 from toolkit.model import Check, Location
 
 Spot = tuple[str, Location, str]
-"""Where a check is done: its base address, the place, and what to call that where there are
-several.
-"""
+"""Where a check runs: its base address, the location, and a label where there are several."""
 
 
 class Task(Struct, frozen=True):
-    """One check at one place. `needs` are tasks that have to have passed, `after` such that only
-    come first; `gives` are those of them that give it values.
+    """One check at one spot, which `at` names where there are several. `needs` are tasks that have
+    to have passed, `after` such that only come first; `gives` are those that give it values.
     """
 
     name: str
@@ -34,26 +32,26 @@ class Task(Struct, frozen=True):
 
 
 def closure(
-    wanted: Collection[str], checks: Mapping[str, Check], waits: Mapping[str, Collection[str]]
+    chosen: Collection[str], checks: Mapping[str, Check], waits: Mapping[str, Collection[str]]
 ) -> tuple[str, ...]:
-    """The wanted checks, and all that they need, in the file's order; with what cleans up after
+    """The chosen checks, and all that they need, in the file's order; with what cleans up after
     them.
 
     `waits` has what each check needs; of what cleans up only what gives it values.
     """
-    found, waiting = set[str](), list(wanted)
+    selected, waiting = set[str](), list(chosen)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in selected:
+            selected.add(name)
             waiting += waits[name]
     for name, check in checks.items():
-        if check.always and waits[name] and found.issuperset(waits[name]):
-            found.add(name)
-    return tuple(name for name in checks if name in found)
+        if check.always and waits[name] and selected.issuperset(waits[name]):
+            selected.add(name)
+    return tuple(name for name in checks if name in selected)
 
 
-def here(
+def for_environment(
     names: Sequence[str],
     checks: Mapping[str, Check],
     waits: Mapping[str, Collection[str]],
@@ -68,10 +66,10 @@ def here(
         if not checks[name].environments or environment in checks[name].environments
     }
     for name in fit:
-        for other in sorted(set(waits[name]) - fit):
-            if other in names:
+        for missing in sorted(set(waits[name]) - fit):
+            if missing in names:
                 raise Refused(
-                    f"check {name} waits for {other}, which is not for environment {environment}",
+                    f"check {name} waits for {missing}, which is not for environment {environment}",
                     "give both the same `environments`",
                 )
     return tuple(name for name in names if name in fit)
@@ -90,57 +88,57 @@ def tasks(
     none of them was chosen. Raises Refused where there is no base address.
     """
     based = _based(names, checks, givers)
-    for name in names:
-        if name in based and not urls:
-            raise Refused(
-                f"check {name} asks {checks[name].asks!r}, and {_no_address(unchosen)[0]}",
-                _no_address(unchosen)[1],
-            )
-    made: dict[str, list[Spot]] = {
+    if not urls:
+        for name in names:
+            if name in based:
+                reason, fix = _no_address(unchosen)
+                raise Refused(f"check {name} asks {checks[name].asks!r}, and {reason}", fix)
+    spots: dict[str, list[Spot]] = {
         name: list(_spots(checks[name], name in based, urls, locations)) for name in names
     }
-
-    def task(name: str, base: str, location: Location, at: str) -> Task:
-        needs, after, gives = (
-            frozenset(_of(one, base, made, based)) for one in _groups(checks[name], givers, names)
-        )
-        return Task(_name(name, at), checks[name], location, base, needs, after, gives, at)
-
-    return tuple(task(name, *spot) for name in names for spot in made[name])
-
-
-def _groups(
-    check: Check, givers: Mapping[str, str], names: Collection[str]
-) -> tuple[list[str], list[str], list[str]]:
-    """What it needs, what only comes before it, and what gives it values."""
-    needed = [other for other in check.needs if other in names]
-    giving = sorted({givers[name] for name in check.uses if givers.get(name) in names})
-    return ([], needed, giving) if check.always else (needed, [], giving)
+    planned: list[Task] = []
+    for name in names:
+        check = checks[name]
+        needed = [need for need in check.needs if need in names]
+        givers_of = sorted({givers[used] for used in check.uses if givers.get(used) in names})
+        for base, location, label in spots[name]:
+            # What cleans up runs also where what comes before it has failed.
+            before = frozenset(_related(needed, base, spots, based))
+            needs, after = (
+                (frozenset[str](), before) if check.always else (before, frozenset[str]())
+            )
+            gives = frozenset(_related(givers_of, base, spots, based))
+            task = Task(_name(name, label), check, location, base, needs, after, gives, label)
+            planned.append(task)
+    return tuple(planned)
 
 
-def _of(
-    others: Sequence[str], base: str, made: Mapping[str, list[Spot]], based: Collection[str]
+def _related(
+    names: Sequence[str], base: str, spots: Mapping[str, list[Spot]], based: Collection[str]
 ) -> Iterator[str]:
-    """The tasks of these checks that a task at `base` has to do with: those at the same address,
-    all of them if it has none.
+    """The tasks of these checks that a task at `base` depends on: those at the same address, all of
+    them if it has none.
     """
-    for other in others:
-        for there, _, at in made[other]:
-            if not base or other not in based or there == base:
-                yield _name(other, at)
+    for name in names:
+        for address, _, label in spots[name]:
+            if not base or name not in based or address == base:
+                yield _name(name, label)
 
 
 def _based(
     names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str]
 ) -> set[str]:
-    found = {name for name in names if checks[name].based}
+    """The checks that ask each base address: by themselves, or with a value that was captured
+    there.
+    """
+    based = {name for name in names if checks[name].based}
     while True:
-        more = {
-            name for name in names if any(givers.get(used) in found for used in checks[name].uses)
-        } - found
-        if not more:
-            return found
-        found |= more
+        before = len(based)
+        for name in names:
+            if any(givers.get(used) in based for used in checks[name].uses):
+                based.add(name)
+        if len(based) == before:
+            return based
 
 
 def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
@@ -158,16 +156,16 @@ def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
 def _spots(
     check: Check, based: bool, urls: Sequence[str], locations: Sequence[Location]
 ) -> Iterator[Spot]:
-    """Base address, place, and what to call it where there are several."""
     if based:
         for url in urls:
             yield url, locations[0], url if len(urls) > 1 else ""
-    elif check.sort == "aws" or "region" in check.uses:
+    elif check.check_type == "aws" or "region" in check.uses:
+        several = len(locations) > 1
         for location in locations:
-            yield "", location, location.region or "" if len(locations) > 1 else ""
+            yield "", location, (location.region or "") if several else ""
     else:
         yield "", locations[0], ""
 
 
-def _name(check: str, at: str) -> str:
-    return f"{check} at {at}" if at else check
+def _name(check: str, label: str) -> str:
+    return f"{check} at {label}" if label else check

@@ -22,7 +22,7 @@ class BytesExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     within: Annotated[str | None, Meta(description="How long it may take.")] = None
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class TcpSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A TCP port that must be open."""
 
     tcp: Annotated[Port, Meta(description="`host:port`.")]
@@ -36,17 +36,17 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 based = base.never_based
 
 
-def problem(settings: Settings) -> str | None:
+def problem(settings: TcpSettings) -> str | None:
     """What is wrong with the conditions."""
     return expect.problem(expect.Expect(body=settings.expect.body, within=settings.expect.within))
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: TcpSettings) -> str:
     """`TCP host:port`."""
     return f"TCP {settings.tcp}"
 
 
-def host(settings: Settings) -> str:
+def host(settings: TcpSettings) -> str:
     """The host in its address."""
     return settings.tcp.rpartition(":")[0].strip("[]")
 
@@ -59,23 +59,23 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: TcpSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Connect and talk once."""
     from toolkit.ports.net import tcp
 
     host, port = split(settings.tcp)
-    wanted = settings.expect
-    fits = (
-        None
-        if wanted.body is None
-        else lambda data: not any(expect.of_body(expect.text(data), wanted.body))
-    )
+    expected = settings.expect
+
+    def fits(answer: bytes) -> bool:
+        return not any(expect.of_body(expect.text(answer), expected.body))
+
+    is_complete = None if expected.body is None else fits
     sent = None if settings.send is None else settings.send.encode()
-    data, took_s = tcp.talk(host, port, around.policy, around.seconds, sent, fits)
+    answer, took_s = tcp.talk(host, port, context.policy, context.seconds, sent, is_complete)
     misses: tuple[Mismatch, ...] = (
-        *expect.of_body(expect.text(data), wanted.body),
-        *expect.of_time(took_s, wanted.within),
+        *expect.of_body(expect.text(answer), expected.body),
+        *expect.of_time(took_s, expected.within),
     )
-    return base.CheckAnswer(
-        took_s, misses, shown=lines(data) if misses else (), detail=f"open, {took_s * 1000:.0f}ms"
-    )
+    first_lines = lines(answer) if misses else ()
+    detail = f"open, {took_s * 1000:.0f}ms"
+    return base.CheckAnswer(took_s, misses, shown=first_lines, detail=detail)

@@ -17,7 +17,7 @@ class CertificateExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=0, description="It has to be good for so many days more.")] = 14
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class TlsSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A certificate that must be good for a while."""
 
     tls: Annotated[Port, Meta(description="`host:port`.")]
@@ -30,38 +30,28 @@ problem = base.no_problem
 based = base.never_based
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: TlsSettings) -> str:
     """`TLS host:port`."""
     return f"TLS {settings.tls}"
 
 
-def host(settings: Settings) -> str:
+def host(settings: TlsSettings) -> str:
     """The host in its address."""
     return settings.tls.rpartition(":")[0].strip("[]")
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: TlsSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Shake hands, and look at the dates."""
     from toolkit.ports.net import tls
 
     host, port = split(settings.tls)
     began = monotonic()
-    found = tls.look(host, port, around.policy, around.seconds)
-    days = (found.ends - datetime.now(UTC)).days
-    wanted = settings.expect.days
-    misses = (
-        ()
-        if days >= wanted
-        else (
-            Mismatch(
-                "certificate",
-                f"good for {wanted} days",
-                f"ends in {days} days, on {found.ends:%Y-%m-%d}",
-            ),
-        )
-    )
-    return base.CheckAnswer(
-        monotonic() - began,
-        misses,
-        detail=f"certificate until {found.ends:%Y-%m-%d}, by {found.issuer}",
-    )
+    certificate = tls.look(host, port, context.policy, context.seconds)
+    days = (certificate.ends - datetime.now(UTC)).days
+    misses: tuple[Mismatch, ...] = ()
+    if days < settings.expect.days:
+        expected = f"good for {settings.expect.days} days"
+        got = f"ends in {days} days, on {certificate.ends:%Y-%m-%d}"
+        misses = (Mismatch("certificate", expected, got),)
+    detail = f"certificate until {certificate.ends:%Y-%m-%d}, by {certificate.issuer}"
+    return base.CheckAnswer(monotonic() - began, misses, detail=detail)

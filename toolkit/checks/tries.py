@@ -1,4 +1,4 @@
-"""One check, tried until it passes or its time is over, and told without secrets."""
+"""One check, tried until it passes or its time is over, and reported without secrets."""
 
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.checks.base import CheckAnswer, CheckContext, CheckType
+from toolkit.checks import check_type
+from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor, filled
 from toolkit.errors import Stopped, ToolkitError
 from toolkit.model import Check, Mismatch, Result
@@ -20,7 +21,7 @@ that there was no time.
 """
 CUT_OFF = "the time for all checks was over before it answered"
 LONGEST = 200
-"""So many characters of a value, or of a line of an answer, are told."""
+"""So many characters of a value, or of a line of an answer, are shown."""
 
 
 class TryResult(Struct, frozen=True):
@@ -35,10 +36,9 @@ class TryResult(Struct, frozen=True):
 
 def carry_out(
     check: Check,
-    sort: CheckType,
-    known: Mapping[str, str],
-    around: CheckContext,
-    veil: Redactor,
+    variables: Mapping[str, str],
+    context: CheckContext,
+    redactor: Redactor,
     until: float,
     wait: Callable[[float], None],
 ) -> TryResult:
@@ -49,111 +49,96 @@ def carry_out(
     """
     began = monotonic()
     try:
-        settings = filled(check.settings, known)
+        settings = filled(check.settings, variables)
     except KeyError as problem:
-        return TryResult(
-            Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value")
-        )
-    except (ValueError, OverflowError):  # what they say holds the values
-        return TryResult(
-            Result(
-                check.name,
-                "failed",
-                check.asks,
-                cause="with the values that stand in it, it is nothing that can be asked",
-            )
-        )
+        return _failed(check, f"{{{problem.args[0]}}} has no value")
+    except (ValueError, OverflowError):  # their messages hold the values, which may be secret
+        return _failed(check, "with the values that stand in it, it is nothing that can be asked")
     before: TryResult | None = None
     end, tries = min(began + check.retry_s, until - min(check.timeout_s, LEAST_S)), 0
     while True:
         tries += 1
-        left = until - monotonic()
-        found = _tried(
-            check,
-            sort,
-            settings,
-            replace(around, seconds=max(min(check.timeout_s, left), 0.001)),
-            veil,
-        )
-        if (
-            left < check.timeout_s and found.late
-        ):  # not its own time was over: an answer before says more, and without one nobody knows
-            found = before or replace(
-                found, result=replace(found.result, status="unknown", cause=CUT_OFF, next="")
-            )
-        before = found
-        if found.result.status == "passed" or monotonic() >= end or around.stopped():
-            took = found.result.took_s if found.result.status == "passed" else monotonic() - began
-            return replace(found, result=replace(found.result, tries=tries, took_s=round(took, 3)))
+        remaining = until - monotonic()
+        seconds = max(min(check.timeout_s, remaining), 0.001)
+        attempt = _try_once(check, settings, replace(context, seconds=seconds), redactor)
+        if remaining < check.timeout_s and attempt.late:
+            # The time for all checks was over, not its own: that says nothing about the system. An
+            # answer that came before says more; without one the check is unknown, not failed.
+            cut_off = replace(attempt.result, status="unknown", cause=CUT_OFF, next="")
+            attempt = before or replace(attempt, result=cut_off)
+        before = attempt
+        passed = attempt.result.status == "passed"
+        if passed or monotonic() >= end or context.stopped():
+            took_s = attempt.result.took_s if passed else monotonic() - began
+            result = replace(attempt.result, tries=tries, took_s=round(took_s, 3))
+            return replace(attempt, result=result)
         wait(min(FIRST_S * 2 ** (tries - 1), LAST_S, max(end - monotonic(), 0)))
 
 
-def _tried(
-    check: Check, sort: CheckType, settings: Any, around: CheckContext, veil: Redactor
-) -> TryResult:
-    asks, began = sort.asks(settings), monotonic()
+def _failed(check: Check, cause: str) -> TryResult:
+    return TryResult(Result(check.name, "failed", check.asks, cause=cause))
+
+
+def _try_once(check: Check, settings: Any, context: CheckContext, redactor: Redactor) -> TryResult:
+    module = check_type(check.check_type)
+    question = module.asks(settings)
+    asks, began = redactor.over(question), monotonic()
     try:
-        answer = sort.ask(settings, around)
+        answer = module.ask(settings, context)
     except Stopped:
-        return TryResult(Result(check.name, "unknown", veil.over(asks), cause="it was stopped"))
+        return TryResult(Result(check.name, "unknown", asks, cause="it was stopped"))
     except ToolkitError as problem:
-        late = monotonic() - began >= around.seconds
-        return TryResult(_unanswered(check, asks, problem, veil), late=late)
-    except ValueError as problem:  # half a character, a NUL: what they say holds the values
+        late = monotonic() - began >= context.seconds
+        return TryResult(_unanswered(check, asks, problem, redactor), late=late)
+    except ValueError as problem:  # half a character, a NUL: its message holds the values
         cause = f"with the values that stand in it, it cannot be asked ({type(problem).__name__})"
-        return TryResult(Result(check.name, "failed", veil.over(asks), cause=cause))
-    except Exception as bug:  # what comes after it may have to clean up
+        return TryResult(Result(check.name, "failed", asks, cause=cause))
+    except Exception as bug:  # the run goes on: what comes after it may have to clean up
         cause = f"a bug in toolkit: {type(bug).__name__}"
-        return TryResult(
-            Result(check.name, "unknown", veil.over(asks), cause=cause, next="please report it")
-        )
+        result = Result(check.name, "unknown", asks, cause=cause, next="please report it")
+        return TryResult(result)
+    # Hidden before anything is shown: what was captured may stand in what was asked, too.
     for name, value in answer.values.items():
-        veil.hide(name, value)
-    return TryResult(_judged(check, asks, answer, veil), answer.values)
+        redactor.hide(name, value)
+    return TryResult(_judged(check, redactor.over(question), answer, redactor), answer.values)
 
 
-def _judged(check: Check, asks: str, answer: CheckAnswer, veil: Redactor) -> Result:
-    misses = hidden(answer.misses, veil)
-    first = (
-        f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
-    )
+def _judged(check: Check, asks: str, answer: CheckAnswer, redactor: Redactor) -> Result:
+    misses = hidden(answer.misses, redactor)
+    cause = ""
+    if misses:
+        cause = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}"
     return Result(
         check.name,
         "failed" if misses else "passed",
-        veil.over(asks),
-        cause=first,
+        asks,
+        cause=cause,
         misses=misses,
-        shown=tuple(_brief(one, veil) for one in answer.shown),
-        detail=veil.over(answer.detail),
+        shown=tuple(_brief(line, redactor) for line in answer.shown),
+        detail=redactor.over(answer.detail),
         took_s=answer.took_s,
     )
 
 
-def hidden(misses: Iterable[Mismatch], veil: Redactor) -> tuple[Mismatch, ...]:
+def hidden(misses: Iterable[Mismatch], redactor: Redactor) -> tuple[Mismatch, ...]:
     """What does not hold, without secrets."""
-    return tuple(
-        Mismatch(*(_brief(words, veil) for words in (miss.what, miss.wanted, miss.found)))
-        for miss in misses
-    )
+    redacted: list[Mismatch] = []
+    for mismatch in misses:
+        what, expected = _brief(mismatch.what, redactor), _brief(mismatch.wanted, redactor)
+        redacted.append(Mismatch(what, expected, _brief(mismatch.found, redactor)))
+    return tuple(redacted)
 
 
-def _brief(text: str, veil: Redactor) -> str:
-    """A text without secrets, and then not too long: half a secret could not be told from any other
-    text.
-    """
-    found = veil.over(text)
-    return found if len(found) <= LONGEST else f"{found[: LONGEST - 3]}..."
+def _brief(text: str, redactor: Redactor) -> str:
+    """A text without secrets, and only then shortened: half a secret would not be recognized."""
+    redacted = redactor.over(text)
+    return redacted if len(redacted) <= LONGEST else f"{redacted[: LONGEST - 3]}..."
 
 
-def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Redactor) -> Result:
-    """That the live system does not answer as it must was seen. Whatever else kept the question
-    from being answered leaves it unknown.
+def _unanswered(check: Check, asks: str, problem: ToolkitError, redactor: Redactor) -> Result:
+    """A check without an answer: failed where it was observed that the live system does not answer
+    as it must, unknown where anything else kept us from asking.
     """
     status = "failed" if problem.is_observed else "unknown"
-    return Result(
-        check.name,
-        status,
-        veil.over(asks),
-        cause=veil.over(str(problem)),
-        next=veil.over(problem.next),
-    )
+    cause, next_ = redactor.over(str(problem)), redactor.over(problem.next)
+    return Result(check.name, status, asks, cause=cause, next=next_)

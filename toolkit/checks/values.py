@@ -34,63 +34,66 @@ def _in_base64(raw: bytes) -> set[str]:
     """
     from base64 import b64encode
 
-    parts = (raw[skip : len(raw) - (len(raw) - skip) % 3] for skip in range(3))
-    inside = {b64encode(part).decode() for part in parts}
-    return {
-        b64encode(raw).decode().rstrip("="),
-        *(one for one in inside if len(one) >= LEAST_INSIDE),
-    }
+    forms = {b64encode(raw).decode().rstrip("=")}
+    for skip in range(3):
+        part = raw[skip : len(raw) - (len(raw) - skip) % 3]
+        inside = b64encode(part).decode()
+        if len(inside) >= LEAST_INSIDE:
+            forms.add(inside)
+    return forms
 
 
 def names(value: Any) -> frozenset[str]:
     """The names that stand anywhere in a value. Doubled braces are plain ones."""
     if isinstance(value, str):
-        return frozenset(found[1] for found in _NAME.finditer(value) if found[1])
+        return frozenset(match[1] for match in _NAME.finditer(value) if match[1])
     if isinstance(value, Mapping):
         return names(list(value.values())) | names(list(value.keys()))
     if isinstance(value, (list, tuple)):
         return frozenset[str]().union(*map(names, value))
-    return names(msgspec.to_builtins(value)) if isinstance(value, msgspec.Struct) else frozenset()
+    if isinstance(value, msgspec.Struct):
+        return names(msgspec.to_builtins(value))
+    return frozenset()
 
 
 def misused(value: Any) -> frozenset[str]:
     """The names that days are added to and that are no days."""
     text = msgspec.json.encode(value).decode()
+    matches = _NAME.finditer(text)
     return frozenset(
-        found[1]
-        for found in _NAME.finditer(text)
-        if found[1] and found[2] and found[1] not in DATES
+        match[1] for match in matches if match[1] and match[2] and match[1] not in DATES
     )
 
 
-def filled(settings: Any, known: Mapping[str, str]) -> Any:
+def filled(settings: Any, variables: Mapping[str, str]) -> Any:
     """The settings with every name replaced; in a JSON path so that no value ends the text that it
-    stands in. Raises KeyError for one that is not known, ValueError or OverflowError for one that
+    stands in. Raises KeyError for an unknown name, ValueError or OverflowError for a value that
     does not fit.
     """
 
-    def put(found: re.Match[str]) -> str:
-        if not found[1]:
-            return found[0][0]
-        value = known[found[1]]
-        return (
-            (date.fromisoformat(value) + timedelta(days=int(found[2]))).isoformat()
-            if found[2]
-            else value
-        )
+    def put(match: re.Match[str]) -> str:
+        if not match[1]:
+            return match[0][0]  # a doubled brace
+        value = variables[match[1]]
+        if match[2]:
+            return (date.fromisoformat(value) + timedelta(days=int(match[2]))).isoformat()
+        return value
 
-    def put_into_path(found: re.Match[str]) -> str:
-        return _QUOTES.sub(lambda char: f"\\u{ord(char[0]):04x}", put(found))
+    def put_into_path(match: re.Match[str]) -> str:
+        return _QUOTES.sub(lambda char: f"\\u{ord(char[0]):04x}", put(match))
 
     def fill(value: Any) -> Any:
         if isinstance(value, str):
             return _NAME.sub(put, value)
-        if isinstance(value, dict):
-            return {
-                (_NAME.sub(put_into_path, key) if key.startswith("$") else fill(key)): fill(one)
-                for key, one in value.items()
-            }
-        return [fill(one) for one in value] if isinstance(value, (list, tuple)) else value
+        if isinstance(value, (list, tuple)):
+            return [fill(element) for element in value]
+        if not isinstance(value, dict):
+            return value
+        table: dict[str, Any] = {}
+        for key, inner in value.items():
+            insert = put_into_path if key.startswith("$") else put
+            table[_NAME.sub(insert, key)] = fill(inner)
+        return table
 
     return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
 
@@ -135,21 +138,21 @@ class Redactor:
 
         plain = value.encode("utf-8", "replace").decode()
         try:
-            raw = value.encode(
-                "utf-8", "surrogateescape"
-            )  # bytes of the environment's that are no text
+            # A variable of the environment may hold bytes that are no text.
+            raw = value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raw = plain.encode()
         escaped = {quote(raw, safe=""), quote(raw), quote_plus(raw), quote(raw, safe="!'()*")}
-        escaped |= {_PERCENT.sub(lambda found: found[0].lower(), one) for one in escaped}
+        escaped |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in escaped}
         written = {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-        written |= {one.replace("/", "\\/") for one in written} | {
-            one.translate(_AS_GO) for one in written
-        }  # as PHP and Go do it
-        written |= {
-            _SMALL_HEX.sub(lambda found: found[0][:2] + found[0][2:].upper(), one)
-            for one in written
-        }  # as Java does it
+        by_php = {form.replace("/", "\\/") for form in written}
+        by_go = {form.translate(_AS_GO) for form in written}
+        written |= by_php | by_go
+        by_java = {
+            _SMALL_HEX.sub(lambda match: match[0][:2] + match[0][2:].upper(), form)
+            for form in written
+        }
+        written |= by_java
         written |= {repr(plain)[1:-1], plain.replace("\\", "\\\\").replace("'", "\\'")}
         in_pages = {
             escape(plain),

@@ -1,14 +1,17 @@
 """A check of a WebSocket: connect, send, and wait for the message that is expected."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, field
+from msgspec import Meta, Struct, field
 
 from toolkit.checks import base, expect
-from toolkit.checks.http import as_text, lines, of_content, wrong_captures
+from toolkit.checks.http import lines, of_content, text_at, wrong_captures
 from toolkit.errors import ProbeError
 from toolkit.model import Mismatch
+
+if TYPE_CHECKING:
+    from toolkit.ports.net.websocket import NotSeen
 
 
 class MessageExpectation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,7 +26,7 @@ class MessageExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     within: Annotated[str | None, Meta(description="How long it may take to come.")] = None
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
     """A WebSocket, and the message that must come."""
 
     websocket: Annotated[
@@ -47,93 +50,101 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     capture: base.Captures = field(default_factory=dict)
 
 
-def problem(settings: Settings) -> str | None:
+def problem(settings: WebSocketSettings) -> str | None:
     """What is wrong with conditions and captures."""
-    wanted = settings.expect
-    if wanted is None:
-        return (
-            "`capture` needs `expect`: which message has the value?" if settings.capture else None
-        )
+    expected = settings.expect
+    if expected is None and settings.capture:
+        return "`capture` needs `expect`: which message has the value?"
+    if expected is None:
+        return None
     if any(not where.startswith("$") and where != "body" for where in settings.capture.values()):
         return "from a message only a JSON path or `body` can be captured"
-    judged = expect.Expect(json=wanted.json, body=wanted.body, within=wanted.within)
+    judged = expect.Expect(json=expected.json, body=expected.body, within=expected.within)
     return expect.problem(judged) or wrong_captures(settings.capture)
 
 
-def asks(settings: Settings) -> str:
+def asks(settings: WebSocketSettings) -> str:
     """`WS /live`."""
     return f"WS {settings.websocket}"
 
 
-def based(settings: Settings) -> bool:
+def based(settings: WebSocketSettings) -> bool:
     """Whether it asks a path."""
     return base.is_path(settings.websocket)
 
 
-def host(settings: Settings) -> str:
+def host(settings: WebSocketSettings) -> str:
     """The host in its address."""
     return base.host_of(settings.websocket)
 
 
-def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+def ask(settings: WebSocketSettings, context: base.CheckContext) -> base.CheckAnswer:
     """Connect, send, and look at each message until one is as expected."""
     from toolkit.ports.net import websocket
 
     address = settings.websocket
-    url = _socket_address(around.base).rstrip("/") + address if base.is_path(address) else address
-    wanted = settings.expect
-    fits = None if wanted is None else lambda message: not _misses(wanted, message)
+    url = address
+    if base.is_path(address):
+        url = _socket_address(context.base).rstrip("/") + address
+    expected = settings.expect
+    fits = None if expected is None else lambda message: not _misses(expected, message)
     try:
-        seen, took_s = websocket.talk(
-            url, around.policy, around.seconds, settings.headers, settings.send, fits
+        messages, took_s = websocket.talk(
+            url, context.policy, context.seconds, settings.headers, settings.send, fits
         )
     except websocket.NotSeen as problem:
-        if wanted is None or not problem.seen:
+        if expected is None or not problem.seen:
             raise
-        last = problem.seen[-1]
-        hidden = {
-            name: value
-            for name, value in _values(settings.capture, last).items()
-            if value is not None
-        }
-        return base.CheckAnswer(
-            problem.took_s, tuple(_misses(wanted, last)), hidden, lines(_bytes(last)), str(problem)
-        )
-    late = () if wanted is None else tuple(expect.of_time(took_s, wanted.within))
-    values = _captured(settings.capture, seen[-1]) if settings.capture else {}
-    return base.CheckAnswer(
-        took_s,
-        late,
-        values,
-        detail=f"{len(seen)} messages in {took_s * 1000:.0f}ms" if seen else "connected",
-    )
+        return _unexpected(settings, expected, problem)
+    if not messages:
+        return base.CheckAnswer(took_s, _late(settings, took_s), detail="connected")
+    values = _captured(settings.capture, messages[-1])
+    detail = f"{len(messages)} messages in {took_s * 1000:.0f}ms"
+    return base.CheckAnswer(took_s, _late(settings, took_s), values, detail=detail)
 
 
-def _misses(wanted: MessageExpectation, message: str | bytes) -> list[Mismatch]:
-    data = _bytes(message)
-    return [*expect.of_body(expect.text(data), wanted.body), *of_content(data, wanted.json)]
+def _late(settings: WebSocketSettings, took_s: float) -> tuple[Mismatch, ...]:
+    if settings.expect is None:
+        return ()
+    return tuple(expect.of_time(took_s, settings.expect.within))
 
 
-def _captured(wanted: Mapping[str, str], message: str | bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in _values(wanted, message).items():
+def _unexpected(
+    settings: WebSocketSettings, expected: MessageExpectation, problem: "NotSeen"
+) -> base.CheckAnswer:
+    """No message was as expected: the last one is judged. What would have been captured from it is
+    hidden in what is shown.
+    """
+    message = problem.seen[-1]
+    secret: dict[str, str] = {}
+    for name, value in _values(settings.capture, message).items():
+        if value is not None:
+            secret[name] = value
+    misses = tuple(_misses(expected, message))
+    return base.CheckAnswer(problem.took_s, misses, secret, lines(_bytes(message)), str(problem))
+
+
+def _misses(expected: MessageExpectation, message: str | bytes) -> list[Mismatch]:
+    body = _bytes(message)
+    return [*expect.of_body(expect.text(body), expected.body), *of_content(body, expected.json)]
+
+
+def _captured(captures: Mapping[str, str], message: str | bytes) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in _values(captures, message).items():
         if value is None:
-            raise ProbeError(f"the message has nothing at {wanted[name]} for {{{name}}}")
-        found[name] = value
-    return found
+            raise ProbeError(f"the message has nothing at {captures[name]} for {{{name}}}")
+        values[name] = value
+    return values
 
 
-def _values(wanted: Mapping[str, str], message: str | bytes) -> dict[str, str | None]:
-    data = _bytes(message)
-    content = expect.parsed(data)
-    return {
-        name: (
-            expect.text(data)
-            if where == "body"
-            else as_text(UNSET if content is UNSET else expect.at(content, where))
-        )
-        for name, where in wanted.items()
-    }
+def _values(captures: Mapping[str, str], message: str | bytes) -> dict[str, str | None]:
+    body = _bytes(message)
+    content = expect.parsed(body)
+    values: dict[str, str | None] = {}
+    for name, where in captures.items():
+        values[name] = expect.text(body) if where == "body" else text_at(content, where)
+    return values
 
 
 def _bytes(message: str | bytes) -> bytes:
@@ -142,4 +153,6 @@ def _bytes(message: str | bytes) -> bytes:
 
 def _socket_address(url: str) -> str:
     """`https://…` -> `wss://…`."""
-    return "ws" + url.removeprefix("http") if url.startswith(("http://", "https://")) else url
+    if url.startswith(("http://", "https://")):
+        return "ws" + url.removeprefix("http")
+    return url

@@ -1,12 +1,14 @@
-"""What a command does before it talks to AWS: say where that is, if it is not AWS itself, and ask
+"""What a command does before it calls AWS: say where that is, if it is not AWS itself, and ask for
 what credentials need, such as a code.
 
-Both come before anything else is drawn: a question must not stand under a progress line, and
-nobody's deadline runs meanwhile.
+Both come before anything else is drawn: a question must not stand under a progress line, and no
+deadline runs meanwhile.
 """
 
 import sys
 from contextlib import suppress
+
+from msgspec import Struct
 
 from toolkit.cli import output
 from toolkit.errors import CloudError
@@ -16,83 +18,75 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 
 
-def begin(
+class SignIn(Struct, frozen=True, kw_only=True):
+    """What a command is about to call: an environment, or `everywhere`, all of them. `silent`: the
+    answer is for a program. `shared`: only the buckets of a `store` are called.
+    """
+
+    environment: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    everywhere: bool = False
+    silent: bool = False
+    shared: bool = False
+
+
+def sign_in(
+    request: SignIn,
     ports: Ports | None,
     git: Git | None,
     folder: str,
-    rules: str | None,
-    environment: str | None,
-    profile: str | None = None,
-    region: str | None = None,
-    everywhere: bool = False,
-    silent: bool = False,
+    rules_file: str | None,
     allowed: bool = False,
-    shared: bool = False,
 ) -> None:
-    """Do so for the places of an environment, or of all. `silent`: the answer is for a program;
-    `allowed`: rules.toml decides where it differs from the trusted base; `shared`: only the buckets
-    of a `store` will be asked. Raises RulesError, UsageError, CloudError.
+    """Do so with the rules of a folder. `allowed`: rules.toml decides where it differs from the
+    trusted base. Raises RulesError, UsageError, CloudError.
 
-    Costs nothing where AWS's files and variables are plain. `world` is None where no call is made.
+    Costs nothing where AWS's files and variables are plain. `ports` is None where no call is made.
     """
     if not endpoint.is_special():
         return
     from toolkit.flow.trusted import load_trusted
 
-    known = load_trusted(folder, rules, git, allowed)
-    begin_with(known, ports, environment, profile, region, everywhere, silent, shared)
+    sign_in_with(request, load_trusted(folder, rules_file, git, allowed), ports)
 
 
-def begin_with(
-    rules: Rules,
-    ports: Ports | None,
-    environment: str | None = None,
-    profile: str | None = None,
-    region: str | None = None,
-    everywhere: bool = False,
-    silent: bool = False,
-    shared: bool = False,
-) -> None:
+def sign_in_with(request: SignIn, rules: Rules, ports: Ports | None) -> None:
     """The same with rules that are read already. Raises UsageError, CloudError."""
     if not endpoint.is_special():
         return
-    locations = _locations(rules, environment, profile, region, everywhere)
-    elsewhere = sorted(
-        {
-            found
-            for location in locations
-            if (found := endpoint.everywhere(location.profile)) is not None
-        }
-    )
-    output.elsewhere("; ".join(elsewhere) or None, silent)
+    locations = _locations(request, rules)
+    endpoints = {endpoint.everywhere(location.profile) for location in locations}
+    named = sorted(name for name in endpoints if name is not None)
+    output.set_endpoint("; ".join(named) or None, request.silent)
     if ports is not None and endpoint.may_ask():
         for location in locations:
-            if location.store or not shared:
+            if location.store or not request.shared:
                 ports.aws(location).sign_in()
 
 
-def begin_with_runs(rules: Rules, ports: Ports, silent: bool = False) -> None:
-    """The same for what looks at runs, which are of all environments. Credentials that do not work
-    are told by whoever asks a bucket: this machine's own runs need none. Raises UsageError.
+def sign_in_for_runs(rules: Rules, ports: Ports, silent: bool = False) -> None:
+    """The same for commands about runs, which are of all environments. Raises UsageError.
+
+    Credentials that do not work are reported where a bucket is read: this machine's own runs need
+    none.
     """
     with suppress(CloudError):
-        begin_with(rules, ports, everywhere=True, silent=silent, shared=True)
+        sign_in_with(SignIn(everywhere=True, silent=silent, shared=True), rules, ports)
 
 
-def _locations(
-    rules: Rules, environment: str | None, profile: str | None, region: str | None, everywhere: bool
-) -> tuple[Location, ...]:
-    from toolkit.flow.rulebook import environment as chosen
+def _locations(request: SignIn, rules: Rules) -> tuple[Location, ...]:
+    from toolkit.flow.rulebook import environment
     from toolkit.run.jobs import locations
 
-    every: list[str | None] = [*rules.environments] or [None]
-    names = every if everywhere else [chosen(environment, rules)]
-    found = [
-        location
-        for name in names
-        for location in locations(rules.environments.get(name) if name else None, profile, region)
-    ]
-    return tuple(dict.fromkeys(found))
+    names: list[str | None] = [*rules.environments] or [None]
+    if not request.everywhere:
+        names = [environment(request.environment, rules)]
+    every: list[Location] = []
+    for name in names:
+        settings = rules.environments.get(name) if name else None
+        every += locations(settings, request.profile, request.region)
+    return tuple(dict.fromkeys(every))
 
 
 def ask(question: str) -> str:
@@ -102,6 +96,6 @@ def ask(question: str) -> str:
     return getpass(question)
 
 
-def is_somebody_there() -> bool:
+def can_ask() -> bool:
     """Whether a question would be seen and can be answered."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -11,7 +11,7 @@ from toolkit.cli import output
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the shell completion script."""
-    found = get_completion_class(shell)
-    assert found is not None  # noqa: S101 (click knows all three)
-    output.say(found(ctx.find_root().command, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
+    completer = get_completion_class(shell)
+    assert completer is not None  # noqa: S101 (click knows all three)
+    output.say(completer(ctx.find_root().command, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
     return 0

@@ -16,11 +16,10 @@ def report(error: Exception, args: list[str]) -> int:
     """Write the log and name it; the exit code of a bug."""
     path = _write(_log(error, args))
     output.note(f"error: this is a bug in toolkit ({type(error).__name__})")
-    output.note(
-        f"hint: please report it with {path}"
-        if path
-        else redacted("".join(traceback.format_exception(error)))
-    )
+    if path:
+        output.note(f"hint: please report it with {path}")
+    else:
+        output.note(redacted("".join(traceback.format_exception(error))))
     return Exit.BUG
 
 

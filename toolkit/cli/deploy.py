@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from toolkit.cli import deploying, options
 from toolkit.errors import Exit, UsageError, exit_codes
@@ -50,7 +51,7 @@ def deploy(
     everything: bool,
     without: tuple[str, ...],
     plan: str | None,
-    **given: Any,
+    **arguments: Any,
 ) -> int:
     """Deploy what is due, what is named, or everything.
 
@@ -58,16 +59,17 @@ def deploy(
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
         raise UsageError("targets, --all and --plan exclude each other", "say which one is meant")
-    asked = deploying.common(ctx, given)
-    git = options.repository(asked.folder)
-    planned = deploying.read_plan(plan) if plan is not None else None
-    order = deploying.order(
-        asked,
-        targets=targets if planned is None else planned.targets,
+    common = deploying.common_options(ctx, arguments)
+    git = options.repository(common.folder)
+    request = deploying.deploy_request(
+        common,
+        targets=targets,
         everything=everything,
         without=without,
-        wishes=deploying.wishes(given),
-        plan=files.relative(plan, git.root) if plan and git else None,
-        source=None if planned is None else planned.source,
+        wishes=deploying.kind_options(arguments),
     )
-    return deploying.go("deploy", asked, order, git)
+    if plan is not None:
+        planned = deploying.read_plan(plan)
+        path = files.relative(plan, git.root) if git else None
+        request = replace(request, targets=planned.targets, plan=path, source=planned.source)
+    return deploying.run("deploy", common, request, git)

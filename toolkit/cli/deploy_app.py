@@ -26,19 +26,19 @@ watches it again."""
 @deploying.app_options
 @deploying.deploy_options
 @click.pass_context
-def deploy_app(ctx: click.Context, /, target: str | None, **given: Any) -> int:
+def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Build an image, push it, and put it live on ECS.
 
     Succeeds only once the service runs it.
     """
-    asked = deploying.common(ctx, given)
-    if given["no_build"] and not given["image"]:
+    common = deploying.common_options(ctx, arguments)
+    if arguments["no_build"] and not arguments["image"]:
         raise UsageError("--no-build needs to know which image", "add --image TAG")
-    git = options.repository(asked.folder)
-    order = deploying.order(
-        asked,
-        targets=(target or only_one("deploy-app", asked.folder, asked.rules, git),),
+    git = options.repository(common.folder)
+    request = deploying.deploy_request(
+        common,
+        targets=(target or only_one("deploy-app", common.folder, common.rules, git),),
         kind="deploy-app",
-        wishes=deploying.wishes(given),
+        wishes=deploying.kind_options(arguments),
     )
-    return deploying.go("deploy-app", asked, order, git)
+    return deploying.run("deploy-app", common, request, git)

@@ -26,17 +26,17 @@ something, or lets more people in, is asked for."""
 )
 @deploying.deploy_options
 @click.pass_context
-def deploy_stack(ctx: click.Context, /, target: str | None, **given: Any) -> int:
+def deploy_stack(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Deploy one stack by change set.
 
     Only that stack, from its CDK app or its template.
     """
-    asked = deploying.common(ctx, given)
-    git = options.repository(asked.folder)
-    order = deploying.order(
-        asked,
-        targets=(target or only_one("deploy-stack", asked.folder, asked.rules, git),),
+    common = deploying.common_options(ctx, arguments)
+    git = options.repository(common.folder)
+    request = deploying.deploy_request(
+        common,
+        targets=(target or only_one("deploy-stack", common.folder, common.rules, git),),
         kind="deploy-stack",
-        wishes=deploying.wishes(given),
+        wishes=deploying.kind_options(arguments),
     )
-    return deploying.go("deploy-stack", asked, order, git)
+    return deploying.run("deploy-stack", common, request, git)

@@ -2,7 +2,7 @@
 consent, progress, and the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -10,8 +10,9 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.cli import account, options, output, ports, progress, signals
+from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.main import COMMAND_LINE
+from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
@@ -58,7 +59,7 @@ class DeployOptions(Struct, frozen=True):
 
 
 def deploy_options(command: Command) -> Command:
-    """The options of Common."""
+    """Add the options that `common_options` reads."""
     for option in reversed(
         (
             options.common,
@@ -123,7 +124,7 @@ take_over = click.option(
 
 
 def app_options(command: Command) -> Command:
-    """What can be wished for where an app is deployed."""
+    """Add the options of apps."""
     for option in reversed(
         (
             click.option(
@@ -159,7 +160,7 @@ def app_options(command: Command) -> Command:
 
 
 def stack_options(command: Command) -> Command:
-    """What can be consented to in advance where a stack is deployed."""
+    """Add the options of stacks: consents in advance."""
     for option in reversed(
         (
             click.option(
@@ -188,119 +189,101 @@ def stack_options(command: Command) -> Command:
 
 
 CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
-"""The wishes that say yes in advance. Nobody says it for a colleague."""
+"""The options that consent in advance. They do not hold for a colleague's run that is resumed."""
 
 
-def wishes(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of app_options and stack_options that were really said."""
-    return {name: value for name, value in given.items() if value not in (None, False)}
+def kind_options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options of app_options and stack_options that stand on the command line."""
+    return {name: value for name, value in arguments.items() if value not in (None, False)}
 
 
 class PlanFile(Struct, frozen=True):
-    """What a plan file says: the targets to deploy, and what it was drawn from."""
+    """What a plan file holds: the targets to deploy, and what the plan was made from."""
 
     targets: tuple[str, ...]
     source: dict[str, Any]
 
 
 def read_plan(path: str) -> PlanFile:
-    """The plan of `toolkit diff --out`. Raises UsageError for what is none, FileProblem."""
+    """The plan of `toolkit diff --out`. Raises UsageError for an invalid one, FileProblem."""
     import json
 
     try:
-        found = json.loads(files.read(path, 1 << 26))
-        names = tuple(str(step["target"]) for step in found["plan"]["steps"])
-        return PlanFile(names, dict(found["source"]))
+        document = json.loads(files.read(path, 1 << 26))
+        names = tuple(str(step["target"]) for step in document["plan"]["steps"])
+        return PlanFile(names, dict(document["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path} is no plan", "write one with: toolkit diff --out FILE") from None
 
 
-def common(ctx: click.Context, given: dict[str, Any]) -> DeployOptions:
-    """The common options out of a command's parameters, which lose them."""
-    folder = options.enter(ctx, given.pop("folder"))
-    waits = given.pop("lock_timeout")
-    timeout = 0 if waits == "0" else seconds(waits)
+def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
+    """The common options, taken out of a command's arguments."""
+    folder = options.enter(ctx, arguments.pop("folder"))
+    time = arguments.pop("lock_timeout")
+    timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {waits!r} is no time", "write it as 90s, 15m or 1h30m")
-    return DeployOptions(
-        folder=folder,
-        rules=options.inherited(ctx, "rules", given.pop("rules")),
-        env=options.inherited(ctx, "env", given.pop("env")),
-        lock_timeout=timeout,
-        **{
-            name: given.pop(name)
-            for name in (
-                "profile",
-                "region",
-                "as_json",
-                "yes",
-                "confirm",
-                "dry_run",
-                "quiet",
-                "verbose",
-                "parallel",
-                "fail_fast",
-                "no_checks",
-                "allow_backwards",
-                "allowed",
-            )
-        },
-    )
+        raise UsageError(f"--lock-timeout {time!r} is no time", "write it as 90s, 15m or 1h30m")
+    fields: dict[str, Any] = {
+        "folder": folder,
+        "lock_timeout": timeout,
+        "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
+        "env": options.inherited(ctx, "env", arguments.pop("env")),
+    }
+    for name in DeployOptions.__struct_fields__:
+        if name not in fields:
+            fields[name] = arguments.pop(name)
+    return DeployOptions(**fields)
 
 
-def order(asked: DeployOptions, **wanted: Any) -> flow.DeployRequest:
-    """What is to be done, where the common options say."""
+def deploy_request(common: DeployOptions, **details: Any) -> flow.DeployRequest:
+    """What is to be deployed (`details`), where the common options say."""
     return flow.DeployRequest(
-        folder=asked.folder,
-        rules=asked.rules,
-        environment=asked.env,
-        profile=asked.profile,
-        region=asked.region,
-        checked=not asked.no_checks,
-        allowed=asked.allowed,
-        **wanted,
+        folder=common.folder,
+        rules=common.rules,
+        environment=common.env,
+        profile=common.profile,
+        region=common.region,
+        checked=not common.no_checks,
+        allowed=common.allowed,
+        **details,
     )
 
 
-def begin(asked: DeployOptions, git: Git | None, there: Ports) -> None:
+def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
-    silent = asked.quiet or asked.as_json
-    account.begin(
-        there,
-        git,
-        asked.folder,
-        asked.rules,
-        asked.env,
-        asked.profile,
-        asked.region,
-        silent=silent,
-        allowed=asked.allowed,
+    request = account.SignIn(
+        environment=common.env,
+        profile=common.profile,
+        region=common.region,
+        silent=common.quiet or common.as_json,
     )
+    account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
 
 
-def go(command: str, asked: DeployOptions, order: flow.DeployRequest, git: Git | None) -> int:
-    """Prepare, ask, carry out and tell. The exit code."""
-    rules = flow.check(order, git)
-    if not (asked.dry_run or asked.yes or _asking(asked)):
+def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
+    """Prepare, ask for consent, deploy and report. The exit code."""
+    rules = flow.check(request, git)
+    if not (common.dry_run or common.yes or _can_ask(common)):
         raise Refused("nobody is here to say yes", "add --yes")
-    allowed = may_decide(
-        rules, environment(order.environment, rules), asked, changes=not asked.dry_run
-    )
-    return go_agreed(command, asked, replace(order, allowed=allowed), git)
+    name = environment(request.environment, rules)
+    allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
+    return run_trusted(command, common, replace(request, allowed=allowed), git)
 
 
-def may_decide(
-    rules: Rules, environment: str | None, asked: DeployOptions, changes: bool = True
+def confirm_trust(
+    rules: Rules, environment: str | None, common: DeployOptions, changes: bool = True
 ) -> bool:
-    """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all
-    the same; `changes`: something is to be changed, and where only this rules.toml says where,
-    somebody has to agree to that. Raises Refused.
+    """Report where what judges a deploy differs from the trusted base; whether this rules.toml may
+    decide all the same. Raises Refused.
+
+    `changes`: something is to be changed. Where only this rules.toml says where, a person has to
+    agree to that.
     """
     for remark in told(rules, environment):
         output.note(f"note: {line(remark)}")
     if not changes or not rules.trust.is_refused(environment):
-        return asked.allowed
-    if not _asking(asked):
+        return common.allowed
+    if not _can_ask(common):
         agree(rules, environment)
     from toolkit.cli.prompt import confirm
 
@@ -309,71 +292,76 @@ def may_decide(
     return True
 
 
-def go_agreed(
-    command: str, asked: DeployOptions, order: flow.DeployRequest, git: Git | None
+def run_trusted(
+    command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None
 ) -> int:
     """The same once it is clear whose rules.toml decides."""
-    there = ports.around(git, asked.folder)
-    begin(asked, git, there)
-    run = runs.new_id(there)
-    with progress.checking(asked.quiet or asked.as_json):
-        records = reader(
-            there,
-            lambda words: output.note(f"note: {words}"),
-            look=True,
-            profile=asked.profile,
-            region=asked.region,
-        )
-        prepared = flow.prepare(order, run, git, there, records)
-        proofs = (
-            {}
-            if asked.no_checks
-            else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
-        )
-    prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
+    ports = open_ports(git, common.folder)
+    sign_in(common, git, ports)
+    run = runs.new_id(ports)
+    prepared, proofs = _prepare(common, request, run, git, ports)
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
-    _tell_backwards(asked, prepared)
+    _warn_backwards(common, prepared)
     if not prepared.jobs:
-        return nothing(command, asked, prepared.excluded)
-    if asked.dry_run:
-        return _dry(command, asked, prepared)
-    if not asked.quiet:
-        output.note(
-            "\n".join(
-                show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)
-            )
+        return report_nothing(command, common, prepared.excluded)
+    if common.dry_run:
+        return _report_dry_run(command, common, prepared)
+    if not common.quiet:
+        intention = show.intention(
+            prepared.jobs, prepared.previews, output.width(), prepared.standby
         )
-    _consent(asked, prepared.jobs)
-    _consent_backwards(asked, prepared)
-    if flow.is_stale(prepared, order, git):
+        output.note("\n".join(intention))
+    _ask_consent(common, prepared.jobs)
+    _ask_consent_backwards(common, prepared)
+    # A person may have thought about the questions for an hour: what was agreed to must still be
+    # what is deployed.
+    if flow.is_stale(prepared, request, git):
         raise Refused(
             "the files have changed since they were looked at", f"run it again: toolkit {command}"
         )
-    journalled = request(
-        run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there)
-    )
+    still = flow.still_of(request, prepared, git, ports)
+    run_options = run_request(run, command, common, prepared.rules, still)
 
-    def start(told: TerminalControl) -> RunResult:
-        verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
+    def start(control: TerminalControl) -> RunResult:
+        verify = verified.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
         facts = {"alarms": verified.baselines(proofs)}
-        undoes = order.action == "rollback"
-        return runs.start(
-            replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told
+        is_rollback = request.action == "rollback"
+        started = replace(run_options, verify=verify, facts=facts, preempts=is_rollback)
+        return runs.start(started, prepared, ports, control)
+
+    return run_with_progress(command, common, (*prepared.jobs, *prepared.standby), start)
+
+
+def _prepare(
+    common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
+) -> tuple[flow.PreparedRun, Mapping[str, verified.Gate]]:
+    """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
+    with progress.checking(common.quiet or common.as_json):
+        records = reader(
+            ports,
+            lambda words: output.note(f"note: {words}"),
+            look=True,
+            profile=common.profile,
+            region=common.region,
         )
+        prepared = flow.prepare(request, run, git, ports, records)
+        proofs: Mapping[str, verified.Gate] = {}
+        if not common.no_checks:
+            proofs = verified.proofs(prepared.rules, prepared.jobs, ports, redactor())
+    previews = verified.with_warnings(prepared.previews, proofs)
+    return replace(prepared, previews=previews), proofs
 
-    return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
-
-def agreed(asked: DeployOptions, jobs: tuple[Job, ...]) -> None:
+def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
-    if not (asked.yes or _asking(asked)):
+    if not (common.yes or _can_ask(common)):
         raise Refused("nobody is here to say yes", "add --yes")
-    _consent(asked, jobs)
+    _ask_consent(common, jobs)
 
 
-def request(
-    run: str, command: str, asked: DeployOptions, rules: Rules, still: Callable[[Job], None]
+def run_request(
+    run: str, command: str, common: DeployOptions, rules: Rules, still: Callable[[Job], None]
 ) -> runs.RunRequest:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is
     ever given there.
@@ -381,118 +369,101 @@ def request(
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
 
     def advise(job: Job, next: str) -> str:
-        return advised(
-            next, same_location(rules, asked.rules, job.location.environment, job.location.region)
-        )
+        location = job.location
+        same = same_location(rules, common.rules, location.environment, location.region)
+        return advised(next, same)
 
     return runs.RunRequest(
         run,
         ["toolkit", *words],
-        asked.parallel,
-        asked.fail_fast,
-        asked.lock_timeout,
+        common.parallel,
+        common.fail_fast,
+        common.lock_timeout,
         redactor(),
         still,
-        checked=not asked.no_checks,
+        checked=not common.no_checks,
         advise=advise,
     )
 
 
 class TerminalControl(Struct, frozen=True):
-    """Whom a run speaks to, and how it is asked to stop."""
+    """Where a run's progress is shown, and how it is asked to stop."""
 
     listener: "progress.PlainProgress | progress.ScreenProgress"
     stop: Stop
 
 
-def carried_out(
+def run_with_progress(
     command: str,
-    asked: DeployOptions,
+    common: DeployOptions,
     jobs: tuple[Job, ...],
     run: Callable[[TerminalControl], RunResult],
 ) -> int:
     """The run itself, with progress and signals. The exit code."""
     stop = Stop()
-    listener = progress.listener(
-        sum(not job.undoes for job in jobs) > 1, asked.quiet, asked.verbose
-    )
+    several = sum(not job.undoes for job in jobs) > 1
+    listener = progress.listener(several, common.quiet, common.verbose)
 
-    def told(number: int) -> None:
+    def say_stopping(number: int) -> None:
         listener.told(
             "toolkit",
             "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once",
         )
 
-    def leave(number: int) -> None:
+    def say_left(number: int) -> None:
         listener.told(
             "toolkit",
             "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
         )
         listener.close()
 
-    with signals.handled(
-        stop, told, leave
-    ):  # to the last word: a signal during it must not be taken for one before the run
-        ran: RunResult | None = None
+    # Signals are handled until the last word is written: one that came during it would be taken
+    # for one before the run, and the exit code would say that nothing was changed.
+    with signals.handled(stop, say_stopping, say_left):
+        result: RunResult | None = None
         try:
             with suppress(Stopped):  # while it waited for a lock
-                ran = run(TerminalControl(listener, stop))
+                result = run(TerminalControl(listener, stop))
         finally:
             listener.close()
-        if ran is None:
-            return _never_begun(command, asked, 128 + (stop.signal or 2))
-        with suppress(
-            output.ReaderGone
-        ):  # whoever reads our output has enough of it; the run has ended as it has all the same
-            if asked.as_json:
-                output.document(show.document(command, ran, jobs))
+        if result is None:
+            return _report_not_started(command, common, 128 + (stop.signal or 2))
+        # A reader that has closed our output changes nothing about how the run has ended.
+        with suppress(output.ReaderGone):
+            if common.as_json:
+                output.document(show.document(command, result, jobs))
             else:
-                output.say(show.text(ran, jobs, output.width()))
-    return int(ran.exit)
+                output.say(show.text(result, jobs, output.width()))
+    return int(result.exit)
 
 
-def _never_begun(command: str, asked: DeployOptions, code: int) -> int:
+def _report_not_started(command: str, common: DeployOptions, code: int) -> int:
     """It was stopped while it waited for a lock."""
     output.note("stopped; nothing was begun")
-    if asked.as_json:
-        return output.document(
-            {
-                "toolkit": 1,
-                "command": command,
-                "status": "cancelled",
-                "exit": code,
-                "run": None,
-                "steps": [],
-            }
-        )
+    if common.as_json:
+        return output.document(_without_run(command, "cancelled", code))
     return code
 
 
-def nothing(command: str, asked: DeployOptions, excluded: Sequence[str] = ()) -> int:
-    """There is nothing that this run could do. `excluded` would be deployed, but for
-    `--without`.
-    """
-    if asked.as_json:
-        return output.document(
-            {
-                "toolkit": 1,
-                "command": command,
-                "status": "unchanged",
-                "exit": 0,
-                "run": None,
-                "steps": [],
-            }
-        )
-    output.say(
-        f"Nothing else to deploy: --without leaves out {', '.join(excluded)}."
-        if excluded
-        else "Nothing to deploy."
-    )
+def report_nothing(command: str, common: DeployOptions, excluded: Sequence[str] = ()) -> int:
+    """Nothing is to be deployed. `excluded` would be, but for `--without`."""
+    if common.as_json:
+        return output.document(_without_run(command, "unchanged", 0))
+    if excluded:
+        output.say(f"Nothing else to deploy: --without leaves out {', '.join(excluded)}.")
+    else:
+        output.say("Nothing to deploy.")
     return 0
 
 
-def _dry(command: str, asked: DeployOptions, prepared: flow.PreparedRun) -> int:
-    if asked.as_json:
+def _without_run(command: str, status: str, code: int) -> dict[str, Any]:
+    """The document of a command that started no run."""
+    head = {"toolkit": 1, "command": command, "status": status, "exit": code}
+    return {**head, "run": None, "steps": []}
+
+
+def _report_dry_run(command: str, common: DeployOptions, prepared: flow.PreparedRun) -> int:
+    if common.as_json:
         calls = show.calls(prepared.jobs, prepared.previews)
         return output.document(
             {"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls}
@@ -501,48 +472,49 @@ def _dry(command: str, asked: DeployOptions, prepared: flow.PreparedRun) -> int:
     return 0
 
 
-def _asking(asked: DeployOptions) -> bool:
-    """Whether somebody is there to be asked."""
-    return output.interactive() and not asked.as_json
+def _can_ask(common: DeployOptions) -> bool:
+    """Whether a person can be asked: on a terminal, and not while a program reads the answer."""
+    return output.interactive() and not common.as_json
 
 
-def _consent(asked: DeployOptions, jobs: tuple[Job, ...]) -> None:
-    """Ask for what was not said in advance. Raises Refused."""
+def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
+    """Ask for consent that was not given in advance. Raises Refused."""
     location = jobs[0].location
     if location.protected:
-        confirm_name(str(location.environment), asked.confirm, _asking(asked))
-    elif not asked.yes:
+        confirm_name(str(location.environment), common.confirm, _can_ask(common))
+    elif not common.yes:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Go on?", default=True):
             raise Declined()
 
 
-def _tell_backwards(asked: DeployOptions, prepared: flow.PreparedRun) -> None:
-    """Tell what takes live commits out, once. That has a consent of its own: --yes alone is none.
+def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
+    """Warn once of what takes live commits out. That has a consent of its own: --yes alone is none.
     Raises Refused where nobody can be asked for it; a dry run says so.
     """
-    told = [(behind(step, standing), standing) for step, standing in prepared.backwards]
-    missing = bool(told) and not (prepared.backwards_allowed or asked.allow_backwards)
-    refused = missing and not asked.dry_run and (asked.yes or not _asking(asked))
-    for words, _ in told[1:] if refused else told:
-        output.note(f"warning: {line(words)}")
+    warnings = [behind(step, standing) for step, standing in prepared.backwards]
+    allowed = prepared.backwards_allowed or common.allow_backwards
+    missing = bool(warnings) and not allowed
+    refused = missing and not common.dry_run and (common.yes or not _can_ask(common))
+    # The first one is the error itself where it is refused.
+    for warning in warnings[1:] if refused else warnings:
+        output.note(f"warning: {line(warning)}")
     if not missing:
         return
-    words, standing = told[0]
-    way = standing.fetch or "merge or rebase onto what is live"
+    fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
     if refused:
-        raise Refused(words, f"{way}; or say that it is meant: --allow-backwards")
-    if asked.dry_run:
+        raise Refused(warnings[0], f"{fix}; or say that it is meant: --allow-backwards")
+    if common.dry_run:
         output.note(
-            f"note: with --yes this deploy would be refused (exit 2): {way}; or add"
+            f"note: with --yes this deploy would be refused (exit 2): {fix}; or add"
             " --allow-backwards"
         )
 
 
-def _consent_backwards(asked: DeployOptions, prepared: flow.PreparedRun) -> None:
-    """Ask for the consent to take live commits out, which was told before. Raises Declined."""
-    if not prepared.backwards or prepared.backwards_allowed or asked.allow_backwards:
+def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
+    """Ask for the consent to take live commits out, which was warned of before. Raises Declined."""
+    if not prepared.backwards or prepared.backwards_allowed or common.allow_backwards:
         return
     from toolkit.cli.prompt import confirm
 
@@ -552,7 +524,7 @@ def _consent_backwards(asked: DeployOptions, prepared: flow.PreparedRun) -> None
 
 
 def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
-    """A protected environment's name has to be said: in advance, or now. Raises Refused."""
+    """Require a protected environment's name: in advance, or typed now. Raises Refused."""
     if confirm is not None:
         if confirm != name:
             raise Refused(

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import click
+from msgspec import Struct
 
 from toolkit import flow
 from toolkit.changes import detect
@@ -55,22 +57,7 @@ or unmatched paths where rules.toml says "fail"."""
 @options.verbose
 @options.no_color
 @click.pass_context
-def diff(
-    ctx: click.Context,
-    base: str | None,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    committed: bool,
-    paths_from: str | None,
-    nul: bool,
-    out: str | None,
-    exit_code: bool,
-    allowed: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> int:
+def diff(ctx: click.Context, /, **values: Any) -> int:
     """What is out of date, why, and the narrowest deploy that mends it.
 
     Without BASE: what is out of date, against each target's last recorded deploy (`last`), or
@@ -80,148 +67,173 @@ def diff(
     With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed.
     `change` is where this branch parted from the one that it goes into.
     """
-    folder = options.enter(ctx, folder)
+    arguments = DiffArguments(**values)
+    folder = options.enter(ctx, arguments.folder)
+    git = _repository(folder, arguments)
+    request = _request(ctx, folder, arguments)
+    silent = arguments.quiet or arguments.as_json
+    result = flow.diff(request, git, _reader(request, git, silent))
+    if arguments.out and not result.refusal:
+        _write_plan(arguments.out, result, git)
+    return _report(result, git, arguments)
+
+
+class DiffArguments(Struct, frozen=True):
+    """The arguments and options of `diff`, as click gives them."""
+
+    base: str | None
+    folder: str | None
+    rules: str | None
+    env: str | None
+    committed: bool
+    paths_from: str | None
+    nul: bool
+    out: str | None
+    exit_code: bool
+    allowed: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+def _repository(folder: str, arguments: DiffArguments) -> Git | None:
+    """The repository; paths from a file need none. Raises UsageError, GitError."""
+    base, paths_from = arguments.base, arguments.paths_from
     if base is not None and paths_from is not None:
         raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
-    if nul and paths_from is None:
+    if arguments.nul and paths_from is None:
         raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
-    git = (
-        options.location(folder)
-        if paths_from is not None
-        else Git.open(folder, bare=base is not None and ".." in base)
-    )
-    request = flow.DiffRequest(
+    if paths_from is not None:
+        return options.location(folder)
+    return Git.open(folder, bare=base is not None and ".." in base)
+
+
+def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> flow.DiffRequest:
+    paths_from = arguments.paths_from
+    paths: tuple[Change, ...] | None = None
+    if paths_from is not None:
+        paths = _listed_paths(paths_from, arguments.nul)
+    return flow.DiffRequest(
         folder=folder,
-        base=base,
-        rules=options.inherited(ctx, "rules", rules),
-        environment=options.inherited(ctx, "env", env),
-        committed=committed,
-        given=None if paths_from is None else _given(paths_from, nul),
+        base=arguments.base,
+        rules=options.inherited(ctx, "rules", arguments.rules),
+        environment=options.inherited(ctx, "env", arguments.env),
+        committed=arguments.committed,
+        given=paths,
         given_name="standard input" if paths_from == "-" else paths_from or "",
-        allowed=allowed,
+        allowed=arguments.allowed,
     )
-    found = flow.diff(request, git, _reader(request, git, silent=quiet or as_json))
-    word, code = show.status(found, exit_code)
-    if out and not found.refusal:
-        _write_plan(out, found, git)
-    if as_json:
-        return output.document(show.document(found, exit_code))
-    if quiet and not found.refusal:
-        _warn(found)
-        output.say(found.plan.recommendation)
+
+
+def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> int:
+    """Print the answer; on a terminal, offer to run what it recommends. The exit code."""
+    status, code = show.status(result, arguments.exit_code)
+    if arguments.as_json:
+        return output.document(show.document(result, arguments.exit_code))
+    if arguments.quiet and not result.refusal:
+        _warn(result)
+        output.say(result.plan.recommendation)
         return code
-    if not quiet:
-        output.say(
-            show.text(
-                found, output.width(), verbose, _people(found, git) if verbose and git else ()
-            )
-        )
-    if word == "refused":
+    if not arguments.quiet:
+        people = _people(result, git) if arguments.verbose and git else ()
+        output.say(show.text(result, output.width(), arguments.verbose, people))
+    if status == "refused":
         output.note(
-            f"error: {found.refusal}, and no rule matches"
-            f" {', '.join(listing(found.impact.unmatched, 3))}"
+            f"error: {result.refusal}, and no rule matches"
+            f" {', '.join(listing(result.impact.unmatched, 3))}"
         )
         output.note("hint: add a rule for them, or add them to `ignore`")
-    elif output.interactive() and not exit_code and found.plan.steps:
-        return _offered(found) or code
+    elif output.interactive() and not arguments.exit_code and result.plan.steps:
+        return _offer(result) or code
     return code
 
 
 def _reader(
     request: flow.DiffRequest, git: Git | None, silent: bool
 ) -> Callable[[str, Rules, str | None], flow.Points]:
-    """What is recorded as deployed, or live, read once it is asked for."""
+    """Reads what is recorded as deployed (`last`), or is live, when it is needed."""
 
     def read(how: str, rules: Rules, environment: str | None) -> flow.Points:
-        return _recorded(how, rules, environment, request, git, silent)
+        shared = any(settings.store for settings in rules.environments.values())
+        # Where nothing can be recorded, nothing is loaded to find that out: boto3 alone takes
+        # longer than a whole `diff`.
+        if how == "last" and not shared and not os.path.isdir(files.state_folder()):
+            return {}
+        from toolkit.cli import account
+        from toolkit.cli.ports import open_ports
+        from toolkit.flow.recorded import reader
+
+        ports = open_ports(Git.open(os.getcwd()), os.getcwd())
+        called = ports if how == "live" or shared else None
+        sign_in = account.SignIn(environment=environment, silent=silent)
+        account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
+        return reader(ports, lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
     return read
 
 
-def _recorded(
-    how: str,
-    rules: Rules,
-    environment: str | None,
-    request: flow.DiffRequest,
-    git: Git | None,
-    silent: bool,
-) -> flow.Points:
-    """The same. Where nothing can be recorded, nothing is loaded to find that out."""
-    shared = any(one.store for one in rules.environments.values())
-    if how == "last" and not shared and not os.path.isdir(files.state_folder()):
-        return {}
-    from toolkit.cli import account, ports
-    from toolkit.flow.recorded import reader
-
-    there = ports.around(Git.open(os.getcwd()), os.getcwd())
-    account.begin(
-        there if how == "live" or shared else None,
-        git,
-        request.folder,
-        request.rules,
-        environment,
-        silent=silent,
-        allowed=request.allowed,
-    )
-    return reader(there, lambda words: output.note(f"note: {words}"))(how, rules, environment)
-
-
-def _offered(found: DiffResult) -> int:
-    """What is recommended is offered, and what was chosen is run: choosing it is the consent, but
-    for a protected environment.
+def _offer(result: DiffResult) -> int:
+    """Offer what is recommended, and run what is chosen: choosing it is the consent, but for a
+    protected environment.
     """
     from shlex import split
 
     from toolkit.cli.main import run
     from toolkit.cli.prompt import offer
 
-    chosen = offer(found)
+    chosen = offer(result)
     if chosen is None:
         return 0
     for command in chosen.split(" && "):  # several checks, each only if the one before was well
         output.say(f"$ {command}")
-        code = run([*split(command)[1:], *(["--yes"] if "deploy" in command else [])])
+        words = split(command)[1:]
+        if "deploy" in command:
+            words.append("--yes")
+        code = run(words)
         if code:
             return code
     return 0
 
 
-def _warn(found: DiffResult) -> None:
-    """What has to be known even of an answer that is only a command."""
-    for remark in found.told_first:
+def _warn(result: DiffResult) -> None:
+    """Print what a person has to know even where the answer is only a command."""
+    for remark in result.told_first:
         output.note(f"note: {line(remark)}")
-    if found.impact.unmatched:
-        output.note(f"warning: no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
-    for remark in (*found.notes, *show.by_hand(found)):
+    if result.impact.unmatched:
+        output.note(f"warning: no rule matches {', '.join(listing(result.impact.unmatched, 3))}")
+    for remark in (*result.notes, *show.by_hand(result)):
         output.note(f"note: {line(remark)}")
 
 
-def _given(paths_from: str, nul: bool) -> tuple[Change, ...]:
-    data = files.read_input() if paths_from == "-" else files.read(paths_from)
-    return tuple(detect.listed(data, b"\0" if nul else b"\n"))
+def _listed_paths(paths_from: str, nul: bool) -> tuple[Change, ...]:
+    listing = files.read_input() if paths_from == "-" else files.read(paths_from)
+    return tuple(detect.listed(listing, b"\0" if nul else b"\n"))
 
 
-def _write_plan(path: str, found: DiffResult, git: Git | None) -> None:
-    """The answer, and what it was drawn from, so that a stale plan can be told."""
+def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
+    """Write the answer, and what it was made from, so that a stale plan is recognized."""
     from toolkit.changes import source
     from toolkit.show.document import dumps
 
-    own = None if git is None else files.relative(path, git.root)
-    document = show.document(found, exit_code=False)
-    document["source"] = source.of(found, None if git is None else git.root, own)
+    document = show.document(result, exit_code=False)
+    if git is None:
+        document["source"] = source.of(result, None)
+    else:
+        # The plan's own file would make each plan stale as soon as it is written.
+        document["source"] = source.of(result, git.root, files.relative(path, git.root))
     files.write(path, dumps(document).encode())
 
 
-def _people(found: DiffResult, git: Git) -> list[str]:
+def _people(result: DiffResult, git: Git) -> list[str]:
     """Who changed the files of each step, and since when."""
     from toolkit.show.people import lines
 
-    said: list[str] = []
-    for step in found.plan.steps:
-        reasons = (*found.reasons.get(step.target, ()), *found.impact.targets.get(step.target, ()))
+    people: list[str] = []
+    head, targets = result.head.commit, result.impact.targets
+    for step in result.plan.steps:
+        reasons = (*result.reasons.get(step.target, ()), *targets.get(step.target, ()))
         paths = sorted({reason.path for reason in reasons if reason.path})
-        base = found.base.each.get(step.target) or found.base.commits
-        if paths and base and found.head.commit and all(git.has(commit) for commit in base):
-            commits = git.commits(base, found.head.commit, paths[:200], 20)
-            said += lines(step.target, commits)
-    return said
+        base = result.base.each.get(step.target) or result.base.commits
+        if paths and base and head and all(git.has(commit) for commit in base):
+            people += lines(step.target, git.commits(base, head, paths[:200], 20))
+    return people

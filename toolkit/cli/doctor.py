@@ -6,14 +6,14 @@ import platform
 import click
 
 from toolkit import __version__, flow, targets
-from toolkit.changes.completeness import told
+from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.flow.contents import gaps_of, generated_of
-from toolkit.init.coverage import UncoveredSource, uncovered_sources
-from toolkit.init.images.contexts import contexts, is_compose, is_dockerfile
-from toolkit.init.survey import images_of_stacks
+from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
+from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
+from toolkit.init.repository_draft import stack_images
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
@@ -37,23 +37,24 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         git = options.repository(folder)
     except GitMissing:
         git = None
-    found = [
+    rows = [
         show.ProgramRow("toolkit", __version__),
         show.ProgramRow("python", platform.python_version()),
         *_programs(),
         _builder(),
     ]
-    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
-    if loaded is not None:
+    images, rules_file = None, None
+    if git is not None:
+        loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
         options.known_environment(ctx, loaded)
-    images = _images(loaded, git) if loaded and git else None
-    bad = (images and (images.uncovered or images.incomplete)) or any(
-        program.problem for program in found
-    )
+        images, rules_file = _images(loaded, git), loaded.file
+    bad = any(row.problem for row in rows)
+    if images is not None:
+        bad = bad or bool(images.uncovered or images.incomplete)
     code = Exit.FAILED if bad else Exit.OK
     if as_json:
-        return output.document(show.document(found, images, code))
-    output.say(show.text(found, images, loaded.file if loaded else None))
+        return output.document(show.document(rows, images, code))
+    output.say(show.text(rows, images, rules_file))
     return code
 
 
@@ -69,12 +70,10 @@ def _builder() -> show.ProgramRow:
         name = images.builder().name
     except Refused as problem:
         return show.ProgramRow("builder", None, str(problem), True)
-    limits = (
-        "Dockerfiles that only copy; docker, podman or buildah would build all"
-        if name == images.BUILT_IN
-        else ""
-    )
-    return show.ProgramRow("builder", name, limits)
+    if name == images.BUILT_IN:
+        limits = "Dockerfiles that only copy; docker, podman or buildah would build all"
+        return show.ProgramRow("builder", name, limits)
+    return show.ProgramRow("builder", name)
 
 
 def _images(rules: Rules, git: Git) -> show.DockerfileRows:
@@ -82,50 +81,51 @@ def _images(rules: Rules, git: Git) -> show.DockerfileRows:
     that their rules forget.
     """
     paths = [*git.files(), *(state.path for state in git.status() if state.index == "?")]
-    texts = {
-        path: files.text_inside(git.root, path) or ""
-        for path in paths
-        if is_dockerfile(path) or is_compose(path)
-    }
-    ours = _built(rules)
-    texts |= {path: files.text_inside(git.root, path) or "" for path in ours if path in paths}
-    dockerfiles = {
-        path: text for path, text in texts.items() if is_dockerfile(path) or path in ours
-    }
-    guessed = contexts(
-        dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)}
-    )
-    built = {**_built_by_stacks(rules, paths, git), **ours}
-    for group, inside in Graph(rules.targets).covered.items():
+    of_targets = _built(rules)
+    dockerfiles = _texts(git, [path for path in paths if is_dockerfile(path)])
+    dockerfiles |= _texts(git, [path for path in of_targets if path in paths])
+    compose = _texts(git, [path for path in paths if is_compose(path)])
+    ignores = _texts(git, [path for path in paths if path.endswith(".dockerignore")])
+    built = {**_built_by_stacks(rules, paths, git), **of_targets}
+    # A rule that deploys a group covers the images of its members, too.
+    for group, members in Graph(rules.targets).covered.items():
         for _, names in built.values():
-            names.update([] if inside.isdisjoint(names) else [group])
-    owners = {
-        path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy))
-        for path, (_, names) in built.items()
-    }
-    missed: tuple[UncoveredSource, ...] = uncovered_sources(
-        dockerfiles,
+            if not members.isdisjoint(names):
+                names.add(group)
+    contexts = build_contexts(dockerfiles, paths, compose)
+    contexts |= {path: context for path, (context, _) in built.items()}
+    owners = {path: _rules_for(names, rules) for path, (_, names) in built.items()}
+    uncovered: tuple[UncoveredSource, ...] = uncovered_sources(
+        ImageFiles(dockerfiles, contexts, owners, ignores),
         [rule.paths for rule in rules.rules],
         rules.ignore,
         paths,
-        [one.path for one in rules.accept],
-        {**guessed, **{path: context for path, (context, _) in built.items()}},
-        owners,
-        {
-            path: files.text_inside(git.root, path) or ""
-            for path in paths
-            if path.endswith(".dockerignore")
-        },
+        [accepted.path for accepted in rules.accept],
     )
-    named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
-    seen = look(git)
+    targets_by_path: dict[str, tuple[str, ...]] = dict.fromkeys(dockerfiles, ())
+    targets_by_path |= {
+        path: tuple(sorted(built[path][1])) for path in dockerfiles if path in built
+    }
+    working_tree = look(git)
+    gaps = gaps_of(rules, rules.environment, git, working_tree)
     return show.DockerfileRows(
-        named,
+        targets_by_path,
         tuple(sorted(set(built) - set(dockerfiles))),
-        missed,
-        generated_of(rules, rules.environment, git, seen),
-        {name: told(gaps) for name, gaps in gaps_of(rules, rules.environment, git, seen).items()},
+        uncovered,
+        generated_of(rules, rules.environment, git, working_tree),
+        {name: describe(incomplete) for name, incomplete in gaps.items()},
         _unprepared(rules, git),
+    )
+
+
+def _texts(git: Git, paths: list[str]) -> dict[str, str]:
+    return {path: files.text_inside(git.root, path) or "" for path in paths}
+
+
+def _rules_for(targets: set[str], rules: Rules) -> frozenset[int]:
+    """The numbers of the rules that deploy one of these targets."""
+    return frozenset(
+        index for index, rule in enumerate(rules.rules) if not targets.isdisjoint(rule.deploy)
     )
 
 
@@ -133,46 +133,46 @@ def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, str]]:
     """The CDK apps whose own packages are not installed here, each with what is missing and what
     installs it.
     """
-    found: dict[str, tuple[str, str]] = {}
+    unprepared: dict[str, tuple[str, str]] = {}
     for target in rules.targets.values():
         for source in targets.kind(target.kind).sources(target.settings):
             folder = os.path.normpath(source)
-            if folder in found or not os.path.isfile(os.path.join(git.root, folder, "cdk.json")):
+            is_app = os.path.isfile(os.path.join(git.root, folder, "cdk.json"))
+            if folder in unprepared or not is_app:
                 continue
-            if what := cdk_packages.missing(git.root, folder):
-                found[folder] = (what, cdk_packages.install(git.root, folder))
-    return found
+            if missing := cdk_packages.missing(git.root, folder):
+                unprepared[folder] = (missing, cdk_packages.install(git.root, folder))
+    return unprepared
 
 
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
     """Dockerfile -> its context, and the targets that are built from it."""
-    found: dict[str, tuple[str, set[str]]] = {}
+    built: dict[str, tuple[str, set[str]]] = {}
     for name, target in rules.targets.items():
         image = targets.kind(target.kind).dockerfile(target.settings)
         if image is not None:
             context, dockerfile = image
-            found.setdefault(os.path.normpath(dockerfile), (context, set()))[1].add(name)
-    return found
+            built.setdefault(os.path.normpath(dockerfile), (context, set()))[1].add(name)
+    return built
 
 
 def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tuple[str, set[str]]]:
-    """The same for the images that stacks build by themselves. A stack that goes by another name
-    there is any of its app's.
+    """The same for the images that stacks build by themselves. Where no target has the stack's
+    name, all targets of its app count.
     """
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, target in rules.targets.items():
         kind = targets.kind(target.kind)
+        stack = next(iter(kind.aliases(target.settings)), name)
         for source in kind.sources(target.settings):
-            called = kind.aliases(target.settings)
-            sources.setdefault(os.path.normpath(source), []).append(
-                (name, called[0] if called else name)
-            )
-    found: dict[str, tuple[str, set[str]]] = {}
-    for dockerfile, context, source, stack in (
-        images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ()
-    ):
-        ours = sources.get(source, [])
-        names = [name for name, called in ours if called == stack] or [name for name, _ in ours]
+            sources.setdefault(os.path.normpath(source), []).append((name, stack))
+    built: dict[str, tuple[str, set[str]]] = {}
+    if not sources:
+        return built
+    images = stack_images(paths, lambda path: files.text_inside(git.root, path))
+    for dockerfile, context, source, stack in images:
+        of_app = sources.get(source, [])
+        names = [name for name, alias in of_app if alias == stack] or [name for name, _ in of_app]
         if names:
-            found.setdefault(dockerfile, (context, set()))[1].update(names)
-    return found
+            built.setdefault(dockerfile, (context, set()))[1].update(names)
+    return built

@@ -11,7 +11,8 @@ from toolkit.changes.detect import relative
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.flow.sources import used
-from toolkit.impact.explain import explain as explained
+from toolkit.impact.explain import explain as explain_path
+from toolkit.model import Commit
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import explained as show
@@ -33,18 +34,19 @@ def explain(
     git = options.repository(folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
     options.known_environment(ctx, book.rules)
-    own = flow.rules_path(book.rules, git)
+    rules_path = flow.rules_path(book.rules, git)
     users = used(book.rules, book.rules.environment, git, None)
-    found = [explained(_path(path, git), book, users.by) for path in paths]
-    last = [git.last_commit(one.path) if git and git.head else None for one in found]
+    explanations = [explain_path(_path(path, git), book, users.by) for path in paths]
+    commits: list[Commit | None] = [None] * len(explanations)
+    if git and git.head:
+        commits = [git.last_commit(explanation.path) for explanation in explanations]
     if as_json:
-        return output.document(show.document(found, last))
-    output.say(
-        "\n\n".join(
-            show.text(one, commit, book.rules.file, one.path == own)
-            for one, commit in zip(found, last, strict=True)
-        )
-    )
+        return output.document(show.document(explanations, commits))
+    texts: list[str] = []
+    for explanation, commit in zip(explanations, commits, strict=True):
+        is_rules = explanation.path == rules_path
+        texts.append(show.text(explanation, commit, book.rules.file, is_rules))
+    output.say("\n\n".join(texts))
     return 0
 
 
@@ -52,14 +54,13 @@ def _path(path: str, git: Git | None) -> str:
     """A path as git writes it: from the repository's root, wherever the person stands."""
     if git is None:
         return relative(path)
-    found = files.relative(path, git.root)
-    if found is None:
+    in_root = files.relative(path, git.root)
+    if in_root is None:
         raise UsageError(f"{path!r} is not in the repository", f"it starts at {git.root}")
-    if (
-        files.is_folder(path) and str(found) not in git.files()
-    ):  # a submodule is a folder, and a path
+    # A submodule is a folder, but one path to git.
+    if files.is_folder(path) and in_root not in git.files():
         raise UsageError(
             f"{path!r} is a folder",
             f"name a file, or: git ls-files {quote(path)} | toolkit rules match",
         )
-    return str(found)
+    return in_root

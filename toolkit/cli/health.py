@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from msgspec import Struct
 
-from toolkit.cli import account, options, output, ports, progress
+from toolkit.cli import account, options, output, progress
+from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
-from toolkit.errors import MEANINGS, CredentialsProblem, Exit
+from toolkit.errors import EXIT_MEANINGS, CredentialsProblem, Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -28,7 +30,7 @@ Examples:
 
 Nothing is changed, and no program is started. What does not answer by the deadline is unknown,
 never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wrong or unknown,
-7 {MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
+7 {EXIT_MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
 
 
 @click.command("health", epilog=EPILOG)
@@ -58,110 +60,117 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
 @options.verbose
 @options.no_color
 @click.pass_context
-def health(ctx: click.Context, /, **given: Any) -> int:
+def health(ctx: click.Context, /, **values: Any) -> int:
     """Is everything well that rules.toml names?
 
     Each target is asked in its own way: services, deployments, tasks, load balancers, images,
     stacks, functions, sites, alarms; then health addresses, certificates, queues and tables, and
     the credentials themselves. What runs is compared with HEAD and with what was recorded.
     """
-    request = _request(ctx, given)
-    if given["report"]:
-        files.check_writable(given["report"])
+    arguments = HealthArguments(**values)
+    request = _request(ctx, arguments)
+    if arguments.report:
+        files.check_writable(arguments.report)
     git = options.repository(request.folder)
-    there = ports.around(git, request.folder)
-    with suppress(
-        CredentialsProblem
-    ):  # it is told in the row of the credentials; what needs none is asked all the same
-        account.begin(
-            there,
-            git,
-            request.folder,
-            request.rules,
-            request.environment,
-            request.profile,
-            request.region,
-            request.everywhere,
-            silent=given["quiet"] or given["as_json"],
-            allowed=request.allowed,
-        )
-    if given["watch"]:
-        return _watched(request, git, there, given, options.time("--interval", given["interval"]))
-    with progress.checking(given["quiet"] or given["as_json"]):
-        looked = flow.look(request, git, there)
-    _tell(looked, given)
-    return _reported(looked, given) or int(looked.exit)
+    ports = open_ports(git, request.folder)
+    silent = arguments.quiet or arguments.as_json
+    sign_in = account.SignIn(
+        environment=request.environment,
+        profile=request.profile,
+        region=request.region,
+        everywhere=request.everywhere,
+        silent=silent,
+    )
+    # The row of the credentials reports it; what needs no credentials is checked all the same.
+    with suppress(CredentialsProblem):
+        account.sign_in(sign_in, ports, git, request.folder, request.rules, request.allowed)
+    if arguments.watch:
+        return _watch(request, git, ports, arguments)
+    with progress.checking(silent):
+        result = flow.look(request, git, ports)
+    if arguments.as_json:
+        output.document(show.document(result))
+    else:
+        output.say(_text(result, arguments))
+    return _write_report(result, arguments) or int(result.exit)
 
 
-def _request(ctx: click.Context, given: dict[str, Any]) -> flow.HealthRequest:
+class HealthArguments(Struct, frozen=True):
+    """The arguments and options of `health`, as click gives them."""
+
+    targets: tuple[str, ...]
+    everywhere: bool
+    timeout: str
+    watch: bool
+    interval: str
+    report: str | None
+    folder: str | None
+    rules: str | None
+    env: str | None
+    profile: str | None
+    region: str | None
+    allowed: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+def _request(ctx: click.Context, arguments: HealthArguments) -> flow.HealthRequest:
     return flow.HealthRequest(
-        folder=options.enter(ctx, given["folder"]),
-        rules=options.inherited(ctx, "rules", given["rules"]),
-        environment=options.inherited(ctx, "env", given["env"]),
-        everywhere=given["everywhere"],
-        profile=given["profile"],
-        region=given["region"],
-        targets=given["targets"],
-        timeout_s=options.time("--timeout", given["timeout"]),
-        allowed=given["allowed"],
+        folder=options.enter(ctx, arguments.folder),
+        rules=options.inherited(ctx, "rules", arguments.rules),
+        environment=options.inherited(ctx, "env", arguments.env),
+        everywhere=arguments.everywhere,
+        profile=arguments.profile,
+        region=arguments.region,
+        targets=arguments.targets,
+        timeout_s=options.time("--timeout", arguments.timeout),
+        allowed=arguments.allowed,
         redact=redactor(),
     )
 
 
-def _reported(looked: flow.HealthResult, given: dict[str, Any]) -> int:
-    """Write the report, where one is wanted. An exit code other than 0 if that fails, which is
-    told.
-    """
-    return (
-        output.kept(given["report"], junit.xml("toolkit health", show.cases(looked.checkups)))
-        if given["report"]
-        else 0
-    )
+def _write_report(result: flow.HealthResult, arguments: HealthArguments) -> int:
+    """Write the report of --junit. An exit code other than 0 if that fails."""
+    if not arguments.report:
+        return 0
+    xml = junit.xml("toolkit health", show.cases(result.checkups))
+    return output.write_report(arguments.report, xml)
 
 
-def _tell(looked: flow.HealthResult, given: dict[str, Any]) -> None:
-    if given["as_json"]:
-        output.document(show.document(looked))
-    else:
-        output.say(_text(looked, given))
-
-
-def _text(looked: flow.HealthResult, given: dict[str, Any]) -> str:
-    first = "".join(f"note: {line(remark)}\n" for remark in looked.first)
-    if given["quiet"]:
-        return first + show.summary(looked.checkups, looked.took_s)
+def _text(result: flow.HealthResult, arguments: HealthArguments) -> str:
+    first = "".join(f"note: {line(remark)}\n" for remark in result.first)
+    if arguments.quiet:
+        return first + show.summary(result.checkups, result.took_s)
     return first + show.text(
-        looked.checkups,
-        looked.notes,
-        looked.took_s,
+        result.checkups,
+        result.notes,
+        result.took_s,
         datetime.now(UTC),
         output.width(),
-        given["verbose"],
+        arguments.verbose,
     )
 
 
-def _watched(
-    request: flow.HealthRequest,
-    git: Git | None,
-    there: Ports,
-    given: dict[str, Any],
-    interval_s: float,
+def _watch(
+    request: flow.HealthRequest, git: Git | None, ports: Ports, arguments: HealthArguments
 ) -> int:
-    """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table
-    after the other.
+    """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe one table
+    follows the other.
     """
-    screen = progress.redrawing(given["as_json"])
+    interval_s = options.time("--interval", arguments.interval)
+    screen = progress.RedrawnText(silent=arguments.as_json)
     try:
         with screen:
             while True:
-                looked = flow.look(request, git, there)
-                if given["as_json"]:
-                    output.document(show.document(looked))
+                result = flow.look(request, git, ports)
+                if arguments.as_json:
+                    output.document(show.document(result))
                     output.flush()
                 else:
-                    stamp = f"{datetime.now():%H:%M:%S}, every {given['interval']}; Ctrl-C ends it"
-                    screen.show(f"{stamp}\n\n{_text(looked, given)}")
-                if code := _reported(looked, given):
+                    stamp = f"{datetime.now():%H:%M:%S}, every {arguments.interval}; Ctrl-C ends it"
+                    screen.show(f"{stamp}\n\n{_text(result, arguments)}")
+                if code := _write_report(result, arguments):
                     return code
                 time.sleep(interval_s)
     except KeyboardInterrupt:

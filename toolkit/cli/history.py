@@ -2,11 +2,12 @@
 
 import click
 
-from toolkit.cli import account, options, output, ports
+from toolkit.cli import account, options, output
+from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.show import history as show
 from toolkit.show.text import line
 
@@ -35,18 +36,15 @@ def history(
     """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
-    stores, loaded, there = (
-        stores_around(folder, named, git),
-        load_rules(folder, named, git),
-        ports.around(git, folder),
-    )
-    only = options.known_environment(ctx, loaded)
-    account.begin_with_runs(loaded, there, silent=as_json)
-    problems = colleagues.send(loaded, there, stores)
-    found, notes = colleagues.listed(loaded, there, stores, most, only)
+    stores, loaded = stores_around(folder, named, git), load_rules(folder, named, git)
+    ports = open_ports(git, folder)
+    environment = options.known_environment(ctx, loaded)
+    account.sign_in_for_runs(loaded, ports, silent=as_json)
+    problems = colleagues.send(loaded, ports, stores)
+    runs, notes = colleagues.listed(loaded, ports, stores, most, environment)
     for words in (*problems, *notes):
         output.note(f"note: {line(words)}")
     if as_json:
-        return output.document(show.runs_document(found))
-    output.say(show.runs(found, output.width(), who.this().host))
+        return output.document(show.runs_document(runs))
+    output.say(show.runs(runs, output.width(), processes.current_process().host))
     return 0

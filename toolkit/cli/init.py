@@ -7,10 +7,9 @@ import click
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import FileIsThere, UsageError
-from toolkit.init.coverage import coverage
-from toolkit.init.draft import toml
-from toolkit.init.survey import Survey, survey
-from toolkit.model import Rules
+from toolkit.init.coverage import measure_coverage
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.repository_draft import draft_repository
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import surveyed as show
@@ -45,28 +44,23 @@ def init(
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
         raise UsageError("git tracks no file here", "add some first: git add")
-    found = survey(
+    result = draft_repository(
         paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root)
     )
-    text = toml(found.draft)
+    text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
     if path != "-":
         files.write(path, text.encode(), replace=force)
-    return _tell(found, rules, paths, text, path, as_json)
-
-
-def _tell(
-    found: Survey, rules: Rules, paths: list[str], text: str, path: str, as_json: bool
-) -> int:
-    covered = coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
+    covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
     written = None if path == "-" else flow.shown(path)
     if as_json:
         return output.document(
-            show.document(found.found, found.questions, covered, rules, text, written)
+            show.document(result.notes, result.questions, covered, rules, text, written)
         )
-    if written is None:
+    remarks = show.text(result.notes, result.questions, covered, rules, written)
+    if written is None:  # the draft itself is the answer, so the remarks must not be part of it
         output.say(text.rstrip("\n"))
-    (output.note if written is None else output.say)(
-        show.text(found.found, found.questions, covered, rules, written)
-    )
+        output.note(remarks)
+    else:
+        output.say(remarks)
     return 0

@@ -1,11 +1,12 @@
-"""`toolkit lock`: who is at work on what, and how to release a lock that nobody else will."""
+"""`toolkit lock`: show who holds which lock, and release one that was left behind."""
 
 from typing import ClassVar
 
 import click
 
-from toolkit.cli import account, options, output, ports
+from toolkit.cli import account, options, output
 from toolkit.cli.main import LazyGroup
+from toolkit.cli.ports import open_ports
 from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import agree, load_trusted, told
@@ -28,28 +29,19 @@ def lock() -> None:
     """The locks that keep two runs from one target."""
 
 
-def locks(
-    ctx: click.Context,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    allowed: bool,
-    as_json: bool = False,
-    changes: bool = False,
-) -> Locks:
-    """The locks of the project around a folder; those in the environment's bucket, too, if it has
-    one. `changes`: one is to be released.
+def locks(project: options.Project, as_json: bool = False, changes: bool = False) -> Locks:
+    """The locks of a project; those in the environment's bucket, too, if it has one. `changes`: one
+    is to be released.
     """
-    folder = options.enter(ctx, folder)
-    git = options.repository(folder)
-    named = options.inherited(ctx, "rules", rules)
-    loaded = load_trusted(folder, named, git, allowed)
-    name = environment(options.inherited(ctx, "env", env), loaded)
-    around = ports.around(git, folder)
-    account.begin_with(loaded, around, name, silent=as_json, shared=True)
-    for remark in told(loaded, name):
+    git = options.repository(project.folder)
+    rules = load_trusted(project.folder, project.rules, git, project.allowed)
+    name = environment(project.environment, rules)
+    ports = open_ports(git, project.folder)
+    sign_in = account.SignIn(environment=name, silent=as_json, shared=True)
+    account.sign_in_with(sign_in, rules, ports)
+    for remark in told(rules, name):
         output.note(f"note: {line(remark)}")
     if changes:
-        agree(loaded, name)
-    location = locations(loaded.environments.get(name) if name else None, None, None)[0]
-    return open_locks(store_for(loaded, around, location.profile), location, around)
+        agree(rules, name)
+    location = locations(rules.environments.get(name) if name else None, None, None)[0]
+    return open_locks(store_for(rules, ports, location.profile), location, ports)

@@ -1,9 +1,12 @@
 """`toolkit lock release`: for a holder that is gone."""
 
+from typing import Any
+
 import click
 
 from toolkit.cli import options, output
 from toolkit.cli.lock import locks
+from toolkit.record.locks import Holder
 from toolkit.show import history as display
 
 
@@ -21,30 +24,20 @@ from toolkit.show import history as display
 @options.environment
 @options.allowed
 @click.pass_context
-def lock_release(
-    ctx: click.Context,
-    name: str,
-    id_: str,
-    dry_run: bool,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    allowed: bool,
-) -> int:
+def lock_release(ctx: click.Context, /, name: str, id_: str, dry_run: bool, **values: Any) -> int:
     """Release a lock whose holder is gone.
 
     NAME is ENVIRONMENT/REGION/TARGET as `toolkit lock show` prints it. A holder that still runs
     begins nothing new from then on.
     """
-    found = locks(ctx, folder, rules, env, allowed, changes=not dry_run)
+    project_locks = locks(options.project(ctx, values), changes=not dry_run)
     if dry_run:
-        held = [
-            one
-            for one in found.show()
-            if one[0] == name and one[1] is not None and one[1].id == id_
-        ]
+        held: list[tuple[str, Holder | None, str]] = []
+        for lock_name, holder, where in project_locks.show():
+            if lock_name == name and holder is not None and holder.id == id_:
+                held.append((lock_name, holder, where))
         output.say(display.locks(held, output.width()))
         return 0
-    where = found.force_release(name, id_)
-    output.say(f"released: {name} ({', '.join(where)})")
+    places = project_locks.force_release(name, id_)
+    output.say(f"released: {name} ({', '.join(places)})")
     return 0

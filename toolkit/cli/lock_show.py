@@ -1,5 +1,7 @@
 """`toolkit lock show`: the locks that are held."""
 
+from typing import Any
+
 import click
 from msgspec.structs import replace
 
@@ -16,36 +18,23 @@ from toolkit.show import history as display
 @options.allowed
 @options.as_json
 @click.pass_context
-def lock_show(
-    ctx: click.Context,
-    target: str | None,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    allowed: bool,
-    as_json: bool,
-) -> int:
+def lock_show(ctx: click.Context, /, target: str | None, as_json: bool, **values: Any) -> int:
     """Who holds which lock, since when, and for what.
 
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """
-    found = [
-        lock
-        for lock in locks(ctx, folder, rules, env, allowed, as_json).show()
-        if target is None or target in (lock[0], lock[0].split("/", 2)[-1])
-    ]
-    found = [(name, _told(by, where), where) for name, by, where in found]
+    held: list[tuple[str, Holder | None, str]] = []
+    for name, holder, where in locks(options.project(ctx, values), as_json).show():
+        if target is None or target in (name, name.split("/", 2)[-1]):
+            held.append((name, _with_end(holder, where), where))
     if as_json:
-        return output.document(display.locks_document(found))
-    output.say(display.locks(found, output.width()))
+        return output.document(display.locks_document(held))
+    output.say(display.locks(held, output.width()))
     return 0
 
 
-def _told(by: Holder | None, where: str) -> Holder | None:
-    """A lock of this machine ends with its process; what it leaves says only what was going on."""
-    gone = by is not None and where == "local" and not by.problem and by.ended
-    return (
-        replace(by, problem="its process has ended: nobody has to wait for it")
-        if by is not None and gone
-        else by
-    )
+def _with_end(holder: Holder | None, where: str) -> Holder | None:
+    """A lock of this machine ends with its process: the file that is left holds nobody up."""
+    if holder is None or where != "local" or holder.problem or not holder.ended:
+        return holder
+    return replace(holder, problem="its process has ended: nobody has to wait for it")

@@ -1,10 +1,12 @@
-"""`toolkit logs`: what the steps of a run said."""
+"""`toolkit logs`: show the logs of a run's steps."""
 
 import os
 
 import click
 
-from toolkit.cli import account, options, output, ports
+from toolkit.cli import account, options, output
+from toolkit.cli.ports import open_ports
+from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
@@ -35,30 +37,26 @@ def logs(
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
-    loaded, there = load_rules(folder, named, git), ports.around(git, folder)
+    loaded, ports = load_rules(folder, named, git), open_ports(git, folder)
     options.known_environment(ctx, loaded)
-    account.begin_with_runs(loaded, there)
-    shared, problem = colleagues.newer(run, store, loaded, there)
-    if problem:
-        output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
-        )
+    account.sign_in_for_runs(loaded, ports)
+    shared = newer_run(run, store, loaded, ports)
     story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:
         raise Refused(f"run {run} has no step {step!r}", f"it has {', '.join(steps) or 'none'}")
     for name in [step] if step else steps:
-        data = colleagues.log(run, name, loaded, there, _here(store, run, name))
-        if data is None:
+        log = colleagues.log(run, name, loaded, ports, _local_log(store, run, name))
+        if log is None:
             output.note(f"{line(name)}: nothing was written")
             continue
-        for written in data.decode("utf-8", "replace").splitlines():
-            output.say(line(written) if step else f"[{line(name)}] {line(written)}")
+        prefix = "" if step else f"[{line(name)}] "
+        for text in log.decode("utf-8", "replace").splitlines():
+            output.say(prefix + line(text))
     return 0
 
 
-def _here(store: Store, run: str, step: str) -> bytes | None:
+def _local_log(store: Store, run: str, step: str) -> bytes | None:
     """The log of a step on this machine, None if there is none."""
     path = log_path(store, run, step)
     return files.read(path, MOST_BYTES) if os.path.lexists(path) else None

@@ -4,6 +4,7 @@ become exit codes.
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
@@ -82,8 +83,8 @@ else:  # in older versions of click it has no parameter
 
 
 class NonEmptyText(_Type):
-    """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody
-    means it.
+    """Any text but an empty one: that is a variable of a shell or of CI that is not set, never
+    meant.
     """
 
     name = "text"
@@ -100,8 +101,9 @@ def without_empty_texts(command: click.Command) -> click.Command:
     for parameter in command.params:
         if parameter.type is click.STRING:
             parameter.type = NonEmptyText()
-    for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        without_empty_texts(inner)
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            without_empty_texts(subcommand)
     return command
 
 
@@ -121,10 +123,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None if there is none of that name."""
-        found = self.commands_by_name.get(cmd_name)
-        if found is None:
+        if cmd_name not in self.commands_by_name:
             return None
-        command = getattr(import_module(found[0]), found[0].rsplit(".", 1)[1].rstrip("_"))
+        module, _ = self.commands_by_name[cmd_name]
+        command = getattr(import_module(module), module.rsplit(".", 1)[1].rstrip("_"))
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return without_empty_texts(command)
 
@@ -135,10 +137,13 @@ class LazyGroup(click.Group):
         if args and args[0] not in self.commands_by_name and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], self.commands_by_name, 1)
-            known = ELSEWHERE.get(args[0], close) if self.commands_by_name is COMMANDS else close
-            meant = f" Did you mean {' or '.join(map(repr, known))}?" if known else ""
-            ctx.fail(f"There is no command {args[0]!r}.{meant}")
+            near: Sequence[str] = get_close_matches(args[0], self.commands_by_name, 1)
+            if self.commands_by_name is COMMANDS:
+                near = ELSEWHERE.get(args[0], near)
+            problem = f"There is no command {args[0]!r}."
+            if near:
+                problem += f" Did you mean {' or '.join(map(repr, near))}?"
+            ctx.fail(problem)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -181,8 +186,8 @@ def main(args: list[str] | None = None) -> None:
 
 
 def run(args: list[str]) -> int:
-    """The exit code of a command line. Errors are told here, and only here."""
-    output.elsewhere(None, silent=True)
+    """The exit code of a command line. Errors are reported here, and only here."""
+    output.set_endpoint(None, silent=True)
     try:
         return int(cli.main(args, prog_name="toolkit", standalone_mode=False) or 0)
     except click.exceptions.Abort:
@@ -212,7 +217,9 @@ def run(args: list[str]) -> int:
 def _command(args: list[str]) -> str:
     """The command's name, for a document about its failure."""
     words = [word for word in args if not word.startswith("-")]
-    at = next((at for at, word in enumerate(words) if word in COMMANDS), None)
-    if at is None:
+    index = next((index for index, word in enumerate(words) if word in COMMANDS), None)
+    if index is None:
         return "toolkit"
-    return " ".join(words[at : at + 2]) if words[at] in ("rules", "sandbox") else words[at]
+    if words[index] in ("rules", "sandbox"):
+        return " ".join(words[index : index + 2])
+    return words[index]

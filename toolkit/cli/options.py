@@ -1,10 +1,11 @@
-"""The options that several commands share, and the request that they make."""
+"""The options that several commands share."""
 
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from msgspec import Struct
 
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import Rules
@@ -41,7 +42,7 @@ no_color = click.option(
     "--no-color",
     is_flag=True,
     expose_value=False,
-    callback=lambda *given: _no_color(given[2]),
+    callback=lambda ctx, param, value: _set_no_color(value),
     help="No colours (or set NO_COLOR).",
 )
 
@@ -54,14 +55,36 @@ allowed = click.option(
 )
 
 
-def _no_color(wanted: bool) -> None:
-    if wanted:
+def _set_no_color(no_color: bool) -> None:
+    if no_color:
         os.environ["NO_COLOR"] = "1"
 
 
-def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
+def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:
     """An option's value, or that of the same option before the command."""
-    return given if given is not None else (ctx.find_root().obj or {}).get(name)
+    if value is not None:
+        return value
+    before_command: dict[str, str | None] = ctx.find_root().obj or {}
+    return before_command.get(name)
+
+
+class Project(Struct, frozen=True):
+    """Which project and environment a command is about: the options that most commands share."""
+
+    folder: str
+    rules: str | None
+    environment: str | None
+    allowed: bool
+
+
+def project(ctx: click.Context, values: dict[str, Any]) -> Project:
+    """Enter the folder of -C, and read -e, --rules and --allow-untrusted-rules."""
+    return Project(
+        folder=enter(ctx, values["folder"]),
+        rules=inherited(ctx, "rules", values["rules"]),
+        environment=inherited(ctx, "env", values["env"]),
+        allowed=values["allowed"],
+    )
 
 
 def known_environment(ctx: click.Context, rules: Rules) -> str | None:
@@ -70,19 +93,19 @@ def known_environment(ctx: click.Context, rules: Rules) -> str | None:
     """
     from toolkit.flow.rulebook import environment
 
-    named = inherited(ctx, "env", ctx.params.get("env"))
-    return None if named is None else environment(named, rules)
+    name = inherited(ctx, "env", ctx.params.get("env"))
+    return None if name is None else environment(name, rules)
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:
     """Go to the folder of -C. The folder that the command works in."""
-    wanted = inherited(ctx, "folder", folder)
-    if wanted is not None:
+    folder = inherited(ctx, "folder", folder)
+    if folder is not None:
         try:
-            os.chdir(wanted)
+            os.chdir(folder)
         except OSError as error:
             raise UsageError(
-                f"cannot work in {wanted!r}: {error.strerror}", "name a folder with -C DIR"
+                f"cannot work in {folder!r}: {error.strerror}", "name a folder with -C DIR"
             ) from None
     try:
         return os.getcwd()
@@ -112,7 +135,7 @@ def time(option: str, text: str) -> float:
     """A time of the command line in seconds. Raises UsageError."""
     from toolkit.impact.reading import seconds
 
-    found = seconds(text)
-    if not found:
+    time_s = seconds(text)
+    if not time_s:
         raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
-    return float(found)
+    return float(time_s)

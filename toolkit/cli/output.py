@@ -15,8 +15,8 @@ from toolkit.show import text
 
 
 def prepare() -> None:
-    """There are streams, and any text can be written to any terminal: what its encoding lacks is
-    escaped.
+    """Make sure that there are streams, and that any text can be written to any terminal: what its
+    encoding lacks is escaped.
     """
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 (cron and daemons start programs with closed streams)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
@@ -27,34 +27,37 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
-class _OtherStream:
-    """What the first line says while calls go to something that is not AWS."""
+class _EndpointLine:
+    """The first line of the output while calls go to an endpoint that is not AWS's."""
 
     def __init__(self) -> None:
         self.endpoint: str | None = None
         self.pending = False
 
-    def first(self) -> str:
-        """The line, once."""
-        pending, self.pending = self.pending, False
-        return f"endpoint: {text.line(self.endpoint or '')} (not AWS)\n" if pending else ""
+    def take(self) -> str:
+        """The line the first time, then nothing."""
+        if not self.pending:
+            return ""
+        self.pending = False
+        return f"endpoint: {text.line(self.endpoint or '')} (not AWS)\n"
 
 
-_elsewhere = _OtherStream()
+_endpoint_line = _EndpointLine()
 
 
-def elsewhere(endpoint: str | None, silent: bool) -> None:
-    """From now on: where calls go, None for AWS itself. It is the first line of what is told,
-    unless `silent`; a document has a field.
+def set_endpoint(endpoint: str | None, silent: bool) -> None:
+    """From now on: where calls go, None for AWS itself. It is the first line of the output, unless
+    `silent`; a document has a field.
     """
-    if endpoint != _elsewhere.endpoint:
-        _elsewhere.endpoint, _elsewhere.pending = endpoint, endpoint is not None and not silent
+    if endpoint != _endpoint_line.endpoint:
+        _endpoint_line.endpoint = endpoint
+        _endpoint_line.pending = endpoint is not None and not silent
 
 
-def location() -> None:
+def note_endpoint() -> None:
     """Say where calls go now and on stderr: the answer is a document that has no field for it."""
     with suppress(OSError):
-        sys.stderr.write(_elsewhere.first())
+        sys.stderr.write(_endpoint_line.take())
 
 
 class ReaderGone(Exception):
@@ -62,11 +65,11 @@ class ReaderGone(Exception):
 
 
 def say(answer: str) -> None:
-    """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it
-    would make exit code 1.
+    """A line (or more) of the answer. Raises ReaderGone, which click leaves alone: of a broken pipe
+    it would make exit code 1.
     """
     try:
-        sys.stdout.write(f"{_elsewhere.first()}{text.harmless(answer)}\n")
+        sys.stdout.write(f"{_endpoint_line.take()}{text.harmless(answer)}\n")
     except OSError as problem:
         if _closed(problem):
             raise ReaderGone from None
@@ -75,30 +78,32 @@ def say(answer: str) -> None:
 
 def note(remark: str) -> None:
     """A line for the person, not for the program that reads the answer; it comes after what was
-    said so far.
+    written so far.
     """
     with suppress(OSError):
         sys.stdout.flush()
-    with suppress(OSError):  # nobody is there to be told
-        sys.stderr.write(f"{_elsewhere.first()}{text.harmless(remark)}\n")
+    with suppress(OSError):  # stderr may be closed
+        sys.stderr.write(f"{_endpoint_line.take()}{text.harmless(remark)}\n")
 
 
-def document(found: dict[str, Any]) -> int:
+def document(answer: dict[str, Any]) -> int:
     """A JSON answer; its exit code."""
     from toolkit.show.document import dumps
 
-    say(dumps({**found, "endpoint": _elsewhere.endpoint} if _elsewhere.endpoint else found))
-    return int(found["exit"])
+    if _endpoint_line.endpoint:
+        answer = {**answer, "endpoint": _endpoint_line.endpoint}
+    say(dumps(answer))
+    return int(answer["exit"])
 
 
-def kept(path: str, data: bytes) -> int:
-    """Write a report beside the answer, which is told already: 0, or the exit code of what went
+def write_report(path: str, report: bytes) -> int:
+    """Write a report beside the answer, which is printed already: 0, or the exit code of what went
     wrong.
     """
     from toolkit.ports import files
 
     try:
-        files.write(path, data)
+        files.write(path, report)
     except FileProblem as problem:
         note(f"error: {text.line(str(problem))}")
         note("hint: the answer above is whole; name another file with --junit FILE")
@@ -121,9 +126,7 @@ def interactive() -> bool:
 
 
 def flush() -> int:
-    """Get everything out; the exit code if that fails, 0 if it does not (or if nobody listens any
-    more).
-    """
+    """Get everything out. The exit code if that fails; 0 if it works, or if the reader is gone."""
     try:
         sys.stdout.flush()
     except OSError as problem:
@@ -137,54 +140,45 @@ def flush() -> int:
 
 
 def _closed(problem: OSError) -> bool:
-    """Whether nobody listens to stdout any more: a pipe that was closed, a terminal that is
-    gone.
-    """
+    """Whether nobody reads stdout any more: a pipe that was closed, a terminal that is gone."""
     gone = problem.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
     return gone or isinstance(problem, BrokenPipeError)
 
 
 def silence() -> None:
-    """Nobody listens any more: later writes must not raise again."""
+    """Send later writes nowhere, once the reader is gone: they must not raise again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     """A wrong command line, in a line, with the place to look; with --json also as a document."""
-    path = (
-        wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "toolkit"
-    )
+    path = "toolkit"
+    if isinstance(wrong, click.UsageError) and wrong.ctx:
+        path = wrong.ctx.command_path
     hint = f"see `{path} --help`"
     if as_json:
-        found = {"code": "usage", "message": wrong.format_message(), "hint": hint}
-        document(
-            {
-                "toolkit": 1,
-                "command": command,
-                "status": "error",
-                "exit": int(Exit.USAGE),
-                "error": found,
-            }
-        )
+        head = {"toolkit": 1, "command": command, "status": "error", "exit": int(Exit.USAGE)}
+        problem = {"code": "usage", "message": wrong.format_message(), "hint": hint}
+        document({**head, "error": problem})
     note(f"error: {text.line(wrong.format_message())}")
     note(f"hint: {hint}")
     return Exit.USAGE
 
 
 def error(problem: ToolkitError, command: str, as_json: bool, advised: Callable[[str], str]) -> int:
-    """A foreseen error: a line, and the next thing to do (`advised` makes it mean the same place);
-    with --json also as a document. What AWS says may hold secrets.
+    """A foreseen error: a line, and the next thing to do (`advised` adds the environment, rules
+    file and region); with --json also as a document. What AWS says may hold secrets.
     """
     from toolkit.cli.redaction import redacted
 
     if as_json:
         from toolkit.show import document as documents
 
-        found = documents.error(command, problem)
-        found["error"]["message"] = redacted(found["error"]["message"])
-        found["error"]["hint"] = redacted(advised(found["error"]["hint"]))
+        answer = documents.error(command, problem)
+        answer["error"]["message"] = redacted(answer["error"]["message"])
+        answer["error"]["hint"] = redacted(advised(answer["error"]["hint"]))
         with suppress(FileProblem):  # it may be standard output itself that is full
-            document(found)
+            document(answer)
     for remark in text.error(problem, advised):
         note(redacted(remark))
     return problem.exit

@@ -1,5 +1,7 @@
 """`toolkit permissions`: what IAM has to allow."""
 
+from typing import Any
+
 import click
 
 from toolkit.cli import account, options, output
@@ -18,27 +20,22 @@ from toolkit.show import policy as show
 @options.as_json
 @click.pass_context
 def permissions(
-    ctx: click.Context,
-    targets: tuple[str, ...],
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    region: str | None,
-    as_json: bool,
+    ctx: click.Context, /, targets: tuple[str, ...], region: str | None, **values: Any
 ) -> int:
     """The IAM policy that these targets need, or all of rules.toml.
 
     With --json it is the policy document itself, ready for `aws iam create-policy`.
     """
-    folder = options.enter(ctx, folder)
-    git, named, environment = (
-        options.repository(folder),
-        options.inherited(ctx, "rules", rules),
-        options.inherited(ctx, "env", env),
-    )
-    account.begin_with(load_rules(folder, named, git), None, environment, region=region)
-    found = flow.permissions(folder, named, environment, region, targets, git)
-    if as_json:
-        output.location()
-    output.say(show.policy(found) if as_json else show.text(found, output.width()))
+    folder = options.enter(ctx, values["folder"])
+    rules_file = options.inherited(ctx, "rules", values["rules"])
+    environment = options.inherited(ctx, "env", values["env"])
+    git = options.repository(folder)
+    sign_in = account.SignIn(environment=environment, region=region)
+    account.sign_in_with(sign_in, load_rules(folder, rules_file, git), None)
+    statements = flow.permissions(folder, rules_file, environment, region, targets, git)
+    if values["as_json"]:
+        output.note_endpoint()
+        output.say(show.policy(statements))
+    else:
+        output.say(show.text(statements, output.width()))
     return 0

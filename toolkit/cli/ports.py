@@ -1,4 +1,4 @@
-"""The real world, for the commands. A file of its own: `diff` and `health` need it, and not all
+"""The real ports, for the commands. A file of its own: `diff` and `health` need them, and not all
 that a deploy needs.
 """
 
@@ -10,13 +10,13 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 
 
-def around(git: Git | None, folder: str) -> Ports:
-    """That of a repository, else of a folder. One client set for each profile and region."""
-    person = MfaPrompt(account.ask if account.is_somebody_there() else None)
+def open_ports(git: Git | None, folder: str) -> Ports:
+    """Those of a repository, else of a folder. One client set for each profile and region."""
+    prompt = MfaPrompt(account.ask if account.can_ask() else None)
     clouds: dict[tuple[str | None, str | None], Aws] = {}
 
     def cloud(profile: str | None, region: str | None) -> Aws:
-        return clouds.setdefault((profile, region), Aws(profile, region, person))
+        return clouds.setdefault((profile, region), Aws(profile, region, prompt))
 
     root = git.root if git and not git.bare else folder
     return Ports(root=root, cache=files.cache_folder(), clock=SystemClock(), clouds=cloud)

@@ -28,10 +28,8 @@ class PlainProgress:
 
     def began(self, job: Job) -> None:
         """A step begins."""
-        self._say(
-            job.step,
-            f"{'rolling back to' if job.action == 'rollback' else 'deploying'} {show.version(job)}",
-        )
+        verb = "rolling back to" if job.action == "rollback" else "deploying"
+        self._say(job.step, f"{verb} {show.version(job)}")
 
     def phase(self, step: str, words: str) -> None:
         """It goes on."""
@@ -51,11 +49,11 @@ class PlainProgress:
         self._say(outcome.step, show.ended(outcome))
 
     def asked(self, step: str, question: str) -> bool | None:
-        """Nobody is there."""
+        """Nobody can be asked."""
         return None
 
     def close(self) -> None:
-        """Nothing is left to put away."""
+        """Nothing has to be removed."""
 
     def _say(self, step: str, text: str) -> None:
         with self._lock, suppress(OSError):  # a terminal that was closed ends no deploy
@@ -66,13 +64,13 @@ class QuietProgress(PlainProgress):
     """For -q: only what has to be seen."""
 
     def began(self, job: Job) -> None:
-        """Not told."""
+        """Not shown."""
 
     def phase(self, step: str, words: str) -> None:
-        """Not told."""
+        """Not shown."""
 
     def ended(self, outcome: Outcome) -> None:
-        """Not told: the answer says it."""
+        """Not shown: the answer says it."""
 
 
 class ScreenProgress:
@@ -125,13 +123,9 @@ class ScreenProgress:
             self._rows.pop(outcome.step, None)
         if not self._several:
             return
-        style = (
-            "green"
-            if outcome.verdict in GOOD
-            else "yellow"
-            if outcome.verdict is Verdict.SKIPPED
-            else "red"
-        )
+        style = "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
+        if outcome.verdict in GOOD:
+            style = "green"
         with suppress(OSError):
             self._console.print(
                 f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True
@@ -179,11 +173,13 @@ class _Row:
 
     def text(self, width: int) -> str:
         took = duration(int(monotonic() - self._began))
-        of = f" of about {duration(self._estimate_s)}" if self._estimate_s else ""
-        spin = "-\\|/"[int(monotonic() * 4) % 4]
-        head = f"{spin} {self._step}  {took}{of}  {line(self.phase)}"
-        tail = f"  {line(self.last)}" if self.last and len(head) < width - 12 else ""
-        return (head + tail)[:width]
+        if self._estimate_s:
+            took += f" of about {duration(self._estimate_s)}"
+        spinner = "-\\|/"[int(monotonic() * 4) % 4]
+        text = f"{spinner} {self._step}  {took}  {line(self.phase)}"
+        if self.last and len(text) < width - 12:
+            text += f"  {line(self.last)}"
+        return text[:width]
 
 
 class CountProgress:
@@ -255,7 +251,7 @@ class RedrawnText:
                 self._live.stop()
 
     def show(self, text: str) -> None:
-        """Draw it. Raises output.Enough where nobody listens any more."""
+        """Draw it. Raises output.ReaderGone."""
         if self._live is None:
             output.say(f"{text}\n")
             output.flush()
@@ -266,18 +262,8 @@ class RedrawnText:
             self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
 
 
-def redrawing(silent: bool) -> RedrawnText:
-    """The right one for where stdout goes."""
-    return RedrawnText(silent)
-
-
-def counting(total: int, quiet: bool) -> CountProgress:
-    """The right one for where stderr goes."""
-    return CountProgress(total, quiet)
-
-
 def checking(quiet: bool) -> AbstractContextManager[object]:
-    """A word while the kinds are asked, where somebody watches: it can take seconds."""
+    """A word on a terminal while the kinds are asked: it can take seconds."""
     if quiet or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
@@ -286,9 +272,9 @@ def checking(quiet: bool) -> AbstractContextManager[object]:
 
 
 def listener(several: bool, quiet: bool, verbose: bool) -> "PlainProgress | ScreenProgress":
-    """The right one for where stderr goes."""
+    """The right one for where stderr goes. Log lines (-v) would tear a screen that is redrawn."""
     if quiet:
         return QuietProgress()
-    return (
-        ScreenProgress(several) if sys.stderr.isatty() and not verbose else PlainProgress(verbose)
-    )
+    if verbose or not sys.stderr.isatty():
+        return PlainProgress(verbose)
+    return ScreenProgress(several)

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import questionary
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
+from prompt_toolkit.key_binding import (
+    KeyBindings,
+    KeyBindingsBase,
+    KeyPressEvent,
+    merge_key_bindings,
+)
 
 from toolkit.cli import output
-from toolkit.model import DiffResult
+from toolkit.model import DiffResult, Plan
 from toolkit.plan.build import without
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
@@ -19,56 +24,56 @@ from toolkit.show.text import duration, line
 WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
-def choices(found: DiffResult) -> list[tuple[str, str]]:
+def choices(result: DiffResult) -> list[tuple[str, str]]:
     """What can be chosen, as label and value: commands stand for themselves, the recommended one
     first. What deploys the same is offered once.
     """
-    plan, graph = found.plan, Graph(found.rules.targets)
-    by_hand = frozenset(found.instructions)
+    plan, graph = result.plan, Graph(result.rules.targets)
+    by_hand = frozenset(result.instructions)
     commands: dict[str, int] = {}
-    known = [frozenset[str]()]
-    first = found.first if found.first is not None and found.first.steps else plan
-    for offered in (first, plan):
-        deploys = _leaves((step.target for step in offered.steps), graph) - by_hand
-        if not offered.steps or deploys not in known:
-            commands[offered.recommendation] = offered.estimate_s
-            known.append(deploys)
-    is_due = any(known)  # what only a person can do is not done by deploying more
-    for command, names, estimate in wider(found, graph) if is_due else ():
-        deploys = _leaves(names, graph) - by_hand
-        if deploys not in known:
-            commands[command] = estimate
-            known.append(deploys)
+    offered = [frozenset[str]()]
+    for candidate in (_first_plan(result), plan):
+        deploys = _leaves((step.target for step in candidate.steps), graph) - by_hand
+        if not candidate.steps or deploys not in offered:
+            commands[candidate.recommendation] = candidate.estimate_s
+            offered.append(deploys)
+    if any(offered):  # what only a person can do is not done by deploying more
+        for command, names, estimate in wider(result, graph):
+            deploys = _leaves(names, graph) - by_hand
+            if deploys not in offered:
+                commands[command] = estimate
+                offered.append(deploys)
     width = max((len(command) for command in commands), default=0)
     labels = [
         (f"{command:<{width}}  {_about(estimate)}".rstrip(), command)
         for command, estimate in commands.items()
     ]
-    more = [("show why", WHY), ("copy the command", COPY)] if plan.steps else []
-    return [*labels, *more, ("nothing", NOTHING)]
+    if plan.steps:
+        labels += [("show why", WHY), ("copy the command", COPY)]
+    return [*labels, ("nothing", NOTHING)]
 
 
-def wider(found: DiffResult, graph: Graph) -> list[tuple[str, list[str], int]]:
+def _first_plan(result: DiffResult) -> Plan:
+    """What is recommended: where much is unknown, what the changes themselves call for."""
+    if result.first is not None and result.first.steps:
+        return result.first
+    return result.plan
+
+
+def wider(result: DiffResult, graph: Graph) -> list[tuple[str, list[str], int]]:
     """The groups that cover every step, and everything: command, targets and seconds."""
-    due = {step.target for step in found.plan.steps}
-    groups = [name for name, inside in found.covered.items() if due < inside]
-    everything = list(found.rules.targets)
-    by_hand, options = frozenset(found.instructions), found.options
-    return [
-        *(
-            (
-                f"toolkit deploy {name}{without(graph.leaves(name), by_hand, graph)}{options}",
-                [name],
-                graph.estimate([name]),
-            )
-            for name in groups
-        ),
-        (
-            f"toolkit deploy --all{without(_leaves(everything, graph), by_hand, graph)}{options}",
-            everything,
-            found.plan.full_estimate_s,
-        ),
-    ]
+    due = {step.target for step in result.plan.steps}
+    by_hand, options = frozenset(result.instructions), result.options
+    commands: list[tuple[str, list[str], int]] = []
+    for name, members in result.covered.items():
+        if due < members:
+            left_out = without(graph.leaves(name), by_hand, graph)
+            command = f"toolkit deploy {name}{left_out}{options}"
+            commands.append((command, [name], graph.estimate([name])))
+    everything = list(result.rules.targets)
+    left_out = without(_leaves(everything, graph), by_hand, graph)
+    command = f"toolkit deploy --all{left_out}{options}"
+    return [*commands, (command, everything, result.plan.full_estimate_s)]
 
 
 def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
@@ -76,19 +81,18 @@ def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
     return frozenset[str]().union(*(graph.leaves(name) for name in names))
 
 
-def offer(found: DiffResult) -> str | None:
+def offer(result: DiffResult) -> str | None:
     """Ask, and return the command that is to be run, None for none. Ctrl-C raises
     KeyboardInterrupt.
     """
-    plan = found.plan
     while True:
-        chosen = pick("What now?", choices(found))
+        chosen = pick("What now?", choices(result))
         if chosen == NOTHING:
             return None
         if chosen == WHY:
-            output.say("\n".join(show.why(found)))
+            output.say("\n".join(show.why(result)))
         elif chosen == COPY:
-            _copy((found.first if found.first and found.first.steps else plan).recommendation)
+            _copy(_first_plan(result).recommendation)
             return None
         else:
             return chosen
@@ -101,9 +105,9 @@ def confirm(question: str, default: bool) -> bool:
     """
     with suppress(OSError, termios.error):
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    text = f"{line(question)} ({'Y/n' if default else 'y/N'})"
+    text = line(question) + (" (Y/n)" if default else " (y/N)")
     while True:
-        answer = str(_answered(questionary.text(text))).strip().lower()
+        answer = str(_answer(questionary.text(text))).strip().lower()
         if answer in ("y", "yes"):
             return True
         if answer in ("n", "no"):
@@ -116,20 +120,16 @@ def typed(question: str, word: str) -> bool:
     """Whether the person types this very word. Ctrl-C, Ctrl-D and Escape raise
     KeyboardInterrupt.
     """
-    return str(_answered(questionary.text(line(question)))).strip() == word
+    return str(_answer(questionary.text(line(question)))).strip() == word
 
 
 def pick(question: str, labels: list[tuple[str, str]]) -> str:
     """One of the values, by its label. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
-    return _ask(question, [questionary.Choice(line(label), value) for label, value in labels])
+    offered = [questionary.Choice(line(label), value) for label, value in labels]
+    return str(_answer(questionary.select(question, offered, instruction="(arrow keys, Enter)")))
 
 
-def _ask(question: str, offered: list[questionary.Choice]) -> str:
-    """What was chosen. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
-    return str(_answered(questionary.select(question, offered, instruction="(arrow keys, Enter)")))
-
-
-def _answered(asked: questionary.Question) -> object:
+def _answer(question: questionary.Question) -> object:
     """The answer. Every question can be left in the same ways."""
     leave = KeyBindings()
 
@@ -138,9 +138,11 @@ def _answered(asked: questionary.Question) -> object:
     def _(event: KeyPressEvent) -> None:
         event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
 
-    bindings = asked.application.key_bindings
-    asked.application.key_bindings = merge_key_bindings([bindings, leave] if bindings else [leave])
-    return asked.unsafe_ask()
+    bindings: list[KeyBindingsBase] = [leave]
+    if question.application.key_bindings:
+        bindings.insert(0, question.application.key_bindings)
+    question.application.key_bindings = merge_key_bindings(bindings)
+    return question.unsafe_ask()
 
 
 def _copy(command: str) -> None:

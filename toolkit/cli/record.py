@@ -1,6 +1,6 @@
 """`toolkit record`: what is recorded as live."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
@@ -26,30 +26,25 @@ def record() -> None:
     """Show, set or repair the record of what is live."""
 
 
-def request(
-    ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool
-) -> RecordRequest:
-    """Whose record is meant."""
-    folder = options.enter(ctx, folder)
-    named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
-    return RecordRequest(folder, named, environment, allowed=allowed)
+def record_request(ctx: click.Context, values: dict[str, Any]) -> RecordRequest:
+    """Whose record the shared options select."""
+    project = options.project(ctx, values)
+    return RecordRequest(
+        project.folder, project.rules, project.environment, allowed=project.allowed
+    )
 
 
-def begin(
-    asked: RecordRequest, git: Git | None, there: Ports, silent: bool, shared: bool = True
+def sign_in(
+    request: RecordRequest, git: Git | None, ports: Ports, silent: bool, shared: bool = True
 ) -> None:
-    """What comes before anything else (account.py). `shared`: no more is asked than the record's
-    bucket.
+    """What comes before anything else (account.py). `shared`: only the record's bucket is
+    called.
     """
-    account.begin(
-        there,
-        git,
-        asked.folder,
-        asked.rules,
-        asked.environment,
-        asked.profile,
-        asked.region,
+    called = account.SignIn(
+        environment=request.environment,
+        profile=request.profile,
+        region=request.region,
         silent=silent,
-        allowed=asked.allowed,
         shared=shared,
     )
+    account.sign_in(called, ports, git, request.folder, request.rules, request.allowed)

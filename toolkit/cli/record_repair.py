@@ -1,9 +1,12 @@
 """`toolkit record repair`: for a record that cannot be read."""
 
+from typing import Any
+
 import click
 
-from toolkit.cli import options, output, ports
-from toolkit.cli.record import begin, request
+from toolkit.cli import options, output
+from toolkit.cli.ports import open_ports
+from toolkit.cli.record import record_request, sign_in
 from toolkit.flow import record as flow
 from toolkit.show.text import line
 
@@ -25,33 +28,20 @@ if there is one; else nothing is recorded of the target, so it is due until it i
 @options.as_json
 @click.pass_context
 def record_repair(
-    ctx: click.Context,
-    targets: tuple[str, ...],
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    as_json: bool,
-    allowed: bool,
+    ctx: click.Context, /, targets: tuple[str, ...], as_json: bool, **values: Any
 ) -> int:
     """Put damaged records aside."""
-    asked = request(ctx, folder, rules, env, allowed)
-    git = options.repository(asked.folder)
-    there = ports.around(git, asked.folder)
-    begin(asked, git, there, silent=as_json)
-    done = flow.repair(asked, targets, git, there)
+    request = record_request(ctx, values)
+    git = options.repository(request.folder)
+    ports = open_ports(git, request.folder)
+    sign_in(request, git, ports, silent=as_json)
+    repairs = flow.repair(request, targets, git, ports)
     if as_json:
-        repaired = [{"target": target, "done": what} for target, what in done]
-        return output.document(
-            {
-                "toolkit": 1,
-                "command": "record repair",
-                "status": "ok",
-                "exit": 0,
-                "repaired": repaired,
-            }
-        )
-    if not done:
+        head = {"toolkit": 1, "command": "record repair", "status": "ok", "exit": 0}
+        repaired = [{"target": target, "done": what} for target, what in repairs]
+        return output.document({**head, "repaired": repaired})
+    if not repairs:
         output.say("Nothing is damaged.")
-    for target, what in done:
+    for target, what in repairs:
         output.say(f"{line(target)}: {line(what)}")
     return 0

@@ -1,10 +1,13 @@
 """`toolkit record set`: a person says what is live."""
 
+from typing import Any
+
 import click
 
-from toolkit.cli import options, output, ports
+from toolkit.cli import options, output
 from toolkit.cli.deploying import confirm_name
-from toolkit.cli.record import begin, request
+from toolkit.cli.ports import open_ports
+from toolkit.cli.record import record_request, sign_in
 from toolkit.errors import Declined, NotAgreed
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
@@ -34,44 +37,32 @@ To ask, run `toolkit diff live`."""
 @options.as_json
 @click.pass_context
 def record_set(
-    ctx: click.Context,
-    targets: tuple[str, ...],
-    commit: str,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    yes: bool,
-    confirm: str | None,
-    as_json: bool,
-    allowed: bool,
+    ctx: click.Context, /, targets: tuple[str, ...], commit: str, as_json: bool, **values: Any
 ) -> int:
     """Record that COMMIT is live of each TARGET.
 
     For what was deployed in another way, and for what this version of toolkit cannot deploy itself.
     """
-    asked = request(ctx, folder, rules, env, allowed)
-    git = Git.open(asked.folder)
-    there = ports.around(git, asked.folder)
-    begin(asked, git, there, silent=as_json, shared=False)
-    at = git.resolve(commit)
-    where = flow.where_of(asked, git)
-    asking = output.interactive() and not as_json
-    if where.protected:
-        confirm_name(str(where.environment), confirm, asking)
-    elif not yes:
-        if not asking:
+    request = record_request(ctx, values)
+    git = Git.open(request.folder)
+    ports = open_ports(git, request.folder)
+    sign_in(request, git, ports, silent=as_json, shared=False)
+    commit_id = git.resolve(commit)
+    location = flow.where_of(request, git)
+    can_ask = output.interactive() and not as_json
+    if location.protected:
+        confirm_name(str(location.environment), values["confirm"], can_ask)
+    elif not values["yes"]:
+        if not can_ask:
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
-        from toolkit.cli.prompt import confirm as agreed
+        from toolkit.cli.prompt import confirm
 
-        location = (
-            f"{where.environment or 'this project'}"
-            f" ({where.account or 'the account of these credentials'})"
-        )
-        if not agreed(
-            f"Record {', '.join(targets)} as live at {at[:12]} in {location}?", default=False
-        ):
+        environment = location.environment or "this project"
+        account = location.account or "the account of these credentials"
+        what = f"Record {', '.join(targets)} as live at {commit_id[:12]}"
+        if not confirm(f"{what} in {environment} ({account})?", default=False):
             raise Declined()
-    records = flow.set_(asked, targets, commit, git, there)
+    records = flow.set_(request, targets, commit, git, ports)
     if as_json:
         return output.document(show.set_document(records))
     output.say("\n".join(show.recorded(records)))

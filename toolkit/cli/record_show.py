@@ -1,9 +1,12 @@
 """`toolkit record show`."""
 
+from typing import Any
+
 import click
 
-from toolkit.cli import options, output, ports
-from toolkit.cli.record import begin, request
+from toolkit.cli import options, output
+from toolkit.cli.ports import open_ports
+from toolkit.cli.record import record_request, sign_in
 from toolkit.flow import record as flow
 from toolkit.show import record as show
 
@@ -16,20 +19,13 @@ from toolkit.show import record as show
 @options.allowed
 @options.as_json
 @click.pass_context
-def record_show(
-    ctx: click.Context,
-    folder: str | None,
-    rules: str | None,
-    env: str | None,
-    as_json: bool,
-    allowed: bool,
-) -> int:
+def record_show(ctx: click.Context, /, as_json: bool, **values: Any) -> int:
     """Show what is recorded as live of each target."""
-    asked = request(ctx, folder, rules, env, allowed)
-    git = options.repository(asked.folder)
-    there = ports.around(git, asked.folder)
-    begin(asked, git, there, silent=as_json)
-    lines, notes = flow.show(asked, git, there)
+    request = record_request(ctx, values)
+    git = options.repository(request.folder)
+    ports = open_ports(git, request.folder)
+    sign_in(request, git, ports, silent=as_json)
+    lines, notes = flow.show(request, git, ports)
     for note in notes:
         output.note(f"note: {note}")
     if as_json:

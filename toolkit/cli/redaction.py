@@ -42,12 +42,11 @@ def redactor() -> Callable[[str], str]:
     The environment is read once: a build writes thousands of lines, and each of them goes through
     here.
     """
-    named = {
+    secrets = {
         value for name, value in os.environ.items() if len(value) >= _SHORTEST and _is_secret(name)
     }
-    values = sorted(
-        named, key=len, reverse=True
-    )  # one may begin another: the longer one first, or its end would stay
+    # One may begin another: the longer one first, or its end would stay.
+    values = sorted(secrets, key=len, reverse=True)
 
     def redacted(text: str) -> str:
         for value in values:

@@ -1,20 +1,24 @@
 """`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output, ports
+from toolkit.cli import deploying, options, output
+from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
+from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues, runs, verified
 from toolkit.flow.deploy import DeployRequest, files_of
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import RunResult
-from toolkit.ports import who
+from toolkit.model import Rules, RunResult
+from toolkit.ports import processes
+from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
@@ -35,94 +39,98 @@ watched, what never arrived is done now. Nothing is done twice."""
 @click.argument("run", required=False)
 @deploying.deploy_options
 @click.pass_context
-def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
+def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     """Go on with a run that was left open.
 
     A run is open while a step of it may still be at work, or was never begun.
     """
-    asked = deploying.common(ctx, given)
-    git = options.repository(asked.folder)
-    options.known_environment(ctx, load_rules(asked.folder, asked.rules, git))
-    there = ports.around(git, asked.folder)
-    deploying.begin(asked, git, there)
-    stores = stores_around(asked.folder, asked.rules, git)
+    common = deploying.common_options(ctx, arguments)
+    git = options.repository(common.folder)
+    options.known_environment(ctx, load_rules(common.folder, common.rules, git))
+    ports = open_ports(git, common.folder)
+    deploying.sign_in(common, git, ports)
+    stores = stores_around(common.folder, common.rules, git)
     name = run or _newest(stores)
     store = store_with(name, stores)
-    rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
-    shared, problem = colleagues.newer(name, store, rules, there, asked.profile)
-    if problem:
-        output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
-        )
-    if shared is not None:
-        store = store_for(rules, there, shared.room.location.profile)
-    left = (
-        runs.left_of(store, name, there)
-        if shared is None
-        else colleagues.left_of(shared, rules, there, asked.profile)
-    )
-    if left.ended and shared is not None:
-        colleagues.settle(store, shared)
-    if left.ended:
+    rules = load_trusted(common.folder, common.rules, git, common.allowed)
+    shared = newer_run(name, store, rules, ports, common.profile)
+    if shared is None:
+        state = runs.left_of(store, name, ports)
+    else:
+        store = store_for(rules, ports, shared.room.location.profile)
+        state = colleagues.left_of(shared, rules, ports, common.profile)
+        if state.ended:
+            colleagues.settle(store, shared)
+    if state.ended:
         raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
-    if asked.dry_run:
-        if asked.as_json:
-            steps = show.open_steps(left.jobs, left.done, left.begun)
-            return output.document(
-                {
-                    "toolkit": 1,
-                    "command": "resume",
-                    "status": "dry-run",
-                    "exit": 0,
-                    "run": name,
-                    "steps": steps,
-                }
-            )
-        output.say(show.still_open(name, left.jobs, left.done, left.begun))
-        return 0
-    where = left.facts.get("environment")
-    allowed = deploying.may_decide(rules, where, asked)
-    if allowed and not asked.allowed:
-        rules = load_trusted(asked.folder, asked.rules, git, allowed)
-    theirs = shared is not None and not colleagues.is_ours(shared.run.entries)
-    if shared is not None and theirs:
-        _agreed(asked, name, shared.run.writer, left)
-    order = DeployRequest(
-        folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed
+    if common.dry_run:
+        return _report_dry_run(name, state, common.as_json)
+    environment = state.facts.get("environment")
+    allowed = deploying.confirm_trust(rules, environment, common)
+    if allowed and not common.allowed:
+        rules = load_trusted(common.folder, common.rules, git, allowed)
+    shared_run, placed = None, None
+    if shared is not None:
+        shared_run = shared.run
+        is_ours = colleagues.is_ours(shared_run.entries)
+        if not is_ours:
+            _ask_consent(common, name, shared_run.writer, state)
+        # Nobody consents for a colleague: what was allowed in advance held for their own run.
+        dropped = () if is_ours else deploying.CONSENTS
+        placed = colleagues.placed(rules, common.profile, dropped)
+    deploy_request = DeployRequest(
+        folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
-    request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
-    standby = [job for job in left.jobs if job.undoes]
-    unchecked = asked.no_checks or left.facts.get("checked") is False
-    baselines = verified.read_baselines(left.facts, f"run {name}")
-    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor(), baselines)
+    still = files_of(deploy_request, rules, git)
+    request = deploying.run_request(name, "resume", common, rules, still)
+    if placed is not None:
+        request = replace(request, placed=placed)
+    standby = [job for job in state.jobs if job.undoes]
+    proofs = _proofs(name, state, rules, ports, common.no_checks)
 
-    def go_on(told: deploying.TerminalControl) -> RunResult:
-        verify = verified.Verifier(rules, proofs, there, told.stop, standby)
-        placed = colleagues.placed(rules, asked.profile, deploying.CONSENTS if theirs else ())
-        here = request if shared is None else replace(request, placed=placed)
-        return runs.resume(
-            replace(here, verify=verify), there, store, told, None if shared is None else shared.run
-        )
+    def continue_run(control: deploying.TerminalControl) -> RunResult:
+        verify = verified.Verifier(rules, proofs, ports, control.stop, standby)
+        return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
 
-    return deploying.carried_out("resume", asked, left.jobs, go_on)
+    return deploying.run_with_progress("resume", common, state.jobs, continue_run)
 
 
-def _agreed(asked: deploying.DeployOptions, name: str, writer: str, left: RunState) -> None:
-    """Somebody else's run is only gone on with if that is agreed to. Raises Refused."""
-    if not asked.quiet:
+def _proofs(
+    name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
+) -> Mapping[str, verified.Gate]:
+    """What each open step has to pass, with the alarms as they were when the run began."""
+    baselines = verified.read_baselines(state.facts, f"run {name}")
+    if no_checks or state.facts.get("checked") is False:
+        return {}
+    return verified.proofs(rules, state.open, ports, redactor(), baselines)
+
+
+def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:
+    if as_json:
+        head = {"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name}
+        steps = show.open_steps(state.jobs, state.done, state.begun)
+        return output.document({**head, "steps": steps})
+    output.say(show.still_open(name, state.jobs, state.done, state.begun))
+    return 0
+
+
+def _ask_consent(common: deploying.DeployOptions, name: str, writer: str, state: RunState) -> None:
+    """A colleague's run is only continued with consent. Raises Refused."""
+    if not common.quiet:
         output.note(f"Run {name} was begun by {line(writer)}.")
-        output.note(show.still_open(name, left.jobs, left.done, left.begun))
-    deploying.agreed(asked, left.open or left.jobs)
+        output.note(show.still_open(name, state.jobs, state.done, state.begun))
+    deploying.require_consent(common, state.open or state.jobs)
 
 
 def _newest(stores: list[Store]) -> str:
     """The newest run of this machine that is open. Raises Refused if there is none."""
-    here = who.this().host
-    mine = (run for store in stores for run in unfinished(store) if run.host in ("", here))
-    found = sorted(mine, key=lambda run: run.run, reverse=True)
-    if not found:
+    host = processes.current_process().host
+    names: list[str] = []
+    for store in stores:
+        names += [run.run for run in unfinished(store) if run.host in ("", host)]
+    if not names:
         raise Refused("no run is open", "see `toolkit history`")
-    for other in found[1:]:
-        output.note(f"note: run {line(other.run)} is open, too: toolkit resume {line(other.run)}")
-    return found[0].run
+    newest, *others = sorted(names, reverse=True)
+    for name in others:
+        output.note(f"note: run {line(name)} is open, too: toolkit resume {line(name)}")
+    return newest

@@ -5,7 +5,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output, ports
+from toolkit.cli import deploying, options, output
+from toolkit.cli.ports import open_ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import check
@@ -39,79 +40,73 @@ def rollback(
     version: str | None,
     as_list: bool,
     take_over: bool,
-    **given: Any,
+    **arguments: Any,
 ) -> int:
     """Put the last good version of a target back."""
-    asked = deploying.common(ctx, given)
-    git = options.repository(asked.folder)
-    order = deploying.order(
-        asked,
-        targets=(target,),
-        action="rollback",
-    )
-    rules = check(order, git)
-    where = environment(order.environment, rules)
-    changes = not (asked.dry_run or as_list)
-    order = replace(order, allowed=deploying.may_decide(rules, where, asked, changes))
-    there = ports.around(git, asked.folder)
-    deploying.begin(asked, git, there)
-    by = None if as_list else flow.at_work(order, git, there)
+    common = deploying.common_options(ctx, arguments)
+    git = options.repository(common.folder)
+    request = deploying.deploy_request(common, targets=(target,), action="rollback")
+    rules = check(request, git)
+    name = environment(request.environment, rules)
+    changes = not (common.dry_run or as_list)
+    allowed = deploying.confirm_trust(rules, name, common, changes)
+    request = replace(request, allowed=allowed)
+    ports = open_ports(git, common.folder)
+    deploying.sign_in(common, git, ports)
+    holder = None if as_list else flow.at_work(request, git, ports)
     choice = flow.choices(
-        order, git, there, look=version is None and not as_list, busy=by is not None
+        request, git, ports, look=version is None and not as_list, busy=holder is not None
     )
     if as_list:
-        return _listed(choice, asked.as_json)
-    if not (asked.dry_run or asked.yes or output.interactive()):
+        return _list(choice, common.as_json)
+    if not (common.dry_run or common.yes or output.interactive()):
         raise Refused("nobody is here to say yes", "add --yes")
-    if by is not None and not asked.quiet:
+    if holder is not None and not common.quiet:
         output.note(
-            f"note: run {line(by.run)} of {line(by.who)} deploys {target} right now"
-            f" ({line(by.command)}): it is asked to stop"
+            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"
+            f" ({line(holder.command)}): it is asked to stop"
         )
-    said = flow.orders(_chosen(choice, version, asked))
-    wishes = {**said["wishes"], **deploying.wishes({"take_over": take_over})}
-    return deploying.go_agreed(
-        "rollback", asked, replace(order, wishes=wishes, each=said["each"]), git
-    )
+    version_options = flow.orders(_choose(choice, version, common))
+    wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
+    request = replace(request, wishes=wishes, each=version_options["each"])
+    return deploying.run_trusted("rollback", common, request, git)
 
 
-def _chosen(
-    choice: flow.RollbackChoice, version: str | None, asked: deploying.DeployOptions
+def _choose(
+    choice: flow.RollbackChoice, version: str | None, common: deploying.DeployOptions
 ) -> flow.Candidate:
-    """What was asked for, what a person picks from the list, or the last good one that is not
-    live.
+    """The version of the command line, the one that a person picks from the list, or the last good
+    one that is not live.
     """
-    found = [one for one in choice.found if not one.older]
-    if (
-        version is None
-        and output.interactive()
-        and not asked.yes
-        and not asked.as_json
-        and len(found) > 1
-    ):
+    candidates = [candidate for candidate in choice.found if not candidate.older]
+    can_ask = output.interactive() and not common.yes and not common.as_json
+    if version is None and can_ask and len(candidates) > 1:
         from toolkit.cli.prompt import pick
 
         if choice.back:
             output.note(f"note: {line(choice.back)}")
-        version = pick(
-            "Which version?",
-            [(display.good(one.record, one.live, one.gone), one.record.run) for one in found],
-        )
+        labels: list[tuple[str, str]] = []
+        for candidate in candidates:
+            label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
+            labels.append((label, candidate.record.run))
+        version = pick("Which version?", labels)
     chosen = flow.pick(choice.found, version, choice.back, choice.target)
-    if version is None and not asked.quiet:
-        for one in found[: found.index(chosen)]:
-            if one.gone and not one.live:
-                output.note(f"note: {line(one.record.version)} is left out: its image is gone")
+    if version is None and not common.quiet:
+        for candidate in candidates[: candidates.index(chosen)]:
+            if candidate.gone and not candidate.live:
+                name = line(candidate.record.version)
+                output.note(f"note: {name} is left out: its image is gone")
     return chosen
 
 
-def _listed(choice: flow.RollbackChoice, as_json: bool) -> int:
-    found = [one for one in choice.found if not one.older]
-    records, gone = [one.record for one in found], [one.gone for one in found]
+def _list(choice: flow.RollbackChoice, as_json: bool) -> int:
+    candidates = [candidate for candidate in choice.found if not candidate.older]
+    records = [candidate.record for candidate in candidates]
+    gone = [candidate.gone for candidate in candidates]
     if as_json:
-        versions = display.goods(records, gone)
+        versions = display.deploys_document(records, gone)
         return output.document(
             {"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": versions}
         )
-    output.say(display.good_table(records, gone))
+    output.say(display.deploys(records, gone))
     return 0

@@ -39,23 +39,23 @@ def rules_check(
     options.known_environment(ctx, loaded)
     checks.load(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
-    own = flow.rules_path(loaded, git)
-    found = (
-        None
-        if git is None
-        else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
-    )
-    if found is not None and git is not None and not git.bare:
-        images = {name for name, own in inputs_of(loaded, loaded.environment).items() if own.images}
-        findings = lint_generated(flow.book(loaded), _generated(loaded, git), images)
-        found = replace(found, findings=(*found.findings, *findings))
-    serious = found is not None and (
-        found.unowned or any(one.code not in INFORMATION for one in found.findings)
-    )
+    result, serious = None, False
+    if git is not None:
+        rules_path = flow.rules_path(loaded, git)
+        result = lint(
+            flow.book(loaded), [path for path in git.files() if path != rules_path], groups
+        )
+        if not git.bare:
+            inputs = inputs_of(loaded, loaded.environment)
+            images = {name for name, target in inputs.items() if target.images}
+            findings = lint_generated(flow.book(loaded), _generated(loaded, git), images)
+            result = replace(result, findings=(*result.findings, *findings))
+        codes = {finding.code for finding in result.findings}
+        serious = bool(result.unowned or codes.difference(INFORMATION))
     code = Exit.FAILED if strict and serious else Exit.OK
     if as_json:
-        return output.document(show.document(loaded, found, code))
-    output.say(show.text(loaded, found))
+        return output.document(show.document(loaded, result, code))
+    output.say(show.text(loaded, result))
     return code
 
 

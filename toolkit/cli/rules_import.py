@@ -9,8 +9,8 @@ from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit, UsageError
 from toolkit.init.documents import LONGEST
-from toolkit.init.draft import toml
-from toolkit.init.filters.workflows import imported
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.filters.workflows import import_filters
 from toolkit.ports import files
 from toolkit.show.text import line
 
@@ -43,38 +43,35 @@ def rules_import(
     reported and left out, and the exit code is 4.
     """
     project = os.path.basename(options.enter(ctx, folder))
-    found = imported([(source, _text(source)) for source in sources])
-    if not found.found:
-        problem = (
-            found.inexact[0]
-            if found.inexact
-            else f"there is no path filter in {', '.join(sources)}"
-        )
+    result = import_filters([(source, _text(source)) for source in sources])
+    if not result.count:
+        problem = f"there is no path filter in {', '.join(sources)}"
+        if result.inexact:
+            problem = result.inexact[0]
         raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")
-    text = toml(replace(found.draft, project=project or found.draft.project))
+    text = draft_to_toml(replace(result.draft, project=project or result.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
     if out:
         files.write(out, text.encode(), replace=force)
-    code = Exit.PARTLY if found.inexact else Exit.OK
+    status, code = ("partly", Exit.PARTLY) if result.inexact else ("done", Exit.OK)
     if as_json:
-        status = "partly" if found.inexact else "done"
         head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}
         return output.document(
-            {**head, "filters": found.found, "inexact": found.inexact, "rules": text}
+            {**head, "filters": result.count, "inexact": result.inexact, "rules": text}
         )
     if not out:
         output.say(text.rstrip("\n"))
-    for one in found.inexact:
-        output.note(f"not imported: {line(one)}")
+    for remark in result.inexact:
+        output.note(f"not imported: {line(remark)}")
     return code
 
 
 def _text(path: str) -> str:
-    data = files.read(path, LONGEST)
-    if len(data) > LONGEST:
+    content = files.read(path, LONGEST)
+    if len(content) > LONGEST:
         size = files.size(path)
         has = f"more than {LONGEST:,}" if size is None else f"{size:,}"
         raise UsageError(
             f"{path!r} has {has} bytes; {LONGEST:,} are the most", "split it, or name another file"
         )
-    return data.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")

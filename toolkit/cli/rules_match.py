@@ -37,16 +37,15 @@ def rules_match(
     options.known_environment(ctx, book.rules)
     if sys.stdin.isatty() and (not paths or "-" in paths):
         output.note("reading paths, a line each; end with Ctrl-D")
-    given: list[Change] = []
+    changes: list[Change] = []
     for path in paths or ("-",):
-        given += (
-            detect.listed(files.read_input(), b"\0" if nul else b"\n")
-            if path == "-"
-            else [Change(detect.relative(path), "unknown")]
-        )
-    touched = touch(given, book).touched
+        if path == "-":
+            changes += detect.listed(files.read_input(), b"\0" if nul else b"\n")
+        else:
+            changes.append(Change(detect.relative(path), "unknown"))
+    touched = touch(changes, book).touched
     if as_json:
         return output.document(show.document(touched))
-    for one in touched:
-        output.say(show.text(one))
+    for path_match in touched:
+        output.say(show.text(path_match))
     return 0

@@ -43,35 +43,39 @@ def rules_replay(
     """
     folder = options.enter(ctx, folder)
     git = Git.open(folder, bare=True)
-    wanted = _revisions(revisions, git)
+    commits = _resolve(revisions, git)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
     options.known_environment(ctx, loaded)
-    replayed = _shown(flow.replay(git, loaded, wanted, limit), git, wanted, limit)
+    replayed = _with_progress(flow.replay(git, loaded, commits, limit), git, commits, limit)
     if as_json:
-        for one in replayed:
-            output.say(show.json_line(one))
+        for commit in replayed:
+            output.say(show.json_line(commit))
         return 0
-    found = flow.tally(replayed, loaded)
+    tally = flow.tally(replayed, loaded)
     ends: list[Commit] = []
     with suppress(GitError):  # who and when is a courtesy
-        ends = [git.commit(end) for end in found.ends]
-    output.say(show.text(found, revisions or "HEAD", ends))
+        ends = [git.commit(end) for end in tally.ends]
+    output.say(show.text(tally, revisions or "HEAD", ends))
     return 0
 
 
-def _revisions(asked: str | None, git: Git) -> list[str]:
-    """The commits as git log wants them, each resolved first."""
-    if asked is None:
+def _resolve(revisions: str | None, git: Git) -> list[str]:
+    """The commits as git log takes them, each resolved first."""
+    if revisions is None:
         return [git.require_head()]
-    if "..." in asked:
+    if "..." in revisions:
         raise UsageError(
-            f"{asked} has no history of its own", "say A..B, or the commit whose history is meant"
+            f"{revisions} has no history of its own",
+            "say A..B, or the commit whose history is meant",
         )
-    start, end = split(asked)
-    return [git.resolve(end), *([f"^{git.resolve(start)}"] if start else [])]
+    start, end = split(revisions)
+    commits = [git.resolve(end)]
+    if start:
+        commits.append(f"^{git.resolve(start)}")
+    return commits
 
 
-def _shown(
+def _with_progress(
     replayed: Iterator[Replayed], git: Git, revisions: list[str], limit: int | None
 ) -> Iterator[Replayed]:
     """The same, with a progress bar on a terminal if there is much to do."""

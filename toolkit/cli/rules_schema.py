@@ -28,13 +28,13 @@ def rules_schema() -> int:
 def schema() -> dict[str, Any]:
     """The whole file as one JSON Schema document."""
     kinds = {name: targets.kind(name).Settings for name in targets.NAMES}
-    _, found = schema_components(
+    _, tables = schema_components(
         [RulesFile, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}"
     )
     definitions: dict[str, Any] = {
-        "Rule": _rule(found.pop("RuleTable")),
-        "Environment": found.pop("EnvironmentTable"),
-        **found,
+        "Rule": _rule(tables.pop("RuleTable")),
+        "Environment": tables.pop("EnvironmentTable"),
+        **tables,
     }
     top = definitions.pop("RulesFile")
     for name, settings in kinds.items():
@@ -48,8 +48,8 @@ def schema() -> dict[str, Any]:
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]},
     }
-    for name in checks.SORTS:
-        definitions |= _sort(name)
+    for name in checks.CHECK_TYPES:
+        definitions |= _check_type(name)
     definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1][
         "SecretTable"
     ]
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {
-            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in checks.SORTS]
+            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in checks.CHECK_TYPES]
         },
     }
     top["properties"]["secrets"] |= {
@@ -79,24 +79,23 @@ def _rule(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "title": "Rule", "anyOf": [{"required": ["deploy"]}, {"required": ["run"]}]}
 
 
-def _sort(name: str) -> dict[str, Any]:
-    """The definition of one sort of check, with what all checks have in common, and those that it
+def _check_type(name: str) -> dict[str, Any]:
+    """The definition of one check type, with what all checks have in common, and those that it
     refers to.
     """
-    _, found = schema_components(
-        [checks.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}"
-    )
-    own, common = found.pop("Settings"), found.pop("CommonTable")
-    own["properties"] = {**own["properties"], **common["properties"]}
-    return {f"check-{name}": {**own, "title": name}, **found}
+    own = checks.check_type(name).Settings
+    _, definitions = schema_components([own, CommonTable], ref_template="#/$defs/{name}")
+    settings, common = definitions.pop(own.__name__), definitions.pop("CommonTable")
+    settings["properties"] = {**settings["properties"], **common["properties"]}
+    return {f"check-{name}": {**settings, "title": name}, **definitions}
 
 
 def _kind(name: str, settings: type) -> dict[str, Any]:
     """The definition of one kind, with what all kinds have in common, and those that it refers
     to.
     """
-    _, found = schema_components([settings], ref_template="#/$defs/{name}")
-    own = found.pop(settings.__name__)
+    _, definitions = schema_components([settings], ref_template="#/$defs/{name}")
+    table = definitions.pop(settings.__name__)
     common = {
         "kind": {"const": name, "description": "How it is deployed."},
         "needs": {
@@ -115,6 +114,6 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "description": "After how long nobody waits for a deploy any more.",
         },
     }
-    own["properties"] = {**common, **own["properties"]}
-    own["required"] = ["kind", *own.get("required", [])]
-    return {name: {**own, "title": name}, **found}
+    table["properties"] = {**common, **table["properties"]}
+    table["required"] = ["kind", *table.get("required", [])]
+    return {name: {**table, "title": name}, **definitions}

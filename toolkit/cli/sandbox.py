@@ -2,7 +2,6 @@
 account.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -55,30 +54,30 @@ def up(
     """Start it, and print the lines to export."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
-    wanted = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
-        found, started = box.up(wanted.region or provision.REGION, output.note)
+    home = _home(loaded, options.inherited(ctx, "env", env))
+    with box.exclusive():
+        sandbox, started = box.start_sandbox(home.region or provision.REGION, output.note)
         if not started:
-            output.note(f"the sandbox is already up at {found.server.url}")
-        found = _filled(found, loaded, root, bare)
-    return _told("up", "started" if started else "running", found, wanted, as_json)
+            output.note(f"the sandbox is already up at {sandbox.server.url}")
+        sandbox = _fill(sandbox, loaded, root, bare)
+    return _report("up", "started" if started else "running", sandbox, home, as_json)
 
 
 @sandbox.command("down")
 @options.as_json
 def down(as_json: bool) -> int:
     """End it with everything in it, and print the lines that undo those of `up`."""
-    with box.alone():
-        known = box.load()
-        ran = box.down()
-        if known is not None:
-            _forget(known)
-    output.note("the sandbox is down" if ran else "the sandbox was not running")
-    names = list(box.variables(known)) if known else []
+    names: list[str] = []
+    with box.exclusive():
+        sandbox = box.load()
+        was_running = box.stop_sandbox()
+        if sandbox is not None:
+            _forget(sandbox)
+            names = list(box.variables(sandbox))
+    output.note("the sandbox is down" if was_running else "the sandbox was not running")
     if as_json:
-        return output.document(
-            show.document("down", "stopped" if ran else "not-running", Exit.OK, unset=names)
-        )
+        status = "stopped" if was_running else "not-running"
+        return output.document(show.document("down", status, Exit.OK, unset=names))
     if names:
         output.say(show.unsets(names))
     return Exit.OK
@@ -88,26 +87,26 @@ def down(as_json: bool) -> int:
 @options.as_json
 def status(as_json: bool) -> int:
     """Say whether it runs, where, and what is in it. Exits with 1 if it does not run."""
-    found = box.load()
-    if found is None or not (server.runs(found.server) and server.answers(found.server)):
-        said = "the sandbox is not running" + (
-            f"; it ended by itself, see {found.server.log}" if found else ""
-        )
-        output.note(said)
-        return (
-            output.document(show.document("status", "not-running", Exit.FAILED))
-            if as_json
-            else Exit.FAILED
-        )
+    sandbox = box.load()
+    if sandbox is None or not (
+        server.is_running(sandbox.server) and server.is_answering(sandbox.server)
+    ):
+        problem = "the sandbox is not running"
+        if sandbox is not None:
+            problem += f"; it ended by itself, see {sandbox.server.log}"
+        output.note(problem)
+        if as_json:
+            return output.document(show.document("status", "not-running", Exit.FAILED))
+        return Exit.FAILED
     if as_json:
-        more = {
-            "url": found.server.url,
-            "since": found.since,
-            "log": found.server.log,
-            "provisioned": show.rows(found.made),
+        details = {
+            "url": sandbox.server.url,
+            "since": sandbox.since,
+            "log": sandbox.server.log,
+            "provisioned": show.rows(sandbox.made),
         }
-        return output.document(show.document("status", "running", Exit.OK, **more))
-    output.say(show.state(found.server.url, found.since, found.made))
+        return output.document(show.document("status", "running", Exit.OK, **details))
+    output.say(show.state(sandbox.server.url, sandbox.since, sandbox.made))
     return Exit.OK
 
 
@@ -128,74 +127,77 @@ def reset(
     """Empty it, and make anew what the targets need. Its address stays."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
-    wanted = _home(loaded, options.inherited(ctx, "env", env))
-    with box.alone():
-        found = box.load()
-        if found is None or not server.answers(found.server):
+    home = _home(loaded, options.inherited(ctx, "env", env))
+    with box.exclusive():
+        sandbox = box.load()
+        if sandbox is None or not server.is_answering(sandbox.server):
             raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
-        _forget(found)
-        found = _filled(box.empty(found), loaded, root, bare)
-    return _told("reset", "running", found, wanted, as_json)
+        _forget(sandbox)
+        sandbox = _fill(box.empty_sandbox(sandbox), loaded, root, bare)
+    return _report("reset", "running", sandbox, home, as_json)
 
 
-def _forget(known: box.Box) -> None:
-    """What was recorded of a sandbox that is empty now, or gone."""
-    from toolkit.record.state import forget
+def _forget(sandbox: box.Box) -> None:
+    """Forget what was recorded of a sandbox that is empty now, or gone."""
+    from toolkit.record.state import delete_endpoint
 
-    forget(known.server.url)
+    delete_endpoint(sandbox.server.url)
 
 
-def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:
+def _rules(folder: str, rules_file: str | None) -> tuple[Rules | None, str]:
     """The rules and the repository's root; without rules.toml the sandbox stays empty."""
     git = options.location(folder)
     try:
-        loaded = flow.load_rules(folder, named, git)
+        loaded = flow.load_rules(folder, rules_file, git)
     except NoRules:
         output.note("there is no rules.toml here: the sandbox stays empty")
         return None, folder
     return loaded, git.root if git else folder
 
 
-def _home(rules: Rules | None, named: str | None) -> Location:
-    """The place that is meant where nothing is said. Raises UsageError for an environment that
-    there is not.
+def _home(rules: Rules | None, environment: str | None) -> Location:
+    """The location that the exported variables are for. Raises UsageError for an unknown
+    environment.
     """
     if rules is None:
         return Location(account=provision.ACCOUNT, region=provision.REGION)
-    wanted, found = rulebook.environment(named, rules), provision.locations(rules)
-    return next((location for location in found if location.environment == wanted), found[0])
+    name, locations = rulebook.environment(environment, rules), provision.locations(rules)
+    for location in locations:
+        if location.environment == name:
+            return location
+    return locations[0]
 
 
-def _filled(found: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
+def _fill(sandbox: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
     if rules is None:
-        return box.fill(found, (), (), output.note)
-    found_checks = checks.load(rules)
-    parts = provision.parts(
+        return box.provision_parts(sandbox, (), (), output.note)
+    every = checks.load(rules)
+
+    def read(path: str) -> str | None:
+        return files.text_inside(root, path)
+
+    parts = provision.planned_parts(
         rules,
         targets.kind,
-        jobs.filled,
-        _text(root),
+        jobs.fill_settings,
+        read,
         bare,
-        lambda there: checks.wanted(found_checks, there),
+        lambda location: checks.wanted(every, location),
     )
     try:
-        return box.fill(
-            found, parts, provision.bases(rules, targets.kind, _text(root)), output.note
+        return box.provision_parts(
+            sandbox, parts, provision.base_images(rules, targets.kind, read), output.note
         )
     except Unreachable as problem:
         raise Refused(
-            f"the sandbox does not answer: {problem}", f"see {found.server.log}"
+            f"the sandbox does not answer: {problem}", f"see {sandbox.server.log}"
         ) from None
 
 
-def _text(root: str) -> Callable[[str], str | None]:
-    return lambda path: files.text_inside(root, path)
-
-
-def _told(verb: str, status: str, found: box.Box, home: Location, as_json: bool) -> int:
-    env = box.variables(found, home)
+def _report(verb: str, status: str, sandbox: box.Box, home: Location, as_json: bool) -> int:
+    env = box.variables(sandbox, home)
     if as_json:
-        more: dict[str, Any] = {"env": env, "provisioned": show.rows(found.made)}
-        return output.document(show.document(verb, status, Exit.OK, **more))
+        details: dict[str, Any] = {"env": env, "provisioned": show.rows(sandbox.made)}
+        return output.document(show.document(verb, status, Exit.OK, **details))
     output.say(show.exports(env))
     return Exit.OK

@@ -2,14 +2,15 @@
 
 import click
 
-from toolkit.cli import account, options, output, ports
+from toolkit.cli import account, options, output
+from toolkit.cli.ports import open_ports
+from toolkit.cli.shared_runs import newer_run
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.show import history as display
-from toolkit.show.text import line
 
 
 @click.command(
@@ -28,17 +29,12 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
-    loaded, there = load_rules(folder, named, git), ports.around(git, folder)
+    loaded, ports = load_rules(folder, named, git), open_ports(git, folder)
     options.known_environment(ctx, loaded)
-    account.begin_with_runs(loaded, there, silent=as_json)
-    shared, problem = colleagues.newer(run, store, loaded, there)
-    if problem:
-        output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
-        )
-    found = flow.look_at(store, run) if shared is None else colleagues.story(shared)
+    account.sign_in_for_runs(loaded, ports, silent=as_json)
+    shared = newer_run(run, store, loaded, ports)
+    story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     if as_json:
-        return output.document(display.run_document(found.summary, found.steps))
-    output.say(display.run(found.summary, found.steps, who.this().host))
+        return output.document(display.run_document(story.summary, story.steps))
+    output.say(display.run(story.summary, story.steps, processes.current_process().host))
     return 0

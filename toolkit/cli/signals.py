@@ -15,10 +15,10 @@ WORDS_S = 1.0
 
 @contextmanager
 def handled(
-    stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]
+    stop: Stop, say_stopping: Callable[[int], None], say_left: Callable[[int], None]
 ) -> Iterator[None]:
-    """Inside, a first signal sets `stop` and calls `told`; a second one calls `leave` for last
-    words, and ends the process.
+    """Inside, a first signal sets `stop` and calls `say_stopping`; a second one calls `say_left`
+    and ends the process.
 
     Both are called from threads of their own: a handler that Python runs in the middle of something
     must not take locks, and a terminal that takes no more words must not keep the process.
@@ -26,40 +26,40 @@ def handled(
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     before = {
-        one: signal.signal(one, _noted)
-        for one in HANDLED
-        if signal.getsignal(one) != signal.SIG_IGN
+        number: signal.signal(number, _ignore)
+        for number in HANDLED
+        if signal.getsignal(number) != signal.SIG_IGN  # `nohup` has to keep working
     }
     old_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    watcher = Thread(target=_watch, args=(reader, stop, told, leave), daemon=True)
+    watcher = Thread(target=_watch, args=(reader, stop, say_stopping, say_left), daemon=True)
     watcher.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(old_writer)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         os.close(writer)
         watcher.join()
         os.close(reader)
 
 
-def _noted(number: int, frame: object) -> None:
+def _ignore(number: int, frame: object) -> None:
     """Only keeps the signal from ending the process: its number is in the pipe already."""
 
 
 def _watch(
-    reader: int, stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]
+    reader: int, stop: Stop, say_stopping: Callable[[int], None], say_left: Callable[[int], None]
 ) -> None:
     while numbers := os.read(reader, 64):
         for number in numbers:
             if number not in HANDLED:
                 continue
             if stop.signal is not None:
-                _briefly(leave, number)
+                _briefly(say_left, number)
                 os._exit(128 + number)
             stop.ask(number)
-            _briefly(told, number)
+            _briefly(say_stopping, number)
 
 
 def _briefly(say: Callable[[int], None], number: int) -> None:

@@ -5,8 +5,10 @@ from contextlib import suppress
 from typing import Any
 
 import click
+from msgspec import Struct
 
-from toolkit.cli import account, options, output, ports, progress, signals
+from toolkit.cli import account, options, output, progress, signals
+from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
@@ -80,82 +82,99 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
 @options.verbose
 @options.no_color
 @click.pass_context
-def smoke_test(ctx: click.Context, /, **given: Any) -> int:
+def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     """Ask the live system what rules.toml says that it must answer.
 
     Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that
     are there already.
     """
-    request = _request(ctx, given)
+    arguments = SmokeTestArguments(**values)
+    request = _request(ctx, arguments)
     git = options.repository(request.folder)
-    if given["only_list"]:
-        return _listed(flow.listed(request, git), given["as_json"])
-    if given["report"]:
-        files.check_writable(given["report"])
-    there = ports.around(git, request.folder)
-    with suppress(CredentialsProblem):  # the checks that need them say so
-        account.begin(
-            there,
-            git,
-            request.folder,
-            request.rules,
-            request.environment,
-            request.profile,
-            request.region,
-            silent=given["quiet"] or given["as_json"],
-            allowed=request.allowed,
-        )
-    stage = flow.prepare(request, git, there)
+    if arguments.only_list:
+        return _list(flow.listed(request, git), arguments.as_json)
+    if arguments.report:
+        files.check_writable(arguments.report)
+    ports = open_ports(git, request.folder)
+    silent = arguments.quiet or arguments.as_json
+    sign_in = account.SignIn(
+        environment=request.environment,
+        profile=request.profile,
+        region=request.region,
+        silent=silent,
+    )
+    with suppress(CredentialsProblem):  # the checks that need credentials report it
+        account.sign_in(sign_in, ports, git, request.folder, request.rules, request.allowed)
+    stage = flow.prepare(request, git, ports)
     for remark in stage.first:
         output.note(f"note: {line(remark)}")
-    stop = Stop()
-    total = len(stage.tasks) * request.repeat + sum(
-        request.load and task.check.load is not None for task in stage.tasks
-    )
-    watcher = progress.counting(total, given["quiet"] or given["as_json"])
-    with (
-        watcher,
-        signals.handled(
-            stop,
-            lambda number: watcher.say("stopping; what cleans up is still done"),
-            lambda number: None,
-        ),
-    ):
-        smoked = flow.smoke(request, stage, there, stop, watcher.told)
-    if given["as_json"]:
-        output.document(show.document(smoked))
+    total = len(stage.tasks) * request.repeat
+    if request.load:
+        total += sum(task.check.load is not None for task in stage.tasks)
+    watcher, stop = progress.CountProgress(total, silent), Stop()
+
+    def say_stopping(number: int) -> None:
+        watcher.say("stopping; what cleans up is still done")
+
+    with watcher, signals.handled(stop, say_stopping, lambda number: None):
+        result = flow.smoke(request, stage, ports, stop, watcher.told)
+    if arguments.as_json:
+        output.document(show.document(result))
     else:
-        output.say(_text(smoked, given["quiet"], given["verbose"]))
-    if given["report"]:
-        cases = show.cases(smoked.results, smoked.environment)
-        return output.kept(given["report"], junit.xml("toolkit smoke-test", cases)) or int(
-            smoked.exit
-        )
-    return int(smoked.exit)
+        output.say(_text(result, arguments.quiet, arguments.verbose))
+    code = 0
+    if arguments.report:
+        cases = show.cases(result.results, result.environment)
+        code = output.write_report(arguments.report, junit.xml("toolkit smoke-test", cases))
+    return code or int(result.exit)
 
 
-def _text(smoked: flow.SmokeTestResult, quiet: bool, verbose: bool) -> str:
+class SmokeTestArguments(Struct, frozen=True):
+    """The options of `smoke-test`, as click gives them."""
+
+    only: tuple[str, ...]
+    tags: tuple[str, ...]
+    url: str | None
+    repeat: int
+    retry: str | None
+    timeout: str
+    parallel: int
+    load: bool
+    report: str | None
+    only_list: bool
+    folder: str | None
+    rules: str | None
+    env: str | None
+    profile: str | None
+    region: str | None
+    allowed: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+def _text(result: flow.SmokeTestResult, quiet: bool, verbose: bool) -> str:
     if quiet:
-        return show.summary(smoked.results, smoked.environment, smoked.took_s)
-    return show.text(smoked.results, smoked.environment, smoked.took_s, output.width(), verbose)
+        return show.summary(result.results, result.environment, result.took_s)
+    return show.text(result.results, result.environment, result.took_s, output.width(), verbose)
 
 
-def _request(ctx: click.Context, given: dict[str, Any]) -> flow.SmokeTestRequest:
+def _request(ctx: click.Context, arguments: SmokeTestArguments) -> flow.SmokeTestRequest:
     return flow.SmokeTestRequest(
-        folder=options.enter(ctx, given["folder"]),
-        rules=options.inherited(ctx, "rules", given["rules"]),
-        environment=options.inherited(ctx, "env", given["env"]),
-        profile=given["profile"],
-        region=given["region"],
-        only=given["only"],
-        tags=given["tags"],
-        url=_address(given["url"]),
-        timeout_s=options.time("--timeout", given["timeout"]),
-        retry_s=options.time("--retry", given["retry"]) if given["retry"] else 0,
-        repeat=given["repeat"],
-        parallel=given["parallel"],
-        load=given["load"],
-        allowed=given["allowed"],
+        folder=options.enter(ctx, arguments.folder),
+        rules=options.inherited(ctx, "rules", arguments.rules),
+        environment=options.inherited(ctx, "env", arguments.env),
+        profile=arguments.profile,
+        region=arguments.region,
+        only=arguments.only,
+        tags=arguments.tags,
+        url=_address(arguments.url),
+        timeout_s=options.time("--timeout", arguments.timeout),
+        retry_s=options.time("--retry", arguments.retry) if arguments.retry else 0,
+        repeat=arguments.repeat,
+        parallel=arguments.parallel,
+        load=arguments.load,
+        allowed=arguments.allowed,
         redact=redactor(),
     )
 
@@ -169,20 +188,20 @@ def _address(url: str | None) -> str | None:
     return url
 
 
-def _listed(checks: Sequence[Check], as_json: bool) -> int:
+def _list(checks: Sequence[Check], as_json: bool) -> int:
     if as_json:
-        found = [
+        rows = [
             {
-                "check": one.name,
-                "asks": one.asks,
-                "tags": list(one.tags),
-                "needs": list(one.needs),
-                "where": one.where,
+                "check": check.name,
+                "asks": check.asks,
+                "tags": list(check.tags),
+                "needs": list(check.needs),
+                "where": check.where,
             }
-            for one in checks
+            for check in checks
         ]
         return output.document(
-            {"toolkit": 1, "command": "smoke-test", "status": "ok", "exit": 0, "checks": found}
+            {"toolkit": 1, "command": "smoke-test", "status": "ok", "exit": 0, "checks": rows}
         )
     output.say(show.listed(checks, output.width()))
     return 0

@@ -19,7 +19,7 @@ from toolkit.model import Finding, HealthReport, LiveVersion, Location, Rules
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
-from toolkit.run.superseded import CONTENT, named
+from toolkit.run.superseded import CONTENT, live_name
 
 SLACK = timedelta(minutes=2)
 """Two machines' clocks, and the time that a record takes to be written."""
@@ -123,7 +123,7 @@ def _recorded(
 
 def foreign(live: LiveVersion, records: Sequence[Record]) -> str:
     """Why what runs is nothing that the record knows of, empty if it is. Pure."""
-    what, content = named(live, "what runs"), [key for key in CONTENT if key in live.detail]
+    what, content = live_name(live, "what runs"), [key for key in CONTENT if key in live.detail]
     ours = [record for record in records if record.run == live.run]
     if live.run is None:
         kept = [record for record in records if record.deployed.same(live.deployed)]

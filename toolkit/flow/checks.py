@@ -202,7 +202,7 @@ def _check_accounts(
     """
     used = set[str]().union(*(found.checks[name].uses for name in wanted))
     secret = any(one.env is None for name, one in found.secrets.items() if name in used)
-    if not secret and not any(found.checks[name].sort == "aws" for name in wanted):
+    if not secret and not any(found.checks[name].check_type == "aws" for name in wanted):
         return
     until = monotonic() + seconds
     for asked in [
@@ -313,7 +313,7 @@ def _named(rules: Rules, found: Checks, environment: Environment | None) -> tupl
                 for region in regions
             }
     for check in found.checks.values():
-        hosts.add(_put(checks.sort(check.sort).host(check.settings), variables))
+        hosts.add(_put(checks.check_type(check.check_type).host(check.settings), variables))
     return tuple(sorted(host for host in hosts if host and "{" not in host))
 
 
@@ -342,7 +342,7 @@ def chosen(
         for name, check in found.checks.items()
         if (not (only or tags)) or name in only or set(check.tags) & set(tags)
     ]
-    names = select.here(
+    names = select.for_environment(
         select.closure(wanted, found.checks, _waits(found)),
         found.checks,
         _waits(found),
@@ -367,7 +367,9 @@ def tasks(found: Checks, names: Sequence[str], scene: CheckSetup) -> tuple[selec
 def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
     """The checks of a deploy with what they need, in an environment; none is no error."""
     waits = _waits(found)
-    return select.here(select.closure(names, found.checks, waits), found.checks, waits, environment)
+    return select.for_environment(
+        select.closure(names, found.checks, waits), found.checks, waits, environment
+    )
 
 
 def _waits(found: Checks) -> dict[str, frozenset[str]]:
@@ -400,7 +402,7 @@ def wanted(found: Checks, there: Environment | None) -> list[Provision]:
     fit = [
         check
         for check in found.checks.values()
-        if check.sort == "aws"
+        if check.check_type == "aws"
         and check.uses <= variables.keys()
         and (not check.environments or (there and there.name in check.environments))
     ]

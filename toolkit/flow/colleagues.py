@@ -16,17 +16,17 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.runs import RunStory, shelf_in
 from toolkit.model import Environment, Job, Location, Rules
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
 from toolkit.record import history, mirror
 from toolkit.record.history import Summary
-from toolkit.record.journal import Journal, JournalEntry
+from toolkit.record.journal import Journal, JournalEntry, last_writer
 from toolkit.record.locks import lock_name
-from toolkit.record.shelf import SharedRun, SharedRuns, last_writer, location_of
+from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.recover import RunState, left
+from toolkit.run.recover import RunState, recover_state
 
 WAIT_S = 20.0
 """How long the buckets may take to say what is in them, in seconds."""
@@ -120,7 +120,9 @@ def send(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
 
     if not any(one.store for one in rules.environments.values()):
         return []
-    return [words for store in stores for words in mirror.catch_up(store, shelf_of).values()]
+    return [
+        words for store in stores for words in mirror.send_unsent_runs(store, shelf_of).values()
+    ]
 
 
 def _asked(
@@ -157,7 +159,7 @@ def _summary(room: SharedStore, run: str) -> Summary | None:
 
 def told(shared: ColleagueRun) -> Summary:
     """A run in a line. Whether it is at work, its lock says. Raises CloudError, Refused."""
-    found = history.summary(shared.run.run, shared.run.entries, False)
+    found = history.summarize(shared.run.run, shared.run.entries, False)
     if found.ended is None and _at_work(shared):
         return replace(found, status="running")
     return found
@@ -266,7 +268,7 @@ def left_of(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | Non
     """What is left of a colleague's run, with its jobs where this machine reaches them. Raises
     Refused where they are not what rules.toml here says, StateDamaged.
     """
-    found = left(shared.run.entries, ports.clock.now(), shared.run.run)
+    found = recover_state(shared.run.entries, ports.clock.now(), shared.run.run)
     for job in found.jobs:
         _check(job, shared, rules)
     return replace(found, jobs=tuple(placed(rules, profile)(job) for job in found.jobs))
@@ -316,13 +318,13 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
         variables: Mapping[str, str] = {
             "region": job.location.region or "",
             **environment.vars,
-            **making.known(job.version),
+            **making.version_variables(job.version),
         }
-        same = making.filled(target.settings, variables) == job.settings
+        same = making.fill_settings(target.settings, variables) == job.settings
     if (
         not same
         or job.run != run
-        or job.token != making.token(run, job.step, job.version.fingerprint)
+        or job.token != making.step_token(run, job.step, job.version.fingerprint)
     ):
         commit = facts.get("commit") or job.version.commit
         next_ = (
@@ -343,11 +345,11 @@ def settle(store: Store, shared: ColleagueRun) -> None:
     with suppress(ToolkitError):
         journal = Journal.reopen(store, shared.run.run)
         try:
-            mirror.claimed(shared.room.shelf, journal)
+            mirror.claim_run(shared.room.shelf, journal)
         finally:
             journal.close()
 
 
 def is_ours(entries: Sequence[JournalEntry]) -> bool:
     """Whether a run was last written by this machine."""
-    return last_writer(entries).get("host") in (None, who.this().host)
+    return last_writer(entries).get("host") in (None, processes.current_process().host)

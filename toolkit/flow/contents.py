@@ -45,7 +45,8 @@ def contents(
     linked = linked_of(rules)
     owned = owners(rules, rules_path(rules, git))
     users = inputs.used(own, linked, inputs.WorkTree(git.root))
-    versions = fingerprint.versions(settings, owned, git, uncommitted, users.by, fallback(rules))
+    path_owners = fingerprint.PathOwners(owned, users.by, fallback(rules))
+    versions = fingerprint.versions(settings, path_owners, git, uncommitted)
     every = completeness.gaps(git, seen)
     lacking = {
         name: gaps
@@ -68,9 +69,8 @@ def at_commit(
     """What a commit holds of the targets that `settings` has, under the rules of today."""
     users = inputs.used(inputs_of(rules, named), linked_of(rules), inputs.CommitTree(git, commit))
     owned = owners(rules, rules_path(rules, git))
-    return TargetVersions(
-        fingerprint.versions(settings, owned, git, (), users.by, fallback(rules), at=commit)
-    )
+    path_owners = fingerprint.PathOwners(owned, users.by, fallback(rules))
+    return TargetVersions(fingerprint.versions(settings, path_owners, git, (), commit))
 
 
 def generated_of(

@@ -127,15 +127,17 @@ def prepare(
     versions = holds.versions
     graph = Graph(rules.targets)
     names = [target.name for target in wanted]
-    jobs = making.make(
-        run,
-        [rules.targets[one] for one in graph.order(names)],
-        making.locations(found, order.profile, order.region),
-        found.vars if found else {},
-        versions,
-        {one: sorted(graph.waits_for(one, names)) for one in names},
-        order.action,
-        order.wishes,
+    jobs = making.make_jobs(
+        making.JobRequest(
+            run,
+            [rules.targets[one] for one in graph.order(names)],
+            making.locations(found, order.profile, order.region),
+            found.vars if found else {},
+            versions,
+            {one: sorted(graph.waits_for(one, names)) for one in names},
+            order.action,
+            order.wishes,
+        )
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
     _refuse_what_its_name_does_not_say(jobs, holds, rules, git)
@@ -500,7 +502,7 @@ def _is(target: Target, name: str, rules: Rules) -> bool:
         for environment in rules.environments.values()
         for region in environment.regions or ("",)
     ] or [{}]
-    return any(making.fill(one, variables) == name for one in called for variables in several)
+    return any(making.fill_text(one, variables) == name for one in called for variables in several)
 
 
 def known(name: str, rules: Rules) -> None:
@@ -634,7 +636,7 @@ def _refuse_what_its_name_does_not_say(
                 raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
-            what, fix = completeness.told(gaps)
+            what, fix = completeness.describe(gaps)
             raise Refused(f"{what}, and environment {job.location.environment} is protected", fix)
         if job.version.dirty:
             raise Refused(
@@ -659,7 +661,7 @@ def _warned(
             continue
         said: list[str] = []
         if gaps := holds.gaps.get(job.target):
-            what, fix = completeness.told(gaps)
+            what, fix = completeness.describe(gaps)
             said.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
         if job.target in changed:
             said.append(

@@ -158,7 +158,7 @@ def _subjects(
     there = rules.environments.get(name) if name else None
     locations = making.locations(there, request.profile, request.region)
     wanted = _wanted(request, rules)
-    jobs = making.imagined(wanted, locations, there.vars if there else {})
+    jobs = making.jobs_without_run(wanted, locations, there.vars if there else {})
     asks_aws = bool(found.checks) or any(job.location.provider == "aws" for job in jobs)
     for location in locations:
         if asks_aws:
@@ -193,8 +193,8 @@ def _checks(
     name = there.name if there else None
     for check in found.checks.values():
         fits = not check.environments or name in check.environments
-        if fits and check.sort in LOOKED_AT and not _lacks(check, there):
-            for location in locations if check.sort == "aws" else locations[:1]:
+        if fits and check.check_type in LOOKED_AT and not _lacks(check, there):
+            for location in locations if check.check_type == "aws" else locations[:1]:
                 yield Subject(check.name, "check", location, check=check)
 
 
@@ -250,7 +250,7 @@ def _checkup(
 def _needs_credentials(subject: Subject) -> bool:
     if subject.check is None:
         return subject.location.provider == "aws"
-    return subject.check.sort == "aws"
+    return subject.check.check_type == "aws"
 
 
 def _told(checkup: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:

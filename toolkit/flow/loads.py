@@ -90,7 +90,7 @@ def _one(
         before = record.read(store, environment, task.name)
         comparable = before if before is not None and before.asks == asks else None
         given = load.described(
-            http.asked(settings, task.base),
+            http.request(settings, task.base),
             stage.scene.policy,
             settings.expect.status,
             task.check.timeout_s,
@@ -104,7 +104,7 @@ def _one(
         bad = hidden(load.misses(found, wanted, then), veil)
         if not bad:
             now = ports.clock.now().isoformat(timespec="seconds")
-            record.keep(
+            record.save(
                 store,
                 environment,
                 task.name,

@@ -10,7 +10,7 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit import checks, targets
+from toolkit import targets
 from toolkit.checks import addresses
 from toolkit.checks.base import CheckContext
 from toolkit.checks.tries import carry_out
@@ -233,7 +233,6 @@ def _of_check(board: Board, at: int, subject: Subject, around: CheckContext, rul
     once = replace(check, retry_s=0.0)
     found = carry_out(
         once,
-        checks.sort(check.sort),
         known,
         around,
         Redactor(),
@@ -252,7 +251,7 @@ def _of_check(board: Board, at: int, subject: Subject, around: CheckContext, rul
             detail,
             cause=cause,
             next=next_,
-            unasked=status == "unknown" and check.sort == "aws",
+            unasked=status == "unknown" and check.check_type == "aws",
         ),
     )
 

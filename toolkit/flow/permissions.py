@@ -37,7 +37,7 @@ def permissions(
     )
     wanted = [rules.targets[leaf] for leaf in leaves]
     locations = making.locations(found, None, region)
-    jobs = making.imagined(wanted, locations, found.vars if found else {})
+    jobs = making.jobs_without_run(wanted, locations, found.vars if found else {})
     own = [statement for job in jobs for statement in kinds.kind(job.kind).permissions(job)]
     shared = [statement for location in locations for statement in record(location)]
     shared += [] if targets else _of_checks(rules, found, locations)
@@ -56,7 +56,7 @@ def _of_checks(
     asked = [
         check
         for check in there.checks.values()
-        if check.sort == "aws" and check.uses <= variables.keys()
+        if check.check_type == "aws" and check.uses <= variables.keys()
     ]
     own = [
         statement

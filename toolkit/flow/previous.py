@@ -10,7 +10,7 @@ from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
 from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, Rules, Version
 from toolkit.ports.ports import Ports
-from toolkit.record.history import last_good
+from toolkit.record.history import good_deploys
 from toolkit.record.ledger import BEGUN, SET, Record, open_ledger, scope_of
 from toolkit.run.superseded import CONTENT
 
@@ -28,10 +28,12 @@ def previous(job: Job, rules: Rules, ports: Ports) -> list[Record]:
     if ledger.behind:
         raise Unreachable(call="the shared record", reason=ledger.behind)
     known = [record for record in recorded if record.origin != SET]
-    earlier = [record for record in ledger.before().get(job.target, ()) if record.verdict in GOOD]
+    earlier = [
+        record for record in ledger.legacy_records().get(job.target, ()) if record.verdict in GOOD
+    ]
     runs = {record.run for record in known}
     return [
-        *last_good(store, job.target, scope_of(store, location), known),
+        *good_deploys(store, job.target, scope_of(store, location), known),
         *(record for record in earlier if record.run not in runs),
     ]
 

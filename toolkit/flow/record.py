@@ -14,7 +14,7 @@ from toolkit.flow.stores import really, store_for
 from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import GOOD, Location, Rules, Verdict, Version
 from toolkit.plan.graph import Graph
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import new_run_id
@@ -75,7 +75,7 @@ def show(
     notes = list(told(rules, where[0].environment))
     for location in where:
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
-        contents, before = ledger.all(), ledger.before()
+        contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:
             notes.append(
                 f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
@@ -153,7 +153,7 @@ def _said(name: str, version: Version, there: Location, store: Store, ports: Por
         verdict=Verdict.SUCCEEDED,
         endpoint=store.endpoint,
         account=there.account,
-        who=f"{who.user()}@{who.this().host}",
+        who=f"{processes.user()}@{processes.current_process().host}",
         origin=SET,
     )
 

@@ -21,8 +21,8 @@ from toolkit.model import GOOD, Job, LiveVersion, Location, Rules, Verdict
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
-from toolkit.record.history import one, unfinished
-from toolkit.record.journal import is_run
+from toolkit.record.history import run_summary, unfinished
+from toolkit.record.journal import is_run_name
 from toolkit.record.ledger import BEGUN, Ledger, Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
@@ -159,7 +159,7 @@ def _points_of(
     missing = [
         name for name in names if name not in contents.records and name not in contents.damaged
     ]
-    before = ledger.before() if missing else {}
+    before = ledger.legacy_records() if missing else {}
     earlier = [name for name in missing if name in before]
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
@@ -219,7 +219,7 @@ def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[st
 
 def _left(run: str) -> str:
     way = (
-        f" (toolkit resume {run})" if is_run(run) else ""
+        f" (toolkit resume {run})" if is_run_name(run) else ""
     )  # others may write there, and it is a command
     return f"run {run} has begun to deploy it, and its end is not known{way}"
 
@@ -238,7 +238,7 @@ def worker(store: Store, location: Location, rules: Rules, ports: Ports) -> AtWo
 
     def at_work(record: Record) -> bool:
         from toolkit.record.locks import lock_name  # a deploy is rarely open
-        from toolkit.record.shelf import SharedRuns
+        from toolkit.record.shared_runs import SharedRuns
 
         with suppress(ToolkitError):
             if location.store:
@@ -247,7 +247,7 @@ def worker(store: Store, location: Location, rules: Rules, ports: Ports) -> AtWo
                     shelf.at_work(record.run, lock_name(there, record.target))
                     for there in locations
                 )
-            return one(store, record.run).status == "running"
+            return run_summary(store, record.run).status == "running"
         return False
 
     return at_work
@@ -424,7 +424,7 @@ def look(
         for name in names
         if targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) is None
     ]
-    jobs = making.imagined(wanted, where, variables)
+    jobs = making.jobs_without_run(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         seen = list(pool.map(lambda job: _seen(job, ports), jobs))
     return {(job.target, job.location.region): live for job, live in zip(jobs, seen, strict=True)}
@@ -458,7 +458,7 @@ def _adopt(live: LiveVersion, name: str, location: Location, store: Store, ports
         ledger = open_ledger(store, there, ports)
         if ledger.get(name):
             return
-        for record in ledger.before().get(name, ()):
+        for record in ledger.legacy_records().get(name, ()):
             if record.verdict in GOOD and (record.version, record.run) == (live.version, live.run):
                 ledger.put(
                     replace(

@@ -74,7 +74,9 @@ def _things(
     """What the targets of an environment change; None where a name cannot be filled in."""
     variables = environment.vars if environment else {}
     try:
-        jobs = making.imagined([rules.targets[name] for name in names], [location], variables)
+        jobs = making.jobs_without_run(
+            [rules.targets[name] for name in names], [location], variables
+        )
     except Refused:
         return None
     things = set[Thing]()
@@ -114,7 +116,7 @@ def writes_of(
     name: str, rules: Rules, location: Location, variables: Mapping[str, str]
 ) -> tuple[Resource, ...]:
     """What a target changes today. Raises Refused."""
-    [job] = making.imagined([rules.targets[name]], [location], variables)
+    [job] = making.jobs_without_run([rules.targets[name]], [location], variables)
     return targets.kind(job.kind).writes(job.settings)
 
 

@@ -17,7 +17,7 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.locks import ROLLBACK, Holder, lock_name, open_locks
-from toolkit.run.jobs import imagined, locations
+from toolkit.run.jobs import jobs_without_run, locations
 from toolkit.targets.base import Kind
 
 
@@ -115,7 +115,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     if reason:
         raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
     there = rules.environments.get(name) if name else None
-    return rules, imagined(
+    return rules, jobs_without_run(
         [rules.targets[target]],
         locations(there, order.profile, order.region),
         there.vars if there else {},

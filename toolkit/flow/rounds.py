@@ -13,7 +13,6 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit import checks
 from toolkit.checks.base import CheckContext
 from toolkit.checks.select import Task
 from toolkit.checks.tries import carry_out
@@ -156,7 +155,6 @@ class CheckRun:
         try:
             tried = carry_out(
                 retrying,
-                checks.sort(check.sort),
                 self.known(task),
                 around,
                 self._scene.veil,

@@ -61,7 +61,7 @@ def sorts() -> "CheckTypes":
     from toolkit.impact.checks import CheckTypes
 
     return CheckTypes(
-        tuple(checks.SORTS), checks.sort, values.names, values.misused, values.BUILT_IN
+        tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN
     )
 
 
@@ -108,13 +108,13 @@ def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
     """What decides besides files how each target that is no group is deployed to an environment, as
     bytes that can be compared.
     """
-    from toolkit.run.jobs import filled
+    from toolkit.run.jobs import fill_settings
 
     found = rules.environments.get(named) if named else None
     variables, account = (found.vars, found.account) if found else ({}, None)
 
     def bytes_of(target: Target) -> bytes:
-        settings = msgspec.to_builtins(filled(target.settings, variables))
+        settings = msgspec.to_builtins(fill_settings(target.settings, variables))
         deciding = {key: value for key, value in settings.items() if key not in LOOKING}
         return msgspec.json.encode((target.kind, account, deciding), order="sorted")
 

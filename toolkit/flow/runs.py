@@ -12,7 +12,7 @@ from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Location, RunResult
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
@@ -21,14 +21,14 @@ from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_name, open_locks
-from toolkit.record.mirror import Mirror, claimed
-from toolkit.record.shelf import SharedRun, SharedRuns
+from toolkit.record.mirror import Mirror, claim_run
+from toolkit.record.shared_runs import SharedRun, SharedRuns
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.execute import Execution, RunOptions, as_said
-from toolkit.run.recover import RunState, left
+from toolkit.run.execute import Execution, RunContext, RunOptions, unchanged_advice
+from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
-from toolkit.run.step import Verify, unchecked
+from toolkit.run.step import Verify, no_checks
 from toolkit.run.step_journal import Listener
 from toolkit.run.stop import Stop
 
@@ -55,9 +55,9 @@ class RunRequest(Struct, frozen=True):
     lock_timeout_s: int
     redact: Callable[[str], str]
     still: Callable[[Job], None]
-    verify: Verify = unchecked
+    verify: Verify = no_checks
     checked: bool = True
-    advise: Callable[[Job, str], str] = as_said
+    advise: Callable[[Job, str], str] = unchanged_advice
     placed: Callable[[Job], Job] = as_it_is
     preempts: bool = False
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
@@ -89,7 +89,7 @@ def start(
     store = store_for(prepared.rules, ports, jobs[0].location.profile)
     with _locked(store, jobs, request, ports, told) as held:
         facts: dict[str, Any] = {
-            **who.facts(),
+            **processes.facts(),
             "command": list(request.command),
             "project": prepared.rules.project,
             "root": ports.root,
@@ -137,7 +137,7 @@ def resume(
             return _resume(request, ports, store, told, journal)
         finally:
             journal.close()
-    found = _placed(left(theirs.entries, ports.clock.now(), request.run), request)
+    found = _placed(recover_state(theirs.entries, ports.clock.now(), request.run), request)
     _refuse_ended(found, request.run)
     _same_account(found.jobs, ports)
     with _locked(store, found.open, request, ports, told) as held:
@@ -151,7 +151,7 @@ def resume(
 def _resume(
     request: RunRequest, ports: Ports, store: Store, told: RunControl, journal: Journal
 ) -> RunResult:
-    found = _placed(left(journal.entries, ports.clock.now(), journal.path), request)
+    found = _placed(recover_state(journal.entries, ports.clock.now(), journal.path), request)
     _refuse_ended(found, request.run)
     _same_account(found.jobs, ports)
     with _locked(store, found.open, request, ports, told) as held:
@@ -169,16 +169,16 @@ def _go_on(
     """With the locks: from now on nobody else goes on with it. What the bucket knows of it is
     newer, if anything is.
     """
-    first = left(journal.entries, ports.clock.now(), journal.path)
+    first = recover_state(journal.entries, ports.clock.now(), journal.path)
     with _shared(store, journal, first.jobs, ports, told, claim=True) as mirror:
-        found = left(journal.entries, ports.clock.now(), journal.path)
+        found = recover_state(journal.entries, ports.clock.now(), journal.path)
         if found.jobs != first.jobs:
             raise StateDamaged(
                 path=journal.path, reason="the run of this name in the bucket has other steps"
             )
         _refuse_ended(found, request.run)
         _give_up_overtaken(journal, found, store, ports)
-        journal.append("note", **who.facts(), command=list(request.command))
+        journal.append("note", **processes.facts(), command=list(request.command))
         found = _placed(left_of(store, request.run, ports), request)
         orders = RunOptions(
             found.jobs, request.parallel, request.fail_fast, found.done, found.begun
@@ -225,7 +225,7 @@ def _shared(
         frozenset(job.step for job in jobs if job.undoes),
     )
     if claim:
-        over = claimed(shelf, journal)
+        over = claim_run(shelf, journal)
         mirror.fetch_logs()
     else:
         over = None
@@ -238,10 +238,10 @@ def _shared(
         unsent = mirror.close()
         if unsent:
             told.listener.told("toolkit", unsent)
-        elif mirror.taken:
+        elif mirror.taken_over_by:
             told.listener.told(
                 "toolkit",
-                f"{mirror.taken} has taken the run over: see `toolkit show {journal.run}`",
+                f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`",
             )
 
 
@@ -267,7 +267,7 @@ def look_at(store: Store, run: str) -> RunStory:
     """One run. Raises Refused, StateDamaged, FileProblem."""
     entries = read(store, run)
     ends = {entry.step: entry.facts for entry in entries if entry.state == "outcome"}
-    found = history.one(store, run)
+    found = history.run_summary(store, run)
     steps = tuple(
         (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
         for step, _, verdict in found.steps
@@ -277,7 +277,7 @@ def look_at(store: Store, run: str) -> RunStory:
 
 def left_of(store: Store, run: str, ports: Ports) -> RunState:
     """What is left of a run, which is left as it is. Raises Refused, StateDamaged."""
-    return left(read(store, run), ports.clock.now(), path_of(store, run))
+    return recover_state(read(store, run), ports.clock.now(), path_of(store, run))
 
 
 def _give_up_overtaken(journal: Journal, found: RunState, store: Store, ports: Ports) -> None:
@@ -317,7 +317,7 @@ def _later(job: Job, records: Sequence[Record], found: RunState) -> Record | Non
 
 def _same_account(jobs: Sequence[Job], ports: Ports) -> None:
     """A run goes on in the account that it was begun in. Raises WrongAccount."""
-    for location in {job.location for job in jobs if job.location.provider == "aws"}:
+    for location in {job.location for job in jobs}:
         check_account(ports.aws(location), location)
 
 
@@ -387,8 +387,8 @@ def _carry_out(
     held: HeldLocks,
     mirror: Mirror | None,
 ) -> RunResult:
-    def fenced() -> None:
-        held.fenced()
+    def check_fence() -> None:
+        held.check_fence()
         if mirror is not None:
             mirror.check()
 
@@ -400,19 +400,18 @@ def _carry_out(
         papers = StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
         with suppress(ToolkitError):  # each step says what it could not do
             deploy.warm(orders.jobs, ports)
-        return Execution(
-            request.run,
-            orders,
-            papers,
+        context = RunContext(
             ports,
+            papers,
             told.listener,
             told.stop,
-            fenced,
+            check_fence,
             still=request.still,
             redact=request.redact,
             verify=request.verify,
             advise=request.advise,
-        ).carry_out()
+        )
+        return Execution(request.run, orders, context).carry_out()
     except Exception:
         told.listener.told(
             "toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}"

@@ -99,7 +99,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     )
     run = new_run_id(ports.clock.now())
     tasks = flow.tasks(found, names, scene)
-    kept = request.load or any(task.check.sort == "command" for task in tasks)
+    kept = request.load or any(task.check.check_type == "command" for task in tasks)
     store = (
         store_for(rules, ports, request.profile or (there.profile if there else None))
         if kept
@@ -109,7 +109,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     def log(task: Task) -> StepLog | None:
         return (
             StepLog(store, run, task.name, scene.veil.over)
-            if store is not None and task.check.sort == "command"
+            if store is not None and task.check.check_type == "command"
             else None
         )
 

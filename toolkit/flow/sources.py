@@ -16,9 +16,9 @@ def inputs_of(rules: Rules, named: str | None) -> dict[str, Inputs]:
             continue
         own = targets.kind(target.kind).inputs(target.settings)
         if variables and "{" in repr(own):
-            from toolkit.run.jobs import filled
+            from toolkit.run.jobs import fill_settings
 
-            own = filled(own, variables)
+            own = fill_settings(own, variables)
         found[name] = own
     return found
 

@@ -12,7 +12,7 @@ from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record import journal
-from toolkit.record.state import Store, existing, open_store
+from toolkit.record.state import Store, find_store, open_store
 
 
 def store_for(rules: Rules, ports: Ports, profile: str | None) -> Store:
@@ -24,7 +24,7 @@ def store_for(rules: Rules, ports: Ports, profile: str | None) -> Store:
 
 def existing_store(rules: Rules, ports: Ports, profile: str | None) -> Store | None:
     """The same where there is one already; nothing is made."""
-    return existing(rules.project, ports.root, ports.endpoint(profile))
+    return find_store(rules.project, ports.root, ports.endpoint(profile))
 
 
 def really(location: Location, ports: Ports) -> Location:
@@ -51,7 +51,7 @@ def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store
     profiles = [default.profile if default else None, None]
     profiles += [environment.profile for environment in rules.environments.values()]
     endpoints = list(dict.fromkeys(endpoint(profile) for profile in profiles))
-    others = [existing(rules.project, root, other) for other in endpoints[1:]]
+    others = [find_store(rules.project, root, other) for other in endpoints[1:]]
     return [
         open_store(rules.project, root, endpoints[0]),
         *(store for store in others if store is not None),

@@ -39,7 +39,14 @@ from toolkit.model import (
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import superseded
-from toolkit.run.jobs import imagined, locations, make, may_answer_for, token
+from toolkit.run.jobs import (
+    JobRequest,
+    jobs_without_run,
+    locations,
+    make_jobs,
+    may_answer_for,
+    step_token,
+)
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets.base import JudgedSettings
@@ -179,7 +186,7 @@ def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
     watched = [
         target for target in rules.targets.values() if isinstance(target.settings, JudgedSettings)
     ]
-    everywhere = imagined(
+    everywhere = jobs_without_run(
         watched, locations(there, job.location.profile, None), there.vars if there else {}
     )
     may = [other for other in everywhere if may_answer_for(job, other)]
@@ -315,11 +322,11 @@ class Verifier:
         """What was asked has to have been what was deployed. Nobody else may have put something
         else there, with our lock or without.
         """
-        desk.fenced()
+        desk.check_fence()
         if outcome.live is None:
             return
         try:
-            superseded.check(job, targets.kind(job.kind), outcome.live, self._ports)
+            superseded.check_still_live(job, targets.kind(job.kind), outcome.live, self._ports)
         except CloudError as problem:
             desk.log(f"whether it runs still cannot be seen: {problem}")
 
@@ -485,15 +492,17 @@ def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
     version = Version(record.version, record.commit, record.fingerprint, settings=record.settings)
     there = rules.environments.get(job.location.environment or "")
     variables = there.vars if there else {}
-    [as_it_was] = make(
-        "",
-        [rules.targets[job.target]],
-        [job.location],
-        variables,
-        {job.target: version},
-        {job.target: ()},
-        "",
-        {},
+    [as_it_was] = make_jobs(
+        JobRequest(
+            "",
+            [rules.targets[job.target]],
+            [job.location],
+            variables,
+            {job.target: version},
+            {job.target: ()},
+            "",
+            {},
+        )
     )
     return replace(
         job,
@@ -504,5 +513,5 @@ def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
         wishes=wishes(record),
         needs=(),
         undoes=job.step,
-        token=token(job.run, step, record.fingerprint),
+        token=step_token(job.run, step, record.fingerprint),
     )

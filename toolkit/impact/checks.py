@@ -222,7 +222,7 @@ def _check(reader: FileReader, name: str, table: object, sorts: CheckTypes) -> C
         reader.wrong("`load` is for `http`", "checks", name, "load")
     return Check(
         name=name,
-        sort=found[0],
+        check_type=found[0],
         settings=settings,
         asks=sort.asks(settings),
         tags=common.tags,

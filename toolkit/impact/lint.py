@@ -32,7 +32,7 @@ def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Li
     return Lint(
         tuple(sorted(findings, key=lambda finding: finding.line or 0)),
         len(paths),
-        tuple(_by_folder(seen.unowned)),
+        tuple(count_by_folder(seen.unowned)),
     )
 
 
@@ -206,15 +206,16 @@ class _Nearest:
         )
 
 
-def _by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:
+def count_by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:
     """How many paths are below each top folder, the fullest first; a path that is alone there
     stands by itself.
     """
     folders: dict[str, list[str]] = {}
     for path in paths:
-        folders.setdefault(path.split("/", 1)[0] + "/" if "/" in path else path, []).append(path)
-    counts = [
-        (folder if len(inside) > 1 else inside[0], len(inside))
-        for folder, inside in folders.items()
-    ]
-    return sorted(counts, key=lambda found: (-found[1], found[0]))
+        top, slash, _ = path.partition("/")
+        folders.setdefault(top + slash, []).append(path)
+    counts = []
+    for folder, inside in folders.items():
+        name = folder if len(inside) > 1 else inside[0]
+        counts.append((name, len(inside)))
+    return sorted(counts, key=lambda entry: (-entry[1], entry[0]))

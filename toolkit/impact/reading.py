@@ -131,7 +131,7 @@ class FileReader:
         if unknown:
             words = (
                 *_fields(into, path),
-                *(self._common if into.__name__ == "Settings" and not path else ()),
+                *(self._common if into.__name__.endswith("Settings") and not path else ()),
             )
             return [
                 *path,

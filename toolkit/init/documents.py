@@ -52,7 +52,7 @@ def load_yaml(text: str) -> object:
         raise ValueError(
             f"a value cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         ) from None
-    _values(value, {}, 0)
+    _count_values(value, {}, 0)
     return value
 
 
@@ -70,8 +70,9 @@ def _loader() -> type[Any]:
         def flatten_mapping(self, node: Any) -> None:
             for key, value in node.value:
                 if key.tag == "tag:yaml.org,2002:merge":
-                    for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                        self._count_merge(one)
+                    is_list = isinstance(value, yaml.SequenceNode)
+                    for source in value.value if is_list else [value]:
+                        self._count_merge(source)
             super().flatten_mapping(node)
 
         def _count_merge(self, node: Any) -> None:
@@ -83,7 +84,7 @@ def _loader() -> type[Any]:
 
     for tag, pattern, first in _SCALARS:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
-    Loader.add_constructor(None, _untagged)
+    Loader.add_constructor(None, _construct_untagged)
     return Loader
 
 
@@ -102,7 +103,7 @@ _SCALARS = (
 """Tag, regular expression and first characters of the scalars that are more than strings."""
 
 
-def _untagged(loader: Any, node: Any) -> Any:
+def _construct_untagged(loader: Any, node: Any) -> Any:
     import yaml
 
     if isinstance(node, yaml.MappingNode):
@@ -127,22 +128,27 @@ def _refuse_depth(text: str) -> None:
 
 def _in_one_line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = getattr(error, "problem", None) or getattr(error, "context", None) or str(error)
+    message = getattr(error, "problem", None) or getattr(error, "context", None) or str(error)
     where = f"line {mark.line + 1}: " if mark else ""
-    return where + " ".join(said.split())
+    return where + " ".join(message.split())
 
 
-def _values(value: object, seen: dict[int, int], depth: int) -> int:
-    """How many values one value stands for, with every alias written out."""
+def _count_values(value: object, counts: dict[int, int], depth: int) -> int:
+    """How many values one value stands for, with every alias written out. `counts` holds those of
+    the collections that were counted already, by id.
+    """
     if not isinstance(value, dict | list | set | tuple):
         return 1
-    found = seen.get(id(value))
-    if found == 0 or depth > DEEPEST:
-        raise ValueError("a value holds itself" if found == 0 else _TOO_DEEP)
-    if found is None:
-        seen[id(value)] = 0  # while it is looked through
+    count = counts.get(id(value))
+    if count == 0:
+        raise ValueError("a value holds itself")
+    if depth > DEEPEST:
+        raise ValueError(_TOO_DEEP)
+    if count is None:
+        counts[id(value)] = 0  # marks what is being counted: to meet it again inside is a circle
         inner = value.values() if isinstance(value, dict) else value
-        found = seen[id(value)] = 1 + sum(_values(one, seen, depth + 1) for one in inner)
-    if found > MOST_VALUES:
+        count = 1 + sum(_count_values(member, counts, depth + 1) for member in inner)
+        counts[id(value)] = count
+    if count > MOST_VALUES:
         raise ValueError(f"its aliases stand for more than {MOST_VALUES} values")
-    return found
+    return count

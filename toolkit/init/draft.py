@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from toolkit.init.patterns import printable
+
 
 class DraftTarget(Struct, frozen=True):
     """A proposed target. `comment` lines stand above it and say what it was drawn from."""
@@ -40,7 +42,7 @@ class Draft(Struct, frozen=True):
     comment: tuple[str, ...] = ()
 
 
-def toml(draft: Draft) -> str:
+def draft_to_toml(draft: Draft) -> str:
     """The draft as the text of a rules.toml. Raises ValueError for a value that TOML cannot
     hold.
     """
@@ -88,7 +90,8 @@ def _rule(rule: DraftRule) -> Iterator[str]:
 def _comment(lines: tuple[str, ...]) -> Iterator[str]:
     for line in lines:
         for part in line.splitlines() or [""]:
-            yield f"# {''.join(char if char.isprintable() else '?' for char in part)}".rstrip()
+            # A control character would end the comment, or the file.
+            yield f"# {printable(part)}".rstrip()
 
 
 def _pairs(settings: Mapping[str, object]) -> Iterator[str]:
@@ -109,16 +112,18 @@ def _value(value: object) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, list | tuple):
-        return _array([_value(one) for one in value])
+        return _array([_value(element) for element in value])
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(str(key))} = {_value(one)}" for key, one in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
+        pairs = [f"{_key(str(key))} = {_value(inner)}" for key, inner in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     raise ValueError(f"TOML has no word for {type(value).__name__}")
 
 
 def _array(values: list[str]) -> str:
     line = f"[{', '.join(values)}]"
-    return line if len(line) <= 100 else "[\n" + "".join(f"  {value},\n" for value in values) + "]"
+    if len(line) <= 100:
+        return line
+    return "[\n" + "".join(f"  {value},\n" for value in values) + "]"
 
 
 def _string(text: str) -> str:
@@ -135,4 +140,6 @@ def _escape(char: str) -> str:
         return "\\" + char
     if char.isprintable() or char == " ":
         return char
-    return f"\\u{ord(char):04X}" if ord(char) < 0x10000 else f"\\U{ord(char):08X}"
+    if ord(char) < 0x10000:
+        return f"\\u{ord(char):04X}"
+    return f"\\U{ord(char):08X}"

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.parts import Stack, SurveyPart, TargetNames, slug, together
-from toolkit.init.patterns import below, simplest
-from toolkit.init.quiet import tests_in
-from toolkit.init.stacks.bundles import manifests, outside
+from toolkit.init.evidence import Evidence, Stack, TargetNames, merge_evidence, slug
+from toolkit.init.patterns import everything_in, simplify
+from toolkit.init.stacks.bundles import manifest_patterns, patterns_outside
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 _OUTPUT = {
@@ -116,111 +116,111 @@ _AT_ROOT = (
 
 
 class Site(Struct, frozen=True):
-    """A static front end: its folder, where its files are after a build, what told so, and the
-    packages that it uses.
+    """A static front end: its folder, where its files are after a build, the file that shows that
+    it is one, and the packages that it uses.
     """
 
     folder: str
     output: str
-    told: str
-    uses: frozenset[str] = frozenset()
+    source_file: str
+    dependencies: frozenset[str] = frozenset()
 
 
-def sites(
+def find_sites(
     tree: TrackedFiles,
     names: TargetNames,
     stacks: Sequence[Stack],
     taken: Set[str],
     rules: Sequence[Sequence[str]],
-) -> SurveyPart:
+) -> Evidence:
     """A site for each static front end that no stack or image takes with it; `rules` are the
     patterns of all that they are made of.
     """
-    packages, unread = _packages(tree)
-    elsewhere = Matcher(_by_name(patterns) for patterns in rules)
-    buckets = [name for stack in stacks for name in stack.values.get("bucket", ())]
-    local = {
-        name: folder
-        for folder, package in packages.items()
-        if isinstance(name := package.get("name"), str)
-    }
-    parts = [SurveyPart(found=unread)]
-    for one in _sites(tree, packages):
-        if _is_taken(one.folder, taken) or elsewhere.match(one.told):
-            parts.append(
-                SurveyPart(found=(f"{one.told}: a front end that is deployed with something else",))
-            )
+    packages, unread = _read_packages(tree)
+    deployed_elsewhere = Matcher(_specific_patterns(patterns) for patterns in rules)
+    buckets: list[str] = []
+    for stack in stacks:
+        buckets += stack.values.get("bucket", ())
+    local_packages: dict[str, str] = {}
+    for folder, package in packages.items():
+        package_name = package.get("name")
+        if isinstance(package_name, str):
+            local_packages[package_name] = folder
+    parts = [Evidence(notes=unread)]
+    for site in _site_candidates(tree, packages):
+        if _is_taken(site.folder, taken) or deployed_elsewhere.match(site.source_file):
+            note = f"{site.source_file}: a front end that is deployed with something else"
+            parts.append(Evidence(notes=(note,)))
         else:
-            parts.append(_part(tree, one, names, buckets, _reached(one, packages, local)))
-    return together(parts)
+            used_folders = _local_dependencies(site, packages, local_packages)
+            parts.append(_site_evidence(tree, site, names, buckets, used_folders))
+    return merge_evidence(parts)
 
 
-def _by_name(patterns: Sequence[str]) -> Sequence[str]:
+def _specific_patterns(patterns: Sequence[str]) -> Sequence[str]:
     """The patterns of a rule; for one that takes everything, those that name something besides."""
-    return (
-        [one for one in patterns if one != "**" and not one.startswith("!")]
-        if "**" in patterns
-        else patterns
-    )
+    if "**" not in patterns:
+        return patterns
+    return [pattern for pattern in patterns if pattern != "**" and not pattern.startswith("!")]
 
 
-def _part(
+def _site_evidence(
     tree: TrackedFiles,
-    one: Site,
+    site: Site,
     names: TargetNames,
     buckets: Sequence[str],
-    reached: Sequence[str],
-) -> SurveyPart:
-    name = names.new(basename(one.folder) or "site")
-    fitting = sorted(
-        {bucket for bucket in buckets if {*slug(bucket).split("-")} & {*_OF_WEB, name}}
-    )
+    used_folders: Sequence[str],
+) -> Evidence:
+    name = names.new(basename(site.folder) or "site")
+    web_words = {*_OF_WEB, name}
+    fitting = sorted({bucket for bucket in buckets if web_words & {*slug(bucket).split("-")}})
     bucket = fitting[0] if len(fitting) == 1 else f"{names.project}-{name}"
-    source = normpath(joined(one.folder, one.output))
-    tests = tests_in(tree, one.folder)
-    own = (below(one.folder),) if one.folder else _present(tree)
-    imported = outside(tree, one.folder) if one.folder and one.output else ()
-    paths = simplest(
-        (
-            *own,
-            *map(below, reached),
-            *imported,
-            *(manifests(tree, one.folder) if one.output else ()),
+    source = normpath(joined(site.folder, site.output))
+    tests = test_patterns(tree, site.folder)
+    questions = []
+    if fitting[:1] != [bucket]:
+        questions.append(
+            f"targets.{name}.bucket: the name of the S3 bucket (drafted as `{bucket}`)"
         )
+    if site.output:
+        questions.append(
+            f"targets.{name}.source: where a build of it writes its files (drafted as `{source}`)"
+        )
+    target = DraftTarget(
+        name,
+        "site",
+        {"source": source, "bucket": bucket},
+        comment=(f"The static site of {site.source_file}.",),
     )
-    return SurveyPart(
-        targets=(
-            DraftTarget(
-                name,
-                "site",
-                {"source": source, "bucket": bucket},
-                comment=(f"The static site of {one.told}.",),
-            ),
-        ),
-        rules=(DraftRule(f"Site {name}", (*paths, *(f"!{test}" for test in tests)), (name,)),),
-        found=(f"{one.told}: a static site; site `{name}`",),
-        questions=(
-            *(
-                ()
-                if fitting[:1] == [bucket]
-                else (f"targets.{name}.bucket: the name of the S3 bucket (drafted as `{bucket}`)",)
-            ),
-            *(
-                (
-                    (
-                        f"targets.{name}.source: where a build of it writes its files (drafted as"
-                        f" `{source}`)"
-                    ),
-                )
-                if one.output
-                else ()
-            ),
-        ),
+    patterns = _site_patterns(tree, site, used_folders)
+    exclusions = [f"!{test}" for test in tests]
+    return Evidence(
+        targets=(target,),
+        rules=(DraftRule(f"Site {name}", (*patterns, *exclusions), (name,)),),
+        notes=(f"{site.source_file}: a static site; site `{name}`",),
+        questions=tuple(questions),
         tests=tests,
     )
 
 
-def _packages(tree: TrackedFiles) -> tuple[dict[str, Mapping[str, object]], tuple[str, ...]]:
+def _site_patterns(tree: TrackedFiles, site: Site, used_folders: Sequence[str]) -> tuple[str, ...]:
+    """What the site is made of: its folder and the local packages that it uses; for one that is
+    built, also what its code imports and what pins its libraries.
+    """
+    patterns: list[str] = []
+    if site.folder:
+        patterns.append(everything_in(site.folder))
+    else:
+        patterns += _existing_root_patterns(tree)
+    patterns += map(everything_in, used_folders)
+    if site.output:
+        if site.folder:
+            patterns += patterns_outside(tree, site.folder)
+        patterns += manifest_patterns(tree, site.folder)
+    return simplify(patterns)
+
+
+def _read_packages(tree: TrackedFiles) -> tuple[dict[str, Mapping[str, object]], tuple[str, ...]]:
     """Folder -> what its package.json says, and what could not be read."""
     packages: dict[str, Mapping[str, object]] = {}
     unread = []
@@ -238,101 +238,120 @@ def _packages(tree: TrackedFiles) -> tuple[dict[str, Mapping[str, object]], tupl
     return packages, tuple(unread)
 
 
-def _sites(tree: TrackedFiles, packages: Mapping[str, Mapping[str, object]]) -> Iterator[Site]:
+def _site_candidates(
+    tree: TrackedFiles, packages: Mapping[str, Mapping[str, object]]
+) -> Iterator[Site]:
     for folder, package in packages.items():
-        uses = _uses(package)
-        output = _output(tree, folder, package, uses)
+        dependencies = _dependencies(package)
+        output = _output_folder(tree, folder, package, dependencies)
         if output:
-            yield Site(folder, output, joined(folder, "package.json"), uses)
-    for folder in sorted(
-        {"/".join(path.split("/")[:deep]) for path in tree.candidates for deep in (1, 2)}
-    ):
+            yield Site(folder, output, joined(folder, "package.json"), dependencies)
+    folders: set[str] = set()
+    for path in tree.candidates:
+        segments = path.split("/")
+        folders.update((segments[0], "/".join(segments[:2])))
+    for folder in sorted(folders):
         if (
             basename(folder) in _FOLDERS
             and tree.is_folder(folder)
-            and not any(_is_in(folder, one) for one in packages if one)
+            and not any(_is_in(folder, package) for package in packages if package)
         ):
-            yield from _without_package(tree, folder)
+            yield from _site_without_package(tree, folder)
 
 
-def _without_package(tree: TrackedFiles, folder: str) -> Iterator[Site]:
-    builder = next((path for name in _BUILDERS if (path := joined(folder, name)) in tree), None)
-    page = next((path for name in _PAGES if (path := joined(folder, name)) in tree), None)
+def _first_existing(tree: TrackedFiles, folder: str, names: Sequence[str]) -> str | None:
+    for name in names:
+        path = joined(folder, name)
+        if path in tree:
+            return path
+    return None
+
+
+def _site_without_package(tree: TrackedFiles, folder: str) -> Iterator[Site]:
+    builder = _first_existing(tree, folder, _BUILDERS)
+    page = _first_existing(tree, folder, _PAGES)
     if page and builder:
         yield Site(folder, "dist", builder)
     elif page:
-        yield Site(
-            folder, "" if dirname(page) == folder else dirname(page)[len(folder) + 1 :], page
-        )
+        yield Site(folder, dirname(page)[len(folder) + 1 :], page)
 
 
-def _output(
-    tree: TrackedFiles, folder: str, package: Mapping[str, object], uses: frozenset[str]
+def _output_folder(
+    tree: TrackedFiles, folder: str, package: Mapping[str, object], dependencies: frozenset[str]
 ) -> str | None:
     """Where a package's build writes a static site; None if it makes none."""
-    configs = "\n".join(
-        tree.read(joined(folder, name)) or "" for name in _CONFIGS if joined(folder, name) in tree
-    )
-    has_page = any(joined(folder, name) in tree for name in _PAGES)
-    found = next(
-        (
-            out
-            for name, out in _OUTPUT.items()
-            if name in uses and (has_page or name not in _NEED_PAGE)
-        ),
-        None,
-    )
+    configs = [tree.read(joined(folder, name)) or "" for name in _CONFIGS]
+    config = "\n".join(configs)
     scripts = package.get("scripts")
-    commands = " ".join(str(one) for one in scripts.values()) if isinstance(scripts, dict) else ""
-    if "next" in uses and (_EXPORTS.search(configs) or "next export" in commands):
+    if not isinstance(scripts, dict):
+        scripts = {}
+    commands = " ".join(str(command) for command in scripts.values())
+    # Next and Nuxt are servers, unless they are told to write a static site.
+    if "next" in dependencies and (_EXPORTS.search(config) or "next export" in commands):
         return "out"
-    if "nuxt" in uses and "nuxt generate" in commands:
+    if "nuxt" in dependencies and "nuxt generate" in commands:
         return ".output/public"
-    if (
-        found is None
-        and basename(folder) in _FOLDERS
-        and isinstance(scripts, dict)
-        and "build" in scripts
-    ):
-        found = "dist"
-    if found is None or uses & _SERVERS:
+    output = _default_output(tree, folder, dependencies)
+    if output is None and basename(folder) in _FOLDERS and "build" in scripts:
+        output = "dist"
+    if output is None or dependencies & _SERVERS:
         return None
-    told = _OUT.search(configs)
-    return (told[1] if told else found) + (
-        "/browser" if ":application" in configs and "@angular/cli" in uses else ""
-    )
+    configured = _OUT.search(config)
+    if configured:
+        output = configured[1]
+    # Angular's `application` builder puts the pages into a folder of its own.
+    if ":application" in config and "@angular/cli" in dependencies:
+        output += "/browser"
+    return output
 
 
-def _uses(package: Mapping[str, object]) -> frozenset[str]:
-    listed = (package.get(key) for key in ("dependencies", "devDependencies", "peerDependencies"))
-    return frozenset(str(name) for one in listed if isinstance(one, dict) for name in one)
+def _default_output(tree: TrackedFiles, folder: str, dependencies: frozenset[str]) -> str | None:
+    """The folder that the package's bundler writes if it is not configured."""
+    has_page = _first_existing(tree, folder, _PAGES) is not None
+    for name, output in _OUTPUT.items():
+        if name in dependencies and (has_page or name not in _NEED_PAGE):
+            return output
+    return None
 
 
-def _reached(
-    one: Site, packages: Mapping[str, Mapping[str, object]], local: Mapping[str, str]
+def _dependencies(package: Mapping[str, object]) -> frozenset[str]:
+    names: set[str] = set()
+    for key in ("dependencies", "devDependencies", "peerDependencies"):
+        listed = package.get(key)
+        if isinstance(listed, dict):
+            names.update(map(str, listed))
+    return frozenset(names)
+
+
+def _local_dependencies(
+    site: Site,
+    packages: Mapping[str, Mapping[str, object]],
+    local_packages: Mapping[str, str],
 ) -> list[str]:
-    """The folders of the repository's own packages that a site uses, near and far."""
-    found: list[str] = []
-    waiting = [one.uses]
+    """The folders of the repository's own packages that a site uses, directly or through others."""
+    folders: list[str] = []
+    waiting = [site.dependencies]
     while waiting:
         for name in sorted(waiting.pop()):
-            folder = local.get(name)
-            if folder and folder != one.folder and folder not in found:
-                found.append(folder)
-                waiting.append(_uses(packages[folder]))
-    return found
+            folder = local_packages.get(name)
+            if folder and folder != site.folder and folder not in folders:
+                folders.append(folder)
+                waiting.append(_dependencies(packages[folder]))
+    return folders
 
 
 def _is_taken(folder: str, taken: Set[str]) -> bool:
     """Whether a stack deploys the folder, a part of it (its build), or a folder above."""
-    return any(_is_in(folder, one) or (one and folder and _is_in(one, folder)) for one in taken)
+    return any(_is_in(folder, path) or (path and folder and _is_in(path, folder)) for path in taken)
 
 
 def _is_in(path: str, folder: str) -> bool:
     return not folder or path == folder or path.startswith(f"{folder}/")
 
 
-def _present(tree: TrackedFiles) -> tuple[str, ...]:
-    matcher = Matcher((one,) for one in _AT_ROOT)
-    present = {rule for path in tree.paths for rule, _ in matcher.match(path)}
-    return tuple(one for at, one in enumerate(_AT_ROOT) if at in present)
+def _existing_root_patterns(tree: TrackedFiles) -> tuple[str, ...]:
+    matcher = Matcher([pattern] for pattern in _AT_ROOT)
+    present: set[int] = set()
+    for path in tree.paths:
+        present.update(index for index, _ in matcher.match(path))
+    return tuple(pattern for index, pattern in enumerate(_AT_ROOT) if index in present)

@@ -4,7 +4,7 @@ A draft may be too wide, which costs a deploy too many, and never too narrow, wh
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from toolkit.impact.glob import LONGEST, PatternError, alternatives
 
@@ -21,28 +21,26 @@ def literal(path: str) -> str:
     """The pattern for one path."""
     pattern = _escaped(path)
     if len(pattern) > LONGEST:
-        return below(path.rpartition("/")[0])
-    return _ended(pattern)
+        return everything_in(path.rpartition("/")[0])
+    return _mark_trailing_space(pattern)
 
 
-def one_of(paths: Iterable[str]) -> list[str]:
-    """The patterns for some paths: a single one, if their names allow it, so that none seems dead
-    while it is not there.
+def patterns_for_paths(paths: Iterable[str]) -> list[str]:
+    """The patterns for some paths: a single one, if their names allow it, so that none looks dead
+    while its file does not exist.
     """
     listed = list(dict.fromkeys(paths))
     folders = {path.rpartition("/")[0] for path in listed}
     shared = folders.pop() if len(folders) == 1 else ""
     names = [path[len(shared) :].lstrip("/") for path in listed]
     joint = within(shared, f"{{{','.join(names)}}}")
-    plain = all(re.fullmatch(r"[\w./-]+", name) for name in names)
-    return (
-        [joint]
-        if plain and len(joint) <= LONGEST and "{" in joint
-        else [literal(path) for path in listed]
-    )
+    is_plain = all(re.fullmatch(r"[\w./-]+", name) for name in names)
+    if is_plain and len(joint) <= LONGEST and "{" in joint:
+        return [joint]
+    return [literal(path) for path in listed]
 
 
-def below(folder: str) -> str:
+def everything_in(folder: str) -> str:
     """The pattern for everything in a folder; the empty folder is the root."""
     while folder and len(_escaped(folder)) + 3 > LONGEST:
         folder = folder.rpartition("/")[0]
@@ -54,10 +52,10 @@ def within(folder: str, pattern: str) -> str:
     if not folder:
         return pattern
     long = f"{_escaped(folder)}/{pattern}"
-    return long if len(long) <= LONGEST else below(folder)
+    return long if len(long) <= LONGEST else everything_in(folder)
 
 
-def sayable(pattern: str) -> bool:
+def is_valid_pattern(pattern: str) -> bool:
     """Whether our dialect takes the pattern (without a leading `!`)."""
     try:
         return bool(alternatives(pattern))
@@ -72,19 +70,24 @@ def from_go(source: str) -> str:
     It is relative to a root that `..` cannot leave, and whether it ends in a slash is for the
     caller to notice.
     """
-    said: list[str] = []
-    spent = (
-        False  # each `**` inside a segment doubles what a matcher has to look at, so there is one
-    )
-    for segment in _cleaned(source):
-        inside = UNKNOWN in segment and segment.strip(UNKNOWN) != ""
-        said.append("**" if inside and spent else _segment(segment))
-        spent |= inside
-    pattern = _ended("/".join(said) or "**")
-    return pattern if len(pattern) < LONGEST - len("/**/*") and sayable(pattern) else "**"
+    segments: list[str] = []
+    # Each `**` inside a segment doubles what a matcher has to try, so there is one at most.
+    has_inner_globstar = False
+    for segment in _clean_segments(source):
+        is_partly_unknown = UNKNOWN in segment and segment.strip(UNKNOWN) != ""
+        if is_partly_unknown and has_inner_globstar:
+            segments.append("**")
+        else:
+            segments.append(_translate_segment(segment))
+        has_inner_globstar |= is_partly_unknown
+    pattern = _mark_trailing_space("/".join(segments) or "**")
+    # Callers append `/**` or `/*`, which has to fit as well.
+    if len(pattern) < LONGEST - len("/**/*") and is_valid_pattern(pattern):
+        return pattern
+    return "**"
 
 
-def exact(source: str) -> bool:
+def is_exact_in_go(source: str) -> bool:
     """Whether `from_go` says no more than what Go means."""
     inner = "/".join(_CLASS.sub("", segment) for segment in source.split("/") if segment != "**")
     return not (
@@ -96,57 +99,60 @@ def exact(source: str) -> bool:
     )
 
 
-def plain_lead(pattern: str) -> str:
-    """The folders (and, without special characters, the file) that a pattern names before anything
-    is left open.
+def literal_prefix(pattern: str) -> str:
+    """The folders (and, without special characters, the file) that a pattern names before its first
+    wildcard.
     """
-    segments = pattern.split("/")
-    open_at = next(
-        (at for at, segment in enumerate(segments) if set(segment) & set("*?[{\\")), len(segments)
-    )
-    return "/".join(segments[:open_at])
+    literals = []
+    for segment in pattern.split("/"):
+        if set(segment) & set("*?[{\\"):
+            break
+        literals.append(segment)
+    return "/".join(literals)
 
 
-def simplest(patterns: Iterable[str]) -> tuple[str, ...]:
+def simplify(patterns: Sequence[str]) -> tuple[str, ...]:
     """The same patterns without repetition, and without those that a `folder/**` among them
     covers.
     """
-    given = set(patterns)
-    merged = dict.fromkeys(_merged(one, given) for one in patterns)
-    trees = {one[:-3] for one in merged if one.endswith("/**")}
-    return ("**",) if "**" in merged else tuple(one for one in merged if not _covered(one, trees))
+    unique = set(patterns)
+    merged = dict.fromkeys(_merge_star_pair(pattern, unique) for pattern in patterns)
+    if "**" in merged:
+        return ("**",)
+    trees = {pattern[:-3] for pattern in merged if pattern.endswith("/**")}
+    return tuple(pattern for pattern in merged if not _is_covered(pattern, trees))
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Somebody else's words on one line of ours."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _merged(pattern: str, given: set[str]) -> str:
+def _merge_star_pair(pattern: str, patterns: set[str]) -> str:
     """`x/*` and `x/*/**` together are `x/**`."""
     for tail in ("*", "*/**"):
         stem = pattern.removesuffix(tail)
         if (
             pattern.endswith(tail)
             and (not stem or stem.endswith("/"))
-            and {f"{stem}*", f"{stem}*/**"} <= given
+            and {f"{stem}*", f"{stem}*/**"} <= patterns
         ):
             return f"{stem}**"
     return pattern
 
 
-def _covered(pattern: str, trees: set[str]) -> bool:
+def _is_covered(pattern: str, trees: set[str]) -> bool:
     if pattern in trees and not pattern.endswith("*"):
         return True
-    at = pattern.find("/")
-    while at > 0:
-        if pattern[:at] in trees and pattern[at:] != "/**":
+    slash = pattern.find("/")
+    while slash > 0:
+        if pattern[:slash] in trees and pattern[slash:] != "/**":
             return True
-        at = pattern.find("/", at + 1)
+        slash = pattern.find("/", slash + 1)
     return False
 
 
-def _cleaned(source: str) -> list[str]:
+def _clean_segments(source: str) -> list[str]:
     segments: list[str] = []
     for segment in source.split("/"):
         if segment == ".." and segments and UNKNOWN not in segments[-1]:
@@ -156,31 +162,33 @@ def _cleaned(source: str) -> list[str]:
     return segments
 
 
-def _segment(segment: str) -> str:
+def _translate_segment(segment: str) -> str:
     """One segment of Go's in our dialect."""
     if segment == "**" or not segment.strip(UNKNOWN):
         return "**"
-    wide = "**" if UNKNOWN in segment else "*"
-    said: list[str] = []
+    wildcard = "**" if UNKNOWN in segment else "*"
+    translated: list[str] = []
     for part in _PART.findall(segment):
         if part[0] in ("*", UNKNOWN):
-            if said[-1:] != [wide]:
-                said.append(wide)
+            if translated[-1:] != [wildcard]:
+                translated.append(wildcard)
         elif part == "?" or _CLASS.fullmatch(part):
-            said.append(part)
+            translated.append(part)
         elif part[0] == "[":
-            said.append("?" if part[-1] == "]" else wide)
+            translated.append("?" if part[-1] == "]" else wildcard)
         else:
-            said.append(_escaped(part[-1]))
-    return "".join(said)
+            translated.append(_escaped(part[-1]))
+    return "".join(translated)
 
 
 def _escaped(path: str) -> str:
     return _SPECIAL.sub(r"\\\g<0>", _UNSAYABLE.sub("?", path))
 
 
-def _ended(pattern: str) -> str:
-    """White space at the end has to be marked, or the dialect takes it for a slip."""
+def _mark_trailing_space(pattern: str) -> str:
+    """White space at the end has to be marked, or the dialect takes it for a mistake."""
     if pattern[-1:] == " ":
         return f"{pattern[:-1]}\\ "
-    return f"{pattern[:-1]}?" if pattern[-1:].isspace() else pattern
+    if pattern[-1:].isspace():
+        return f"{pattern[:-1]}?"
+    return pattern

@@ -14,8 +14,8 @@ MOST_READ = 2000
 class TrackedFiles:
     """Sorted paths, their folders, and a reader that remembers what it has read.
 
-    `candidates` are the paths that may say something of what is deployed: all, unless `looking_at`
-    leaves some out.
+    `candidates` are the paths that may say something of what is deployed: all, unless
+    `with_candidates` leaves some out.
     """
 
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
@@ -42,10 +42,10 @@ class TrackedFiles:
     def below(self, folder: str) -> Iterator[str]:
         """The tracked files in a folder, at any depth."""
         start = f"{folder}/" if folder else ""
-        at = bisect_left(self.paths, start)
-        while at < len(self.paths) and self.paths[at].startswith(start):
-            yield self.paths[at]
-            at += 1
+        index = bisect_left(self.paths, start)
+        while index < len(self.paths) and self.paths[index].startswith(start):
+            yield self.paths[index]
+            index += 1
 
     def nearest(self, path: str) -> str:
         """The path itself if it is tracked or a folder of tracked files, else the nearest such
@@ -56,22 +56,20 @@ class TrackedFiles:
         return path
 
     def read(self, path: str) -> str | None:
-        """The text of a tracked file; None if it cannot be had, or too much has been read
+        """The text of a tracked file; None if it cannot be read, or too much has been read
         already.
         """
         if path not in self._texts:
-            if path not in self._files:
-                return None
-            if len(self._texts) >= MOST_READ:
+            if path not in self._files or self.capped:
                 return None
             self._texts[path] = self._read(path)
         return self._texts[path]
 
-    def looking_at(self, keep: Callable[[str], bool]) -> "TrackedFiles":
+    def with_candidates(self, keep: Callable[[str], bool]) -> "TrackedFiles":
         """The same repository with fewer candidates."""
-        other = copy(self)
-        other.candidates = [path for path in self.candidates if keep(path)]
-        return other
+        narrowed = copy(self)
+        narrowed.candidates = [path for path in self.candidates if keep(path)]
+        return narrowed
 
     def _add_folders(self, folder: str) -> None:
         while folder not in self._folders:

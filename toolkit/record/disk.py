@@ -1,6 +1,4 @@
-"""Bytes that have to be on disk before something happens, and files that only we may have
-written.
-"""
+"""Durable writes, and files that only we may have written."""
 
 import errno
 import fcntl
@@ -10,6 +8,7 @@ import stat
 
 from toolkit.errors import FileProblem, StateDamaged
 
+# Opening a FIFO without O_NONBLOCK waits for its other end, which may never come.
 _OWN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -17,7 +16,7 @@ class Disk:
     """The calls that a full or broken disk makes fail. Tests bring one that does."""
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Write some of the data; how many bytes of it."""
+        """Write some of the data; returns the number of bytes written."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
@@ -36,6 +35,7 @@ def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
     written = disk.write(descriptor, data)
     while written < len(data):
         more = disk.write(descriptor, data[written:])
+        # A disk that takes nothing and reports no error would have us try for ever.
         if more == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written += more
@@ -53,15 +53,15 @@ def open_own(path: str, flags: int) -> int:
 
 
 def read(path: str, most: int) -> bytes | None:
-    """A file's bytes, at most `most` and one more; None if it is not there. Raises StateDamaged for
-    what is no file, FileProblem.
+    """Read at most `most` + 1 bytes of a file; None if it does not exist. Raises StateDamaged for
+    anything but a regular file, FileProblem.
     """
     try:
         descriptor = open_own(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise bad_file(path, error) from None
+        raise file_error(path, error) from None
     with open(descriptor, "rb") as file:
         return file.read(most + 1)
 
@@ -76,12 +76,13 @@ def replace(path: str, data: bytes, disk: Disk) -> None:
             disk.sync(descriptor)
         finally:
             os.close(descriptor)
+        # A crash before this line leaves the old file, one after it the new one.
         os.replace(temporary, path)
         sync_folder(os.path.dirname(path), disk)
     except OSError as error:
         if os.path.lexists(temporary):
             os.unlink(temporary)
-        raise FileProblem(path=path, reason=why(error)) from None
+        raise FileProblem(path=path, reason=error_text(error)) from None
 
 
 def sync_folder(folder: str, disk: Disk) -> None:
@@ -93,20 +94,20 @@ def sync_folder(folder: str, disk: Disk) -> None:
         os.close(descriptor)
 
 
-def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
-    """What an error of `open_own` means: a link or a device in our place is nothing that we have
-    made.
+def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
+    """The error to report for an error of `open_own`. A link or a device in place of our file was
+    not made by us.
     """
     if error.errno == errno.ELOOP:
         return StateDamaged(path=path, reason="it is a link")
     if error.errno == errno.EINVAL:
         return StateDamaged(path=path, reason="it is no regular file")
-    return FileProblem(path=path, reason=why(error))
+    return FileProblem(path=path, reason=error_text(error))
 
 
 def unlock(descriptor: int) -> None:
-    """Let a lock go and close its file. Said to the system, for a child that is just being started
-    may still have the file open.
+    """Release a lock and close its file. It is unlocked explicitly: a child that is just being
+    started may still have the file open, and the lock would live on in it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -114,14 +115,12 @@ def unlock(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def unlockable(path: str, error: OSError) -> FileProblem:
-    """What it means that a file system knows no locks, and the way out."""
-    return FileProblem(
-        path=path,
-        reason=f"it cannot be locked there ({why(error)}); set TOOLKIT_STATE_DIR to a local folder",
-    )
+def lock_error(path: str, error: OSError) -> FileProblem:
+    """The error for a file system without locks, with the way out."""
+    reason = f"it cannot be locked there ({error_text(error)})"
+    return FileProblem(path=path, reason=f"{reason}; set TOOLKIT_STATE_DIR to a local folder")
 
 
-def why(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     """The system's words for an error."""
     return error.strerror or str(error)

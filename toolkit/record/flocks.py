@@ -1,4 +1,4 @@
-"""Locks on this machine: the system frees them with the process, however it ends."""
+"""Locks on this machine. The system frees them when the process ends, however it ends."""
 
 import errno
 import fcntl
@@ -8,16 +8,16 @@ from contextlib import suppress
 from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
 from toolkit.record import disk, state
 from toolkit.record.disk import Disk
-from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decoded, encoded, wish_in
+from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decode, encode, stop_request_in
 from toolkit.record.state import Store
 
-ROOM = "locks"
+FOLDER = "locks"
 _UNREADABLE = "unreadable"
 
 
 class Flock:
-    """A lock that this process holds. `previous` is who left it without release, None if nobody
-    did.
+    """A lock that this process holds. `previous` is the holder that ended without releasing it,
+    None if there was none.
     """
 
     def __init__(
@@ -27,27 +27,32 @@ class Flock:
         self._path, self._descriptor, self._id = path, descriptor, id
 
     @property
-    def wish(self) -> StopRequest | None:
-        """That we stop, as another process of this machine has written beside it."""
-        return _wish(self._path, self._id)
+    def stop_request(self) -> StopRequest | None:
+        """The request to stop that another process of this machine has written, None if there is
+        none.
+        """
+        return _read_stop_request(self._path, self._id)
 
     def check(self) -> None:
-        """Raises LockLost if somebody has taken the file away: others may lock a new one then."""
-        if not _same(self._path, self._descriptor):
+        """Raises LockLost if the file was removed: another process may lock a new one then."""
+        if not _is_same_file(self._path, self._descriptor):
             raise LockLost(target=self.name, reason="its file was removed")
 
     def release(self) -> str | None:
-        """Let it go; what went wrong, in words, if anything did. Twice is harmless."""
+        """Release it; returns what went wrong, None if nothing did. Calling it twice is
+        harmless.
+        """
+        # First of all: a second call must not close a descriptor that has been reused by then.
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return None
-        if self.wish is not None:
+        if self.stop_request is not None:
             with suppress(OSError):
-                os.unlink(_beside(self._path))
+                os.unlink(_stop_request_path(self._path))
         try:
             os.ftruncate(descriptor, 0)
         except OSError as error:
-            return f"{self._path}: {disk.why(error)}"
+            return f"{self._path}: {disk.error_text(error)}"
         finally:
             disk.unlock(descriptor)
         return None
@@ -64,69 +69,66 @@ class Flocks:
     def attempt(
         self, name: str, holder: Holder
     ) -> tuple[Flock | None, Holder | None, float | None]:
-        """The lock, or else who has it, and None: nobody knows for how long. Raises StateDamaged,
-        FileProblem.
+        """Try to lock: the lock, or else its holder. The third value, the seconds that the lock
+        lasts, is never known here. Raises StateDamaged, FileProblem.
         """
-        self._store.room(ROOM)
+        self._store.subfolder(FOLDER)
         path = self._path(name)
-        descriptor, body = _locked(path)
+        descriptor, body = _lock_file(path)
         if descriptor is None:
-            return None, decoded(body, _UNREADABLE), None
-        line = encoded(holder, name)
+            return None, decode(body, _UNREADABLE), None
+        line = encode(holder, name)
         try:  # the new line comes before what is left of the old body: others read without a lock
             if os.pwrite(descriptor, line, 0) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(descriptor, len(line))
         except OSError as error:
             disk.unlock(descriptor)
-            raise disk.bad_file(path, error) from None
+            raise disk.file_error(path, error) from None
         return (
-            Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None, holder.id),
+            Flock(name, path, descriptor, decode(body, _UNREADABLE) if body else None, holder.id),
             None,
             None,
         )
 
-    def ask(self, name: str, id: str, stop: StopRequest) -> bool:
-        """Ask the holder with this id to stop; it looks every second. Raises FileProblem."""
-        self._store.room(ROOM)
+    def request_stop(self, name: str, id: str, stop: StopRequest) -> bool:
+        """Ask the holder with this id to stop; it polls every second. Raises FileProblem."""
+        self._store.subfolder(FOLDER)
         path = self._path(name)
-        if _wish(path, id) is None:
+        if _read_stop_request(path, id) is None:
             by = Holder(stop.who, stop.host, 0, stop.run, stop.command, "", id)
-            disk.replace(_beside(path), encoded(by, name, stop=stop), Disk())
+            disk.replace(_stop_request_path(path), encode(by, name, stop=stop), Disk())
         return True
 
     def show(self) -> list[tuple[str, Holder]]:
-        """What is held, by what the files say; nothing is locked in order to look."""
-        found: list[tuple[str, Holder]] = []
+        """The locks and their holders, as the files say; nothing is locked to find out."""
+        locks: list[tuple[str, Holder]] = []
         with suppress(FileNotFoundError):
-            for file in sorted(os.listdir(self._store.path(ROOM))):
-                body = (
-                    disk.read(self._store.path(ROOM, file), BODY_MOST)
-                    if file.endswith(".lock")
-                    else None
-                )
+            for file in sorted(os.listdir(self._store.path(FOLDER))):
+                if not file.endswith(".lock"):
+                    continue
+                body = disk.read(self._store.path(FOLDER, file), BODY_MOST)
                 if body:
-                    found.append(
-                        (state.words(file.removesuffix(".lock")), decoded(body, _UNREADABLE))
-                    )
-        return found
+                    name = state.decode_file_name(file.removesuffix(".lock"))
+                    locks.append((name, decode(body, _UNREADABLE)))
+        return locks
 
     def force(self, name: str, id: str) -> bool:
-        """Forget a holder that has ended without release; False if it is not there. Raises Refused
-        if it is alive, or another one.
+        """Release the lock of a holder that ended without doing so; False if there is none. Raises
+        Refused if the holder is alive, or is another one.
         """
         path = self._path(name)
         if not os.path.lexists(path):
             return False
-        descriptor, body = _locked(path)
-        found = decoded(body, _UNREADABLE)
+        descriptor, body = _lock_file(path)
+        holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
-                f"{name} is held by process {found.pid} of this machine, which is alive",
-                f"end it first: kill {found.pid}",
+                f"{name} is held by process {holder.pid} of this machine, which is alive",
+                f"end it first: kill {holder.pid}",
             )
         try:
-            if body and found.id != id:
+            if body and holder.id != id:
                 raise Refused(f"{name} has another holder now", f"see `toolkit lock show {name}`")
             os.ftruncate(descriptor, 0)
         finally:
@@ -134,32 +136,32 @@ class Flocks:
         return bool(body)
 
     def _path(self, name: str) -> str:
-        return self._store.path(ROOM, f"{state.file_name(name)}.lock")
+        return self._store.path(FOLDER, f"{state.file_name(name)}.lock")
 
 
-def _beside(path: str) -> str:
-    """Where a wish is written: the lock's own file is its holder's alone."""
+def _stop_request_path(path: str) -> str:
+    """The file of a stop request. It is not the lock's own, which only its holder may write."""
     return f"{path}.stop"
 
 
-def _wish(path: str, id: str) -> StopRequest | None:
-    """The wish that is meant for the holder with this id; one for a holder before says nothing."""
+def _read_stop_request(path: str, id: str) -> StopRequest | None:
+    """The stop request for the holder with this id. One for an earlier holder is ignored."""
     with suppress(StateDamaged, FileProblem):
-        body = disk.read(_beside(path), BODY_MOST)
-        if body and decoded(body, _UNREADABLE).id == id:
-            return wish_in(body)
+        body = disk.read(_stop_request_path(path), BODY_MOST)
+        if body and decode(body, _UNREADABLE).id == id:
+            return stop_request_in(body)
     return None
 
 
-def _locked(path: str) -> tuple[int | None, bytes]:
-    """A descriptor that holds the lock, None if another one does; and the body as it is. Raises
+def _lock_file(path: str) -> tuple[int | None, bytes]:
+    """Lock a file: its descriptor, None if another process has the lock, and its content. Raises
     StateDamaged, FileProblem.
     """
     while True:
         try:
             descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise disk.bad_file(path, error) from None
+            raise disk.file_error(path, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -168,16 +170,16 @@ def _locked(path: str) -> tuple[int | None, bytes]:
             return None, body
         except OSError as error:
             os.close(descriptor)
-            raise disk.unlockable(path, error) from None
-        if _same(path, descriptor):
+            raise disk.lock_error(path, error) from None
+        if _is_same_file(path, descriptor):
             return descriptor, os.pread(descriptor, BODY_MOST + 1, 0)
         os.close(descriptor)  # it was removed in between: the lock is another file now
 
 
-def _same(path: str, descriptor: int) -> bool:
-    """Whether a path still leads to an open file."""
+def _is_same_file(path: str, descriptor: int) -> bool:
+    """Whether a path still leads to this open file."""
     try:
-        there, ours = os.lstat(path), os.fstat(descriptor)
+        in_folder, ours = os.lstat(path), os.fstat(descriptor)
     except OSError:
         return False
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+    return (in_folder.st_dev, in_folder.st_ino) == (ours.st_dev, ours.st_ino)

@@ -1,4 +1,4 @@
-"""The runs of a project, told from their journals: how they ended, what they left open, what they
+"""The runs of a project, read from their journals: how they ended, what they left open, what they
 deployed.
 """
 
@@ -13,18 +13,18 @@ from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
 from toolkit.model import GOOD, DeployedState, Verdict
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.record import disk, journal, state
 from toolkit.record.disk import Disk
 from toolkit.record.journal import JournalEntry
-from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merged
+from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merge
 from toolkit.record.state import Store
 
 INDEX, INDEX_MOST = "runs.index.json", 1 << 24
 LOGS = "logs"
 STOPPED = (129, 130, 143)
 SEARCHED = 500
-"""How many runs `last_good` looks through, the newest first."""
+"""How many runs `good_deploys` looks through, the newest first."""
 
 
 class Summary(Struct, frozen=True):
@@ -57,37 +57,73 @@ class Summary(Struct, frozen=True):
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
-    """The newest runs, newest first; a damaged one is among them. Raises FileProblem."""
-    return _listed(store, _names(store)[:most])
+    """The newest runs, newest first, damaged ones included. Raises FileProblem."""
+    return _summaries(store, _run_names(store)[:most])
 
 
-def one(store: Store, run: str) -> Summary:
-    """One run. Raises Refused if there is none of that name, StateDamaged, FileProblem."""
+def run_summary(store: Store, run: str) -> Summary:
+    """One run. Raises Refused if there is no such run, StateDamaged, FileProblem."""
     entries = journal.read(store, run)
-    return summary(run, entries, _alive(store, run, entries))
+    return summarize(run, entries, _is_running(store, run, entries))
 
 
 def unfinished(store: Store) -> list[Summary]:
-    """The runs that a process has left before their end, or is about to end, or that cannot be
-    read, newest first. Raises FileProblem.
+    """The runs that did not end, have open steps or cannot be read, newest first. Raises
+    FileProblem. A run that is still going is among them.
 
-    One whose process ended before its first line was whole has left nothing.
+    A run whose process ended before its first line was complete left nothing behind, and is not
+    listed.
     """
     return [
         run
-        for run in _listed(store, _names(store))
+        for run in _summaries(store, _run_names(store))
         if (run.ended is None or run.open) and (run.started or run.problem)
     ]
 
 
-def summary(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary:
+def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary:
     """A run from its journal's lines. Pure."""
     first: Mapping[str, Any] = entries[0].facts if entries else {}
-    end = _end(entries)
-    jobs = [job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)]
+    jobs: list[Mapping[str, Any]] = []
+    for entry in entries:
+        if entry.state == "run":
+            jobs.extend(_jobs(entry.facts))
     targets = {str(job.get("step")): str(job.get("target", job.get("step"))) for job in jobs}
     undoing = {str(job.get("step")) for job in jobs if job.get("undoes")}
-    verdicts: dict[str, str | None] = dict.fromkeys(step for step in targets if step not in undoing)
+    verdicts, begun = _step_verdicts(entries, [step for step in targets if step not in undoing])
+    end = _end(entries)
+    ended, code = None, None
+    if end is not None:
+        ended, code = end.at, end.facts.get("exit")
+    # A step that undoes another is listed, but does not decide how the run ended.
+    planned_verdicts = [word for step, word in verdicts.items() if step not in undoing]
+    environments = (_string(_location(job).get("environment")) for job in jobs)
+    commits = (_string(_version(job).get("commit")) for job in jobs)
+    recorded_runs = {str(job.get("step")): _recorded(job) for job in jobs}
+    taken_back = any(entry.facts.get(IN_RECORD) is False for entry in entries)
+    return Summary(
+        run=run,
+        started=entries[0].at if entries else "",
+        ended=ended,
+        command=journal.command(first),
+        user=str(first.get("user", "")),
+        environment=_string(first.get("environment")) or next(environments, None),
+        steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
+        status=_status(planned_verdicts, bool(begun), code, end is not None, alive),
+        exit=code if isinstance(code, int) else None,
+        commit=_string(first.get("commit")) or next(commits, None),
+        open=begun,
+        host=_string(journal.last_writer(entries).get("host")) or "",
+        in_record=first.get(IN_RECORD) is True and not taken_back,
+        before={step: recorded for step, recorded in recorded_runs.items() if recorded},
+    )
+
+
+def _step_verdicts(
+    entries: Sequence[JournalEntry], planned: Sequence[str]
+) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """The verdict of each step (None: none yet), and the steps that were begun and have none."""
+    verdicts: dict[str, str | None] = dict.fromkeys(planned)
     begun: dict[str, None] = {}
     for entry in entries:
         if entry.step is None:
@@ -98,42 +134,11 @@ def summary(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary:
         elif entry.state in ("intent", "accepted"):
             verdicts.setdefault(entry.step, None)
             begun[entry.step] = None
-    code = end.facts.get("exit") if end is not None else None
-    return Summary(
-        run=run,
-        started=entries[0].at if entries else "",
-        ended=end.at if end is not None else None,
-        command=journal.command(first),
-        user=str(first.get("user", "")),
-        environment=_text(first.get("environment"))
-        or next((_text(_location(job).get("environment")) for job in jobs), None),
-        steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
-        status=_status(
-            tuple(word for step, word in verdicts.items() if step not in undoing),
-            bool(begun),
-            code if end is not None else None,
-            end is not None,
-            alive,
-        ),
-        exit=code if isinstance(code, int) else None,
-        commit=_text(first.get("commit"))
-        or next((_text(_version(job).get("commit")) for job in jobs), None),
-        open=tuple(begun),
-        host=_text(
-            next(
-                (entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts),
-                None,
-            )
-        )
-        or "",
-        in_record=first.get(IN_RECORD) is True
-        and not any(entry.facts.get(IN_RECORD) is False for entry in entries),
-        before={str(job.get("step")): known for job in jobs if (known := _recorded(job))},
-    )
+    return verdicts, tuple(begun)
 
 
 def _end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
-    """The line that ends a run, if nothing but notes came after it."""
+    """The line that ends a run, None if there is none. Only notes may follow it."""
     last = next((entry for entry in reversed(entries) if entry.state != "note"), None)
     return last if last is not None and last.state == "end" else None
 
@@ -155,29 +160,39 @@ def _status(
     return "partial" if any(good) else "failed"
 
 
-def last_good(
-    store: Store, target: str, scope: Scope, known: Iterable[Record] = ()
+def good_deploys(
+    store: Store, target: str, scope: Scope, recorded: Iterable[Record] = ()
 ) -> list[Record]:
-    """The deploys of a target that went well, newest first: those that the record knows, and those
-    in the journals on this machine. Raises FileProblem.
+    """The successful deploys of a target, newest first: those in the record and those in the
+    journals on this machine. Raises FileProblem.
     """
-    recorded = merged(known)
-    known_runs = {record.run for record in recorded if record.verdict != BEGUN}
-    good = [record for record in recorded if record.verdict in GOOD]
-    for run in _names(store)[:SEARCHED]:
-        for record in _successes(store, run) if run not in known_runs else ():
-            if record.target == target and _is_of(record, scope):
-                location = next(
-                    (index for index, other in enumerate(good) if other.when < record.when),
-                    len(good),
-                )
-                good.insert(location, record)
+    records = merge(recorded)
+    # What the record has of a run is better than its journal, unless it only says "begun".
+    recorded_runs = {record.run for record in records if record.verdict != BEGUN}
+    good = [record for record in records if record.verdict in GOOD]
+    for run in _run_names(store)[:SEARCHED]:
+        if run in recorded_runs:
+            continue
+        for record in _successes(store, run):
+            if record.target == target and _belongs_to(record, scope):
+                _insert_by_time(good, record)
     return good
 
 
-def _is_of(record: Record, scope: Scope) -> bool:
-    """Whether a deploy was of a place. A journal of an earlier version may not say in which account
-    it was.
+def _insert_by_time(records: list[Record], record: Record) -> None:
+    """Put it before the first older one. A sort would reorder the others, whose order is that of
+    the record and not of any clock.
+    """
+    for index, older in enumerate(records):
+        if older.when < record.when:
+            records.insert(index, record)
+            return
+    records.append(record)
+
+
+def _belongs_to(record: Record, scope: Scope) -> bool:
+    """Whether a deploy was made in this scope. Journals of earlier versions may lack the
+    account.
     """
     if (record.provider, record.endpoint, record.environment) != (
         scope.provider,
@@ -190,99 +205,91 @@ def _is_of(record: Record, scope: Scope) -> bool:
 
 
 def _successes(store: Store, run: str) -> list[Record]:
-    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was
-    found unchanged was no deploy: where it said something new, the record has it.
+    """The successful deploys in one journal; none if it cannot be read, which `runs` reports.
+    Unchanged targets were not deployed: if that is news, the record has it.
     """
     try:
         entries = journal.read(store, run)
     except (StateDamaged, FileProblem):
         return []
-    jobs = {
-        str(job.get("step")): job
-        for entry in entries
-        if entry.state == "run"
-        for job in _jobs(entry.facts)
-    }
-    return [
-        _record(jobs[entry.step], run, entry, store.endpoint)
-        for entry in entries
-        if entry.state == "outcome"
-        and entry.step in jobs
-        and entry.facts.get("verdict") == Verdict.SUCCEEDED
-    ]
+    jobs: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        if entry.state == "run":
+            jobs.update({str(job.get("step")): job for job in _jobs(entry.facts)})
+    records: list[Record] = []
+    for entry in entries:
+        if entry.state != "outcome" or entry.step not in jobs:
+            continue
+        if entry.facts.get("verdict") == Verdict.SUCCEEDED:
+            records.append(_record(jobs[entry.step], run, entry, store.endpoint))
+    return records
 
 
 def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str | None) -> Record:
     location, version = _location(job), _version(job)
-    live = entry.facts.get("live")
-    detail = entry.facts.get("detail") or (live.get("detail") if isinstance(live, dict) else None)
-    deployed = live.get("deployed") if isinstance(live, dict) else None
+    live = _mapping(entry.facts.get("live"))
+    detail = _mapping(entry.facts.get("detail") or live.get("detail"))
     return Record(
         target=str(job.get("target", "")),
-        environment=_text(location.get("environment")),
-        region=_text(location.get("region")),
+        environment=_string(location.get("environment")),
+        region=_string(location.get("region")),
         version=str(version.get("name", "")),
-        commit=_text(version.get("commit")),
+        commit=_string(version.get("commit")),
         fingerprint=str(version.get("fingerprint", "")),
         run=run,
         when=entry.at,
         verdict=str(entry.facts["verdict"]),
-        detail=(
-            {str(key): str(value) for key, value in detail.items()}
-            if isinstance(detail, dict)
-            else {}
-        ),
+        detail={str(key): str(value) for key, value in detail.items()},
         endpoint=endpoint,
-        account=_text(location.get("account")),
+        account=_string(location.get("account")),
         settings=str(version.get("settings", "")),
-        deployed=_deployed(deployed),
+        deployed=_deployed(live.get("deployed")),
     )
 
 
-def _deployed(found: Any) -> DeployedState:
+def _deployed(facts: Any) -> DeployedState:
     try:
-        return msgspec.convert(found, DeployedState) if found else DeployedState()
+        return msgspec.convert(facts, DeployedState) if facts else DeployedState()
     except msgspec.ValidationError:
         return DeployedState()
 
 
 def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = facts.get("jobs")
-    return (
-        [job for job in found if isinstance(job, dict) and "step" in job]
-        if isinstance(found, list)
-        else []
-    )
+    jobs = facts.get("jobs")
+    if not isinstance(jobs, list):
+        return []
+    return [job for job in jobs if isinstance(job, dict) and "step" in job]
 
 
 def _location(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = job.get("place")
-    return found if isinstance(found, dict) else {}
+    return _mapping(job.get("place"))
 
 
 def _version(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = job.get("version")
-    return found if isinstance(found, dict) else {}
+    return _mapping(job.get("version"))
 
 
 def _recorded(job: Mapping[str, Any]) -> str:
     """The run whose deploy was recorded as live when a job was prepared, empty if none was."""
-    known = job.get("recorded")
-    return _text(known.get("run")) or "" if isinstance(known, dict) else ""
+    return _string(_mapping(job.get("recorded")).get("run")) or ""
 
 
-def _text(value: Any) -> str | None:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _names(store: Store) -> list[str]:
-    """The runs that have a journal, newest first by their names."""
+def _run_names(store: Store) -> list[str]:
+    """The runs that have a journal, newest first."""
     try:
-        files = os.listdir(store.path(journal.ROOM))
+        files = os.listdir(store.path(journal.FOLDER))
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise FileProblem(path=store.path(journal.ROOM), reason=disk.why(error)) from None
+        raise FileProblem(path=store.path(journal.FOLDER), reason=disk.error_text(error)) from None
     return sorted(
         (file.removesuffix(".jsonl") for file in files if file.endswith(".jsonl")), reverse=True
     )
@@ -294,57 +301,56 @@ class _Cached(Struct, frozen=True):
     summary: Summary
 
 
-def _listed(store: Store, names: Sequence[str]) -> list[Summary]:
-    """These runs. Those that have ended are read once and kept in the index, which is no more than
-    a cache.
+def _summaries(store: Store, names: Sequence[str]) -> list[Summary]:
+    """Summaries of these runs. Runs that ended are read once and kept in an index, which is only a
+    cache.
     """
-    cached = _index(store)
-    found: list[Summary] = []
-    fresh: dict[str, _Cached] = {}
+    cached = _read_index(store)
+    summaries: list[Summary] = []
+    new: dict[str, _Cached] = {}
     for name in names:
         try:
-            stat = os.stat(store.path(journal.ROOM, f"{name}.jsonl"), follow_symlinks=False)
+            stat = os.stat(store.path(journal.FOLDER, f"{name}.jsonl"), follow_symlinks=False)
         except FileNotFoundError:
             continue
-        known = cached.get(name)
-        if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
-            found.append(known.summary)
+        entry = cached.get(name)
+        # By size and time: notes may follow the end, and another machine's copy may replace it.
+        if entry is not None and (entry.size, entry.changed) == (stat.st_size, stat.st_mtime_ns):
+            summaries.append(entry.summary)
             continue
-        one = _told(store, name)
-        found.append(one)
-        if one.ended is not None:
-            fresh[name] = _Cached(stat.st_size, stat.st_mtime_ns, one)
-    if fresh:
-        _keep_index(store, {**cached, **fresh})
-    return found
+        run = _read_summary(store, name)
+        summaries.append(run)
+        if run.ended is not None:
+            new[name] = _Cached(stat.st_size, stat.st_mtime_ns, run)
+    if new:
+        _write_index(store, {**cached, **new})
+    return summaries
 
 
-def _told(store: Store, run: str) -> Summary:
+def _read_summary(store: Store, run: str) -> Summary:
     try:
         entries = journal.read(store, run)
-        return summary(run, entries, _alive(store, run, entries))
+        return summarize(run, entries, _is_running(store, run, entries))
     except (StateDamaged, FileProblem) as problem:
         return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
 
 
-def _alive(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:
-    """Whether the process that wrote last may still write: by its own words, else by its lock on
-    the journal.
+def _is_running(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:
+    """Whether the process that wrote last may write more: by what it says of itself, else by its
+    lock on the journal.
     """
     if _end(entries) is not None:
         return False
-    facts = next((entry.facts for entry in reversed(entries) if "pid" in entry.facts), {})
+    facts = journal.last_writer(entries)
+    fields = {name: facts.get(name) for name in ("host", "boot", "pid", "started")}
     try:
-        process = msgspec.convert(
-            {name: facts.get(name) for name in ("host", "boot", "pid", "started")}, who.Process
-        )
+        running = processes.is_running(msgspec.convert(fields, processes.Process))
     except msgspec.ValidationError:
-        return journal.being_written(store, run)
-    found = who.alive(process)
-    return journal.being_written(store, run) if found is None else found
+        running = None
+    return journal.being_written(store, run) if running is None else running
 
 
-def _index(store: Store) -> dict[str, _Cached]:
+def _read_index(store: Store) -> dict[str, _Cached]:
     try:
         data = disk.read(store.path(INDEX), INDEX_MOST)
         return msgspec.convert(json.loads(data), dict[str, _Cached]) if data else {}
@@ -352,7 +358,7 @@ def _index(store: Store) -> dict[str, _Cached]:
         return {}  # it is made anew
 
 
-def _keep_index(store: Store, cached: Mapping[str, _Cached]) -> None:
+def _write_index(store: Store, cached: Mapping[str, _Cached]) -> None:
     try:
         disk.replace(
             store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk()
@@ -362,16 +368,14 @@ def _keep_index(store: Store, cached: Mapping[str, _Cached]) -> None:
 
 
 def log_path(store: Store, run: str, step: str) -> str:
-    """Where the log of a step is, which may not be there. Raises Refused for what cannot be a
-    run.
-    """
+    """The path of a step's log, which may not exist. Raises Refused for an invalid run name."""
     journal.path_of(store, run)
     return store.path(LOGS, run, f"{state.file_name(step)}.log")
 
 
 class StepLog:
-    """The log of one step: lines that are appended, without secrets. A full disk ends the log, not
-    the deploy; `problem` says so.
+    """The log of one step, without secrets. A full disk ends the log, not the deploy; `problem`
+    says so.
     """
 
     def __init__(
@@ -388,14 +392,14 @@ class StepLog:
         self.problem: str | None = None
         self.path = log_path(store, run, step)
         try:
-            store.room(LOGS)
-            store.room(os.path.join(LOGS, run))
+            store.subfolder(LOGS)
+            store.subfolder(os.path.join(LOGS, run))
             self._descriptor = disk.open_own(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except (OSError, FileProblem, StateDamaged) as error:
             self.problem = str(error)
 
     def write(self, line: str) -> None:
-        """Add a line; one with line breaks is several. Safe from several threads."""
+        """Add a line, or several if there are line breaks in it. Thread-safe."""
         data = _bytes(self._redact(line).rstrip("\n") + "\n")
         with self._lock:
             if self._descriptor < 0 or self.problem is not None:
@@ -403,10 +407,10 @@ class StepLog:
             try:
                 disk.write_all(self._disk, self._descriptor, data)
             except OSError as error:
-                self.problem = f"{self.path}: {disk.why(error)}"
+                self.problem = f"{self.path}: {disk.error_text(error)}"
 
     def close(self) -> None:
-        """End it. Twice is harmless."""
+        """Close the file. Calling it twice is harmless."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -414,7 +418,7 @@ class StepLog:
 
 
 def _bytes(text: str) -> bytes:
-    """Text as it came in: bytes that are no UTF-8 as they were."""
+    """The bytes that the text was decoded from, also where they were not UTF-8."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

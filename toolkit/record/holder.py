@@ -1,4 +1,4 @@
-"""Who is at work on a target: the body of a lock. Whoever comes next reads it, so nothing in it is
+"""Who holds a lock: the body of a lock. It comes from other machines, so nothing in it is
 trusted.
 """
 
@@ -11,18 +11,18 @@ import msgspec
 from msgspec import Meta, Struct
 
 from toolkit.errors import LockHeld
-from toolkit.ports import who
+from toolkit.ports import processes
 
 BODY_MOST = 1 << 16
 _Word = Annotated[str, Meta(max_length=4096)]
 
 
 class Holder(Struct, frozen=True):
-    """A run that holds locks. `id` is its own for each time that it takes some; `since` is ISO
-    8601; `tokens` are those of its calls.
+    """A run that holds locks. `id` is new each time that it takes some; `since` is ISO 8601;
+    `tokens` are those of its calls.
 
-    `boot` and `started` tell its process from a later one of the same number. `problem` says what
-    is wrong with a body that could not be read, or that it is known to have ended.
+    `boot` and `started` tell its process from a later one with the same number. `problem` says why
+    a body could not be read, or that its process is known to have ended.
     """
 
     who: _Word
@@ -41,13 +41,16 @@ class Holder(Struct, frozen=True):
 
     @property
     def ended(self) -> bool:
-        """Whether its process is known not to run any more."""
-        return who.alive(who.Process(self.host, self.boot, self.pid, self.started)) is False
+        """Whether its process is known to have ended."""
+        return (
+            processes.is_running(processes.Process(self.host, self.boot, self.pid, self.started))
+            is False
+        )
 
 
 class StopRequest(Struct, frozen=True):
-    """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it
-    reaches the holder wherever that is.
+    """A request to the holder of a lock to stop: who asks, and for which run. It is written into
+    the lock itself, so that it reaches the holder on any machine.
     """
 
     who: _Word
@@ -60,10 +63,10 @@ def holder(
     run: str, command: str, now: datetime, tokens: tuple[str, ...] = (), action: str = ""
 ) -> Holder:
     """This process as a holder."""
-    me = who.this()
+    me = processes.current_process()
     since = now.isoformat(timespec="seconds")
     return Holder(
-        who.user(),
+        processes.user(),
         me.host,
         me.pid,
         run,
@@ -77,67 +80,64 @@ def holder(
     )
 
 
-def wish(by: Holder) -> StopRequest:
-    """What a run asks the holder of a lock that it needs."""
+def stop_request_of(by: Holder) -> StopRequest:
+    """The stop request that a run makes of the holder of a lock that it needs."""
     return StopRequest(by.who, by.host, by.run, by.command)
 
 
-def encoded(one: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
-    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its
-    digest, and must tell them apart.
-
-    `stop` says that the holder is to stop.
+def encode(by: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
+    """A lock's body. `beat` makes the body of each renewal different: an object's etag may be a
+    digest of it, and has to tell renewals apart. `stop` asks the holder to stop.
     """
-    found: dict[str, Any] = msgspec.to_builtins(one)
-    del found["problem"]
-    asked = {} if stop is None else {"stop": msgspec.to_builtins(stop)}
-    return (
-        json.dumps({"v": 1, "name": name, "beat": beat, **found, **asked}).encode("ascii") + b"\n"
-    )
+    fields: dict[str, Any] = {"v": 1, "name": name, "beat": beat, **msgspec.to_builtins(by)}
+    del fields["problem"]
+    if stop is not None:
+        fields["stop"] = msgspec.to_builtins(stop)
+    return json.dumps(fields).encode("ascii") + b"\n"
 
 
-def asking(body: bytes, stop: StopRequest) -> bytes | None:
-    """Somebody else's body with the wish in it; None for one that cannot be read. All else that
-    stands in it is kept.
-    """
-    try:
-        found = json.loads(body.partition(b"\n")[0])
-    except (ValueError, RecursionError):
+def with_stop_request(body: bytes, stop: StopRequest) -> bytes | None:
+    """The body with a stop request added, everything else unchanged; None if it cannot be read."""
+    fields = _fields(body)
+    if fields is None:
         return None
-    return (
-        json.dumps({**found, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n"
-        if isinstance(found, dict)
-        else None
-    )
+    return json.dumps({**fields, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n"
 
 
-def wish_in(body: bytes) -> StopRequest | None:
-    """The wish in a lock's body, None if there is none. Whoever may write to the store may write
-    it, so nothing else is done about it.
+def stop_request_in(body: bytes) -> StopRequest | None:
+    """The stop request in a lock's body, None if there is none. It can be written by anybody who
+    may write to the store, and the holder does nothing but stop.
     """
+    fields = _fields(body)
+    if fields is None or "stop" not in fields:
+        return None
     try:
-        found = json.loads(body.partition(b"\n")[0])
-        return (
-            msgspec.convert(found["stop"], StopRequest)
-            if isinstance(found, dict) and "stop" in found
-            else None
-        )
-    except (ValueError, RecursionError):
+        return msgspec.convert(fields["stop"], StopRequest)
+    except msgspec.ValidationError:
         return None
 
 
-def decoded(body: bytes, fallback: str) -> Holder:
-    """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its
+def _fields(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body's first line, None if there is none."""
+    try:
+        fields = json.loads(body.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def decode(body: bytes, fallback: str) -> Holder:
+    """The holder in a lock's body. One that cannot be read has a `problem`, and `fallback` as its
     id.
     """
     line = body.partition(b"\n")[0]
     if len(line) > BODY_MOST:
         return _unreadable(fallback, f"its body is larger than {BODY_MOST >> 10} kB")
     try:
-        found = json.loads(line)
-        if isinstance(found, dict):
-            found.pop("problem", None)
-        return msgspec.convert(found, Holder)
+        fields = json.loads(line)
+        if isinstance(fields, dict):
+            fields.pop("problem", None)
+        return msgspec.convert(fields, Holder)
     except (ValueError, RecursionError):
         return _unreadable(fallback, "its body cannot be read")
 
@@ -146,8 +146,8 @@ def _unreadable(id: str, problem: str) -> Holder:
     return Holder("somebody", "", 0, "", "", "", id, problem=problem)
 
 
-def held(name: str, by: Holder) -> LockHeld:
-    """The error for a target that somebody else is at work on."""
+def lock_held_error(name: str, by: Holder) -> LockHeld:
+    """The error for a target that is locked by another holder."""
     owner = f"{by.who}@{by.host}" if by.host else by.who
     return LockHeld(
         target=name,

@@ -1,9 +1,9 @@
-"""The journal of a run: what was intended, and what came of it, one line each, on disk before
+"""The journal of a run: what it intended and what came of it, one line each, on disk before
 anything depends on it.
 
-A line is JSON that ends with a checksum of itself, and it names its run and its number. A last line
-that is not whole is what a crash leaves, and is dropped; whatever else does not fit is damage, and
-is never guessed at.
+A line is JSON with a checksum of itself at the end; it names its run and its number. An incomplete
+last line is what a crash leaves, and is dropped. Anything else that does not fit is damage, and is
+not guessed at.
 """
 
 import errno
@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from binascii import crc32
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -27,12 +27,12 @@ from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDam
 from toolkit.ports.clock import Clock, SystemClock
 from toolkit.record.disk import (
     Disk,
-    bad_file,
+    error_text,
+    file_error,
+    lock_error,
     open_own,
     sync_folder,
     unlock,
-    unlockable,
-    why,
     write_all,
 )
 from toolkit.record.disk import read as read_file
@@ -41,8 +41,8 @@ from toolkit.record.state import Store
 
 VERSION = 1
 LINE_MOST, FILE_MOST = 1 << 20, 1 << 26
-ROOM = "runs"
-LOOKS, LOOK_S = 3, 0.02
+FOLDER = "runs"
+LOCK_TRIES, LOCK_PAUSE_S = 3, 0.02
 """`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked
 for before that counts.
 """
@@ -80,36 +80,36 @@ class _Line(Struct, forbid_unknown_fields=True):
     crc: str
 
 
-class _Torn(Exception):
+class _TornLine(Exception):
     """A line whose checksum is wrong."""
 
 
-class _Wrong(Exception):
-    """A line that was written like this, but cannot be ours."""
+class _InvalidLine(Exception):
+    """A line with a valid checksum that cannot be part of this journal."""
 
 
 def new_run_id(now: datetime) -> str:
-    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if
-    it is taken.
+    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. It may be taken:
+    Journal.create says so.
     """
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
 
-def is_run(name: str) -> bool:
-    """Whether that can be the name of a run."""
+def is_run_name(name: str) -> bool:
+    """Whether this is a valid name of a run."""
     return _RUN.fullmatch(name) is not None
 
 
 def path_of(store: Store, run: str) -> str:
-    """Where a run's journal is. Raises Refused for what cannot be the name of a run."""
+    """The path of a run's journal. Raises Refused for an invalid name."""
     if not _RUN.fullmatch(run):
         raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
-    return store.path(ROOM, f"{run}.jsonl")
+    return store.path(FOLDER, f"{run}.jsonl")
 
 
 def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
-    """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused,
-    StateDamaged, FileProblem.
+    """The lines of a journal without an incomplete last one; the file is left as it is. Raises
+    Refused, StateDamaged, FileProblem.
     """
     path = path_of(store, run)
     data = read_file(path, FILE_MOST)
@@ -119,95 +119,92 @@ def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
 
 
 def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], int]:
-    """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn.
+    """The lines of a journal, and how many bytes they take: what follows is an incomplete line.
     Raises StateDamaged. Pure.
     """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
     entries: list[JournalEntry] = []
-    steps = _Steps()
-    at = 0
-    while at < len(data):
-        number, end = len(entries) + 1, data.find(b"\n", at)
+    steps = _KnownSteps()
+    start = 0
+    while start < len(data):
+        number = len(entries) + 1
+        end = data.find(b"\n", start)
+        is_last = end < 0 or end + 1 == len(data)
         try:
-            if (len(data) if end < 0 else end) - at > LINE_MOST:
-                raise _Wrong(f"is longer than {LINE_MOST >> 20} MB")
+            if (len(data) if end < 0 else end) - start > LINE_MOST:
+                raise _InvalidLine(f"is longer than {LINE_MOST >> 20} MB")
             if end < 0:
-                if _TWO_LINES.search(data, at):
-                    raise _Torn
-                break
-            entry = _decoded(data[at:end], run, number)
+                raise _TornLine
+            entry = _decode(data[start:end], run, number)
             steps.check(entry)
-        except _Torn:
-            if (
-                end + 1 == len(data) and number > 1 and not _TWO_LINES.search(data, at)
-            ):  # a whole first line was on disk before anything else was done
+        except _TornLine:
+            # A crash leaves a last line that is not whole. A whole first line was on disk before
+            # anything else was done, and a line with another behind it was whole once.
+            after_crash = end < 0 or number > 1
+            if is_last and after_crash and not _TWO_LINES.search(data, start):
                 break
-            raise StateDamaged(
-                path=path, reason=f"line {number} (at byte {at}) is damaged"
-            ) from None
-        except _Wrong as problem:
-            raise StateDamaged(
-                path=path, reason=f"line {number} (at byte {at}) {problem}"
-            ) from None
+            reason = f"line {number} (at byte {start}) is damaged"
+            raise StateDamaged(path=path, reason=reason) from None
+        except _InvalidLine as problem:
+            reason = f"line {number} (at byte {start}) {problem}"
+            raise StateDamaged(path=path, reason=reason) from None
         entries.append(entry)
-        at = end + 1
-    return tuple(entries), at
+        start = end + 1
+    return tuple(entries), start
 
 
-def _decoded(line: bytes, run: str, number: int) -> JournalEntry:
+def _decode(line: bytes, run: str, number: int) -> JournalEntry:
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
-        raise _Wrong(
+        raise _InvalidLine(
             f"was written by another version of toolkit (format {int(version[1])}, this one reads"
             f" {VERSION})"
         )
     seal = _SEAL.fullmatch(line[-_SEAL_LENGTH:])
     if seal is None or int(seal[1], 16) != crc32(line[:-_SEAL_LENGTH]):
-        raise _Torn
+        raise _TornLine
     try:
-        found = msgspec.convert(json.loads(line), _Line)
+        fields = msgspec.convert(json.loads(line), _Line)
     except (ValueError, RecursionError) as problem:
-        raise _Wrong(f"cannot be read: {type(problem).__name__}") from None
-    if found.v != VERSION:
-        raise _Wrong(f"has another format ({found.v})")
-    if found.run != run:
-        raise _Wrong("belongs to another run")
-    if found.n != number:
-        raise _Wrong(f"has the number {found.n}")
-    return JournalEntry(found.n, found.at, found.state, found.step, found.facts)
+        raise _InvalidLine(f"cannot be read: {type(problem).__name__}") from None
+    if fields.v != VERSION:
+        raise _InvalidLine(f"has another format ({fields.v})")
+    if fields.run != run:
+        raise _InvalidLine("belongs to another run")
+    if fields.n != number:
+        raise _InvalidLine(f"has the number {fields.n}")
+    return JournalEntry(fields.n, fields.at, fields.state, fields.step, fields.facts)
 
 
-class _Steps:
-    """The steps that a run has said it has. A line of another step is not its own."""
+class _KnownSteps:
+    """The steps that a run has announced. A line about any other step is damage."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] | None = None
+        self._targets: dict[str, str] | None = None
 
     def check(self, entry: JournalEntry) -> None:
-        """Take note of a line. Raises _Wrong."""
+        """Check the next line. Raises _InvalidLine."""
         if entry.n == 1 and entry.state != "run":
-            raise _Wrong("does not begin a run")
+            raise _InvalidLine("does not begin a run")
         jobs = entry.facts.get("jobs") if entry.state == "run" else None
         if isinstance(jobs, (list, tuple)):
-            named = {
-                str(job["step"]): str(job.get("target", ""))
-                for job in jobs
-                if isinstance(job, dict) and "step" in job
-            }
-            self._known = (self._known or {}) | named
-        if entry.step is None or self._known is None:
+            self._targets = self._targets or {}
+            for job in jobs:
+                if isinstance(job, dict) and "step" in job:
+                    self._targets[str(job["step"])] = str(job.get("target", ""))
+        if entry.step is None or self._targets is None:
             return
-        if entry.step not in self._known:
-            raise _Wrong("is of a step that this run does not have")
+        if entry.step not in self._targets:
+            raise _InvalidLine("is of a step that this run does not have")
         target = entry.facts.get("target")
-        if isinstance(target, str) and self._known[entry.step] not in ("", target):
-            raise _Wrong("is of another target than its step")
+        if isinstance(target, str) and self._targets[entry.step] not in ("", target):
+            raise _InvalidLine("is of another target than its step")
 
 
-def _encoded(entry: JournalEntry, run: str) -> bytes:
-    """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError
-    for facts that are no JSON.
+def _encode(entry: JournalEntry, run: str) -> bytes:
+    """A line's bytes. Strings that are not UTF-8 are escaped. Raises TypeError, ValueError for
+    facts that are not JSON.
     """
     line = {
         "v": VERSION,
@@ -218,55 +215,49 @@ def _encoded(entry: JournalEntry, run: str) -> bytes:
         "state": entry.state,
         "facts": entry.facts,
     }
-    body = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)[
-        :-1
-    ].encode("ascii")
+    text = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)
+    body = text[:-1].encode("ascii")  # without the last brace: the checksum goes before it
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
 
 class Journal:
-    """A journal that this process alone writes. Made by `create` or `reopen`; every line is on disk
+    """A journal that only this process writes, made by `create` or `reopen`. Every line is on disk
     when `append` returns.
     """
 
-    def __init__(
-        self,
-        run: str,
-        path: str,
-        descriptor: int,
-        entries: tuple[JournalEntry, ...],
-        size: int,
-        clock: Clock,
-        disk: Disk,
-    ) -> None:
-        self.run, self.path, self.entries = run, path, entries
-        self._descriptor, self._size, self._clock, self._disk = descriptor, size, clock, disk
-        self._n = len(entries)
-        self._steps = _Steps()
-        for entry in entries:
-            self._steps.check(entry)
-        self._torn = False
+    def __init__(self, run: str, path: str, descriptor: int, clock: Clock, disk: Disk) -> None:
+        self.run, self.path = run, path
+        self._descriptor, self._clock, self._disk = descriptor, clock, disk
+        self._set((), 0)
         self._lock = Lock()
         self.watcher: Callable[[JournalEntry], None] | None = None
         """Whoever is told of each line once it is on disk, and must not take long."""
 
+    def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
+        """Continue after these lines, which take `size` bytes on disk."""
+        self.entries, self._size, self._n = entries, size, len(entries)
+        self._torn = False
+        self._steps = _KnownSteps()
+        for entry in entries:
+            self._steps.check(entry)
+
     @property
     def size(self) -> int:
-        """How many bytes of whole lines are on disk."""
+        """How many bytes of complete lines are on disk."""
         return self._size
 
     def content(self, size: int) -> bytes:
-        """The first bytes of it. Raises FileProblem."""
+        """The first `size` bytes of the file. Raises FileProblem."""
         with self._lock:
             try:
                 return os.pread(self._descriptor, size, 0)
             except OSError as error:
-                raise FileProblem(path=self.path, reason=_why(error)) from None
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
 
     def adopt(self, same: int, rest: bytes) -> None:
-        """Go on from what somebody else has written: the first `same` bytes stay, then come whole
-        lines of theirs. A crash in between leaves a journal with fewer lines. Raises StateDamaged,
-        FileProblem.
+        """Continue from another machine's version: the first `same` bytes stay, `rest` replaces
+        what follows. A crash in between leaves a valid journal with fewer lines. Raises
+        StateDamaged, FileProblem.
         """
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
@@ -276,11 +267,8 @@ class Journal:
                 write_all(self._disk, self._descriptor, rest)
                 self._disk.sync(self._descriptor)
             except OSError as error:
-                raise FileProblem(path=self.path, reason=_why(error)) from None
-            self.entries, self._size, self._n, self._torn = entries, size, len(entries), False
-            self._steps = _Steps()
-            for entry in entries:
-                self._steps.check(entry)
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
+            self._set(entries, size)
 
     @classmethod
     def create(
@@ -295,19 +283,21 @@ class Journal:
         taken, FileProblem.
         """
         path = path_of(store, run)
-        store.room(ROOM)
+        store.subfolder(FOLDER)
         port = disk or Disk()
         try:
-            descriptor = _opened(path, os.O_CREAT | os.O_EXCL)
+            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             raise FileIsThere(path=path) from None
         except OSError as error:
-            raise FileProblem(path=path, reason=_why(error)) from None
-        journal = cls(run, path, descriptor, (), 0, clock or SystemClock(), port)
+            raise FileProblem(path=path, reason=_reason(error)) from None
+        journal = cls(run, path, descriptor, clock or SystemClock(), port)
         try:
-            _take(descriptor, store, run)
+            _lock(descriptor, store, run)
+            # The first line has to be whole before anything else happens: without it nobody could
+            # tell whose the later ones are.
             journal.append("run", **facts)
-            _synced(path, port)
+            _sync_folder(path, port)
         except BaseException:
             journal.close()
             os.unlink(path)
@@ -323,11 +313,11 @@ class Journal:
         clock: Clock | None = None,
         disk: Disk | None = None,
     ) -> "Journal":
-        """Go on here with a journal of another machine, whose lines `data` are. If there is one
-        here already, that is gone on with: it may know more. Raises as `reopen` does.
+        """Continue a journal of another machine here; `data` are its lines. If there is one on this
+        machine already, that is continued: it may hold more. Raises as `reopen` does.
         """
         path = path_of(store, run)
-        store.room(ROOM)
+        store.subfolder(FOLDER)
         if not os.path.lexists(path):
             replace_file(path, data, disk or Disk())
         return cls.reopen(store, run, clock, disk)
@@ -336,39 +326,43 @@ class Journal:
     def reopen(
         cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None
     ) -> "Journal":
-        """Go on with a journal; a torn last line is cut off.
+        """Continue a journal; an incomplete last line is cut off.
 
-        Raises LockHeld if a live process writes it, Refused if there is none, StateDamaged,
+        Raises LockHeld if another process writes it, Refused if there is none, StateDamaged,
         FileProblem.
         """
         path = path_of(store, run)
         port = disk or Disk()
         try:
-            descriptor = _opened(path, 0)
+            descriptor = _open(path, 0)
         except FileNotFoundError:
             raise _no_run(run) from None
         except OSError as error:
-            raise bad_file(path, error) from None
+            raise file_error(path, error) from None
         try:
-            _take(descriptor, store, run)
+            _lock(descriptor, store, run)
             data = _content(descriptor)
             entries, size = parse(data, run, path)
             if size < len(data):
                 _cut(port, descriptor, size, path)
-            return cls(run, path, descriptor, entries, size, clock or SystemClock(), port)
+            journal = cls(run, path, descriptor, clock or SystemClock(), port)
+            journal._set(entries, size)
+            return journal
         except BaseException:
             unlock(descriptor)
             raise
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
-        """Write one line, and return when it is on disk. Safe from several threads.
+        """Write one line, and return when it is on disk. Thread-safe.
 
-        Raises FileProblem if it is not; nothing of it is left then, and the next line, of whatever
-        step, is as good as ever.
+        Raises FileProblem if that is not possible. Nothing of the line is left then, and later
+        lines can be written.
         """
         with self._lock:
             entry, line = self._line(state, step, facts)
             try:
+                # The rest of a line that failed could not be removed then. What follows it would be
+                # damage.
                 if self._torn:
                     self._disk.cut(self._descriptor, self._size)
                 write_all(self._disk, self._descriptor, line)
@@ -376,9 +370,11 @@ class Journal:
             except OSError as error:
                 self._torn = True
                 self._undo()
-                raise FileProblem(path=self.path, reason=_why(error)) from None
+                raise FileProblem(path=self.path, reason=_reason(error)) from None
             self._torn = False
+            # Only now: a line that failed has no number, and the next one takes it.
             self._n, self._size = entry.n, self._size + len(line)
+        # Outside of the lock, for the watcher may read the journal.
         watcher = self.watcher
         if watcher is not None:
             watcher(entry)
@@ -386,7 +382,7 @@ class Journal:
     def _line(
         self, state: str, step: str | None, facts: Mapping[str, Any]
     ) -> tuple[JournalEntry, bytes]:
-        """The line to write. One that could not be read again is a bug: ValueError."""
+        """The line to write. Raises ValueError, a bug, for one that could not be read again."""
         if self._descriptor < 0:
             raise ValueError("the journal is closed")
         if state not in STATES:
@@ -394,48 +390,49 @@ class Journal:
         entry = JournalEntry(
             self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
         )
-        line = _encoded(entry, self.run)
+        line = _encode(entry, self.run)
+        # `parse` would refuse it later, and with it the whole journal.
         if len(line) > LINE_MOST:
             raise FileProblem(
                 path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes"
             )
         try:
             self._steps.check(entry)
-        except _Wrong as problem:
+        except _InvalidLine as problem:
             raise ValueError(f"a line that {problem}") from None
         return entry, line
 
     def _undo(self) -> None:
-        """Take back what was written of a line. If that fails, too, it is tried again before the
-        next line, and by `reopen`.
+        """Remove what was written of a line. If that fails as well, the next `append` or `reopen`
+        does it.
         """
         with suppress(OSError):
             self._disk.cut(self._descriptor, self._size)
 
     def close(self) -> None:
-        """Let others go on with it. Closing twice is harmless."""
+        """Release it, so that others can continue it. Calling it twice is harmless."""
         with self._lock:
             if self._descriptor >= 0:
                 unlock(self._descriptor)
                 self._descriptor = -1
 
 
-def _opened(path: str, more: int) -> int:
+def _open(path: str, more: int) -> int:
     return open_own(path, os.O_RDWR | os.O_APPEND | more)
 
 
-def _take(descriptor: int, store: Store, run: str) -> None:
-    """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld,
+def _lock(descriptor: int, store: Store, run: str) -> None:
+    """Become the only writer until the descriptor is closed or the process ends. Raises LockHeld,
     FileProblem.
     """
-    for _ in range(LOOKS):
+    for _ in range(LOCK_TRIES):
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sleep(LOOK_S)
+            sleep(LOCK_PAUSE_S)
         except OSError as error:
-            raise unlockable(path_of(store, run), error) from None
-    raise _busy(store, run)
+            raise lock_error(path_of(store, run), error) from None
+    raise _busy_error(store, run)
 
 
 def being_written(store: Store, run: str) -> bool:
@@ -443,8 +440,9 @@ def being_written(store: Store, run: str) -> bool:
     try:
         descriptor = open_own(path_of(store, run), os.O_RDONLY)
     except OSError as error:
-        raise bad_file(path_of(store, run), error) from None
+        raise file_error(path_of(store, run), error) from None
     try:
+        # Shared: two processes that only look must not take each other for a writer.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -456,7 +454,7 @@ def being_written(store: Store, run: str) -> bool:
 
 
 def _content(descriptor: int) -> bytes:
-    """All of a file, but not much more than FILE_MOST."""
+    """The content of a file, cut a little above FILE_MOST."""
     parts, size = [], 0
     while size <= FILE_MOST and (part := os.pread(descriptor, 1 << 20, size)):
         parts.append(part)
@@ -469,42 +467,57 @@ def _cut(port: Disk, descriptor: int, size: int, path: str) -> None:
         port.cut(descriptor, size)
         port.sync(descriptor)
     except OSError as error:
-        raise FileProblem(path=path, reason=_why(error)) from None
+        raise FileProblem(path=path, reason=_reason(error)) from None
 
 
-def _synced(path: str, port: Disk) -> None:
+def _sync_folder(path: str, port: Disk) -> None:
     try:
         sync_folder(os.path.dirname(path), port)
     except OSError as error:
-        raise FileProblem(path=path, reason=_why(error)) from None
+        raise FileProblem(path=path, reason=_reason(error)) from None
 
 
-def _busy(store: Store, run: str) -> LockHeld:
-    """Who writes a journal, by its own words."""
-    found: dict[str, Any] = {}
+def _busy_error(store: Store, run: str) -> LockHeld:
+    """The error for a journal that another process writes, which is named by what it wrote of
+    itself.
+    """
+    writer: dict[str, Any] = {}
     with suppress(StateDamaged, FileProblem):  # then its writer is just not named
         for entry in read(store, run):
-            found.update(entry.facts if "pid" in entry.facts else {})
+            if "pid" in entry.facts:
+                writer.update(entry.facts)
     owner = (
-        f"{found.get('user', 'somebody')}@{found.get('host', 'this machine')} (process"
-        f" {found.get('pid', 'unknown')})"
+        f"{writer.get('user', 'somebody')}@{writer.get('host', 'this machine')}"
+        f" (process {writer.get('pid', 'unknown')})"
     )
-    return LockHeld(target=run, owner=owner, since=run[:15], command=command(found))
+    return LockHeld(target=run, owner=owner, since=run[:15], command=command(writer))
 
 
 def command(facts: Mapping[str, Any]) -> str:
     """The command line of a run's facts, as a person would type it."""
     import shlex
 
-    found = facts.get("command", "")
-    return shlex.join(map(str, found)) if isinstance(found, (list, tuple)) else str(found)
+    words = facts.get("command", "")
+    if isinstance(words, (list, tuple)):
+        return shlex.join(map(str, words))
+    return str(words)
+
+
+def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
+    """The facts of the process that wrote last, by its own account; empty if no line has them.
+    Pure.
+    """
+    for entry in reversed(entries):
+        if "pid" in entry.facts:
+            return entry.facts
+    return {}
 
 
 def _no_run(run: str) -> Refused:
     return Refused(f"there is no run {run}", "see `toolkit history`")
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"the disk is full ({why(error)})"
-    return why(error)
+        return f"the disk is full ({error_text(error)})"
+    return error_text(error)

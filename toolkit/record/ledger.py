@@ -1,17 +1,20 @@
-"""What is live where: for each target the deploys that went well, and the last one whatever it was.
+"""The record of what is live: for each target its successful deploys, and its last deploy however
+it ended.
 
-A record belongs to one place: provider, endpoint, account, region, environment. Where a bucket is
-configured it is the truth; the files on this machine are then a copy for when it cannot be reached.
-What earlier versions of toolkit recorded is read, and never written.
+A record belongs to one place: provider, endpoint, account, region, environment. If a bucket is
+configured, that is the truth, and the files on this machine are a copy for when it cannot be
+reached. What earlier versions of toolkit recorded is read, but never written.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from shlex import quote
 from typing import Annotated, Protocol
@@ -30,8 +33,8 @@ from toolkit.record.legacy import Text
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
-ROOM = "record"
-DEPLOYED, SET, SEEN = "deploy", "set", "seen"
+FOLDER = "record"
+DEPLOYED, SET, OBSERVED = "deploy", "set", "seen"
 """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of
 toolkit had recorded.
 """
@@ -47,16 +50,17 @@ IN_RECORD = "in_record"
 note takes it back where it could not.
 """
 BODIES = "bodies"
-KEPT = 50
+MAX_GOOD_DEPLOYS = 50
 """How many good deploys of a target are kept."""
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
+# How often a record is read and written again when others write to it at the same time.
 _TRIES = 20
 _VERSION = 2
 
 
 class FailedDeploy(Struct, frozen=True):
-    """What a run was to deploy, where that did not go well or was taken back."""
+    """What a run tried to deploy, if that failed or was rolled back."""
 
     version: Text
     fingerprint: Text = ""
@@ -65,15 +69,13 @@ class FailedDeploy(Struct, frozen=True):
 
 
 class Record(legacy.LegacyEntry, frozen=True):
-    """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in
-    UTC, by the bucket's clock where there is one; `n` is its place among the target's deploys,
-    which no clock can upset.
+    """One deploy of one target. `when` is ISO 8601 in UTC, by the bucket's clock if there is one;
+    `n` gives the order of a target's deploys, independent of any clock.
 
-    `unsure` says that it was no good one, nor seen to give way to what ran before: something else
-    than the last good one may be live. `doubted` says of one that has begun that this was so
-    before. `deployed` is what was put there, its `body` left out: that is kept under `body`, its
-    digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that
-    is not it.
+    `unsure`: it did not succeed, and nobody saw the earlier version come back, so something else
+    than the last good deploy may be live. `doubted`: that was so already when it began. `deployed`
+    is what was deployed without its `body`, which is kept apart under its digest, the `body` here.
+    `version` is what was seen running; `tried` is what the run tried to deploy, if that differs.
     """
 
     provider: Text = "aws"
@@ -103,8 +105,8 @@ class Record(legacy.LegacyEntry, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Whose record it is. Where rules.toml names no account or no region it is None, and means
-    any.
+    """The place that a record belongs to. An account or region that rules.toml does not name is
+    None, and matches any.
     """
 
     provider: str = "aws"
@@ -121,17 +123,17 @@ class _File(Struct):
     """The bucket that it is a copy of, empty where it is the record itself."""
 
 
-Read = tuple[tuple[Record, ...], str]
+LedgerFile = tuple[tuple[Record, ...], str]
 """Records, and what else came with them: the bucket of a copy, or the etag of an object."""
 
 
-Change = Callable[[Sequence[Record], str], tuple[Record, ...]]
+RecordsUpdate = Callable[[Sequence[Record], str], tuple[Record, ...]]
 """From what was recorded, and the bucket that it is a copy of, to what is recorded from now on."""
 
 
 class LedgerContents(Struct, frozen=True):
-    """The records of a place by target, newest first, and of the targets whose record cannot be
-    read or told apart the reason.
+    """The records of a place by target, newest first; and why the records of some targets cannot be
+    used.
     """
 
     records: Mapping[str, tuple[Record, ...]] = {}
@@ -140,116 +142,119 @@ class LedgerContents(Struct, frozen=True):
     """Those of `damaged` that are another project's."""
 
 
-def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
-    """One target's records from several places, each run once, newest first; what `kept` leaves out
-    is left out. Pure.
-    """
-    newest: dict[str, Record] = {}
+def merge(*lists: Iterable[Record]) -> tuple[Record, ...]:
+    """One target's records from several sources: one per run, newest first, trimmed. Pure."""
+    latest: dict[str, Record] = {}
     for records in lists:
         for record in records:
-            other = newest.get(record.run)
-            if other is None or _order(record) > _order(other):
-                newest[record.run] = record
-    return kept(
-        sorted(
-            newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True
-        )
-    )
+            current = latest.get(record.run)
+            if current is None or _precedence(record) > _precedence(current):
+                latest[record.run] = record
+    order = sorted(latest.values(), key=lambda record: (record.n, record.when, record.run))
+    return trim(order[::-1])
 
 
-def _order(record: Record) -> tuple[int, bool, str, str, str]:
-    """The end of a deploy counts more than its beginning, whatever time it was."""
+def _precedence(record: Record) -> tuple[int, bool, str, str, str]:
+    """Which of two records of one run counts: its end counts more than its beginning, whatever the
+    clocks say.
+    """
     return record.n, record.verdict != BEGUN, record.when, record.verdict, record.seen
 
 
-def kept(records: Sequence[Record]) -> tuple[Record, ...]:
-    """Of records with the newest first: the newest, and the last good ones. Pure."""
-    good = [record for record in records if record.verdict in GOOD][:KEPT]
-    return tuple(good) if not records or records[0].verdict in GOOD else (records[0], *good)
+def trim(records: Sequence[Record]) -> tuple[Record, ...]:
+    """Keep the newest record and the last good ones, of records with the newest first. Pure."""
+    good = [record for record in records if record.verdict in GOOD][:MAX_GOOD_DEPLOYS]
+    if records and records[0].verdict not in GOOD:
+        return (records[0], *good)
+    return tuple(good)
 
 
-def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
-    """The records with a new one on top; one of the same run is corrected where it stands.
+def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
+    """The records with a new one on top. A record of a run that has one already replaces it in its
+    place.
 
-    A run that ended as `unchanged` deployed nothing: it only says when what is recorded was seen,
-    and ends a doubt about what is live. What gave way to what nobody was sure of leaves that as it
-    was. Pure.
+    A run that ended as `unchanged` deployed nothing: it only confirms what is recorded, and ends a
+    doubt about what is live. A rollback to something that was in doubt leaves it in doubt. Pure.
     """
-    same = next((other for other in records if other.run == record.run), None)
+    same = next((entry for entry in records if entry.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
+        # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
             newest = replace(newest, seen=record.when)
-        return merged([newest], others)
+        return merge([newest], others)
     record = _with_tried(record, same or next(iter(records), None))
-    n = same.n if same is not None else _next(records)
+    n = same.n if same is not None else _next_number(records)
+    # What failed and was undone is as sure as what ran before it.
     unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
-    return merged(
-        [other for other in records if other is not same], [replace(record, n=n, unsure=unsure)]
+    return merge(
+        [entry for entry in records if entry is not same], [replace(record, n=n, unsure=unsure)]
     )
 
 
-def begun(records: Sequence[Record], record: Record, doubted: bool = False) -> tuple[Record, ...]:
-    """The records with a deploy on top that is about to change what runs. A good one that comes
-    later takes its place, wherever that was made; the end of this one corrects it. `doubted`:
-    nobody knew what is live, whatever the records say. Pure.
+def add_begun(
+    records: Sequence[Record], record: Record, doubted: bool = False
+) -> tuple[Record, ...]:
+    """The records with a deploy on top that is about to change what runs. A later successful deploy
+    replaces it, from whatever machine; its own end corrects it. `doubted`: what is live is unknown,
+    whatever the records say. Pure.
     """
     if records and records[0].run == record.run and records[0].unsure:
-        return merged(records)  # it says so already
+        return merge(records)  # it says so already
     doubted = doubted or _in_doubt(records, record.run)
-    others = [other for other in records if other.run != record.run]
+    others = [entry for entry in records if entry.run != record.run]
     record = _with_tried(record, next(iter(records), None))
-    return merged(
-        others, [replace(record, n=_next(records), verdict=BEGUN, unsure=True, doubted=doubted)]
+    return merge(
+        others,
+        [replace(record, n=_next_number(records), verdict=BEGUN, unsure=True, doubted=doubted)],
     )
 
 
 def _with_tried(record: Record, before: Record | None) -> Record:
-    """What puts an earlier version back keeps in mind what it takes away, where that was not good:
-    it is recorded nowhere else then.
-    """
-    return (
-        replace(record, tried=before.tried) if record.is_rollback and before is not None else record
-    )
+    """A rollback remembers the failed version that it replaces, which is recorded nowhere else."""
+    if record.is_rollback and before is not None:
+        return replace(record, tried=before.tried)
+    return record
 
 
-def _next(records: Iterable[Record]) -> int:
+def _next_number(records: Iterable[Record]) -> int:
     return max((record.n for record in records), default=0) + 1
 
 
 def _in_doubt(records: Sequence[Record], run: str) -> bool:
-    """Whether something else than the last good deploy may be live, but for what this run has begun
-    itself.
+    """Whether something else than the last good deploy may be live, not counting what this run
+    itself has begun.
     """
     if not records:
         return False
-    top = records[0]
-    return top.doubted if top.run == run and top.verdict == BEGUN else top.unsure
+    newest = records[0]
+    if newest.run == run and newest.verdict == BEGUN:
+        return newest.doubted
+    return newest.unsure
 
 
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
-    """Whether what was found unchanged is what the newest good record says already, or the same
-    version with something in it that nobody deployed.
+    """Whether an unchanged target is just as the newest good record says, or the same version with
+    changes that nobody deployed.
     """
-    good = next((other for other in records if other.verdict in GOOD), None)
+    good = next((entry for entry in records if entry.verdict in GOOD), None)
     if good is None or good.version != record.version:
         return False
-    same = good.deployed.same(record.deployed)
-    if same is False:
+    if good.deployed.same(record.deployed) is False:
         return True
-    told = (good.fingerprint, good.settings) == (record.fingerprint, record.settings)
-    return told and good is records[0]
+    same_inputs = (good.fingerprint, good.settings) == (record.fingerprint, record.settings)
+    return same_inputs and good is records[0]
 
 
-def encoded(records: Sequence[Record], store: str = "") -> bytes:
+def encode(records: Sequence[Record], store: str = "") -> bytes:
     """The bytes of a target's file."""
     file = {"v": _VERSION, "store": store, "records": msgspec.to_builtins(records)}
     return json.dumps(file, indent=1).encode("ascii") + b"\n"
 
 
-def decoded(data: bytes, path: str, key: str | None = None) -> Read:
-    """The records in a file, which have to be those of its `key`, and the bucket that they were
-    copied from. Raises StateDamaged.
+def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
+    """The records in a file, and the bucket that they were copied from. They have to belong to the
+    file's `key`. Raises StateDamaged.
     """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
@@ -262,109 +267,103 @@ def decoded(data: bytes, path: str, key: str | None = None) -> Read:
             )
         file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
-        reason = f"it is not a valid record of what is live ({type(problem).__name__}){_fix(key)}"
-        raise StateDamaged(path=path, reason=reason) from None
+        reason = f"it is not a valid record of what is live ({type(problem).__name__})"
+        raise StateDamaged(path=path, reason=reason + _repair_hint(key)) from None
     if any(_has_blanks(record) for record in file.records):
-        raise StateDamaged(
-            path=path,
-            reason=f"it is not a valid record of what is live (a name has blanks){_fix(key)}",
-        )
-    if len({key_of(record) for record in file.records} | ({key} if key else set())) > 1:
-        raise StateDamaged(
-            path=path, reason=f"it has records of another target or place{_fix(key)}"
-        )
-    return merged(file.records), file.store
+        reason = "it is not a valid record of what is live (a name has blanks)"
+        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+    keys = {record_key(record) for record in file.records}
+    if key:
+        keys.add(key)
+    if len(keys) > 1:
+        reason = "it has records of another target or place"
+        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+    return merge(file.records), file.store
 
 
 def _has_blanks(record: Record) -> bool:
-    """Whether a name in it is more than a word: in a sentence it could read as a command."""
-    names = (
-        record.target,
-        record.run,
-        record.verdict,
-        record.version,
-        record.tried.run if record.tried else "",
-    )
-    return any(letter.isspace() for name in names for letter in name)
+    """Whether one of its names is more than a word: in a message it could read as a command."""
+    names = [record.target, record.run, record.verdict, record.version]
+    if record.tried:
+        names.append(record.tried.run)
+    return re.search(r"\s", "".join(names)) is not None
 
 
-def _fix(key: str | None) -> str:
+def _repair_hint(key: str | None) -> str:
     """The command that puts a damaged record aside."""
     if key is None:
         return ""
-    return (
-        "; put it aside: toolkit record repair"
-        f" {quote(state.words(key.rpartition('/')[2].removesuffix('.json')))}"
-    )
+    target = state.decode_file_name(key.rpartition("/")[2].removesuffix(".json"))
+    return f"; put it aside: toolkit record repair {quote(target)}"
 
 
 class Ledger(Protocol):
-    """The record of what is live in one place. `behind` says why answers come from a copy, None if
-    they do not.
+    """The record of one place. `behind` says why answers come from the copy, None if they
+    do not.
     """
 
     @property
     def behind(self) -> str | None: ...
 
     def get(self, target: str) -> tuple[Record, ...]:
-        """A target's records, newest first; none if it was never deployed.
+        """A target's records, newest first; empty if it was never deployed.
 
-        Raises StateDamaged, FileProblem, CloudError; Refused where they are of several accounts or
-        regions, and rules.toml names none.
+        Raises StateDamaged, FileProblem, CloudError; Refused if several accounts or regions have
+        records and rules.toml does not say which is meant.
         """
 
     def put(self, record: Record) -> None:
-        """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem,
+        """Add a record, or correct the one of the same run. Raises StateDamaged, FileProblem,
         CloudError.
         """
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. Raises StateDamaged, FileProblem,
+        """Record that a deploy is about to change what runs. Raises StateDamaged, FileProblem,
         CloudError.
         """
 
     def all(self) -> LedgerContents:
-        """The records of every target. A damaged one costs only itself. Raises FileProblem,
-        CloudError.
+        """The records of every target. A damaged file affects only its own target. Raises
+        FileProblem, CloudError.
         """
 
     def body(self, record: Record) -> str | None:
-        """The template that was deployed, None if it is not kept. Raises StateDamaged, FileProblem,
-        CloudError.
+        """The template that was deployed, None if it is not stored. Raises StateDamaged,
+        FileProblem, CloudError.
         """
 
-    def before(self) -> Mapping[str, tuple[Record, ...]]:
-        """What an earlier version of toolkit recorded of this place: nothing that says what is
-        live, for it may be of another account or endpoint. What cannot be read is left out. Raises
+    def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
+        """What an earlier version of toolkit recorded of this environment. It does not say what is
+        live: it may be of another account or endpoint. What cannot be read is left out. Raises
         FileProblem, CloudError.
         """
 
     def repair(self, target: str) -> str:
-        """Put aside what cannot be read, and take what is known elsewhere in its place; in words
-        what was done.
+        """Put an unreadable record aside and use what is known elsewhere instead; returns what was
+        done, in words.
 
         Raises StateDamaged, FileProblem, CloudError.
         """
 
 
 def scope_of(store: Store, location: Location) -> Scope:
-    """Whose record is meant."""
+    """The scope of a location's record."""
     return Scope("aws", store.endpoint, location.account, location.region, location.environment)
 
 
 def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:
-    """The record of a place, in its bucket if it has one."""
-    here = LocalLedger(store, scope_of(store, location))
+    """The record of a location: in its bucket if it has one, else on this machine."""
+    local = LocalLedger(store, scope_of(store, location))
     if not location.store:
-        return here
+        return local
     return SharedLedger(
-        here, Bucket(ports.aws(location), location.store, location.account), store.project
+        local, Bucket(ports.aws(location), location.store, location.account), store.project
     )
 
 
-def key_of(record: Record) -> str:
-    """Where a record lies: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, `-`
-    for what is not set.
+def record_key(record: Record) -> str:
+    """The key of a record: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, with
+    `-` for what is not set.
     """
     parts = (
         record.provider,
@@ -374,12 +373,12 @@ def key_of(record: Record) -> str:
         record.environment,
         record.target,
     )
-    return f"{ROOM}/{'/'.join(state.file_name(part) for part in parts)}.json"
+    return f"{FOLDER}/{'/'.join(state.file_name(part) for part in parts)}.json"
 
 
 class KeyFilter(Struct, frozen=True):
-    """Which of all keys are of a scope: below `prefix`, and with the same words where the scope
-    names them.
+    """Tells which keys belong to a scope: those below `prefix` that agree with all that the scope
+    names.
     """
 
     scope: Scope
@@ -387,39 +386,39 @@ class KeyFilter(Struct, frozen=True):
     @property
     def _words(self) -> tuple[str | None, ...]:
         scope = self.scope
-        any_or = [
+        account_and_region = [
             None if part is None else state.file_name(part)
             for part in (scope.account, scope.region)
         ]
         first = (state.file_name(scope.provider), state.file_name(scope.endpoint))
-        return (*first, *any_or, state.file_name(scope.environment))
+        return (*first, *account_and_region, state.file_name(scope.environment))
 
     @property
     def prefix(self) -> str:
         """What all of its keys begin with."""
-        known: list[str] = []
+        words: list[str] = []
         for word in self._words:
             if word is None:
                 break
-            known.append(word)
-        return f"{ROOM}/{'/'.join(known)}/"
+            words.append(word)
+        return f"{FOLDER}/{'/'.join(words)}/"
 
     def target(self, key: str) -> str | None:
-        """The target that a key is of, None where it is of another scope. One whose name was too
-        long is shortened.
+        """The target that a key belongs to, None if it is of another scope. A long name comes back
+        shortened.
         """
-        words = key.removeprefix(f"{ROOM}/").removesuffix(".json").split("/")
+        words = key.removeprefix(f"{FOLDER}/").removesuffix(".json").split("/")
         if not key.endswith(".json") or len(words) != 6:
             return None
         for mine, word in zip(self._words, words, strict=False):
             if mine is not None and mine != word:
                 return None
-        return state.words(words[5])
+        return state.decode_file_name(words[5])
 
 
-def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> LedgerContents:
-    """Read the files of a scope, each with the target that its name says; a damaged one costs only
-    its target.
+def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> LedgerContents:
+    """Read the files of a scope, each with the target that its key names. A damaged file affects
+    only its own target.
     """
     records: dict[str, tuple[Record, ...]] = {}
     damaged: dict[str, str] = {}
@@ -437,24 +436,25 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> LedgerContents:
         except StateDamaged as problem:
             damaged[name] = f"its record is damaged: {problem}"
             continue
+        # A long name is cut in the file's name: the whole one stands in the records.
         target = entries[0].target if entries else name
         if target in records:
-            damaged[target] = ambiguous(target, (*records[target], *entries))
+            damaged[target] = ambiguous_reason(target, (*records[target], *entries))
         elif entries:
             records[target] = entries
-    kept_records = {target: entries for target, entries in records.items() if target not in damaged}
-    return LedgerContents(kept_records, damaged, frozenset(foreign))
+    readable = {target: entries for target, entries in records.items() if target not in damaged}
+    return LedgerContents(readable, damaged, frozenset(foreign))
 
 
-def ambiguous(target: str, records: Iterable[Record]) -> str:
-    """Why nothing can be said of a target of which several places have records."""
+def ambiguous_reason(target: str, records: Iterable[Record]) -> str:
+    """Why a target that is recorded in several places cannot be judged."""
     locations = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
     where = ", ".join(locations)
     return f"{target} is recorded in {where}, and rules.toml does not say which is meant"
 
 
-def stripped(record: Record) -> Record:
-    """The record as it is kept: its template lies apart, under its digest."""
+def without_body(record: Record) -> Record:
+    """The record as it is stored: its template is stored apart, under its digest."""
     if not record.deployed.body:
         return record
     body = digest(record.deployed.body)
@@ -462,7 +462,7 @@ def stripped(record: Record) -> Record:
 
 
 def digest(body: str) -> str:
-    """The name of a template's text."""
+    """The name under which a template is stored."""
     return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -474,27 +474,26 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _of_before(entry: legacy.LegacyEntry) -> Record:
-    known = {name: getattr(entry, name) for name in legacy.LegacyEntry.__struct_fields__}
-    return Record(
-        **{**known, "fingerprint": "", "origin": SEEN}
-    )  # an earlier version digested other things
+def _from_legacy(entry: legacy.LegacyEntry) -> Record:
+    fields = {name: getattr(entry, name) for name in legacy.LegacyEntry.__struct_fields__}
+    fields["fingerprint"] = ""  # an earlier version digested other things
+    return Record(**fields, origin=OBSERVED)
 
 
-def earlier(
+def convert_legacy(
     lists: Iterable[Sequence[legacy.LegacyEntry]], scope: Scope
 ) -> Mapping[str, tuple[Record, ...]]:
-    """What an earlier version recorded, as far as it may be of this scope."""
+    """What an earlier version recorded, as far as it may belong to this scope."""
     records: dict[str, tuple[Record, ...]] = {}
     for entries in lists:
         for entry in entries:
             if entry.environment == scope.environment and scope.region in (None, entry.region):
-                records[entry.target] = (*records.get(entry.target, ()), _of_before(entry))
-    return {target: merged(entries) for target, entries in records.items()}
+                records[entry.target] = (*records.get(entry.target, ()), _from_legacy(entry))
+    return {target: merge(entries) for target, entries in records.items()}
 
 
 class LocalLedger:
-    """The record on this machine, one file a target."""
+    """The record on this machine, one file per target."""
 
     behind: str | None = None
 
@@ -507,96 +506,99 @@ class LocalLedger:
         """A target's records."""
         return self.copy(target)[0]
 
-    def copy(self, target: str) -> Read:
+    def copy(self, target: str) -> LedgerFile:
         """A target's records, and the bucket that they are a copy of (empty: none)."""
         files = [self._read(key) for key in self._keys_of(target)]
-        full = [file for file in files if file[0]]
-        if len(full) > 1:
-            records = [record for file in full for record in file[0]]
-            raise Refused(
-                ambiguous(target, records),
-                "name `account` and `regions` of the environment in rules.toml",
-            )
-        return full[0] if full else ((), "")
+        return _only_file(target, files)
 
     def put(self, record: Record) -> None:
-        """Add one. From now on it is this machine's record, also where it was a copy before."""
+        """Add a record. From then on the file is this machine's own record, even if it was a copy
+        before.
+        """
         self._put(record, "")
 
     def put_copy(self, record: Record) -> None:
-        """Add one to what may be a copy of a bucket's."""
+        """Add a record to a file that may be a copy of a bucket's, and stays one."""
         self._put(record, None)
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. What a copy of a bucket said before is in
-        doubt: others go on writing there.
+        """Record that a deploy is about to change what runs. What a copy of a bucket said before is
+        in doubt: others continue to write to the bucket.
         """
         self._change(
-            key_of(record),
-            lambda records, copied_from: begun(records, stripped(record), bool(copied_from)),
+            record_key(record),
+            lambda records, copied_from: add_begun(
+                records, without_body(record), bool(copied_from)
+            ),
             "",
         )
 
     def _put(self, record: Record, store: str | None) -> None:
         self.keep_body(record.deployed.body)
-        self._change(key_of(record), lambda records, _: added(records, stripped(record)), store)
+        self._change(
+            record_key(record), lambda records, _: add(records, without_body(record)), store
+        )
 
-    def keep(self, records: Sequence[Record], store: str) -> None:
-        """Take over what a bucket knows of one target. What this machine had of another one, or of
-        its own, is no part of that history.
+    def save_copy(self, records: Sequence[Record], store: str) -> None:
+        """Copy what a bucket has of one target. Records of this machine's own, or copied from
+        another bucket, are no part of that history and are dropped.
         """
 
-        def taken(own: Sequence[Record], copied_from: str) -> tuple[Record, ...]:
-            return merged(own, records) if copied_from == store else merged(records)
+        def taken(local: Sequence[Record], copied_from: str) -> tuple[Record, ...]:
+            return merge(local, records) if copied_from == store else merge(records)
 
-        self._change(key_of(records[0]), taken, store)
+        self._change(record_key(records[0]), taken, store)
 
     def keep_body(self, body: str) -> None:
-        """Keep a template."""
+        """Store a template."""
         if body:
-            self._store.room(BODIES)
+            self._store.subfolder(BODIES)
             path = self._store.path(BODIES, digest(body))
             if not os.path.exists(path):
                 disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
 
     def all(self) -> LedgerContents:
-        """The records of every target. A copy of a bucket that rules.toml does not name any more
-        says nothing of what is live.
+        """The records of every target. A copy of a bucket that rules.toml no longer names does not
+        say what is live.
         """
-        known = self.copies()
-        damaged = dict(known.damaged)
-        for target in known.records:
+        copies = self.copies()
+        damaged = dict(copies.damaged)
+        records: dict[str, tuple[Record, ...]] = {}
+        for target, entries in copies.records.items():
             _, store = self.copy(target)
             if store:
                 damaged[target] = (
                     f"this machine only has a copy of {store}, which rules.toml does not name any"
                     " more"
                 )
-        return LedgerContents(
-            {target: found for target, found in known.records.items() if target not in damaged},
-            damaged,
-        )
+            else:
+                records[target] = entries
+        return LedgerContents(records, damaged)
 
     def copies(self) -> LedgerContents:
-        """The same, for who names that bucket."""
-        return contents(
+        """The records of every target, copies included: for callers that know the bucket."""
+        return read_contents(
             (self._parts.target(key) or key, partial(self._read, key)) for key in self._keys()
         )
 
     def body(self, record: Record) -> str | None:
         """The template."""
+        if not record.body:
+            return None
         path = self._store.path(BODIES, record.body)
-        return _checked_body(disk.read(path, BODY_MOST), record, path) if record.body else None
+        return _checked_body(disk.read(path, BODY_MOST), record, path)
 
-    def before(self) -> Mapping[str, tuple[Record, ...]]:
-        """What an earlier version recorded here, which did not know of endpoints."""
+    def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
+        """What an earlier version recorded here. It did not know endpoints, so all of it was AWS's
+        own.
+        """
         lists: list[Sequence[legacy.LegacyEntry]] = []
         if self.scope.endpoint is None:
-            for path in _files(self._store.path(legacy.ROOM)):
+            for path in _files(self._store.path(legacy.FOLDER)):
                 data = disk.read(path, FILE_MOST)
                 with suppress(StateDamaged):
-                    lists.append(legacy.decoded(data or b"", path))
-        return earlier(lists, self.scope)
+                    lists.append(legacy.decode(data or b"", path))
+        return convert_legacy(lists, self.scope)
 
     def repair(self, target: str) -> str:
         """Put a damaged file aside."""
@@ -605,64 +607,64 @@ class LocalLedger:
             try:
                 self._read(key)
             except StateDamaged:
-                path = self._path(key)
-                aside = f"{path}.damaged"
-                number = 1
-                while os.path.lexists(aside):  # what was put aside before is kept, too
-                    number += 1
-                    aside = f"{path}.damaged{number}"
-                try:
-                    os.replace(path, aside)
-                except OSError as error:
-                    raise FileProblem(path=path, reason=disk.why(error)) from None
-                done.append(f"put aside as {aside}")
+                done.append(f"put aside as {self._put_aside(self._path(key))}")
         return "; ".join(done) or "nothing on this machine is damaged"
 
-    def _change(self, key: str, how: Change, store: str | None) -> None:
+    def _put_aside(self, path: str) -> str:
+        """Rename a damaged file; its new path."""
+        aside = f"{path}.damaged"
+        number = 1
+        while os.path.lexists(aside):  # what was put aside before is kept, too
+            number += 1
+            aside = f"{path}.damaged{number}"
+        try:
+            os.replace(path, aside)
+        except OSError as error:
+            raise FileProblem(path=path, reason=disk.error_text(error)) from None
+        return aside
+
+    def _change(self, key: str, update: RecordsUpdate, store: str | None) -> None:
         """Read, change, write, with no other process in between."""
         path = self._path(key)
-        room = self._store.room(ROOM)
-        for folder in key.split("/")[1:-1]:
-            room = state.own_folder(os.path.join(room, folder))
-        lock = self._locked(self._store.path(ROOM, ".lock"))
+        folder = self._store.subfolder(FOLDER)
+        for name in key.split("/")[1:-1]:
+            folder = state.own_folder(os.path.join(folder, name))
+        lock = self._lock_file(self._store.path(FOLDER, ".lock"))
         try:
             before, copied_from = self._read(key)
-            after = how(before, copied_from)
-            if after != before or store not in (None, copied_from):
-                disk.replace(
-                    path, encoded(after, copied_from if store is None else store), self._disk
-                )
+            after = update(before, copied_from)
+            if store is None:
+                store = copied_from
+            if after != before or store != copied_from:
+                disk.replace(path, encode(after, store), self._disk)
         finally:
             disk.unlock(lock)
 
     def _keys(self) -> list[str]:
-        return [
-            key
-            for key in _keys_below(self._store.folder, self._parts.prefix)
-            if self._parts.target(key) is not None
-        ]
+        keys = _keys_below(self._store.folder, self._parts.prefix)
+        return [key for key in keys if self._parts.target(key) is not None]
 
     def _keys_of(self, target: str) -> list[str]:
         name = f"/{state.file_name(target)}.json"
         return [key for key in self._keys() if key.endswith(name)]
 
-    def _read(self, key: str) -> Read:
+    def _read(self, key: str) -> LedgerFile:
         data = disk.read(self._path(key), FILE_MOST)
-        return ((), "") if data is None else decoded(data, self._path(key), key)
+        return ((), "") if data is None else decode(data, self._path(key), key)
 
     def _path(self, key: str) -> str:
         return self._store.path(*key.split("/"))
 
-    def _locked(self, path: str) -> int:
+    def _lock_file(self, path: str) -> int:
         try:
             descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise disk.bad_file(path, error) from None
+            raise disk.file_error(path, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             os.close(descriptor)
-            raise disk.unlockable(path, error) from None
+            raise disk.lock_error(path, error) from None
         return descriptor
 
 
@@ -672,7 +674,7 @@ def _keys_below(root: str, prefix: str) -> list[str]:
 
     def failed(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise FileProblem(path=str(error.filename), reason=disk.why(error))
+            raise FileProblem(path=str(error.filename), reason=disk.error_text(error))
 
     for folder, _, names in os.walk(os.path.join(root, prefix), onerror=failed):
         for name in names:
@@ -687,147 +689,157 @@ def _files(folder: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise FileProblem(path=folder, reason=disk.why(error)) from None
+        raise FileProblem(path=folder, reason=disk.error_text(error)) from None
     return [os.path.join(folder, name) for name in names if name.endswith(".json")]
 
 
 class SharedLedger:
-    """The record in a bucket, with a copy here. What another project has put there is refused."""
+    """The record in a bucket, with a copy on this machine. Records of another project are
+    refused.
+    """
 
-    def __init__(self, here: LocalLedger, bucket: Bucket, project: str = "") -> None:
+    def __init__(self, local: LocalLedger, bucket: Bucket, project: str = "") -> None:
         self._project = project
-        self._here, self._bucket, self._parts = here, bucket, KeyFilter(here.scope)
+        self._local, self._bucket, self._parts = local, bucket, KeyFilter(local.scope)
         self._store = bucket.address("")
         self.behind: str | None = None
 
     def get(self, target: str) -> tuple[Record, ...]:
-        """A target's records; those of the copy if the bucket cannot be reached, or has none and
-        the copy was never a copy of it.
+        """A target's records; from the copy if the bucket cannot be reached. If the bucket has
+        none, this machine's own records from before there was a bucket.
         """
         try:
             records = self._get(target)
         except Unreachable as problem:
             self.behind = str(problem)
-            return self._here.get(target)
+            return self._local.get(target)
         if records:
             self._copy(records)
             return records
-        return self._own(target)
+        return self._local_only(target)
 
     def _get(self, target: str) -> tuple[Record, ...]:
-        scope = self._here.scope
+        scope = self._local.scope
         if None not in (scope.account, scope.region):
-            return self._read(key_of(_blank(target, scope)))[0]
+            return self._read(record_key(_blank(target, scope)))[0]
         name = f"/{state.file_name(target)}.json"
-        lists = [self._read(key)[0] for key in self._keys() if key.endswith(name)]
-        full = [records for records in lists if records]
-        if len(full) > 1:
-            records = [record for entries in full for record in entries]
-            raise Refused(
-                ambiguous(target, records),
-                "name `account` and `regions` of the environment in rules.toml",
-            )
-        return full[0] if full else ()
+        return _only_file(target, [self._read(key) for key in self._keys() if key.endswith(name)])[
+            0
+        ]
 
     def put(self, record: Record) -> None:
-        """Add one, with what could only be put into the copy before. When this raises for the
-        bucket, the copy has it.
+        """Add a record, together with earlier ones that only reached the copy. If this raises for
+        the bucket, the copy has it.
         """
-        own, ours = self._here_of(record)
+        local, is_copy = self._local_records(record)
         record = replace(record, project=self._project)
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
-            self._here.put_copy(record)
+            self._local.put_copy(record)
         body = record.deployed.body
+        # Templates have the digest as their name: one that exists needs no second upload.
         if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
-            self._bucket.put(
-                f"{BODIES}/{digest(body)}", body.encode("utf-8", "surrogateescape"), None
-            )
-        key = key_of(record)
-        timed = stripped(replace(record, when=self._bucket.now().isoformat(timespec="seconds")))
+            data = body.encode("utf-8", "surrogateescape")
+            self._bucket.put(f"{BODIES}/{digest(body)}", data, None)
+        key = record_key(record)
+        timed = without_body(replace(record, when=_timestamp(self._bucket.now())))
         for _ in range(_TRIES):
-            known, etag = self._read(key)
-            wanted = added(_of_both(known, own, ours), timed)
-            if wanted == known or self._bucket.put(key, encoded(wanted), etag or None) is not None:
-                self._copy(wanted)
+            stored, etag = self._read(key)
+            updated = add(_combine(stored, local, is_copy), timed)
+            if updated == stored or self._write(key, updated, etag or None):
+                self._copy(updated)
                 return
-        raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
+        raise self._contended(key)
 
     def begin(self, record: Record) -> None:
-        """Say to all who share the bucket that a deploy is about to change what runs. When this
-        raises, nobody was told.
+        """Record for all who share the bucket that a deploy is about to change what runs. If this
+        raises, nothing was recorded.
         """
-        own, ours = self._here_of(record)
-        record = replace(record, project=self._project)
-        key = key_of(record)
+        local, is_copy = self._local_records(record)
+        timed = replace(record, project=self._project)
+        key = record_key(record)
         for _ in range(_TRIES):
-            item = self._bucket.get(key, FILE_MOST)
-            known = self._decoded(item.body, key) if item else ()
-            timed = replace(record, when=item.now.isoformat(timespec="seconds")) if item else record
-            wanted = begun(_of_both(known, own, ours), stripped(timed))
-            if (
-                wanted == known
-                or self._bucket.put(key, encoded(wanted), item.etag if item else None) is not None
-            ):
-                self._copy(wanted)
+            stored: tuple[Record, ...] = ()
+            etag: str | None = None
+            # The object's own answer carries the bucket's time: no call of its own is made for it.
+            existing = self._bucket.get(key, FILE_MOST)
+            if existing:
+                stored, etag = self._decode(existing.body, key), existing.etag
+                timed = replace(timed, when=_timestamp(existing.now))
+            updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
+            if updated == stored or self._write(key, updated, etag):
+                self._copy(updated)
                 return
-        raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
+        raise self._contended(key)
 
-    def _here_of(self, record: Record) -> tuple[tuple[Record, ...], bool]:
-        """What this machine has of the record's target, and whether that is a copy of this
-        bucket's; nothing where it cannot be read.
+    def _write(self, key: str, records: tuple[Record, ...], etag: str | None) -> bool:
+        """Replace the object with this etag (None: there is none); False if another writer was
+        faster.
         """
-        try:
-            kept, copied_from = self._here.copy(record.target)
-        except (StateDamaged, FileProblem, Refused):  # the copy is no more than that
-            return (), False
-        return (
-            tuple(other for other in kept if key_of(other) == key_of(record)),
-            copied_from == self._store,
+        return self._bucket.put(key, encode(records), etag) is not None
+
+    def _contended(self, key: str) -> StateDamaged:
+        return StateDamaged(
+            path=self._bucket.address(key), reason="others write to it all the time"
         )
 
+    def _local_records(self, record: Record) -> tuple[tuple[Record, ...], bool]:
+        """This machine's records of the record's target, and whether they are a copy of this
+        bucket's; none if they cannot be read.
+        """
+        try:
+            records, copied_from = self._local.copy(record.target)
+        except (StateDamaged, FileProblem, Refused):  # the copy is no more than that
+            return (), False
+        key = record_key(record)
+        same_place = tuple(entry for entry in records if record_key(entry) == key)
+        return same_place, copied_from == self._store
+
     def all(self) -> LedgerContents:
-        """The records of every target; those of the copy if the bucket cannot be reached."""
+        """The records of every target; from the copy if the bucket cannot be reached."""
         try:
             keys = self._keys()
+            # One call per target: one after the other they would take seconds.
             with ThreadPoolExecutor(8) as pool:
-                reads = list(pool.map(self._tried, keys))
+                reads = list(pool.map(self._read_or_defer, keys))
         except Unreachable as problem:
             self.behind = str(problem)
-            return self._here.copies()
+            return self._local.copies()
         named = [self._parts.target(key) or key for key in keys]
-        found = contents(zip(named, reads, strict=True))
-        own = self._unshared({*found.records, *found.damaged})
-        return LedgerContents({**own, **found.records}, found.damaged, found.foreign)
+        shared = read_contents(zip(named, reads, strict=True))
+        local = self._all_local_only({*shared.records, *shared.damaged})
+        return LedgerContents({**local, **shared.records}, shared.damaged, shared.foreign)
 
     def body(self, record: Record) -> str | None:
         """The template."""
         with suppress(StateDamaged, FileProblem):
-            kept_here = self._here.body(record)
-            if kept_here is not None:
-                return kept_here
+            body = self._local.body(record)
+            if body is not None:
+                return body
         if not record.body:
             return None
         key = f"{BODIES}/{record.body}"
-        item = self._bucket.get(key, BODY_MOST)
-        return None if item is None else _checked_body(item.body, record, self._bucket.address(key))
+        stored = self._bucket.get(key, BODY_MOST)
+        data = stored.body if stored else None
+        return _checked_body(data, record, self._bucket.address(key))
 
-    def before(self) -> Mapping[str, tuple[Record, ...]]:
+    def legacy_records(self) -> Mapping[str, tuple[Record, ...]]:
         """What an earlier version recorded in the bucket, and here."""
-        scope = self._here.scope
+        scope = self._local.scope
         lists: list[Sequence[legacy.LegacyEntry]] = []
         for key in self._bucket.keys(legacy.prefix(scope.environment)):
-            item = self._bucket.get(key, FILE_MOST) if key.endswith(".json") else None
-            with suppress(StateDamaged):
-                lists.append(legacy.decoded(item.body if item else b"", key))
-        here = {} if lists else self._here.before()
-        return {**here, **earlier(lists, scope)}
+            stored = self._bucket.get(key, FILE_MOST) if key.endswith(".json") else None
+            if stored:
+                with suppress(StateDamaged):
+                    lists.append(legacy.decode(stored.body, key))
+        local = {} if lists else self._local.legacy_records()
+        return {**local, **convert_legacy(lists, scope)}
 
     def repair(self, target: str) -> str:
-        """Put a damaged object aside; what this machine knows of the target takes its place."""
+        """Put a damaged object aside and replace it with what this machine has of the target."""
         done = []
         name = f"/{state.file_name(target)}.json"
         with suppress(StateDamaged, FileProblem):
-            self._here.repair(target)
+            self._local.repair(target)
         for key in self._keys():
             if not key.endswith(name):
                 continue
@@ -838,73 +850,72 @@ class SharedLedger:
         return "; ".join(done) or "nothing in the store is damaged"
 
     def _put_aside(self, key: str, target: str) -> str:
-        item = self._bucket.get(key, FILE_MOST)
-        if item is None:
+        stored = self._bucket.get(key, FILE_MOST)
+        if stored is None:
             return "it is gone"
-        aside = f"damaged/{key}.{item.modified:%Y%m%dT%H%M%SZ}"
-        self._bucket.put(aside, item.body, None)
-        own: tuple[Record, ...] = ()
+        aside = f"damaged/{key}.{stored.modified:%Y%m%dT%H%M%SZ}"
+        # First the copy, then the change: a crash in between loses nothing.
+        self._bucket.put(aside, stored.body, None)
+        local: tuple[Record, ...] = ()
         with suppress(StateDamaged, FileProblem, Refused):
-            own = tuple(record for record in self._here.get(target) if key_of(record) == key)
-        written = bool(
-            self._bucket.put(key, encoded(own), item.etag)
-            if own
-            else self._bucket.delete(key, item.etag)
-        )
+            local = tuple(record for record in self._local.get(target) if record_key(record) == key)
+        if local:
+            written = self._write(key, local, stored.etag)
+            what = f"this machine's copy ({len(local)} deploys) took its place"
+        else:
+            written = bool(self._bucket.delete(key, stored.etag))
+            what = "nothing is recorded of it now"
         if not written:
             raise StateDamaged(
                 path=self._bucket.address(key),
                 reason="somebody else writes to it; run the repair again",
             )
-        what = (
-            f"this machine's copy ({len(own)} deploys) took its place"
-            if own
-            else "nothing is recorded of it now"
-        )
         return f"put aside as {self._bucket.address(aside)}; {what}"
 
     def _keys(self) -> list[str]:
-        return [
-            key
-            for key in self._bucket.keys(self._parts.prefix)
-            if self._parts.target(key) is not None
-        ]
+        keys = self._bucket.keys(self._parts.prefix)
+        return [key for key in keys if self._parts.target(key) is not None]
 
-    def _tried(self, key: str) -> Callable[[], Read]:
-        """Read now, raise later: one damaged object must not cost the others."""
+    def _read_or_defer(self, key: str) -> Callable[[], LedgerFile]:
+        """Read now, raise when the result is used: one damaged object must not affect the
+        others.
+        """
         try:
             read = self._read(key)
         except StateDamaged as problem:
             return _raising(problem)
         return lambda: read
 
-    def _own(self, target: str) -> tuple[Record, ...]:
+    def _local_only(self, target: str) -> tuple[Record, ...]:
         """What this machine recorded of a target before there was a bucket."""
-        records, copied_from = self._here.copy(target)
-        return records if not copied_from else ()
+        records, copied_from = self._local.copy(target)
+        return () if copied_from else records
 
-    def _unshared(self, known: Collection[str]) -> dict[str, tuple[Record, ...]]:
-        own: dict[str, tuple[Record, ...]] = {}
+    def _all_local_only(self, shared: Collection[str]) -> dict[str, tuple[Record, ...]]:
+        """The same for every target that is not among `shared`."""
+        local: dict[str, tuple[Record, ...]] = {}
         with suppress(StateDamaged, FileProblem):
-            for target in self._here.copies().records.keys() - known:
+            for target in self._local.copies().records.keys() - shared:
                 with suppress(StateDamaged, FileProblem, Refused):
-                    own[target] = self._own(target)
-        return {target: records for target, records in own.items() if records}
+                    records = self._local_only(target)
+                    if records:
+                        local[target] = records
+        return local
 
     def _copy(self, records: tuple[Record, ...]) -> None:
         with suppress(StateDamaged, FileProblem):
-            self._here.keep(records, self._store)
+            self._local.save_copy(records, self._store)
 
-    def _read(self, key: str) -> Read:
+    def _read(self, key: str) -> LedgerFile:
         item = self._bucket.get(key, FILE_MOST)
         if item is None:
             return (), ""
-        return self._decoded(item.body, key), item.etag
+        return self._decode(item.body, key), item.etag
 
-    def _decoded(self, body: bytes, key: str) -> tuple[Record, ...]:
+    def _decode(self, body: bytes, key: str) -> tuple[Record, ...]:
         """The records of an object, if they are this project's. Raises StateDamaged."""
         path = self._bucket.address(key)
-        records, _ = decoded(body, path, key)
+        records, _ = decode(body, path, key)
         for record in records[:1]:  # what came last says whose it is
             if record.project and self._project and record.project != self._project:
                 raise AnotherProject(
@@ -913,18 +924,40 @@ class SharedLedger:
         return records
 
 
-def _of_both(known: Sequence[Record], own: Sequence[Record], ours: bool) -> Sequence[Record]:
-    """What the bucket knows, with what only this machine's copy of it has (`ours`): its end could
-    not be sent.
-
-    The order of two histories is not comparable: this machine's own counts where the bucket has
-    none.
+def _only_file(target: str, files: Iterable[LedgerFile]) -> LedgerFile:
+    """The one file of a target that has records. Raises Refused if several places have some and the
+    scope does not say which is meant.
     """
-    return merged(known, own) if ours or not known else known
+    filled = [file for file in files if file[0]]
+    if not filled:
+        return (), ""
+    if len(filled) > 1:
+        records: list[Record] = []
+        for entries, _ in filled:
+            records.extend(entries)
+        raise Refused(
+            ambiguous_reason(target, records),
+            "name `account` and `regions` of the environment in rules.toml",
+        )
+    return filled[0]
 
 
-def _raising(problem: StateDamaged) -> Callable[[], Read]:
-    def read() -> Read:
+def _timestamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _combine(shared: Sequence[Record], local: Sequence[Record], is_copy: bool) -> Sequence[Record]:
+    """What the bucket has, with what only this machine's copy of it has (`is_copy`) because its end
+    could not be sent.
+
+    Two independent histories cannot be put in one order: this machine's own counts only if the
+    bucket has none.
+    """
+    return merge(shared, local) if is_copy or not shared else shared
+
+
+def _raising(problem: StateDamaged) -> Callable[[], LedgerFile]:
+    def read() -> LedgerFile:
         raise problem
 
     return read

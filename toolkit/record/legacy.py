@@ -1,5 +1,5 @@
-"""What the first version of toolkit recorded as live: by environment and region only, so that it
-may be of another account or endpoint.
+"""What the first version of toolkit recorded as live: by environment and region only, so it may be
+of another account or endpoint.
 
 It is read, never written.
 """
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from toolkit.errors import StateDamaged
 from toolkit.record import state
 
-ROOM = "live"
+FOLDER = "live"
 
 Text = Annotated[str, Meta(max_length=4096)]
 
@@ -41,7 +41,7 @@ class _File(Struct):
     records: Annotated[tuple[LegacyEntry, ...], Meta(max_length=1000)]
 
 
-def decoded(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
+def decode(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
     """The entries of a file. Raises StateDamaged."""
     try:
         return msgspec.convert(json.loads(data), _File).records
@@ -52,5 +52,5 @@ def decoded(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
 
 
 def prefix(environment: str | None) -> str:
-    """What the keys of an environment's entries in a bucket begin with."""
-    return f"{ROOM}/{state.file_name(environment)}/"
+    """The prefix of the keys of an environment's entries in a bucket."""
+    return f"{FOLDER}/{state.file_name(environment)}/"

@@ -1,4 +1,4 @@
-"""The last good load of each check: what the next one is compared with."""
+"""The last good load of each check, which the next one is compared with."""
 
 import json
 
@@ -10,13 +10,13 @@ from toolkit.record import disk, state
 from toolkit.record.disk import Disk
 from toolkit.record.state import Store
 
-ROOM = "loads"
+FOLDER = "loads"
 MOST = 1 << 16
 
 
 class LoadRecord(Struct, frozen=True):
-    """One good load. `asks` is what was asked, and how: with another request or another number of
-    users there is nothing to compare.
+    """One good load. `asks` is the request and the number of users: loads with other ones cannot be
+    compared.
     """
 
     asks: str
@@ -41,9 +41,9 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
         ) from None
 
 
-def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
-    """Put it in the place of the one before. Raises FileProblem, StateDamaged."""
-    store.room(ROOM)
+def save(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
+    """Replace the stored load. Raises FileProblem, StateDamaged."""
+    store.subfolder(FOLDER)
     disk.replace(
         _path(store, environment, task),
         json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n",
@@ -52,4 +52,4 @@ def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -
 
 
 def _path(store: Store, environment: str | None, task: str) -> str:
-    return store.path(ROOM, f"{state.file_name(environment, None, task)}.json")
+    return store.path(FOLDER, f"{state.file_name(environment, None, task)}.json")

@@ -1,5 +1,5 @@
-"""One run at a time on a target: locks on this machine and, where a bucket is named, in it. All of
-them or none.
+"""One run at a time per target: locks on this machine and, if there is a bucket, in it. A run gets
+all of its locks or none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, StopRequest, held, holder, wish
-from toolkit.record.leases import AGAIN_S, EXPIRY_S, RENEW_S, Lease, Leases
+from toolkit.record.holder import Holder, StopRequest, holder, lock_held_error, stop_request_of
+from toolkit.record.leases import EXPIRY_S, RENEW_S, RETRY_S, Lease, Leases
 from toolkit.record.state import NONE, Store
 
 __all__ = (
@@ -28,57 +28,57 @@ __all__ = (
     "open_locks",
 )
 
-QUIET_S = 0.4
+SILENT_S = 0.4
 """For how long nobody is told that somebody waits, in seconds."""
 PAUSE_S, LONGEST_S = 1.0, 16.0
 """The first and the longest pause between two tries, in seconds."""
-LEAST_S = 0.001
+ALMOST_ZERO_S = 0.001
 """What is nothing, in seconds: a sum of parts is rarely exact."""
 
 ROLLBACK = "rollback"
 """The action of a holder that nobody asks to stop: it undoes something itself."""
-YIELDS_S = EXPIRY_S + RENEW_S
+STOP_REQUEST_S = EXPIRY_S + RENEW_S
 """How long a holder that was asked to stop is waited for: it reads that at its next renewal, and
 renews its lease no more.
 """
-WISHES_S = 1.0
+STOP_REQUEST_POLL_S = 1.0
 """How often a holder looks whether it was asked to stop, in seconds of the machine's own clock."""
 
-Told = Callable[[str, Holder], None]
-Chance = Callable[[float, float], float]
+HolderListener = Callable[[str, Holder], None]
+RandomBetween = Callable[[float, float], float]
 
 
 class HeldLock(Protocol):
-    """One lock that is ours."""
+    """One lock that this process holds."""
 
     @property
     def name(self) -> str: ...
     @property
     def previous(self) -> Holder | None: ...
     @property
-    def wish(self) -> StopRequest | None: ...
+    def stop_request(self) -> StopRequest | None: ...
     def check(self) -> None: ...
     def release(self) -> str | None: ...
 
 
 class LockBackend(Protocol):
-    """Locks of one kind."""
+    """Locks on this machine, or in a bucket."""
 
     @property
     def where(self) -> str: ...
     def attempt(self, name: str, holder: Holder) -> tuple[Any, Holder | None, float | None]: ...
-    def ask(self, name: str, id: str, stop: StopRequest) -> bool: ...
+    def request_stop(self, name: str, id: str, stop: StopRequest) -> bool: ...
     def show(self) -> list[tuple[str, Holder]]: ...
     def force(self, name: str, id: str) -> bool: ...
 
 
 def lock_name(location: Location, target: str) -> str:
-    """The lock of a target in a place: `dev/eu-west-1/app`."""
+    """The lock of a target in a location: `dev/eu-west-1/app`."""
     return f"{location.environment or NONE}/{location.region or NONE}/{target}"
 
 
 def open_locks(store: Store, location: Location, ports: Ports) -> "Locks":
-    """The locks of a project; those in the place's bucket, too, if it has one."""
+    """The locks of a project, including those in the location's bucket if it has one."""
     sides: list[LockBackend] = [Flocks(store)]
     if location.store:
         sides.append(
@@ -88,10 +88,10 @@ def open_locks(store: Store, location: Location, ports: Ports) -> "Locks":
 
 
 class Locks:
-    """What can be locked, first here and then in the bucket."""
+    """All locks of a project. Each is taken on this machine first, then in the bucket."""
 
     def __init__(
-        self, sides: Sequence[LockBackend], clock: Clock, chance: Chance | None = None
+        self, sides: Sequence[LockBackend], clock: Clock, chance: RandomBetween | None = None
     ) -> None:
         self._sides, self._clock, self._chance = sides, clock, chance or SystemRandom().uniform
 
@@ -100,48 +100,60 @@ class Locks:
         names: Sequence[str],
         holder: Holder,
         timeout_s: float,
-        told: Told,
+        on_wait: HolderListener,
         stop: Event | None = None,
-        asked: Told | None = None,
+        on_stop_request: HolderListener | None = None,
     ) -> "HeldLocks":
-        """All these locks, or none. Everybody takes them in the same order, so that nobody waits in
-        a circle.
+        """Take all these locks, or none. Every run takes them in the same order, so that no two
+        wait for each other.
 
-        `told` hears once who is waited for. With `asked` a holder that deploys is asked to stop,
-        and waited for a while longer; `asked` hears of it. Raises LockHeld after `timeout_s` (0: at
-        once), Stopped once `stop` is set, CloudError, Refused, StateDamaged, FileProblem.
+        `on_wait` is called once with the holder that is waited for. With `on_stop_request`, a
+        holder that deploys is asked to stop, which that is told, and is waited for longer. Raises
+        LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError, Refused,
+        StateDamaged, FileProblem.
         """
-        wait = _Wait(self._clock, timeout_s, told, stop, self._chance, asked)
+        wait = _LockWait(self._clock, timeout_s, on_wait, stop, self._chance, on_stop_request)
         got = HeldLocks(self._clock)
         try:
             for side in self._sides:
+                # In one order for all: two runs that want the same two locks would wait for each
+                # other.
                 for name in sorted(set(names)):
-                    got.add(self._one(side, name, holder, wait))
+                    got.add(self._take_lock(side, name, holder, wait))
         except BaseException:
+            # All or none: what was taken already goes back.
             got.release()
             raise
         return got
 
-    def _one(self, side: LockBackend, name: str, holder: Holder, wait: "_Wait") -> HeldLock:
+    def _take_lock(
+        self, side: LockBackend, name: str, holder: Holder, wait: "_LockWait"
+    ) -> HeldLock:
         pause = PAUSE_S
         while True:
-            grip, by, left = side.attempt(name, holder)
-            if grip is not None:
-                found: HeldLock = grip
-                return found
-            if by is not None and wait.may_ask(by) and side.ask(name, by.id, wish(holder)):
+            attempted, by, remaining_s = side.attempt(name, holder)
+            if attempted is not None:
+                lock: HeldLock = attempted
+                return lock
+            may_ask = by is not None and wait.may_ask(by)
+            if by and may_ask and side.request_stop(name, by.id, stop_request_of(holder)):
                 wait.has_asked(name, by)
-            wait.a_while(name, by, pause, left)
+            wait.wait(name, by, pause, remaining_s)
+            # Who was asked to stop does so at some moment soon: that is not to be missed by much.
             pause = min(pause * 2, PAUSE_S if wait.yields else LONGEST_S)
 
     def show(self) -> list[tuple[str, Holder | None, str]]:
-        """Every lock, who holds it, and whether it is local or remote. Raises CloudError,
+        """Every lock with its holder, and whether it is local or remote. Raises CloudError,
         StateDamaged, FileProblem.
         """
-        return [(name, by, side.where) for side in self._sides for name, by in side.show()]
+        locks: list[tuple[str, Holder | None, str]] = []
+        for side in self._sides:
+            for name, by in side.show():
+                locks.append((name, by, side.where))
+        return locks
 
     def force_release(self, name: str, id: str) -> tuple[str, ...]:
-        """Release a lock that nobody else will, by the id that `show` gave. Where it was: local,
+        """Release an abandoned lock by the id that `show` gave; returns where it was: local,
         remote. Raises Refused, CloudError.
         """
         locations = tuple(side.where for side in self._sides if side.force(name, id))
@@ -150,25 +162,20 @@ class Locks:
         return locations
 
 
-class _Wait:
-    """The patience of one `take`."""
+class _LockWait:
+    """How long one call of `take` waits, and what it tells meanwhile."""
 
     def __init__(
         self,
         clock: Clock,
         timeout_s: float,
-        told: Told,
+        on_wait: HolderListener,
         stop: Event | None,
-        chance: Chance,
-        asked: Told | None = None,
+        chance: RandomBetween,
+        on_stop_request: HolderListener | None = None,
     ) -> None:
-        self._clock, self._told, self._stop, self._chance, self._asked = (
-            clock,
-            told,
-            stop,
-            chance,
-            asked,
-        )
+        self._clock, self._stop, self._chance = clock, stop, chance
+        self._on_wait, self._on_stop_request = on_wait, on_stop_request
         self._asked_ids = set[str]()
         self._began = clock.elapsed()
         self._until = self._began + timeout_s
@@ -180,103 +187,99 @@ class _Wait:
         return bool(self._asked_ids)
 
     def may_ask(self, by: Holder) -> bool:
-        """Whether this holder is to be asked to stop, and was not yet. Two that undo something
-        would only undo each other.
-        """
-        return (
-            self._asked is not None
-            and by.action != ROLLBACK
-            and not by.problem
-            and by.id not in self._asked_ids
-        )
+        """Whether this holder is to be asked to stop, and was not yet."""
+        if self._on_stop_request is None or by.problem or by.id in self._asked_ids:
+            return False
+        return by.action != ROLLBACK  # two that undo something would only undo each other
 
     def has_asked(self, name: str, by: Holder) -> None:
-        """It was asked: it is waited for as long as that may take."""
+        """Note that a holder was asked to stop: it is waited for as long as that may take."""
         self._asked_ids.add(by.id)
-        self._until = max(self._until, self._clock.elapsed() + YIELDS_S)
+        self._until = max(self._until, self._clock.elapsed() + STOP_REQUEST_S)
         self._said = True
-        if self._asked is not None:
-            self._asked(name, by)
+        if self._on_stop_request is not None:
+            self._on_stop_request(name, by)
 
-    def a_while(self, name: str, by: Holder | None, pause: float, left: float | None) -> None:
+    def wait(self, name: str, by: Holder | None, pause: float, remaining_s: float | None) -> None:
         """Wait before the next try: about `pause` seconds, but not longer than the lock lasts.
         Raises LockHeld, Stopped.
         """
         by = by or Holder("somebody", "", 0, "", "", "", "")
         now = self._clock.elapsed()
-        if now >= self._until - LEAST_S:
-            raise held(name, by)
-        if not self._said and now - self._began >= QUIET_S - LEAST_S:
-            self._told(name, by)
+        if now >= self._until - ALMOST_ZERO_S:
+            raise lock_held_error(name, by)
+        if not self._said and now - self._began >= SILENT_S - ALMOST_ZERO_S:
+            self._on_wait(name, by)
             self._said = True
+        # At random, so that those who wait do not all try at the same moment.
         seconds = min(self._chance(pause / 2, pause), self._until - now)
-        if left is not None:
-            seconds = min(seconds, max(left, 0.0) + 1.0)
+        if remaining_s is not None:
+            # One that nobody renews is free then, however long the pause would be.
+            seconds = min(seconds, max(remaining_s, 0.0) + 1.0)
         if not self._said:
-            seconds = min(seconds, self._began + QUIET_S - now)
-        if self._clock.wait(max(seconds, LEAST_S), self._stop):
+            seconds = min(seconds, self._began + SILENT_S - now)
+        if self._clock.wait(max(seconds, ALMOST_ZERO_S), self._stop):
             raise Stopped()
 
 
 class HeldLocks:
-    """Locks that are ours. `lost` is set when one of them is no more; `previous` are those who left
-    one behind without release, whose calls in flight have to be settled before new ones are made.
+    """Locks that this process holds. `lost` is set when one is lost. `previous` are holders that
+    ended without releasing theirs: their calls in flight have to be settled before new ones are
+    made.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._grips: list[HeldLock] = []
+        self._locks: list[HeldLock] = []
         self._leases: list[Lease] = []
         self._ended = Event()
-        self._heart: Thread | None = None
-        self._ear: Thread | None = None
+        self._renewer: Thread | None = None
+        self._listener: Thread | None = None
         self._reason: Mapping[str, str] = {}
         self.lost = Event()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The targets, sorted."""
-        return tuple(sorted({grip.name for grip in self._grips}))
+        return tuple(sorted({lock.name for lock in self._locks}))
 
     @property
     def previous(self) -> tuple[Holder, ...]:
-        """Who held one of them and ended without release, each once."""
-        return tuple(
-            {
-                grip.previous.id: grip.previous for grip in self._grips if grip.previous is not None
-            }.values()
-        )
+        """The holders that ended without releasing one of these locks, each once."""
+        holders = [lock.previous for lock in self._locks if lock.previous is not None]
+        return tuple({holder.id: holder for holder in holders}.values())
 
-    def add(self, grip: HeldLock) -> None:
-        """One more. The first that has to be renewed starts the heart."""
-        self._grips.append(grip)
-        if isinstance(grip, Lease):
-            self._leases = [*self._leases, grip]
-            if self._heart is None:
-                self._heart = Thread(target=self._beat, name="leases", daemon=True)
-                self._heart.start()
+    def add(self, lock: HeldLock) -> None:
+        """Add a lock. The first one that has to be renewed starts the thread for it."""
+        self._locks.append(lock)
+        if isinstance(lock, Lease):
+            # A new list: the renewing thread may be going through the old one.
+            self._leases = [*self._leases, lock]
+            if self._renewer is None:
+                self._renewer = Thread(target=self._beat, name="leases", daemon=True)
+                self._renewer.start()
 
     def _beat(self) -> None:
         pause = RENEW_S
         while not self._clock.wait(pause, self._ended) and not self.lost.is_set():
             pause = self.renew()
 
-    def listen(self, asked: Callable[[StopRequest], None]) -> None:
-        """Tell `asked`, in a thread of its own and once, when somebody asks this run to stop."""
+    def listen(self, on_request: Callable[[StopRequest], None]) -> None:
+        """Call `on_request` once, in a thread of its own, when somebody asks this run to stop."""
 
         def hear() -> None:
-            while not self._ended.wait(WISHES_S):
-                for grip in list(self._grips):
-                    if (found := grip.wish) is not None:
-                        asked(found)
+            while not self._ended.wait(STOP_REQUEST_POLL_S):
+                for lock in list(self._locks):
+                    if (request := lock.stop_request) is not None:
+                        on_request(request)
                         return
 
-        self._ear = Thread(target=hear, name="wishes", daemon=True)
-        self._ear.start()
+        self._listener = Thread(target=hear, name="wishes", daemon=True)
+        self._listener.start()
 
     def renew(self) -> float:
-        """Renew what has to be renewed; when to do it next, in seconds. A loss is kept for
-        `fenced`.
+        """Renew the leases; returns the seconds until the next renewal. A loss is remembered for
+        `check_fence`.
         """
         pause = RENEW_S
         for lease in self._leases:
@@ -285,17 +288,17 @@ class HeldLocks:
             except LockLost as problem:
                 self._lose(problem)
             except (CloudError, Refused):
-                pause = AGAIN_S  # `fenced` gives up when this goes on for too long
+                pause = RETRY_S  # `check_fence` gives up when this goes on for too long
         return pause
 
-    def fenced(self) -> None:
-        """To be called right before every new effect. Raises LockLost if it must not be made any
-        more; it never may be again then.
+    def check_fence(self) -> None:
+        """Call this right before every new effect. Raises LockLost if it must not be made, and from
+        then on always.
         """
         if not self.lost.is_set():
-            for grip in list(self._grips):
+            for lock in list(self._locks):
                 try:
-                    grip.check()
+                    lock.check()
                 except LockLost as problem:
                     self._lose(problem)
         if self.lost.is_set():
@@ -307,15 +310,15 @@ class HeldLocks:
             self.lost.set()
 
     def release(self) -> tuple[str, ...]:
-        """Let all of them go that are still ours; in words what could not be, which others get when
-        it expires. Twice is harmless.
+        """Release all that are still ours; returns, in words, those that could not be released:
+        they expire. Calling it twice is harmless.
         """
         self._ended.set()
-        if self._heart is not None:
-            self._heart.join()
-            self._heart = None
-        if self._ear is not None:
-            self._ear.join()
-            self._ear = None
-        problems = [grip.release() for grip in reversed(self._grips)]
+        if self._renewer is not None:
+            self._renewer.join()
+            self._renewer = None
+        if self._listener is not None:
+            self._listener.join()
+            self._listener = None
+        problems = [lock.release() for lock in reversed(self._locks)]
         return tuple(problem for problem in problems if problem is not None)

@@ -1,9 +1,9 @@
-"""One run's journal and logs on their way to the bucket, behind the run: what is on this machine's
-disk counts, and is sent when it can be.
+"""Sends one run's journal and logs to the bucket while it runs. What is on this machine's disk
+counts, and is sent when that is possible.
 
-Nothing waits for it but the first line, without which no colleague could go on, the outcome of a
-step that is undone next, and the end. A lagging copy is safe: whoever goes on with the run looks
-for each effect by its token before it makes it.
+The run waits only for the first line, without which no colleague could continue it, for the outcome
+of a step that is undone next, and for the end. A copy that lags behind is safe: whoever continues
+the run looks for each effect by its token before making it.
 """
 
 import os
@@ -16,10 +16,10 @@ from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused,
 from toolkit.model import Verdict
 from toolkit.record import disk, history
 from toolkit.record.journal import Journal, JournalEntry
-from toolkit.record.shelf import LOG_MOST, SharedRun, SharedRuns, common
+from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
 
-AGAIN_S, LONGEST_S = 1.0, 20.0
+RETRY_S, LONGEST_S = 1.0, 20.0
 """The first and the longest pause after a copy could not be sent, in seconds."""
 LOGS_S = 10.0
 """How often a log that grows is sent, in seconds."""
@@ -33,10 +33,10 @@ UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""
 
 
-def comes_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
+def must_be_shared_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
     """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is
-    undone next, and what the steps that undo others are about to do. Who does not know of these
-    would take what was undone for never done, or for somebody else's work. Pure.
+    undone next, and the intents of steps that undo others. Without these, another machine would
+    take what was undone for never done, or for somebody else's work. Pure.
     """
     if entry.state == "outcome":
         return entry.facts.get("verdict") == Verdict.UNHEALTHY
@@ -44,24 +44,21 @@ def comes_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
 
 
 class Mirror:
-    """The copy of one run. `taken` says who goes on with the run elsewhere, None if nobody does."""
+    """The copy of one run in the bucket. `taken_over_by` is who continues the run elsewhere, None
+    if nobody does.
+    """
 
     def __init__(
         self,
-        shelf: SharedRuns,
+        shared_runs: SharedRuns,
         store: Store,
         journal: Journal,
         steps: tuple[str, ...],
         undoing: frozenset[str] = frozenset(),
     ) -> None:
-        """`steps` are all of the run's, `undoing` those of them that undo another one."""
-        self._shelf, self._store, self._journal, self._steps, self._undoing = (
-            shelf,
-            store,
-            journal,
-            steps,
-            undoing,
-        )
+        """`steps` are all of the run's, `undoing` those that undo another one."""
+        self._shared_runs, self._store, self._journal = shared_runs, store, journal
+        self._steps, self._undoing = steps, undoing
         self._etag: str | None = None
         self._sent = 0
         self._logs: dict[str, tuple[int, str | None]] = {}
@@ -71,14 +68,14 @@ class Mirror:
         self._until = 0.0
         self._thread: Thread | None = None
         self._problem: str | None = None
-        self.taken: str | None = None
+        self.taken_over_by: str | None = None
 
     def begin(self, over: SharedRun | None = None) -> str | None:
-        """Send what there is, and then all that comes, from a thread of its own; in words what kept
-        the first of it from being sent.
+        """Send what there is now, and start a thread that sends what follows; returns why the first
+        part could not be sent, None if it was.
 
-        `over` is what is in the bucket already, which the journal begins with. Raises LockLost if
-        somebody else goes on with it.
+        `over` is what the bucket has already, which the journal begins with. Raises LockLost if
+        somebody else continues the run.
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
@@ -91,27 +88,30 @@ class Mirror:
         return problem
 
     def fetch_logs(self) -> None:
-        """Have on this machine what another one wrote of the logs, so that they are written on."""
+        """Download the logs that another machine wrote, so that they are continued."""
         for step in self._steps:
             with suppress(CloudError, Refused, OSError, StateDamaged, FileProblem):
                 path = history.log_path(self._store, self._journal.run, step)
-                found = self._shelf.log(self._journal.run, step)
-                if found is None:
+                shared = self._shared_runs.log(self._journal.run, step)
+                if shared is None:
                     continue
-                self._logs[step] = (0, found[1])
+                self._logs[step] = (0, shared[1])
                 if not os.path.lexists(path):
-                    self._store.room(history.LOGS)
-                    self._store.room(os.path.join(history.LOGS, self._journal.run))
-                    disk.replace(path, found[0], disk.Disk())
+                    self._store.subfolder(history.LOGS)
+                    self._store.subfolder(os.path.join(history.LOGS, self._journal.run))
+                    disk.replace(path, shared[0], disk.Disk())
 
     def check(self) -> None:
-        """Raises LockLost if somebody else goes on with the run."""
-        if self.taken is not None:
-            raise LockLost(target=self._journal.run, reason=f"{self.taken} has taken the run over")
+        """Raises LockLost if somebody else continues the run."""
+        if self.taken_over_by is not None:
+            raise LockLost(
+                target=self._journal.run,
+                reason=f"{self.taken_over_by} has taken the run over",
+            )
 
     def close(self) -> str | None:
-        """Send the rest, and end; in words what could not be sent, which later commands send. Twice
-        is harmless.
+        """Send the rest and stop; returns what could not be sent, in words: later commands send it.
+        Calling it twice is harmless.
         """
         self._journal.watcher = None
         with self._changed:
@@ -121,7 +121,7 @@ class Mirror:
         if self._thread is not None:
             self._thread.join(FLUSH_S)
             self._thread = None
-        if self.taken is not None:
+        if self.taken_over_by is not None:
             self._unmark()
             return None
         if self._behind() or self._problem is not None:
@@ -136,38 +136,39 @@ class Mirror:
     def _wake(self, entry: JournalEntry) -> None:
         with self._changed:
             self._changed.notify_all()
-            if comes_first(entry, self._undoing):
+            if must_be_shared_first(entry, self._undoing):
                 self._changed.wait_for(
-                    lambda: not self._behind() or self.taken is not None, BARRIER_S
+                    lambda: not self._behind() or self.taken_over_by is not None, BARRIER_S
                 )
 
     def _behind(self) -> bool:
         return self._sent != self._journal.size
 
     def _work(self) -> None:
-        pause = AGAIN_S
-        while self.taken is None:
+        pause = RETRY_S
+        while self.taken_over_by is None:
             with self._changed:
+                # Without a new line the logs are still sent from time to time.
                 self._changed.wait_for(lambda: self._closing or self._behind(), LOGS_S)
                 closing = self._closing
             problem = self._once(logs=closing)
             if closing and ((problem is None and not self._behind()) or monotonic() >= self._until):
                 return
             if problem is None:
-                pause = AGAIN_S
+                pause = RETRY_S
                 continue
             with self._changed:
                 self._changed.wait_for(lambda: self._closing and not closing, pause)  # noqa: B023 (asked at once)
             pause = min(pause * 2, LONGEST_S)
 
     def _once(self, logs: bool = False) -> str | None:
-        """Send what is new of the journal, and of the logs if they are due; in words what went
+        """Send what is new of the journal, and of the logs if they are due; returns what went
         wrong.
         """
         self._problem = None
         try:
             self._send_journal()
-            if self.taken is None and (logs or monotonic() - self._logs_at >= LOGS_S):
+            if self.taken_over_by is None and (logs or monotonic() - self._logs_at >= LOGS_S):
                 self._logs_at = monotonic()
                 self._send_logs()
         except (CloudError, Refused, FileProblem, StateDamaged) as problem:
@@ -179,7 +180,7 @@ class Mirror:
         if size == self._sent:
             return
         data = self._journal.content(size)
-        etag = self._shelf.put(self._journal.run, data, self._etag)
+        etag = self._shared_runs.put(self._journal.run, data, self._etag)
         if etag is None:
             etag = self._lost_answer(data)
         if etag is not None:
@@ -188,44 +189,47 @@ class Mirror:
                 self._changed.notify_all()
 
     def _lost_answer(self, data: bytes) -> str | None:
-        """Another object is there: our own of before, whose answer was lost, or that of whoever
-        goes on with the run.
+        """The object is not the one we wrote last: either our own write, whose answer was lost, or
+        that of somebody who continues the run.
         """
-        found = self._shelf.get(self._journal.run)
-        if found is None:
-            return self._shelf.put(self._journal.run, data, None)
-        if data.startswith(found.data):
-            self._etag = found.etag
-            return self._shelf.put(self._journal.run, data, found.etag)
-        self.taken = found.writer
+        shared = self._shared_runs.get(self._journal.run)
+        if shared is None:
+            return self._shared_runs.put(self._journal.run, data, None)
+        if data.startswith(shared.data):
+            self._etag = shared.etag
+            return self._shared_runs.put(self._journal.run, data, shared.etag)
+        self.taken_over_by = shared.writer
         return None
 
     def _send_logs(self) -> None:
         for step in self._steps:
-            path = history.log_path(self._store, self._journal.run, step)
-            size, etag = self._logs.get(step, (0, None))
             with suppress(OSError):
-                now = os.stat(path).st_size
-                if now == size:
-                    continue
-                with open(path, "rb") as file:
-                    file.seek(max(now - LOG_MOST - 1, 0))
-                    data = file.read(LOG_MOST + 1)
-                new = self._shelf.put_log(self._journal.run, step, data, etag)
-                if (
-                    new is None
-                ):  # an answer was lost, or somebody else has written there: theirs stays
-                    found = self._shelf.log(self._journal.run, step)
-                    if found is None or data.startswith(found[0]):
-                        new = self._shelf.put_log(
-                            self._journal.run, step, data, found[1] if found else None
-                        )
-                if new is not None:
-                    self._logs[step] = (now, new)
+                self._send_log(step)
+
+    def _send_log(self, step: str) -> None:
+        run = self._journal.run
+        path = history.log_path(self._store, run, step)
+        sent_size, sent_etag = self._logs.get(step, (0, None))
+        size = os.stat(path).st_size
+        if size == sent_size:
+            return
+        with open(path, "rb") as file:
+            file.seek(max(size - LOG_MOST - 1, 0))
+            data = file.read(LOG_MOST + 1)
+        etag = self._shared_runs.put_log(run, step, data, sent_etag)
+        if etag is None:
+            # An answer was lost, or somebody else has written there: theirs stays.
+            shared = self._shared_runs.log(run, step)
+            if shared is None:
+                etag = self._shared_runs.put_log(run, step, data, None)
+            elif data.startswith(shared[0]):
+                etag = self._shared_runs.put_log(run, step, data, shared[1])
+        if etag is not None:
+            self._logs[step] = (size, etag)
 
     def _mark(self) -> None:
         with suppress(FileProblem, StateDamaged):
-            self._store.room(UNSENT)
+            self._store.subfolder(UNSENT)
             disk.replace(self._store.path(UNSENT, self._journal.run), b"", disk.Disk())
 
     def _unmark(self) -> None:
@@ -233,41 +237,44 @@ class Mirror:
             os.unlink(self._store.path(UNSENT, self._journal.run))
 
 
-def unsent(store: Store) -> list[str]:
-    """The runs that are not wholly in their bucket."""
+def unsent_runs(store: Store) -> list[str]:
+    """The runs that are not completely in their bucket."""
     try:
         return sorted(os.listdir(store.path(UNSENT)))
     except OSError:
         return []
 
 
-def claimed(shelf: SharedRuns, journal: Journal) -> SharedRun | None:
-    """What the bucket has of a run whose locks are ours, with the journal brought to the same: the
-    bucket is right where they differ, for only who held the locks has written to it. What is only
-    here is kept beside the journal. None if the bucket has nothing.
+def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
+    """Make the journal of a run whose locks we hold agree with the bucket, which is right where
+    they differ: only a holder of the locks has written to it. Lines that only this machine has are
+    kept beside the journal. Returns the run in the bucket, None if there is none.
 
-    Raises StateDamaged where it is another run, CloudError, Refused, FileProblem.
+    Raises StateDamaged if it is another run, CloudError, Refused, FileProblem.
     """
-    found = shelf.get(journal.run)
-    if found is None:
+    shared = shared_runs.get(journal.run)
+    if shared is None:
         return None
-    here = journal.content(journal.size)
-    same = common(here, found.data)
+    local = journal.content(journal.size)
+    same = common_length(local, shared.data)
     if same == 0:
         raise StateDamaged(
             path=journal.path, reason="the run of this name in the bucket is another one"
         )
-    if same < len(found.data):
-        if same < len(here):
-            disk.replace(f"{journal.path}.superseded", here, disk.Disk())
-        journal.adopt(same, found.data[same:])
-    return found
+    if same < len(shared.data):
+        # Lines of ours that nobody else has seen: their effects are found by their tokens.
+        if same < len(local):
+            disk.replace(f"{journal.path}.superseded", local, disk.Disk())
+        journal.adopt(same, shared.data[same:])
+    return shared
 
 
-def catch_up(store: Store, shelf_of: Callable[[Journal], SharedRuns | None]) -> Mapping[str, str]:
-    """Send what was left of earlier runs; of each run that could not be sent, why."""
+def send_unsent_runs(
+    store: Store, shared_runs_of: Callable[[Journal], SharedRuns | None]
+) -> Mapping[str, str]:
+    """Send what is missing of earlier runs; returns why a run could not be sent."""
     problems: dict[str, str] = {}
-    for run in unsent(store):
+    for run in unsent_runs(store):
         try:
             journal = Journal.reopen(store, run)
         except LockHeld:
@@ -276,26 +283,26 @@ def catch_up(store: Store, shelf_of: Callable[[Journal], SharedRuns | None]) -> 
             problems[run] = str(problem)
             continue
         try:
-            left = _sent(store, journal, shelf_of(journal))
+            unsent = _send_rest(store, journal, shared_runs_of(journal))
         except (CloudError, Refused, FileProblem, StateDamaged) as problem:
-            left = str(problem)
+            unsent = str(problem)
         finally:
             journal.close()
-        if left:
-            problems[run] = left
+        if unsent:
+            problems[run] = unsent
     return problems
 
 
-def _sent(store: Store, journal: Journal, shelf: SharedRuns | None) -> str | None:
-    """Send one run's rest; in words what could not be sent."""
-    if shelf is None:
+def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> str | None:
+    """Send what is missing of one run; returns what could not be sent, in words."""
+    if shared_runs is None:
         return None
     steps = tuple(dict.fromkeys(entry.step for entry in journal.entries if entry.step))
-    mirror = Mirror(shelf, store, journal, steps)
-    found = shelf.get(journal.run)
-    if found is not None and not journal.content(journal.size).startswith(found.data):
-        mirror.taken = found.writer  # the bucket is right
+    mirror = Mirror(shared_runs, store, journal, steps)
+    shared = shared_runs.get(journal.run)
+    if shared is not None and not journal.content(journal.size).startswith(shared.data):
+        mirror.taken_over_by = shared.writer  # the bucket is right
     else:
         with suppress(LockLost):
-            mirror.begin(found)
+            mirror.begin(shared)
     return mirror.close()

@@ -1,11 +1,11 @@
-"""What IAM has to allow for locks and the record in a bucket."""
+"""The IAM permissions for locks and the record in a bucket."""
 
 from toolkit.model import Location, Statement
 from toolkit.ports.aws.partition import partition
 
 
 def statements(location: Location) -> tuple[Statement, ...]:
-    """None where both are only kept on this machine."""
+    """The statements; empty if both are only kept on this machine."""
     if location.store is None:
         return ()
     bucket, _, prefix = location.store.removeprefix("s3://").strip("/").partition("/")

@@ -1,5 +1,5 @@
-"""Where one project's runs, locks and records lie on this machine: a folder that nobody else can
-write to.
+"""The folder on this machine for one project's runs, locks and records, which nobody else can write
+to.
 """
 
 import hashlib
@@ -20,9 +20,10 @@ NONE = "-"
 
 
 class Store(Struct, frozen=True):
-    """One project's state for one endpoint (None: AWS's own). `folder` is there, and ours alone.
+    """One project's state for one endpoint (None: AWS's own). `folder` exists and belongs to us
+    alone.
 
-    `project` is its name as rules.toml has it, empty if it has none.
+    `project` is the name in rules.toml, empty if there is none.
     """
 
     folder: str
@@ -33,86 +34,86 @@ class Store(Struct, frozen=True):
         """The path of a file in it, which may not be there."""
         return os.path.join(self.folder, *names)
 
-    def room(self, name: str) -> str:
-        """A folder in it, made if need be. Raises StateDamaged, FileProblem."""
+    def subfolder(self, name: str) -> str:
+        """A folder in it, created if needed. Raises StateDamaged, FileProblem."""
         return own_folder(os.path.join(self.folder, name))
 
 
 def open_store(project: str | None, root: str, endpoint: str | None = None) -> Store:
-    """The state of the project of that name; if it has none, of the repository at `root`. Runs,
-    locks and records of another endpoint than AWS's own are kept apart. Raises StateDamaged,
-    FileProblem.
+    """The state of the project with that name, or of the repository at `root` if it has none; it is
+    created if needed. Each endpoint other than AWS's own has a state of its own. Raises
+    StateDamaged, FileProblem.
     """
-    above, name = _location(project, root, endpoint)
+    parent, name = _location(project, root, endpoint)
     try:
-        os.makedirs(os.path.dirname(above), exist_ok=True)
+        os.makedirs(os.path.dirname(parent), exist_ok=True)
     except OSError as error:
-        raise FileProblem(path=above, reason=disk.why(error)) from None
-    return Store(own_folder(os.path.join(own_folder(above), name)), endpoint, project or "")
+        raise FileProblem(path=parent, reason=disk.error_text(error)) from None
+    return Store(own_folder(os.path.join(own_folder(parent), name)), endpoint, project or "")
 
 
-def existing(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
-    """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
-    above, name = _location(project, root, endpoint)
-    path = os.path.join(above, name)
+def find_store(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
+    """The state of a project, None if there is none yet. Raises StateDamaged, FileProblem."""
+    parent, name = _location(project, root, endpoint)
+    path = os.path.join(parent, name)
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
-def forget(endpoint: str) -> None:
-    """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises
-    StateDamaged, FileProblem.
+def delete_endpoint(endpoint: str) -> None:
+    """Delete the state of every project for an endpoint that no longer exists, such as a sandbox's.
+    Raises StateDamaged, FileProblem.
     """
-    above = os.path.abspath(files.state_folder())
-    if not os.path.lexists(above):
+    parent = os.path.abspath(files.state_folder())
+    if not os.path.lexists(parent):
         return
-    own_folder(above)
+    own_folder(parent)
     try:
-        for name in os.listdir(above):
-            if name.endswith(_of_endpoint(endpoint)):
-                shutil.rmtree(own_folder(os.path.join(above, name)))
+        for name in os.listdir(parent):
+            if name.endswith(_endpoint_suffix(endpoint)):
+                shutil.rmtree(own_folder(os.path.join(parent, name)))
     except OSError as error:
-        raise FileProblem(path=above, reason=disk.why(error)) from None
+        raise FileProblem(path=parent, reason=disk.error_text(error)) from None
 
 
 def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
-    """The folder of all projects, and the name of this one's."""
+    """The folder of all projects, and the name of this project's folder in it."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
-    digest = hashlib.sha256(
-        os.fsencode(f"project {project}" if project else f"root {real}")
-    ).hexdigest()[:8]
+    identity = f"project {project}" if project else f"root {real}"
+    # Two projects may have names that become the same key.
+    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
-    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_of_endpoint(endpoint)}"
+    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_endpoint_suffix(endpoint)}"
 
 
-def _of_endpoint(endpoint: str | None) -> str:
-    """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before
-    the @ never has one.
+def _endpoint_suffix(endpoint: str | None) -> str:
+    """The part of a folder's name that says its endpoint: nothing for AWS's own. The part before
+    the @ never contains one.
     """
-    return "" if endpoint is None else f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
+    if endpoint is None:
+        return ""
+    return f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 def file_name(*parts: str | None) -> str:
-    """Any words as the name of a file: those of other words have another one, and the words can be
-    told from it.
+    """A file name for these words: different for different words, and `decode_file_name` gives them
+    back.
     """
-    name = quote(
-        "/".join(NONE if part is None else part for part in parts),
-        safe="@",
-        errors="surrogateescape",
-    )
-    return (
-        name
-        if len(name) <= _LONG
-        else f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    )
+    words = "/".join(NONE if part is None else part for part in parts)
+    name = quote(words, safe="@", errors="surrogateescape")
+    if len(name) <= _LONG:
+        return name
+    # File systems take no longer names: the digest keeps two long ones apart.
+    return f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def words(name: str) -> str:
-    """What `file_name` was given, joined by `/`."""
+def decode_file_name(name: str) -> str:
+    """The words that `file_name` was given, joined by `/`."""
     return unquote(name, errors="surrogateescape")
 
 
 def own_folder(path: str) -> str:
-    """Make a folder, and be sure that it is a folder, ours, and not for others to write to."""
+    """Create a folder if needed, and make sure that it is ours and that nobody else can write to
+    it.
+    """
     return files.own_folder(path, "toolkit's state", "TOOLKIT_STATE_DIR")

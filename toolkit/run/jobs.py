@@ -1,4 +1,4 @@
-"""Targets become jobs: one for each region, with the environment's variables filled in. Pure."""
+"""Turns targets into jobs: one per region, with the environment's variables filled in. Pure."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
@@ -18,9 +19,7 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def locations(
     environment: Environment | None, profile: str | None, region: str | None
 ) -> tuple[Location, ...]:
-    """Where an environment's targets are deployed: each of its regions, or the one that was asked
-    for. Raises Refused.
-    """
+    """The locations of an environment: all of its regions, or the requested one. Raises Refused."""
     if environment is None:
         return (Location(profile=profile, region=region),)
     if region and environment.regions and region not in environment.regions:
@@ -28,148 +27,146 @@ def locations(
             f"environment {environment.name} is not in {region}",
             f"it is in {', '.join(environment.regions)}; add it to rules.toml, or leave it out",
         )
-    regions: tuple[str | None, ...] = (region,) if region else environment.regions or (None,)
+    regions: tuple[str | None, ...] = environment.regions or (None,)
+    if region:
+        regions = (region,)
     return tuple(
         Location(
             environment.name,
-            one,
+            name,
             environment.account,
             profile or environment.profile,
             environment.protected,
             environment.store,
         )
-        for one in regions
+        for name in regions
     )
 
 
-def fill(text: str, variables: Mapping[str, str]) -> str:
+def fill_text(text: str, variables: Mapping[str, str]) -> str:
     """A text with every `{name}` of a known variable replaced."""
-    return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
+    return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
-def filled(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced. Raises Refused where a name is
-    none then.
+def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
+    """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
+    invalid then.
     """
-
-    def within(value: Any) -> Any:
-        if isinstance(value, str):
-            return fill(value, variables)
-        if isinstance(value, dict):
-            return {key: within(inside) for key, inside in value.items()}
-        return [within(inside) for inside in value] if isinstance(value, (list, tuple)) else value
-
     try:
-        return msgspec.convert(within(msgspec.to_builtins(settings)), type(settings))
+        return msgspec.convert(_fill(msgspec.to_builtins(settings), variables), type(settings))
     except msgspec.ValidationError as problem:
         used = set(_VARIABLE.findall(repr(settings)))
         empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
-        what = (
-            f"`{{{empty[0]}}}` is empty, and a name needs it"
-            if empty
-            else f"a setting is not valid: {problem}"
-        )
+        what = f"a setting is not valid: {problem}"
+        if empty:
+            what = f"`{{{empty[0]}}}` is empty, and a name needs it"
         raise Refused(
             f"{what}, once the variables are filled in",
             "fill it in in rules.toml, under `vars` of the environment",
         ) from None
 
 
-def known(version: Version) -> dict[str, str]:
-    """The variables that every target has, whatever its environment: what is deployed; none where
-    that is not known.
+def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return fill_text(value, variables)
+    if isinstance(value, dict):
+        return {key: _fill(inner, variables) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_fill(inner, variables) for inner in value]
+    return value
+
+
+def version_variables(version: Version) -> dict[str, str]:
+    """The variables of the version that is deployed, which every target has; none if it
+    is unknown.
     """
-    return {
-        name: value
-        for name, value in (("commit", version.commit), ("version", version.name))
-        if value
-    }
+    variables = {"commit": version.commit, "version": version.name}
+    return {name: text for name, text in variables.items() if text}
 
 
-def name(target: str, location: Location, several: bool) -> str:
-    """A step's name: the target's, with its region if there is more than one."""
+def step_name(target: str, location: Location, several: bool) -> str:
+    """The name of a step: the target's, with its region if there are several."""
     return f"{target}@{location.region}" if several else target
 
 
-def token(run: str, step: str, fingerprint: str) -> str:
-    """What AWS knows a step's calls by: letters and digits, the same for the same run, step and
-    content.
+def step_token(run: str, step: str, fingerprint: str) -> str:
+    """The token by which AWS recognizes a step's calls: letters and digits, always the same for a
+    run, step and content.
     """
+    # AWS limits the length of such tokens, some services to 36 characters.
     return hashlib.sha256(f"{run}\0{step}\0{fingerprint}".encode()).hexdigest()[:24]
 
 
-def make(
-    run: str,
-    wanted: Sequence[Target],
-    where: Sequence[Location],
-    variables: Mapping[str, str],
-    versions: Mapping[str, Version],
-    needs: Mapping[str, Sequence[str]],
-    action: str,
-    wishes: Mapping[str, Any],
-) -> tuple[Job, ...]:
-    """The jobs of these targets in these places. `needs` names, for each target, those of the
-    others that it waits for, in one region.
+class JobRequest(Struct, frozen=True):
+    """What the jobs of a run are made from. `needs` names, for each target, the targets that it
+    waits for in the same region.
     """
-    several = len(where) > 1
+
+    run: str
+    targets: Sequence[Target]
+    locations: Sequence[Location]
+    variables: Mapping[str, str]
+    versions: Mapping[str, Version]
+    needs: Mapping[str, Sequence[str]]
+    action: str = "deploy"
+    wishes: Mapping[str, Any] = {}
+
+
+def make_jobs(request: JobRequest) -> tuple[Job, ...]:
+    """A job for each target in each location."""
     return tuple(
-        Job(
-            step=name(target.name, location, several),
-            target=target.name,
-            kind=target.kind,
-            action=action,
-            location=_of_provider(location, target),
-            settings=filled(
-                target.settings,
-                {"region": location.region or "", **variables, **known(versions[target.name])},
-            ),
-            version=versions[target.name],
-            run=run,
-            token=token(
-                run, name(target.name, location, several), versions[target.name].fingerprint
-            ),
-            needs=tuple(name(other, location, several) for other in needs[target.name]),
-            estimate_s=target.estimate_s,
-            deadline_s=target.deadline_s,
-            wishes=wishes,
-        )
-        for location in where
-        for target in wanted
+        _make_job(request, target, location)
+        for location in request.locations
+        for target in request.targets
     )
 
 
-def _of_provider(location: Location, target: Target) -> Location:
-    """The location as the target's provider has it."""
-    provider = targets.kind(target.kind).provider
-    return location if provider == location.provider else replace(location, provider=provider)
+def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
+    several = len(request.locations) > 1
+    step = step_name(target.name, location, several)
+    version = request.versions[target.name]
+    variables = {
+        "region": location.region or "",
+        **request.variables,
+        **version_variables(version),
+    }
+    return Job(
+        step=step,
+        target=target.name,
+        kind=target.kind,
+        action=request.action,
+        location=replace(location, provider=targets.kind(target.kind).provider),
+        settings=fill_settings(target.settings, variables),
+        version=version,
+        run=request.run,
+        token=step_token(request.run, step, version.fingerprint),
+        needs=tuple(step_name(need, location, several) for need in request.needs[target.name]),
+        estimate_s=target.estimate_s,
+        deadline_s=target.deadline_s,
+        wishes=request.wishes,
+    )
 
 
-def imagined(
-    wanted: Sequence[Target], where: Sequence[Location], variables: Mapping[str, str]
+def jobs_without_run(
+    targets: Sequence[Target], locations: Sequence[Location], variables: Mapping[str, str]
 ) -> tuple[Job, ...]:
-    """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they
-    may need.
+    """Jobs without a run or a version: to ask kinds what is live, or which permissions
+    they need.
     """
-    names = [target.name for target in wanted]
-    return make(
-        "",
-        wanted,
-        where,
-        variables,
-        dict.fromkeys(names, Version("", None, "")),
-        dict.fromkeys(names, ()),
-        "deploy",
-        {},
+    names = [target.name for target in targets]
+    versions = dict.fromkeys(names, Version("", None, ""))
+    return make_jobs(
+        JobRequest("", targets, locations, variables, versions, dict.fromkeys(names, ()))
     )
 
 
-def may_answer_for(job: Job, other: Job) -> bool:
-    """Whether, at an address that both name, the other one's program may answer just as well: it is
-    the same target in another region, or the first has no program of its own. Pure.
+def may_answer_for(job: Job, neighbour: Job) -> bool:
+    """Whether `neighbour` may be what answers at an address that both jobs name: the same target in
+    another region, or a target with a program where this one has none. Pure.
     """
-    if other.target == job.target:
-        return other.location.region != job.location.region
-    return targets.kind(other.kind).program and not targets.kind(job.kind).program
+    if neighbour.target == job.target:
+        return neighbour.location.region != job.location.region
+    return targets.kind(neighbour.kind).program and not targets.kind(job.kind).program
 
 
 def pack(job: Job) -> dict[str, Any]:

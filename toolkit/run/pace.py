@@ -1,5 +1,5 @@
-"""How often the cloud is looked at: often at first, and every step at the same moments, so that
-equal reads become one call.
+"""When to look at the cloud: often at first, and all steps at the same moments, so that equal reads
+become one call.
 """
 
 import random
@@ -11,9 +11,7 @@ SLOWEST_S = 30.0
 
 
 class Pace:
-    """A grid of moments, a second apart and each a little off, that all the steps of a run
-    share.
-    """
+    """A grid of moments that all steps of a run share: a second apart, with a little jitter."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -26,12 +24,19 @@ class Pace:
             chance = random.Random(f"{self._seed} {now}")  # noqa: S311 (to spread load)
             slower = FIRST_S * 2 ** min(refused, 5) * chance.uniform(1 - JITTER, 1 + JITTER)
             return float(min(slower, SLOWEST_S))
-        interval = FIRST_S if waited < 30 else LATER_S if waited < 600 else LATE_S
+        interval = LATE_S
+        if waited < 30:
+            interval = FIRST_S
+        elif waited < 600:
+            interval = LATER_S
         moment = int(now / interval + 1) * interval
+        # A moment that is almost here is left out: what is asked right again says the same.
         while moment + self._off(moment) - now <= interval / 4:
             moment += interval
         return moment + self._off(moment) - now
 
     def _off(self, tick: float) -> float:
-        """The same for everybody: how much earlier or later than the grid this moment is."""
+        """The jitter of a moment, the same for all steps: how much earlier or later than the grid
+        it is.
+        """
         return random.Random(f"{self._seed} {tick}").uniform(-JITTER / 2, JITTER / 2)  # noqa: S311 (to spread load, not to hide)

@@ -1,8 +1,8 @@
-"""What a journal says of a run that its process left: which steps ended, which are open, which were
-never begun. Pure.
+"""What the journal of an interrupted run says: which steps ended, which are open, which never
+began. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any
@@ -13,11 +13,13 @@ from msgspec import Struct
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import JournalEntry
-from toolkit.run.execute import BAD, BegunStep
+from toolkit.run.execute import BAD
 from toolkit.run.jobs import unpack
+from toolkit.run.step_journal import BegunStep
 
+# In doubt is not among them: such a step is open.
 ENDS = (*GOOD, *BAD, Verdict.SKIPPED)
-"""With which words a step is over."""
+"""The verdicts with which a step is over."""
 
 
 class RunState(Struct, frozen=True):
@@ -31,23 +33,21 @@ class RunState(Struct, frozen=True):
 
     @property
     def open(self) -> tuple[Job, ...]:
-        """The jobs that are not over. One that undoes another is no part of it before that is known
-        to be wanted.
+        """The jobs that are not over. A job that undoes another counts only once it is clear that
+        it has to.
         """
-        return tuple(job for job in self.jobs if job.step not in self.done and self._wanted(job))
+        return tuple(job for job in self.jobs if job.step not in self.done and self._may_begin(job))
 
-    def _wanted(self, job: Job) -> bool:
-        other = self.done.get(job.undoes)
-        return (
-            not job.undoes
-            or job.step in self.begun
-            or (other is not None and other.has_to_give_way)
-        )
+    def _may_begin(self, job: Job) -> bool:
+        if not job.undoes or job.step in self.begun:
+            return True
+        undone = self.done.get(job.undoes)
+        return undone is not None and undone.has_to_give_way
 
 
-def left(entries: Sequence[JournalEntry], now: datetime, path: str) -> RunState:
-    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense;
-    Refused where nothing was ever begun.
+def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> RunState:
+    """The state of an interrupted run. Raises StateDamaged for a journal that is complete but
+    contradicts itself, Refused if nothing was ever begun.
     """
     if not entries:
         raise Refused(
@@ -55,84 +55,101 @@ def left(entries: Sequence[JournalEntry], now: datetime, path: str) -> RunState:
             "nothing was changed: run the command itself again",
         )
     try:
-        return _left(entries, now, path)
+        reader = _Reader(path)
+        for entry in entries:
+            reader.read(entry)
+        return reader.state(now)
     except (TypeError, ValueError, AttributeError, KeyError, msgspec.ValidationError) as problem:
         raise StateDamaged(path=path, reason=f"it makes no sense: {problem}") from None
 
 
-def _left(entries: Iterable[JournalEntry], now: datetime, path: str) -> RunState:
-    facts: Mapping[str, Any] = {}
-    jobs: dict[str, Job] = {}
-    done: dict[str, Outcome] = {}
-    receipts: dict[str, dict[str, Any]] = {}
-    since: dict[str, datetime] = {}
-    acted = set[str]()
-    ended = False
-    for entry in entries:
-        step = entry.step or ""
+class _Reader:
+    """Reads a journal's lines in order. Raises ValueError and the like if one contradicts those
+    before it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._facts: Mapping[str, Any] = {}
+        self._jobs: dict[str, Job] = {}
+        self._done: dict[str, Outcome] = {}
+        self._receipts: dict[str, dict[str, Any]] = {}
+        self._since: dict[str, datetime] = {}
+        self._acted = set[str]()
+        self._ended = False
+
+    def read(self, entry: JournalEntry) -> None:
+        """Read the next line."""
         if entry.state == "run":
-            facts, jobs = entry.facts, _jobs(entry.facts, path)
-            continue
-        if entry.state in ("intent", "accepted", "outcome") and (step not in jobs or step in done):
-            raise ValueError(
-                f"line {entry.n} is of a step that {'is over' if step in done else 'is not there'}"
-            )
-        if entry.state == "intent":
-            if entry.facts.get("token") != jobs[step].token:
-                raise ValueError(f"line {entry.n} has the token of another step")
-            since.setdefault(step, datetime.fromisoformat(entry.at))
-            if entry.facts.get("prepares") is not True:
-                acted.add(step)
-            receipts.setdefault(step, {})
-        elif entry.state == "accepted":
-            receipts.setdefault(step, {}).update(entry.facts["receipt"])
-        elif entry.state == "outcome":
-            done[step] = _outcome(jobs[step], entry)
+            self._facts, self._jobs = entry.facts, _jobs(entry.facts, self._path)
         elif entry.state == "end":
-            ended = True
-    begun = {
-        step: BegunStep(
-            receipt,
-            max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0,
-            step in acted,
-        )
-        for step, receipt in receipts.items()
-        if step not in done
-    }
-    return RunState(tuple(jobs.values()), facts, done, begun, ended)
+            self._ended = True
+        elif entry.state in ("intent", "accepted", "outcome"):
+            self._read_step(entry, entry.step or "")
+
+    def _read_step(self, entry: JournalEntry, step: str) -> None:
+        if step in self._done:
+            raise ValueError(f"line {entry.n} is of a step that is over")
+        if step not in self._jobs:
+            raise ValueError(f"line {entry.n} is of a step that is not there")
+        if entry.state == "intent":
+            if entry.facts.get("token") != self._jobs[step].token:
+                raise ValueError(f"line {entry.n} has the token of another step")
+            # The first intent: from there on the deadline counts.
+            self._since.setdefault(step, datetime.fromisoformat(entry.at))
+            if entry.facts.get("prepares") is not True:
+                self._acted.add(step)
+            self._receipts.setdefault(step, {})
+        elif entry.state == "accepted":
+            self._receipts.setdefault(step, {}).update(entry.facts["receipt"])
+        else:
+            self._done[step] = _outcome(self._jobs[step], entry)
+
+    def state(self, now: datetime) -> RunState:
+        """What the lines say together."""
+        begun: dict[str, BegunStep] = {}
+        for step, receipt in self._receipts.items():
+            if step not in self._done:
+                # The clock may have been set back since: nothing was begun in the future.
+                waited_s = max((now - self._since.get(step, now)).total_seconds(), 0.0)
+                begun[step] = BegunStep(receipt, waited_s, step in self._acted)
+        jobs = tuple(self._jobs.values())
+        return RunState(jobs, self._facts, self._done, begun, self._ended)
 
 
 def _jobs(facts: Mapping[str, Any], path: str) -> dict[str, Job]:
-    """The steps of a run, each once, and none that waits for itself or for one that is not there.
-    Raises ValueError, StateDamaged.
+    """The steps of a run: each once, none that needs itself or a step that does not exist. Raises
+    ValueError, StateDamaged.
     """
-    found = [unpack(one, path) for one in facts["jobs"]]
-    jobs = {job.step: job for job in found}
-    if (
-        not found
-        or len(jobs) < len(found)
-        or any(need not in jobs for job in found for need in job.needs)
-    ):
+    unpacked = [unpack(packed, path) for packed in facts["jobs"]]
+    jobs = {job.step: job for job in unpacked}
+    needs = set[str]()
+    for job in unpacked:
+        needs.update(job.needs)
+    if not unpacked or len(jobs) < len(unpacked) or not needs <= jobs.keys():
         raise ValueError("its steps do not fit together")
-    TopologicalSorter({job.step: job.needs for job in found}).prepare()
+    # It raises CycleError, a ValueError.
+    TopologicalSorter({job.step: job.needs for job in unpacked}).prepare()
     return jobs
 
 
 def _outcome(job: Job, entry: JournalEntry) -> Outcome:
-    word, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
+    facts = entry.facts
+    word, took = facts["verdict"], facts.get("took_s", 0.0)
     if word not in ENDS or not isinstance(took, (int, float)):
         raise ValueError(f"line {entry.n} is no end of a step")
-    # Journals of the version before say of what is live and not good that it has failed, and is
-    # `unverified`.
-    verdict = Verdict.UNHEALTHY if entry.facts.get("unverified") is True else Verdict(word)
-    untouched, live = entry.facts.get("untouched") is True, entry.facts.get("live")
+    verdict = Verdict(word)
+    if facts.get("unverified") is True:
+        # Journals of the version before say so of what is live and not good, and that it failed.
+        verdict = Verdict.UNHEALTHY
+    live = facts.get("live")
     return Outcome(
         job.step,
         job.target,
         verdict,
-        str(entry.facts.get("cause", "")),
-        str(entry.facts.get("next", "")),
+        str(facts.get("cause", "")),
+        str(facts.get("next", "")),
         took_s=took,
-        untouched=untouched,
+        untouched=facts.get("untouched") is True,
         live=None if live is None else msgspec.convert(live, LiveVersion),
     )

@@ -1,5 +1,5 @@
-"""What outlives the process that carries out a run: its journal, a log for each step, and what is
-live from now on.
+"""What outlives the process that carries out a run: its journal, a log per step, and the record of
+what is live.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged
-from toolkit.model import GOOD, DeployedState, Job, LiveVersion, Location, Outcome, Verdict
-from toolkit.ports import who
+from toolkit.model import GOOD, Job, LiveVersion, Location, Outcome, Verdict
+from toolkit.ports import processes
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
@@ -22,9 +22,8 @@ BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 
 
 class StoredRunJournal:
-    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place,
-    `places` where that really is: with the account and region that rules.toml may have left to
-    AWS's own settings.
+    """The RunJournal of one run. `ledgers` has the record for each step, `locations` where each
+    step really acts: with the account and region that rules.toml may leave to AWS's own settings.
     """
 
     def __init__(
@@ -46,13 +45,13 @@ class StoredRunJournal:
         self._locations = locations
 
     def log(self, step: str) -> StepLog:
-        """The log of one step; a later process writes on behind what is there."""
+        """The log of one step; a later process appends to it."""
         return StepLog(self._store, self.journal.run, step, self._redact)
 
-    def begins(self, job: Job) -> None:
-        """Write down that what is live is about to change. Raises FileProblem, CloudError.
+    def announce(self, job: Job) -> None:
+        """Record that what is live is about to change. Raises FileProblem, CloudError.
 
-        A record that cannot be read leaves its target unknown to everybody anyway, until it is
+        A record that cannot be read is no obstacle: its target is unknown to everybody until it is
         repaired.
         """
         begun = self._entry(job, BEGUN, _version_of(job))
@@ -66,44 +65,48 @@ class StoredRunJournal:
             )  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
-        live = outcome.live
+        """Record how it ended and what was seen to be live. Raises ToolkitError."""
+        good = outcome.verdict in GOOD
+        live = LiveVersion(None) if outcome.live is None else outcome.live
+        version = _version_of(job) if good or outcome.live is None else live
+        entry = self._entry(job, outcome.verdict, version)
+        # The provider itself has put the version before back: it is sure what is live.
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
-        runs = _version_of(job) if live is None or outcome.verdict in GOOD else live
-        tried = FailedDeploy(
-            job.version.name, job.version.fingerprint, job.version.settings, job.run
-        )
-        entry = self._entry(job, outcome.verdict, runs)
+        tried = None
+        if outcome.verdict in BAD and not job.undoes:
+            tried = FailedDeploy(
+                job.version.name, job.version.fingerprint, job.version.settings, job.run
+            )
         self._ledgers[job.step].put(
             replace(
                 entry,
-                detail={**(live.detail if live else {}), **entry.detail},
-                unsure=outcome.verdict not in GOOD and not gave_way,
-                deployed=live.deployed if live else DeployedState(),
-                tried=tried if outcome.verdict in BAD and not job.undoes else None,
+                detail={**live.detail, **entry.detail},
+                unsure=not good and not gave_way,
+                deployed=live.deployed,
+                tried=tried,
             )
         )
 
-    def _entry(self, job: Job, verdict: str, runs: LiveVersion) -> Record:
-        """What every entry of a job says; `runs` is what may be live by now."""
-        location, version = self._locations[job.step], runs.version or ""
+    def _entry(self, job: Job, verdict: str, live: LiveVersion) -> Record:
+        """What all records of a job have in common; `live` is what may be live by now."""
+        location, version = self._locations[job.step], live.version or ""
+        if len(version.split()) != 1:
+            version = ""  # others may write the tags that name it
         return Record(
             target=job.target,
             environment=location.environment,
             region=location.region,
-            version=(
-                version if len(version.split()) == 1 else ""
-            ),  # others may write the tags that name it
-            commit=runs.commit,
-            fingerprint=runs.fingerprint or "",
+            version=version,
+            commit=live.commit,
+            fingerprint=live.fingerprint or "",
             run=job.run,
             when=self._clock.now().isoformat(timespec="seconds"),
             verdict=verdict,
             detail={ACTION: job.action} if job.action == ROLLBACK else {},
             endpoint=self._store.endpoint,
             account=location.account,
-            settings=runs.settings or "",
-            who=f"{who.user()}@{who.this().host}",
+            settings=live.settings or "",
+            who=f"{processes.user()}@{processes.current_process().host}",
             writes=targets.kind(job.kind).writes(job.settings),
         )
 

@@ -1,4 +1,4 @@
-"""Which step may begin: one whose needs are done. Bookkeeping only; `crew` does the work."""
+"""Which step may begin: one whose needs are done. Only bookkeeping; WorkerPool does the work."""
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 
 
 class Schedule:
-    """The steps that wait, those that may begin (the one with the longest way to go first), and
+    """The steps that wait, those that may begin (the one with the longest path ahead first), and
     those that never will.
     """
 
@@ -16,18 +16,19 @@ class Schedule:
         estimates: Mapping[str, float],
         done: Iterable[str] = (),
     ) -> None:
-        """`needs` has every step; `done` are those of an earlier process that went well. Raises
+        """`needs` has every step; `done` are steps that succeeded in an earlier process. Raises
         graphlib.CycleError.
         """
         self._missing = {step: set(needed) for step, needed in needs.items()}
         self._dependents: dict[str, list[str]] = {step: [] for step in needs}
         for step, needed in needs.items():
-            for other in needed:
-                self._dependents[other].append(step)
+            for need in needed:
+                self._dependents[need].append(step)
         self._weight: dict[str, float] = {}
+        # From the end: a step's weight is its own time and that of the longest path behind it.
         for step in reversed(list(TopologicalSorter(needs).static_order())):
             self._weight[step] = estimates[step] + max(
-                (self._weight[other] for other in self._dependents[step]), default=0
+                (self._weight[need] for need in self._dependents[step]), default=0
             )
         self._ready: list[tuple[float, str]] = []
         self._waiting = set(needs)
@@ -47,34 +48,34 @@ class Schedule:
         return None
 
     def succeeded(self, step: str) -> None:
-        """It is done: others may now begin."""
-        for other in self._dependents[step]:
-            self._missing[other].discard(step)
-            self._offer(other)
+        """Note that a step succeeded: others may begin now."""
+        for dependent in self._dependents[step]:
+            self._missing[dependent].discard(step)
+            self._offer(dependent)
 
     def failed(self, step: str) -> list[str]:
-        """It did not go well: the steps that now never begin, each after those that it waited
-        for.
+        """Note that a step did not go well; returns the steps that never begin now, each after
+        those that it waited for.
         """
         skipped: list[str] = []
         waiting = [step]
         while waiting:
-            for other in self._dependents[waiting.pop()]:
-                if other in self._waiting:
-                    self._waiting.remove(other)
-                    skipped.append(other)
-                    waiting.append(other)
+            for dependent in self._dependents[waiting.pop()]:
+                if dependent in self._waiting:
+                    self._waiting.remove(dependent)
+                    skipped.append(dependent)
+                    waiting.append(dependent)
         return skipped
 
     def retire(self, step: str) -> list[str]:
-        """It ended in an earlier process, and not well: the steps that wait for it, and never begin
-        either.
+        """Note that a step did not go well in an earlier process; returns the steps that never
+        begin because of it.
         """
         self._take(step)
         return self.failed(step)
 
     def rest(self) -> list[str]:
-        """Take back all that has not begun."""
+        """Take back all steps that have not begun."""
         rest, self._waiting, self._ready = sorted(self._waiting), set(), []
         return rest
 
@@ -85,6 +86,7 @@ class Schedule:
 
     def _offer(self, step: str) -> None:
         if step in self._waiting and not self._missing[step]:
+            # A heap has the smallest first, and we want the longest path first.
             heappush(self._ready, (-self._weight[step], step))
 
     def _take(self, step: str) -> None:

@@ -1,4 +1,4 @@
-"""The life of one step: apply, then look until the cloud says how it ended."""
+"""The life of one step: apply it, then look until the cloud says how it ended."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ from toolkit.targets.base import Kind
 
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
-SURE_S = {"absent": 10.0, "unknown": 30.0}
+CERTAIN_AFTER_S = {"absent": 10.0, "unknown": 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row,
 before it counts.
 
@@ -42,11 +42,11 @@ SIGNED_OUT = (Expired, NoCredentials, SourceProblem, BadConfig)
 """After one of these nothing can be asked before a person has done something: the run ends here,
 and `resume` goes on with it.
 """
-BLIND = 3
+MAX_REFUSED = 3
 """How many looks in a row may be refused for want of a permission; a new policy takes effect after
 a moment.
 """
-LEAST_S = 300.0
+RESUMED_LEAST_S = 300.0
 """How long a step that an earlier process began is watched at least, in seconds: its deadline may
 be over by now.
 """
@@ -56,12 +56,12 @@ BAKING = "baking_since"
 """Under which name a receipt says that the step is live, and since when it has had to stay good."""
 
 
-def always(job: Job) -> None:
-    """For a run whose files cannot change."""
+def files_never_change(job: Job) -> None:
+    """The `still` of a run whose files cannot change."""
 
 
-def unchecked(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
-    """For a run whose steps are not checked."""
+def no_checks(job: Job, outcome: Outcome, journal: StepJournal) -> Outcome:
+    """The `verify` of a run whose steps are not checked."""
     return outcome
 
 
@@ -72,257 +72,304 @@ not. Raises Stopped.
 
 
 class StepContext(Struct, frozen=True):
-    """What every step of a run walks with. `still` raises StalePlan where a job's files are no
-    longer those that it is to deploy.
+    """What all steps of a run share. `still` raises StalePlan if a job's files have changed since
+    the plan.
     """
 
     ports: Ports
     pace: Pace
     stop: Stop
-    still: Callable[[Job], None] = always
-    verify: Verify = unchecked
+    still: Callable[[Job], None] = files_never_change
+    verify: Verify = no_checks
+
+
+class _StepRun(Struct, frozen=True):
+    """What the functions below need of one step. `deadline` is in seconds of the clock's own."""
+
+    job: Job
+    kind: Kind
+    journal: StepJournal
+    context: StepContext
+    deadline: float
 
 
 def carry_out(
     job: Job,
     kind: Kind,
-    desk: StepJournal,
-    walk: StepContext,
-    resumed: bool = False,
-    waited_s: float = 0.0,
+    journal: StepJournal,
+    context: StepContext,
+    waited_s: float | None = None,
     undone: LiveVersion | None = None,
 ) -> Outcome:
-    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier
-    process began it `waited_s` seconds ago; `undone`: what this step is to replace, and nothing
-    else.
+    """Deploy a step, check it, and say how that ended. `waited_s`: an earlier process began it so
+    many seconds ago (None: none did). `undone`: the version that this step is to replace, and
+    nothing else.
 
-    Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may
-    still be at work.
+    Raises only bugs. Everything else that goes wrong is an outcome, `open` if the cloud may still
+    be at work.
     """
-    clock = walk.ports.clock
+    clock = context.ports.clock
     began = clock.elapsed()
-    until = began + max(job.deadline_s - waited_s, LEAST_S if resumed else 0.0)
+    resumed = waited_s is not None
+    waited_s = waited_s or 0.0
+    # A step that was begun long ago gets some time nevertheless: it may have ended well meanwhile.
+    deadline = began + max(job.deadline_s - waited_s, RESUMED_LEAST_S if resumed else 0.0)
+    run = _StepRun(job, kind, journal, context, deadline)
     try:
-        outcome = _applied(job, kind, desk, walk, until, resumed, undone)
+        outcome = _apply_and_follow(run, resumed, undone)
         if outcome.verdict in GOOD:
-            outcome = _verified(job, outcome, desk, walk)
-    except Stopped:
-        asked = walk.stop.problem if isinstance(walk.stop.problem, Preempted) else None
-        outcome = _stopped(job, desk, asked)
-    except (*SIGNED_OUT, LockLost) as problem:
-        walk.stop.ask(problem=problem)
-        outcome = _stopped(job, desk, problem)
-    except FileProblem as problem:
-        full = isinstance(walk.stop.problem, FileProblem)  # the disk is, for all steps
-        outcome = _stopped(job, desk, problem) if desk.acted or full else _failed(job, problem)
-    except NotAgreed as problem:
-        outcome = _failed(job, problem)
-        outcome = outcome if desk.acted else replace(outcome, verdict=Verdict.CANCELLED)
-    except Superseded as problem:
-        outcome = replace(_failed(job, problem), verdict=Verdict.SUPERSEDED)
+            outcome = _verify(run, outcome)
+    except (Stopped, *SIGNED_OUT, LockLost, FileProblem, NotAgreed, Superseded) as problem:
+        outcome = _ended_early(run, problem)
     except ToolkitError as problem:
         # What a step is to undo is live, and not well: that is gone on with, also where nothing was
         # begun yet.
-        goes_on = desk.acted or bool(job.undoes)
-        nobody_knows = goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed)
-        outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
+        goes_on = journal.acted or bool(job.undoes)
+        if goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed):
+            outcome = _stopped(job, journal, problem)
+        else:
+            outcome = _failed(job, problem)
     return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
 
 
-def _verified(job: Job, outcome: Outcome, desk: StepJournal, walk: StepContext) -> Outcome:
-    """The outcome that its checks make of it. Raises Stopped where nothing was changed that would
-    have to be checked.
+def _ended_early(run: _StepRun, problem: ToolkitError) -> Outcome:
+    """The outcome of a step that was ended from our side: by the person, the disk, the credentials,
+    a lock, or somebody else's deploy.
+    """
+    job, journal, stop = run.job, run.journal, run.context.stop
+    if isinstance(problem, Stopped):
+        return _stopped(job, journal, stop.problem if isinstance(stop.problem, Preempted) else None)
+    if isinstance(problem, (*SIGNED_OUT, LockLost)):
+        stop.ask(problem=problem)  # it is so for all steps
+        return _stopped(job, journal, problem)
+    if isinstance(problem, Superseded):
+        return replace(_failed(job, problem), verdict=Verdict.SUPERSEDED)
+    if isinstance(problem, NotAgreed) and not journal.acted:
+        return replace(_failed(job, problem), verdict=Verdict.CANCELLED)
+    if isinstance(problem, FileProblem):
+        # A full disk stops the run: then it is not this step's own file that is wrong.
+        disk_is_full = isinstance(stop.problem, FileProblem)
+        if journal.acted or disk_is_full:
+            return _stopped(job, journal, problem)
+    return _failed(job, problem)
+
+
+def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
+    """The outcome after the checks. Raises Stopped if nothing was changed that would have to be
+    checked.
     """
     try:
-        return walk.verify(job, outcome, desk)
+        return run.context.verify(run.job, outcome, run.journal)
     except Stopped:
         if outcome.verdict is not Verdict.SUCCEEDED:
             raise
-        cause = (
-            "it is live, and its bake was not over"
-            if BAKING in desk.receipt
-            else "it is live, and its checks were not done"
-        )
-        if isinstance(walk.stop.problem, Preempted):
-            cause = f"{cause}: {walk.stop.problem}"
+        cause = "it is live, and its checks were not done"
+        if BAKING in run.journal.receipt:
+            cause = "it is live, and its bake was not over"
+        if isinstance(run.context.stop.problem, Preempted):
+            cause = f"{cause}: {run.context.stop.problem}"
         return replace(
             outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
         )
 
 
-def _applied(
-    job: Job,
-    kind: Kind,
-    desk: StepJournal,
-    walk: StepContext,
-    until: float,
-    resumed: bool,
-    undone: LiveVersion | None,
-) -> Outcome:
-    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was
-    begun before is looked for first.
+def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) -> Outcome:
+    """Apply and follow, a second time if nothing came of the first; after that the step is in
+    doubt. A step that an earlier process began is looked for first.
 
-    What only prepares and is not answered is tried once more, too; after that it has failed, and
+    Preparations that got no answer are tried a second time, too; after that the step has failed and
     changed nothing.
     """
+    job, journal = run.job, run.journal
     lost = ""
     for attempt in range(APPLIES):
+        # A resumed step may be at work: it is looked for before anything is done again.
         if attempt or not resumed:
-            walk.still(job)
+            # Right before the effect: files may have changed while other steps were deployed.
+            run.context.still(job)
             if undone is not None:
-                superseded.check(job, kind, undone, walk.ports)
+                superseded.check_still_live(job, run.kind, undone, run.context.ports)
             try:
-                kind.apply(job, walk.ports, desk)
+                run.kind.apply(job, run.context.ports, journal)
             except CloudError as problem:
                 if problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
                     raise
-                if not desk.acted:
-                    if attempt or not desk.prepared:
+                if not journal.acted:
+                    if attempt or not journal.prepared:
                         raise  # nothing that runs was changed, so that nothing is in doubt
                     # There is nothing to look at yet. What was made already is found by the step's
                     # token, once AWS shows it.
-                    desk.phase(f"trying once more: {problem}")
-                    desk.wait(SURE_S["absent"])
+                    journal.phase(f"trying once more: {problem}")
+                    journal.wait(CERTAIN_AFTER_S["absent"])
                     continue
+                # Perhaps only the answer was lost: look before anything is done again.
                 lost = f"{problem}, and nothing of it is to be seen"
-                desk.phase(
-                    f"looking what became of it: {problem}"
-                )  # an answer was lost, perhaps not more than that
-        outcome = _follow(job, kind, desk, walk, until)
+                journal.phase(f"looking what became of it: {problem}")
+        outcome = _Watch(run).follow()
         if outcome is not None:
             return outcome
     cause = lost or "AWS accepted it, and then knew nothing of it"
-    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
+    return _in_doubt(job, cause)
 
 
-def _follow(
-    job: Job, kind: Kind, desk: StepJournal, walk: StepContext, until: float
-) -> Outcome | None:
-    """Look again and again, until it has ended or its time is over. None: nothing of it is there,
-    and has not been for a while.
+class _Watch:
+    """Looks at one step again and again. A look that fails says nothing about the step."""
 
-    A look that fails says nothing of the step.
-    """
-    clock = walk.ports.clock
-    began, refused, told, abandoned = clock.elapsed(), 0, "", False
-    state, since = "", began
-    seen: Observation | None = None
-    while True:
-        asked = clock.elapsed()
-        try:
-            seen = kind.observe(job, desk.receipt, walk.ports, seen)
-            refused = 0
-        except Expired:
-            raise
-        except CloudError as problem:
-            refused += 1
-            if refused == BLIND and isinstance(problem, SIGNED_OUT):
+    def __init__(self, run: _StepRun) -> None:
+        self._run = run
+        self._clock = run.context.ports.clock
+        self._began = self._since = self._clock.elapsed()
+        self._state = ""
+        """What the looks say, and since when all of them."""
+        self._observation: Observation | None = None
+        self._refused = 0
+        """How many looks in a row were refused."""
+        self._cause = ""
+        """The first cause that was shown: it stays the cause, whatever follows from it."""
+        self._abandoned = False
+
+    def follow(self) -> Outcome | None:
+        """Look until the step has ended or its time is over. None: there has been no trace of it
+        for a while.
+        """
+        run = self._run
+        while True:
+            asked_at = self._clock.elapsed()
+            try:
+                self._observation = run.kind.observe(
+                    run.job, run.journal.receipt, run.context.ports, self._observation
+                )
+                self._refused = 0
+            except Expired:
                 raise
-            if refused == BLIND and isinstance(problem, NotAllowed):
-                return _stopped(job, desk, problem)  # it will not be allowed later either
-            desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
-        if seen is not None and not refused:
-            told = _tell(desk, seen, told)
-            if seen.state != state:
-                state, since = seen.state, clock.elapsed()
-            if state != "running" and (
-                seen.sure or state not in SURE_S or asked - since >= SURE_S[state]
-            ):
-                return None if state == "absent" else _ended(job, seen, told)
-            if seen.doomed and not abandoned:
-                abandoned = True
-                _abandon(job, kind, desk, walk)
-        now = clock.elapsed()
-        if now >= until:
-            return _too_late(job, state, told)
-        desk.wait(min(walk.pace.until_next(now, now - began, refused), until - now))
+            except CloudError as problem:
+                self._refused += 1
+                if self._is_hopeless(problem):
+                    return _stopped(run.job, run.journal, problem)
+            if self._observation is not None and not self._refused:
+                self._take_in(self._observation)
+                if self._is_over(self._observation, asked_at):
+                    if self._state == "absent":
+                        return None
+                    return _outcome_of(run.job, self._observation, self._cause)
+                if self._observation.doomed and not self._abandoned:
+                    self._abandoned = True
+                    _abandon(run)
+            now = self._clock.elapsed()
+            if now >= run.deadline:
+                return _timed_out(run.job, self._state, self._cause)
+            pause = run.context.pace.until_next(now, now - self._began, self._refused)
+            run.journal.wait(min(pause, run.deadline - now))
+
+    def _is_hopeless(self, problem: CloudError) -> bool:
+        """Whether later looks will be refused as well. Raises the problem if a person has to do
+        something first, which stops the whole run.
+        """
+        if self._refused == MAX_REFUSED:
+            if isinstance(problem, SIGNED_OUT):
+                raise problem
+            if isinstance(problem, NotAllowed):
+                return True
+        self._run.journal.phase(
+            f"cannot see it: {problem}" if self._refused > 1 else "looking again"
+        )
+        return False
+
+    def _take_in(self, observation: Observation) -> None:
+        """Show what is new, and remember since when the state has been the same."""
+        journal = self._run.journal
+        for line in observation.lines:
+            journal.log(line)
+        if observation.phase:
+            journal.phase(observation.phase)
+        if observation.cause and not self._cause and observation.state != "done":
+            self._cause = observation.cause
+            journal.tell(observation.cause)
+            for line in observation.log:
+                journal.log(line)
+        if observation.state != self._state:
+            self._state, self._since = observation.state, self._clock.elapsed()
+
+    def _is_over(self, observation: Observation, asked_at: float) -> bool:
+        if self._state == "running":
+            return False
+        if observation.sure or self._state not in CERTAIN_AFTER_S:
+            return True
+        # By when it was asked and not answered: a slow answer says how it was then.
+        return asked_at - self._since >= CERTAIN_AFTER_S[self._state]
 
 
-def _abandon(job: Job, kind: Kind, desk: StepJournal, walk: StepContext) -> None:
-    """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it
-    is watched until then.
+def _abandon(run: _StepRun) -> None:
+    """Stop a deploy that cannot succeed. If that is refused, the cloud comes to the same end later,
+    and is watched until then.
     """
     try:
-        kind.abandon(job, desk.receipt, walk.ports, desk)
+        run.kind.abandon(run.job, run.journal.receipt, run.context.ports, run.journal)
     except SIGNED_OUT:
         raise
     except (CloudError, Refused) as problem:
-        desk.tell(f"could not stop it: {problem}")
+        run.journal.tell(f"could not stop it: {problem}")
 
 
-def _tell(desk: StepJournal, seen: Observation, told: str) -> str:
-    """Show what is new; the cause that has been told."""
-    for line in seen.lines:
-        desk.log(line)
-    if seen.phase:
-        desk.phase(seen.phase)
-    if seen.cause and not told and seen.state != "done":
-        desk.tell(seen.cause)
-        for line in seen.log:
-            desk.log(line)
-        return seen.cause
-    return told
-
-
-def _ended(job: Job, seen: Observation, told: str) -> Outcome:
-    """The verdict, from what was seen last. What was told as the first cause remains the cause."""
-    if seen.state in ("done", "failed"):
-        done = seen.state == "done"
-        verdict = seen.verdict or (Verdict.SUCCEEDED if done else Verdict.FAILED)
-        cause = seen.cause if done else told or seen.cause
-        return Outcome(
-            job.step,
-            job.target,
-            verdict,
-            cause,
-            seen.next,
-            seen.log,
-            seen.outputs,
-            live=seen.live,
-            untouched=seen.untouched,
+def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome:
+    """The outcome, from the last look. The cause that was shown first remains the cause."""
+    cause = first_cause or observation.cause
+    if observation.state not in ("done", "failed"):
+        return _in_doubt(
+            job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
         )
-    cause = told or seen.cause or "AWS does not say what became of it"
+    verdict = Verdict.FAILED
+    if observation.state == "done":
+        # What went wrong on the way is no cause any more: it went well in the end.
+        verdict, cause = Verdict.SUCCEEDED, observation.cause
     return Outcome(
-        job.step, job.target, Verdict.IN_DOUBT, cause, seen.next or "toolkit resume", open=True
+        job.step,
+        job.target,
+        observation.verdict or verdict,
+        cause,
+        observation.next,
+        observation.log,
+        observation.outputs,
+        live=observation.live,
+        untouched=observation.untouched,
     )
 
 
-def _too_late(job: Job, state: str, told: str) -> Outcome:
-    minutes = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
-    cause = (
-        f"still running in AWS after {minutes}"
-        if state == "running"
-        else f"its end was not seen in {minutes}"
-    )
-    cause += "; nothing was stopped" + (f"; {told}" if told else "")
-    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
+def _timed_out(job: Job, state: str, first_cause: str) -> Outcome:
+    time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
+    cause = f"its end was not seen in {time}"
+    if state == "running":
+        cause = f"still running in AWS after {time}"
+    cause += "; nothing was stopped"
+    if first_cause:
+        cause += f"; {first_cause}"
+    return _in_doubt(job, cause)
 
 
-def _stopped(job: Job, desk: StepJournal, problem: ToolkitError | None = None) -> Outcome:
-    """It was let go, and is left open: in doubt where something may have been changed that nobody
-    has seen the end of.
+def _in_doubt(job: Job, cause: str, next: str = "toolkit resume") -> Outcome:
+    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, next, open=True)
+
+
+def _stopped(job: Job, journal: StepJournal, problem: ToolkitError | None = None) -> Outcome:
+    """The outcome of a step that was let go. It is open, and in doubt if something may have been
+    changed whose end nobody has seen.
     """
-    way = "toolkit resume"
-    if isinstance(problem, SIGNED_OUT):
-        way = (
-            problem.next
-            if isinstance(problem, Expired)
-            else f"{problem.next}; then go on: toolkit resume"
-        )
-    if desk.acted or (job.undoes and problem):
+    next = "toolkit resume"
+    if isinstance(problem, Expired):
+        next = problem.next
+    elif isinstance(problem, SIGNED_OUT):
+        next = f"{problem.next}; then go on: toolkit resume"
+    if journal.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
             cause = f"{problem}; what runs in AWS was left to that"
-        return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
-    that_runs = " that runs" if desk.prepared else ""
-    cause = (
-        f"{problem}; nothing{that_runs} was changed"
-        if problem
-        else f"stopped before anything{that_runs} was changed"
-    )
-    return Outcome(
-        job.step, job.target, Verdict.CANCELLED, cause, way if problem else "", open=True
-    )
+        return _in_doubt(job, cause, next)
+    that_runs = " that runs" if journal.prepared else ""
+    if problem:
+        cause = f"{problem}; nothing{that_runs} was changed"
+    else:
+        cause, next = f"stopped before anything{that_runs} was changed", ""
+    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, next, open=True)
 
 
 def _failed(job: Job, problem: ToolkitError) -> Outcome:

@@ -1,27 +1,29 @@
-"""Where one step's doings are written down: its journal lines, its log, and what the person sees of
-it.
+"""Where one step writes down what it does: lines of the journal, its log, and what the
+person sees.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from toolkit.errors import FileProblem, NotAgreed
 from toolkit.model import Job, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.run.stop import Stop
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 PATIENCE_S = 30.0
 """How long a full disk is given to take a receipt, before it is printed instead."""
 
 
-def _nothing() -> None:
-    """For a step whose beginning is written down nowhere else."""
+def _do_nothing() -> None:
+    """The `announce` of a step that is not recorded."""
 
 
 class Listener(Protocol):
-    """Whoever shows a run. Called from several threads."""
+    """Shows a run. Called from several threads."""
 
     def began(self, job: Job) -> None: ...
     def phase(self, step: str, words: str) -> None: ...
@@ -29,62 +31,81 @@ class Listener(Protocol):
     def told(self, step: str, text: str) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def asked(self, step: str, question: str) -> bool | None:
-        """Ask a person: the answer, None if nobody is there."""
+        """Ask a person; returns the answer, None if nobody can answer."""
 
 
 class JournalWriter(Protocol):
-    """Where intents and receipts go; every line is on disk when `append` returns."""
+    """Takes intents and receipts; every line is on disk when `append` returns."""
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
 
 
 class LogWriter(Protocol):
-    """The step's own log file."""
+    """The log of one step."""
 
     def write(self, line: str) -> None: ...
     def close(self) -> None: ...
 
 
-class StepJournal:
-    """`targets.base.Report` for one step. `fenced` raises LockLost once the step's lock is no
-    longer ours.
+class BegunStep(Struct, frozen=True):
+    """What an earlier process left of a step: what the cloud answered, and how long ago it was
+    begun, in seconds.
     """
+
+    receipt: Mapping[str, Any]
+    waited_s: float
+    acted: bool = True
+    """Whether a call was intended that changes what runs."""
+
+
+class StepServices(Struct, frozen=True):
+    """What the steps of a run share. `check_fence` raises LockLost once the run's locks are no
+    longer ours; `redact` takes the secrets out of what AWS and other programs say, before anybody
+    sees it.
+    """
+
+    journal: JournalWriter
+    listener: Listener
+    stop: Stop
+    clock: Clock
+    check_fence: Callable[[], None]
+    redact: Callable[[str], str] = str
+
+
+class StepJournal:
+    """`targets.base.Report` for one step: what is to be done is on disk before it is done."""
 
     def __init__(
         self,
         job: Job,
-        journal: JournalWriter,
         log: LogWriter,
-        listener: Listener,
-        stop: Stop,
-        clock: Clock,
-        fenced: Callable[[], None],
-        receipt: Mapping[str, Any] | None = None,
-        acted: bool = False,
-        redact: Callable[[str], str] = str,
-        begins: Callable[[], None] = _nothing,
+        services: StepServices,
+        begun: BegunStep | None = None,
+        announce: Callable[[], None] = _do_nothing,
     ) -> None:
-        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees
-        it. `begins` is called once, before the first call that changes what runs is written down;
-        where it raises, that call is not made.
+        """`begun` is what an earlier process left of the step. `announce` is called once, before
+        the first call that changes what runs is written down; where it raises, that call is not
+        made.
         """
-        self._job, self._journal, self._log, self._listener = job, journal, log, listener
-        self._stop, self._clock, self._fenced = stop, clock, fenced
-        self._receipt: dict[str, Any] = dict(receipt or {})
-        self._phase, self._redact = "", redact
-        self._begins, self._has_begun = begins, False
-        self.acted, self._acted_before = acted, acted
+        self._job, self._log, self._announce = job, log, announce
+        self._journal, self._listener = services.journal, services.listener
+        self._stop, self._clock = services.stop, services.clock
+        self._check_fence, self._redact = services.check_fence, services.redact
+        self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
+        self._phase = ""
+        self._announced = False
+        self.acted = self._acted_before = begun is not None and begun.acted
         """Whether what runs may have been changed, or may still be changing."""
         self.prepared = False
         """Whether something was made outside of this machine that changes nothing yet."""
 
     @property
     def receipt(self) -> Mapping[str, Any]:
-        """What was kept of this step so far."""
+        """What the cloud has answered for this step so far."""
         return dict(self._receipt)
 
     def phase(self, words: str) -> None:
-        """What goes on now."""
+        """Say what the step is doing now."""
         if words != self._phase:
             self._phase = words
             words = self._redact(words)
@@ -92,48 +113,50 @@ class StepJournal:
             self._listener.phase(self._job.step, words)
 
     def log(self, line: str) -> None:
-        """A line for the log, and beside the phase."""
+        """Write a line to the log, and show it beside the phase."""
         line = self._redact(line)
         self._log.write(line)
         self._listener.line(self._job.step, line)
 
     def tell(self, line: str) -> None:
-        """A line that the person has to see at once."""
+        """Write a line to the log, and show it to the person at once."""
         line = self._redact(line)
         self._log.write(line)
         self._listener.told(self._job.step, line)
 
     def intend(self, call: str, **what: str) -> None:
-        """Write down the call that comes next, unless it must not be made any more."""
+        """Write down the next call, which changes what runs. Raises if it must not be made any
+        more.
+        """
         self._stop.check()
-        if not self._has_begun:
-            self._fenced()  # who has lost the lock would write above who has it now
-            self._written(self._begins)
-            self._has_begun = True
+        if not self._announced:
+            self._check_fence()  # who has lost the lock would write above who has it now
+            self._written(self._announce)
+            self._announced = True
         self._intend(call, what, {})
+        # Before the call is made: after a crash it has to be looked for.
         self._acted_before, self.acted = self.acted, True
 
     def prepare(self, call: str, **what: str) -> None:
-        """The same of a call after which everything that runs is as it was: an upload, a revision
-        that nothing uses yet.
+        """Write down the next call, which leaves everything that runs as it is: an upload, a
+        revision that nothing uses yet.
         """
         self._intend(call, what, {"prepares": True})
         self.prepared = True
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self._stop.check()
-        self._fenced()
+        self._check_fence()
         self._written(
             lambda: self._journal.append(
                 "intent", self._job.step, call=call, token=self._job.token, what=what, **more
             )
         )
-        self._log.write(
-            f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip()
-        )
+        parameters = " ".join(f"{name}={value}" for name, value in what.items())
+        self._log.write(f"-> {call} {parameters}".rstrip())
 
     def _written(self, write: Callable[[], None]) -> None:
-        """Where the disk does not take it, the run is to stop. Raises FileProblem."""
+        """Write; if the disk is full, stop the run. Raises FileProblem."""
         try:
             write()
         except FileProblem as problem:
@@ -141,22 +164,23 @@ class StepJournal:
             raise
 
     def turned_away(self) -> None:
-        """The cloud has said for sure that it did not take the last call that was intended."""
+        """Take back the last intent: the cloud has clearly refused the call."""
         self.acted = self._acted_before
 
     def keep(self, **facts: Any) -> None:
-        """Write down what the cloud answered. A full disk is given time: the effect is there and
-        must not be forgotten.
+        """Write down what the cloud answered. A full disk is given time: the effect exists and must
+        not be forgotten.
         """
         self._receipt.update(facts)
-        until = self._clock.elapsed() + PATIENCE_S
+        deadline = self._clock.elapsed() + PATIENCE_S
         while True:
             try:
                 self._journal.append("accepted", self._job.step, receipt=facts)
                 return
             except FileProblem as problem:
                 self._stop.ask(problem=problem)
-                if self._clock.elapsed() >= until:
+                if self._clock.elapsed() >= deadline:
+                    # The last place left for it: a person can give it to the provider's own tools.
                     self._listener.told(
                         self._job.step, f"could not be written down: {self._job.step} {facts}"
                     )
@@ -164,7 +188,7 @@ class StepJournal:
                 self._clock.wait(1.0)
 
     def consent(self, question: str, flag: str) -> None:
-        """Ask, or refuse and name the flag."""
+        """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
         answer = self._listener.asked(self._job.step, question)
         if answer is None:
             raise NotAgreed(question.rstrip("?"), f"add {flag} to say yes in advance")
@@ -175,18 +199,18 @@ class StepJournal:
         """Raises Stopped if the run is to stop."""
         self._stop.check()
 
-    def fenced(self) -> None:
-        """Raises LockLost if the target is no longer ours: what was seen of it since may be
-        somebody else's.
+    def check_fence(self) -> None:
+        """Raises LockLost if the target's lock is no longer ours: what was seen since may be
+        somebody else's work.
         """
-        self._fenced()
+        self._check_fence()
 
-    def ask(self, question: Callable[[], Found]) -> Found:
-        """What a question that changes nothing is answered with. Raises Stopped as soon as the run
-        is to stop, answered or not.
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """The answer to a question that changes nothing. Raises Stopped as soon as the run is to
+        stop, answered or not.
         """
         return self._stop.unless(question)
 
     def wait(self, seconds: float) -> None:
-        """Wait, but not after the run was asked to stop."""
+        """Wait. Raises Stopped as soon as the run is to stop."""
         self._stop.wait(self._clock, seconds)

@@ -1,4 +1,4 @@
-"""The wish to stop: set once by a signal, seen by every wait."""
+"""The request to stop a run: set once by a signal or a problem, seen by everything that waits."""
 
 from collections.abc import Callable
 from threading import Event
@@ -8,14 +8,14 @@ from toolkit.errors import Stopped, ToolkitError
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.clock import Clock
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 LOOK_S = 0.1
-"""How soon the wish is seen while something is asked that may never answer."""
+"""How soon a request to stop is seen while something is asked that may never answer."""
 
 
 class Stop:
-    """Whether the run is to stop, and which signal said so."""
+    """Whether the run is to stop, and which signal or problem said so."""
 
     def __init__(self) -> None:
         self.event = Event()
@@ -28,9 +28,8 @@ class Stop:
         return self.event.is_set()
 
     def ask(self, signal: int | None = None, problem: ToolkitError | None = None) -> None:
-        """Start nothing new from now on, because of a signal or of a problem that all steps
-        share.
-        """
+        """Stop the run: because of a signal, or of a problem that affects all steps."""
+        # The first one says why: later problems are often only its consequence.
         if not self.asked:
             self.problem = problem
         self.signal = self.signal or signal
@@ -47,14 +46,14 @@ class Stop:
             raise Stopped()
         self.check()
 
-    def unless(self, ask: Callable[[], Found]) -> Found:
-        """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself
-        then: it must change nothing.
+    def unless(self, ask: Callable[[], Answer]) -> Answer:
+        """The result of `ask`. Raises Stopped as soon as the run is to stop; `ask` then goes on in
+        the background, so it must change nothing.
         """
-        asked = BackgroundTask(ask)
+        task = BackgroundTask(ask)
         while True:
             self.check()
             try:
-                return asked.within(LOOK_S)
+                return task.within(LOOK_S)
             except Timeout:
                 continue

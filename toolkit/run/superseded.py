@@ -1,6 +1,4 @@
-"""Whether what a step has put there still runs, or somebody else has put something else there
-since.
-"""
+"""Whether what a step deployed still runs, or something else was deployed since."""
 
 from toolkit.errors import Superseded
 from toolkit.model import Job, LiveVersion
@@ -11,18 +9,18 @@ CONTENT = ("task definition", "sha256")
 """What names the very content that runs, among the details of what is live."""
 
 
-def check(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
-    """Look whether `put` still runs, or nothing does. Raises Superseded if something else does,
-    CloudError for a look that failed.
+def check_still_live(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
+    """Check that `put` still runs, or nothing does. Raises Superseded if something else runs,
+    CloudError if the look failed.
     """
     now = kind.live(job, ports)
-    if now is not None and not same(put, now):
-        raise Superseded(what=named(now, "something else"), target=job.target)
+    if now is not None and not is_same_deploy(put, now):
+        raise Superseded(what=live_name(now, "something else"), target=job.target)
 
 
-def same(before: LiveVersion, now: LiveVersion) -> bool:
-    """Whether nothing was deployed in between: by content where both name it, else by what was
-    written on it, and when. Pure.
+def is_same_deploy(before: LiveVersion, now: LiveVersion) -> bool:
+    """Whether nothing was deployed between two looks: by content if both name it, else by the
+    version and time that were written on it. Pure.
     """
     content = [key for key in CONTENT if key in before.detail and key in now.detail]
     if content:
@@ -35,6 +33,6 @@ def same(before: LiveVersion, now: LiveVersion) -> bool:
     )
 
 
-def named(live: LiveVersion, otherwise: str) -> str:
-    """What runs, in a word: `web:7`, else its version."""
+def live_name(live: LiveVersion, otherwise: str) -> str:
+    """A short name of what runs: `web:7`, else its version."""
     return live.detail.get("task definition", "").rpartition("/")[2] or live.version or otherwise

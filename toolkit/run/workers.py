@@ -7,7 +7,7 @@ from toolkit.run.schedule import Schedule
 
 
 class WorkerPool:
-    """At most `parallel` steps at a time, each begun the moment it may."""
+    """At most `parallel` steps at a time; each begins as soon as it may."""
 
     def __init__(
         self,
@@ -18,10 +18,10 @@ class WorkerPool:
         parallel: int,
         fail_fast: bool,
     ) -> None:
-        """`work` does a step and says whether it went well; `skip` is told of a step that never
-        begins, and of the one it waited for.
+        """`work` does a step and says whether it went well. `skip` is called with a step that never
+        begins and the step that it depends on.
 
-        Nothing is begun any more once `stopped`, which never takes that back.
+        Once `stopped` is true, which it has to stay, nothing new begins.
         """
         self._schedule, self._work, self._skip, self._stopped = schedule, work, skip, stopped
         self._parallel, self._fail_fast = parallel, fail_fast
@@ -31,10 +31,10 @@ class WorkerPool:
         self._problem: BaseException | None = None
 
     def carry_out(self) -> list[str]:
-        """Returns when everything that begins has ended: the steps that were not begun because of
-        `close`, `stopped` or `fail_fast`.
+        """Run until every step that begins has ended; returns the steps that were not begun because
+        of `close`, `stopped` or `fail_fast`.
 
-        Raises the first thing that `work` or `skip` raised, after all the others have ended.
+        Raises the first error of `work` or `skip`, after all other steps have ended.
         """
         with self._changed:
             self._hire()
@@ -47,7 +47,7 @@ class WorkerPool:
             return self._schedule.rest()
 
     def close(self) -> None:
-        """Begin nothing any more."""
+        """Begin no further step."""
         with self._changed:
             self._closed = True
 
@@ -55,7 +55,7 @@ class WorkerPool:
         return self._closed or self._stopped()
 
     def _hire(self) -> None:
-        """Take on threads for what may begin now; the lock is held."""
+        """Start threads for the steps that may begin now; the lock is held."""
         while self._busy < self._parallel:
             step = self._next()
             if step is None:
@@ -70,8 +70,8 @@ class WorkerPool:
         return None if self._over() else self._schedule.next()
 
     def _serve(self, first: str) -> None:
-        """One thread's life: its first step, then whatever may begin next. Nothing that it meets
-        leaves `carry_out` waiting for it.
+        """One thread: its first step, then further ones while there are any. Whatever goes wrong in
+        it, `carry_out` is woken up.
         """
         step: str | None = first
         try:
@@ -97,7 +97,7 @@ class WorkerPool:
         if good:
             self._schedule.succeeded(step)
             return
-        for other in self._schedule.failed(step):
-            self._skip(other, step)
+        for skipped in self._schedule.failed(step):
+            self._skip(skipped, step)
         if self._fail_fast:
             self._closed = True

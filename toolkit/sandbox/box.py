@@ -1,5 +1,5 @@
-"""The one sandbox of a person: what is remembered of it, and the environment that commands are to
-run in.
+"""The one sandbox of a person: what is stored about it, and the environment for commands that use
+it.
 """
 
 import fcntl
@@ -33,12 +33,12 @@ class Box(Struct, frozen=True):
 
 
 def folder() -> str:
-    """Where its files are."""
+    """The folder of its files."""
     return os.path.join(files.state_folder(), "sandbox")
 
 
 def load() -> Box | None:
-    """What is remembered, None if nothing is. Raises StateDamaged."""
+    """The stored sandbox, None if there is none. Raises StateDamaged."""
     path = os.path.join(folder(), "sandbox.json")
     if not os.path.lexists(folder()):
         return None
@@ -52,9 +52,7 @@ def load() -> Box | None:
 
 
 def save(box: Box) -> None:
-    """Remember it, with the files in which AWS's own tools look for profiles. Raises
-    FileProblem.
-    """
+    """Store it, with the files in which AWS's own tools look for profiles. Raises FileProblem."""
     default = {"default": next(iter(box.profiles.values()), (provision.ACCOUNT, box.region))}
     profiles = {**default, **box.profiles, "sandbox": default["default"]}
     config = [
@@ -71,8 +69,8 @@ def save(box: Box) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Nobody else starts or ends it meanwhile. Raises FileProblem."""
+def exclusive() -> Iterator[None]:
+    """Keep other processes from starting or stopping it meanwhile. Raises FileProblem."""
     try:
         files.own_state()
         descriptor = os.open(
@@ -90,12 +88,12 @@ def alone() -> Iterator[None]:
         yield
 
 
-def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
-    """The running sandbox, and whether it was started for this. Raises ProgramFailed, FileProblem,
+def start_sandbox(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
+    """The running sandbox, and whether it had to be started. Raises ProgramFailed, FileProblem,
     StateDamaged.
     """
     box = load()
-    if box is not None and server.runs(box.server) and server.answers(box.server):
+    if box is not None and server.is_running(box.server) and server.is_answering(box.server):
         return box, False
     if box is not None:
         server.end(box.server)
@@ -103,9 +101,11 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
     python = environment.python(files.cache_folder(), tell)
     files.own_state("sandbox")
     # What was exported before means this one again.
-    port, token = (box.server.port, box.server.token) if box is not None else (0, None)
+    options = server.StartOptions()
+    if box is not None:
+        options = server.StartOptions(port=box.server.port, token=box.server.token)
     started = Box(
-        server.start(python, folder(), region, port=port, token=token),
+        server.start(python, folder(), region, options),
         datetime.now(UTC).isoformat(timespec="seconds"),
         region,
     )
@@ -113,60 +113,63 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
     return started, True
 
 
-def down() -> bool:
-    """End it and forget it; whether there was one. Raises StateDamaged."""
+def stop_sandbox() -> bool:
+    """Stop it and delete what is stored; whether it was running. Raises StateDamaged."""
     box = load()
     if box is None:
         return False
-    ran = server.runs(box.server)
+    ran = server.is_running(box.server)
     server.end(box.server)
     shutil.rmtree(folder(), ignore_errors=True)
     return ran
 
 
-def fill(
+def provision_parts(
     box: Box,
-    wanted: Iterable[provision.PlannedPart],
+    planned: Iterable[provision.PlannedPart],
     bases: Iterable[ImageName],
     tell: Callable[[str], None],
 ) -> Box:
-    """Make what is wanted and not there yet; the box that knows of it. Raises CloudError,
+    """Create what is planned and missing; returns the sandbox with it. Raises CloudError,
     ProgramFailed.
     """
-    wanted = tuple(wanted)
-    named = {part.location.profile: part.location for part in wanted if part.location.profile}
-    own = {
-        _profile(location): location
-        for location in (*(part.location for part in wanted), provision.MIRROR_PLACE)
-    }
-    locations = {**own, **named}
+    parts = tuple(planned)
+    places = [part.location for part in parts]
+    by_profile = {_profile(location): location for location in (*places, provision.MIRROR_PLACE)}
+    named = {location.profile: location for location in places if location.profile}
     profiles = {
         name: (location.account or "", location.region or "")
-        for name, location in locations.items()
+        for name, location in {**by_profile, **named}.items()
     }
+    # The first one is the default: one of those that are provisioned now.
     box = msgspec.structs.replace(box, profiles={**profiles, **box.profiles, **profiles})
     save(box)
-    known = {(one.account, one.region, one.what, one.name): one for one in box.made}
+    known_parts = {_made_key(part): part for part in box.made}
     registry = images.SandboxRegistry(box.server.port, box.server.token)
-    with pointed(variables(box)):
-        clouds = {name: Aws(name, location.region) for name, location in own.items()}
-        made = provision.make(wanted, lambda location: clouds[_profile(location)], registry, tell)
-        provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], registry)
-        provision.settle(
-            (part for part in wanted if _key(part) not in known),
-            lambda location: clouds[_profile(location)],
+    with sandbox_environment(variables(box)):
+        clouds = {name: Aws(name, location.region) for name, location in by_profile.items()}
+
+        def cloud_of(location: Location) -> Aws:
+            return clouds[_profile(location)]
+
+        new = provision.make_parts(parts, cloud_of, registry, tell)
+        provision.push_base_images(bases, cloud_of(provision.MIRROR_PLACE), registry)
+        provision.wait_for_services(
+            (part for part in parts if _key(part) not in known_parts), cloud_of
         )
-    there = {**known, **{(one.account, one.region, one.what, one.name): one for one in made}}
+    all_parts = {**known_parts, **{_made_key(part): part for part in new}}
     box = msgspec.structs.replace(
-        box, made=tuple(there.values()), hosts={**provision.hosts(wanted), **box.hosts}
+        box,
+        made=tuple(all_parts.values()),
+        hosts={**provision.service_hosts(parts), **box.hosts},
     )
     server.name_hosts(box.server, box.hosts)
     save(box)
     return box
 
 
-def empty(box: Box) -> Box:
-    """Forget all that it holds; the box without it. Raises ProgramFailed."""
+def empty_sandbox(box: Box) -> Box:
+    """Delete everything in it; returns the empty sandbox. Raises ProgramFailed."""
     server.empty(box.server)
     emptied = msgspec.structs.replace(box, made=(), profiles={}, hosts={})
     save(emptied)
@@ -174,8 +177,8 @@ def empty(box: Box) -> Box:
 
 
 def variables(box: Box, location: Location | None = None) -> dict[str, str]:
-    """The environment in which AWS means the sandbox, and nothing else; in `place`, where a command
-    names none itself.
+    """The environment variables that make the sandbox AWS, and nothing else; in `location`, for
+    commands that name none.
     """
     account = (location.account if location else None) or provision.ACCOUNT
     region = (location.region if location else None) or box.region
@@ -199,8 +202,8 @@ def variables(box: Box, location: Location | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def pointed(variables: Mapping[str, str]) -> Iterator[None]:
-    """Within the sandbox's environment: boto3 reads it from the process."""
+def sandbox_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set these variables for this process, where boto3 reads them, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -217,8 +220,12 @@ def _key(part: provision.PlannedPart) -> tuple[str, str, str, str]:
     return part.location.account or "", part.location.region or "", part.what.what, part.what.name
 
 
+def _made_key(part: provision.ProvisionedPart) -> tuple[str, str, str, str]:
+    return part.account, part.region, part.what, part.name
+
+
 def _profile(location: Location) -> str:
-    """A profile of the sandbox's own for an account and region: what rules.toml names may be the
-    same for several.
+    """The sandbox's own profile for an account and region: rules.toml may use one profile for
+    several.
     """
     return f"sandbox-{location.account}-{location.region}"

@@ -1,8 +1,9 @@
-"""A container engine that needs none: it really runs an image's program, as a process with the
+"""A container engine without containers: it really runs an image's program, as a process with the
 image's files, environment and folder.
 
-Nothing is isolated; it is for a person's own images. Standard library only, for it runs in the
-emulator's process. The names are those of the `docker` package, as far as the emulator uses them.
+Nothing is isolated; it is for a person's own images. It runs in the emulator's process, so it uses
+the standard library only. The names are those of the `docker` package, as far as the emulator uses
+them.
 """
 
 import os
@@ -104,7 +105,7 @@ class ContainerList:
 
     def __init__(self, find: Callable[[str], StoredImage], network: str, secret: str = "") -> None:
         self._find, self._network, self.secret = find, network, secret
-        self._there: dict[str, Container] = {}
+        self._containers: dict[str, Container] = {}
         self._crashes: dict[str, int] = {}
         self._lock = Lock()
         self.lifeline = os.pipe()[0]
@@ -112,34 +113,32 @@ class ContainerList:
     def list(self, **_: Any) -> Sequence["Container"]:
         """All of them."""
         with self._lock:
-            return [*self._there.values()]
+            return [*self._containers.values()]
 
     def get(self, name: str) -> "Container":
         """One by its id. Raises NotFound."""
         with self._lock:
-            if name in self._there:
-                return self._there[name]
+            if name in self._containers:
+                return self._containers[name]
         raise NotFound(f"no such container: {name}")
 
     def run(self, image_name: str, **options: Any) -> "Container":
         """Start a program. Raises ImageNotFound, APIError."""
         image = self._find(image_name)
-        made = Container(image, options, self)
-        time.sleep(START_S + self.pause(made.what))
+        container = Container(image, options, self)
+        time.sleep(START_S + self.pause(container.what))
         with self._lock:
-            made.location(self._address())
-            self._there[made.id] = made
+            container.set_address(self._address())
+            self._containers[container.id] = container
         try:
-            made.start()
+            container.start()
         except APIError:
-            made.remove()
+            container.remove()
             raise
-        return made
+        return container
 
     def ended(self, container: "Container") -> None:
-        """A program has ended; whether by itself and at once decides how soon the same is started
-        again.
-        """
+        """Note that a program has ended. If it crashed at once, its next start is delayed."""
         crashed = (
             container.code != 0
             and not container.stopped
@@ -150,7 +149,7 @@ class ContainerList:
     def forget(self, container: "Container") -> None:
         """It was removed."""
         with self._lock:
-            self._there.pop(container.id, None)
+            self._containers.pop(container.id, None)
 
     def pause(self, what: str) -> float:
         """A service keeps starting what crashes: slower and slower, as ECS does."""
@@ -158,17 +157,14 @@ class ContainerList:
         return 0.0 if crashes < 4 else min(0.25 * 2.0 ** (crashes - 4), SLOWEST_S)
 
     def _address(self) -> str:
-        """A loopback address that no other task has: several may want the same port. The lock is
+        """A loopback address that no other task has: several may use the same port. The lock is
         held.
         """
         if not sys.platform.startswith("linux"):
             return "127.0.0.1"  # elsewhere only this one is there
-        taken = {one.address for one in self._there.values()}
-        return next(
-            found
-            for found in (f"{self._network}.{last}" for last in range(2, 255))
-            if found not in taken
-        )
+        taken = {container.address for container in self._containers.values()}
+        free = (f"{self._network}.{last}" for last in range(2, 255))
+        return next(address for address in free if address not in taken)
 
 
 class EngineClient:
@@ -206,7 +202,7 @@ class Container:
         self._done = Event()
         self._pid = 0
 
-    def location(self, address: str) -> None:
+    def set_address(self, address: str) -> None:
         """Give it an address."""
         self.address = address
         self.attrs["NetworkSettings"] = {"Networks": {"sandbox": {"IPAddress": address}}}
@@ -218,7 +214,10 @@ class Container:
         try:
             layers.unpack(self._image.layers, root)
             argv, folder, env = command(
-                self._image.config, signing(self._options, self._owner.secret), root, self.address
+                self._image.config,
+                with_access_key(self._options, self._owner.secret),
+                root,
+                self.address,
             )
             os.makedirs(folder, exist_ok=True)
         except (layers.BadLayer, OSError) as problem:
@@ -260,26 +259,28 @@ class Container:
 
     def _follow(self) -> Iterator[bytes]:
         """Whole lines, until the program has ended and everything is read."""
-        at, rest = 0, b""
+        position, rest = 0, b""
         while True:
             ended = self._done.is_set()
-            new = self._written(at)
-            at += len(new)
+            new = self._written(position)
+            position += len(new)
             lines = (rest + new).splitlines(keepends=True)
-            rest = lines.pop() if lines and not lines[-1].endswith(b"\n") and not ended else b""
+            rest = b""
+            if lines and not lines[-1].endswith(b"\n") and not ended:
+                rest = lines.pop()  # the rest of this line comes later
             yield from lines
             if ended:
                 return
             self._done.wait(0.05)
 
-    def _written(self, at: int) -> bytes:
-        """What is in the log from there on. By its descriptor: the file itself may be removed by
+    def _written(self, start: int) -> bytes:
+        """The log from `start` on. It is read by its descriptor, since the file may be removed by
         now.
         """
-        found = bytearray()
-        while chunk := os.pread(self._log, CHUNK, at + len(found)):
-            found += chunk
-        return bytes(found)
+        content = bytearray()
+        while chunk := os.pread(self._log, CHUNK, start + len(content)):
+            content += chunk
+        return bytes(content)
 
     def stop(self, timeout: float = 10, **_: Any) -> None:
         """Ask the program to end, and end it after `timeout` seconds."""
@@ -305,9 +306,11 @@ class Container:
         self._owner.forget(self)
 
     def _collect(self) -> None:
-        """Wait for the end. The id of the group is ours until it is collected, so that nobody
-        else's is ended.
+        """Wait for the end. Until it is collected the process group's id is ours, so no other group
+        can be killed.
         """
+        # WNOWAIT leaves it uncollected, so that its group's id stays ours until the group is
+        # killed.
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
         with suppress(
             ProcessLookupError, PermissionError
@@ -320,22 +323,19 @@ class Container:
         self._done.set()
 
 
-def signing(options: Mapping[str, Any], secret: str) -> Mapping[str, Any]:
-    """A task's options with an access key of its account: where the emulator tells it to ask for
-    one, it gets one that is not known.
+def with_access_key(options: Mapping[str, Any], secret: str) -> Mapping[str, Any]:
+    """A task's options with an access key of its account. The emulator would have the task ask for
+    one, and get one that our guard does not know.
     """
-    given = dict(options.get("environment") or {})
-    account = str((options.get("labels") or {}).get("com.amazonaws.ecs.task-arn", "")).split(":")[
-        4:5
-    ]
-    if not account or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in given:
+    environment = dict(options.get("environment") or {})
+    labels = options.get("labels") or {}
+    arn = str(labels.get("com.amazonaws.ecs.task-arn", "")).split(":")
+    if len(arn) < 5 or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in environment:
         return options
     for name in ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"):
-        given.pop(name, None)
-    return {
-        **options,
-        "environment": {"AWS_ACCESS_KEY_ID": account[0], "AWS_SECRET_ACCESS_KEY": secret, **given},
-    }
+        environment.pop(name, None)
+    key = {"AWS_ACCESS_KEY_ID": arn[4], "AWS_SECRET_ACCESS_KEY": secret}
+    return {**options, "environment": {**key, **environment}}
 
 
 def command(
@@ -344,34 +344,36 @@ def command(
     """What to run: arguments, folder and environment, with the image's own paths below `root`.
     Raises APIError.
     """
-    given = {str(name): str(value) for name, value in (options.get("environment") or {}).items()}
-    own = dict(one.partition("=")[::2] for one in config.get("Env") or ())
-    env = {
-        **own,
-        **{
-            name: value.replace("host.docker.internal", "127.0.0.1")
-            for name, value in given.items()
-        },
-    }
-    env = {
-        name: os.pathsep.join(_moved(part, root) for part in value.split(os.pathsep))
-        for name, value in env.items()
-    }
-    if "HOST" in env:
-        env["HOST"] = address
-    path = os.pathsep.join((os.path.dirname(python()), os.environ.get("PATH", os.defpath)))
-    env |= {"PATH": path, "HOME": root, "HOSTNAME": address}
+    image_env = dict(entry.partition("=")[::2] for entry in config.get("Env") or ())
     words = [
         *(config.get("Entrypoint") or ()),
         *(options.get("command") or config.get("Cmd") or ()),
     ]
     if not words:
         raise APIError("no command specified")
-    folder = os.path.join(
-        root, os.path.normpath("/" + (config.get("WorkingDir") or "")).lstrip("/")
-    )
-    program = _program(words[0], own.get("PATH", "/usr/local/bin:/usr/bin:/bin"), root)
-    return [program, *(_moved(word, root) for word in words[1:])], folder, env
+    inside = os.path.normpath("/" + (config.get("WorkingDir") or "")).lstrip("/")
+    program = _program(words[0], image_env.get("PATH", "/usr/local/bin:/usr/bin:/bin"), root)
+    arguments = [_path_in_image(word, root) for word in words[1:]]
+    env = _environment(image_env, options.get("environment") or {}, root, address)
+    return [program, *arguments], os.path.join(root, inside), env
+
+
+def _environment(
+    image_env: Mapping[str, str], task_env: Mapping[str, Any], root: str, address: str
+) -> dict[str, str]:
+    """The variables of a program: the image's, over them the task's, and what this machine needs
+    to be different.
+    """
+    variables = dict(image_env)
+    for name, value in task_env.items():
+        variables[str(name)] = str(value).replace("host.docker.internal", "127.0.0.1")
+    for name, value in variables.items():
+        parts = [_path_in_image(part, root) for part in value.split(os.pathsep)]
+        variables[name] = os.pathsep.join(parts)
+    if "HOST" in variables:
+        variables["HOST"] = address
+    path = os.pathsep.join((os.path.dirname(python()), os.environ.get("PATH", os.defpath)))
+    return {**variables, "PATH": path, "HOME": root, "HOSTNAME": address}
 
 
 def _program(name: str, path: str, root: str) -> str:
@@ -379,12 +381,15 @@ def _program(name: str, path: str, root: str) -> str:
     base = os.path.basename(name)
     plain = re.sub(r"^python3\.\d+$", "python3", base)
     if plain in OWN:
-        found = python() if plain.startswith("python") else shutil.which(plain)
-        if found:
-            return found
-    for location in [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":")]:
-        inside = _moved(location, root)
-        if inside != location and os.access(inside, os.X_OK):
+        program = python() if plain.startswith("python") else shutil.which(plain)
+        if program:
+            return program
+    candidates = [name]
+    if "/" not in name:
+        candidates = [f"{folder}/{name}" for folder in path.split(":")]
+    for candidate in candidates:
+        inside = _path_in_image(candidate, root)
+        if inside != candidate and os.access(inside, os.X_OK):
             return inside
     raise APIError(f'exec: "{name}": executable file not found in $PATH')
 
@@ -395,13 +400,13 @@ def python() -> str:
     """
     version = sysconfig.get_python_version()
     for name in (f"python{version}", "python3", "python"):
-        found = os.path.join(sys.base_prefix, "bin", name)
-        if os.access(found, os.X_OK):
-            return found
+        program = os.path.join(sys.base_prefix, "bin", name)
+        if os.access(program, os.X_OK):
+            return program
     return sys.executable
 
 
-def _moved(path: str, root: str) -> str:
-    """An absolute path that the image has, as it is on this machine; anything else as it is."""
+def _path_in_image(path: str, root: str) -> str:
+    """The path on this machine of an absolute path that the image has; anything else unchanged."""
     inside = os.path.join(root, path.lstrip("/"))
     return inside if path.startswith("/") and os.path.exists(inside) else path

@@ -1,8 +1,7 @@
-"""What runs inside of the emulator's own environment: the standard library, ministack, and the
-files beside this one that need nothing.
+"""Runs in the emulator's own environment, which has the standard library, ministack, and those
+files of this folder that need nothing else.
 
-This is the one file that uses names of ministack that are not meant for others. NAMES lists them,
-and a test fails when one is gone.
+This is the only file that uses internal names of ministack; emulator_names.py lists them.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ import sys
 import time
 import types
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
@@ -28,71 +27,9 @@ from urllib.parse import parse_qs
 # Our own folder is not on the path of this environment, and nothing else of toolkit's is wanted
 # there.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from toolkit.sandbox import containers, guard, signature
+from toolkit.sandbox import containers, emulator_names, guard, signature
 
 sys.path.pop()
-
-NAMES = {
-    "ministack.services.ecs": (
-        "_docker",
-        "_ImagePullError",
-        "_ACTION_MAP",
-        "_services",
-        "_task_defs",
-        "_make_deployment",
-        "_create_service",
-        "_update_service",
-        "_delete_service",
-        "_resolve_td_key",
-        "_resolve_cluster_name",
-        "_reconcile_service_tasks",
-        "_circuit_breaker_threshold",
-        "_iso",
-        "_schedule_service_deployment_completion",
-        "_tags",
-        "_tasks",
-    ),
-    "ministack.services.ecr": (
-        "_resolve_manifest",
-        "_layer_blobs",
-        "_get_authorization_token",
-        "_describe_images",
-        "_find_image",
-        "_repositories",
-    ),
-    "ministack.services.secretsmanager": ("_resolve",),
-    "ministack.services.alb": (
-        "_lbs",
-        "_tgs",
-        "find_lb_for_host",
-        "_find_lb_by_name",
-        "dispatch_request",
-        "_proxy_http_target",
-    ),
-    "ministack.services.iam": ("_access_keys",),
-    "ministack.services.sts": ("_sessions",),
-    "ministack.services.ecs_metadata": ("_TOKEN_TO_TASK",),
-    "ministack.services.cloudformation.custom_resource": ("_pending",),
-    "ministack.services.cloudformation.wait_conditions": ("SIGNAL_PATH", "has_handle"),
-    "ministack.app": ("app", "_send_if_handled"),
-    "ministack.services.ec2": ("_security_groups",),
-    "ministack.services.cloudformation.provisioners": (
-        "_RESOURCE_HANDLERS",
-        "_ec2_sg_permissions",
-        "_normalize_container_defs",
-        "_ecs_task_def_create",
-    ),
-    "ministack.core.iam_actions": ("extract_resource_arn",),
-    "ministack.core.responses": (
-        "request_scope",
-        "get_account_id",
-        "get_region",
-        "error_response_json",
-        "json_response",
-        "set_request_account_id",
-        "set_request_region",
-    ),
-}
 
 MIRROR = guard.MIRROR
 MIRROR_SCOPE = ("000000000000", "us-east-1")
@@ -125,28 +62,35 @@ REFUSED = {
 }
 
 
-def missing() -> list[str]:
-    """Which of the names are gone."""
-    return [
-        f"{module}.{name}"
-        for module, names in NAMES.items()
-        for name in names
-        if not hasattr(import_module(module), name)
-    ]
+def missing(names: Iterable[str]) -> list[str]:
+    """Which of these names are gone in the installed emulator."""
+    return [name for name in names if not _exists(name)]
+
+
+def _exists(name: str) -> bool:
+    path, _, key = name.partition("[")
+    module, _, attribute = path.rpartition(".")
+    try:
+        value = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    return not key or key.removesuffix("]") in value
 
 
 def main() -> None:
     """Serve on a loopback port until TERM; the port is written to a file once it is ours."""
-    if sys.argv[1:] == ["--names"]:
-        sys.stdout.write("\n".join(missing()))
+    if sys.argv[1:2] == ["--names"]:
+        sys.stdout.write("\n".join(missing(sys.argv[2:] or emulator_names.NAMES)))
         return
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            # The port of last time, so that what was exported in other shells still works.
             listener.bind(("127.0.0.1", int(os.environ.get("TOOLKIT_SANDBOX_PORT", "0"))))
         except OSError:  # somebody else has the port of before
             listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
+        # Not left in the environment, which programs that are started from here could inherit.
         secret = os.environ.pop("TOOLKIT_SANDBOX_SECRET")
         os.environ |= {
             "GATEWAY_PORT": str(port),
@@ -169,14 +113,14 @@ def main() -> None:
 
 
 def end_with_starter() -> None:
-    """Whoever started us holds the other end of our standard input, and is gone when it closes."""
+    """End when the process that started us ends: it holds the other end of our standard input."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve(listener: socket.socket, path: str, secret: str) -> None:
-    """Run ministack's application on this socket, for those who know the secret."""
+    """Serve ministack's application on this socket, behind the guard."""
     from hypercorn.asyncio import serve as hypercorn  # type: ignore[import-not-found]
     from hypercorn.config import Config  # type: ignore[import-not-found]
     from ministack.app import app  # type: ignore[import-not-found]
@@ -188,11 +132,12 @@ def serve(listener: socket.socket, path: str, secret: str) -> None:
     config.loglevel = "WARNING"
     with open(path + ".new", "w") as file:
         file.write(os.environ["GATEWAY_PORT"])
+    # Whoever waits for the file must not read half a number.
     os.replace(path + ".new", path)
-    asyncio.run(hypercorn(in_front_of(app, secret), config))
+    asyncio.run(hypercorn(guarded(app, secret), config))
 
 
-def in_front_of(app: Any, secret: str) -> Any:
+def guarded(app: Any, secret: str) -> Any:
     """The application behind its guard: it is asked only for what somebody has signed who knows the
     secret of an access key.
 
@@ -204,81 +149,101 @@ def in_front_of(app: Any, secret: str) -> Any:
     where there is none to a task: nothing in such a request chooses another part of the
     application.
     """
-    hosts: dict[str, str] = {}
+    guarded_app = _GuardedApp(app, secret)
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
-            return
-        web = scope["type"] == "http"
-        path, raw = scope["path"], scope["raw_path"]
-        listed = [
-            (name.decode("latin-1").lower(), _text(value)) for name, value in scope["headers"]
-        ]
-        headers = dict(listed)
-        name = guard.host(headers)
-        if web and name in hosts:
-            path, raw = hosts[name] + path, hosts[name].encode() + raw
-        if web and (way := _way(path, raw, name)):
-            await _through(way, scope, receive, send)
-            return
-        refused = guard.refusal(headers)
-        if refused is not None:
-            await _refuse(send, web, 403, {"message": refused})
-            return
-        if web and path.startswith("/_toolkit/proof/"):
-            await _say(
-                send, 200, {"proof": guard.proof(secret, path.removeprefix("/_toolkit/proof/"))}, []
-            )
-            return
-        if web and _is_open(scope["method"], path):
-            await app(scope, receive, send)
-            return
-        if web and _is_registry(path):
-            host = _registry_host(secret, scope["method"], path, headers.get("authorization", ""))
-            if host is None:
-                challenge = (b"www-authenticate", b'Basic realm="sandbox"')
-                await _say(
-                    send,
-                    401,
-                    {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]},
-                    [challenge],
-                )
-            else:
-                kept = [
-                    (name, value)
-                    for name, value in scope["headers"]
-                    if name.lower() not in (b"host", b"authorization")
-                ]
-                await app({**scope, "headers": [*kept, (b"host", host.encode())]}, receive, send)
-            return
-        body = await _body(receive) if web else b""
-        signed = signature.SignedRequest(
-            scope.get("method", "GET"), raw, scope.get("query_string", b""), listed
-        )
-        fault = (
-            signature.SignatureFault.INCOMPLETE
-            if body is None
-            else signature.fault(
-                signed, lambda key: _secret_of(key, secret), body, datetime.now(UTC)
-            )
-        )
-        if fault is not None:
-            await _refuse(send, web, 403, {}, fault, headers)
-        elif web and path == "/_toolkit/hosts":
-            hosts.clear()
-            hosts.update(json.loads(body or b""))
-            await _say(send, 200, {"hosts": len(hosts)}, [])
+        elif scope["type"] == "http" and (route := guarded_app.route(scope)):
+            await _forward(route, scope, receive, send)
         else:
-            await app(scope, _again(body or b"", receive) if web else receive, send)
+            await guarded_app.answer(scope, receive, send)
 
     return answer
 
 
-def _way(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
-    """Who a request is for, with the path that it is to have; None if it is for no service.
+class _GuardedApp:
+    """The application behind the guard, the owner's secret, and the hosts of services."""
 
-    That is a load balancer, or the addresses of a service's tasks, or in words why there is nobody.
+    def __init__(self, app: Any, secret: str) -> None:
+        self._app, self._secret = app, secret
+        self._hosts: dict[str, str] = {}
+
+    def route(self, scope: Any) -> tuple[Any, str, bytes] | None:
+        """Which service a request is for, None if it is for no service: see `_find_route`."""
+        path, raw = scope["path"], scope["raw_path"]
+        name = guard.host_name(dict(_headers(scope)))
+        if name in self._hosts:
+            prefix = self._hosts[name]
+            path, raw = prefix + path, prefix.encode() + raw
+        return _find_route(path, raw, name)
+
+    async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer what is for no service, if whoever asks may ask it."""
+        is_http, path = scope["type"] == "http", scope["path"]
+        headers = dict(_headers(scope))
+        refusal = guard.refusal(headers)
+        if refusal is not None:
+            await _refuse(send, is_http, 403, {"message": refusal})
+        elif is_http and path.startswith("/_toolkit/proof/"):
+            proof = guard.proof(self._secret, path.removeprefix("/_toolkit/proof/"))
+            await _send_json(send, 200, {"proof": proof}, [])
+        elif is_http and _is_open(scope["method"], path):
+            await self._app(scope, receive, send)
+        elif is_http and _is_registry(path):
+            await self._answer_registry(headers.get("authorization", ""), scope, receive, send)
+        else:
+            await self._answer_signed(scope, receive, send)
+
+    async def _answer_registry(
+        self, authorization: str, scope: Any, receive: Any, send: Any
+    ) -> None:
+        host = _registry_host(self._secret, scope["method"], scope["path"], authorization)
+        if host is None:
+            errors = [{"code": "UNAUTHORIZED", "message": "authentication required"}]
+            challenge = (b"www-authenticate", b'Basic realm="sandbox"')
+            await _send_json(send, 401, {"errors": errors}, [challenge])
+            return
+        # The emulator takes the account and the region from the host's name.
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name.lower() not in (b"host", b"authorization")
+        ]
+        headers.append((b"host", host.encode()))
+        await self._app({**scope, "headers": headers}, receive, send)
+
+    async def _answer_signed(self, scope: Any, receive: Any, send: Any) -> None:
+        is_http = scope["type"] == "http"
+        body = await _body(receive) if is_http else b""
+        headers = _headers(scope)
+        signed = signature.SignedRequest(
+            scope.get("method", "GET"), scope["raw_path"], scope.get("query_string", b""), headers
+        )
+        if body is None:
+            fault: signature.SignatureFault | None = signature.SignatureFault.INCOMPLETE
+        else:
+            fault = signature.find_fault(
+                signed, lambda key: _secret_of(key, self._secret), body, datetime.now(UTC)
+            )
+        if fault is not None:
+            await _refuse(send, is_http, 403, {}, fault, dict(headers))
+        elif is_http and scope["path"] == "/_toolkit/hosts":
+            self._hosts = dict(json.loads(body or b""))
+            await _send_json(send, 200, {"hosts": len(self._hosts)}, [])
+        else:
+            await self._app(scope, _replay(body or b"", receive) if is_http else receive, send)
+
+
+def _headers(scope: Any) -> list[tuple[str, str]]:
+    """The headers of a request, their names in lower case."""
+    return [(name.decode("latin-1").lower(), _text(value)) for name, value in scope["headers"]]
+
+
+def _find_route(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
+    """The service that a request is for, and the path for it; None if it is for no service.
+
+    The service is a load balancer, the addresses of its tasks, or in words why there is none.
     """
     from ministack.services import alb  # type: ignore[import-not-found]
 
@@ -289,74 +254,75 @@ def _way(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
         return behind, f"/{rest}", b"/" + b"".join(raw.split(b"/", 6)[6:])
     if path.startswith("/_alb/"):
         name, _, rest = path.removeprefix("/_alb/").partition("/")
-        return (
-            alb._find_lb_by_name(name),
-            f"/{rest}",
-            b"/" + raw.removeprefix(b"/_alb/").partition(b"/")[2],
-        )
-    found = alb.find_lb_for_host(host) if host.endswith(".elb.amazonaws.com") else None
-    return (found, path, raw) if found else None
+        raw_rest = raw.removeprefix(b"/_alb/").partition(b"/")[2]
+        return alb._find_lb_by_name(name), f"/{rest}", b"/" + raw_rest
+    if host.endswith(".elb.amazonaws.com"):
+        balancer = alb.find_lb_for_host(host)
+        if balancer:
+            return balancer, path, raw
+    return None
 
 
-async def _through(way: tuple[Any, str, bytes], scope: Any, receive: Any, send: Any) -> None:
+async def _forward(route: tuple[Any, str, bytes], scope: Any, receive: Any, send: Any) -> None:
     """Hand a request to the load balancer or to a task, and to nothing else."""
     from ministack import app as gateway  # type: ignore[import-not-found]
     from ministack.services import alb
 
-    behind, path, raw = way
+    behind, path, raw = route
     if behind is None or isinstance(behind, str):
-        await _say(send, 503, {"message": behind or "there is no such load balancer"}, [])
+        await _send_json(send, 503, {"message": behind or "there is no such load balancer"}, [])
         return
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").lower()
-        headers[key] = (
-            f"{headers[key]}{'; ' if key == 'cookie' else ', '}{_text(value)}"
-            if key in headers
-            else _text(value)
-        )
+    headers = _joined_headers(scope)
     query = scope.get("query_string", b"").decode("utf-8", "replace")
     body = await _body(receive)
     if body is None:
-        await _say(send, 413, {"message": "this is more than the sandbox takes"}, [])
+        await _send_json(send, 413, {"message": "this is more than the sandbox takes"}, [])
         return
-    asked = parse_qs(query, keep_blank_values=True)
+    parameters = parse_qs(query, keep_blank_values=True)
+    raw_path = raw.decode("latin-1")
     if isinstance(behind, list):
-        address, port = await _listening(behind)
+        address, port = await _listening_address(behind)
         answer = await alb._proxy_http_target(
             {"Id": address, "Port": port},
             {},
             scope["method"],
-            raw.decode("latin-1"),
+            raw_path,
             headers,
             body,
-            asked,
+            parameters,
             query,
         )
     else:
-        port = (
-            int(headers.get("host", "").rpartition(":")[2])
-            if re.search(r":[0-9]{1,5}$", headers.get("host", ""))
-            else 80
-        )
+        port_match = re.search(r":([0-9]{1,5})$", headers.get("host", ""))
         answer = await alb.dispatch_request(
             behind,
             scope["method"],
             path,
             headers,
             body,
-            asked,
-            port,
+            parameters,
+            int(port_match[1]) if port_match else 80,
             raw_query_string=query,
-            raw_path=raw.decode("latin-1"),
+            raw_path=raw_path,
         )
     await gateway._send_if_handled(send, answer, receive)
 
 
-async def _listening(addresses: list[tuple[str, int]]) -> tuple[str, int]:
-    """One of these that takes connections: a task that has just started may not yet. The last one
-    if none does.
+def _joined_headers(scope: Any) -> dict[str, str]:
+    """The headers by name: those of one name become one line, as a proxy may do."""
+    headers: dict[str, str] = {}
+    for name, value in _headers(scope):
+        if name in headers:
+            value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        headers[name] = value
+    return headers
+
+
+async def _listening_address(addresses: list[tuple[str, int]]) -> tuple[str, int]:
+    """One of these addresses that accepts connections, since a task that has just started may not
+    yet; the last one if none does.
     """
+    # As a load balancer does: each task gets requests.
     shuffled = random.sample(addresses, len(addresses))
     for address, port in shuffled[:-1]:
         try:
@@ -369,7 +335,7 @@ async def _listening(addresses: list[tuple[str, int]]) -> tuple[str, int]:
 
 
 def _is_open(method: str, path: str) -> bool:
-    """Whether the path is a secret itself: one that a task, a custom resource or a wait condition
+    """Whether the path itself is a secret: one that a task, a custom resource or a wait condition
     was given, long and random.
     """
     from ministack.services import ecs_metadata
@@ -397,18 +363,19 @@ def _secret_of(key: str, secret: str) -> str | None:
         return secret
     session = sts._sessions.get(key)
     if session is not None:
-        ends = session.get("Expiration")
-        return (
-            session.get("SecretAccessKey") or None
-            if not isinstance(ends, int | float) or time.time() < ends
-            else None
-        )
-    found = [
-        one
-        for (_, name), one in iam._access_keys.to_dict().items()
-        if name == key and one.get("Status") == "Active"
+        expires = session.get("Expiration")
+        if isinstance(expires, int | float) and time.time() >= expires:
+            return None
+        return session.get("SecretAccessKey") or None
+    # The same key in two accounts says nothing: it cannot be told whose it is.
+    keys = [
+        entry
+        for (_, name), entry in iam._access_keys.to_dict().items()
+        if name == key and entry.get("Status") == "Active"
     ]
-    return found[0].get("SecretAccessKey") or None if len(found) == 1 else None
+    if len(keys) != 1:
+        return None
+    return keys[0].get("SecretAccessKey") or None
 
 
 def _balancer_of(account: str, region: str, cluster: str, service: str) -> str | None:
@@ -417,17 +384,14 @@ def _balancer_of(account: str, region: str, cluster: str, service: str) -> str |
     from ministack.services import alb, ecs
 
     with request_scope(account, region):
-        found = ecs._services.get(f"{cluster}/{service}") or {}
-        groups = [
-            alb._tgs.get(one.get("targetGroupArn")) or {}
-            for one in found.get("loadBalancers") or ()
-        ]
-        balancers = [
-            alb._lbs.get(arn) or {} for group in groups for arn in group.get("LoadBalancerArns", ())
-        ]
-        return next(
-            (f"{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None
-        )
+        stored = ecs._services.get(f"{cluster}/{service}") or {}
+        for entry in stored.get("loadBalancers") or ():
+            group = alb._tgs.get(entry.get("targetGroupArn")) or {}
+            for arn in group.get("LoadBalancerArns", ()):
+                balancer = alb._lbs.get(arn)
+                if balancer:
+                    return f"{account}.{region}.{balancer['LoadBalancerName']}"
+    return None
 
 
 def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tuple[str, int]] | str:
@@ -436,22 +400,17 @@ def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tup
     from ministack.services import ecs
 
     with request_scope(account, region):
-        known = ecs._services.get(f"{cluster}/{service}") or {}
-        if known.get("status") != "ACTIVE":
+        stored = ecs._services.get(f"{cluster}/{service}") or {}
+        if stored.get("status") != "ACTIVE":
             return "there is no such service"
-        running: dict[
-            str, tuple[str, int] | None
-        ] = {}  # by the task's ARN: the container that listens, and its port
+        running: dict[str, tuple[str, int] | None] = {}
+        """By the task's ARN: the container that listens, and its port."""
         for task in list(ecs._tasks.values()):
-            own = (
-                task.get("group") == f"service:{service}"
-                and task.get("clusterArn") == known["clusterArn"]
-            )
-            if own and task.get("lastStatus") == "RUNNING":
-                definition = (
-                    ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
-                )
-                running[task["taskArn"]] = _first_port(definition)
+            is_own = task.get("group") == f"service:{service}"
+            is_own = is_own and task.get("clusterArn") == stored["clusterArn"]
+            if is_own and task.get("lastStatus") == "RUNNING":
+                key = ecs._resolve_td_key(task["taskDefinitionArn"])
+                running[task["taskArn"]] = _first_port(ecs._task_defs.get(key) or {})
         if running and not any(running.values()):
             return (
                 "this service is behind no load balancer, and its task definition has no"
@@ -459,12 +418,10 @@ def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tup
             )
         addresses = []
         for container in ecs._docker.containers.list():
-            listens = running.get(container.labels.get("com.amazonaws.ecs.task-arn"))
-            is_it = listens and listens[0] == container.labels.get(
-                "com.amazonaws.ecs.container-name"
-            )
-            if listens and is_it and container.status == "running":
-                addresses.append((container.address, listens[1]))
+            listener = running.get(container.labels.get("com.amazonaws.ecs.task-arn"))
+            name = container.labels.get("com.amazonaws.ecs.container-name")
+            if listener and listener[0] == name and container.status == "running":
+                addresses.append((container.address, listener[1]))
         return addresses or "no task of this service runs"
 
 
@@ -478,7 +435,7 @@ def _first_port(definition: dict[str, Any]) -> tuple[str, int] | None:
 
 
 def _text(value: bytes) -> str:
-    """The value of a header: UTF-8 where it is that."""
+    """A header's value, decoded as UTF-8 if possible."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -486,7 +443,7 @@ def _text(value: bytes) -> str:
 
 
 async def _body(receive: Any) -> bytes | None:
-    """All of a request's content, None if it is too much, or its sender has gone."""
+    """The body of a request; None if it is too large or its sender has gone."""
     parts, size, more = [], 0, True
     while more:
         event = await receive()
@@ -499,8 +456,8 @@ async def _body(receive: Any) -> bytes | None:
     return b"".join(parts)
 
 
-def _again(body: bytes, receive: Any) -> Any:
-    """What gives the application the content that was read already, and then what comes."""
+def _replay(body: bytes, receive: Any) -> Any:
+    """A `receive` that gives the application the body that was read already, then what follows."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_event() -> Any:
@@ -511,23 +468,25 @@ def _again(body: bytes, receive: Any) -> Any:
 
 async def _refuse(
     send: Any,
-    web: bool,
+    is_http: bool,
     status: int,
     body: dict[str, Any],
     fault: signature.SignatureFault | None = None,
-    asked: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Say no; for a signature in the words and the form that AWS's own clients understand."""
-    if not web:
+    """Refuse a request; for a bad signature in the words and format that AWS's clients
+    understand.
+    """
+    if not is_http:
         await send({"type": "websocket.close", "code": 1008})
         return
-    if fault is None or asked is None:
-        await _say(send, status, body, [])
+    if fault is None or headers is None:
+        await _send_json(send, status, body, [])
         return
     words = REFUSED[fault]
-    head = [(b"x-amzn-errortype", fault.encode())]
-    service = re.search(r"/([a-z0-9-]+)/aws4_request", asked.get("authorization", ""))
-    form = "urlencoded" in asked.get("content-type", "") and "x-amz-target" not in asked
+    error_header = [(b"x-amzn-errortype", fault.encode())]
+    service = re.search(r"/([a-z0-9-]+)/aws4_request", headers.get("authorization", ""))
+    form = "urlencoded" in headers.get("content-type", "") and "x-amz-target" not in headers
     if form or (service and service[1] in ("s3", "cloudfront", "route53")):
         text = (
             f"<ErrorResponse><Error><Code>{fault}</Code><Message>{words}</Message></Error>"
@@ -539,15 +498,15 @@ async def _refuse(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [(b"content-type", b"text/xml"), *head],
+                "headers": [(b"content-type", b"text/xml"), *error_header],
             }
         )
         await send({"type": "http.response.body", "body": text.encode()})
     else:
-        await _say(send, status, {"__type": str(fault), "message": words}, head)
+        await _send_json(send, status, {"__type": str(fault), "message": words}, error_header)
 
 
-async def _say(
+async def _send_json(
     send: Any, status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]]
 ) -> None:
     await send(
@@ -561,7 +520,7 @@ async def _say(
 
 
 def _is_registry(path: str) -> bool:
-    """`/v2/` is also API Gateway's and others'."""
+    """Whether a path is the registry's: others, such as API Gateway, use `/v2/` as well."""
     return path in ("/v2", "/v2/", "/v2/_catalog") or (
         path.startswith("/v2/")
         and ("/blobs/" in path or "/manifests/" in path or path.endswith("/tags/list"))
@@ -569,16 +528,16 @@ def _is_registry(path: str) -> bool:
 
 
 def _registry_host(secret: str, method: str, path: str, authorization: str) -> str | None:
-    """The ECR host that a request means, None if it may not be made."""
-    scheme, _, given = authorization.partition(" ")
+    """The ECR host that a request is for, None if it is not allowed."""
+    scheme, _, encoded = authorization.partition(" ")
     try:
-        login = base64.b64decode(given).decode() if scheme.lower() == "basic" else None
+        login = base64.b64decode(encoded).decode() if scheme.lower() == "basic" else None
     except (binascii.Error, UnicodeDecodeError):
         return None
-    known = guard.registry(secret, login)
-    if guard.readable(method, path) or (known and path.startswith(f"/v2/{MIRROR}")):
+    scope = guard.registry_scope(secret, login)
+    if guard.is_public(method, path) or (scope and path.startswith(f"/v2/{MIRROR}")):
         return _host(*MIRROR_SCOPE)
-    return _host(*known) if known else None
+    return _host(*scope) if scope else None
 
 
 def _host(account: str, region: str) -> str:
@@ -586,29 +545,13 @@ def _host(account: str, region: str) -> str:
 
 
 def run_images(network: str, secret: str) -> None:
-    """Tasks run the images that are in the registry. Only ECS gets this engine; what else asks for
-    Docker hears that there is none.
+    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that asks
+    for Docker is told that there is none.
     """
-    from ministack.services import ecr, ecs
+    from ministack.services import ecs
 
     class Missing(ecs._ImagePullError, containers.ImageNotFound):  # type: ignore[misc]
         """What ECS calls CannotPullContainerError."""
-
-    def find(name: str) -> containers.StoredImage:
-        with _scope_of(name) as (repository, reference):
-            digest, manifest, _ = ecr._resolve_manifest(repository, reference)
-            if digest is None or manifest is None:
-                raise Missing(
-                    f"pull image manifest has been retried 1 time(s): failed to resolve ref {name}:"
-                    f" {name}: not found"
-                )
-            described = json.loads(manifest)
-            if "manifests" in described:
-                inner = ecr._resolve_manifest(
-                    repository, _for_this_machine(described["manifests"])
-                )[1]
-                described = json.loads(inner or b"{}")
-            return _image(digest, described, ecr._layer_blobs.get(repository, {}), name, Missing)
 
     def no_engine(*_: Any, **__: Any) -> None:
         raise containers.DockerException("there is no Docker engine in the sandbox")
@@ -623,35 +566,46 @@ def run_images(network: str, secret: str) -> None:
     vars(errors).update({kind.__name__: kind for kind in kinds})
     vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
     sys.modules |= {"docker": docker, "docker.errors": errors}
-    ecs._docker = containers.EngineClient(find, network, secret)
+    ecs._docker = containers.EngineClient(lambda name: _find_image(name, Missing), network, secret)
 
 
-def _for_this_machine(listed: list[dict[str, Any]]) -> str:
+def _find_image(name: str, missing_error: type[Exception]) -> containers.StoredImage:
+    """An image of the registry by its name. Raises `missing_error`."""
+    from ministack.services import ecr
+
+    with _scope_of(name) as (repository, reference):
+        digest, manifest, _ = ecr._resolve_manifest(repository, reference)
+        if digest is None or manifest is None:
+            raise missing_error(
+                f"pull image manifest has been retried 1 time(s): failed to resolve ref {name}:"
+                f" {name}: not found"
+            )
+        described = json.loads(manifest)
+        if "manifests" in described:
+            inner = ecr._resolve_manifest(repository, _platform_digest(described["manifests"]))[1]
+            described = json.loads(inner or b"{}")
+        blobs = ecr._layer_blobs.get(repository, {})
+    if "layers" not in described:
+        raise missing_error(
+            f"no matching manifest for linux/amd64 in the manifest list entries of {name}"
+        )
+    digests = [described["config"]["digest"], *(layer["digest"] for layer in described["layers"])]
+    for blob in digests:
+        if blob not in blobs:
+            raise missing_error(f"failed to fetch {blob} of {name}: not found")
+    config = json.loads(blobs[digests[0]]).get("config") or {}
+    return containers.StoredImage(digest, config, [bytes(blobs[blob]) for blob in digests[1:]])
+
+
+def _platform_digest(manifests: list[dict[str, Any]]) -> str:
     """The digest of the image to run out of several: programs are this machine's, so amd64 is only
     the usual one.
     """
-    fit = [one for one in listed if (one.get("platform") or {}).get("os") == "linux"]
-    usual = [one for one in fit if one["platform"].get("architecture") == "amd64"]
-    return next((str(one["digest"]) for one in (*usual, *fit)), "")
-
-
-def _image(
-    digest: str,
-    manifest: dict[str, Any],
-    blobs: dict[str, bytes],
-    name: str,
-    missing: type[Exception],
-) -> containers.StoredImage:
-    if "layers" not in manifest:
-        raise missing(
-            f"no matching manifest for linux/amd64 in the manifest list entries of {name}"
-        )
-    wanted = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
-    gone = [one for one in wanted if one not in blobs]
-    if gone:
-        raise missing(f"failed to fetch {gone[0]} of {name}: not found")
-    config = json.loads(blobs[wanted[0]]).get("config") or {}
-    return containers.StoredImage(digest, config, [bytes(blobs[one]) for one in wanted[1:]])
+    linux = [entry for entry in manifests if (entry.get("platform") or {}).get("os") == "linux"]
+    for entry in linux:
+        if entry["platform"].get("architecture") == "amd64":
+            return str(entry["digest"])
+    return str(linux[0]["digest"]) if linux else ""
 
 
 class _scope_of:  # noqa: N801 (used as a function)
@@ -662,18 +616,17 @@ class _scope_of:  # noqa: N801 (used as a function)
     def __init__(self, name: str) -> None:
         from ministack.core.responses import get_account_id, get_region, request_scope
 
-        found = _ECR_IMAGE.fullmatch(name)
-        rest = (
-            found["rest"]
-            if found
-            else name.partition("/")[2]
-            if re.match(r"127\.0\.0\.1:\d+/", name)
-            else name
-        )
-        repository, _, digest = rest.partition("@")
+        scope = (get_account_id(), get_region())
+        ecr_image = _ECR_IMAGE.fullmatch(name)
+        if ecr_image:
+            scope, name = (ecr_image["account"], ecr_image["region"]), ecr_image["rest"]
+        elif re.match(r"127\.0\.0\.1:\d+/", name):
+            name = name.partition("/")[2]
+        repository, _, digest = name.partition("@")
         repository, _, tag = repository.partition(":")
-        scope = (found["account"], found["region"]) if found else (get_account_id(), get_region())
-        self._scope = request_scope(*(MIRROR_SCOPE if repository.startswith(MIRROR) else scope))
+        if repository.startswith(MIRROR):
+            scope = MIRROR_SCOPE  # the bases are everybody's
+        self._scope = request_scope(*scope)
         self._parts = (repository, digest or tag or "latest")
 
     def __enter__(self) -> tuple[str, str]:
@@ -688,67 +641,69 @@ def add_resource_types() -> None:
     """CloudFormation types that a CDK service with a load balancer and scaling has. Those of no
     effect here are only remembered.
     """
-    from ministack.services import ec2
     from ministack.services.cloudformation import provisioners
 
     handlers = provisioners._RESOURCE_HANDLERS
 
-    def rule(key: str) -> dict[str, Any]:
-        def create(
-            logical_id: str, props: dict[str, Any], stack: str
-        ) -> tuple[str, dict[str, str]]:
-            group = ec2._security_groups[props["GroupId"]]
-            group[key] = [*group.get(key, []), *provisioners._ec2_sg_permissions([props])]
-            made = f"sgr-{uuid.uuid4().hex[:17]}"
-            return made, {"Id": made}
+    def address(suffix: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        ip = "192.0.2.1"
+        return ip, {"AllocationId": f"eipalloc-{suffix}", "PublicIp": ip}
 
-        def delete(physical_id: str, props: dict[str, Any]) -> None:
-            group, gone = (
-                ec2._security_groups.get(props["GroupId"], {}),
-                provisioners._ec2_sg_permissions([props]),
-            )
-            group[key] = [one for one in group.get(key, []) if one not in gone]
+    def gateway(suffix: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        return f"nat-{suffix}", {"NatGatewayId": f"nat-{suffix}"}
 
-        return {"create": create, "delete": delete}
+    def policy(suffix: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        return f"policy-{suffix}", {"Arn": f"policy-{suffix}"}
 
-    def inert(name: Callable[[str, dict[str, Any]], tuple[str, dict[str, str]]]) -> dict[str, Any]:
-        def create(
-            logical_id: str, props: dict[str, Any], stack: str
-        ) -> tuple[str, dict[str, str]]:
-            return name(uuid.uuid4().hex[:17], props)
-
-        def update(
-            physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str
-        ) -> tuple[str, dict[str, str]]:
-            return physical_id, name(uuid.uuid4().hex[:17], new)[1]
-
-        return {"create": create, "update": update, "delete": lambda physical_id, props: None}
-
-    def scalable(made: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    def scalable(suffix: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
         parts = (props.get(key) for key in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
         name = "|".join(str(part) for part in parts)
         return name, {"Id": name}
 
-    more = {
-        "AWS::EC2::SecurityGroupIngress": rule("IpPermissions"),
-        "AWS::EC2::SecurityGroupEgress": rule("IpPermissionsEgress"),
-        "AWS::EC2::EIP": inert(
-            lambda made, props: (
-                "192.0.2.1",
-                {"AllocationId": f"eipalloc-{made}", "PublicIp": "192.0.2.1"},
-            )
-        ),
-        "AWS::EC2::NatGateway": inert(
-            lambda made, props: (f"nat-{made}", {"NatGatewayId": f"nat-{made}"})
-        ),
-        "AWS::ApplicationAutoScaling::ScalableTarget": inert(scalable),
-        "AWS::ApplicationAutoScaling::ScalingPolicy": inert(
-            lambda made, props: (f"policy-{made}", {"Arn": f"policy-{made}"})
-        ),
+    additions = {
+        "AWS::EC2::SecurityGroupIngress": _security_rule("IpPermissions"),
+        "AWS::EC2::SecurityGroupEgress": _security_rule("IpPermissionsEgress"),
+        "AWS::EC2::EIP": _inert(address),
+        "AWS::EC2::NatGateway": _inert(gateway),
+        "AWS::ApplicationAutoScaling::ScalableTarget": _inert(scalable),
+        "AWS::ApplicationAutoScaling::ScalingPolicy": _inert(policy),
     }
-    for name, handler in more.items():
-        handlers.setdefault(name, handler)
-    _give_way(handlers["AWS::ECS::Service"])
+    for name, handler in additions.items():
+        handlers.setdefault(name, handler)  # what the emulator has itself is better
+    _replace_provisional(handlers["AWS::ECS::Service"])
+
+
+def _security_rule(key: str) -> dict[str, Any]:
+    """The handler of a rule that stands on its own: it is added to its group's list `key`."""
+    from ministack.services import ec2
+    from ministack.services.cloudformation import provisioners
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+        group = ec2._security_groups[props["GroupId"]]
+        group[key] = [*group.get(key, []), *provisioners._ec2_sg_permissions([props])]
+        name = f"sgr-{uuid.uuid4().hex[:17]}"
+        return name, {"Id": name}
+
+    def delete(physical_id: str, props: dict[str, Any]) -> None:
+        group = ec2._security_groups.get(props["GroupId"], {})
+        removed = provisioners._ec2_sg_permissions([props])
+        group[key] = [permission for permission in group.get(key, []) if permission not in removed]
+
+    return {"create": create, "delete": delete}
+
+
+def _inert(name: Callable[[str, dict[str, Any]], tuple[str, dict[str, str]]]) -> dict[str, Any]:
+    """The handler of a type that has no effect: `name` gives its physical id and attributes."""
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+        return name(uuid.uuid4().hex[:17], props)
+
+    def update(
+        physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str
+    ) -> tuple[str, dict[str, str]]:
+        return physical_id, name(uuid.uuid4().hex[:17], new)[1]
+
+    return {"create": create, "update": update, "delete": lambda physical_id, props: None}
 
 
 _OWN_KEYS = frozenset(("DockerLabels", "DriverOpts", "Labels", "Options"))
@@ -768,9 +723,9 @@ _MORE_OF_A_DEFINITION = (
 
 
 def correct_definitions() -> None:
-    """A task definition of a stack has all that its template says (secrets, health checks, volumes,
-    what waits for what), named as in the API of ECS, and nothing that is empty; its tags name the
-    stack, as CloudFormation's do.
+    """Make a stack's task definition complete: all that its template says (secrets, health checks,
+    volumes, dependencies), named as in the ECS API, without empty values, and tagged with the stack
+    as CloudFormation does.
     """
     from ministack.services import ecs
     from ministack.services.cloudformation import provisioners
@@ -778,37 +733,37 @@ def correct_definitions() -> None:
     plain = provisioners._ecs_task_def_create
 
     def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
-        made = plain(logical_id, props, stack)
-        definition = ecs._task_defs[made[0].rpartition("/")[2]]
-        definition.update(
-            {
-                _as_api_name(name): as_api(props[name])
-                for name in _MORE_OF_A_DEFINITION
-                if name in props
-            }
-        )
+        created = plain(logical_id, props, stack)
+        arn = created[0]
+        definition = ecs._task_defs[arn.rpartition("/")[2]]
+        for name in _MORE_OF_A_DEFINITION:
+            if name in props:
+                definition[_as_api_name(name)] = as_api(props[name])
         for name in [name for name, value in definition.items() if value == ""]:
             del definition[name]
         tags = {"aws:cloudformation:stack-name": stack, "aws:cloudformation:logical-id": logical_id}
-        ecs._tags[made[0]] = [
-            *ecs._tags.get(made[0], ()),
-            *({"key": key, "value": value} for key, value in tags.items()),
-        ]
-        return made
+        ecs._tags[arn] = [*ecs._tags.get(arn, ()), *_tag_list(tags)]
+        return created
 
     provisioners._normalize_container_defs = as_api
     provisioners._ecs_task_def_create = create
     provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]["create"] = create
 
 
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in tags.items()]
+
+
 def as_api(value: Any) -> Any:
-    """What a template says of a task definition, with the names of the API of ECS."""
-    if isinstance(value, dict):
-        return {
-            _as_api_name(name): inner if name in _OWN_KEYS else as_api(inner)
-            for name, inner in value.items()
-        }
-    return [as_api(inner) for inner in value] if isinstance(value, list) else value
+    """A part of a template's task definition, with the names of the ECS API."""
+    if isinstance(value, list):
+        return [as_api(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    named: dict[str, Any] = {}
+    for name, inner in value.items():
+        named[_as_api_name(name)] = inner if name in _OWN_KEYS else as_api(inner)
+    return named
 
 
 def _as_api_name(name: str) -> str:
@@ -816,8 +771,8 @@ def _as_api_name(name: str) -> str:
 
 
 def correct_secrets() -> None:
-    """What a template's `Ref` of a secret means is its ARN: a task that reads a secret by its name
-    would be looking for a parameter.
+    """Make a template's `Ref` of a secret its ARN. With its name, a task would look for a
+    parameter.
     """
     from ministack.services import secretsmanager
     from ministack.services.cloudformation import provisioners
@@ -828,8 +783,8 @@ def correct_secrets() -> None:
     def named(physical_id: str) -> str:
         return str(secretsmanager._resolve(physical_id)[0] or physical_id)
 
-    def by_arn(made: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
-        return made[1].get("Arn", made[0]), made[1]
+    def by_arn(created: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
+        return created[1].get("Arn", created[0]), created[1]
 
     handler["create"] = lambda logical_id, props, stack: by_arn(create(logical_id, props, stack))
     handler["update"] = lambda physical_id, *more, **named_more: by_arn(
@@ -838,32 +793,30 @@ def correct_secrets() -> None:
     handler["delete"] = lambda physical_id, props: delete(named(physical_id), props)
 
 
-def _give_way(handler: dict[str, Any]) -> None:
-    """A service that the sandbox made beforehand is no reason for a stack that brings it to
-    fail.
-    """
+def _replace_provisional(handler: dict[str, Any]) -> None:
+    """Let a stack create a service that the sandbox has created provisionally."""
     from ministack.services import ecs
 
     plain = handler["create"]
 
     def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
         cluster, name = props.get("Cluster", "default"), props.get("ServiceName", "")
-        there = ecs._services.get(f"{ecs._resolve_cluster_name(cluster)}/{name}")
+        existing = ecs._services.get(f"{ecs._resolve_cluster_name(cluster)}/{name}")
         if (
-            there
-            and there["status"] == "ACTIVE"
-            and PROVISIONAL in ecs._tags.get(there["serviceArn"], [])
+            existing
+            and existing["status"] == "ACTIVE"
+            and PROVISIONAL in ecs._tags.get(existing["serviceArn"], [])
         ):
             ecs._delete_service({"cluster": cluster, "service": name, "force": True})
-            ecs._tags.pop(there["serviceArn"], None)
+            ecs._tags.pop(existing["serviceArn"], None)
         return plain(logical_id, props, stack)
 
     handler["create"] = create
 
 
 def correct_registry(port: int, secret: str) -> None:
-    """The registry is on the loopback, its password names the account, and an image that is not
-    there is an error as in AWS.
+    """Put the registry on the loopback, name the account in its password, and make a missing image
+    an error, as in AWS.
     """
     from ministack.core.responses import error_response_json, get_account_id, get_region
     from ministack.services import ecr
@@ -874,18 +827,20 @@ def correct_registry(port: int, secret: str) -> None:
         status, headers, body = plain_token(data)
         answer = json.loads(body)
         login = f"AWS:{guard.password(secret, get_account_id(), get_region())}"
-        for one in answer["authorizationData"]:
-            one["authorizationToken"] = base64.b64encode(login.encode()).decode()
-            one["proxyEndpoint"] = f"http://127.0.0.1:{port}"
+        for entry in answer["authorizationData"]:
+            entry["authorizationToken"] = base64.b64encode(login.encode()).decode()
+            entry["proxyEndpoint"] = f"http://127.0.0.1:{port}"
         return status, headers, json.dumps(answer).encode()
 
     def images(data: dict[str, Any]) -> Any:
         name = data.get("repositoryName", "")
-        for one in data.get("imageIds") or () if name in ecr._repositories else ():
-            if ecr._find_image(name, one) is None:
-                asked = ", ".join(f"{key}:'{value}'" for key, value in one.items())
+        if name not in ecr._repositories:
+            return plain_images(data)
+        for image in data.get("imageIds") or ():
+            if ecr._find_image(name, image) is None:
+                shown = ", ".join(f"{key}:'{value}'" for key, value in image.items())
                 message = (
-                    f"The image with imageId {{{asked}}} does not exist within the repository with"
+                    f"The image with imageId {{{shown}}} does not exist within the repository with"
                     f" name '{name}'"
                 )
                 return error_response_json("ImageNotFoundException", message, 400)
@@ -895,157 +850,266 @@ def correct_registry(port: int, secret: str) -> None:
 
 
 def correct_balancers() -> None:
-    """A person's browser says nothing of accounts: a load balancer is found in whichever it is."""
+    """Find a load balancer in whichever account it is: a browser does not name an account."""
+    from ministack.services import alb
+
+    alb.find_lb_for_host = _in_all_accounts(alb.find_lb_for_host)
+    alb._find_lb_by_name = _in_all_accounts(alb._find_lb_by_name)
+
+
+def _in_all_accounts(find: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same search, in each account and region. `ACCOUNT.REGION.NAME` means just one of them."""
     from ministack.core.responses import request_scope, set_request_account_id, set_request_region
     from ministack.services import alb
 
-    def anywhere(find: Callable[[str], Any]) -> Callable[[str], Any]:
-        def look(name: str) -> Any:
-            exact = _BALANCER.fullmatch(name)
-            plain = exact["name"] if exact else name
-            scopes = (
-                [exact.group("account", "region")]
-                if exact
-                else [(account, region) for (account, region, _), _ in alb._lbs.all_items()]
-            )
-            for account, region in dict.fromkeys(scopes):
-                with request_scope(account, region):
-                    found = find(plain)
-                if found is not None:
-                    set_request_account_id(account)
-                    set_request_region(region)
-                    return found
-            return None
+    def search(name: str) -> Any:
+        exact = _BALANCER.fullmatch(name)
+        if exact:
+            name, scopes = exact["name"], [exact.group("account", "region")]
+        else:
+            scopes = [(account, region) for (account, region, _), _ in alb._lbs.all_items()]
+        for account, region in dict.fromkeys(scopes):
+            with request_scope(account, region):
+                balancer = find(name)
+            if balancer is not None:
+                # What follows in this request reads its rules and targets in the same scope.
+                set_request_account_id(account)
+                set_request_region(region)
+                return balancer
+        return None
 
-        return look
-
-    alb.find_lb_for_host, alb._find_lb_by_name = (
-        anywhere(alb.find_lb_for_host),
-        anywhere(alb._find_lb_by_name),
-    )
+    return search
 
 
 def correct_services() -> None:
-    """A first deployment takes its time, a task definition has to exist, and each deployment can be
-    looked at afterwards.
+    """Make a first deployment take its time, require that a task definition exists, and remember
+    each deployment.
     """
-    from ministack.core.responses import (
-        error_response_json,
-        get_account_id,
-        get_region,
-        json_response,
-    )
     from ministack.services import ecs
 
     plain = ecs._make_deployment
-    recorded: dict[
-        str, dict[str, Any]
-    ] = {}  # service deployment's ARN -> what is known of it, the newest last
 
-    def make_deployment(*given: Any, **more: Any) -> Any:
-        made = plain(*given, **more)
-        return {**made, "rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
+    def make_deployment(*args: Any, **options: Any) -> Any:
+        return {
+            **plain(*args, **options),
+            "rolloutState": "IN_PROGRESS",
+            "rolloutStateReason": "",
+        }
 
-    def checked(handler: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    deployments = _ServiceDeployments()
+    ecs._make_deployment = make_deployment
+    ecs._create_service = deployments.recording(ecs._create_service)
+    ecs._update_service = deployments.recording(ecs._update_service)
+    ecs._ACTION_MAP |= {
+        "CreateService": ecs._create_service,
+        "UpdateService": ecs._update_service,
+        "ListServiceDeployments": deployments.list,
+        "DescribeServiceDeployments": deployments.describe,
+        "DescribeServiceRevisions": deployments.describe_revisions,
+        "StopServiceDeployment": deployments.stop,
+    }
+
+
+class _Deployment:
+    """One deployment of a service and the one before it, as the emulator stores them."""
+
+    def __init__(
+        self, service: dict[str, Any], deployment: dict[str, Any], before: dict[str, Any] | None
+    ) -> None:
+        self.service, self.deployment, self.before = service, deployment, before
+        self.stopped = False
+
+    @property
+    def arn(self) -> str:
+        """Its own ARN."""
+        return _deployment_arn(self.service, self.deployment)
+
+    @property
+    def revision_arn(self) -> str:
+        """The ARN of what it puts live."""
+        return _revision_arn(self.service, self.deployment)
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether it goes on, and there is one to go back to."""
+        return (
+            self.deployment["rolloutState"] == "IN_PROGRESS"
+            and self.deployment is _primary(self.service)
+            and self.before is not None
+            and self.before in self.service["deployments"]
+        )
+
+    @property
+    def status(self) -> str:
+        """A service deployment's status, from the state of the deployment that it is."""
+        state, primary = self.deployment["rolloutState"], _primary(self.service)
+        if state == "COMPLETED":
+            return "SUCCESSFUL"
+        if state == "FAILED" and self.before is not None and primary is self.before:
+            is_back = primary["rolloutState"] == "COMPLETED"
+            return "ROLLBACK_SUCCESSFUL" if is_back else "ROLLBACK_IN_PROGRESS"
+        if state == "IN_PROGRESS" and self.deployment is primary:
+            return "IN_PROGRESS"
+        return "STOPPED"
+
+    def described(self) -> dict[str, Any]:
+        """What DescribeServiceDeployments says of it."""
+        service, deployment, before = self.service, self.deployment, self.before
+        status = self.status
+        rolled_back = status.startswith("ROLLBACK") and before is not None
+        facts = {
+            "serviceDeploymentArn": self.arn,
+            "serviceArn": service["serviceArn"],
+            "clusterArn": service["clusterArn"],
+            "status": status,
+            "createdAt": deployment["createdAt"],
+            "startedAt": deployment["createdAt"],
+            "updatedAt": deployment["updatedAt"],
+            "statusReason": deployment["rolloutStateReason"],
+            "deploymentConfiguration": service["deploymentConfiguration"],
+            "targetServiceRevision": _counts(service, deployment),
+            "sourceServiceRevisions": [_counts(service, before)] if before else [],
+        }
+        if status not in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+            last = before if rolled_back and before else deployment
+            facts["finishedAt"] = last["updatedAt"]
+        breaker = service["deploymentConfiguration"].get("deploymentCircuitBreaker") or {}
+        if breaker.get("enable"):
+            facts["deploymentCircuitBreaker"] = self._circuit_breaker(status)
+        if rolled_back and before:
+            facts["rollback"] = {
+                "reason": deployment["rolloutStateReason"],
+                "startedAt": deployment["updatedAt"],
+                "serviceRevisionArn": _revision_arn(service, before),
+            }
+        return facts
+
+    def _circuit_breaker(self, status: str) -> dict[str, Any]:
+        from ministack.services import ecs
+
+        watch = "MONITORING"
+        has_failed = status.startswith("ROLLBACK") or status == "STOPPED"
+        if status == "SUCCESSFUL":
+            watch = "MONITORING_COMPLETE"
+        elif has_failed and self.deployment["rolloutState"] == "FAILED" and not self.stopped:
+            watch = "TRIGGERED"
+        return {
+            "status": watch,
+            "failureCount": self.deployment["failedTasks"],
+            "threshold": ecs._circuit_breaker_threshold(self.service),
+        }
+
+
+_LISTED = (
+    "serviceDeploymentArn",
+    "serviceArn",
+    "clusterArn",
+    "startedAt",
+    "createdAt",
+    "finishedAt",
+    "status",
+    "statusReason",
+)
+"""What ListServiceDeployments says of each."""
+
+
+class _ServiceDeployments:
+    """The calls of ECS about service deployments, which the emulator lacks."""
+
+    def __init__(self) -> None:
+        self._recorded: dict[str, _Deployment] = {}
+        """By ARN, the newest last."""
+
+    def recording(
+        self, handler: Callable[[dict[str, Any]], Any]
+    ) -> Callable[[dict[str, Any]], Any]:
+        """The handler of a call that may begin a deployment, which is remembered."""
+        from ministack.core.responses import error_response_json
+        from ministack.services import ecs
+
         def handle(data: dict[str, Any]) -> Any:
-            wanted = data.get("taskDefinition")
-            if wanted and ecs._resolve_td_key(wanted) not in ecs._task_defs:
-                return error_response_json(
-                    "ClientException", "Unable to describe task definition.", 400
-                )
+            definition = data.get("taskDefinition")
+            if definition and ecs._resolve_td_key(definition) not in ecs._task_defs:
+                message = "Unable to describe task definition."
+                return error_response_json("ClientException", message, 400)
             before = _primary(_service(data))
             answer = handler(data)
             service = _service(data)
-            made = _primary(service)
-            if answer[0] < 400 and service is not None and made is not None and made is not before:
-                _record(service, made, before)
+            deployment = _primary(service)
+            if answer[0] >= 400 or service is None or deployment is None or deployment is before:
+                return answer
+            entry = _Deployment(service, deployment, before)
+            self._recorded[entry.arn] = entry
+            service["currentServiceDeployment"] = entry.arn
             return answer
 
         return handle
 
-    def _service(data: dict[str, Any]) -> dict[str, Any] | None:
-        name = str(data.get("service") or data.get("serviceName") or "").rpartition("/")[2]
-        found: dict[str, Any] | None = ecs._services.get(
-            f"{ecs._resolve_cluster_name(data.get('cluster', 'default'))}/{name}"
-        )
-        return found
+    def list(self, data: dict[str, Any]) -> Any:
+        """ListServiceDeployments."""
+        from ministack.core.responses import json_response
 
-    def _record(
-        service: dict[str, Any], made: dict[str, Any], before: dict[str, Any] | None
-    ) -> None:
-        arn = _deployment_arn(service, made)
-        recorded[arn] = {"service": service, "deployment": made, "before": before, "stopped": False}
-        service["currentServiceDeployment"] = arn
-
-    def listed(data: dict[str, Any]) -> Any:
-        service = _service(data)
-        found = [
-            _described(arn, one)
-            for arn, one in reversed(recorded.items())
-            if service and one["service"] is service
-        ]
-        wanted = data.get("status") or []
-        short = (
-            "serviceDeploymentArn",
-            "serviceArn",
-            "clusterArn",
-            "startedAt",
-            "createdAt",
-            "finishedAt",
-            "status",
-            "statusReason",
-        )
-        rows = [
-            {
-                **{key: one[key] for key in short if key in one},
-                "targetServiceRevisionArn": one["targetServiceRevision"]["arn"],
-            }
-            for one in found
-            if not wanted or one["status"] in wanted
-        ]
+        service, statuses = _service(data), data.get("status") or []
+        rows = []
+        for entry in reversed(self._recorded.values()):
+            if not service or entry.service is not service:
+                continue
+            facts = entry.described()
+            if not statuses or facts["status"] in statuses:
+                row = {key: facts[key] for key in _LISTED if key in facts}
+                row["targetServiceRevisionArn"] = facts["targetServiceRevision"]["arn"]
+                rows.append(row)
         return json_response({"serviceDeployments": rows})
 
-    def described(data: dict[str, Any]) -> Any:
+    def describe(self, data: dict[str, Any]) -> Any:
+        """DescribeServiceDeployments."""
+        from ministack.core.responses import json_response
+
         arns = data.get("serviceDeploymentArns") or []
-        found = [_described(arn, recorded[arn]) for arn in arns if arn in recorded]
-        failures = [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in recorded]
-        return json_response({"serviceDeployments": found, "failures": failures})
+        described = [self._recorded[arn].described() for arn in arns if arn in self._recorded]
+        failures = _failures(arn for arn in arns if arn not in self._recorded)
+        return json_response({"serviceDeployments": described, "failures": failures})
 
-    def revisions(data: dict[str, Any]) -> Any:
-        known = {_revision_arn(one["service"], one["deployment"]): one for one in recorded.values()}
+    def describe_revisions(self, data: dict[str, Any]) -> Any:
+        """DescribeServiceRevisions."""
+        from ministack.core.responses import json_response
+
+        entries = {entry.revision_arn: entry for entry in self._recorded.values()}
         arns = data.get("serviceRevisionArns") or []
-        found = [
-            _revision(arn, known[arn]["service"], known[arn]["deployment"])
+        described = [
+            _revision(arn, entries[arn].service, entries[arn].deployment)
             for arn in arns
-            if arn in known
+            if arn in entries
         ]
-        failures = [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in known]
-        return json_response({"serviceRevisions": found, "failures": failures})
+        failures = _failures(arn for arn in arns if arn not in entries)
+        return json_response({"serviceRevisions": described, "failures": failures})
 
-    def stopped(data: dict[str, Any]) -> Any:
+    def stop(self, data: dict[str, Any]) -> Any:
+        """StopServiceDeployment: the deployment before becomes the primary one again."""
+        from ministack.core.responses import (
+            error_response_json,
+            get_account_id,
+            get_region,
+            json_response,
+        )
+        from ministack.services import ecs
+
         arn = data.get("serviceDeploymentArn", "")
-        one = recorded.get(arn)
-        if one is None:
+        entry = self._recorded.get(arn)
+        if entry is None:
             return error_response_json(
                 "ServiceDeploymentNotFoundException", "Service deployment not found.", 400
             )
-        service, made, before = one["service"], one["deployment"], one["before"]
-        current: Any = _primary(service)
-        if (
-            made["rolloutState"] != "IN_PROGRESS"
-            or made is not current
-            or before is None
-            or before not in service["deployments"]
-        ):
+        service, before = entry.service, entry.before
+        if not entry.can_be_stopped or before is None:
             return error_response_json(
                 "ConflictException", "The service deployment cannot be stopped.", 400
             )
-        one["stopped"] = True
-        reason = "ECS deployment was stopped by user."
-        made.update(
+        entry.stopped = True
+        entry.deployment.update(
             status="ACTIVE",
             rolloutState="FAILED",
-            rolloutStateReason=reason,
+            rolloutStateReason="ECS deployment was stopped by user.",
             desiredCount=0,
             updatedAt=ecs._iso(),
         )
@@ -1062,84 +1126,27 @@ def correct_services() -> None:
         ecs._schedule_service_deployment_completion(cluster, key, get_account_id(), get_region())
         return json_response({"serviceDeploymentArn": arn})
 
-    def _described(arn: str, one: dict[str, Any]) -> dict[str, Any]:
-        service, made, before = one["service"], one["deployment"], one["before"]
-        status = _status(one)
-        found = {
-            "serviceDeploymentArn": arn,
-            "serviceArn": service["serviceArn"],
-            "clusterArn": service["clusterArn"],
-            "status": status,
-            "createdAt": made["createdAt"],
-            "startedAt": made["createdAt"],
-            "updatedAt": made["updatedAt"],
-            "statusReason": made["rolloutStateReason"],
-            "deploymentConfiguration": service["deploymentConfiguration"],
-            "targetServiceRevision": _counts(service, made),
-            "sourceServiceRevisions": [_counts(service, before)] if before else [],
-        }
-        breaker = (service["deploymentConfiguration"].get("deploymentCircuitBreaker") or {}).get(
-            "enable"
-        )
-        failed = status.startswith("ROLLBACK") or status == "STOPPED"
-        if status not in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
-            found["finishedAt"] = (before if status.startswith("ROLLBACK") and before else made)[
-                "updatedAt"
-            ]
-        if breaker:
-            watch = (
-                "TRIGGERED"
-                if failed and made["rolloutState"] == "FAILED" and not one["stopped"]
-                else "MONITORING"
-            )
-            watch = "MONITORING_COMPLETE" if status == "SUCCESSFUL" else watch
-            limit = ecs._circuit_breaker_threshold(service)
-            found["deploymentCircuitBreaker"] = {
-                "status": watch,
-                "failureCount": made["failedTasks"],
-                "threshold": limit,
-            }
-        if status.startswith("ROLLBACK") and before:
-            found["rollback"] = {
-                "reason": made["rolloutStateReason"],
-                "startedAt": made["updatedAt"],
-                "serviceRevisionArn": _revision_arn(service, before),
-            }
-        return found
 
-    ecs._make_deployment = make_deployment
-    ecs._create_service, ecs._update_service = (
-        checked(ecs._create_service),
-        checked(ecs._update_service),
-    )
-    ecs._ACTION_MAP |= {
-        "CreateService": ecs._create_service,
-        "UpdateService": ecs._update_service,
-        "ListServiceDeployments": listed,
-        "DescribeServiceDeployments": described,
-        "DescribeServiceRevisions": revisions,
-        "StopServiceDeployment": stopped,
-    }
+def _failures(arns: Iterable[str]) -> list[dict[str, str]]:
+    return [{"arn": arn, "reason": "MISSING"} for arn in arns]
+
+
+def _service(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The service that a call of ECS means, None if there is none."""
+    from ministack.services import ecs
+
+    name = str(data.get("service") or data.get("serviceName") or "").rpartition("/")[2]
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    service: dict[str, Any] | None = ecs._services.get(f"{cluster}/{name}")
+    return service
 
 
 def _primary(service: dict[str, Any] | None) -> dict[str, Any] | None:
-    return next(
-        (one for one in (service or {}).get("deployments", []) if one["status"] == "PRIMARY"), None
-    )
-
-
-def _status(one: dict[str, Any]) -> str:
-    """A service deployment's status, from the state of the deployment that it is."""
-    made, primary = one["deployment"], _primary(one["service"])
-    if made["rolloutState"] == "COMPLETED":
-        return "SUCCESSFUL"
-    if made["rolloutState"] == "FAILED" and one["before"] is not None and primary is one["before"]:
-        return (
-            "ROLLBACK_SUCCESSFUL"
-            if primary["rolloutState"] == "COMPLETED"
-            else "ROLLBACK_IN_PROGRESS"
-        )
-    return "IN_PROGRESS" if made["rolloutState"] == "IN_PROGRESS" and made is primary else "STOPPED"
+    deployments: list[dict[str, Any]] = (service or {}).get("deployments", [])
+    for deployment in deployments:
+        if deployment["status"] == "PRIMARY":
+            return deployment
+    return None
 
 
 def _deployment_arn(service: dict[str, Any], deployment: dict[str, Any]) -> str:
@@ -1166,49 +1173,39 @@ def _revision(arn: str, service: dict[str, Any], deployment: dict[str, Any]) -> 
 
     definition = ecs._task_defs.get(ecs._resolve_td_key(deployment["taskDefinition"])) or {}
     digests = deployment.get("_image_digests", {})
-    images = [(one["name"], one["image"]) for one in definition.get("containerDefinitions", [])]
+    images = []
+    for container in definition.get("containerDefinitions", []):
+        name, image = container["name"], container["image"]
+        digest = digests.get(name) or image.partition("@")[2]
+        images.append({"containerName": name, "image": image, "imageDigest": digest})
     return {
         "serviceRevisionArn": arn,
         "serviceArn": service["serviceArn"],
         "clusterArn": service["clusterArn"],
         "taskDefinition": deployment["taskDefinition"],
         "createdAt": deployment["createdAt"],
-        "containerImages": [
-            {
-                "containerName": name,
-                "image": image,
-                "imageDigest": digests.get(name) or image.partition("@")[2],
-            }
-            for name, image in images
-        ],
+        "containerImages": images,
     }
 
 
 def correct_policies() -> None:
-    """Under enforcement, ECS calls are about a service, a task or a definition, not about their
-    cluster; and the one of ECR that takes several repositories is about a repository, that of logs
-    about a stream.
+    """Make IAM judge calls by the resource that they are about: for ECS a service, task or
+    definition instead of its cluster, for ECR's calls with several names a repository, for logs a
+    stream.
     """
     from ministack.core import iam_actions  # type: ignore[import-not-found]
 
     plain = iam_actions.extract_resource_arn
 
-    def resource(
-        service: str,
-        method: str,
-        path: str,
-        headers: Any,
-        body: bytes,
-        query: Any,
-        region: str,
-        account: str,
-    ) -> Any:
-        start = f"arn:aws:{service}:{region}:{account}"
+    def resource(service: str, *request: Any) -> Any:
+        _, _, _, body, query, region, account = request
         change_set = query.get("ChangeSetName") if service == "cloudformation" else None
         if change_set and not query.get("StackName"):
             return change_set[0] if isinstance(change_set, list) else change_set
-        found = NARROWER[service](body, start) if service in NARROWER else None
-        return found or plain(service, method, path, headers, body, query, region, account)
+        arn = None
+        if service in NARROWER:
+            arn = NARROWER[service](body, f"arn:aws:{service}:{region}:{account}")
+        return arn or plain(service, *request)
 
     iam_actions.extract_resource_arn = resource
 
@@ -1216,24 +1213,30 @@ def correct_policies() -> None:
 def ecs_resource(body: bytes, start: str) -> str | None:
     """The ARN that a call of ECS is about, None if it is the cluster or everything."""
     data = _object(body)
-    if not data:
-        return None
-    whole = [data.get(key) for key in ("resourceArn", "serviceDeploymentArn")]
-    whole += [
-        (data.get(key) or [None])[0] for key in ("serviceDeploymentArns", "serviceRevisionArns")
+    candidates = [
+        data.get("resourceArn"),
+        data.get("serviceDeploymentArn"),
+        _first(data.get("serviceDeploymentArns")),
+        _first(data.get("serviceRevisionArns")),
     ]
     cluster = str(data.get("cluster") or "default").rpartition("/")[2]
-    service = data.get("service") or data.get("serviceName") or (data.get("services") or [None])[0]
-    task = data.get("task") or (data.get("tasks") or [None])[0]
-    named = [(f"service/{cluster}", service), (f"task/{cluster}", task)]
-    whole += [
-        one if one.startswith("arn:") else f"{start}:{what}/{one}"
-        for what, one in named
-        if isinstance(one, str) and one
-    ]
+    service = data.get("service") or data.get("serviceName") or _first(data.get("services"))
+    task = data.get("task") or _first(data.get("tasks"))
+    for kind, name in (("service", service), ("task", task)):
+        if isinstance(name, str) and name.startswith("arn:"):
+            candidates.append(name)
+        elif isinstance(name, str) and name:
+            candidates.append(f"{start}:{kind}/{cluster}/{name}")
     if isinstance(data.get("family"), str) and "containerDefinitions" in data:
-        whole.append(f"{start}:task-definition/{data['family']}:*")
-    return next((one for one in whole if isinstance(one, str) and one), None)
+        candidates.append(f"{start}:task-definition/{data['family']}:*")
+    for arn in candidates:
+        if isinstance(arn, str) and arn:
+            return arn
+    return None
+
+
+def _first(values: Any) -> Any:
+    return values[0] if values else None
 
 
 def ecr_resource(body: bytes, start: str) -> str | None:

@@ -19,7 +19,7 @@ from toolkit.ports import files, process
 LOCK = os.path.join(os.path.dirname(__file__), "requirements.txt")
 PATIENCE_S = 600.0
 
-_KEPT = (
+_PASSED_ON = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -36,31 +36,31 @@ def python(cache: str, tell: Callable[[str], None]) -> str:
     """The interpreter that has the emulator, set up below the folder `cache` if it is not there.
     Raises ProgramFailed, FileProblem.
     """
-    wanted = hashlib.sha256(sys.version.encode() + files.read(LOCK)).hexdigest()[:16]
-    folder = os.path.join(cache, f"sandbox-{wanted}")
+    digest = hashlib.sha256(sys.version.encode() + files.read(LOCK)).hexdigest()[:16]
+    folder = os.path.join(cache, f"sandbox-{digest}")
     program, ready = os.path.join(folder, "bin", "python"), os.path.join(folder, "ready")
     files.own_cache(cache)
     if os.path.lexists(folder):
         files.own_cache(cache, os.path.basename(folder))  # its programs are run
     if os.path.exists(ready):
         return program
-    with _alone(os.path.join(cache, "sandbox.lock")):
+    with _exclusive(os.path.join(cache, "sandbox.lock")):
         if not os.path.exists(ready):
             tell("setting up the sandbox's own Python environment (once) ...")
-            _make(folder, program, cache)
+            _create(folder, program, cache)
             files.write(ready, b"")
     return program
 
 
 @contextmanager
-def _alone(path: str) -> Iterator[None]:
+def _exclusive(path: str) -> Iterator[None]:
     """Wait for others who do the same: two processes may want it at once."""
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _make(folder: str, program: str, cache: str) -> None:
+def _create(folder: str, program: str, cache: str) -> None:
     pip = [program, "-m", "pip"]
     _clear(folder)
     if process.run([sys.executable, "-m", "venv", folder], cache, _environment(), PATIENCE_S).code:
@@ -69,7 +69,7 @@ def _make(folder: str, program: str, cache: str) -> None:
         _clear(folder)
         _run("venv", [sys.executable, "-m", "venv", "--without-pip", folder], cache)
         pip = [sys.executable, "-m", "pip", "--python", program]
-    wanted = [
+    install = [
         "install",
         "-qq",
         "--disable-pip-version-check",
@@ -78,7 +78,7 @@ def _make(folder: str, program: str, cache: str) -> None:
         "-r",
         LOCK,
     ]
-    _run("pip", [*pip, *wanted], cache)
+    _run("pip", [*pip, *install], cache)
 
 
 def _clear(folder: str) -> None:
@@ -89,14 +89,15 @@ def _clear(folder: str) -> None:
 def _run(name: str, argv: list[str], cache: str, **more: str) -> None:
     done = process.run(argv, cache, _environment(**more), PATIENCE_S)
     if done.code:
-        said = done.err.decode("utf-8", "replace").strip().splitlines()
-        raise ProgramFailed(program=name, reason=said[-1] if said else f"it ended with {done.code}")
+        lines = done.err.decode("utf-8", "replace").strip().splitlines()
+        reason = lines[-1] if lines else f"it ended with {done.code}"
+        raise ProgramFailed(program=name, reason=reason)
 
 
 def _environment(**more: str) -> dict[str, str]:
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT or name.startswith("PIP_")
+        if name in _PASSED_ON or name.startswith("PIP_")
     }
-    return process.child_environment(**kept, **more)
+    return process.child_environment(**inherited, **more)

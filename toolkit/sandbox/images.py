@@ -1,5 +1,5 @@
-"""The few images that the sandbox brings itself: stubs of bases, and the one that runs before the
-first deploy.
+"""The images that the sandbox brings: stubs of base images, and the one that runs before the first
+deploy.
 """
 
 import base64
@@ -64,6 +64,7 @@ def image(
 ) -> SandboxImage:
     """An image of these files (path -> text) that runs this command; the same every time."""
     layer = _tar(files)
+    # Without a time in it the digest is the same every time.
     packed = gzip.compress(layer, mtime=0)
     config = {
         "architecture": architecture,
@@ -88,23 +89,23 @@ def image(
     )
 
 
-def first(port: int) -> SandboxImage:
-    """What a service runs until something is deployed: it answers on `port`."""
+def first_image(port: int) -> SandboxImage:
+    """The image that a service runs until something is deployed: it answers on `port`."""
     everywhere = "0.0.0.0"  # noqa: S104 (the engine gives each task an address)
     env = {"HOST": everywhere, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     return image({"app/first.py": ANSWER}, ["python", "/app/first.py"], env)
 
 
-def stub(name: str, architecture: str) -> SandboxImage:
-    """A base without anything in it: the sandbox runs programs with this machine's interpreters."""
+def stub_image(name: str, architecture: str) -> SandboxImage:
+    """An empty base image: the sandbox runs programs with this machine's interpreters."""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     return image({}, [], env, {"toolkit.sandbox.stub": name}, architecture)
 
 
-def push(
+def push_image(
     to: SandboxRegistry, repository: str, tag: str, pushed: SandboxImage, account: str, region: str
 ) -> str:
-    """Push to the sandbox's registry; the digest. The repository has to be there. Raises
+    """Push to the sandbox's registry, into a repository that exists; returns the digest. Raises
     ProgramFailed.
     """
     headers = _login(to, account, region)
@@ -123,13 +124,13 @@ def push(
 def push_stub(
     to: SandboxRegistry, repository: str, tag: str, name: str, account: str, region: str
 ) -> None:
-    """Push a base image for every kind of machine that a Dockerfile may ask for. Raises
+    """Push a base image for each architecture that a Dockerfile may ask for. Raises
     ProgramFailed.
     """
     listed = []
     for architecture in ("amd64", "arm64"):
-        pushed = stub(name, architecture)
-        digest = push(to, repository, pushed.digest, pushed, account, region)
+        pushed = stub_image(name, architecture)
+        digest = push_image(to, repository, pushed.digest, pushed, account, region)
         platform = {"os": "linux", "architecture": architecture}
         listed.append(
             {
@@ -161,7 +162,7 @@ def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, 
     try:
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
-        said = answer.read()
+        content = answer.read()
     except (OSError, HTTPException) as problem:
         raise ProgramFailed(program="the sandbox's registry", reason=str(problem)) from None
     finally:
@@ -169,7 +170,7 @@ def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, 
     if answer.status != 201:
         raise ProgramFailed(
             program="the sandbox's registry",
-            reason=f"{answer.status} {said.decode('utf-8', 'replace')[:200]}",
+            reason=f"{answer.status} {content.decode('utf-8', 'replace')[:200]}",
         )
 
 

@@ -1,7 +1,7 @@
-"""The files of an image: its layers, unpacked one over the other. Standard library only, for it
-runs in the emulator's process.
+"""Unpacks the layers of an image, one over the other. It runs in the emulator's process, so it uses
+the standard library only.
 
-An image is a stranger's: nothing is written outside of the folder, and not without end.
+An image may be hostile: nothing is written outside of the folder, and its size is limited.
 """
 
 import io
@@ -39,33 +39,38 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
     folder, name = os.path.split(path)
     if path == root:
         return
+    # A link of an earlier layer may lead out of the root.
     if not os.path.join(os.path.realpath(folder), "").startswith(os.path.join(root, "")):
         raise BadLayer(f"{member.name!r} goes through a link that leads outside")
     os.makedirs(folder, exist_ok=True)
-    if name == ".wh..wh..opq":
-        _clear(folder)
-    elif name.startswith(".wh."):
-        if name[4:] in ("", ".", ".."):
-            raise BadLayer(f"{member.name!r} removes no file")
-        _remove(os.path.join(folder, name[4:]))
+    if name.startswith(".wh."):
+        _put_whiteout(folder, name, member.name)
     elif member.isdir():
         if os.path.islink(path) or not os.path.isdir(path):
             _remove(path)
             os.mkdir(path)
     elif member.issym():
         target = member.linkname
-        found = _inside(
-            root,
-            (
-                target
-                if target.startswith("/")
-                else os.path.join(os.path.dirname(member.name), target)
-            ),
-        )
+        if not target.startswith("/"):
+            target = os.path.join(os.path.dirname(member.name), target)
+        destination = _inside(root, target)
         _remove(path)
-        os.symlink(os.path.relpath(found, folder), path)
+        os.symlink(os.path.relpath(destination, folder), path)
     elif member.isfile() or member.islnk():
         _write(tar, member, path)
+    # Devices and pipes are for a real engine; nothing that runs here needs them.
+
+
+def _put_whiteout(folder: str, name: str, member_name: str) -> None:
+    """Remove what a whiteout file stands for: everything that lower layers have in its folder, or
+    one file of it.
+    """
+    if name == ".wh..wh..opq":
+        _clear(folder)
+    elif name[4:] in ("", ".", ".."):
+        raise BadLayer(f"{member_name!r} removes no file")
+    else:
+        _remove(os.path.join(folder, name[4:]))
     # Devices and pipes are for a real engine; nothing that runs here needs them.
 
 
@@ -80,8 +85,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
 
 
 def _inside(root: str, name: str) -> str:
-    """A member's path below the root: as in an engine, `/` is the image's own root. Raises BadLayer
-    for one above it.
+    """The path of a member below the root, which is `/` for the image. Raises BadLayer for one
+    outside of it.
     """
     path = os.path.normpath(os.path.join(root, name.lstrip("/")))
     if path != root and not path.startswith(root + os.sep):

@@ -1,5 +1,5 @@
-"""What the targets of a rules.toml need to be there, worked out (pure), and then made in the
-emulator. Made twice is made once.
+"""What has to exist for the targets of a rules.toml: worked out (pure), then created in the
+emulator. Creating it twice is harmless.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class ProvisionedKind(Protocol):
 
 
 class PlannedPart(Struct, frozen=True):
-    """One thing to be made: where, what, and for a service the port that its program listens on."""
+    """One thing to create, and where; for a service, the port that its program listens on."""
 
     location: Location
     what: Provision
@@ -55,9 +55,7 @@ class PlannedPart(Struct, frozen=True):
 
 
 class ProvisionedPart(Struct, frozen=True):
-    """One thing that is there now. `url` is where it answers, for a service behind its load
-    balancer.
-    """
+    """One thing that exists now. `url` is the address of a service behind its load balancer."""
 
     environment: str
     account: str
@@ -68,23 +66,31 @@ class ProvisionedPart(Struct, frozen=True):
 
 
 def locations(rules: Rules) -> tuple[Location, ...]:
-    """Every region of every environment, with an account in any case; one place for a rules.toml
+    """Every region of every environment, always with an account; one location for a rules.toml
     without environments. Raises Refused.
     """
-    found = list(rules.environments.values()) or [Environment("")]
-    for one in found:
-        if one.profile and not re.fullmatch(r"[^\[\]\r\n=;#]+", one.profile):
+    places: list[Location] = []
+    for environment in list(rules.environments.values()) or [Environment("")]:
+        # The name of a profile becomes a section of a file.
+        if environment.profile and not re.fullmatch(r"[^\[\]\r\n=;#]+", environment.profile):
             raise Refused(
-                f"environment {one.name} has a profile that no AWS configuration can name"
+                f"environment {environment.name} has a profile that no AWS configuration can name"
             )
-    return tuple(
-        Location(one.name, region, one.account or ACCOUNT, one.profile, one.protected, one.store)
-        for one in found
-        for region in one.regions or (REGION,)
-    )
+        for region in environment.regions or (REGION,):
+            places.append(
+                Location(
+                    environment.name,
+                    region,
+                    environment.account or ACCOUNT,
+                    environment.profile,
+                    environment.protected,
+                    environment.store,
+                )
+            )
+    return tuple(places)
 
 
-def parts(
+def planned_parts(
     rules: Rules,
     kind: Callable[[str], ProvisionedKind],
     fill: Callable[[Any, Mapping[str, str]], Any],
@@ -92,62 +98,59 @@ def parts(
     bare: bool = False,
     more: Callable[[Environment | None], Iterable[Provision]] = lambda environment: (),
 ) -> tuple[PlannedPart, ...]:
-    """What has to be there for each target in each place, each thing once. `bare` leaves services
+    """What has to exist for each target in each location, each thing once. `bare` leaves services
     and functions to stacks.
 
     `fill` puts an environment's variables into settings; `text` gives a file of the repository,
-    None if it is not there; `more` is what has to be there in an environment besides.
+    None if there is none; `more` is what else an environment needs.
     """
-    found: dict[tuple[Location, str, str], PlannedPart] = {}
+    parts: dict[tuple[Location, str, str], PlannedPart] = {}
 
-    def want(location: Location, one: Provision, port: int) -> None:
-        if not (bare and one.what in MADE_BY_STACKS):
-            found[location, one.what, one.name] = PlannedPart(location, one, port)
+    def add(location: Location, provisions: Iterable[Provision], port: int) -> None:
+        for provision in provisions:
+            if not (bare and provision.what in MADE_BY_STACKS):
+                key = location, provision.what, provision.name
+                parts[key] = PlannedPart(location, provision, port)
 
     for location in locations(rules):
         environment = rules.environments.get(location.environment or "")
         if location.store:
-            want(
-                location,
-                Provision("bucket", location.store.removeprefix("s3://").partition("/")[0]),
-                0,
-            )
+            bucket = location.store.removeprefix("s3://").partition("/")[0]
+            add(location, [Provision("bucket", bucket)], 0)
+        variables = {"region": location.region or ""}
+        if environment:
+            variables |= environment.vars
         for target in rules.targets.values():
-            settings = fill(
-                target.settings,
-                {"region": location.region or "", **(environment.vars if environment else {})},
-            )
-            for one in kind(target.kind).wanted(settings):
-                want(location, one, exposed(_dockerfile(target, kind, text)))
-        for one in more(environment):
-            want(location, one, 0)
-    return tuple(found.values())
+            provisions = kind(target.kind).wanted(fill(target.settings, variables))
+            if provisions:
+                add(location, provisions, exposed_port(_dockerfile(target, kind, text)))
+        add(location, more(environment), 0)
+    return tuple(parts.values())
 
 
-def bases(
+def base_images(
     rules: Rules, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
 ) -> tuple[ImageName, ...]:
-    """The base images of everything that is built; a Dockerfile that cannot be read is for the
-    deploy to tell of.
+    """The base images of everything that is built. A Dockerfile that cannot be read is left to the
+    deploy to report.
     """
-    found: dict[ImageName, None] = {}
+    names: dict[ImageName, None] = {}
     for target in rules.targets.values():
         try:
             parsed = parse(_dockerfile(target, kind, text))
-            known = global_args(parsed, {}, platform(None))
-            names = [stage.base for stage in stages(parsed, known, platform(None))]
-            found |= {
-                base_name(one): None for one in names if isinstance(one, str) and one != "scratch"
-            }
+            arguments = global_args(parsed, {}, platform(None))
+            for stage in stages(parsed, arguments.values, platform(None)):
+                if isinstance(stage.base, str) and stage.base != "scratch":
+                    names[base_name(stage.base)] = None
         except Refused:
             continue
-    return tuple(found)
+    return tuple(names)
 
 
-def exposed(dockerfile: str) -> int:
+def exposed_port(dockerfile: str) -> int:
     """The first port that a Dockerfile exposes, 8080 if it does not say."""
-    found = re.search(r"^[ \t]*EXPOSE[ \t]+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
-    return int(found[1]) if found and 0 < int(found[1]) < 65536 else 8080
+    expose = re.search(r"^[ \t]*EXPOSE[ \t]+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
+    return int(expose[1]) if expose and 0 < int(expose[1]) < 65536 else 8080
 
 
 def _dockerfile(
@@ -157,20 +160,18 @@ def _dockerfile(
     return (text(built[1]) or "") if built else ""
 
 
-def make(
-    wanted: Iterable[PlannedPart],
+def make_parts(
+    planned: Iterable[PlannedPart],
     clouds: Callable[[Location], Aws],
     registry: images.SandboxRegistry,
     tell: Callable[[str], None],
 ) -> tuple[ProvisionedPart, ...]:
-    """Make what is not there yet; everything that was asked for. Raises CloudError,
-    ProgramFailed.
-    """
-    found = []
-    for part in wanted:
+    """Create what does not exist yet; returns all parts. Raises CloudError, ProgramFailed."""
+    provisioned = []
+    for part in planned:
         location = part.location
         address = MAKERS[part.what.what](clouds(location), part, registry)
-        found.append(
+        provisioned.append(
             ProvisionedPart(
                 location.environment or "",
                 location.account or "",
@@ -181,60 +182,64 @@ def make(
             )
         )
         tell(f"{part.what.what} {part.what.name} in {location.account} {location.region}")
-    return tuple(found)
+    return tuple(provisioned)
 
 
-def hosts(wanted: Iterable[PlannedPart]) -> dict[str, str]:
-    """Host -> the path of the service that answers for it. A host that two environments name
-    belongs to the first.
+def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
+    """Host -> the path of the service that answers for it. A host of two environments belongs to
+    the first.
     """
-    found: dict[str, str] = {}
-    for part in wanted:
-        for host in (
-            part.what.detail.get("hosts", "").lower().split() if part.what.what == "service" else ()
-        ):
-            found.setdefault(
-                host,
-                f"/_service/{part.location.account}/{part.location.region}/{part.what.detail['cluster']}/{part.what.name}",
-            )
-    return found
+    paths: dict[str, str] = {}
+    for part in parts:
+        if part.what.what != "service":
+            continue
+        for host in part.what.detail.get("hosts", "").lower().split():
+            paths.setdefault(host, _service_path(part))
+    return paths
 
 
-def settle(
-    wanted: Iterable[PlannedPart], clouds: Callable[[Location], Aws], patience_s: float = SETTLE_S
+def _service_path(part: PlannedPart) -> str:
+    """The path at which the engine answers for a service, whichever load balancer it is behind."""
+    cluster = part.what.detail["cluster"]
+    return f"/_service/{part.location.account}/{part.location.region}/{cluster}/{part.what.name}"
+
+
+def wait_for_services(
+    planned: Iterable[PlannedPart], clouds: Callable[[Location], Aws], patience_s: float = SETTLE_S
 ) -> None:
-    """Wait until the services' first deployments are over: nobody shall find the sandbox at work.
-    Raises CloudError.
+    """Wait until the services' first deployments are over, so that nobody's first command meets
+    them. Raises CloudError.
     """
-    waiting = [part for part in wanted if part.what.what == "service"]
+    waiting = [part for part in planned if part.what.what == "service"]
     until = time.monotonic() + patience_s
     while waiting and time.monotonic() < until:
-        waiting = [part for part in waiting if _at_work(clouds(part.location), part)]
+        waiting = [part for part in waiting if _is_deploying(clouds(part.location), part)]
         if waiting:
             time.sleep(0.05)
 
 
-def _at_work(aws: Aws, part: PlannedPart) -> bool:
-    found = aws.read(
+def _is_deploying(aws: Aws, part: PlannedPart) -> bool:
+    services = aws.read(
         "ecs", "describe_services", cluster=part.what.detail["cluster"], services=[part.what.name]
     )["services"]
-    return any(
-        one["rolloutState"] == "IN_PROGRESS"
-        for service in found
-        for one in service["deployments"]
-        if one["status"] == "PRIMARY"
-    )
+    for service in services:
+        for deployment in service["deployments"]:
+            if deployment["status"] == "PRIMARY" and deployment["rolloutState"] == "IN_PROGRESS":
+                return True
+    return False
 
 
-def mirror(names: Iterable[ImageName], cloud: Aws, registry: images.SandboxRegistry) -> None:
-    """Put a stub in the place of each base image. One that is named by its digest cannot be stood
-    in for. Raises CloudError.
+def push_base_images(
+    names: Iterable[ImageName], cloud: Aws, registry: images.SandboxRegistry
+) -> None:
+    """Push a stub for each base image. An image named by digest cannot be replaced by a stub.
+    Raises CloudError.
     """
     account, region = MIRROR_PLACE.account or "", MIRROR_PLACE.region or ""
     for name in names:
         if not name.reference.startswith("sha256:"):
             repository = f"{MIRROR}/{name.repository}"
-            _unless_there(
+            _create_unless_exists(
                 "RepositoryAlreadyExistsException", partial(_repository, cloud, repository)
             )
             images.push_stub(registry, repository, name.reference, name.repository, account, region)
@@ -246,7 +251,9 @@ def _repository(aws: Aws, name: str) -> None:
 
 def make_repository(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """An empty repository."""
-    _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, part.what.name))
+    _create_unless_exists(
+        "RepositoryAlreadyExistsException", lambda: _repository(aws, part.what.name)
+    )
     return ""
 
 
@@ -254,12 +261,10 @@ def make_bucket(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -
     """An empty bucket. Names are the same for all accounts: one that two environments name belongs
     to the first.
     """
-    where: dict[str, Any] = (
-        {}
-        if aws.region_name == "us-east-1"
-        else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
-    )
-    _unless_there(
+    where: dict[str, Any] = {}
+    if aws.region_name != "us-east-1":  # AWS refuses to be told its default
+        where["CreateBucketConfiguration"] = {"LocationConstraint": aws.region_name}
+    _create_unless_exists(
         "BucketAlready", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where)
     )
     return ""
@@ -273,7 +278,7 @@ def make_function(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry)
     role = f"arn:aws:iam::{part.location.account}:role/sandbox"
 
     def create() -> None:
-        made = aws.write(
+        function = aws.write(
             "lambda",
             "create_function",
             FunctionName=name,
@@ -289,10 +294,10 @@ def make_function(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry)
             "create_alias",
             FunctionName=name,
             Name=part.what.detail["alias"],
-            FunctionVersion=made["Version"],
+            FunctionVersion=function["Version"],
         )
 
-    _unless_there("ResourceConflictException", create)
+    _create_unless_exists("ResourceConflictException", create)
     return ""
 
 
@@ -322,7 +327,7 @@ def make_bootstrap(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry
             RoleName=f"{start}-{role}-role-{where}",
             AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]}),
         )
-        _unless_there("EntityAlreadyExists", create)
+        _create_unless_exists("EntityAlreadyExists", create)
     aws.write(
         "ssm",
         "put_parameter",
@@ -341,22 +346,22 @@ def make_service(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) 
     detail, location = part.what.detail, part.location
     cluster, repository = detail["cluster"], detail["repository"]
     aws.write("ecs", "create_cluster", clusterName=cluster)
-    there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])[
+    services = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])[
         "services"
     ]
-    address = f"http://127.0.0.1:{registry.port}/_service/{location.account}/{location.region}/{cluster}/{part.what.name}/"
-    if any(one["status"] == "ACTIVE" for one in there):
+    address = f"http://127.0.0.1:{registry.port}{_service_path(part)}/"
+    if any(service["status"] == "ACTIVE" for service in services):
         return address
-    _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
-    images.push(
+    _create_unless_exists("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
+    images.push_image(
         registry,
         repository,
         "latest",
-        images.first(part.port),
+        images.first_image(part.port),
         location.account or "",
         location.region or "",
     )
-    group = _balancer(aws, balancer(location, part.what.name), part.port)
+    group = _balancer(aws, balancer_name(location, part.what.name), part.port)
     aws.write(
         "ecs",
         "create_service",
@@ -385,7 +390,7 @@ def make_service(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) 
     return address
 
 
-def balancer(location: Location, service: str) -> str:
+def balancer_name(location: Location, service: str) -> str:
     """A load balancer's name for a service: at most 32 characters, and different in every
     environment and region.
     """
@@ -414,7 +419,7 @@ def _definition(aws: Aws, part: PlannedPart) -> str:
         "portMappings": [{"containerPort": part.port}],
         "logConfiguration": {"logDriver": "awslogs", "options": logs},
     }
-    made = aws.write(
+    registered = aws.write(
         "ecs",
         "register_task_definition",
         family=part.what.name,
@@ -424,12 +429,12 @@ def _definition(aws: Aws, part: PlannedPart) -> str:
         memory="512",
         containerDefinitions=[container],
     )
-    return str(made["taskDefinition"]["taskDefinitionArn"])
+    return str(registered["taskDefinition"]["taskDefinitionArn"])
 
 
 def _balancer(aws: Aws, name: str, port: int) -> str:
     """A load balancer with one listener; its target group."""
-    made = aws.write("elbv2", "create_load_balancer", Name=name, Subnets=["subnet-sandbox"])[
+    balancer = aws.write("elbv2", "create_load_balancer", Name=name, Subnets=["subnet-sandbox"])[
         "LoadBalancers"
     ][0]
     groups = aws.write(
@@ -446,7 +451,7 @@ def _balancer(aws: Aws, name: str, port: int) -> str:
     aws.write(
         "elbv2",
         "create_listener",
-        LoadBalancerArn=made["LoadBalancerArn"],
+        LoadBalancerArn=balancer["LoadBalancerArn"],
         Protocol="HTTP",
         Port=80,
         DefaultActions=action,
@@ -454,9 +459,9 @@ def _balancer(aws: Aws, name: str, port: int) -> str:
     return group
 
 
-def _unless_there(code: str, create: Callable[[], Any]) -> None:
-    """Create it; an error whose code begins like this says that it is there already, which is as
-    good.
+def _create_unless_exists(code: str, create: Callable[[], Any]) -> None:
+    """Create something. An error with this code (or one that begins like it) says that it exists,
+    which is fine.
     """
     try:
         create()
@@ -477,7 +482,7 @@ def make_table(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) ->
         AttributeDefinitions=[{**key, "AttributeType": "S"}],
         KeySchema=[{**key, "KeyType": "HASH"}],
     )
-    _unless_there("ResourceInUseException", create)
+    _create_unless_exists("ResourceInUseException", create)
     return ""
 
 
@@ -489,7 +494,7 @@ def make_queue(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) ->
 
 def make_parameter(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """A parameter that says `sandbox`."""
-    _unless_there(
+    _create_unless_exists(
         "ParameterAlreadyExists",
         partial(
             aws.write, "ssm", "put_parameter", Name=part.what.name, Value="sandbox", Type="String"

@@ -1,5 +1,5 @@
-"""AWS's signatures, version 4, made and verified: who signs knows the secret key. Standard library
-only: the emulator runs it, too.
+"""AWS signatures, version 4: made and verified. It runs in the emulator's process as well, so it
+uses the standard library only.
 """
 
 import base64
@@ -66,7 +66,7 @@ _OLD_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
 
 
 class SignatureFault(StrEnum):
-    """Why a request is not answered, by AWS's own codes."""
+    """Why a request is refused, by AWS's own codes."""
 
     UNSIGNED = "MissingAuthenticationToken"
     INCOMPLETE = "IncompleteSignature"
@@ -76,7 +76,7 @@ class SignatureFault(StrEnum):
 
 
 class SignedRequest(NamedTuple):
-    """What is signed of a request. `path` and `query` are as sent; names of headers are in lower
+    """The signed parts of a request. `path` and `query` are as sent; names of headers are in lower
     case.
     """
 
@@ -99,13 +99,14 @@ class _Claim(NamedTuple):
     lasts: timedelta | None
 
 
-def fault(
+def find_fault(
     request: SignedRequest, secret: Callable[[str], str | None], body: bytes, now: datetime
 ) -> SignatureFault | None:
-    """What is wrong with a request's signature, None if whoever signed it knows the secret of the
-    key that it names.
+    """What is wrong with a request's signature, None if the signer knows the secret of the key that
+    it names.
 
-    `secret` gives the secret of an access key, None for an unknown one. What is unclear is refused.
+    `secret` gives the secret of an access key, None for an unknown key. Unclear requests are
+    refused.
     """
     headers = dict(request.headers)
     listed = [*_parts(request.query)]
@@ -127,69 +128,69 @@ def fault(
         or claim.date != claim.time[:8]
     ):
         return SignatureFault.INCOMPLETE
-    known = secret(claim.key)
-    if known is None:
+    key = secret(claim.key)
+    if key is None:
         return SignatureFault.UNKNOWN
-    own = claim.lasts is not None
+    presigned = claim.lasts is not None
     content = headers.get("x-amz-content-sha256")
     if content is None:
-        content = (
-            UNSIGNED if own and claim.service in _AS_SENT else hashlib.sha256(body).hexdigest()
-        )
+        content = hashlib.sha256(body).hexdigest()
+        if presigned and claim.service in _AS_SENT:
+            content = UNSIGNED
     elif re.fullmatch(r"[0-9a-f]{64}", content) and content != hashlib.sha256(body).hexdigest():
         return SignatureFault.WRONG
-    wanted = _signature(request, claim, known, content)
-    if not hmac.compare_digest(wanted.encode(), claim.signature.encode("utf-8", "replace")):
+    expected = _signature(request, claim, key, content)
+    # In constant time: how long it takes must not tell how much of it is right.
+    if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
         return SignatureFault.WRONG
     return _time_fault(claim, now)
 
 
+class Signer(NamedTuple):
+    """Who signs: an access key with its secret, for one service in one region."""
+
+    key: str
+    secret: str
+    region: str = "us-east-1"
+    service: str = "execute-api"
+
+
 def sign(
-    method: str,
-    host: str,
-    path: str,
-    body: bytes,
-    key: str,
-    secret: str,
-    now: datetime,
-    region: str = "us-east-1",
-    service: str = "execute-api",
+    signer: Signer, method: str, host: str, path: str, body: bytes, now: datetime
 ) -> dict[str, str]:
-    """The headers that a request needs; the path has no query."""
+    """The headers of a signed request; the path has no query."""
     time = now.astimezone(UTC).strftime(_TIME)
     content = hashlib.sha256(body).hexdigest()
     headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": time}
-    claim = _Claim(key, time[:8], region, service, tuple(sorted(headers)), "", time, None)
+    signed = tuple(sorted(headers))
+    claim = _Claim(signer.key, time[:8], signer.region, signer.service, signed, "", time, None)
     request = SignedRequest(method, path.encode(), b"", [*headers.items()])
-    scope = f"{key}/{claim.date}/{region}/{service}/aws4_request"
-    signature = _signature(request, claim, secret, content)
-    said = (
-        f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(claim.signed)},"
-        f" Signature={signature}"
+    scope = f"{signer.key}/{claim.date}/{signer.region}/{signer.service}/aws4_request"
+    signature = _signature(request, claim, signer.secret, content)
+    authorization = (
+        f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(signed)}, Signature={signature}"
     )
-    return {**headers, "authorization": said}
+    return {**headers, "authorization": authorization}
 
 
 def _from_header(headers: Mapping[str, str]) -> _Claim | SignatureFault:
     algorithm, _, rest = headers["authorization"].partition(" ")
     if algorithm != ALGORITHM:
         return SignatureFault.UNSIGNED
-    fields = {
-        name.strip(): value for name, _, value in (part.partition("=") for part in rest.split(","))
-    }
-    signed = fields.get("SignedHeaders", "")
+    fields: dict[str, str] = {}
+    for part in rest.split(","):
+        name, _, value = part.partition("=")
+        fields[name.strip()] = value
     claim = _claim(
         fields.get("Credential", ""),
-        signed,
+        fields.get("SignedHeaders", ""),
         fields.get("Signature", ""),
         headers.get("x-amz-date", ""),
         None,
     )
-    return (
-        claim
-        if isinstance(claim, SignatureFault) or "x-amz-date" in claim.signed
-        else SignatureFault.INCOMPLETE
-    )
+    if isinstance(claim, _Claim) and "x-amz-date" not in claim.signed:
+        return SignatureFault.INCOMPLETE  # a time that is not signed could be anybody's
+    return claim
 
 
 def _from_query(query: Mapping[str, str]) -> _Claim | SignatureFault:
@@ -230,14 +231,11 @@ def _claim(
 
 
 def _time_fault(claim: _Claim, now: datetime) -> SignatureFault | None:
-    then = _moment(claim.time)
-    if then is None or then > now + SKEW:
+    signed_at = _moment(claim.time)
+    if signed_at is None or signed_at > now + SKEW:
         return SignatureFault.STALE
-    return (
-        SignatureFault.STALE
-        if now > then + (claim.lasts if claim.lasts is not None else SKEW)
-        else None
-    )
+    lasts = SKEW if claim.lasts is None else claim.lasts
+    return SignatureFault.STALE if now > signed_at + lasts else None
 
 
 def _moment(time: str) -> datetime | None:
@@ -274,14 +272,14 @@ def _path(sent: bytes, service: str) -> str:
     path = sent.decode("latin-1") or "/"
     if service in _AS_SENT:
         return path
-    kept: list[str] = []
+    parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
-            kept = kept[:-1]
+            parts = parts[:-1]
         elif part not in ("", "."):
-            kept.append(part)
-    end = "/" if path.endswith("/") and kept else ""
-    return quote(f"/{'/'.join(kept)}{end}", safe="/~")
+            parts.append(part)
+    end = "/" if path.endswith("/") and parts else ""
+    return quote(f"/{'/'.join(parts)}{end}", safe="/~")
 
 
 def _parts(query: bytes) -> Iterable[tuple[str, str]]:
@@ -296,19 +294,19 @@ def _parts(query: bytes) -> Iterable[tuple[str, str]]:
 
 
 def _query(query: bytes) -> str:
-    pairs = [
-        (
-            quote(name, safe=_PLAIN, errors="surrogateescape"),
-            quote(value, safe=_PLAIN, errors="surrogateescape"),
-        )
-        for name, value in _parts(query)
-        if name != "X-Amz-Signature"
-    ]
+    pairs: list[tuple[str, str]] = []
+    for name, value in _parts(query):
+        if name != "X-Amz-Signature":
+            pairs.append((_quoted(name), _quoted(value)))
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
+def _quoted(text: str) -> str:
+    return quote(text, safe=_PLAIN, errors="surrogateescape")
+
+
 def _header(headers: Iterable[tuple[str, str]], name: str) -> str:
-    return ",".join(" ".join(value.split()) for known, value in headers if known == name)
+    return ",".join(" ".join(value.split()) for header, value in headers if header == name)
 
 
 def _old_fault(
@@ -317,15 +315,15 @@ def _old_fault(
     secret: Callable[[str], str | None],
     now: datetime,
 ) -> SignatureFault | None:
-    """The same for an S3 address of the old kind, which boto3 still makes in older regions. It
-    signs no host, so only ours will do.
+    """The same for an S3 address with the old signature (version 2), which boto3 still makes in
+    older regions. It does not sign the host, so only the sandbox's own is accepted.
     """
     headers = dict(request.headers)
     host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
     if not query.keys() <= _OLD_PARTS | _OLD_OWN or host not in ("127.0.0.1", "localhost"):
         return SignatureFault.INCOMPLETE
-    known = secret(query["AWSAccessKeyId"])
-    if known is None:
+    key = secret(query["AWSAccessKeyId"])
+    if key is None:
         return SignatureFault.UNKNOWN
     amz = {name: _header(request.headers, name) for name in headers if name.startswith("x-amz-")}
     amz |= {name: query[name] for name in ("x-amz-security-token",) if name in query}
@@ -341,10 +339,10 @@ def _old_fault(
         expires,
     ]
     lines += [*(f"{name}:{value}" for name, value in sorted(amz.items())), resource]
-    wanted = base64.b64encode(
-        hmac.digest(known.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1")
+    expected = base64.b64encode(
+        hmac.digest(key.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1")
     )
-    if not hmac.compare_digest(wanted, query["Signature"].encode("utf-8", "replace")):
+    if not hmac.compare_digest(expected, query["Signature"].encode("utf-8", "replace")):
         return SignatureFault.WRONG
     if not re.fullmatch(r"[0-9]{1,11}", expires, re.ASCII) or int(expires) < now.timestamp():
         return SignatureFault.STALE

@@ -35,49 +35,49 @@ def text(
 
 
 def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
-    yield from (
-        part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width)
-    )
+    for note in answer.told_first:
+        yield from wrapped(f"note: {line(note)}", width)
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
         if standing.backwards:
             yield from wrapped(behind(name, standing), width)
-            yield from [f"  {standing.fetch}"] if standing.fetch else ()
+            if standing.fetch:
+                yield f"  {standing.fetch}"
     yield ""
     if first_steps(answer):
         yield _table(answer, width)
         yield ""
     if verbose:
         yield from why(answer, width)
-        yield from (*people, *([""] if people else []))
+        yield from people
+        if people:
+            yield ""
     yield from _left_out(answer, width)
-    yield from (
-        part for note in answer.notes for part in with_command(f"note: {line(note)}", width)
-    )
+    for note in answer.notes:
+        yield from with_command(f"note: {line(note)}", width)
     if not answer.refusal:
         yield from _recommended(answer, width)
 
 
 def first_steps(answer: DiffResult) -> tuple[Step, ...]:
-    """The steps that are shown one by one: those that something calls for. Targets of which no
-    deploy is recorded are only listed, where it can be told what the changes call for.
+    """The steps that are shown one by one: those that something calls for. Targets without a
+    recorded deploy are only listed, where it is known what the changes call for: a newcomer would
+    drown in them.
     """
     return answer.plan.steps if answer.first is None else answer.first.steps
 
 
 def behind(name: str, standing: Standing) -> str:
-    """That deploying HEAD takes something out of what is live, and what; or that nobody can say
-    that it does not.
+    """That deploying HEAD takes something out of what is live, and what; or that this cannot be
+    ruled out.
     """
     live = standing.live[:7]
     if standing.direction is Direction.UNKNOWN:
         return f"{name}: live is {live}, which is not in this clone: this may go back"
-    where = (
-        "ahead of your HEAD"
-        if standing.direction is Direction.BEHIND
-        else "with what your HEAD does not have"
-    )
+    where = "with what your HEAD does not have"
+    if standing.direction is Direction.BEHIND:
+        where = "ahead of your HEAD"
     return (
         f"{name}: live is {live}, {where}: this goes back and takes"
         f" {count(len(standing.lost), 'commit')} out"
@@ -89,15 +89,13 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
     what makes sure of all of them.
     """
     plan, first = answer.plan, answer.first
-    unknown = [
-        name for name in answer.unrecorded if first is None or name not in _covered(answer, first)
-    ]
+    unknown = list(answer.unrecorded)
+    if first is not None:
+        covered = _covered(answer, first)
+        unknown = [name for name in unknown if name not in covered]
     if first is not None and unknown and first.steps:
-        yield (
-            f"For these changes, about {duration(first.estimate_s)}:"
-            if first.estimate_s
-            else "For these changes:"
-        )
+        about = f", about {duration(first.estimate_s)}" if first.estimate_s else ""
+        yield f"For these changes{about}:"
         yield f"  {line(first.recommendation)}"
     if first is None or not unknown:
         yield _heading(answer)
@@ -105,11 +103,11 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
         if not answer.unrecorded:
             return
     if unknown:
-        names = ", ".join(unknown)
-        sure = "deploy everything, " if first is not None else ""
-        sure += "ask AWS what is live, or record what you know"
+        names, ways = ", ".join(unknown), "ask AWS what is live, or record what you know"
+        if first is not None:
+            ways = f"deploy everything, {ways}"
         yield from wrapped(
-            f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width
+            f"Nothing is known of {names}: no deploy is recorded. To be sure, {ways}:", width
         )
         if first is not None:
             yield f"  {line(plan.recommendation)}"
@@ -119,9 +117,10 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
 
 def _covered(answer: DiffResult, plan: Plan) -> set[str]:
     """The targets that a plan deploys, groups written out."""
-    return {
-        name for step in plan.steps for name in (step.target, *answer.covered.get(step.target, ()))
-    }
+    targets: set[str] = set()
+    for step in plan.steps:
+        targets.update(_names(answer, step))
+    return targets
 
 
 def _heading(answer: DiffResult) -> str:
@@ -130,19 +129,15 @@ def _heading(answer: DiffResult) -> str:
     """
     plan = answer.plan
     if not plan.steps:
-        unmatched = answer.impact.unmatched
-        return (
-            f"No rule calls for a deploy ({count(len(unmatched), 'path')} without a rule). Next:"
-            if unmatched
-            else "Nothing to deploy. Next:"
-        )
+        unmatched = len(answer.impact.unmatched)
+        if unmatched:
+            return f"No rule calls for a deploy ({count(unmatched, 'path')} without a rule). Next:"
+        return "Nothing to deploy. Next:"
     if not plan.estimate_s:
         return "Recommended:"
-    full = (
-        f" (a full deploy: {duration(plan.full_estimate_s)})"
-        if plan.full_estimate_s != plan.estimate_s
-        else ""
-    )
+    full = ""
+    if plan.full_estimate_s != plan.estimate_s:
+        full = f" (a full deploy: {duration(plan.full_estimate_s)})"
     return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
@@ -167,41 +162,36 @@ def compared(base: Base, head: Head) -> str:
 def summary(answer: DiffResult) -> str:
     """How many files changed, where those changes stand, and on what."""
     head, touched = answer.head, answer.impact.touched
-    origins = Counter(one.change.origin for one in touched)
+    text = f"{count(len(touched), 'file')} changed"
+    if head.branch:
+        text += f" on {quote(head.branch)}"
+    elif head.commit:
+        text += f" at {head.commit[:7]}"
+    origins = Counter(match.change.origin for match in touched)
     kinds = ", ".join(
         f"{origins[name]:,} {name}"
         for name in ("committed", "staged", "unstaged", "untracked")
         if origins[name]
     )
-    on = (
-        f" on {quote(head.branch)}"
-        if head.branch
-        else f" at {head.commit[:7]}"
-        if head.commit
-        else ""
-    )
-    unlooked = ", uncommitted files not looked at" if head.commit and head.dirty is None else ""
-    where = f", environment {answer.environment}" if answer.environment else ""
-    return (
-        f"{count(len(touched), 'file')}"
-        f" changed{on}{f' ({kinds})' if kinds else ''}{unlooked}{where}."
-    )
+    if kinds:
+        text += f" ({kinds})"
+    if head.commit and head.dirty is None:
+        text += ", uncommitted files not looked at"
+    if answer.environment:
+        text += f", environment {answer.environment}"
+    return f"{text}."
 
 
 def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
-        yield from (
-            part
-            for one in step.because
-            for part in with_command(f"  because {line(one)}", width, "    ")
-        )
+        for reason in step.because:
+            yield from with_command(f"  because {line(reason)}", width, "    ")
         for name in _names(answer, step):
             if name in answer.failed_before:
-                yield from wrapped(
-                    f"  but {line(f'{name}: {answer.failed_before[name]}')}", width, "    "
-                )
+                failure = line(f"{name}: {answer.failed_before[name]}")
+                yield from wrapped(f"  but {failure}", width, "    ")
         if step.needs:
             yield f"  after {', '.join(step.needs)}"
         yield ""
@@ -212,17 +202,13 @@ def _table(answer: DiffResult, width: int) -> str:
     steps = first_steps(answer)
     rows = [_row(answer, step) for step in steps]
     space = room(rows, headers, 3, width)
-    fitted = [_fitted(*_reason(answer, step), space) for step in steps]
-    return table(
-        headers,
-        [(*row[:3], reason, *row[4:]) for row, reason in zip(rows, fitted, strict=True)],
-        right=(2,),
-    )
-
-
-def _fitted(reason: str, is_path: bool, space: int) -> str:
-    """A path is shortened in its middle, a sentence behind a word: -v has all of it."""
-    return clipped(reason, space) if is_path else shortened(reason, space)
+    fitting: list[tuple[str, ...]] = []
+    for row, step in zip(rows, steps, strict=True):
+        reason, is_path = _reason(answer, step)
+        # A path is shortened in its middle, a sentence behind a word: -v has all of it.
+        reason = clipped(reason, space) if is_path else shortened(reason, space)
+        fitting.append((*row[:3], reason, *row[4:]))
+    return table(headers, fitting, right=(2,))
 
 
 def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
@@ -231,18 +217,11 @@ def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
 
 
 def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
-    reasons = [reason for name in _names(answer, step) for reason in _reasons(answer, name)]
-    files = len({reason.path for reason in reasons if reason.path})
+    files = len({reason.path for reason in _reasons(answer, step) if reason.path})
+    state, reason = answer.states[step.target], _reason(answer, step)[0]
     command = (step.command or "by hand").removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
-    return (
-        step.target,
-        answer.states[step.target],
-        str(files),
-        _reason(answer, step)[0],
-        command,
-        estimate,
-    )
+    return step.target, state, str(files), reason, command, estimate
 
 
 def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
@@ -253,55 +232,57 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
     for name in names:
         if name in answer.failed_before:
             return line(answer.failed_before[name]), False
-    reasons = [reason for name in names for reason in _reasons(answer, name)]
-    path = next((reason.path for reason in reasons if reason.path), None)
-    if path is not None:
-        return quote(path), True
-    # nothing that changed, but what is live, or that nothing is known of it
-    return (
-        next(
-            (line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons),
-            "unknown, so due",
-        ),
-        False,
-    )
+    reasons = _reasons(answer, step)
+    for reason in reasons:
+        if reason.path:
+            return quote(reason.path), True
+    # Nothing has changed, but what is live is another version, or nothing is known of it.
+    if reasons:
+        return line(reasons[0].rule.removeprefix(f"{step.target}: ")), False
+    return "unknown, so due", False
 
 
-def _reasons(answer: DiffResult, name: str) -> tuple[Reason, ...]:
-    """Why a target is called for: first what the changes say."""
-    return (*answer.reasons.get(name, ()), *answer.impact.targets.get(name, ()))
+def _reasons(answer: DiffResult, step: Step) -> list[Reason]:
+    """Why a step's targets are called for: first what the changes say."""
+    reasons: list[Reason] = []
+    for name in _names(answer, step):
+        reasons += answer.reasons.get(name, ())
+        reasons += answer.impact.targets.get(name, ())
+    return reasons
 
 
 def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
     clean = [name for name, state in answer.states.items() if state == "clean"]
     if clean and answer.plan.steps:
         yield from wrapped(f"clean: {', '.join(clean)}", width)
-    yield from (part for one in by_hand(answer) for part in wrapped(one, width))
+    for instruction in by_hand(answer):
+        yield from wrapped(instruction, width)
     unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
     if unmatched:
-        policy = (
-            f"falls back to {answer.rules.unmatched}"
-            if answer.rules.unmatched not in ("warn", "fail")
-            else "no rule says what to do"
-        )
+        policy = "no rule says what to do"
+        if answer.rules.unmatched not in ("warn", "fail"):
+            policy = f"falls back to {answer.rules.unmatched}"
         yield f"unmatched: {count(len(unmatched), 'path')} ({policy})"
-        yield from (f"  {one}" for one in listing(unmatched, 10))
+        yield from (f"  {path}" for path in listing(unmatched, 10))
     if ignored:
         yield f"ignored: {count(len(ignored), 'path')}"
     for check in answer.plan.checks:
         reasons = answer.impact.checks[check]
-        yield f"{check}: called for by {quote(reasons[0].path)}" + (
-            f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else ""
-        )
+        text = f"{check}: called for by {quote(reasons[0].path)}"
+        if len(reasons) > 1:
+            text += f" and {len(reasons) - 1:,} more"
+        yield text
 
 
 def by_hand(answer: DiffResult) -> list[str]:
     """What only a person can deploy, with the instructions, also where it is part of a group."""
-    told = answer.instructions
-    return [
-        f"by hand: {name}" + (f": {line(said)}" if (said := told.get(name)) else "")
-        for name in answer.plan.by_hand
-    ]
+    lines: list[str] = []
+    for name in answer.plan.by_hand:
+        text, instruction = f"by hand: {name}", answer.instructions.get(name)
+        if instruction:
+            text += f": {line(instruction)}"
+        lines.append(text)
+    return lines
 
 
 def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
@@ -309,7 +290,9 @@ def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
     if answer.refusal:
         return "refused", Exit.USAGE
     pending = bool(answer.plan.steps)
-    word = "unknown" if "unknown" in answer.states.values() else "pending" if pending else "clean"
+    word = "pending" if pending else "clean"
+    if "unknown" in answer.states.values():
+        word = "unknown"
     return word, Exit.PENDING if exit_code and pending else Exit.OK
 
 
@@ -320,8 +303,13 @@ def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
     if not trust.ref:
         return None
     differences = [
-        {"what": one.what, "here": one.here, "trusted": one.trusted, "effect": str(one.effect)}
-        for one in trust.about(environment)
+        {
+            "what": difference.what,
+            "here": difference.here,
+            "trusted": difference.trusted,
+            "effect": str(difference.effect),
+        }
+        for difference in trust.about(environment)
     ]
     return {
         "ref": trust.ref,
@@ -334,48 +322,35 @@ def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
 def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
     """The answer for programs (docs/json.md)."""
     word, code = status(answer, exit_code)
-    base, head, plan, impact = answer.base, answer.head, answer.plan, answer.impact
+    head, plan, impact = answer.head, answer.plan, answer.impact
+    notes = [*answer.notes, *by_hand(answer)]
+    if answer.refusal:
+        notes.append(answer.refusal)
     return {
         "toolkit": 1,
         "command": "diff",
         "status": word,
         "exit": int(code),
-        "base": {
-            "kind": base.kind,
-            "name": base.name,
-            "commit": base.commits[0] if base.commits else None,
-            "chosen": base.chosen,
-            **(
-                {"targets": {name: list(commits) for name, commits in base.each.items()}}
-                if base.each
-                else {}
-            ),
-        },
+        "base": _base_document(answer.base),
         "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
         "environment": answer.environment,
         "rules": answer.rules.file,
         "trusted": trusted(answer.rules.trust, answer.environment),
         "changes": [
             {
-                "path": one.change.path,
-                "status": one.change.status,
-                "old_path": one.change.old_path,
-                "origin": one.change.origin,
-                "rules": one.rules,
-                "targets": one.targets,
+                "path": match.change.path,
+                "status": match.change.status,
+                "old_path": match.change.old_path,
+                "origin": match.change.origin,
+                "rules": match.rules,
+                "targets": match.targets,
             }
-            for one in impact.touched
+            for match in impact.touched
         ],
         "ignored": impact.ignored,
         "unmatched": impact.unmatched,
         "states": answer.states,
-        "impact": {
-            name: [
-                {"path": one.path, "rule": one.rule, "pattern": one.pattern, "line": one.line}
-                for one in reasons
-            ]
-            for name, reasons in impact.targets.items()
-        },
+        "impact": {name: _reasons_document(reasons) for name, reasons in impact.targets.items()},
         "plan": {
             "steps": [
                 {
@@ -393,15 +368,7 @@ def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
             "full_estimate_s": plan.full_estimate_s,
         },
         "unrecorded": answer.unrecorded,
-        "first": (
-            None
-            if answer.first is None
-            else {
-                "targets": [step.target for step in answer.first.steps],
-                "estimate_s": answer.first.estimate_s,
-                "recommendation": answer.first.recommendation,
-            }
-        ),
+        "first": None if answer.first is None else _first_document(answer.first),
         "standings": {
             name: {
                 "direction": standing.direction,
@@ -414,5 +381,37 @@ def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
         },
         "failed_before": dict(answer.failed_before),
         "recommendation": None if answer.refusal else plan.recommendation,
-        "notes": [*answer.notes, *by_hand(answer), *([answer.refusal] if answer.refusal else [])],
+        "notes": notes,
+    }
+
+
+def _base_document(base: Base) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "kind": base.kind,
+        "name": base.name,
+        "commit": base.commits[0] if base.commits else None,
+        "chosen": base.chosen,
+    }
+    if base.each:
+        document["targets"] = {name: list(commits) for name, commits in base.each.items()}
+    return document
+
+
+def _reasons_document(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": reason.path,
+            "rule": reason.rule,
+            "pattern": reason.pattern,
+            "line": reason.line,
+        }
+        for reason in reasons
+    ]
+
+
+def _first_document(first: Plan) -> dict[str, Any]:
+    return {
+        "targets": [step.target for step in first.steps],
+        "estimate_s": first.estimate_s,
+        "recommendation": first.recommendation,
     }

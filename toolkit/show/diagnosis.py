@@ -42,8 +42,8 @@ class UncoveredRow(Protocol):
 
 
 class DockerfileRows(Struct, frozen=True):
-    """Every Dockerfile with the targets that are built from it, those that rules.toml names in
-    vain, and what the rules forget.
+    """Every Dockerfile with the targets that are built from it, those of rules.toml that do not
+    exist, and what the rules forget.
     """
 
     dockerfiles: Mapping[str, tuple[str, ...]]
@@ -60,48 +60,57 @@ class DockerfileRows(Struct, frozen=True):
 def program(name: str, version: str | None, needed: bool) -> ProgramRow:
     """A program with a remark on its version."""
     if version is None:
-        return ProgramRow(
-            name, None, "not found" + (", and toolkit needs it" if needed else ""), needed
-        )
+        remark = "not found, and toolkit needs it" if needed else "not found"
+        return ProgramRow(name, None, remark, needed)
     if name == "git" and not _is_safe(version):
         return ProgramRow(
             name, version, "it lacks the security fixes of 2024: use 2.39.4, 2.45.1 or later"
         )
-    return ProgramRow(name, version or None, "" if version else "it does not tell its version")
+    if not version:
+        return ProgramRow(name, None, "it does not tell its version")
+    return ProgramRow(name, version)
 
 
 def _is_safe(version: str) -> bool:
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _FIXED) or numbers[:2] > (
-        2,
-        45,
-    )
+    if numbers[:2] > (2, 45):
+        return True
+    return any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _FIXED)
 
 
 def text(programs: Sequence[ProgramRow], images: DockerfileRows | None, file: str | None) -> str:
-    """Programs, then Dockerfiles, then what the rules forget and how to mend or silence it."""
+    """Programs, then Dockerfiles, then what the rules forget and how to fix or accept it."""
     return "\n".join(_lines(programs, images, file))
 
 
 def _lines(
     programs: Sequence[ProgramRow], images: DockerfileRows | None, file: str | None
 ) -> Iterator[str]:
-    for one in programs:
-        yield f"{one.name:<8} {one.version or '-':<10} {one.remark}".rstrip()
+    for row in programs:
+        yield f"{row.name:<8} {row.version or '-':<10} {row.remark}".rstrip()
     if images is None:
         yield "not in a git repository, so no rules were looked at"
-        return
-    yield from (f"{quote(path)}: {_owners(names)}" for path, names in images.dockerfiles.items())
-    yield from (
-        f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or git"
-        " ignores it"
-        for path in images.missing
-    )
-    yield from (_uncovered(missed) for missed in images.uncovered)
+    else:
+        yield from _image_lines(images, file)
+
+
+def _image_lines(images: DockerfileRows, file: str | None) -> Iterator[str]:
+    for path, names in images.dockerfiles.items():
+        owners = f"built for {', '.join(names)}" if names else "no target is built from it"
+        yield f"{quote(path)}: {owners}"
+    for path in images.missing:
+        yield (
+            f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or"
+            " git ignores it"
+        )
+    yield from (_uncovered(uncovered) for uncovered in images.uncovered)
     for name, paths in images.generated.items():
         go = "goes" if len(paths) == 1 else "go"
-        named = ", ".join(quote(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-        yield f"{name}: {count(len(paths), 'file')} that git ignores {go} into its build: {named}"
+        examples = ", ".join(quote(path) for path in paths[:3])
+        if len(paths) > 3:
+            examples += ", ..."
+        files = count(len(paths), "file")
+        yield f"{name}: {files} that git ignores {go} into its build: {examples}"
     for name, (what, fix) in images.incomplete.items():
         yield f"{name}: {line(what)}; fix: {line(fix)}"
     for folder, (what, fix) in images.unprepared.items():
@@ -112,71 +121,51 @@ def _lines(
         yield "every tracked file that goes into the image of a target is covered by its rules"
 
 
-def _uncovered(missed: UncoveredRow) -> str:
-    sure = "may copy" if missed.uncertain else "copies"
-    why = "that `ignore` hides" if missed.ignored else "that no rule sends to its app"
-    files = f"{count(missed.count, 'file')} (such as {quote(missed.example)})"
-    return f"{quote(missed.dockerfile)}:{missed.line}: {sure} {files} {why}: {line(missed.source)}"
-
-
-def _owners(names: Sequence[str]) -> str:
-    return f"built for {', '.join(names)}" if names else "no target is built from it"
+def _uncovered(row: UncoveredRow) -> str:
+    copies = "may copy" if row.uncertain else "copies"
+    why = "that `ignore` hides" if row.ignored else "that no rule sends to its app"
+    files = f"{count(row.count, 'file')} (such as {quote(row.example)})"
+    return f"{quote(row.dockerfile)}:{row.line}: {copies} {files} {why}: {line(row.source)}"
 
 
 def document(
     programs: Sequence[ProgramRow], images: DockerfileRows | None, code: int
 ) -> dict[str, Any]:
-    """The same for programs. Without a repository `dockerfiles` and `uncovered` are null: nobody
-    looked.
-    """
-    return {
+    """The same for programs. Without a repository nothing but the programs was checked: null."""
+    head = {
         "toolkit": 1,
         "command": "doctor",
         "status": "failed" if code else "done",
         "exit": int(code),
         "programs": [
-            {"name": one.name, "version": one.version, "remark": one.remark} for one in programs
+            {"name": row.name, "version": row.version, "remark": row.remark} for row in programs
         ],
-        "dockerfiles": (
-            None
-            if images is None
-            else [{"path": path, "targets": names} for path, names in images.dockerfiles.items()]
-        ),
-        "missing": None if images is None else images.missing,
-        "generated": (
-            None
-            if images is None
-            else {name: list(paths) for name, paths in images.generated.items()}
-        ),
-        "incomplete": (
-            None
-            if images is None
-            else {
-                name: {"problem": what, "fix": fix}
-                for name, (what, fix) in images.incomplete.items()
-            }
-        ),
-        "unprepared": (
-            None
-            if images is None
-            else {
-                name: {"problem": what, "fix": fix}
-                for name, (what, fix) in images.unprepared.items()
-            }
-        ),
-        "uncovered": (
-            None
-            if images is None
-            else [
-                {
-                    "dockerfile": one.dockerfile,
-                    "line": one.line,
-                    "source": one.source,
-                    "files": one.count,
-                    "example": one.example,
-                    "ignored": one.ignored,
-                }
-                for one in images.uncovered
-            ]
-        ),
     }
+    if images is None:
+        keys = ("dockerfiles", "missing", "generated", "incomplete", "unprepared", "uncovered")
+        return {**head, **dict.fromkeys(keys)}
+    return {
+        **head,
+        "dockerfiles": [
+            {"path": path, "targets": names} for path, names in images.dockerfiles.items()
+        ],
+        "missing": images.missing,
+        "generated": {name: list(paths) for name, paths in images.generated.items()},
+        "incomplete": _problems(images.incomplete),
+        "unprepared": _problems(images.unprepared),
+        "uncovered": [
+            {
+                "dockerfile": row.dockerfile,
+                "line": row.line,
+                "source": row.source,
+                "files": row.count,
+                "example": row.example,
+                "ignored": row.ignored,
+            }
+            for row in images.uncovered
+        ],
+    }
+
+
+def _problems(problems: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
+    return {name: {"problem": what, "fix": fix} for name, (what, fix) in problems.items()}

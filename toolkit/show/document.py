@@ -10,28 +10,27 @@ from toolkit.errors import RulesError, ToolkitError
 
 def dumps(document: dict[str, Any]) -> str:
     """The document as text. It always opens with `{"toolkit": 1, "command": …`."""
-    return (
-        json.dumps(document).replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")
-    )  # CI logs take those for commands anywhere
+    # Azure takes these for commands wherever they stand in a log.
+    return json.dumps(document).replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")
 
 
 def error(command: str, problem: ToolkitError) -> dict[str, Any]:
     """A failed command's document."""
-    found: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.next}
+    details: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.next}
     if isinstance(problem, RulesError):
-        found["problems"] = [
+        details["problems"] = [
             {
-                "file": one.file or problem.file,
-                "line": one.line,
-                "key": one.key,
-                "message": one.message,
+                "file": wrong.file or problem.file,
+                "line": wrong.line,
+                "key": wrong.key,
+                "message": wrong.message,
             }
-            for one in problem.problems
+            for wrong in problem.problems
         ]
     return {
         "toolkit": 1,
         "command": command,
         "status": "error",
         "exit": int(problem.exit),
-        "error": found,
+        "error": details,
     }

@@ -4,86 +4,90 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.model import Commit, Explained
-from toolkit.show.people import one
+from toolkit.show.people import commit_line
 from toolkit.show.text import line, quote
 
 
-def text(found: Explained, last: Commit | None, file: str, own: bool = False) -> str:
-    """The path, where it goes, and each rule with hit or miss. `own` says that it is rules.toml
+def text(explanation: Explained, last: Commit | None, file: str, is_rules: bool = False) -> str:
+    """The path, where it goes, and each rule with hit or miss. `is_rules`: it is rules.toml
     itself.
     """
-    return "\n".join(_lines(found, last, file, own))
+    return "\n".join(_lines(explanation, last, file, is_rules))
 
 
-def _lines(found: Explained, last: Commit | None, file: str, own: bool) -> Iterator[str]:
-    yield f"{quote(found.path)}: {_outcome(found, file)}"
-    if own:
+def _lines(explanation: Explained, last: Commit | None, file: str, is_rules: bool) -> Iterator[str]:
+    yield f"{quote(explanation.path)}: {_outcome(explanation, file)}"
+    if is_rules:
         yield "  it holds the rules: when it changes, its old and its new rules both count"
     if last is not None:
-        yield f"  last touched by {one(last)}"
-    for name in found.users:
+        yield f"  last touched by {commit_line(last)}"
+    for name in explanation.users:
         yield f"  {name} is built from it, whatever rules say"
-    for name, narrower in found.dropped:
+    for name, narrower in explanation.dropped:
         yield f"  {name} is dropped: it covers {narrower}, which is narrower"
-    for verdict in sorted(found.verdicts, key=lambda verdict: not verdict.hit):
-        calls = ", ".join((*verdict.deploy, *verdict.run))
-        arrow = f" -> {calls}" if verdict.hit else ""
-        yield line(
-            f"  {'hit ' if verdict.hit else 'miss'}  {file}:{verdict.line or '?'}  {verdict.rule}:"
-            f" {verdict.why}{arrow}"
-        )
+    for verdict in sorted(explanation.verdicts, key=lambda verdict: not verdict.hit):
+        where = f"{file}:{verdict.line or '?'}  {verdict.rule}: {verdict.why}"
+        if verdict.hit:
+            yield line(f"  hit   {where} -> {', '.join((*verdict.deploy, *verdict.run))}")
+        else:
+            yield line(f"  miss  {where}")
 
 
-def _outcome(found: Explained, file: str) -> str:
-    checks = sorted({name for verdict in found.verdicts if verdict.hit for name in verdict.run})
-    if found.ignored is not None:
-        return line(f"ignored, by {found.ignored.pattern} ({file}:{found.ignored.line or '?'})")
-    if found.targets:
-        return f"deploys {', '.join(found.targets)}" + (
-            f", runs {', '.join(checks)}" if checks else ""
+def _outcome(explanation: Explained, file: str) -> str:
+    checks = {name for verdict in explanation.verdicts if verdict.hit for name in verdict.run}
+    if explanation.ignored is not None:
+        return line(
+            f"ignored, by {explanation.ignored.pattern} ({file}:{explanation.ignored.line or '?'})"
         )
+    parts: list[str] = []
+    if explanation.targets:
+        parts.append(f"deploys {', '.join(explanation.targets)}")
     if checks:
-        return f"runs {', '.join(checks)}"
-    return (
-        f"no rule matches; falls back to {found.fallback}" if found.fallback else "no rule matches"
-    )
+        parts.append(f"runs {', '.join(sorted(checks))}")
+    if parts:
+        return ", ".join(parts)
+    if explanation.fallback:
+        return f"no rule matches; falls back to {explanation.fallback}"
+    return "no rule matches"
 
 
-def document(found: Sequence[Explained], last: Sequence[Commit | None]) -> dict[str, Any]:
-    """The same for programs."""
+def document(explanations: Sequence[Explained], commits: Sequence[Commit | None]) -> dict[str, Any]:
+    """The same for programs. `commits` are those that touched the paths last."""
     return {
         "toolkit": 1,
         "command": "explain",
         "status": "done",
         "exit": 0,
-        "paths": [_document(one, commit) for one, commit in zip(found, last, strict=True)],
+        "paths": [
+            _document(explanation, last)
+            for explanation, last in zip(explanations, commits, strict=True)
+        ],
     }
 
 
-def _document(found: Explained, last: Commit | None) -> dict[str, Any]:
+def _document(explanation: Explained, last: Commit | None) -> dict[str, Any]:
+    ignored = None
+    if explanation.ignored is not None:
+        ignored = {"pattern": explanation.ignored.pattern, "line": explanation.ignored.line}
     rules = [
         {
-            "rule": one.rule,
-            "hit": one.hit,
-            "pattern": one.pattern,
-            "line": one.line,
-            "why": one.why,
-            "deploy": one.deploy,
-            "run": one.run,
+            "rule": verdict.rule,
+            "hit": verdict.hit,
+            "pattern": verdict.pattern,
+            "line": verdict.line,
+            "why": verdict.why,
+            "deploy": verdict.deploy,
+            "run": verdict.run,
         }
-        for one in found.verdicts
+        for verdict in explanation.verdicts
     ]
     return {
-        "path": found.path,
-        "ignored": (
-            None
-            if found.ignored is None
-            else {"pattern": found.ignored.pattern, "line": found.ignored.line}
-        ),
-        "targets": found.targets,
-        "built_from_it": found.users,
-        "dropped": [{"target": name, "covers": narrower} for name, narrower in found.dropped],
-        "fallback": found.fallback,
+        "path": explanation.path,
+        "ignored": ignored,
+        "targets": explanation.targets,
+        "built_from_it": explanation.users,
+        "dropped": [{"target": name, "covers": narrower} for name, narrower in explanation.dropped],
+        "fallback": explanation.fallback,
         "rules": rules,
         "last": None if last is None else _commit(last),
     }

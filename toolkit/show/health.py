@@ -2,13 +2,15 @@
 its cause and the next command.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from toolkit.model import Finding, HealthReport
 from toolkit.show.junit import JUnitCase
-from toolkit.show.run import live
+from toolkit.show.run import live_document
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, line, shortened, wrapped
@@ -16,7 +18,7 @@ from toolkit.show.text import clipped, count, line, shortened, wrapped
 WIDTH = 80
 GOOD = "ok"
 BAD = ("failing", "unknown", "warning")
-"""What has to be told, the worst first."""
+"""What is listed as a problem, the worst first."""
 MOST_NAMES = 6
 ORDER = (
     "service",
@@ -60,19 +62,22 @@ def _lines(
 ) -> Iterator[str]:
     names = RowNames(checkups)
     headers = ("target", "status", "live", "since", "detail")
-    rows = [
-        (line(names.of(one)), one.status, _live(one), age(_since(one), now), line(detail(one)))
-        for one in sorted(checkups, key=lambda one: one.kind == "credentials")
-    ]
+    rows: list[tuple[str, str, str, str, str]] = []
+    for report in sorted(checkups, key=lambda report: report.kind == "credentials"):
+        name, since = line(names.of(report)), age(_since(report), now)
+        rows.append((name, report.status, _live(report), since, line(detail(report))))
     space = room(rows, headers, 4, width)
     yield table(headers, [(*row[:4], shortened(row[4], space)) for row in rows])
     yield ""
     if verbose:
-        yield from _signs(checkups, names, now, width)
-    told = set[tuple[str, str]]()
-    for word in BAD:
-        yield from _problems(word, checkups, names, now, width, told)
-    yield from (part for note in notes for part in wrapped(f"note: {line(note)}", width))
+        yield from _all_findings(checkups, names, now, width)
+    explained = set[tuple[str, str]]()
+    for status in BAD:
+        for problem in _problems(status, checkups, names):
+            yield from _problem_lines(problem, now, width, problem.key in explained)
+            explained.add(problem.key)
+    for note in notes:
+        yield from wrapped(f"note: {line(note)}", width)
     yield from wrapped(summary(checkups, took_s), width)
 
 
@@ -80,70 +85,82 @@ class RowNames:
     """What to call the rows: with environment and region only where there are several."""
 
     def __init__(self, checkups: Sequence[HealthReport]) -> None:
-        self._environments = len({one.environment for one in checkups}) > 1
-        self._regions = len({one.region for one in checkups}) > 1
+        self._environments = len({report.environment for report in checkups}) > 1
+        self._regions = len({report.region for report in checkups}) > 1
 
-    def of(self, one: HealthReport) -> str:
+    def of(self, report: HealthReport) -> str:
         """`prod app@eu-west-1`."""
-        name = (
-            f"{one.environment} {one.name}" if self._environments and one.environment else one.name
-        )
-        return f"{name}@{one.region}" if self._regions and one.region else name
+        name = report.name
+        if self._environments and report.environment:
+            name = f"{report.environment} {name}"
+        if self._regions and report.region:
+            name = f"{name}@{report.region}"
+        return name
 
 
-def detail(one: HealthReport) -> str:
-    """The most important words on it: of what is wrong, else of the first things that were looked
-    at.
+def detail(report: HealthReport) -> str:
+    """The most important words on it: of what is wrong, else of the first things that were
+    checked.
     """
-    worst = [sign for sign in ordered(one.signs) if sign.status == one.status and sign.detail]
-    if one.status != "ok":
-        more = f" (+{len(worst) - 1})" if len(worst) > 1 else ""
-        return (worst[0].detail if worst else "nothing was seen") + more
-    return ", ".join(list(dict.fromkeys(sign.detail for sign in worst))[:2])
+    details = [
+        finding.detail
+        for finding in ordered(report.signs)
+        if finding.status == report.status and finding.detail
+    ]
+    if report.status == "ok":
+        return ", ".join(list(dict.fromkeys(details))[:2])
+    if not details:
+        return "nothing was seen"
+    more = f" (+{len(details) - 1})" if len(details) > 1 else ""
+    return details[0] + more
 
 
-def ordered(signs: Sequence[Finding]) -> list[Finding]:
-    """The thing itself first, then what it stands on; addresses last. They come in as they are
+def ordered(findings: Sequence[Finding]) -> list[Finding]:
+    """The target itself first, then what it depends on; addresses last. They come in as they are
     answered.
     """
-    last = len(ORDER)
-    return sorted(
-        signs, key=lambda sign: (ORDER.index(sign.what) if sign.what in ORDER else last, sign.what)
-    )
+    return sorted(findings, key=_place)
 
 
-def _live(one: HealthReport) -> str:
+def _place(finding: Finding) -> tuple[int, str]:
+    index = ORDER.index(finding.what) if finding.what in ORDER else len(ORDER)
+    return index, finding.what
+
+
+def _live(report: HealthReport) -> str:
     """`3e8a51c`, with `due` where HEAD is another; `-` where nothing is known to run."""
-    if one.live is None:
+    if report.live is None:
         return "-"
-    version = one.live.version or "?"
-    short = (
-        version[:7]
-        if one.live.commit and version.startswith(one.live.commit)
-        else clipped(version, 10)
-    )
-    commit = one.live.commit
-    more = commit and version != commit and version.startswith(commit)
-    dirty = "+" if more and not version.startswith(f"{commit}-generated-") else ""
-    return line(f"{short}{dirty}{' due' if one.state == 'due' else ''}")
+    version, commit = report.live.version or "?", report.live.commit
+    if commit and version.startswith(commit):
+        short = version[:7]
+        # What a build took besides the commit is no edit that somebody has to hear of here.
+        if version != commit and not version.startswith(f"{commit}-generated-"):
+            short += "+"
+    else:
+        short = clipped(version, 10)
+    return line(f"{short} due" if report.state == "due" else short)
 
 
-def _since(one: HealthReport) -> str | None:
-    signs = [sign.since for sign in ordered(one.signs) if sign.status == one.status and sign.since]
-    return (
-        signs[0]
-        if signs and one.status != "ok"
-        else (one.live.since if one.live else next(iter(signs), None))
-    )
+def _since(report: HealthReport) -> str | None:
+    """Since when it is as it is: of what is wrong, else of what is live."""
+    times = [
+        finding.since
+        for finding in ordered(report.signs)
+        if finding.status == report.status and finding.since
+    ]
+    if report.live is not None and (report.status == "ok" or not times):
+        return report.live.since
+    return times[0] if times else None
 
 
 def age(since: str | None, now: datetime) -> str:
-    """`3d ago`, empty if nobody knows."""
-    try:
-        seconds = (now - datetime.fromisoformat(since)).total_seconds() if since else None
-    except (ValueError, TypeError):
+    """`3d ago`, empty if it is not known."""
+    if not since:
         return ""
-    if seconds is None:
+    try:
+        seconds = (now - datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):
         return ""
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= length:
@@ -151,104 +168,113 @@ def age(since: str | None, now: datetime) -> str:
     return "just now"
 
 
-def _signs(
+def _all_findings(
     checkups: Sequence[HealthReport], names: RowNames, now: datetime, width: int
 ) -> Iterator[str]:
-    """Everything that was looked at."""
-    for one in checkups:
-        yield line(names.of(one))
-        for sign in ordered(one.signs):
-            when = age(sign.since, now)
-            yield from wrapped(
-                f"  {line(sign.what)}: {sign.status},"
-                f" {line(sign.detail)}{f' ({when})' if when else ''}",
-                width,
-                "    ",
-            )
+    """Everything that was checked."""
+    for report in checkups:
+        yield line(names.of(report))
+        for finding in ordered(report.signs):
+            text = f"  {line(finding.what)}: {finding.status}, {line(finding.detail)}"
+            when = age(finding.since, now)
+            if when:
+                text += f" ({when})"
+            yield from wrapped(text, width, "    ")
     yield ""
 
 
-def _problems(
-    word: str,
-    checkups: Sequence[HealthReport],
-    names: RowNames,
-    now: datetime,
-    width: int,
-    told: set[tuple[str, str]],
+class _Problem(Struct):
+    """One cause and its next command, with all rows that have it."""
+
+    status: str
+    key: tuple[str, str]
+    since: str | None
+    names: list[str]
+
+
+def _problems(status: str, checkups: Sequence[HealthReport], names: RowNames) -> Iterable[_Problem]:
+    """The problems of one status, each once."""
+    problems: dict[tuple[str, str], _Problem] = {}
+    for report in checkups:
+        name = names.of(report)
+        for finding in ordered(report.signs):
+            if finding.status != status:
+                continue
+            key = (finding.cause or finding.detail, finding.next)
+            problem = problems.setdefault(key, _Problem(status, key, finding.since, []))
+            if name not in problem.names:
+                problem.names.append(name)
+    return problems.values()
+
+
+def _problem_lines(
+    problem: _Problem, now: datetime, width: int, is_explained: bool
 ) -> Iterator[str]:
-    """Each problem once, with all that have it; of one that was `told` with a worse word, only who
-    else has it.
+    """The rows that have it, its cause and next command; only the rows where the cause was
+    explained before, with a worse status.
     """
-    whose: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
-    for one in checkups:
-        for sign in ordered(one.signs):
-            if sign.status == word:
-                whose.setdefault((sign.cause or sign.detail, sign.next), []).append(
-                    (names.of(one), sign)
-                )
-    for (cause, next_), found in whose.items():
-        said = list(dict.fromkeys(name for name, _ in found))
-        more = f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else ""
-        when = age(found[0][1].since, now)
-        heading = f"{', '.join(said[:MOST_NAMES])}{more}: {word}{f' since {when}' if when else ''}"
-        if (cause, next_) in told:
-            yield from wrapped(f"{line(heading)}, for the same reason", width)
-            yield ""
-            continue
-        told.add((cause, next_))
+    names = ", ".join(problem.names[:MOST_NAMES])
+    if len(problem.names) > MOST_NAMES:
+        names += f" and {len(problem.names) - MOST_NAMES} more"
+    heading, when = f"{names}: {problem.status}", age(problem.since, now)
+    if when:
+        heading += f" since {when}"
+    if is_explained:
+        yield from wrapped(f"{line(heading)}, for the same reason", width)
+    else:
+        cause, next_ = problem.key
         yield from wrapped(line(heading), width)
         yield from wrapped(f"  {line(cause)}", width, "  ")
         if next_:
             yield from wrapped(f"  next: {line(next_)}", width, "    ")
-        yield ""
+    yield ""
 
 
 def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     """The last line."""
-    words = [one.status for one in checkups]
-    others = [
-        f"{words.count(word)} {word}" for word in ("failing", "unknown", "warning") if word in words
-    ]
-    due = sum(one.state == "due" for one in checkups)
-    behind = (
-        f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`" if due else ""
-    )
-    return f"{', '.join((f'{words.count(GOOD)} {GOOD}', *others))} in {took(took_s)}{behind}."
+    statuses = [report.status for report in checkups]
+    counts = [f"{statuses.count(GOOD)} {GOOD}"]
+    counts += [f"{statuses.count(status)} {status}" for status in BAD if status in statuses]
+    text = f"{', '.join(counts)} in {took(took_s)}"
+    due = sum(report.state == "due" for report in checkups)
+    if due:
+        text += f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`"
+    return f"{text}."
 
 
-def document(looked: Any) -> dict[str, Any]:
+def document(result: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
         "toolkit": 1,
         "command": "health",
-        "status": looked.status,
-        "exit": int(looked.exit),
-        "environments": list(looked.environments),
-        "took_s": looked.took_s,
-        "notes": [*looked.first, *looked.notes],
-        "checkups": [_checkup(one) for one in looked.checkups],
+        "status": result.status,
+        "exit": int(result.exit),
+        "environments": list(result.environments),
+        "took_s": result.took_s,
+        "notes": [*result.first, *result.notes],
+        "checkups": [_report_document(report) for report in result.checkups],
     }
 
 
-def _checkup(one: HealthReport) -> dict[str, Any]:
+def _report_document(report: HealthReport) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "kind": one.kind,
-        "environment": one.environment,
-        "region": one.region,
-        "status": one.status,
-        "state": one.state or None,
-        "live": None if one.live is None else live(one.live),
+        "name": report.name,
+        "kind": report.kind,
+        "environment": report.environment,
+        "region": report.region,
+        "status": report.status,
+        "state": report.state or None,
+        "live": None if report.live is None else live_document(report.live),
         "signs": [
             {
-                "what": sign.what,
-                "status": sign.status,
-                "detail": sign.detail,
-                "since": sign.since,
-                "cause": sign.cause or None,
-                "next": sign.next or None,
+                "what": finding.what,
+                "status": finding.status,
+                "detail": finding.detail,
+                "since": finding.since,
+                "cause": finding.cause or None,
+                "next": finding.next or None,
             }
-            for sign in ordered(one.signs)
+            for finding in ordered(report.signs)
         ],
     }
 
@@ -256,17 +282,18 @@ def _checkup(one: HealthReport) -> dict[str, Any]:
 def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     """The same for JUnit: a warning passes."""
     verdicts = {"ok": "passed", "warning": "passed", "failing": "failed", "unknown": "error"}
-    return [
-        JUnitCase(
-            f"health {one.environment}" if one.environment else "health",
-            f"{one.name}@{one.region}" if one.region else one.name,
-            verdicts[one.status],
-            message=detail(one) if one.status in ("failing", "unknown") else "",
-            text="\n".join(
-                f"{sign.what}: {sign.status}: {sign.cause or sign.detail}; next: {sign.next or '-'}"
-                for sign in one.signs
-                if sign.status in ("failing", "unknown")
-            ),
-        )
-        for one in checkups
-    ]
+    cases: list[JUnitCase] = []
+    for report in checkups:
+        suite = f"health {report.environment}" if report.environment else "health"
+        name = f"{report.name}@{report.region}" if report.region else report.name
+        message = detail(report) if report.status in ("failing", "unknown") else ""
+        text = "\n".join(_case_lines(report))
+        cases.append(JUnitCase(suite, name, verdicts[report.status], message=message, text=text))
+    return cases
+
+
+def _case_lines(report: HealthReport) -> Iterator[str]:
+    for finding in report.signs:
+        if finding.status in ("failing", "unknown"):
+            cause = finding.cause or finding.detail
+            yield f"{finding.what}: {finding.status}: {cause}; next: {finding.next or '-'}"

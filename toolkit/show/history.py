@@ -10,151 +10,144 @@ from toolkit.show.text import clipped, line, quote, with_command, wrapped
 WIDTH = 80
 
 
-def runs(found: Sequence[Any], width: int = WIDTH, here: str = "") -> str:
-    """The runs, newest first: one row each. Those of other machines than `here` are marked with
-    theirs.
+def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> str:
+    """The runs, newest first: one row each. Those of other machines than `this_host` are marked
+    with theirs.
     """
-    if not found:
+    if not summaries:
         return "No run is recorded here yet."
     headers = ("run", "status", "environment", "by", "steps")
-    rows = [
-        (line(one.run), one.status, line(one.environment or "-"), line(_by(one, here)), _steps(one))
-        for one in found
-    ]
+    rows: list[tuple[str, str, str, str, str]] = []
+    for summary in summaries:
+        environment, author = line(summary.environment or "-"), line(_author(summary, this_host))
+        steps = ", ".join(line(step) for step, _, _ in summary.steps) or "-"
+        rows.append((line(summary.run), summary.status, environment, author, steps))
     space = room(rows, headers, 4, width)
     return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
 
 
-def _by(one: Any, here: str) -> str:
+def _author(summary: Any, this_host: str) -> str:
     """Who made a run, and where if that is another machine."""
-    return (
-        f"{one.user or '-'}@{one.host}"
-        if one.host and here and one.host != here
-        else one.user or "-"
-    )
+    user = summary.user or "-"
+    if summary.host and this_host and summary.host != this_host:
+        return f"{user}@{summary.host}"
+    return str(user)
 
 
-def _steps(one: Any) -> str:
-    return ", ".join(line(step) for step, _, _ in one.steps) or "-"
-
-
-def run(one: Any, lines: Sequence[tuple[str, str, str]], here: str = "") -> str:
-    """One run: what was asked, when, by whom (and where, if that is not `here`), and each step's
-    end. `lines` are step, verdict and cause.
+def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = "") -> str:
+    """One run: what was asked, when, by whom (and where, if that is not `this_host`), and each
+    step's end. `steps` are step, verdict and cause.
     """
-    said = [
-        f"run         {line(one.run)}",
-        f"status      {one.status}" + (f" (exit {one.exit})" if one.exit is not None else ""),
-        f"command     {line(one.command)}",
-        f"environment {line(one.environment or '-')}",
-        f"commit      {line(one.commit or '-')}",
-        f"by          {line(_by(one, here))}",
-        f"started     {line(one.started)}",
-        f"ended       {line(one.ended or '-')}",
+    status = summary.status
+    if summary.exit is not None:
+        status += f" (exit {summary.exit})"
+    lines = [
+        f"run         {line(summary.run)}",
+        f"status      {status}",
+        f"command     {line(summary.command)}",
+        f"environment {line(summary.environment or '-')}",
+        f"commit      {line(summary.commit or '-')}",
+        f"by          {line(_author(summary, this_host))}",
+        f"started     {line(summary.started)}",
+        f"ended       {line(summary.ended or '-')}",
     ]
-    if lines:
-        said += [
-            "",
-            table(
-                ("step", "verdict", "cause"),
-                [
-                    (line(step), WORDS.get(word, word) or "open", line(cause))
-                    for step, word, cause in lines
-                ],
-            ),
+    if steps:
+        rows = [
+            (line(step), WORDS.get(verdict, verdict) or "open", line(cause))
+            for step, verdict, cause in steps
         ]
-    return "\n".join(said)
+        lines += ["", table(("step", "verdict", "cause"), rows)]
+    return "\n".join(lines)
 
 
-def runs_document(found: Sequence[Any]) -> dict[str, Any]:
+def runs_document(summaries: Sequence[Any]) -> dict[str, Any]:
     """The runs for programs."""
     return {
         "toolkit": 1,
         "command": "history",
         "status": "ok",
         "exit": 0,
-        "runs": [summary(one) for one in found],
+        "runs": [_summary_document(summary) for summary in summaries],
     }
 
 
-def summary(one: Any) -> dict[str, Any]:
+def _summary_document(summary: Any) -> dict[str, Any]:
     """One run for programs."""
     return {
-        "run": one.run,
-        "status": one.status,
-        "exit": one.exit,
-        "command": one.command,
-        "environment": one.environment,
-        "commit": one.commit,
-        "user": one.user,
-        "host": one.host or None,
-        "started": one.started,
-        "ended": one.ended,
+        "run": summary.run,
+        "status": summary.status,
+        "exit": summary.exit,
+        "command": summary.command,
+        "environment": summary.environment,
+        "commit": summary.commit,
+        "user": summary.user,
+        "host": summary.host or None,
+        "started": summary.started,
+        "ended": summary.ended,
         "steps": [
             {"step": step, "target": target, "verdict": verdict}
-            for step, target, verdict in one.steps
+            for step, target, verdict in summary.steps
         ],
     }
 
 
-def locks(found: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
+def locks(held: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
     """The locks that are held: name, holder, and whether on this machine or in the bucket."""
-    if not found:
+    if not held:
         return "Nothing is locked."
-    said: list[str] = []
-    for name, by, where in found:
-        since = f" since {line(by.since)}" if by.since else ""
-        said += wrapped(f"{quote(name)}: {line(by.who)}@{line(by.host)}{since} ({where})", width)
-        said += wrapped(f"  run {line(by.run)}, id {line(by.id)}", width)
-        said += [
-            part
-            for words in (by.command, by.problem)
-            if words
-            for part in with_command(f"  {line(words)}", width, "    ")
-        ]
-    return "\n".join(said)
+    lines: list[str] = []
+    for name, holder, where in held:
+        text = f"{quote(name)}: {line(holder.who)}@{line(holder.host)}"
+        if holder.since:
+            text += f" since {line(holder.since)}"
+        lines += wrapped(f"{text} ({where})", width)
+        lines += wrapped(f"  run {line(holder.run)}, id {line(holder.id)}", width)
+        for detail in (holder.command, holder.problem):
+            if detail:
+                lines += with_command(f"  {line(detail)}", width, "    ")
+    return "\n".join(lines)
 
 
-def locks_document(found: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
+def locks_document(held: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
     """The locks for programs."""
-    held = [
+    locks = [
         {
             "name": name,
             "where": where,
-            "user": by.who,
-            "host": by.host,
-            "pid": by.pid,
-            "run": by.run,
-            "since": by.since,
-            "id": by.id,
-            "command": by.command,
-            "problem": by.problem or None,
+            "user": holder.who,
+            "host": holder.host,
+            "pid": holder.pid,
+            "run": holder.run,
+            "since": holder.since,
+            "id": holder.id,
+            "command": holder.command,
+            "problem": holder.problem or None,
         }
-        for name, by, where in found
+        for name, holder, where in held
     ]
-    return {"toolkit": 1, "command": "lock show", "status": "ok", "exit": 0, "locks": held}
+    return {"toolkit": 1, "command": "lock show", "status": "ok", "exit": 0, "locks": locks}
 
 
-def run_document(one: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
-    """One run for programs."""
+def run_document(summary: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """One run for programs. `steps` are step, verdict and cause."""
     causes = {step: cause for step, _, cause in steps}
-    found = summary(one)
-    found["steps"] = [
-        {**step, "cause": causes.get(step["step"]) or None} for step in found["steps"]
-    ]
-    return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": found}
+    document = _summary_document(summary)
+    for step in document["steps"]:
+        step["cause"] = causes.get(step["step"]) or None
+    return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": document}
 
 
-def good(record: Any, live: bool, gone: bool | None = None) -> str:
+def deploy_label(record: Any, live: bool, gone: bool | None = None) -> str:
     """One good deploy in a line of a list to choose from."""
-    marks = ("  (live)" if live else "") + ("  (image gone)" if gone else "")
-    return (
-        f"{_version(record)}  {line(record.when[:16].replace('T', ' '))}  run"
-        f" {line(record.run)}{marks}"
-    )
+    label = f"{_version(record)}  {_minute(record)}  run {line(record.run)}"
+    if live:
+        label += "  (live)"
+    if gone:
+        label += "  (image gone)"
+    return label
 
 
-def good_table(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
+def deploys(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
     """The good deploys of a target, newest first; those that cannot be put back any more are
     marked.
     """
@@ -162,33 +155,35 @@ def good_table(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
         return "No good deploy is recorded."
     words = {True: "gone", False: "", None: "could not be checked"}
     rows = [
-        (_version(one), line(one.when[:16].replace("T", " ")), line(one.run), words[away])
-        for one, away in zip(records, gone, strict=True)
+        (_version(record), _minute(record), line(record.run), words[is_gone])
+        for record, is_gone in zip(records, gone, strict=True)
     ]
     if not any(row[3] for row in rows):
         return table(("version", "when", "run"), [row[:3] for row in rows])
     return table(("version", "when", "run", "image"), rows)
 
 
-def goods(records: Sequence[Any], gone: Sequence[bool | None]) -> list[dict[str, Any]]:
+def deploys_document(records: Sequence[Any], gone: Sequence[bool | None]) -> list[dict[str, Any]]:
     """The good deploys for programs."""
     return [
         {
-            "version": one.version,
-            "commit": one.commit,
-            "when": one.when,
-            "run": one.run,
-            "detail": dict(one.detail),
-            "gone": away,
+            "version": record.version,
+            "commit": record.commit,
+            "when": record.when,
+            "run": record.run,
+            "detail": dict(record.detail),
+            "gone": is_gone,
         }
-        for one, away in zip(records, gone, strict=True)
+        for record, is_gone in zip(records, gone, strict=True)
     ]
 
 
+def _minute(record: Any) -> str:
+    return line(record.when[:16].replace("T", " "))
+
+
 def _version(record: Any) -> str:
-    short = (
-        record.version.replace(record.commit, record.commit[:12])
-        if record.commit
-        else record.version
-    )
-    return line(short)
+    version = record.version
+    if record.commit:
+        version = version.replace(record.commit, record.commit[:12])
+    return line(version)

@@ -13,7 +13,7 @@ _ILLEGAL = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class JUnitCase(Struct, frozen=True):
-    """One thing that was looked at. `verdict` is passed, failed, error (nobody knows) or skipped;
+    """One thing that was checked. `verdict` is passed, failed, error (unknown) or skipped;
     `message` is a line, `text` the rest.
     """
 
@@ -25,33 +25,29 @@ class JUnitCase(Struct, frozen=True):
     text: str = ""
 
 
-_INSIDE = {"failed": "failure", "error": "error", "skipped": "skipped"}
+_PROBLEM_TAGS = {"failed": "failure", "error": "error", "skipped": "skipped"}
 
 
 def xml(name: str, cases: Sequence[JUnitCase]) -> bytes:
     """The document, UTF-8, with one suite for each `suite` in order of appearance."""
     root = ElementTree.Element("testsuites", _counts(cases) | {"name": _clean(name)})
     for suite in dict.fromkeys(case.suite for case in cases):
-        own = [case for case in cases if case.suite == suite]
-        inside = ElementTree.SubElement(root, "testsuite", _counts(own) | {"name": _clean(suite)})
-        for case in own:
-            made = ElementTree.SubElement(
-                inside,
-                "testcase",
-                {
-                    "classname": _clean(suite),
-                    "name": _clean(case.name),
-                    "time": f"{case.took_s:.3f}",
-                },
-            )
-            if case.verdict in _INSIDE:
-                told = ElementTree.SubElement(
-                    made, _INSIDE[case.verdict], {"message": _clean(case.message)}
-                )
-                told.text = _clean(case.text)
+        of_suite = [case for case in cases if case.suite == suite]
+        attributes = _counts(of_suite) | {"name": _clean(suite)}
+        suite_element = ElementTree.SubElement(root, "testsuite", attributes)
+        for case in of_suite:
+            attributes = {
+                "classname": _clean(suite),
+                "name": _clean(case.name),
+                "time": f"{case.took_s:.3f}",
+            }
+            case_element = ElementTree.SubElement(suite_element, "testcase", attributes)
+            if case.verdict in _PROBLEM_TAGS:
+                tag, message = _PROBLEM_TAGS[case.verdict], {"message": _clean(case.message)}
+                ElementTree.SubElement(case_element, tag, message).text = _clean(case.text)
     ElementTree.indent(root)
-    found: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return found + b"\n"
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
 
 
 def _counts(cases: Sequence[JUnitCase]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where paths go, a line each."""
+"""Where paths go, one line per path."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,26 +7,25 @@ from toolkit.model import ChangeMatch
 from toolkit.show.text import line, quote
 
 
-def text(one: ChangeMatch) -> str:
+def text(match: ChangeMatch) -> str:
     """`path: targets (rules)`, or why there are none."""
-    if one.verdict != "matched":
-        fallback = f", falls back to {', '.join(one.targets)}" if one.targets else ""
-        return f"{quote(one.change.path)}: {one.verdict}{fallback}"
-    return (
-        f"{quote(one.change.path)}: {', '.join(one.targets) or 'nothing to deploy'}"
-        f" ({line(', '.join(one.rules))})"
-    )
+    path, targets = quote(match.change.path), ", ".join(match.targets)
+    if match.verdict == "matched":
+        return f"{path}: {targets or 'nothing to deploy'} ({line(', '.join(match.rules))})"
+    if targets:
+        return f"{path}: {match.verdict}, falls back to {targets}"
+    return f"{path}: {match.verdict}"
 
 
-def document(touched: Iterable[ChangeMatch]) -> dict[str, Any]:
+def document(matches: Iterable[ChangeMatch]) -> dict[str, Any]:
     """The same for programs."""
     paths = [
         {
-            "path": one.change.path,
-            "verdict": one.verdict,
-            "targets": one.targets,
-            "rules": one.rules,
+            "path": match.change.path,
+            "verdict": match.verdict,
+            "targets": match.targets,
+            "rules": match.rules,
         }
-        for one in touched
+        for match in matches
     ]
     return {"toolkit": 1, "command": "rules match", "status": "done", "exit": 0, "paths": paths}

@@ -16,10 +16,12 @@ def lines(target: str, commits: Sequence[Commit]) -> Iterator[str]:
         f"{target}: {count(len(commits), 'commit')} by {line(', '.join(authors[:5]))} since"
         f" {since:%Y-%m-%d}"
     )
-    yield from (f"  {one(commit)}" for commit in commits[:5])
+    yield from (f"  {commit_line(commit)}" for commit in commits[:5])
 
 
-def one(commit: Commit) -> str:
+def commit_line(commit: Commit) -> str:
     """One commit in a line."""
-    summary = commit.summary if len(commit.summary) <= 50 else commit.summary[:47] + "..."
+    summary = commit.summary
+    if len(summary) > 50:
+        summary = summary[:47] + "..."
     return line(f"{commit.id[:7]} {commit.when:%Y-%m-%d} {commit.author}: {summary}")

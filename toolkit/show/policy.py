@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from toolkit.model import Statement
 from toolkit.show.text import line, wrapped
@@ -9,41 +10,33 @@ from toolkit.show.text import line, wrapped
 
 def policy(statements: Sequence[Statement]) -> str:
     """The policy document, ready to be attached."""
-    found = [
-        {
-            "Sid": f"Toolkit{at}",
+    documents: list[dict[str, Any]] = []
+    for number, statement in enumerate(statements, 1):
+        document: dict[str, Any] = {
+            "Sid": f"Toolkit{number}",
             "Effect": "Allow",
-            "Action": list(one.actions),
-            "Resource": list(one.resources),
-            **(
-                {"Condition": {test: dict(pairs) for test, pairs in one.conditions.items()}}
-                if one.conditions
-                else {}
-            ),
+            "Action": list(statement.actions),
+            "Resource": list(statement.resources),
         }
-        for at, one in enumerate(statements, 1)
-    ]
-    return json.dumps({"Version": "2012-10-17", "Statement": found}, indent=2)
+        if statement.conditions:
+            conditions = statement.conditions.items()
+            document["Condition"] = {test: dict(pairs) for test, pairs in conditions}
+        documents.append(document)
+    return json.dumps({"Version": "2012-10-17", "Statement": documents}, indent=2)
 
 
 def text(statements: Sequence[Statement], width: int = 80) -> str:
     """What is needed, and what for."""
+    if not statements:
+        return "No target needs anything."
     lines: list[str] = []
-    for one in statements:
-        lines += wrapped(line(one.why), width)
-        lines += [part for action in one.actions for part in wrapped(f"  {action}", width)]
-        lines += [
-            part
-            for resource in one.resources
-            for part in wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))
-        ]
-        lines += [
-            f"    if {test} {key} = {line(value)}"
-            for test, pairs in one.conditions.items()
-            for key, value in pairs.items()
-        ]
-    return (
-        "\n".join([*lines, "", "As a policy document: toolkit permissions --json"])
-        if lines
-        else "No target needs anything."
-    )
+    for statement in statements:
+        lines += wrapped(line(statement.why), width)
+        for action in statement.actions:
+            lines += wrapped(f"  {action}", width)
+        for resource in statement.resources:
+            # A resource is never broken: it is there to be copied.
+            lines += wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))
+        for test, pairs in statement.conditions.items():
+            lines += [f"    if {test} {key} = {line(value)}" for key, value in pairs.items()]
+    return "\n".join([*lines, "", "As a policy document: toolkit permissions --json"])

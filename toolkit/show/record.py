@@ -57,8 +57,8 @@ class RecordRow(Protocol):
 SET = "set"
 """Where a record comes from that a person has made."""
 EARLIER, NOTHING = "older toolkit", "not recorded"
-"""Who deployed what is unknown: an earlier version of toolkit has recorded something, or nobody
-has.
+"""What stands for the author of what is unknown: an earlier version of toolkit has recorded
+something, or nothing is recorded at all.
 """
 
 
@@ -87,19 +87,22 @@ def _cells(row: RecordRow) -> tuple[str, str, str, str, str]:
         return target, "damaged", "-", "-", "-"
     if row.good is None:
         return target, "unknown", "-", "-", EARLIER if row.earlier else NOTHING
-    good = row.good
-    remark = (
-        f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
-    )
+    good, remark = row.good, row.good.who
+    if row.last is not None:
+        remark += f"; its last deploy: {row.last.verdict}"
     run = "set by hand" if good.origin == SET else good.run
     return target, short(good), line(good.when[:16].replace("T", " ")), line(run), line(remark)
 
 
 def short(record: DeployRow) -> str:
-    """A version as a table has room for it: that it is not just a commit is no detail."""
-    commit = record.commit or ""
-    rest = record.version.removeprefix(commit) if commit else ""
-    return line(f"{record.version[:12]}{'-' + rest.split('-')[1] if rest.startswith('-') else ''}")
+    """A version as a table has room for it, never without the word that it is not just a commit:
+    `3e8a51c09f2b-dirty`.
+    """
+    text, commit = record.version[:12], record.commit
+    if commit and record.version.startswith(f"{commit}-"):
+        state = record.version.removeprefix(f"{commit}-").split("-")[0]
+        text += f"-{state}"
+    return line(text)
 
 
 def document(rows: Sequence[RecordRow]) -> dict[str, Any]:

@@ -19,20 +19,19 @@ WORDS: dict[str, str] = {
     Verdict.SKIPPED: "skipped",
     Verdict.IN_DOUBT: "in doubt",
 }
-"""The verdicts as they are said to people."""
+"""The verdicts in words for people."""
 TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
-"""Those whose duration says something."""
+"""The verdicts whose duration is worth showing."""
 
 
 def location(jobs: Sequence[Job]) -> str:
     """Where the jobs act: `dev (account 111111111111, eu-west-1)`."""
-    first = jobs[0].location
-    regions = ", ".join(dict.fromkeys(job.location.region for job in jobs if job.location.region))
-    inside = ", ".join(
-        part for part in (f"account {first.account}" if first.account else "", regions) if part
-    )
+    first, parts = jobs[0].location, list[str]()
+    if first.account:
+        parts.append(f"account {first.account}")
+    parts += dict.fromkeys(job.location.region for job in jobs if job.location.region)
     name = first.environment or "your AWS account"
-    return line(f"{name} ({inside})" if inside else name)
+    return line(f"{name} ({', '.join(parts)})" if parts else name)
 
 
 def version(job: Job) -> str:
@@ -52,42 +51,35 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
-    lines = wrapped(f"{doing} to {location(jobs)}:", width)
-    wide = max(len(job.step) for job in jobs)
-    idle = {step for step, preview in previews.items() if preview.unchanged}
+    verb = "Roll back" if jobs[0].action == "rollback" else "Deploy"
+    lines = wrapped(f"{verb} to {location(jobs)}:", width)
+    longest = max(len(job.step) for job in jobs)
+    unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
-        about = (
-            "nothing to do"
-            if job.step in idle
-            else f"about {duration(job.estimate_s)}"
-            if job.estimate_s
-            else ""
-        )
-        lines.append(f"  {job.step:<{wide}}  {version(job)}  {about}".rstrip())
-    lines += [
-        part
-        for job in standby
-        if job.undoes not in idle
-        for part in wrapped(
-            f"  {job.undoes} goes back to {version(job)} if it does not pass its checks",
-            width,
-            "    ",
-        )
-    ]
-    lines += [part for one in warnings(jobs, previews) for part in wrapped(one, width)]
+        about = ""
+        if job.step in unchanged:
+            about = "nothing to do"
+        elif job.estimate_s:
+            about = f"about {duration(job.estimate_s)}"
+        lines.append(f"  {job.step:<{longest}}  {version(job)}  {about}".rstrip())
+    for job in standby:
+        if job.undoes not in unchanged:
+            text = f"  {job.undoes} goes back to {version(job)} if it does not pass its checks"
+            lines += wrapped(text, width, "    ")
+    for warning in warnings(jobs, previews):
+        lines += wrapped(warning, width)
     return lines
 
 
 def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
-    """What the kinds warn of, each with its step."""
-    several = len(jobs) > 1
-    return [
-        f"warning: {f'{job.step}: ' if several else ''}{line(warning)}"
-        for job in jobs
-        if job.step in previews
-        for warning in previews[job.step].warnings
-    ]
+    """What the kinds warn of, each with its step where there are several."""
+    lines: list[str] = []
+    for job in jobs:
+        if job.step in previews:
+            name = f"{job.step}: " if len(jobs) > 1 else ""
+            for warning in previews[job.step].warnings:
+                lines.append(f"warning: {name}{line(warning)}")
+    return lines
 
 
 def dry_run(
@@ -112,11 +104,9 @@ def dry_run(
         elif preview.unchanged:
             lines.append("  none: it is live already")
         else:
-            lines += [
-                part
-                for call in preview.calls
-                for part in wrapped(f"  {_call(call)}{_shared(call, job, users)}", width, "      ")
-            ]
+            for call in preview.calls:
+                text = f"  {_call(call)}{_also_for(call, job, users)}"
+                lines += wrapped(text, width, "      ")
     return "\n".join(lines)
 
 
@@ -129,7 +119,9 @@ def sharing(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> Users:
     users: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, ...]] = {}
     for job in jobs:
         preview = previews.get(job.step)
-        for call in preview.calls if preview is not None and not preview.unchanged else ():
+        if preview is None or preview.unchanged:
+            continue
+        for call in preview.calls:
             if call.once:
                 users[_key(call)] = (*users.get(_key(call), ()), job.step)
     return users
@@ -139,16 +131,18 @@ def _key(call: PlannedCall) -> tuple[str, tuple[tuple[str, str], ...]]:
     return call.name, tuple(sorted(call.what.items()))
 
 
-def _shared(call: PlannedCall, job: Job, users: Users) -> str:
-    steps = users.get(_key(call), ()) if call.once else ()
-    others = [step for step in steps if step != job.step]
+def _users(call: PlannedCall, users: Users) -> tuple[str, ...]:
+    return users.get(_key(call), ()) if call.once else ()
+
+
+def _also_for(call: PlannedCall, job: Job, users: Users) -> str:
+    others = [step for step in _users(call, users) if step != job.step]
     return f" (once, also for {', '.join(others)})" if others else ""
 
 
 def _call(call: PlannedCall) -> str:
-    return " ".join(
-        (line(call.name), *(f"{name}={line(value)}" for name, value in call.what.items()))
-    )
+    parameters = [f"{name}={line(value)}" for name, value in call.what.items()]
+    return " ".join([line(call.name), *parameters])
 
 
 def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str, Any]]:
@@ -156,73 +150,70 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
     several.
     """
     users = sharing(jobs, previews)
-    return [
-        {
+    documents: list[dict[str, Any]] = []
+    for job in jobs:
+        preview = previews.get(job.step)
+        planned = None
+        if preview is not None:
+            planned = [_call_document(call, users) for call in preview.calls]
+        document = {
             "step": job.step,
             "target": job.target,
             "region": job.location.region,
             "version": job.version.name,
             "needs": job.needs,
-            "unchanged": job.step in previews and previews[job.step].unchanged,
-            "warnings": previews[job.step].warnings if job.step in previews else (),
-            "calls": (
-                [_document(call, users) for call in previews[job.step].calls]
-                if job.step in previews
-                else None
-            ),
+            "unchanged": preview is not None and preview.unchanged,
+            "warnings": () if preview is None else preview.warnings,
+            "calls": planned,
         }
-        for job in jobs
-    ]
+        documents.append(document)
+    return documents
 
 
-def _document(call: PlannedCall, users: Users) -> dict[str, Any]:
-    steps = users.get(_key(call), ()) if call.once else ()
-    return {"call": call.name, **call.what, **({"for": list(steps)} if len(steps) > 1 else {})}
+def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
+    document: dict[str, Any] = {"call": call.name, **call.what}
+    steps = _users(call, users)
+    if len(steps) > 1:
+        document["for"] = list(steps)
+    return document
 
 
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
-    word = WORDS.get(outcome.verdict) or line(outcome.verdict)
-    took = (
-        f" in {duration(round(outcome.took_s))}"
-        if outcome.verdict in TIMED and outcome.took_s >= 1
-        else ""
-    )
-    cause = f": {line(outcome.cause)}" if outcome.cause else ""
-    return f"{word}{took}{cause}"
+    text = WORDS.get(outcome.verdict) or line(outcome.verdict)
+    if outcome.verdict in TIMED and outcome.took_s >= 1:
+        text += f" in {duration(round(outcome.took_s))}"
+    if outcome.cause:
+        text += f": {line(outcome.cause)}"
+    return text
 
 
-def text(ran: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
+def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
     """The end of a run: the table if there are several steps, then what did not go well, and what
     to do next.
     """
-    return "\n".join(_lines(ran, {job.step: job for job in jobs}, width))
+    return "\n".join(_lines(result, {job.step: job for job in jobs}, width))
 
 
-def _lines(ran: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
+def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
     several = sum(not job.undoes for job in jobs.values()) > 1
     if several:
-        rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
-        rows += [
-            (line(step), "not started", version(jobs[step]), "", "") for step in ran.not_started
-        ]
+        rows = [_row(outcome, jobs) for outcome in result.outcomes]
+        for step in result.not_started:
+            rows.append((line(step), "not started", version(jobs[step]), "", ""))
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
         yield ""
-    for outcome in ran.outcomes:
+    for outcome in result.outcomes:
         yield from _detail(outcome, jobs[outcome.step], several, width)
-    yield from wrapped(_summary(ran, jobs), width)
+    yield from wrapped(_summary(result, jobs), width)
 
 
-def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str]:
+def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
+    verdict = WORDS.get(outcome.verdict, outcome.verdict)
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
-    return (
-        line(outcome.step),
-        WORDS.get(outcome.verdict, outcome.verdict),
-        version(jobs[outcome.step]),
-        took,
-    )
+    return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
 
 def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
@@ -242,48 +233,47 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
     if outcome.verdict is Verdict.SKIPPED:
         return
     yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
-    yield from (f"  | {line(one)}" for one in outcome.log)
+    yield from (f"  | {line(text)}" for text in outcome.log)
     if outcome.next:
         yield from with_command(f"  next: {line(outcome.next)}", width)
 
 
-def _summary(ran: RunResult, jobs: Mapping[str, Job]) -> str:
-    planned = [outcome for outcome in ran.outcomes if not jobs[outcome.step].undoes]
+def _summary(result: RunResult, jobs: Mapping[str, Job]) -> str:
+    planned = [outcome for outcome in result.outcomes if not jobs[outcome.step].undoes]
     good = sum(outcome.verdict in GOOD for outcome in planned)
-    rest = len(planned) + sum(not jobs[step].undoes for step in ran.not_started)
-    back = [
-        jobs[outcome.step]
-        for outcome in ran.outcomes
-        if jobs[outcome.step].undoes and outcome.verdict in GOOD
-    ]
-    again = "".join(f"; {line(job.target)} is back at {version(job)}" for job in back)
-    took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
-    is_open = bool(ran.not_started) or any(outcome.open for outcome in ran.outcomes)
-    more = (
-        "; go on with `toolkit resume`"
-        if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open)
-        else ""
-    )
-    if ran.status == Verdict.CANCELLED and not is_open:
-        more = "; nothing was changed"
-    left = f"; left out: {line(', '.join(target for target, _ in ran.left))}" if ran.left else ""
-    return f"Run {line(ran.run)}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
+    total = len(planned) + sum(not jobs[step].undoes for step in result.not_started)
+    text = f"Run {line(result.run)}: {good} of {count(total, 'step')} done"
+    if result.took_s >= 1:
+        text += f" in {duration(round(result.took_s))}"
+    for outcome in result.outcomes:
+        job = jobs[outcome.step]
+        if job.undoes and outcome.verdict in GOOD:
+            text += f"; {line(job.target)} is back at {version(job)}"
+    is_open = bool(result.not_started) or any(outcome.open for outcome in result.outcomes)
+    is_cancelled = result.status == Verdict.CANCELLED
+    if result.status == Verdict.IN_DOUBT or (is_cancelled and is_open):
+        text += "; go on with `toolkit resume`"
+    elif is_cancelled:
+        text += "; nothing was changed"
+    if result.left:
+        text += f"; left out: {line(', '.join(target for target, _ in result.left))}"
+    return f"{text}."
 
 
-def document(command: str, ran: RunResult, jobs: Sequence[Job]) -> dict[str, Any]:
+def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, Any]:
     """The end of a run for programs (docs/json.md)."""
     by_step = {job.step: job for job in jobs}
     return {
         "toolkit": 1,
         "command": command,
-        "status": ran.status,
-        "exit": int(ran.exit),
-        "run": ran.run,
+        "status": result.status,
+        "exit": int(result.exit),
+        "run": result.run,
         "environment": jobs[0].location.environment if jobs else None,
-        "took_s": ran.took_s,
-        "steps": [_step(outcome, by_step[outcome.step]) for outcome in ran.outcomes],
-        "not_started": list(ran.not_started),
-        "left": [{"target": target, "reason": reason} for target, reason in ran.left],
+        "took_s": result.took_s,
+        "steps": [_step(outcome, by_step[outcome.step]) for outcome in result.outcomes],
+        "not_started": list(result.not_started),
+        "left": [{"target": target, "reason": reason} for target, reason in result.left],
     }
 
 
@@ -302,18 +292,18 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
         "took_s": outcome.took_s,
         "adopted": outcome.adopted,
         "outputs": dict(outcome.outputs),
-        "live": None if outcome.live is None else live(outcome.live),
+        "live": None if outcome.live is None else live_document(outcome.live),
     }
 
 
-def live(found: LiveVersion) -> dict[str, Any]:
+def live_document(live: LiveVersion) -> dict[str, Any]:
     """What runs, for programs."""
     return {
-        "version": found.version,
-        "commit": found.commit,
-        "run": found.run,
-        "since": found.since,
-        "detail": dict(found.detail),
+        "version": live.version,
+        "commit": live.commit,
+        "run": live.run,
+        "since": live.since,
+        "detail": dict(live.detail),
     }
 
 
@@ -348,11 +338,10 @@ def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> st
         return f"over ({WORDS.get(done[job.step].verdict, done[job.step].verdict)})"
     if job.step in begun:
         return "look in AWS what became of it"
-    undone = done.get(job.undoes)
-    if job.undoes and (undone is None or not undone.has_to_give_way):
-        return (
-            f"nothing, unless {job.undoes} does not pass its checks"
-            if undone is None
-            else "nothing"
-        )
+    if job.undoes:
+        undone = done.get(job.undoes)
+        if undone is None:
+            return f"nothing, unless {job.undoes} does not pass its checks"
+        if not undone.has_to_give_way:
+            return "nothing"
     return "do it"

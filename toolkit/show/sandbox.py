@@ -25,28 +25,26 @@ class ProvisionedRow(Protocol):
 
 
 def exports(env: Mapping[str, str]) -> str:
-    """What a shell has to read to mean the sandbox."""
+    """The lines that make a shell use the sandbox."""
     return "\n".join(f"export {name}={shell(value)}" for name, value in env.items())
 
 
 def unsets(names: Iterable[str]) -> str:
-    """What a shell has to read to mean AWS again."""
+    """The line that makes a shell use AWS again."""
     return "unset " + " ".join(names)
 
 
-def state(url: str, since: str, made: Iterable[ProvisionedRow]) -> str:
+def state(url: str, since: str, provisioned: Iterable[ProvisionedRow]) -> str:
     """Where it answers, since when, and what is in it."""
-    rows = [
-        f"  {one.what:<10} {quote(one.name)}  {one.account}"
-        f" {one.region}{'  ' + one.url if one.url else ''}"
-        for one in made
-    ]
-    return "\n".join(
-        [
-            f"the sandbox is up at {url} since {since}",
-            *(rows or ["  nothing was made for a rules.toml"]),
-        ]
-    )
+    lines: list[str] = []
+    for row in provisioned:
+        text = f"  {row.what:<10} {quote(row.name)}  {row.account} {row.region}"
+        if row.url:
+            text += f"  {row.url}"
+        lines.append(text)
+    if not lines:
+        lines = ["  nothing was made for a rules.toml"]
+    return "\n".join([f"the sandbox is up at {url} since {since}", *lines])
 
 
 def document(verb: str, status: str, exit: int, **more: Any) -> dict[str, Any]:
@@ -54,7 +52,16 @@ def document(verb: str, status: str, exit: int, **more: Any) -> dict[str, Any]:
     return {"toolkit": 1, "command": f"sandbox {verb}", "status": status, "exit": int(exit), **more}
 
 
-def rows(made: Iterable[ProvisionedRow]) -> list[dict[str, str]]:
+def rows(provisioned: Iterable[ProvisionedRow]) -> list[dict[str, str]]:
     """What is in it, for a document."""
-    names = ("environment", "account", "region", "what", "name", "url")
-    return [{name: getattr(one, name) for name in names} for one in made]
+    return [
+        {
+            "environment": row.environment,
+            "account": row.account,
+            "region": row.region,
+            "what": row.what,
+            "name": row.name,
+            "url": row.url,
+        }
+        for row in provisioned
+    ]

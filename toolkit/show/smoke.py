@@ -23,7 +23,9 @@ def took(seconds: float) -> str:
     """`12ms`, `1.2s`, `1m5s`."""
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
-    return f"{seconds:.1f}s" if seconds < 60 else duration(round(seconds))
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    return duration(round(seconds))
 
 
 def text(
@@ -40,10 +42,10 @@ def text(
 def _lines(
     results: Sequence[Result], environment: str | None, took_s: float, width: int, verbose: bool
 ) -> Iterator[str]:
-    for at in dict.fromkeys(one.at for one in results):
-        if at:
-            yield clipped(f"{line(at)}:", width)
-        yield _table([one for one in results if one.at == at], width)
+    for location in dict.fromkeys(result.at for result in results):
+        if location:
+            yield clipped(f"{line(location)}:", width)
+        yield _table([result for result in results if result.at == location], width)
         yield ""
     for result in results:
         if result.status in ("failed", "unknown"):
@@ -56,10 +58,10 @@ def _lines(
 def _table(results: Sequence[Result], width: int) -> str:
     """What was asked at one place."""
     headers = ("check", "result", "asked", "took")
-    rows = [
-        (line(one.check), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "")
-        for one in results
-    ]
+    rows: list[tuple[str, str, str, str]] = []
+    for result in results:
+        time = took(result.took_s) if result.tries else ""
+        rows.append((line(result.check), WORDS[result.status], line(result.asks), time))
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
@@ -68,9 +70,12 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
     """One that did not pass: what was asked, what was expected (-) and what came (+), the answer's
     beginning, and what to do.
     """
-    tries = f" ({count(result.tries, 'try', 'tries')})" if result.tries > 1 else ""
-    often = f", {result.detail}" if result.detail.endswith(" passed") else ""
-    yield from wrapped(f"{line(name(result))}: {line(result.asks)}{tries}{often}", width)
+    heading = f"{line(name(result))}: {line(result.asks)}"
+    if result.tries > 1:
+        heading += f" ({count(result.tries, 'try', 'tries')})"
+    if result.detail.endswith(" passed"):
+        heading += f", {result.detail}"
+    yield from wrapped(heading, width)
     if not result.misses:
         yield from wrapped(f"  {line(result.cause)}", width, "    ")
     for miss in result.misses:
@@ -79,7 +84,7 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
         yield f"  + {line(miss.found)}"
     if result.shown:
         yield "  it said:"
-        yield from (f"  | {line(one)}" for one in result.shown)
+        yield from (f"  | {line(text)}" for text in result.shown)
     if result.log:
         yield f"  log: {line(result.log)}"
     if result.next:
@@ -89,70 +94,71 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
 
 def summary(results: Sequence[Result], environment: str | None, took_s: float) -> str:
     """The last line."""
-    good = sum(result.status == "passed" for result in results)
-    others = [
-        count(number, word, word)
-        for word in ("failed", "unknown", "skipped")
-        if (number := sum(result.status == word for result in results))
-    ]
-    where = f" in {environment}" if environment else ""
-    passed = f"{good} of {count(len(results), 'check')} passed"
-    return f"{', '.join((passed, *others))}{where}, {took(took_s)}."
+    statuses = [result.status for result in results]
+    text = f"{statuses.count('passed')} of {count(len(results), 'check')} passed"
+    for status in ("failed", "unknown", "skipped"):
+        if status in statuses:
+            text += f", {count(statuses.count(status), status, status)}"
+    if environment:
+        text += f" in {environment}"
+    return f"{text}, {took(took_s)}."
 
 
-def document(smoked: Any) -> dict[str, Any]:
+def document(smoke_test: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
         "toolkit": 1,
         "command": "smoke-test",
-        "status": smoked.status,
-        "exit": int(smoked.exit),
-        "environment": smoked.environment,
-        "took_s": smoked.took_s,
-        "checks": [result(one) for one in smoked.results],
+        "status": smoke_test.status,
+        "exit": int(smoke_test.exit),
+        "environment": smoke_test.environment,
+        "took_s": smoke_test.took_s,
+        "checks": [_result_document(result) for result in smoke_test.results],
     }
 
 
-def result(one: Result) -> dict[str, Any]:
+def _result_document(result: Result) -> dict[str, Any]:
     """One result for programs."""
     return {
-        "check": one.check,
-        "at": one.at or None,
-        "status": one.status,
-        "asked": one.asks,
-        "cause": one.cause or None,
-        "next": one.next or None,
-        "took_s": one.took_s,
-        "tries": one.tries,
-        "detail": one.detail or None,
-        "log": one.log or None,
+        "check": result.check,
+        "at": result.at or None,
+        "status": result.status,
+        "asked": result.asks,
+        "cause": result.cause or None,
+        "next": result.next or None,
+        "took_s": result.took_s,
+        "tries": result.tries,
+        "detail": result.detail or None,
+        "log": result.log or None,
         "expected": [
-            {"what": miss.what, "expected": miss.wanted, "got": miss.found} for miss in one.misses
+            {"what": miss.what, "expected": miss.wanted, "got": miss.found}
+            for miss in result.misses
         ],
-        "answer": list(one.shown),
-        "figures": dict(one.figures) or None,
+        "answer": list(result.shown),
+        "figures": dict(result.figures) or None,
     }
 
 
 def cases(results: Sequence[Result], environment: str | None) -> list[JUnitCase]:
     """The same for JUnit."""
-    verdicts = {"unknown": "error"}
-    return [
-        JUnitCase(
-            f"smoke-test {environment}" if environment else "smoke-test",
-            name(one),
-            verdicts.get(one.status, one.status),
-            one.took_s,
-            one.cause,
-            "\n".join(problem(one)) if one.status in ("failed", "unknown") else "",
-        )
-        for one in results
-    ]
+    suite = f"smoke-test {environment}" if environment else "smoke-test"
+    cases: list[JUnitCase] = []
+    for result in results:
+        verdict, text = result.status, ""
+        if result.status == "unknown":
+            verdict = "error"
+        if result.status in ("failed", "unknown"):
+            text = "\n".join(problem(result))
+        case = JUnitCase(suite, name(result), verdict, result.took_s, result.cause, text)
+        cases.append(case)
+    return cases
 
 
 def listed(checks: Sequence[Check], width: int = WIDTH) -> str:
     """The checks that there are, for --list."""
-    rows = [(line(one.name), line(", ".join(one.tags)) or "-", line(one.asks)) for one in checks]
+    rows = [
+        (line(check.name), line(", ".join(check.tags)) or "-", line(check.asks)) for check in checks
+    ]
     headers = ("check", "tags", "asks")
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space)) for row in rows])

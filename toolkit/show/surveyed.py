@@ -23,29 +23,28 @@ class CoverageRow(Protocol):
 
 
 def text(
-    found: Sequence[str],
+    parts: Sequence[str],
     questions: Sequence[str],
     covered: CoverageRow,
     rules: Rules,
     written: str | None,
 ) -> str:
     """What was found, how much of it the draft covers, what to fill in, and what to do next."""
-    return "\n".join(_lines(found, questions, covered, rules, written))
+    return "\n".join(_lines(parts, questions, covered, rules, written))
 
 
 def _lines(
-    found: Sequence[str],
+    parts: Sequence[str],
     questions: Sequence[str],
     covered: CoverageRow,
     rules: Rules,
     written: str | None,
 ) -> Iterator[str]:
-    yield (
-        "Found:"
-        if found
-        else "Found nothing that toolkit understands; the draft has no targets yet."
-    )
-    yield from (f"  {line(one)}" for one in found)
+    if parts:
+        yield "Found:"
+    else:
+        yield "Found nothing that toolkit understands; the draft has no targets yet."
+    yield from (f"  {line(part)}" for part in parts)
     if written:
         yield (
             f"Wrote {quote(written)}: {count(len(rules.targets), 'target')},"
@@ -60,13 +59,13 @@ def _lines(
     yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)
     if questions:
         yield "To fill in:"
-        yield from (f"  {line(one)}" for one in questions)
+        yield from (f"  {line(question)}" for question in questions)
     if written:
         yield "Next: read it, then run `toolkit rules check` and `toolkit diff`."
 
 
 def document(
-    found: Sequence[str],
+    parts: Sequence[str],
     questions: Sequence[str],
     covered: CoverageRow,
     rules: Rules,
@@ -82,7 +81,7 @@ def document(
         "written": written,
         "rules": text,
         "targets": list(rules.targets),
-        "found": list(found),
+        "found": list(parts),
         "questions": list(questions),
         "coverage": {
             "matched": covered.matched,

@@ -10,8 +10,10 @@ def table(
     import tabulate
 
     tabulate.MIN_PADDING = 0  # by default a header takes two columns more than it needs
-    align = ["right" if at in right else "left" for at in range(len(headers))]
-    cells = [[str(cell) for cell in row] for row in rows]
+    align = ["left"] * len(headers)
+    for column in right:
+        align[column] = "right"
+    cells = [list(map(str, row)) for row in rows]
     text = tabulate.tabulate(
         cells, headers, tablefmt="simple", colalign=align, disable_numparse=True
     )
@@ -24,6 +26,9 @@ def room(
     """How wide one column may be so that the table fits: what the others leave, but at least its
     header or 12.
     """
-    others = [at for at in range(len(headers)) if at != column]
-    taken = sum(max([len(headers[at]), *(len(str(row[at])) for row in rows)]) for at in others)
-    return max(width - taken - 2 * len(others), len(headers[column]), 12)
+    taken = 0
+    for index, header in enumerate(headers):
+        if index != column:
+            widths = [len(str(row[index])) for row in rows]
+            taken += max([len(header), *widths]) + 2  # two spaces between columns
+    return max(width - taken, len(headers[column]), 12)

@@ -42,31 +42,33 @@ def _escaped(char: str) -> str:
     if char.isprintable() and bidirectional(char) not in _BIDI:
         return char
     code = ord(char)
-    return (
-        f"\\x{code:02x}"
-        if code < 0x80
-        else f"\\u{code:04x}"
-        if code < 0x10000
-        else f"\\U{code:08x}"
-    )
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\U{code:08x}"
 
 
 def line(text: str) -> str:
     """A whole sentence that may hold foreign words: harmless in one line of a terminal, and in
     several when it is broken between words.
     """
-    shown = "".join(
-        char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char)
-        for char in text
-    )
-    return _WORKFLOW.sub(r"\\x3a:", _disarmed(shown))
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(map(_visible, text))
+    return _WORKFLOW.sub(r"\\x3a:", _disarmed(text))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() and bidirectional(char) not in _BIDI:
+        return char
+    return _escaped(char)
 
 
 def harmless(text: str) -> str:
-    """Several lines without what moves a cursor or rewrites what is there: the last look before a
-    terminal, whoever forgot to quote.
+    """Several lines without what moves a cursor or rewrites the screen: the last guard before a
+    terminal, should anything have been forgotten to be quoted.
     """
-    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
+    return _CONTROL.sub(lambda match: _escaped(match[0]), text)
 
 
 def _disarmed(text: str) -> str:
@@ -86,20 +88,21 @@ def clipped(text: str, width: int) -> str:
         shorter = "/".join((first, "...", *rest))
         if len(shorter) <= width:
             return shorter
-    left = max((width - 3) // 3, 0)
-    return (
-        f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
-    )
+    if width <= 6:
+        return text[:width]
+    start = (width - 3) // 3
+    end = len(text) - (width - 3 - start)
+    return f"{text[:start]}...{text[end:]}"
 
 
 def shortened(sentence: str, width: int) -> str:
     """Cut behind a word, since the first ones say most; a word that is too long itself is cut."""
     if len(sentence) <= width:
         return sentence
-    kept = sentence[: max(width - 3, 0)]
-    if sentence[len(kept)] != " " and " " in kept.strip():
-        kept = kept[: kept.rindex(" ")]
-    return f"{kept.rstrip(' ,;:(')}..."[:width]
+    beginning = sentence[: max(width - 3, 0)]
+    if sentence[len(beginning)] != " " and " " in beginning.strip():
+        beginning = beginning[: beginning.rindex(" ")]
+    return f"{beginning.rstrip(' ,;:(')}..."[:width]
 
 
 def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
@@ -110,11 +113,12 @@ def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
         return [sentence]
     lines = [sentence[: len(sentence) - len(sentence.lstrip(" "))]]
     for word in sentence.strip(" ").split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
-        if len(longer) > width and lines[-1].strip():
+        if not lines[-1].strip():  # only the indent so far
+            lines[-1] += word
+        elif len(lines[-1]) + 1 + len(word) > width:
             lines.append(indent + word)
         else:
-            lines[-1] = longer
+            lines[-1] += f" {word}"
     return lines
 
 
@@ -136,33 +140,38 @@ def duration(seconds: int) -> str:
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
 
-def count(number: int, one: str, more: str = "") -> str:
+def count(number: int, singular: str, plural: str = "") -> str:
     """`1 file`, `2 files`, `1,000 files`."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+    if number == 1:
+        return f"1 {singular}"
+    return f"{number:,} {plural or singular + 's'}"
 
 
 def listing(names: Iterable[str], most: int) -> list[str]:
     """The first names quoted, a line each, and how many there are besides."""
     names = list(names)
-    shown = [quote(name) for name in names[:most]]
-    return shown + ([f"and {len(names) - most:,} more"] if len(names) > most else [])
+    lines = [quote(name) for name in names[:most]]
+    if len(names) > most:
+        lines.append(f"and {len(names) - most:,} more")
+    return lines
 
 
 def error(problem: ToolkitError, advised: Callable[[str], str] = str) -> list[str]:
     """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
     if isinstance(problem, Declined):
-        return [str(problem)]  # it is no error: somebody has decided
+        return [str(problem)]  # not an error: a person has decided
     if isinstance(problem, RulesError):
-        lines = [line(str(RulesError(problem.file, [one]))) for one in problem.problems]
-        lines = lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])
+        problems = [line(str(RulesError(problem.file, [wrong]))) for wrong in problem.problems]
+        if len(problems) > 10:
+            problems = [*problems[:10], f"and {len(problems) - 10} more"]
     else:
-        lines = [line(problem.template.format(**_facts(problem)))]
+        problems = [line(problem.template.format(**_facts(problem)))]
+    lines = [f"error: {problems[0]}"]
+    lines += [f"       {further}" for further in problems[1:]]
     hint = line(advised(problem.hint.format(**_facts(problem))))
-    return [
-        f"error: {lines[0]}",
-        *(f"       {one}" for one in lines[1:]),
-        *([f"hint: {hint}"] if hint else []),
-    ]
+    if hint:
+        lines.append(f"hint: {hint}")
+    return lines
 
 
 _SENTENCES = frozenset(
@@ -187,7 +196,7 @@ _SENTENCES = frozenset(
 
 def _facts(problem: ToolkitError) -> dict[str, str]:
     """Names are quoted; sentences of our own or of git's are only made harmless."""
-    return {
-        name: line(fact) if name in _SENTENCES else quote(fact)
-        for name, fact in problem.facts.items()
-    }
+    facts: dict[str, str] = {}
+    for name, fact in problem.facts.items():
+        facts[name] = line(fact) if name in _SENTENCES else quote(fact)
+    return facts

@@ -14,13 +14,13 @@ from typing import Any, cast
 from toolkit.targets.base import Kind
 
 KINDS = {
-    "app": "toolkit.targets.app",
-    "stack": "toolkit.targets.stack",
-    "function": "toolkit.targets.function",
-    "site": "toolkit.targets.site",
+    "app": "toolkit.targets.app.kind",
+    "stack": "toolkit.targets.stack.kind",
+    "function": "toolkit.targets.function.kind",
+    "site": "toolkit.targets.site.kind",
     "command": "toolkit.targets.command.kind",
-    "group": "toolkit.targets.group",
-    "manual": "toolkit.targets.manual",
+    "group": "toolkit.targets.group.kind",
+    "manual": "toolkit.targets.manual.kind",
 }
 """Kind -> the module that has it."""
 ENTRY_POINT = "toolkit.kinds"
@@ -29,8 +29,7 @@ ENTRY_POINT = "toolkit.kinds"
 def kind(name: str) -> Kind:
     """The kind of that name, loaded when it is asked for. Raises KeyError."""
     if name in KINDS:
-        module = import_module(KINDS[name])
-        return cast(Kind, getattr(module, "KIND", module))
+        return cast(Kind, import_module(KINDS[name]).kind)
     return cast(Kind, _load(_installed()[name]))
 
 

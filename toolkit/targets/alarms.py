@@ -22,18 +22,18 @@ metrics must have all.
 """
 
 
-def signs(aws: Aws, named: Sequence[str], about: About) -> list[Finding]:
+def read_findings(aws: Aws, named: Sequence[str], about: About) -> list[Finding]:
     """A sign for each alarm that rings and is `named` or about the thing, and for each named one
     that tells nothing; one `ok` if there are named ones and all are well. None for somebody who has
     named none, where none rings. Raises CloudError.
     """
     ringing = alarms.in_alarm(aws)
-    return told(named, alarms.named(aws, named) if named else {}, ringing, about)
+    return findings_about(named, alarms.named(aws, named) if named else {}, ringing, about)
 
 
-def told(
+def findings_about(
     named: Sequence[str],
-    known: Mapping[str, Alarm],
+    existing: Mapping[str, Alarm],
     ringing: Sequence[Alarm],
     about: About,
     also: Sequence[str] = (),
@@ -41,36 +41,35 @@ def told(
     """The same, of what was read; `known` are those of the `named` ones, and of those that AWS
     itself names (`also`), that are there.
     """
-    wanted = dict.fromkeys((*named, *also))
-    rings = {one.name: one for one in ringing if one.name in wanted or _is_about(one, about)}
-    rings |= {name: one for name, one in known.items() if one.state == "ALARM"}
-    found = [_rings(one) for one in rings.values()]
-    for name in wanted:
-        if name not in rings and name not in known:
-            found.append(
-                _absent(
-                    name,
-                    (
-                        "correct `alarms` in rules.toml"
-                        if name in named
-                        else "create it, or take its name out of the service"
-                    ),
-                )
-            )
-        elif name not in rings and known[name].state != "OK":
-            found.append(_silent(known[name]))
-    if wanted and not found:
-        found.append(
-            Finding("alarms", "ok", f"{len(wanted)} alarm{'' if len(wanted) == 1 else 's'} OK")
-        )
-    return found
+    watched = dict.fromkeys((*named, *also))
+    rings = {
+        alarm.name: alarm for alarm in ringing if alarm.name in watched or _is_about(alarm, about)
+    }
+    rings |= {name: alarm for name, alarm in existing.items() if alarm.state == "ALARM"}
+    findings = [_rings(alarm) for alarm in rings.values()]
+    for name in watched:
+        if name not in rings and name not in existing:
+            fix = "create it, or take its name out of the service"
+            if name in named:
+                fix = "correct `alarms` in rules.toml"
+            findings.append(_absent(name, fix))
+        elif name not in rings and existing[name].state != "OK":
+            findings.append(_silent(existing[name]))
+    if watched and not findings:
+        plural = "" if len(watched) == 1 else "s"
+        findings.append(Finding("alarms", "ok", f"{len(watched)} alarm{plural} OK"))
+    return findings
 
 
 def _is_about(alarm: Alarm, about: About) -> bool:
     """One that only scales is nobody's trouble: a service that has little to do rings for fewer
     tasks.
     """
-    return not alarm.scales and (alarm.about(about) if isinstance(about, Mapping) else about(alarm))
+    if alarm.scales:
+        return False
+    if isinstance(about, Mapping):
+        return alarm.about(about)
+    return about(alarm)
 
 
 def _rings(alarm: Alarm) -> Finding:
@@ -107,4 +106,6 @@ def _history(name: str) -> str:
 
 
 def _clipped(reason: str) -> str:
-    return reason if len(reason) <= LONGEST else f"{reason[: LONGEST - 1].rstrip()}…"
+    if len(reason) <= LONGEST:
+        return reason
+    return f"{reason[: LONGEST - 1].rstrip()}…"

@@ -51,11 +51,11 @@ Folder = Annotated[
 Role = Annotated[str, Meta(pattern=r"^[\w+=,.@/-]{1,576}$", description="The name of an IAM role.")]
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
-class JudgedSettings(Settings, frozen=True, kw_only=True):
+class JudgedSettings(KindSettings, frozen=True, kw_only=True):
     """The settings of a kind that can be looked at when it is live. They say how to look, never
     what is deployed.
     """
@@ -190,7 +190,7 @@ class Kind:
     """What its command needs besides, with a space before it, to put back what somebody has changed
     outside of toolkit.
     """
-    Settings: Any = Settings
+    Settings: Any = KindSettings
     """The struct that its settings are checked with."""
 
     def problem(self, settings: Any) -> str | None:
@@ -330,98 +330,6 @@ class Kind:
     def permissions(self, job: Job) -> tuple[Statement, ...]:
         """The IAM statements that these calls need, narrow enough to paste. Pure."""
         return ()
-
-
-def no_problem(settings: Settings) -> str | None:
-    """For a kind whose types say everything."""
-    return None
-
-
-def no_members(settings: Settings) -> tuple[str, ...]:
-    """For a kind that covers nothing but itself."""
-    return ()
-
-
-def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
-    """For a kind that is no image."""
-    return None
-
-
-def no_inputs(settings: Settings) -> Inputs:
-    """For a kind that is built from nothing in the repository."""
-    return Inputs()
-
-
-def nothing_linked(path: str, text: str) -> tuple[str, ...]:
-    """For a kind whose files refer to no others."""
-    return ()
-
-
-def nothing_wanted(settings: Settings) -> tuple[Provision, ...]:
-    """For a kind that brings everything with it."""
-    return ()
-
-
-def no_writes(settings: Settings) -> tuple[Resource, ...]:
-    """For a kind that changes nothing itself."""
-    return ()
-
-
-def no_instructions(settings: Settings) -> str | None:
-    """For a kind that needs no person."""
-    return None
-
-
-def no_sources(settings: Settings) -> tuple[str, ...]:
-    """For a kind that builds no images on its own."""
-    return ()
-
-
-def no_aliases(settings: Settings) -> tuple[str, ...]:
-    """For a kind that goes by its target's name alone."""
-    return ()
-
-
-def deploy_command(target: str, settings: Settings) -> str | None:
-    """For a kind without a verb of its own."""
-    return f"toolkit deploy {target}"
-
-
-def can_run(settings: Settings) -> str | None:
-    """For a kind that can be deployed."""
-    return None
-
-
-def not_reversible(settings: Settings) -> tuple[str, str] | None:
-    """For a kind of which no older version is kept."""
-    return "no older version of it is kept", "check out the commit that was good, and deploy it"
-
-
-def reversible(settings: Settings) -> tuple[str, str] | None:
-    """For a kind that can put back what ran before."""
-    return None
-
-
-def never_kept(
-    job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
-) -> tuple[bool | None, ...]:
-    """For a kind of which no older version is kept."""
-    return tuple(False for _ in details)
-
-
-def no_health(job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
-    """For a kind of which nothing can be seen."""
-    return None
-
-
-def no_permissions(job: Job) -> tuple[Statement, ...]:
-    """For a kind that calls nothing."""
-    return ()
-
-
-def no_services() -> tuple[str, ...]:
-    """For a kind that calls none."""
-    return ()
 
 
 def never(*_: object) -> NoReturn:

@@ -18,11 +18,11 @@ def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     sign if it cannot be answered.
     """
     *others, last = questions
-    asked = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
-    for thread in asked:
+    threads = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
+    for thread in threads:
         thread.start()
     _ask(tell, *last)
-    for thread in asked:
+    for thread in threads:
         thread.join()
 
 
@@ -54,4 +54,6 @@ def unknown(what: str, problem: ToolkitError) -> Finding:
 def _short(problem: ToolkitError) -> str:
     if isinstance(problem, NotAllowed):
         return "not allowed"
-    return "no answer" if isinstance(problem, CloudError) else "cannot be seen"
+    if isinstance(problem, CloudError):
+        return "no answer"
+    return "cannot be seen"

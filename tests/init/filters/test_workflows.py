@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from toolkit import flow
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.init.draft import toml
+from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.picomatch import from_picomatch, negates
-from toolkit.init.filters.workflows import ImportedFilters, imported
+from toolkit.init.filters.workflows import ImportedFilters, import_filters
 from toolkit.model import STATUSES, Change
 
 _WORKFLOW = """
@@ -41,7 +41,7 @@ jobs:
 
 
 def _book(result: ImportedFilters) -> RuleBook:
-    return flow.book(flow.read_rules(toml(result.draft).encode(), "rules.toml"))
+    return flow.book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
 
 
 def _due(result: ImportedFilters, path: str, status: str = "modified") -> set[str]:
@@ -54,17 +54,17 @@ def _dorny(filters: str, quantifier: str = "") -> ImportedFilters:
         "uses": "dorny/paths-filter@v4",
         "with": {"filters": filters} | ({"predicate-quantifier": quantifier} if quantifier else {}),
     }
-    return imported(
+    return import_filters(
         [("ci.yml", yaml.safe_dump({"on": "push", "jobs": {"changes": {"steps": [step]}}}))]
     )
 
 
 def _on(text: str) -> ImportedFilters:
-    return imported([(".github/workflows/ci.yml", f"on:\n{text}\njobs: {{}}\n")])
+    return import_filters([(".github/workflows/ci.yml", f"on:\n{text}\njobs: {{}}\n")])
 
 
 def test_every_filter_of_a_workflow_becomes_a_manual_target() -> None:
-    result = imported([(".github/workflows/ci.yml", _WORKFLOW)])
+    result = import_filters([(".github/workflows/ci.yml", _WORKFLOW)])
     assert [target.name for target in result.draft.targets] == [
         "ci-push",
         "ci-pull_request",
@@ -73,7 +73,7 @@ def test_every_filter_of_a_workflow_becomes_a_manual_target() -> None:
         "single",
     ]
     assert {target.kind for target in result.draft.targets} == {"manual"}
-    assert (result.found, result.inexact) == (5, ())
+    assert (result.count, result.inexact) == (5, ())
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_every_filter_of_a_workflow_becomes_a_manual_target() -> None:
 def test_a_path_calls_for_the_targets_whose_filters_match_it(
     path: str, status: str, due: set[str]
 ) -> None:
-    assert _due(imported([(".github/workflows/ci.yml", _WORKFLOW)]), path, status) == due
+    assert _due(import_filters([(".github/workflows/ci.yml", _WORKFLOW)]), path, status) == due
 
 
 def test_rules_and_comments_say_where_they_come_from() -> None:
-    text = toml(imported([(".github/workflows/ci.yml", _WORKFLOW)]).draft)
+    text = draft_to_toml(import_filters([(".github/workflows/ci.yml", _WORKFLOW)]).draft)
     assert (
         "# .github/workflows/ci.yml: on.push.paths\n# its patterns there: api/**  !api/docs/** "
         " api/docs/keep/**\n[targets.ci-push]" in text
@@ -170,14 +170,14 @@ def test_a_status_limits_its_own_patterns_only() -> None:
 def test_a_status_that_never_occurs_is_told_and_matches_nothing() -> None:
     result = _dorny("a: [{copied: x}, {changed: y}]")
     assert result.draft.rules == ()
-    assert "`copied` is left out" in toml(result.draft)
-    assert "`changed` is left out" in toml(result.draft)
+    assert "`copied` is left out" in draft_to_toml(result.draft)
+    assert "`changed` is left out" in draft_to_toml(result.draft)
 
 
 def test_a_pattern_that_cannot_be_said_is_a_comment_and_the_rest_is_imported() -> None:
     result = _dorny("a: ['src/**', '+(x)']")
     assert [rule.paths for rule in result.draft.rules] == [("src/**",)]
-    assert "# not imported: pattern `+(x)`: `+(…)` cannot be said\n[targets.a]" in toml(
+    assert "# not imported: pattern `+(x)`: `+(…)` cannot be said\n[targets.a]" in draft_to_toml(
         result.draft
     )
     assert "incomplete" in str(result.draft.targets[0].settings["instructions"])
@@ -189,7 +189,7 @@ def test_a_filter_that_no_path_can_match_is_only_a_comment(patterns: str) -> Non
     result = _dorny(f"a: {patterns}")
     assert result.draft.targets == ()
     assert result.inexact == ("ci.yml: filter `a`: no path can match it",)
-    assert "filter `a`: nothing is imported" in toml(result.draft)
+    assert "filter `a`: nothing is imported" in draft_to_toml(result.draft)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_filter_that_cannot_be_read_is_reported(filters: str, quantifier: str,
 
 
 def test_a_file_of_its_own_is_read_as_filters() -> None:
-    result = imported([(".github/filters.yml", "jobs: ['jobs/**']\non: x\napi: api/**")])
+    result = import_filters([(".github/filters.yml", "jobs: ['jobs/**']\non: x\napi: api/**")])
     assert [(rule.name, rule.paths) for rule in result.draft.rules] == [
         ("jobs", ("jobs/**",)),
         ("on", ("x",)),
@@ -230,7 +230,7 @@ def test_a_file_of_its_own_is_read_as_filters() -> None:
 
 def test_the_steps_of_a_composite_action_count() -> None:
     step = {"uses": "dorny/paths-filter@v3", "with": {"filters": "a: x"}}
-    result = imported(
+    result = import_filters(
         [
             (
                 "action.yml",
@@ -245,7 +245,7 @@ def test_the_steps_of_a_composite_action_count() -> None:
 
 
 def test_one_name_in_two_files_is_one_target_only_if_they_say_the_same() -> None:
-    result = imported(
+    result = import_filters(
         [
             ("a.yml", "app: x\nweb: w"),
             ("b.yml", "app: x\nweb: v"),
@@ -277,7 +277,7 @@ def test_one_name_in_two_files_is_one_target_only_if_they_say_the_same() -> None
     ],
 )
 def test_a_name_that_no_target_can_have_is_mended(name: str, target: str) -> None:
-    result = imported([("f.yml", yaml.safe_dump({name: "a/**"}))])
+    result = import_filters([("f.yml", yaml.safe_dump({name: "a/**"}))])
     assert [one.name for one in result.draft.targets] == [target]
     assert _due(result, "a/b") == {target}
 
@@ -308,7 +308,7 @@ def test_events_that_say_the_same_are_one_target() -> None:
 )
 def test_paths_that_cannot_be_said_are_reported(text: str, said: str) -> None:
     result = _on(text)
-    assert (result.found, result.draft.targets) == (1, ())
+    assert (result.count, result.draft.targets) == (1, ())
     assert said in result.inexact[0]
 
 
@@ -322,7 +322,7 @@ def test_paths_that_cannot_be_said_are_reported(text: str, said: str) -> None:
     ],
 )
 def test_events_without_paths_are_no_filters(text: str) -> None:
-    assert _on(text).found == 0
+    assert _on(text).count == 0
 
 
 # --- whatever comes
@@ -402,7 +402,7 @@ def _single(pattern: str, path: str) -> bool:
     ],
 )
 def test_a_file_that_is_something_else_is_reported(text: str, said: str) -> None:
-    result = imported([("x.yml", text), ("f.yml", "a: b")])
+    result = import_filters([("x.yml", text), ("f.yml", "a: b")])
     assert said in result.inexact[0]
     assert [rule.paths for rule in result.draft.rules] == [("b",)]
 
@@ -443,17 +443,19 @@ def test_whatever_the_filters_are_the_draft_is_a_valid_rules_file(
 ) -> None:
     result = _dorny(yaml.safe_dump(filters), quantifier)
     book = _book(result)
-    assert len(book.rules.targets) <= max(result.found, 1)
+    assert len(book.rules.targets) <= max(result.count, 1)
     for status in STATUSES:
         touch([Change("a/b/c.ts", status)], book)
 
 
 def test_a_rule_that_only_excludes_says_what_it_means() -> None:
-    (rule,) = imported([("f.yml", "code: ['!docs/**']")]).draft.rules
+    (rule,) = import_filters([("f.yml", "code: ['!docs/**']")]).draft.rules
     assert rule.comment == (
         (
             "Everything but what these patterns name; in dorny/paths-filter a `!` pattern matches"
             " all other files."
         ),
     )
-    assert all(one.comment == () for one in imported([("f.yml", "code: ['src/**']")]).draft.rules)
+    assert all(
+        one.comment == () for one in import_filters([("f.yml", "code: ['src/**']")]).draft.rules
+    )

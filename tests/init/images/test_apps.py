@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.init.surveyed import Surveyed
+from tests.init.drafted import DraftedRepository
 
 COPY_ALL = "FROM x\nCOPY . .\n"
 FILES = "api/{Dockerfile,Dockerfile.dockerignore,.dockerignore}"
@@ -29,18 +29,20 @@ FILES = "api/{Dockerfile,Dockerfile.dockerignore,.dockerignore}"
     ],
 )
 def test_an_app_is_called_after_its_file_or_folder(path: str, name: str) -> None:
-    assert Surveyed({path: COPY_ALL, "a.py": "", "api/a.py": ""}).targets == {name: "app"}
+    assert DraftedRepository({path: COPY_ALL, "a.py": "", "api/a.py": ""}).targets == {name: "app"}
 
 
 def test_images_for_development_are_left_out_where_there_are_others() -> None:
-    found = Surveyed({"api/Dockerfile": COPY_ALL, "api/Dockerfile.dev": COPY_ALL, "api/a": ""})
+    found = DraftedRepository(
+        {"api/Dockerfile": COPY_ALL, "api/Dockerfile.dev": COPY_ALL, "api/a": ""}
+    )
     assert found.targets == {"api": "app"}
-    assert "api/Dockerfile.dev: an image for development or tests, left out" in found.found
-    assert list(Surveyed({"api/Dockerfile.dev": COPY_ALL, "api/a": ""}).targets) == ["api"]
+    assert "api/Dockerfile.dev: an image for development or tests, left out" in found.notes
+    assert list(DraftedRepository({"api/Dockerfile.dev": COPY_ALL, "api/a": ""}).targets) == ["api"]
 
 
 def test_names_are_given_once() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {"a/api/Dockerfile": COPY_ALL, "b/api/Dockerfile": COPY_ALL, "a/api/x": "", "b/api/x": ""}
     )
     assert list(found.targets) == ["api", "api-2"]
@@ -52,7 +54,7 @@ def test_names_are_given_once() -> None:
 
 def test_a_compose_file_tells_the_folder_of_the_build() -> None:
     compose = "services: {x: {build: {context: .., dockerfile: docker/Dockerfile}}}"
-    found = Surveyed(
+    found = DraftedRepository(
         {
             "docker/Dockerfile": "FROM x\nCOPY src .\n",
             "docker/compose.yml": compose,
@@ -88,11 +90,11 @@ TREE = {
     ],
 )
 def test_what_a_dockerignore_keeps_out_calls_for_nothing(path: str, due: object) -> None:
-    assert Surveyed(TREE).due(path) == due
+    assert DraftedRepository(TREE).due(path) == due
 
 
 def test_only_what_takes_something_away_is_excluded() -> None:
-    (rule,) = Surveyed(TREE).survey.draft.rules
+    (rule,) = DraftedRepository(TREE).survey.draft.rules
     assert rule.paths == ("api/**", "!api/docs/**", "!api/tests/**", "!api/**/*.test.ts")
 
 
@@ -103,7 +105,7 @@ def test_a_list_of_what_is_let_in_narrows_the_rule() -> None:
         "api/package.json": "",
         "api/src/gen/a": "",
     }
-    (rule,) = Surveyed(
+    (rule,) = DraftedRepository(
         {path: text for path, text in tree.items() if "test" not in path}
     ).survey.draft.rules
     assert rule.paths == ("api/src/**", "api/package.json", FILES, "!api/src/gen/**")
@@ -115,7 +117,7 @@ def test_sources_are_written_as_they_are_in_git() -> None:
         " conf/*.ini /\n"
     )
     tree = {f"api/{path}": "" for path in ("package.json", "src/a.py", "lib/b.py", "conf/x.ini")}
-    (rule,) = Surveyed({"api/Dockerfile": dockerfile, **tree}).survey.draft.rules
+    (rule,) = DraftedRepository({"api/Dockerfile": dockerfile, **tree}).survey.draft.rules
     assert rule.paths == (
         "api/package.json",
         "api/yarn.lock*",
@@ -136,7 +138,7 @@ def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str)
         "api/src/main/java/A.java": "",
         "api/src/test/java/ATest.java": "",
     }
-    found = Surveyed({**tree, "other/a": ""})
+    found = DraftedRepository({**tree, "other/a": ""})
     assert found.due("api/src/main/java/A.java") == ["api"]
     assert found.due("api/src/test/java/ATest.java") == "ignored"
     assert found.due("other/a") == "unmatched"
@@ -144,7 +146,7 @@ def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str)
 
 
 def test_an_image_of_the_whole_repository_is_said() -> None:
-    found = Surveyed({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
+    found = DraftedRepository({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
     assert (
         "Dockerfile copies the whole repository, so nearly every change calls for `app`"
         in found.questions
@@ -160,23 +162,25 @@ def test_tests_are_known_by_what_is_in_them() -> None:
         "api/test/page.py": "",
         "api/tests.py": "",
     }
-    found = Surveyed(tree)
+    found = DraftedRepository(tree)
     assert [found.due(path) for path in tree] == [["api"]] * 4
     assert (
-        Surveyed({**tree, "api/test_mail.py": "def test_send(): ..."}).due("api/test_mail.py")
+        DraftedRepository({**tree, "api/test_mail.py": "def test_send(): ..."}).due(
+            "api/test_mail.py"
+        )
         == "ignored"
     )
 
 
 def test_a_dockerfile_that_cannot_be_read_is_said() -> None:
-    found = Surveyed({"a/Dockerfile": None, "b/Dockerfile": COPY_ALL, "b/x": ""})  # type: ignore[dict-item]
+    found = DraftedRepository({"a/Dockerfile": None, "b/Dockerfile": COPY_ALL, "b/x": ""})  # type: ignore[dict-item]
     assert found.targets == {"b": "app"}
-    assert "a/Dockerfile: could not be read" in found.found
+    assert "a/Dockerfile: could not be read" in found.notes
 
 
 def test_names_with_special_characters_are_taken_literally() -> None:
     tree = {"app/[id]/Dockerfile": COPY_ALL, "app/[id]/a*b.py": "", "app/i/a.py": ""}
-    found = Surveyed(tree)
+    found = DraftedRepository(tree)
     assert found.due("app/[id]/a*b.py") == ["id"]
     assert found.due("app/i/a.py") == "unmatched"
 
@@ -185,16 +189,16 @@ def test_names_with_special_characters_are_taken_literally() -> None:
     "path", ["api/.dockerignore", "api/Dockerfile.dockerignore", "api/Dockerfile"]
 )
 def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
-    assert Surveyed({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(path) == [
-        "api"
-    ]
+    assert DraftedRepository({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(
+        path
+    ) == ["api"]
 
 
 @pytest.mark.parametrize(
     "path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"]
 )
 def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""}
     )
     assert found.due(path) == ["api"]
@@ -206,7 +210,7 @@ def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
 
 
 def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:
-    found = Surveyed({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
+    found = DraftedRepository({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
     assert {
         str(found.due(f"a,[b]/{name}"))
         for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")

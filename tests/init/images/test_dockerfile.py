@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from toolkit.impact.glob import alternatives
 from toolkit.impact.matcher import Matcher
-from toolkit.init.images.contexts import contexts, ignore_file, is_compose, is_dockerfile
-from toolkit.init.images.dockerfile import CopySource, sources
-from toolkit.init.images.dockerignore import allowed, excluded, keeps_out
+from toolkit.init.images.contexts import build_contexts, ignore_file, is_compose, is_dockerfile
+from toolkit.init.images.dockerfile import CopySource, copy_sources
+from toolkit.init.images.dockerignore import allowed_patterns, excluded_patterns, exclusion_check
 
 
 def patterns(text: str) -> list[str]:
-    return [pattern for source in sources(text) for pattern in source.patterns]
+    return [pattern for source in copy_sources(text) for pattern in source.patterns]
 
 
 def matches(patterns: tuple[str, ...] | list[str], path: str) -> bool:
@@ -106,7 +106,7 @@ def test_a_bind_mount_is_a_source(mount: str, expected: list[str]) -> None:
 
 def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
     text = "FROM x\n\nCOPY a \\\n  # why b\n\n  b \\  \n  c/ \\\n d/\nCOPY e f\n"
-    assert [(one.source, one.line) for one in sources(text)] == [
+    assert [(one.source, one.line) for one in copy_sources(text)] == [
         ("a", 3),
         ("b", 3),
         ("c/", 3),
@@ -115,7 +115,7 @@ def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
 
 
 def test_two_escapes_at_the_end_do_not_continue_a_line() -> None:
-    assert [one.source for one in sources("FROM x\nRUN echo a\\\\\nCOPY b c\n")] == ["b"]
+    assert [one.source for one in copy_sources("FROM x\nRUN echo a\\\\\nCOPY b c\n")] == ["b"]
 
 
 def test_the_escape_directive_changes_what_continues_a_line() -> None:
@@ -124,10 +124,15 @@ def test_the_escape_directive_changes_what_continues_a_line() -> None:
 
 
 def test_the_escape_directive_counts_only_at_the_very_top() -> None:
-    assert [one.source for one in sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == ["a", "b"]
+    assert [one.source for one in copy_sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == [
+        "a",
+        "b",
+    ]
     assert [
         one.source
-        for one in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")
+        for one in copy_sources(
+            "# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n"
+        )
     ] == ["a", "b"]
 
 
@@ -149,18 +154,19 @@ COPY nothing /x
 EOF
 COPY last /x
 """
-    assert [one.source for one in sources(text)] == ["real", "last"]
+    assert [one.source for one in copy_sources(text)] == ["real", "last"]
 
 
 def test_a_dash_lets_go_of_the_tabs_before_the_end_of_a_heredoc() -> None:
     assert [
-        one.source for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
+        one.source
+        for one in copy_sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
     ] == ["b"]
-    assert [one.source for one in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
+    assert [one.source for one in copy_sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
 
 
 def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
-    assert [one.source for one in sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
+    assert [one.source for one in copy_sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +209,7 @@ def test_a_variable_counts_with_what_the_file_says(text: str, expected: list[str
 def test_a_variable_that_nobody_knows_widens_the_source(
     line: str, pattern: str, inside: str
 ) -> None:
-    (found,) = sources(f"FROM x\n{line}\n")
+    (found,) = copy_sources(f"FROM x\n{line}\n")
     assert found.uncertain
     assert found.patterns[0] == pattern
     assert matches(found.patterns, inside)
@@ -239,11 +245,11 @@ def test_all_stages_count() -> None:
 def test_an_exclude_counts_where_it_is_sure_what_it_means(
     line: str, without: tuple[str, ...]
 ) -> None:
-    assert sources(f"FROM x\n{line}\n")[0].without == without
+    assert copy_sources(f"FROM x\n{line}\n")[0].without == without
 
 
 def test_carriage_returns_and_a_byte_order_mark_are_no_part_of_it() -> None:
-    assert sources("\ufeffFROM x\r\nCOPY a \\\r\n b /c\r\n") == (
+    assert copy_sources("\ufeffFROM x\r\nCOPY a \\\r\n b /c\r\n") == (
         CopySource("a", 2, ("a", "a/**")),
         CopySource("b", 2, ("b", "b/**")),
     )
@@ -265,7 +271,7 @@ def test_values_that_double_themselves_come_to_an_end() -> None:
     ids=range(4),
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
-    sources("FROM x\n" + text)
+    copy_sources("FROM x\n" + text)
 
 
 dockerish = st.lists(
@@ -304,7 +310,7 @@ dockerish = st.lists(
 
 @given(st.one_of(st.text(), dockerish))
 def test_any_text_gives_patterns_that_our_dialect_takes(text: str) -> None:
-    for source in sources(text):
+    for source in copy_sources(text):
         assert source.patterns
         for pattern in (*source.patterns, *source.without):
             assert len(alternatives(pattern)) < 100
@@ -368,7 +374,7 @@ def test_a_source_matches_what_go_matches(source: list[str], path: str) -> None:
     ],
 )
 def test_the_last_line_that_matches_decides(text: str, path: str, out: bool) -> None:
-    assert keeps_out(text)(path) is out
+    assert exclusion_check(text)(path) is out
 
 
 @pytest.mark.parametrize(
@@ -385,7 +391,7 @@ def test_the_last_line_that_matches_decides(text: str, path: str, out: bool) -> 
     ],
 )
 def test_only_what_surely_stays_out_is_excluded(text: str, expected: tuple[str, ...]) -> None:
-    assert excluded(text) == expected
+    assert excluded_patterns(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -401,7 +407,7 @@ def test_only_what_surely_stays_out_is_excluded(text: str, expected: tuple[str, 
 def test_a_list_that_shuts_out_all_is_known_by_what_it_lets_in(
     text: str, expected: tuple[str, ...] | None
 ) -> None:
-    assert allowed(text) == expected
+    assert allowed_patterns(text) == expected
 
 
 ignore_line = st.builds(
@@ -418,16 +424,16 @@ some_path = st.lists(st.sampled_from(["a", "b", "ab", "x.md", "a.md"]), min_size
 def test_what_is_excluded_is_out_and_what_is_let_in_is_all_that_is_in(
     text: str, path: list[str]
 ) -> None:
-    out, one = keeps_out(text), "/".join(path)
-    assert not matches(excluded(text), one) or out(one)
-    let_in = allowed(text)
+    out, one = exclusion_check(text), "/".join(path)
+    assert not matches(excluded_patterns(text), one) or out(one)
+    let_in = allowed_patterns(text)
     assert let_in is None or out(one) or matches(let_in, one)
 
 
 @given(st.text())
 def test_any_text_is_a_dockerignore(text: str) -> None:
-    keeps_out(text)("a/b")
-    for pattern in (*excluded(text), *(allowed(text) or ())):
+    exclusion_check(text)("a/b")
+    for pattern in (*excluded_patterns(text), *(allowed_patterns(text) or ())):
         assert alternatives(pattern)
 
 
@@ -485,7 +491,7 @@ def test_a_compose_file_is_known_by_its_name() -> None:
 def test_a_context_is_where_the_sources_are(
     dockerfile: str, text: str, paths: list[str], context: str
 ) -> None:
-    assert contexts({dockerfile: f"FROM x\n{text}\n"}, paths, {}) == {dockerfile: context}
+    assert build_contexts({dockerfile: f"FROM x\n{text}\n"}, paths, {}) == {dockerfile: context}
 
 
 @pytest.mark.parametrize(
@@ -500,7 +506,7 @@ def test_a_context_is_where_the_sources_are(
 )
 def test_a_compose_file_says_it_best(build: str, dockerfile: str, context: str) -> None:
     compose = f"services:\n  x:\n    {build}\n"
-    assert contexts(
+    assert build_contexts(
         {dockerfile: "FROM x\nCOPY a b\n"}, ["a", dockerfile], {"deploy/compose.yaml": compose}
     ) == {dockerfile: context}
 
@@ -516,9 +522,9 @@ def test_a_compose_file_says_it_best(build: str, dockerfile: str, context: str) 
     ],
 )
 def test_a_compose_file_that_says_nothing_is_passed_over(build: str) -> None:
-    assert contexts({"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": build}) == {
-        "a/Dockerfile": "a"
-    }
+    assert build_contexts(
+        {"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": build}
+    ) == {"a/Dockerfile": "a"}
 
 
 def test_the_ignore_file_of_a_dockerfile_goes_before_that_of_its_context() -> None:

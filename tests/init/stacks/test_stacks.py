@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.init.surveyed import Surveyed
+from tests.init.drafted import DraftedRepository
 from toolkit.init.stacks.python_code import read_python
 from toolkit.init.stacks.script_code import read_script
 
@@ -14,29 +14,31 @@ PYTHON = "from aws_cdk import App, Stack\n"
 SCRIPT = "import * as cdk from 'aws-cdk-lib';\n"
 
 
-def python(app: str, stacks: str = "class ApiStack(Stack):\n    pass\n", **more: str) -> Surveyed:
+def python(
+    app: str, stacks: str = "class ApiStack(Stack):\n    pass\n", **more: str
+) -> DraftedRepository:
     """A CDK app in Python: its app.py, one file of stacks, and other files by path."""
     files = {
         "cdk/cdk.json": '{"app": "python3 app.py"}',
         "cdk/app.py": PYTHON + app,
         "cdk/stacks.py": PYTHON + stacks,
     }
-    return Surveyed({**files, **more})
+    return DraftedRepository({**files, **more})
 
 
 def script(
     app: str, stacks: str = "export class ApiStack extends cdk.Stack { }", **more: str
-) -> Surveyed:
+) -> DraftedRepository:
     """The same in TypeScript."""
     files = {
         "cdk/cdk.json": "{}",
         "cdk/bin/app.ts": SCRIPT + app,
         "cdk/lib/stacks.ts": SCRIPT + stacks,
     }
-    return Surveyed({**files, **more})
+    return DraftedRepository({**files, **more})
 
 
-def names(found: Surveyed) -> list[str]:
+def names(found: DraftedRepository) -> list[str]:
     return [str(one.settings["stack"]) for one in found.survey.draft.targets if one.kind == "stack"]
 
 
@@ -154,7 +156,7 @@ def test_python_of_another_time_is_read_by_how_it_looks() -> None:
         "class ApiStack(Stack):\n    pass\nprint 'old'\n",
     )
     assert names(found) == ["Shop-dev"]
-    assert "cdk/app.py: could not be read" in found.found
+    assert "cdk/app.py: could not be read" in found.notes
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ SPLIT = {
 
 
 def test_a_file_calls_for_its_stack_and_those_that_need_it() -> None:
-    found = Surveyed(SPLIT)
+    found = DraftedRepository(SPLIT)
     assert found.due("cdk/api.py") == ["api"]
     assert found.due("cdk/net.py") == ["api", "net"]
     assert found.due("cdk/app.py") == found.due("cdk/new/file.py") == ["infra"]
@@ -278,14 +280,16 @@ def test_a_file_calls_for_its_stack_and_those_that_need_it() -> None:
 
 
 def test_a_file_that_another_stack_imports_calls_for_both() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {**SPLIT, "cdk/web.py": PYTHON + "from api import LIMIT\nclass WebStack(Stack): pass\n"}
     )
     assert found.due("cdk/api.py") == ["api", "web"]
 
 
 def test_a_file_that_something_else_imports_calls_for_all() -> None:
-    found = Surveyed({**SPLIT, "cdk/helper.py": PYTHON + "from api import LIMIT\ndef f(): g()\n"})
+    found = DraftedRepository(
+        {**SPLIT, "cdk/helper.py": PYTHON + "from api import LIMIT\ndef f(): g()\n"}
+    )
     assert found.due("cdk/api.py") == ["infra"]
 
 
@@ -293,7 +297,7 @@ def test_a_file_that_makes_the_stacks_calls_for_all() -> None:
     app = SPLIT["cdk/app.py"].replace("from web import WebStack\n", "class WebStack(Stack): pass\n")
     tree = {**SPLIT, "cdk/app.py": app}
     del tree["cdk/web.py"]
-    assert Surveyed(tree).due("cdk/app.py") == ["infra"]
+    assert DraftedRepository(tree).due("cdk/app.py") == ["infra"]
 
 
 def test_one_stack_needs_no_group() -> None:
@@ -310,7 +314,7 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
         "lib/api.ts": SCRIPT + "export class ApiStack extends cdk.Stack { }",
         "src/a.ts": "export class Stack { }",
     }
-    found = Surveyed(tree)
+    found = DraftedRepository(tree)
     assert (
         found.due("lib/api.ts")
         == found.due("bin/app.ts")
@@ -342,7 +346,7 @@ def test_a_target_is_called_what_tells_its_stack_from_the_others(
 
 def test_two_apps_are_two_groups() -> None:
     other = {path.replace("cdk/", "more/", 1): text for path, text in SPLIT.items()}
-    found = Surveyed({**SPLIT, **other})
+    found = DraftedRepository({**SPLIT, **other})
     assert [name for name, kind in found.targets.items() if kind == "group"] == ["infra", "infra-2"]
     assert found.due("more/app.py") == ["infra-2"]
 
@@ -351,7 +355,7 @@ def test_two_apps_are_two_groups() -> None:
     ("path", "language"), [("cdk/src/A.java", "Java"), ("cdk/A.cs", "C#"), ("cdk/main.go", "Go")]
 )
 def test_an_app_in_another_language_is_for_a_person(path: str, language: str) -> None:
-    found = Surveyed({"cdk/cdk.json": "{}", path: "x"})
+    found = DraftedRepository({"cdk/cdk.json": "{}", path: "x"})
     assert found.targets == {"infra": "manual"}
     assert found.due(path) == ["infra"]
     assert f"a CDK app in {language}, which is not read" in found.questions
@@ -359,8 +363,8 @@ def test_an_app_in_another_language_is_for_a_person(path: str, language: str) ->
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"context": 5}'])
 def test_a_config_that_cannot_be_read_is_said(text: str) -> None:
-    found = Surveyed({**SPLIT, "cdk/cdk.json": text})
-    assert "cdk/cdk.json: could not be read" in found.found
+    found = DraftedRepository({**SPLIT, "cdk/cdk.json": text})
+    assert "cdk/cdk.json: could not be read" in found.notes
     assert found.due("cdk/api.py") == ["api"]
 
 
@@ -398,7 +402,7 @@ def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
     ],
     ids=range(6),
 )
-def test_a_variable_is_what_the_code_falls_back_to(found: Surveyed) -> None:
+def test_a_variable_is_what_the_code_falls_back_to(found: DraftedRepository) -> None:
     assert names(found) == ["{name}-api"]
     assert found.rules.environments["dev"].vars == {"name": "shop"}
     assert "vars" not in found.questions
@@ -482,7 +486,7 @@ def test_a_folder_that_cannot_be_known_is_asked_for(path: str) -> None:
 
 
 def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {
             **SPLIT,
             **LAMBDA,
@@ -505,13 +509,13 @@ def test_what_stands_below_a_class_is_no_part_of_it() -> None:
         "class AStack extends cdk.Stack { f() { lambda.Code.fromAsset('../lambda/x') } }\nclass"
         " BStack extends cdk.Stack { }\nnew AStack(app, 'a'); new BStack(app, 'b');\n"
     )
-    assert Surveyed({"cdk/cdk.json": "{}", "cdk/app.ts": SCRIPT + stacks, **LAMBDA}).due(
+    assert DraftedRepository({"cdk/cdk.json": "{}", "cdk/app.ts": SCRIPT + stacks, **LAMBDA}).due(
         "lambda/x/handler.py"
     ) == ["a"]
 
 
 def test_a_folder_of_nobody_in_particular_calls_for_all() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {**SPLIT, **LAMBDA, "cdk/parts.py": PYTHON + "CODE = Code.from_asset('../lambda/x')\n"}
     )
     assert found.due("lambda/x/handler.py") == ["api", "net", "web"]
@@ -617,7 +621,7 @@ def test_a_site_that_a_stack_uploads_is_its_own() -> None:
 )
 def test_an_app_needs_the_stack_that_runs_containers(service: str, needs: tuple[str, ...]) -> None:
     web = PYTHON + f"class WebStack(Stack):\n    def f(self):\n        {service}\n"
-    found = Surveyed(
+    found = DraftedRepository(
         {**SPLIT, "cdk/web.py": web, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
     )
     assert found.setting("backend", "needs") == needs
@@ -629,7 +633,7 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
         " cluster_name=f'{{x}}{{{{y}}}}')\n"
     )
     web = PYTHON + named.format("WebStack", "ecs.FargateService", "mine")
-    found = Surveyed(
+    found = DraftedRepository(
         {
             **SPLIT,
             "cdk/web.py": web,
@@ -646,7 +650,7 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
 
 def test_an_app_needs_the_stack_that_is_called_for_it_where_no_code_tells() -> None:
     tree = {path: text.replace("'web'", "'shop-ecs'") for path, text in SPLIT.items()}
-    found = Surveyed({**tree, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""})
+    found = DraftedRepository({**tree, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""})
     assert found.setting("backend", "needs") == ("ecs",)
 
 
@@ -805,7 +809,7 @@ def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
         "lib/two.ts": two,
         "common/a.ts": "",
     }
-    found = Surveyed(
+    found = DraftedRepository(
         {**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"}
     )
     assert found.due("common/a.ts") == found.due("package-lock.json") == ["infra"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.init.surveyed import Surveyed
+from tests.init.drafted import DraftedRepository
 
 SAM = """
 AWSTemplateFormatVersion: '2010-09-09'
@@ -64,11 +64,11 @@ TREE = {
     ],
 )
 def test_a_sam_template_deploys_what_its_resources_name(path: str, due: object) -> None:
-    assert Surveyed(TREE).due(path) == due
+    assert DraftedRepository(TREE).due(path) == due
 
 
 def test_a_sam_template_is_one_stack_with_the_name_of_its_configuration() -> None:
-    found = Surveyed(TREE)
+    found = DraftedRepository(TREE)
     assert found.targets == {"login": "stack"}
     assert found.setting("login", "stack") == "shop-login"
     assert found.setting("login", "template") == "sam/template.yaml"
@@ -76,7 +76,9 @@ def test_a_sam_template_is_one_stack_with_the_name_of_its_configuration() -> Non
 
 
 def test_without_a_configuration_the_name_is_asked_for() -> None:
-    found = Surveyed({path: text for path, text in TREE.items() if not path.endswith(".toml")})
+    found = DraftedRepository(
+        {path: text for path, text in TREE.items() if not path.endswith(".toml")}
+    )
     assert (
         "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)"
         in found.questions
@@ -93,16 +95,16 @@ def test_parameters_without_a_default_are_asked_for_by_name() -> None:
         "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no"
         " default"
     )
-    assert asked in Surveyed({"infra/queues.yaml": template}).questions
+    assert asked in DraftedRepository({"infra/queues.yaml": template}).questions
     plain = template.replace("Size: {Type: String}", "Size: {Type: String, Default: ''}").replace(
         "Vpc:", "X: {Type: String, Default: ''}\n  Y:"
     )
     plain = plain.replace("'AWS::EC2::VPC::Id'}", "String, Default: a}")
-    assert ".parameters" not in Surveyed({"infra/queues.yaml": plain}).questions
+    assert ".parameters" not in DraftedRepository({"infra/queues.yaml": plain}).questions
 
 
 def test_code_that_is_not_in_git_is_asked_for() -> None:
-    found = Surveyed({"template.yaml": SAM, "machine.asl.json": ""})
+    found = DraftedRepository({"template.yaml": SAM, "machine.asl.json": ""})
     assert (
         "template.yaml deploys login, which is not in git: which rule shall name its source?"
         in found.questions
@@ -110,7 +112,7 @@ def test_code_that_is_not_in_git_is_asked_for() -> None:
 
 
 def test_code_that_a_parameter_names_is_elsewhere() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {
             **TREE,
             "sam/template.yaml": (
@@ -122,7 +124,7 @@ def test_code_that_a_parameter_names_is_elsewhere() -> None:
 
 
 def test_code_in_the_folder_of_the_template_is_the_whole_folder() -> None:
-    found = Surveyed(
+    found = DraftedRepository(
         {"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""}
     )
     assert found.due("sam/any.py") == ["sam"]
@@ -147,7 +149,7 @@ BACKEND = {"backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
 
 def test_a_plain_template_names_what_the_app_runs_in() -> None:
     template = plain(ClusterName="shop-${Env}", ServiceName="Given", RepositoryName="shop")
-    found = Surveyed({"infra/ecs.json": template, **BACKEND})
+    found = DraftedRepository({"infra/ecs.json": template, **BACKEND})
     app = [found.setting("backend", key) for key in ("cluster", "service", "repository", "needs")]
     assert app == ["shop-{env}", "given", "shop", ("ecs",)]
     assert found.rules.environments["dev"].vars == {"env": "dev"}
@@ -155,7 +157,7 @@ def test_a_plain_template_names_what_the_app_runs_in() -> None:
 
 @pytest.mark.parametrize("value", [{"Ref": "Env"}, "${AWS::StackName}-x", "Env", 5, "a{b}"])
 def test_a_name_that_cannot_be_known_is_asked_for(value: object) -> None:
-    found = Surveyed({"infra/ecs.json": plain(ServiceName=value), **BACKEND})
+    found = DraftedRepository({"infra/ecs.json": plain(ServiceName=value), **BACKEND})
     assert "targets.backend.service" in found.questions
 
 
@@ -172,12 +174,12 @@ NESTED = {
 
 
 def test_templates_that_nest_each_other_come_to_an_end() -> None:
-    assert Surveyed(NESTED).targets == {}
+    assert DraftedRepository(NESTED).targets == {}
 
 
 def test_a_nested_template_is_a_part_of_the_stack_that_nests_it() -> None:
     leaf = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
-    found = Surveyed({**NESTED, "infra/parts/a.yaml": leaf})
+    found = DraftedRepository({**NESTED, "infra/parts/a.yaml": leaf})
     assert found.targets == {"root": "stack"}
     assert found.due("infra/parts/a.yaml") == ["root"]
 
@@ -195,18 +197,18 @@ def test_a_nested_template_is_a_part_of_the_stack_that_nests_it() -> None:
     ],
 )
 def test_other_documents_are_no_templates(path: str, text: str) -> None:
-    assert Surveyed({path: text}).targets == {}
+    assert DraftedRepository({path: text}).targets == {}
 
 
 def test_a_template_that_cannot_be_read_is_said() -> None:
-    assert Surveyed({"a.yaml": "AWSTemplateFormatVersion: x\n\t- :\n"}).found.startswith(
+    assert DraftedRepository({"a.yaml": "AWSTemplateFormatVersion: x\n\t- :\n"}).notes.startswith(
         "a.yaml: could not be read ("
     )
 
 
 def test_two_templates_are_told_apart_by_their_files() -> None:
     topic = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
-    found = Surveyed({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
+    found = DraftedRepository({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
     assert [one.settings["stack"] for one in found.survey.draft.targets] == [
         "shop-data",
         "shop-network",
@@ -228,14 +230,17 @@ def test_two_templates_are_told_apart_by_their_files() -> None:
 )
 def test_parameters_belong_to_the_stack_of_the_template_beside_them(path: str, due: object) -> None:
     bucket = '{"Resources": {"A": {"Type": "AWS::S3::Bucket"}}}'
-    assert Surveyed({"cf/site.json": bucket, "cf/net.json": bucket, path: "[]"}).due(path) == due
+    assert (
+        DraftedRepository({"cf/site.json": bucket, "cf/net.json": bucket, path: "[]"}).due(path)
+        == due
+    )
 
 
 PLAIN = "AWSTemplateFormatVersion: '2010-09-09'\nResources: {Topic: {Type: AWS::SNS::Topic}}\n"
 
 
 def test_templates_that_would_be_called_the_same_are_called_after_their_paths() -> None:
-    found = Surveyed({"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN})
+    found = DraftedRepository({"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN})
     names = {
         target.settings["template"]: target.settings["stack"]
         for target in found.survey.draft.targets
@@ -249,7 +254,7 @@ def test_templates_that_would_be_called_the_same_are_called_after_their_paths() 
 
 def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> None:
     config = "version = 0.1\n[default.deploy.parameters]\nstack_name = 'shop-login'\n"
-    found = Surveyed(
+    found = DraftedRepository(
         {
             "a/template.yaml": SAM,
             "a/samconfig.toml": config,
@@ -267,7 +272,7 @@ def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:
         "import * as cdk from 'aws-cdk-lib';\nconst app = new cdk.App();\nnew cdk.Stack(app,"
         " 'shop-queue');\n"
     )
-    found = Surveyed(
+    found = DraftedRepository(
         {
             "cdk.json": '{"app": "npx ts-node bin/app.ts"}',
             "bin/app.ts": program,

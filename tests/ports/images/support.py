@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import BuiltStage, NoLog, configuration, planned, stacked
+from toolkit.ports.images.builtin import BuiltStage, NoLog, build_stages, configuration, plan_build
 from toolkit.ports.images.context import Context
 from toolkit.ports.images.layers import LayerFile, write
 
@@ -122,12 +122,12 @@ def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -
     """Build a folder that is there."""
     layers.mkdir(exist_ok=True)
     asked = Recipe(str(root), ".", "Dockerfile", **recipe)
-    plan = planned(asked)
+    plan = plan_build(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, log or NoLog())
+    image = build_stages(plan, asked, context, None, log or NoLog())
     written = [
         write(os.path.join(layers, str(at)), layer, context, 0, lambda: None)
         for at, layer in enumerate(image.layers)
     ]
     read = [entries(Path(one.path).read_bytes()) for one in written]
-    return Built(image, read, written, configuration(image, written, plan.wanted, 0))
+    return Built(image, read, written, configuration(image, written, plan.platform, 0))

@@ -519,11 +519,11 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     "body", [b"no gzip", gzip.compress(b"no tar" * 200)], ids=["no-gzip", "no-tar"]
 )
 def test_a_damaged_base_layer_is_refused(tmp_path: Path, body: bytes) -> None:
-    from toolkit.ports.images.bases import _listed
+    from toolkit.ports.images.bases import _read_layer
 
     (tmp_path / "layer").write_bytes(body)
     with pytest.raises(Refused, match="cannot be read"):
-        list(_listed(str(tmp_path / "layer"), True, lambda: None))
+        list(_read_layer(str(tmp_path / "layer"), True, lambda: None))
 
 
 # The client, against a registry that misbehaves.

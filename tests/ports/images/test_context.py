@@ -10,7 +10,7 @@ import pytest
 from tests.ports.images.support import built, built_in, folder
 from toolkit.errors import Refused
 from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import NoLog, planned, stacked
+from toolkit.ports.images.builtin import NoLog, build_stages, plan_build
 from toolkit.ports.images.context import Context
 from toolkit.ports.images.layers import write
 
@@ -74,7 +74,7 @@ def test_a_context_outside_of_the_repository_is_refused(tmp_path: Path, context:
     folder(tmp_path / "other", {"a": ""})
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch", "link -> ../other": ""})
     with pytest.raises(Refused, match="no folder of this repository"):
-        planned(Recipe(str(root), context, "Dockerfile"))
+        plan_build(Recipe(str(root), context, "Dockerfile"))
 
 
 def _grow(path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_file_that_is_swapped_after_the_scan_is_an_error(
 ) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY d /d", "d/a": "A"})
     asked = Recipe(str(root), ".", "Dockerfile")
-    plan = planned(asked)
+    plan = plan_build(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, NoLog())
+    image = build_stages(plan, asked, context, None, NoLog())
     swap(root / "d/a")
     with pytest.raises(Refused, match="`d/a` has changed"):
         write(str(tmp_path / "layer"), image.layers[0], context, 0, lambda: None)
@@ -121,9 +121,9 @@ def test_a_file_that_is_swapped_after_the_scan_is_an_error(
 def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY a /", "a": "A"})
     asked = Recipe(str(root), ".", "Dockerfile")
-    plan = planned(asked)
+    plan = plan_build(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, NoLog())
+    image = build_stages(plan, asked, context, None, NoLog())
     calls = []
 
     def interfere() -> None:
@@ -153,7 +153,7 @@ def test_a_link_on_the_way_is_an_error_even_if_it_leads_to_the_same_file(tmp_pat
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch", "d/a": "A"})
     (root / "e").mkdir()
     (root / "e/a").hardlink_to(root / "d/a")
-    plan = planned(Recipe(str(root), ".", "Dockerfile"))
+    plan = plan_build(Recipe(str(root), ".", "Dockerfile"))
     context = Context(plan.folder, plan.ignore)
     os.close(context.open("d/a"))
     (root / "d").rename(tmp_path / "gone")

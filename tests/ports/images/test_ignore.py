@@ -8,7 +8,7 @@ import pytest
 
 from tests.ports.images.support import built, folder
 from toolkit.errors import Refused
-from toolkit.ports.images.builtin import planned
+from toolkit.ports.images.builtin import plan_build
 from toolkit.ports.images.ignore import parse
 from toolkit.ports.images.types import Recipe
 
@@ -95,8 +95,8 @@ def test_the_ignore_file_of_the_dockerfile_wins(tmp_path: Path) -> None:
         tmp_path,
         {"Dockerfile": "FROM scratch", "Dockerfile.dockerignore": "a", ".dockerignore": "b"},
     )
-    ignore = planned(Recipe(str(root), ".", "Dockerfile")).ignore
+    ignore = plan_build(Recipe(str(root), ".", "Dockerfile")).ignore
     assert (ignore.keeps_out("a"), ignore.keeps_out("b")) == (True, False)
     (root / "Dockerfile.dockerignore").unlink()
-    ignore = planned(Recipe(str(root), ".", "Dockerfile")).ignore
+    ignore = plan_build(Recipe(str(root), ".", "Dockerfile")).ignore
     assert (ignore.keeps_out("a"), ignore.keeps_out("b")) == (False, True)

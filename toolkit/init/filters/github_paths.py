@@ -9,11 +9,20 @@ includes, with the exclusions that come after it.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
 
 from msgspec import Struct
 
-from toolkit.init.filters.pieces import ANY, DEEP, FOLDERS, STAR, Inexact, Pieces, one_of, spelled
+from toolkit.init.filters.pieces import (
+    ANY,
+    DEEP,
+    FOLDERS,
+    STAR,
+    Inexact,
+    Pieces,
+    choice,
+    to_patterns,
+)
 
 MOST = 64
 """The most alternatives that the optional parts of one pattern may stand for."""
@@ -47,58 +56,65 @@ def from_github(pattern: str) -> tuple[str, ...]:
     """
     if len(pattern) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
-    options = [_options(piece, times) for piece, times in _absorbed(list(_repeated(pattern)))]
+    repetitions = _without_absorbed_repetitions(list(_pieces_with_repetition(pattern)))
+    options = [_options(piece, times) for piece, times in repetitions]
     alternatives = 1
     for option in options:
         alternatives *= len(option)
         if alternatives > MOST:
             raise Inexact(f"its `?` stand for more than {MOST} patterns")
-    return spelled(
-        settled
-        for chosen in product(*options)
-        for settled in _settled(tuple(piece for one in chosen for piece in one))
-    )
+    return to_patterns(_expanded(options))
+
+
+def _expanded(options: list[list[Pieces]]) -> Iterator[Pieces]:
+    """Every way to choose one option of each, as one sequence of pieces."""
+    for combination in product(*options):
+        yield from _without_inner_folders(tuple(chain.from_iterable(combination)))
 
 
 def from_paths(patterns: Sequence[str]) -> TranslatedPatterns:
     """`paths`: the last pattern that matches a path decides, and `!` decides against it."""
-    read = _Reader()
-    texts = [(pattern.startswith("!"), read(pattern)) for pattern in patterns]
-    rules: dict[tuple[str, ...], list[str]] = {}
+    reader = _Reader()
+    translated = [(pattern.startswith("!"), reader(pattern)) for pattern in patterns]
+    # From the end: an inclusion is limited by the exclusions that come after it. Inclusions with
+    # the same exclusions become one rule.
+    includes: dict[tuple[str, ...], list[str]] = {}
     excluded: dict[str, None] = {}
-    for negative, found in reversed(texts):
-        if negative:
-            excluded.update((f"!{one}", None) for one in reversed(found))
-        elif found:
-            rules.setdefault(tuple(reversed(excluded)), []).extend(reversed(found))
-    return read.said(
-        (*dict.fromkeys(reversed(found)), *exclusions)
-        for exclusions, found in reversed(rules.items())
-    )
+    for is_negative, ours in reversed(translated):
+        if is_negative:
+            excluded.update((f"!{pattern}", None) for pattern in reversed(ours))
+        elif ours:
+            includes.setdefault(tuple(reversed(excluded)), []).extend(reversed(ours))
+    rules = []
+    for exclusions, included in reversed(includes.items()):
+        rules.append((*dict.fromkeys(reversed(included)), *exclusions))
+    return reader.result(rules)
 
 
 def from_paths_ignore(patterns: Sequence[str]) -> TranslatedPatterns:
     """`paths-ignore`: a path counts unless a pattern matches it; a pattern with `!` matches what
     the rest of it does not.
     """
-    read = _Reader()
-    ignored = dict.fromkeys(
-        f"!{one}" for pattern in patterns if not pattern.startswith("!") for one in read(pattern)
-    )
-    kept = [(pattern, read(pattern)) for pattern in patterns if pattern.startswith("!")]
-    if len({found for _, found in kept}) > 1:
-        read.inexact += [
-            (pattern, "more than one `!` has to match at once") for pattern, found in kept if found
-        ]
-    elif not kept:
-        return read.said([tuple(ignored) or ("**",)])
-    elif kept[0][1]:
-        return read.said([(*kept[0][1], *ignored)])
-    return read.said(())  # without what a `!` says, this would be far more than what GitHub counts
+    reader = _Reader()
+    ignored: dict[str, None] = {}
+    for pattern in patterns:
+        if not pattern.startswith("!"):
+            ignored.update((f"!{ours}", None) for ours in reader(pattern))
+    negated = [(pattern, reader(pattern)) for pattern in patterns if pattern.startswith("!")]
+    if not negated:
+        return reader.result([tuple(ignored) or ("**",)])
+    if len({ours for _, ours in negated}) > 1:
+        for pattern, ours in negated:
+            if ours:
+                reader.inexact.append((pattern, "more than one `!` has to match at once"))
+    elif negated[0][1]:
+        return reader.result([(*negated[0][1], *ignored)])
+    # Without what a `!` says, the rule would be far wider than what GitHub counts.
+    return reader.result(())
 
 
 class _Reader:
-    """Translates patterns and remembers what could not be said, and what can never match."""
+    """Translates patterns and remembers those that have no exact translation or never match."""
 
     def __init__(self) -> None:
         self.dead: list[str] = []
@@ -106,19 +122,19 @@ class _Reader:
 
     def __call__(self, pattern: str) -> tuple[str, ...]:
         try:
-            found = from_github(pattern.removeprefix("!"))
+            translated = from_github(pattern.removeprefix("!"))
         except Inexact as error:
             self.inexact.append((pattern, str(error)))
             return ()
-        if not found:
+        if not translated:
             self.dead.append(pattern)
-        return found
+        return translated
 
-    def said(self, rules: Iterable[tuple[str, ...]]) -> TranslatedPatterns:
+    def result(self, rules: Iterable[tuple[str, ...]]) -> TranslatedPatterns:
         return TranslatedPatterns(tuple(rules), tuple(self.dead), tuple(self.inexact))
 
 
-def _repeated(pattern: str) -> Iterator[tuple[str, str]]:
+def _pieces_with_repetition(pattern: str) -> Iterator[tuple[str, str]]:
     """Each piece with how often it stands there: once (the empty string), `?` or `+`."""
     last: tuple[str, str] | None = None
     operators = 0  # a regular expression takes one, and a `?` after it that changes nothing
@@ -140,15 +156,15 @@ def _repeated(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def _tokens(pattern: str) -> Iterator[re.Match[str]]:
-    at = 0
-    while at < len(pattern):
-        found = _TOKEN.match(pattern, at)
-        if found is None:
+    position = 0
+    while position < len(pattern):
+        token = _TOKEN.match(pattern, position)
+        if token is None:
             raise Inexact(
                 "it ends in a backslash or has a `[` that is never closed, which GitHub refuses"
             )
-        yield found
-        at = found.end()
+        yield token
+        position = token.end()
 
 
 def _piece(token: re.Match[str]) -> str:
@@ -159,34 +175,36 @@ def _piece(token: re.Match[str]) -> str:
 
 def _class(content: str) -> str:
     """One of the characters: no `[^…]`, and never the very text `[id]`, both of which ours has."""
-    members, at = [], 0
-    while at < len(content):
-        found = _MEMBER.match(content, at)
-        if found is None or (found["low"] and found["low"] > found["high"]):
+    members, position = [], 0
+    while position < len(content):
+        member = _MEMBER.match(content, position)
+        if member is None or (member["low"] and member["low"] > member["high"]):
             raise Inexact(
                 "its character class has more than letters, digits and ranges of them, which GitHub"
                 " refuses"
             )
-        members.append(found[0])
-        at = found.end()
+        members.append(member[0])
+        position = member.end()
     if not members:
         raise Inexact("it has an empty character class, which GitHub refuses")
     if len(content) == 1:
         return content
     if "-" in content:
-        return one_of("[" + re.sub(r"[\[\\^]", r"\\\g<0>", content) + "]")
-    return one_of("{" + re.sub(r"[\[\\]", r"\\\g<0>", ",".join(members)) + "}")
+        return choice("[" + re.sub(r"[\[\\^]", r"\\\g<0>", content) + "]")
+    return choice("{" + re.sub(r"[\[\\]", r"\\\g<0>", ",".join(members)) + "}")
 
 
-def _absorbed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _without_absorbed_repetitions(repetitions: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without the repetitions that a star beside them stands for anyway; a slash is never repeated
     in a path.
     """
-    pieces = ["", *(piece for piece, _ in found), ""]
+    pieces = ["", *(piece for piece, _ in repetitions), ""]
     absorbed = []
-    for at, (piece, times) in enumerate(found, 1):
-        beside = {pieces[at - 1], pieces[at + 1]} & {STAR, DEEP}
-        absorbed.append((piece, "" if times == "+" and (piece == "/" or beside) else times))
+    for index, (piece, times) in enumerate(repetitions, 1):
+        stars = {pieces[index - 1], pieces[index + 1]} & {STAR, DEEP}
+        if times == "+" and (piece == "/" or stars):
+            times = ""
+        absorbed.append((piece, times))
     return absorbed
 
 
@@ -196,19 +214,19 @@ def _options(piece: str, times: str) -> list[Pieces]:
     return [(), (piece,)] if times else [(piece,)]
 
 
-def _settled(pieces: Pieces) -> Iterator[Pieces]:
-    """A `**/` in the middle of a segment is nothing, or any characters and a slash: said without
+def _without_inner_folders(pieces: Pieces) -> Iterator[Pieces]:
+    """A `**/` in the middle of a segment is nothing, or any characters and a slash: written without
     it.
     """
-    for at, piece in enumerate(pieces):
-        if piece == FOLDERS and at and pieces[at - 1] not in ("/", DEEP, FOLDERS):
-            before, after = pieces[:at], pieces[at + 1 :]
+    for index, piece in enumerate(pieces):
+        if piece == FOLDERS and index and pieces[index - 1] not in ("/", DEEP, FOLDERS):
+            before, after = pieces[:index], pieces[index + 1 :]
             start = before[:-1] if before[-1] == STAR else before
-            yield from _settled(before + after)
+            yield from _without_inner_folders(before + after)
             if start and start[-1] != "/":
-                yield from _settled((*start, "/", DEEP, "/", *after))
-                yield from _settled((*start, ANY, DEEP, "/", *after))
+                yield from _without_inner_folders((*start, "/", DEEP, "/", *after))
+                yield from _without_inner_folders((*start, ANY, DEEP, "/", *after))
             else:
-                yield from _settled((*start, DEEP, "/", *after))
+                yield from _without_inner_folders((*start, DEEP, "/", *after))
             return
     yield pieces

@@ -13,7 +13,8 @@ wildcards is not matched for that.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import product
 
 from toolkit.impact.glob import PatternError, alternatives, regex
 from toolkit.init.filters.pieces import (
@@ -24,10 +25,10 @@ from toolkit.init.filters.pieces import (
     TREE,
     Inexact,
     Pieces,
+    choice,
     literal,
-    one_of,
-    same,
-    spelled,
+    means_same,
+    to_patterns,
 )
 
 __all__ = ["Inexact", "from_picomatch"]
@@ -72,16 +73,17 @@ def from_picomatch(pattern: str) -> tuple[str, ...]:
     body = pattern.removeprefix("./")
     if not negates(pattern):
         try:
-            found = _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
-            return (*found, *_itself(pattern, found))
+            translated = _translate(body, fast=pattern[:1] in (".", "*"), negated=False)
+            return (*translated, *_literal_path(pattern, translated))
         except (
             _NeverClosed
         ):  # the regular expression is broken, so that only the path of this very name matches
-            return spelled([tuple(pattern)])
+            return to_patterns([tuple(pattern)])
     if body.startswith("!!"):
         raise Inexact("it has more than one `!`")
     try:
-        return tuple(f"!{one}" for one in _meant(body[1:], fast=False, negated=True))
+        translated = _translate(body[1:], fast=False, negated=True)
+        return tuple(f"!{excluded}" for excluded in translated)
     except _NeverClosed:
         raise Inexact("its `{` is never closed") from None
 
@@ -92,7 +94,10 @@ def negates(pattern: str) -> bool:
     return body.startswith("!") and not body.startswith("!(")
 
 
-def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
+def _translate(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
+    """`fast`: picomatch has a shortcut for patterns that begin with a dot or a star, and reads a
+    few of them otherwise there.
+    """
     if len(body) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
     if not body:
@@ -101,23 +106,23 @@ def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
         return (f"{body[:-1]}?*",)
     crossing = _CROSSING.fullmatch(body) if fast else None
     if crossing:
-        return spelled([(DEEP, *crossing[1])])
+        return to_patterns([(DEEP, *crossing[1])])
     body = _WHOLE.get(body, body)
     stripped = re.sub(r"^(?:\./)+", "", body)
     if not stripped:
         return ()
     if not negated and "!(" in stripped:
-        return _without(stripped)
-    parser = _Parser(stripped, group_free=not (negated or _NO_MAGIC_GROUP.search(body)))
-    patterns = spelled(one for pieces in parser.parse() for one in _settled(pieces))
-    if patterns != (stripped,) and same(stripped, patterns):
-        patterns = (stripped,)
-    elif len(patterns) > MOST:
+        return _translate_negative_group(stripped)
+    group_free = not (negated or _NO_MAGIC_GROUP.search(body))
+    patterns = _alternatives(stripped, group_free)
+    if patterns == (stripped,) or means_same(stripped, patterns):
+        return (stripped,)
+    if len(patterns) > MOST:
         raise Inexact(f"it stands for more than {MOST} patterns here; split it")
     return patterns
 
 
-def _without(text: str) -> tuple[str, ...]:
+def _translate_negative_group(text: str) -> tuple[str, ...]:
     """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less
     what that must not be.
 
@@ -127,21 +132,16 @@ def _without(text: str) -> tuple[str, ...]:
     """
     before, _, rest = text.partition("!(")
     inner, closed, after = rest.partition(")")
-    simple = (
+    is_simple = (
         closed
         and not re.search(r"[()/{}\[\]\\]", inner)
         and not re.search(r"^[^./\w-]|[()]", after)
     )
-    starts = before == "" or before.endswith("/")
-    several = "/" in after and re.search(r"\*\*|[{(]", before)
-    magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
-    if (
-        not simple
-        or not starts
-        or several
-        or magic
-        or any(set(one) <= {"*"} for one in inner.split("|"))
-    ):
+    starts_segment = before == "" or before.endswith("/")
+    is_ambiguous = "/" in after and re.search(r"\*\*|[{(]", before)
+    has_magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
+    has_only_stars = any(set(option) <= {"*"} for option in inner.split("|"))
+    if not is_simple or not starts_segment or is_ambiguous or has_magic or has_only_stars:
         raise Inexact("`!(…)` cannot be said at this place, or with this in it")
     if "/" in after:
         left_out = f"{before}@({inner})**"
@@ -151,17 +151,25 @@ def _without(text: str) -> tuple[str, ...]:
         left_out = f"{before}@({inner}){after}*"
     else:
         left_out = f"{before}@({inner})*"
-    included = _alternatives(f"{before}@(*){after}")
-    return (*included, *(f"!{one}" for one in _alternatives(left_out))) if included else ()
+    included = _alternatives(f"{before}@(*){after}", group_free=False)
+    if not included:
+        return ()
+    excluded = _alternatives(left_out, group_free=False)
+    return (*included, *(f"!{pattern}" for pattern in excluded))
 
 
-def _alternatives(text: str) -> tuple[str, ...]:
-    return spelled(
-        one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces)
-    )
+def _alternatives(text: str, group_free: bool) -> tuple[str, ...]:
+    """Our patterns for a pattern without negations."""
+    return to_patterns(_alternative_pieces(text, group_free))
 
 
-def _itself(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
+def _alternative_pieces(text: str, group_free: bool) -> Iterator[Pieces]:
+    # One at a time: there may be exponentially many, and `to_patterns` stops at its limit.
+    for pieces in _Parser(text, group_free).parse():
+        yield from _replace_own_pieces(pieces)
+
+
+def _literal_path(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
     """picomatch also matches the path that reads like the pattern: `app/(auth)/page.tsx`,
     `[...slug].tsx`.
     """
@@ -169,14 +177,14 @@ def _itself(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
         return
     pattern = literal(text)
     try:
-        known = any(
-            re.fullmatch(regex(plain), text) for one in patterns for plain in alternatives(one)
-        )
+        for ours in patterns:
+            for plain in alternatives(ours):
+                if re.fullmatch(regex(plain), text):
+                    return
         alternatives(pattern)
     except PatternError:
         return
-    if not known:
-        yield pattern
+    yield pattern
 
 
 class _NeverClosed(Exception):
@@ -194,13 +202,13 @@ class _Parser:
 
     def parse(self) -> list[Pieces]:
         self._refuse()
-        found, at = self._sequence(0, "")
-        if at < len(self.text):
+        sequences, end = self._sequence(0, "")
+        if end < len(self.text):
             raise Inexact("a `)` is never opened")
         rest = _RANGE.sub("", self.text)
         if self.rebuilt and (_REBUILT_WRONG.search(rest) or rest.count("[") != rest.count("]")):
             raise Inexact("picomatch loses characters of it, for its range or its named class")
-        return found
+        return sequences
 
     def _refuse(self) -> None:
         if self.group_free and re.search(r"([+|^$])\1", self.text):
@@ -210,219 +218,231 @@ class _Parser:
         if "\0" in self.text or "\n" in self.text:
             raise Inexact("it has a control character")
 
-    def _sequence(self, at: int, ends: str) -> tuple[list[Pieces], int]:
-        """The alternatives from `at` to one of the characters in `ends`, or to the end; and where
-        that is.
+    def _sequence(self, start: int, ends: str) -> tuple[list[Pieces], int]:
+        """The alternatives from `start` to one of the characters in `ends`, or to the end; and
+        where that is.
         """
         if self.braces + self.parentheses > DEEPEST:
             raise Inexact(f"more than {DEEPEST} braces and parentheses are inside each other")
-        found: list[Pieces] = [()]
-        while at < len(self.text) and self.text[at] not in ends:
-            if self.text[at] == ")" and not ends:
+        sequences: list[Pieces] = [()]
+        position = start
+        while position < len(self.text) and self.text[position] not in ends:
+            if self.text[position] == ")" and not ends:
                 break
-            options, at = self._element(at, ends)
-            found = [one + option for one in found for option in options]
-            if len(found) > 4 * MOST:
+            options, position = self._element(position, ends)
+            sequences = [before + after for before, after in product(sequences, options)]
+            if len(sequences) > 4 * MOST:
                 raise Inexact(f"it stands for more than {4 * MOST} patterns")
-        return found, at
+        return sequences, position
 
-    def _element(self, at: int, ends: str) -> tuple[list[Pieces], int]:
-        text, char = self.text, self.text[at]
-        following = text[at + 1 : at + 2]
-        if char in "*+!" and following == "(":
-            raise Inexact(f"`{char}(…)` cannot be said")
-        if char in "?@" and following == "(":
-            options, stop = self._parenthesis(at + 1)
-            return ([(), *options] if char == "?" else options), stop
+    def _element(self, start: int, ends: str) -> tuple[list[Pieces], int]:
+        char = self.text[start]
+        following = self.text[start + 1 : start + 2]
+        if following == "(" and char in "*+!?@":
+            return self._extended_group(start)
         match char:
             case "\\":
-                return self._escape(at)
+                return self._escape(start)
             case "*":
-                return self._stars(at)
+                return self._stars(start)
             case "?":
-                return self._question(at)
+                return self._question(start)
             case "+":
-                return self._plus(at, ends)
+                return self._plus(start, ends)
             case "[":
-                return self._bracket(at)
+                return self._bracket(start)
             case "{":
-                return self._brace(at)
+                return self._brace(start)
             case "(":
-                return self._parenthesis(at)
-            case "|" if not self.group_free:
-                raise Inexact("a `|` stands outside of parentheses")
-            case "." if self.braces and re.match(r"\.\\?\.", text[at:]):
-                raise Inexact("a `..` in braces is not between two letters or digits")
-        return [(char,)], at + 1
+                return self._parenthesis(start)
+        if char == "|" and not self.group_free:
+            raise Inexact("a `|` stands outside of parentheses")
+        if self.braces and re.match(r"\.\\?\.", self.text[start:]):
+            raise Inexact("a `..` in braces is not between two letters or digits")
+        return [(char,)], start + 1
 
-    def _escape(self, at: int) -> tuple[list[Pieces], int]:
-        char = self.text[at + 1 : at + 2]
+    def _extended_group(self, start: int) -> tuple[list[Pieces], int]:
+        """`?(…)` or `@(…)`."""
+        char = self.text[start]
+        if char in "*+!":
+            raise Inexact(f"`{char}(…)` cannot be said")
+        options, end = self._parenthesis(start + 1)
+        if char == "?":
+            options = [(), *options]
+        return options, end
+
+    def _escape(self, start: int) -> tuple[list[Pieces], int]:
+        char = self.text[start + 1 : start + 2]
         if (
             not char
             or char.isalnum()
             or char in "\\/_"
             or ord(char) > 127
-            or self.text[at + 2 : at + 3] == char
+            or self.text[start + 2 : start + 3] == char
         ):
             raise Inexact("a backslash stands before something that needs none")
-        return [(char,)], at + 2
+        return [(char,)], start + 2
 
-    def _question(self, at: int) -> tuple[list[Pieces], int]:
-        if self.text[at - 1 : at] in ("(", ")"):
+    def _question(self, start: int) -> tuple[list[Pieces], int]:
+        if self.text[start - 1 : start] in ("(", ")"):
             raise Inexact("a `?` beside a parenthesis is a regular expression's")
-        return [(ANY,)], at + 1
+        return [(ANY,)], start + 1
 
-    def _plus(self, at: int, ends: str) -> tuple[list[Pieces], int]:
-        if ")" in ends or (at and self.text[at - 1] in "[](){}"):
+    def _plus(self, start: int, ends: str) -> tuple[list[Pieces], int]:
+        if ")" in ends or (start and self.text[start - 1] in "[](){}"):
             raise Inexact("a `+` after a bracket, or in parentheses, is a regular expression's")
-        return [("+",)], at + 1
+        return [("+",)], start + 1
 
-    def _stars(self, at: int) -> tuple[list[Pieces], int]:
-        stop = at
-        while self.text[stop : stop + 1] == "*":
-            stop += 1
-        if self.text[stop : stop + 1] == "(":
+    def _stars(self, start: int) -> tuple[list[Pieces], int]:
+        end = start
+        while self.text[end : end + 1] == "*":
+            end += 1
+        if self.text[end : end + 1] == "(":
             raise Inexact("`*(…)` cannot be said")
-        if stop - at == 2:
-            return self._globstar(at)
-        before = self.text[at - 1 : at]
-        if stop - at > 2 and (before in ("", "/") or self._opens(at)):
+        if end - start == 2:
+            return self._globstar(start)
+        before = self.text[start - 1 : start]
+        starts_segment = before in ("", "/")
+        if end - start > 2 and (starts_segment or self._opens(start)):
             self.rebuilt = True
-            return [(_LAX,)], stop
+            return [(_LAX,)], end
         if before == ".":
-            return [(_DOTTED if self.braces or self.parentheses else STAR,)], stop
-        return [(STAR if before in ("", "/") else _LAX,)], stop
+            return [(_DOTTED if self.braces or self.parentheses else STAR,)], end
+        return [(STAR if starts_segment else _LAX,)], end
 
-    def _globstar(self, at: int) -> tuple[list[Pieces], int]:
+    def _globstar(self, start: int) -> tuple[list[Pieces], int]:
         """`**`: whole folders between slashes; any characters at the edge of a group; else one
         star.
         """
-        text, stop = self.text, at + 2
-        starts, opens = at == 0 or text[at - 1] == "/", self._opens(at)
-        if not (starts or opens):
-            return [(STAR,)], stop
-        while re.match(r"/\*\*(?:/|\Z)", text[stop:]):
-            stop += 3
-        following = text[stop : stop + 1]
-        if starts and at == 0 and not following:
-            return [(DEEP,)], stop
-        if starts and not following:
-            return [(DEEP,) if at > 1 and self._star_before(at - 1) else (TREE,)], stop
-        if starts and following == "/":
-            return [(FOLDERS,) if text[stop + 1 :] else (FOLDERS, "/")], stop + 1
-        kept = (
+        text, end = self.text, start + 2
+        starts_segment = start == 0 or text[start - 1] == "/"
+        if not (starts_segment or self._opens(start)):
+            return [(STAR,)], end
+        while re.match(r"/\*\*(?:/|\Z)", text[end:]):
+            end += 3
+        following = text[end : end + 1]
+        if starts_segment and not following:
+            is_after_star = start > 1 and self._star_before(start - 1)
+            return [(DEEP if start == 0 or is_after_star else TREE,)], end
+        if starts_segment and following == "/":
+            return [(FOLDERS,) if text[end + 1 :] else (FOLDERS, "/")], end + 1
+        crosses_folders = (
             following in ("/", "", ")", "{")
             or (self.braces and following in (",", "}"))
-            or text.startswith("@(", stop)
+            or text.startswith("@(", end)
         )
-        return [(DEEP if kept else _LAX,)], stop
+        return [(DEEP if crosses_folders else _LAX,)], end
 
-    def _opens(self, at: int) -> bool:
+    def _opens(self, start: int) -> bool:
         """Whether this is the edge of a group: after a parenthesis or, inside braces, after a brace
         or a comma.
         """
-        before = self.text[max(at - 2, 0) : at]
+        before = self.text[max(start - 2, 0) : start]
         return before[:1] != "\\" and (
             before[-1:] in ("(", ")") or (before[-1:] in ("{", "}", ",") and self.braces > 0)
         )
 
-    def _star_before(self, at: int) -> bool:
-        return self.text[at - 1] == "*" and self.text[at - 2 : at - 1] != "\\"
+    def _star_before(self, position: int) -> bool:
+        return self.text[position - 1] == "*" and self.text[position - 2 : position - 1] != "\\"
 
-    def _bracket(self, at: int) -> tuple[list[Pieces], int]:
+    def _bracket(self, start: int) -> tuple[list[Pieces], int]:
         text = self.text
-        if "]" not in text[at + 1 :]:
-            if text[at + 1 : at + 2] == "+":
+        if "]" not in text[start + 1 :]:
+            if text[start + 1 : start + 2] == "+":
                 raise Inexact("a `+` after a bracket is a regular expression's")
-            return [("[",)], at + 1
-        inner = at + 2 if text.startswith("[^", at) else at + 1
-        stop, posix = inner, False
-        while stop < len(text) and text[stop] != "]":
-            found = _IN_CLASS.match(text, stop)
-            last = text.startswith("-]", stop) or (text[stop] == "-" and stop == inner)
-            if not (found or last) or (
-                found and found["low"] and not found["low"] <= found["high"]
-            ):
+            return [("[",)], start + 1
+        is_negated = text.startswith("[^", start)
+        inner = start + 2 if is_negated else start + 1
+        end, has_named_class = inner, False
+        while end < len(text) and text[end] != "]":
+            if text.startswith("-]", end) or (text[end] == "-" and end == inner):
+                end += 1  # a `-` at an edge is a plain character
+                continue
+            member = _IN_CLASS.match(text, end)
+            if not member or (member["low"] and member["low"] > member["high"]):
                 raise Inexact("it has an unusual character class")
-            posix |= bool(found and found["posix"])
-            stop = found.end() if found else stop + 1
-        if stop == inner or stop >= len(text) or (posix and inner == at + 2):
+            has_named_class |= bool(member["posix"])
+            end = member.end()
+        if end == inner or end >= len(text) or (has_named_class and is_negated):
             raise Inexact("it has an unusual character class")
-        self.rebuilt |= posix
-        return self._class(text[at : stop + 1]), stop + 1
+        self.rebuilt |= has_named_class
+        return self._class(text[start : end + 1]), end + 1
 
     @staticmethod
     def _class(written: str) -> list[Pieces]:
         """A class as ours; with a `!`, which only ours takes for a negation or a reason not to
         match the text itself.
         """
-        options: list[Pieces] = [
-            (one_of(f"[\\{written[1:]}" if written.startswith("[!") else written),)
-        ]
+        ours = f"[\\{written[1:]}" if written.startswith("[!") else written
+        options: list[Pieces] = [(choice(ours),)]
         if "!" in written and not re.search(r"[-*+?.^${}(|)\[\]]", written[1:-1]):
             options.append(tuple(written))
         return options
 
-    def _brace(self, at: int) -> tuple[list[Pieces], int]:
-        ranged = _RANGE.match(self.text, at + 1)
+    def _brace(self, start: int) -> tuple[list[Pieces], int]:
+        ranged = _RANGE.match(self.text, start + 1)
         if ranged and self.text.startswith("}", ranged.end()):
             self.rebuilt = True
             low, high = sorted((ranged[1], ranged[2]))
-            return [(one_of(f"[{low}-{high}]"),)], ranged.end() + 1
+            return [(choice(f"[{low}-{high}]"),)], ranged.end() + 1
         self.braces += 1
-        options, stop = self._sequence(at + 1, ",})|")
-        commas = 0
-        while self.text[stop : stop + 1] == ",":
-            more, stop = self._sequence(stop + 1, ",})|")
+        options, end = self._sequence(start + 1, ",})|")
+        has_commas = self.text[end : end + 1] == ","
+        while self.text[end : end + 1] == ",":
+            more, end = self._sequence(end + 1, ",})|")
             options += more
-            commas += 1
         self.braces -= 1
-        if stop >= len(self.text):
+        if end >= len(self.text):
             raise _NeverClosed
-        if self.text[stop] != "}":
-            raise Inexact(f"a `{self.text[stop]}` in braces is not in parentheses")
-        return (options if commas else [("{", *one, "}") for one in options]), stop + 1
+        if self.text[end] != "}":
+            raise Inexact(f"a `{self.text[end]}` in braces is not in parentheses")
+        if not has_commas:  # braces without a comma are plain characters
+            options = [("{", *option, "}") for option in options]
+        return options, end + 1
 
-    def _parenthesis(self, at: int) -> tuple[list[Pieces], int]:
-        if self.text.startswith("(?", at):
+    def _parenthesis(self, start: int) -> tuple[list[Pieces], int]:
+        if self.text.startswith("(?", start):
             raise Inexact("`(?` starts a regular expression's group")
         self.parentheses += 1
         ends = "|)}" if self.braces else "|)"
-        options, stop = self._sequence(at + 1, ends)
-        while self.text[stop : stop + 1] == "|":
-            more, stop = self._sequence(stop + 1, ends)
+        options, end = self._sequence(start + 1, ends)
+        while self.text[end : end + 1] == "|":
+            more, end = self._sequence(end + 1, ends)
             options += more
         self.parentheses -= 1
-        if self.text[stop : stop + 1] != ")":
+        if self.text[end : end + 1] != ")":
             raise Inexact("a `(` is never closed")
-        return options, stop + 1
+        return options, end + 1
 
 
-def _settled(pieces: Pieces) -> Iterable[Pieces]:
-    """The pieces that only picomatch knows, said with those that both know."""
+def _replace_own_pieces(pieces: Pieces) -> Iterable[Pieces]:
+    """The pieces that only picomatch knows, written with those that both know."""
     if FOLDERS in pieces[1:]:
         last = len(pieces) - 1 - pieces[::-1].index(FOLDERS)
-        rest = pieces[last + 1 : -2] if pieces[-2:] == ("/", TREE) else pieces[last + 1 :]
+        rest = pieces[last + 1 :]
+        if pieces[-2:] == ("/", TREE):
+            rest = pieces[last + 1 : -2]
         if last > 1 and all(piece in (_LAX, DEEP) for piece in rest) and pieces[last - 1] == "/":
-            yield from _settled(pieces[: last - 1])  # in picomatch, `a/**/` and then nothing is `a`
+            # In picomatch, `a/**/` and then nothing is `a`.
+            yield from _replace_own_pieces(pieces[: last - 1])
     if _DOTTED in pieces:
-        at = pieces.index(_DOTTED)
-        for rest in _after_dot(pieces, at):
-            yield from _settled(pieces[:at] + rest)
+        index = pieces.index(_DOTTED)
+        for rest in _after_dot(pieces, index):
+            yield from _replace_own_pieces(pieces[:index] + rest)
         return
     yield tuple(STAR if piece == _LAX else piece for piece in pieces)
 
 
-def _after_dot(pieces: Pieces, at: int) -> list[Pieces]:
+def _after_dot(pieces: Pieces, index: int) -> list[Pieces]:
     """What may follow a dot in braces whose star shall neither stand for nothing nor for one more
     dot.
     """
-    rest = pieces[at + 1 :]
-    if at < 2 or pieces[at - 2] in ("/", FOLDERS):  # `.` and `..` are no names anyway
+    rest = pieces[index + 1 :]
+    if index < 2 or pieces[index - 2] in ("/", FOLDERS):  # `.` and `..` are no names anyway
         return [(STAR, *rest)]
     following = rest[0] if rest else "/"
     if following == "/":
-        return [(one_of("[!.]"), STAR, *rest), (".", ANY, STAR, *rest)]
+        return [(choice("[!.]"), STAR, *rest), (".", ANY, STAR, *rest)]
     if len(following) == 1 and following != ".":
         return [(STAR, *rest)]
     raise Inexact("a star after a dot in braces is followed by more magic")

@@ -7,6 +7,7 @@ no path has an empty, a `.` or a `..` segment.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from toolkit.impact.glob import PatternError, alternatives
 
@@ -41,22 +42,22 @@ class Inexact(ValueError):
     """A pattern that cannot be said exactly; the message says why."""
 
 
-def one_of(written: str) -> str:
+def choice(written: str) -> str:
     """The piece that is one character of several, by how our dialect writes it: `[a-z]`,
     `{a,b}`.
     """
     return f"\0{written}"
 
 
-def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
+def to_patterns(sequences: Iterable[Pieces]) -> tuple[str, ...]:
     """Our patterns whose union is the union of these; none where no path can match. Raises
     Inexact.
     """
     patterns: dict[str, None] = {}
-    for count, pieces in enumerate(found):
+    for count, pieces in enumerate(sequences):
         if count >= MOST:
             raise Inexact(f"it stands for more than {MOST} patterns here")
-        patterns.update(dict.fromkeys(_patterns(_absorbed(pieces))))
+        patterns.update(dict.fromkeys(_patterns(_without_redundant(pieces))))
     for pattern in patterns:
         try:
             alternatives(pattern)
@@ -67,32 +68,31 @@ def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
 
 def literal(text: str) -> str:
     """A pattern that matches this very path."""
-    return _guarded("".join(f"\\{char}" if char in _MAGIC else char for char in text))
+    return _escape_ends("".join(f"\\{char}" if char in _MAGIC else char for char in text))
 
 
-def same(pattern: str, patterns: Sequence[str]) -> bool:
+def means_same(pattern: str, patterns: Sequence[str]) -> bool:
     """Whether our dialect reads one pattern as it reads these together."""
     try:
-        return set(alternatives(pattern)) == {
-            plain for one in patterns for plain in alternatives(one)
-        }
+        together = chain.from_iterable(map(alternatives, patterns))
+        return set(alternatives(pattern)) == set(together)
     except PatternError:
         return False
 
 
-def _absorbed(pieces: Pieces) -> Pieces:
+def _without_redundant(pieces: Pieces) -> Pieces:
     """The same pieces without those that another one beside them stands for anyway."""
     if pieces[-3:] == (DEEP, "/", TREE):
         pieces = pieces[:-2]
-    found: list[str] = []
+    needed: list[str] = []
     for piece in pieces:
         if piece == DEEP:
-            while found and found[-1] in (STAR, DEEP, FOLDERS):
-                found.pop()
-        elif found and piece in _ABSORBED_BY.get(found[-1], ()):
+            while needed and needed[-1] in (STAR, DEEP, FOLDERS):
+                needed.pop()
+        elif needed and piece in _ABSORBED_BY.get(needed[-1], ()):
             continue
-        found.append(piece)
-    return tuple(found)
+        needed.append(piece)
+    return tuple(needed)
 
 
 def _patterns(pieces: Pieces) -> Iterator[str]:
@@ -100,8 +100,8 @@ def _patterns(pieces: Pieces) -> Iterator[str]:
         yield from _patterns(pieces[:-2])
         yield from _patterns((*pieces[:-1], DEEP))
     elif _can_match(pieces):
-        text = "".join(_spelling(pieces, at) for at in range(len(pieces)))
-        yield _guarded(text)
+        text = "".join(_spell_piece(pieces, index) for index in range(len(pieces)))
+        yield _escape_ends(text)
 
 
 def _can_match(pieces: Pieces) -> bool:
@@ -117,10 +117,10 @@ def _can_match(pieces: Pieces) -> bool:
     return all("".join(segment) not in ("", ".", "..") for segment in segments)
 
 
-def _spelling(pieces: Pieces, at: int) -> str:
-    piece = pieces[at]
+def _spell_piece(pieces: Pieces, index: int) -> str:
+    piece = pieces[index]
     if piece == DEEP:
-        return _deep(pieces, at)
+        return _spell_deep(pieces, index)
     if piece == TREE:
         return "**"
     if piece[0] == "\0":
@@ -128,22 +128,27 @@ def _spelling(pieces: Pieces, at: int) -> str:
     return f"\\{piece}" if piece in _MAGIC else piece
 
 
-def _guarded(text: str) -> str:
+def _escape_ends(text: str) -> str:
     """A pattern that neither starts as a negation nor ends as if somebody had forgotten a space."""
-    text = f"\\{text}" if text.startswith("!") else text
-    return f"{text[:-1]}\\ " if text.endswith(" ") else text
+    if text.startswith("!"):
+        text = f"\\{text}"
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\ "
+    return text
 
 
-def _deep(pieces: Pieces, at: int) -> str:
+def _spell_deep(pieces: Pieces, index: int) -> str:
     """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is
     empty.
     """
-    starts = at == 0 or pieces[at - 1] == "/"
-    ends = at + 1 == len(pieces) or pieces[at + 1] == "/"
+    starts = index == 0 or pieces[index - 1] == "/"
+    is_last = index + 1 == len(pieces)
+    ends = is_last or pieces[index + 1] == "/"
     if not (starts and ends) or len(pieces) == 1:
         return "**"
-    if at + 1 < len(pieces):
+    if not is_last:
         return "*/**"
-    return (
-        "**" if at > 1 and pieces[at - 2] == STAR else "**/*"
-    )  # `x*/**` wants something below, `x/**` does not
+    # `x*/**` wants something below, `x/**` does not.
+    if index > 1 and pieces[index - 2] == STAR:
+        return "**"
+    return "**/*"

@@ -8,6 +8,7 @@ is counted, and is never guessed.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from posixpath import basename
 
 from msgspec import Struct
@@ -39,7 +40,7 @@ class ImportedFilters(Struct, frozen=True):
 
     draft: Draft
     inexact: tuple[str, ...]
-    found: int
+    count: int
 
 
 class _Filter(Struct, frozen=True):
@@ -67,16 +68,16 @@ class _Item(Struct, frozen=True):
     statuses: tuple[str, ...] = STATUSES
 
 
-def imported(sources: Sequence[tuple[str, str]]) -> ImportedFilters:
+def import_filters(sources: Sequence[tuple[str, str]]) -> ImportedFilters:
     """The filters of these files (name, text) as a draft."""
-    found: list[_Filter] = []
+    filters: list[_Filter] = []
     unread: list[str] = []
     for file, text in sources:
         try:
-            found += _filters(file, load_yaml(text))
+            filters += _filters(file, load_yaml(text))
         except ValueError as error:
             unread.append(f"{file}: not imported: {error}")
-    return _drafted(found, unread)
+    return _draft_from_filters(filters, unread)
 
 
 def _filters(file: str, document: object) -> list[_Filter]:
@@ -84,32 +85,36 @@ def _filters(file: str, document: object) -> list[_Filter]:
     if not isinstance(document, Mapping):
         raise ValueError("it is neither a workflow nor a list of filters")
     if any(isinstance(document.get(key), Mapping) for key in ("on", "jobs", "runs")):
-        return [*_events(file, document.get("on")), *_steps(file, document)]
-    return [_dorny(file, str(_key(name)), value, "some") for name, value in document.items()]
+        return [*_event_filters(file, document.get("on")), *_step_filters(file, document)]
+    return [
+        _dorny_filter(file, str(_yaml_key(name)), value, "some") for name, value in document.items()
+    ]
 
 
 # --- on.<event>.paths
 
 
-def _events(file: str, events: object) -> Iterator[_Filter]:
+def _event_filters(file: str, events: object) -> Iterator[_Filter]:
     """The filters of a workflow's events, one where all say the same."""
     if not isinstance(events, Mapping):
         return
-    found: dict[tuple[object, ...], list[str]] = {}
+    events_by_lists: dict[tuple[object, ...], list[str]] = {}
     for event, settings in events.items():
         if isinstance(settings, Mapping):
             lists: tuple[object, ...] = tuple(
-                _listed(settings.get(key)) if key in settings else None for key in _EVENT_KEYS
+                _pattern_list(settings[key]) if key in settings else None for key in _EVENT_KEYS
             )
             if lists != (None, None):
-                found.setdefault(lists, []).append(str(event))
-    for lists, names in found.items():
-        stem = _stem(file)
-        own = _name(f"{stem}-{'-'.join(names)}")
-        yield _event(file, (stem, own) if len(found) == 1 else (own,), names, lists)
+                events_by_lists.setdefault(lists, []).append(str(event))
+    stem = _stem(file)
+    for lists, names in events_by_lists.items():
+        target_names = [_target_name(f"{stem}-{'-'.join(names)}")]
+        if len(events_by_lists) == 1:
+            target_names.insert(0, stem)
+        yield _event_filter(file, tuple(target_names), names, lists)
 
 
-def _event(
+def _event_filter(
     file: str, names: tuple[str, ...], events: list[str], lists: tuple[object, ...]
 ) -> _Filter:
     included, ignored = lists
@@ -122,42 +127,40 @@ def _event(
         )
     if not isinstance(patterns, tuple):
         return _Filter(file, label, names, problems=("it is no list of patterns",))
-    said = from_paths(patterns) if key == "paths" else from_paths_ignore(patterns)
+    translate = from_paths if key == "paths" else from_paths_ignore
+    translated = translate(patterns)
     return _Filter(
         file,
         label,
         names,
         patterns,
-        tuple((paths, ()) for paths in said.rules),
-        _problems(said, key),
-        tuple(_dead(said.dead)),
+        tuple((paths, ()) for paths in translated.rules),
+        tuple(_problems(translated, key)),
+        tuple(_dead_notes(translated.dead)),
     )
 
 
-def _listed(value: object) -> tuple[str, ...] | str:
+def _pattern_list(value: object) -> tuple[str, ...] | str:
     """The patterns under a key; a word in the place of what is no list of strings."""
     values = [value] if isinstance(value, str) else value
     if (
         isinstance(values, list)
         and values
-        and all(isinstance(one, str) and one for one in values)
+        and all(isinstance(pattern, str) and pattern for pattern in values)
         and len(values) <= MOST_ITEMS
     ):
         return tuple(values)
     return "unreadable"
 
 
-def _problems(said: TranslatedPatterns, key: str) -> tuple[str, ...]:
-    excluding = {
-        pattern for pattern, _ in said.inexact if pattern.startswith("!") == (key == "paths")
-    }
-    return tuple(
-        f"pattern `{pattern}`: {why}{_WIDER if pattern in excluding else ''}"
-        for pattern, why in said.inexact
-    )
+def _problems(translated: TranslatedPatterns, key: str) -> Iterator[str]:
+    for pattern, why in translated.inexact:
+        # A pattern that only excludes may be left out: more matches then, but nothing is forgotten.
+        excludes = pattern.startswith("!") == (key == "paths")
+        yield f"pattern `{pattern}`: {why}{_WIDER if excludes else ''}"
 
 
-def _dead(patterns: Sequence[str]) -> Iterator[str]:
+def _dead_notes(patterns: Sequence[str]) -> Iterator[str]:
     for pattern in patterns:
         yield f"`{pattern}` is left out: no path can match it"
 
@@ -165,56 +168,60 @@ def _dead(patterns: Sequence[str]) -> Iterator[str]:
 # --- dorny/paths-filter
 
 
-def _steps(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
+def _step_filters(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
     """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a
     composite action.
     """
     jobs = document.get("jobs")
-    for job in [*(jobs.values() if isinstance(jobs, Mapping) else ()), document.get("runs")]:
+    listed = list(jobs.values()) if isinstance(jobs, Mapping) else []
+    for job in [*listed, document.get("runs")]:
         steps = job.get("steps") if isinstance(job, Mapping) else None
         for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, Mapping) and str(step.get("uses", "")).lower().startswith(
-                "dorny/paths-filter@"
-            ):
-                yield from _step(file, step.get("with"))
+            if isinstance(step, Mapping):
+                action = str(step.get("uses", "")).lower()
+                if action.startswith("dorny/paths-filter@"):
+                    yield from _filters_of_step(file, step.get("with"))
 
 
-def _step(file: str, given: object) -> Iterator[_Filter]:
-    inputs = (
-        {str(key).lower(): value for key, value in given.items()}
-        if isinstance(given, Mapping)
-        else {}
-    )
-    text = inputs.get("filters")
+def _filters_of_step(file: str, arguments: object) -> Iterator[_Filter]:
+    inputs: dict[str, object] = {}
+    if isinstance(arguments, Mapping):
+        inputs = {str(key).lower(): value for key, value in arguments.items()}
     quantifier = inputs.get("predicate-quantifier") or "some"
-    problem = ""
-    filters: object = None
-    if not isinstance(text, str) or not text.strip():
-        problem = "it has no `filters`"
-    elif quantifier not in _QUANTIFIERS:
-        problem = f"its `predicate-quantifier` is `{quantifier}`"
-    elif "\n" not in text and ":" not in text:
-        problem = f"its filters are in the file {text.strip()}: import that file"
-    else:
-        try:
-            filters = load_yaml(text)
-            problem = "" if isinstance(filters, Mapping) else "its `filters` are no mapping"
-        except ValueError as error:
-            problem = f"its `filters` cannot be read: {error}"
-    if problem or not isinstance(filters, Mapping):
-        yield _Filter(file, "dorny/paths-filter", (), problems=(problem,))
+    try:
+        filters = _load_filters(inputs.get("filters"), quantifier)
+    except ValueError as error:
+        yield _Filter(file, "dorny/paths-filter", (), problems=(str(error),))
         return
     for name, value in filters.items():
-        yield _dorny(file, str(_key(name)), value, str(quantifier))
+        yield _dorny_filter(file, str(_yaml_key(name)), value, str(quantifier))
 
 
-def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
+def _load_filters(text: object, quantifier: object) -> Mapping[object, object]:
+    """The filters in the input of a step. Raises ValueError."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("it has no `filters`")
+    if quantifier not in _QUANTIFIERS:
+        raise ValueError(f"its `predicate-quantifier` is `{quantifier}`")
+    if "\n" not in text and ":" not in text:
+        raise ValueError(f"its filters are in the file {text.strip()}: import that file")
+    try:
+        filters = load_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"its `filters` cannot be read: {error}") from None
+    if not isinstance(filters, Mapping):
+        raise ValueError("its `filters` are no mapping")
+    return filters
+
+
+def _dorny_filter(file: str, name: str, value: object, quantifier: str) -> _Filter:
     """One named filter of dorny/paths-filter."""
     label = f"filter `{name}`"
-    own = _name(name)
+    target_name = _target_name(name)
+    is_valid = _TARGET.fullmatch(name) and len(name) <= _LONGEST_NAME
     names = (
-        name if _TARGET.fullmatch(name) and len(name) <= _LONGEST_NAME else own,
-        _name(f"{_stem(file)}-{own}"),
+        name if is_valid else target_name,
+        _target_name(f"{_stem(file)}-{target_name}"),
     )
     notes: list[str] = []
     try:
@@ -223,38 +230,47 @@ def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
         return _Filter(file, label, names, problems=(str(error),))
     reader = _Reader(quantifier)
     rules = reader.rules(items)
-    patterns = tuple(dict.fromkeys(pattern for item in items for pattern in item.patterns))
     return _Filter(
-        file, label, names, patterns, rules, tuple(reader.problems), (*notes, *_dead(reader.dead))
+        file,
+        label,
+        names,
+        _all_patterns(items),
+        rules,
+        tuple(reader.problems),
+        (*notes, *_dead_notes(reader.dead)),
     )
+
+
+def _all_patterns(items: Sequence[_Item]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(item.patterns for item in items)))
 
 
 def _items(value: object, notes: list[str]) -> Iterator[_Item]:
     """The items of a filter, with its lists inside lists written out. Raises ValueError for what
     the action would not take.
     """
-    waiting, seen = [value], 0
+    waiting, count = [value], 0
     while waiting:
-        one = waiting.pop()
-        seen += 1
-        if seen > MOST_ITEMS:
+        entry = waiting.pop()
+        count += 1
+        if count > MOST_ITEMS:
             raise ValueError(f"it has more than {MOST_ITEMS} items")
-        if isinstance(one, list):
-            waiting += reversed(one)
-        elif isinstance(one, str):
-            yield _Item((one,))
-        elif isinstance(one, Mapping):
-            for key, patterns in one.items():
-                yield _Item(_patterns(patterns), tuple(_statuses(str(_key(key)), notes)))
+        if isinstance(entry, list):
+            waiting += reversed(entry)
+        elif isinstance(entry, str):
+            yield _Item((entry,))
+        elif isinstance(entry, Mapping):
+            for key, patterns in entry.items():
+                yield _Item(_patterns(patterns), tuple(_statuses(str(_yaml_key(key)), notes)))
         else:
-            raise ValueError(f"`{_key(one)}` is no pattern")
+            raise ValueError(f"`{_yaml_key(entry)}` is no pattern")
 
 
 def _patterns(value: object) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if (
         not isinstance(values, list)
-        or not all(isinstance(one, str) for one in values)
+        or not all(isinstance(pattern, str) for pattern in values)
         or len(values) > MOST_ITEMS
     ):
         raise ValueError(
@@ -278,30 +294,30 @@ def _statuses(key: str, notes: list[str]) -> Iterator[str]:
 
 
 class _Reader:
-    """Translates the items of one filter, and remembers what could not be said and what can never
-    match.
+    """Translates the items of one filter, and remembers which patterns have no exact translation
+    and which can never match.
     """
 
     def __init__(self, quantifier: str) -> None:
         self.quantifier = quantifier
         self.problems: list[str] = []
         self.dead: list[str] = []
-        self._read: dict[str, tuple[str, ...] | None] = {}
+        self._translations: dict[str, tuple[str, ...] | None] = {}
 
     def rules(self, items: Sequence[_Item]) -> Rules:
         """The rules of a filter: what it says of each status, put together again where it says the
         same.
         """
-        said: dict[tuple[str, ...], list[str]] = {}
+        statuses_by_paths: dict[tuple[str, ...], list[str]] = {}
         for status in STATUSES:
             counting = [item for item in items if status in item.statuses]
             if self.quantifier == "every" and len(counting) < len(items):
                 continue
             for paths in self._paths(counting):
-                statuses = said.setdefault(paths, [])
+                statuses = statuses_by_paths.setdefault(paths, [])
                 if status not in statuses:
                     statuses.append(status)
-        return tuple(_merged(said))
+        return tuple(_merge_rules(statuses_by_paths))
 
     def _paths(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         if self.quantifier == "every":
@@ -309,97 +325,101 @@ class _Reader:
         elif self.quantifier == "some":
             yield from self._some(items)
         else:
-            yield from self._some_with_excludes(
-                [pattern for item in items for pattern in item.patterns]
-            )
+            yield from self._some_with_excludes(_all_patterns(items))
 
     def _some(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         """Each pattern stands for itself: a `!` alone matches all that the rest of it does not."""
-        for item in items:
-            for pattern in item.patterns:
-                found = self._patterns(pattern)
-                if found is not None and negates(pattern):
-                    yield found or ("**",)
-                elif found and found[-1].startswith("!"):
-                    yield found
-                else:
-                    yield from ((one,) for one in found or ())
+        for pattern in chain.from_iterable(item.patterns for item in items):
+            translated = self._translation(pattern)
+            if translated is None:
+                continue
+            if negates(pattern):
+                yield translated or ("**",)
+            elif translated and translated[-1].startswith("!"):
+                yield translated
+            else:
+                yield from ((path,) for path in translated)
 
     def _some_with_excludes(self, patterns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """Any of the patterns that include, and none of those that exclude."""
-        found = {pattern: self._patterns(pattern) or () for pattern in patterns}
-        excluded = dict.fromkeys(
-            one for pattern in found if negates(pattern) for one in found[pattern]
-        )
-        included = [paths for pattern, paths in found.items() if paths and not negates(pattern)]
-        together = dict.fromkeys(
-            one for paths in included if not paths[-1].startswith("!") for one in paths
-        )
-        if together:
-            yield (*together, *excluded)
-        yield from ((*paths, *excluded) for paths in included if paths[-1].startswith("!"))
+        included: dict[str, None] = {}
+        excluded: dict[str, None] = {}
+        mixed: list[tuple[str, ...]] = []
+        for pattern in patterns:
+            translated = self._translation(pattern) or ()
+            if negates(pattern):
+                excluded.update(dict.fromkeys(translated))
+            elif translated and translated[-1].startswith("!"):
+                mixed.append(translated)
+            else:
+                included.update(dict.fromkeys(translated))
+        if included:
+            yield (*included, *excluded)
+        yield from ((*paths, *excluded) for paths in mixed)
 
     def _every(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         """All items have to match: any number that exclude, and one that includes."""
         included: dict[tuple[str, ...], str] = {}
         excluded: dict[str, None] = {}
         for item in items:
-            found = [self._patterns(pattern) for pattern in item.patterns]
-            if any(
-                paths == ("**",) or (paths == () and negates(one))
-                for one, paths in zip(item.patterns, found, strict=True)
-            ):
-                continue  # it matches everything
-            if len(found) == 1 and negates(item.patterns[0]):
-                excluded.update(dict.fromkeys(found[0] or ()))
-            elif None in found:
+            translations = [self._translation(pattern) for pattern in item.patterns]
+            if _matches_everything(item, translations):
+                continue
+            if len(translations) == 1 and negates(item.patterns[0]):
+                excluded.update(dict.fromkeys(translations[0] or ()))
+                continue
+            known = [translation for translation in translations if translation is not None]
+            if len(known) < len(translations):
                 return  # without what includes, this would be far more than what the filter counts
-            elif len(found) > 1 and any(
-                one.startswith("!") for paths in found for one in paths or ()
-            ):
-                self._cannot(
+            paths = dict.fromkeys(chain.from_iterable(known))
+            positive = tuple(path for path in paths if not path.startswith("!"))
+            negative = [path for path in paths if path.startswith("!")]
+            if len(known) > 1 and negative:
+                self._add_problem(
                     item.patterns[0],
                     "it stands in a list of which one has to match, beside or as one that excludes",
                 )
                 return
-            else:
-                every = dict.fromkeys(one for paths in found for one in paths or ())
-                included[tuple(one for one in every if not one.startswith("!"))] = (
-                    item.patterns[0] if found else ""
-                )
-                excluded.update((one, None) for one in every if one.startswith("!"))
+            included[positive] = item.patterns[0] if known else ""
+            excluded.update(dict.fromkeys(negative))
         if () in included:
             return
         if len(included) > 1:
-            self._cannot(
+            self._add_problem(
                 list(included.values())[1],
                 "it has to match together with another pattern (predicate-quantifier: every)",
             )
         else:
             yield (*next(iter(included), ()), *excluded) or ("**",)
 
-    def _patterns(self, pattern: str) -> tuple[str, ...] | None:
-        """Our patterns, None where they cannot be said."""
-        if pattern not in self._read:
+    def _translation(self, pattern: str) -> tuple[str, ...] | None:
+        """Our patterns, None where there are no exact ones."""
+        if pattern not in self._translations:
+            self._translations[pattern] = None
             try:
-                self._read[pattern] = _translated(pattern)
+                self._translations[pattern] = _translate(pattern)
             except Inexact as error:
-                self._read[pattern] = None
-                self._cannot(
-                    pattern,
-                    str(error) + (_WIDER if negates(pattern) and self.quantifier != "some" else ""),
-                )
-            if self._read[pattern] == ():
+                is_exclusion = negates(pattern) and self.quantifier != "some"
+                self._add_problem(pattern, f"{error}{_WIDER if is_exclusion else ''}")
+            if self._translations[pattern] == ():
                 self.dead.append(pattern)
-        return self._read[pattern]
+        return self._translations[pattern]
 
-    def _cannot(self, pattern: str, why: str) -> None:
+    def _add_problem(self, pattern: str, why: str) -> None:
         problem = f"pattern `{pattern}`: {why}"
         if problem not in self.problems:
             self.problems.append(problem)
 
 
-def _translated(pattern: str) -> tuple[str, ...]:
+def _matches_everything(item: _Item, translations: Sequence[tuple[str, ...] | None]) -> bool:
+    """Whether one of the item's patterns matches all paths: `**`, or a `!` of what no path is."""
+    for pattern, translation in zip(item.patterns, translations, strict=True):
+        if translation == ("**",) or (translation == () and negates(pattern)):
+            return True
+    return False
+
+
+def _translate(pattern: str) -> tuple[str, ...]:
     if not pattern:
         raise Inexact("it is empty, which the action refuses")
     if "${{" in pattern:
@@ -407,13 +427,13 @@ def _translated(pattern: str) -> tuple[str, ...]:
     return from_picomatch(pattern)
 
 
-def _merged(
-    said: Mapping[tuple[str, ...], Sequence[str]],
+def _merge_rules(
+    statuses_by_paths: Mapping[tuple[str, ...], Sequence[str]],
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The rules, with those that only include and count the same statuses as one."""
     together: dict[tuple[str, ...], dict[str, None]] = {}
     apart = []
-    for paths, statuses in said.items():
+    for paths, statuses in statuses_by_paths.items():
         changes = () if len(statuses) == len(STATUSES) else tuple(statuses)
         if any(path.startswith("!") for path in paths):
             apart.append((paths, changes))
@@ -426,32 +446,31 @@ def _merged(
 # --- the draft
 
 
-def _drafted(found: Sequence[_Filter], unread: Sequence[str]) -> ImportedFilters:
-    same: dict[tuple[object, ...], list[_Filter]] = {}
-    nothing: list[_Filter] = []
-    for one in found:
-        if one.rules:
-            same.setdefault((one.names[:1], one.rules, one.problems), []).append(one)
+def _draft_from_filters(filters: Sequence[_Filter], unread: Sequence[str]) -> ImportedFilters:
+    # The same filter in several workflows becomes one target.
+    equal: dict[tuple[object, ...], list[_Filter]] = {}
+    without_rules: list[str] = []
+    inexact = [*unread]
+    for entry in filters:
+        if entry.rules:
+            key = (entry.names[:1], entry.rules, entry.problems)
+            equal.setdefault(key, []).append(entry)
         else:
-            nothing.append(one)
+            without_rules.append(f"{entry.source}: nothing is imported")
+            without_rules += _filter_comment(entry)
+        problems = entry.problems
+        if not problems and not entry.rules:
+            problems = ("no path can match it",)
+        inexact += [f"{entry.source}: {problem}" for problem in problems]
     targets: list[DraftTarget] = []
     rules: list[DraftRule] = []
-    for filters in same.values():
-        name = _free(filters[0].names, {target.name for target in targets})
-        targets.append(_target(name, filters))
-        rules += _rules(name, filters[0])
-    comment = (
-        *_opening(len(targets)),
-        *unread,
-        *(line for one in nothing for line in (f"{one.source}: nothing is imported", *_said(one))),
-    )
-    inexact = (
-        *unread,
-        *(f"{one.source}: {problem}" for one in found for problem in one.problems or _silent(one)),
-    )
-    return ImportedFilters(
-        Draft("imported", tuple(targets), tuple(rules), comment=comment), inexact, len(found)
-    )
+    for group in equal.values():
+        name = _free_name(group[0].names, {target.name for target in targets})
+        targets.append(_target(name, group))
+        rules += _rules(name, group[0])
+    comment = (*_opening(len(targets)), *unread, *without_rules)
+    draft = Draft("imported", tuple(targets), tuple(rules), comment=comment)
+    return ImportedFilters(draft, tuple(inexact), len(filters))
 
 
 def _opening(targets: int) -> Iterator[str]:
@@ -466,12 +485,6 @@ def _opening(targets: int) -> Iterator[str]:
         )
 
 
-def _silent(one: _Filter) -> Iterator[str]:
-    """Why a filter without a problem has no rules."""
-    if not one.rules:
-        yield "no path can match it"
-
-
 def _target(name: str, filters: Sequence[_Filter]) -> DraftTarget:
     first = filters[0]
     instructions = "Say here how it is deployed, or choose another kind."
@@ -481,46 +494,48 @@ def _target(name: str, filters: Sequence[_Filter]) -> DraftTarget:
         name,
         "manual",
         {"instructions": instructions},
-        comment=(*(one.source for one in filters), *_said(first)),
+        comment=(*(entry.source for entry in filters), *_filter_comment(first)),
     )
 
 
-def _said(one: _Filter) -> Iterator[str]:
+def _filter_comment(entry: _Filter) -> Iterator[str]:
     """The comment on a filter: its patterns if they are not in the rules as they stand, and what
     was left out.
     """
-    written = {path for paths, _ in one.rules for path in paths}
-    if not written.issuperset(one.patterns):
-        yield f"its patterns there: {'  '.join(one.patterns)}"
-    yield from one.notes
-    for problem in one.problems:
+    written: set[str] = set()
+    for paths, _ in entry.rules:
+        written.update(paths)
+    if not written.issuperset(entry.patterns):
+        yield f"its patterns there: {'  '.join(entry.patterns)}"
+    yield from entry.notes
+    for problem in entry.problems:
         yield f"not imported: {problem}"
 
 
-def _rules(name: str, one: _Filter) -> Iterator[DraftRule]:
-    for number, (paths, changes) in enumerate(one.rules, 1):
+def _rules(name: str, entry: _Filter) -> Iterator[DraftRule]:
+    for number, (paths, changes) in enumerate(entry.rules, 1):
         yield DraftRule(
             name if number == 1 else f"{name} ({number})",
             paths,
             (name,),
             changes=changes,
-            comment=_inverted(one, paths),
+            comment=_inverted(entry, paths),
         )
 
 
-def _inverted(one: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
-    """What has to be said of a rule that only excludes."""
+def _inverted(entry: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
+    """The comment on a rule that only excludes."""
     if not all(path.startswith("!") for path in paths):
         return ()
-    there = (
-        ""
-        if one.label.startswith("on.")
-        else "; in dorny/paths-filter a `!` pattern matches all other files"
+    if entry.label.startswith("on."):
+        return ("Everything but what these patterns name.",)
+    return (
+        "Everything but what these patterns name; in dorny/paths-filter a `!` pattern matches all"
+        " other files.",
     )
-    return (f"Everything but what these patterns name{there}.",)
 
 
-def _free(names: Sequence[str], taken: set[str]) -> str:
+def _free_name(names: Sequence[str], taken: set[str]) -> str:
     """The first name that is free, else the last one with a number."""
     for name in names:
         if name not in taken:
@@ -533,20 +548,19 @@ def _free(names: Sequence[str], taken: set[str]) -> str:
 
 def _stem(file: str) -> str:
     """The name of a file, without its folder and its extension, as a target's."""
-    return _name(re.sub(r"\.ya?ml$", "", basename(file)))
+    return _target_name(re.sub(r"\.ya?ml$", "", basename(file)))
 
 
-def _name(text: str) -> str:
+def _target_name(text: str) -> str:
     """A text as one segment of a target's name: odd characters become `-`."""
-    return (
-        re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-") or "filter"
-    )
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-")
+    return name or "filter"
 
 
-def _key(value: object) -> object:
+def _yaml_key(value: object) -> object:
     """A YAML scalar as JavaScript would write it as a key."""
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, value)
-        if value is None or isinstance(value, bool)
-        else value
-    )
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value

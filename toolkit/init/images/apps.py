@@ -10,12 +10,19 @@ from msgspec import Struct
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.images.contexts import contexts, ignore_file, is_compose, is_dockerfile
-from toolkit.init.images.dockerfile import CopySource, sources
-from toolkit.init.images.dockerignore import allowed, excluded
-from toolkit.init.parts import Stack, SurveyPart, TargetNames, slug, together
-from toolkit.init.patterns import below, literal, one_of, plain_lead, simplest, within
-from toolkit.init.quiet import tests_in
+from toolkit.init.evidence import Evidence, Stack, TargetNames, merge_evidence, slug
+from toolkit.init.images.contexts import build_contexts, ignore_file, is_compose, is_dockerfile
+from toolkit.init.images.dockerfile import CopySource, copy_sources
+from toolkit.init.images.dockerignore import allowed_patterns, excluded_patterns
+from toolkit.init.patterns import (
+    everything_in,
+    literal,
+    literal_prefix,
+    patterns_for_paths,
+    simplify,
+    within,
+)
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 _NOT_DEPLOYED = {
@@ -32,7 +39,7 @@ _NOT_DEPLOYED = {
     "e2e",
     "devcontainer",
 }
-_ALONE = "app"
+_ONLY_APP_NAME = "app"
 """What the image of a repository that is one app is called."""
 
 _SAYS_NOTHING = {
@@ -57,222 +64,243 @@ class AppImage(Struct, frozen=True):
     context: str
     patterns: tuple[str, ...]
     tests: tuple[str, ...] = ()
-    built: tuple[str, ...] = ()
+    missing_sources: tuple[str, ...] = ()
 
     @property
     def positive(self) -> tuple[str, ...]:
         """The patterns of what goes in, whatever is left out again."""
-        return tuple(one for one in self.patterns if not one.startswith("!"))
+        return tuple(pattern for pattern in self.patterns if not pattern.startswith("!"))
 
 
-def image(tree: TrackedFiles, dockerfile: str, context: str) -> AppImage:
+def read_image(tree: TrackedFiles, dockerfile: str, context: str) -> AppImage:
     """The patterns of all that goes into an image: its sources, its Dockerfile, and the two files
     that may be its .dockerignore.
     """
     ignore = ignore_file(dockerfile, context, tree)
     ignored = (tree.read(ignore) if ignore else None) or ""
-    taken = [
-        (source, *_in_git(tree, context, source, allowed(ignored)))
-        for source in sources(tree.read(dockerfile) or "")
-    ]
-    always = one_of(
+    source_patterns: list[str] = []
+    missing: list[str] = []
+    for source in copy_sources(tree.read(dockerfile) or ""):
+        patterns, is_missing = _source_patterns(tree, context, source, allowed_patterns(ignored))
+        source_patterns += patterns
+        if is_missing:
+            missing.append(source.source)
+    # In git or not: each of the three counts as soon as it exists.
+    always = patterns_for_paths(
         (dockerfile, f"{dockerfile}.dockerignore", joined(context, ".dockerignore"))
-    )  # there or not: they count once made
-    positive = simplest([*(pattern for _, patterns, _ in taken for pattern in patterns), *always])
-    tests = tests_in(tree, context)
-    out = [within(context, one) for one in excluded(ignored)]
-    negative = _that_matter(tree.below(context), positive, dict.fromkeys((*out, *tests)), always)
-    built = tuple(dict.fromkeys(source.source for source, _, is_built in taken if is_built))
-    return AppImage(
-        dockerfile, context, (*positive, *(f"!{one}" for one in negative)), tests, built
     )
+    included = simplify([*source_patterns, *always])
+    tests = test_patterns(tree, context)
+    excluded = [within(context, pattern) for pattern in excluded_patterns(ignored)]
+    exclusions = _useful_exclusions(
+        tree.below(context), included, dict.fromkeys((*excluded, *tests)), always
+    )
+    patterns = (*included, *(f"!{pattern}" for pattern in exclusions))
+    return AppImage(dockerfile, context, patterns, tests, tuple(dict.fromkeys(missing)))
 
 
-def apps(
+def find_apps(
     tree: TrackedFiles, names: TargetNames, stacks: Sequence[Stack], taken: Set[str]
-) -> SurveyPart:
+) -> Evidence:
     """An app for each Dockerfile that no stack builds by itself."""
-    mine = [path for path in tree.candidates if is_dockerfile(path) and path not in taken]
-    texts = {path: text for path in mine if (text := tree.read(path)) is not None}
-    deployed = [path for path in texts if not _is_aside(path)] or list(texts)
+    texts: dict[str, str] = {}
+    unreadable: list[str] = []
+    for path in tree.candidates:
+        if is_dockerfile(path) and path not in taken:
+            text = tree.read(path)
+            if text is None:
+                unreadable.append(path)
+            else:
+                texts[path] = text
+    deployed = [path for path in texts if not _is_for_development(path)] or list(texts)
     composes = {path: tree.read(path) or "" for path in tree.paths if is_compose(path)}
-    folders = contexts({path: texts[path] for path in deployed}, tree.paths, composes)
+    folders = build_contexts({path: texts[path] for path in deployed}, tree.paths, composes)
     several = len(deployed) > 1
-    parts = [_app(image(tree, path, folders[path]), names, stacks, several) for path in deployed]
-    return together(
-        (
-            *parts,
-            SurveyPart(
-                found=tuple(
-                    f"{path}: an image for development or tests, left out"
-                    for path in texts
-                    if path not in deployed
-                )
-            ),
-            SurveyPart(
-                found=tuple(f"{path}: could not be read" for path in mine if path not in texts)
-            ),
-        )
-    )
+    parts = []
+    for path in deployed:
+        image = read_image(tree, path, folders[path])
+        parts.append(_app_evidence(image, names, stacks, several))
+    notes = []
+    for path in texts:
+        if path not in deployed:
+            notes.append(f"{path}: an image for development or tests, left out")
+    notes += [f"{path}: could not be read" for path in unreadable]
+    return merge_evidence((*parts, Evidence(notes=tuple(notes))))
 
 
-def _app(made: AppImage, names: TargetNames, stacks: Sequence[Stack], several: bool) -> SurveyPart:
-    name = names.new(_name(made))
-    home = _home(name, [stack for stack in stacks if stack.containers])
-    known = {
-        word: _named(home, word, name, several) for word in ("cluster", "service", "repository")
+def _app_evidence(
+    image: AppImage, names: TargetNames, stacks: Sequence[Stack], several: bool
+) -> Evidence:
+    name = names.new(_app_name(image))
+    stack = _stack_of_app(name, [stack for stack in stacks if stack.containers])
+    settings = {
+        "cluster": names.project,
+        "service": name,
+        "repository": f"{names.project}-{name}",
     }
-    guesses = {"cluster": names.project, "service": name, "repository": f"{names.project}-{name}"}
-    if made.context == "" and name == _ALONE:
-        guesses |= {"service": names.project, "repository": names.project}
-    settings = {word: known[word] or guesses[word] for word in guesses}
-    build = {"context": made.context or ".", "dockerfile": made.dockerfile}
-    return SurveyPart(
-        targets=(
-            DraftTarget(
-                name,
-                "app",
-                {**settings, "build": build},
-                (home.target.name,) if home else (),
-                (f"The image of {made.dockerfile}.",),
-            ),
-        ),
-        rules=(
-            DraftRule(
-                f"App code ({name})" if several else "App code",
-                made.patterns,
-                (name,),
-                comment=_comment(made),
-            ),
-        ),
-        found=(f"{made.dockerfile}: an image; app `{name}`",),
-        questions=(
-            *(
-                f"targets.{name}.{word}: {_ASKED[word]} (drafted as `{settings[word]}`)"
-                for word in guesses
-                if not known[word]
-            ),
-            *_about(made, name),
-        ),
-        tests=made.tests,
+    if image.context == "" and name == _ONLY_APP_NAME:
+        settings |= {"service": names.project, "repository": names.project}
+    questions: list[str] = []
+    for key, guess in settings.items():
+        name_in_stack = _name_in_stack(stack, key, name, several)
+        if name_in_stack:
+            settings[key] = name_in_stack
+        else:
+            questions.append(f"targets.{name}.{key}: {_MEANINGS[key]} (drafted as `{guess}`)")
+    target = DraftTarget(
+        name,
+        "app",
+        {**settings, "build": {"context": image.context or ".", "dockerfile": image.dockerfile}},
+        (stack.target.name,) if stack else (),
+        (f"The image of {image.dockerfile}.",),
+    )
+    rule = DraftRule(
+        f"App code ({name})" if several else "App code",
+        image.patterns,
+        (name,),
+        comment=_comment(image),
+    )
+    return Evidence(
+        targets=(target,),
+        rules=(rule,),
+        notes=(f"{image.dockerfile}: an image; app `{name}`",),
+        questions=(*questions, *_image_questions(image, name)),
+        tests=image.tests,
     )
 
 
-_ASKED = {
+_MEANINGS = {
     "cluster": "the name of the ECS cluster",
     "service": "the name of the ECS service",
     "repository": "the name of the ECR repository",
 }
 
 
-def _about(made: AppImage, name: str) -> Iterator[str]:
-    for source in made.built:
+def _image_questions(image: AppImage, name: str) -> Iterator[str]:
+    for source in image.missing_sources:
         yield (
-            f"{made.dockerfile} copies `{source}`, which is not in git: which files is it built"
+            f"{image.dockerfile} copies `{source}`, which is not in git: which files is it built"
             f" from? Until the rule says so, more files call for `{name}` than need be"
         )
-    if "**" in made.patterns:
+    if "**" in image.patterns:
         yield (
-            f"{made.dockerfile} copies the whole repository, so nearly every change calls for"
+            f"{image.dockerfile} copies the whole repository, so nearly every change calls for"
             f" `{name}`: narrow the rule or .dockerignore"
         )
 
 
-def _comment(made: AppImage) -> tuple[str, ...]:
-    return (
-        f"What {made.dockerfile} copies.",
-        *(f"`{one}` is not in git; this stands for what it is built from." for one in made.built),
-    )
+def _comment(image: AppImage) -> tuple[str, ...]:
+    lines = [f"What {image.dockerfile} copies."]
+    for source in image.missing_sources:
+        lines.append(f"`{source}` is not in git; this stands for what it is built from.")
+    return tuple(lines)
 
 
-def _home(name: str, stacks: Sequence[Stack]) -> Stack | None:
-    """The one stack that runs containers, or the one among several that is called like the app."""
-    alike = (
-        stacks
-        if len(stacks) == 1
-        else [one for one in stacks if name in one.target.name or one.target.name in name]
-    )
+def _stack_of_app(name: str, stacks: Sequence[Stack]) -> Stack | None:
+    """The one stack that runs containers, or the only one among several whose name is like the
+    app's.
+    """
+    if len(stacks) == 1:
+        return stacks[0]
+    alike = []
+    for stack in stacks:
+        if name in stack.target.name or stack.target.name in name:
+            alike.append(stack)
     return alike[0] if len(alike) == 1 else None
 
 
-def _named(home: Stack | None, word: str, name: str, several: bool) -> str | None:
-    """What the stack calls it, if there is no doubt which of its names is meant."""
-    found = sorted(set(home.values.get(word, ()))) if home else []
-    if len(found) > 1 or (several and word != "cluster"):
-        found = [one for one in found if name in slug(one)]
-    return found[0] if len(found) == 1 else None
+def _name_in_stack(stack: Stack | None, key: str, app: str, several: bool) -> str | None:
+    """The stack's name for the app's cluster, service or repository, if there is no doubt which of
+    its names is meant.
+    """
+    if stack is None:
+        return None
+    names = sorted(set(stack.values.get(key, ())))
+    if len(names) > 1 or (several and key != "cluster"):
+        names = [name for name in names if app in slug(name)]
+    return names[0] if len(names) == 1 else None
 
 
-def _name(made: AppImage) -> str:
+def _app_name(image: AppImage) -> str:
     """After `Dockerfile.worker`, else after the folder, unless that says nothing."""
-    words = [
-        word
-        for word in basename(made.dockerfile).split(".")
-        if word and word.lower() not in ("dockerfile", "containerfile")
-    ]
-    told = [word for word in words if word.lower() not in _SAYS_NOTHING | _NOT_DEPLOYED]
-    folders = [
-        one
-        for one in (*reversed(dirname(made.dockerfile).split("/")), basename(made.context))
-        if one.lower() not in _SAYS_NOTHING
-    ]
-    return next((one for one in (*told, *folders) if slug(one)), _ALONE)
+    candidates = []
+    for word in basename(image.dockerfile).split("."):
+        if word.lower() not in {"dockerfile", "containerfile"} | _SAYS_NOTHING | _NOT_DEPLOYED:
+            candidates.append(word)
+    folders = [*reversed(dirname(image.dockerfile).split("/")), basename(image.context)]
+    candidates += [folder for folder in folders if folder.lower() not in _SAYS_NOTHING]
+    for candidate in candidates:
+        if slug(candidate):
+            return candidate
+    return _ONLY_APP_NAME
 
 
-def _is_aside(dockerfile: str) -> bool:
+def _is_for_development(dockerfile: str) -> bool:
     return bool(_NOT_DEPLOYED & set(basename(dockerfile).lower().split(".")))
 
 
-def _in_git(
-    tree: TrackedFiles, context: str, source: CopySource, let_in: tuple[str, ...] | None
+def _source_patterns(
+    tree: TrackedFiles, context: str, source: CopySource, allowed: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], bool]:
     """A source as patterns from the root, and whether it has to be built first: then the nearest
-    folder that is there counts.
+    existing folder counts. `allowed` is what the .dockerignore lets in again (None: everything).
     """
     if source.patterns == ("**",):
-        wanted = [within(context, one) for one in (("**",) if let_in is None else let_in)]
-        return (
-            tuple(literal(lead) if (lead := plain_lead(one)) in tree else one for one in wanted),
-            False,
-        )
+        return _whole_context(tree, context, ("**",) if allowed is None else allowed), False
     path = within(context, source.patterns[0].removesuffix("/**"))
-    lead = plain_lead(path)
-    if lead != path:
-        wild = (
-            (path,)
-            if _names_files(tree, path)
-            else tuple(within(context, one) for one in source.patterns)
-        )
-        return (wild, False) if tree.is_folder(lead) else ((below(tree.nearest(lead)),), True)
+    prefix = literal_prefix(path)
+    if prefix != path:
+        if not tree.is_folder(prefix):
+            return (everything_in(tree.nearest(prefix)),), True
+        if _names_files(tree, path):
+            return (path,), False
+        return tuple(within(context, pattern) for pattern in source.patterns), False
     if path in tree:
         return (literal(path),), False
-    return (below(tree.nearest(path)),), not tree.is_folder(path)
+    return (everything_in(tree.nearest(path)),), not tree.is_folder(path)
+
+
+def _whole_context(tree: TrackedFiles, context: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    patterns = []
+    for pattern in allowed:
+        path = within(context, pattern)
+        prefix = literal_prefix(path)
+        # `file/**`, as .dockerignore has it, would not match the file itself.
+        patterns.append(literal(prefix) if prefix in tree else path)
+    return tuple(patterns)
 
 
 def _names_files(tree: TrackedFiles, pattern: str) -> bool:
     """Whether a pattern like `package*.json` is one for files: it ends in an extension, and no
-    folder here is called so.
+    folder here has such a name.
     """
     _, dot, extension = pattern.rpartition("/")[2].rpartition(".")
     if not dot or not extension.isalnum():
         return False
     files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
     return not any(
-        inside.match(path) and not files.match(path) for path in tree.below(plain_lead(pattern))
+        inside.match(path) and not files.match(path) for path in tree.below(literal_prefix(pattern))
     )
 
 
-def _that_matter(
-    paths: Iterable[str], positive: Sequence[str], negative: Iterable[str], always: Sequence[str]
+def _useful_exclusions(
+    paths: Iterable[str],
+    included: Sequence[str],
+    exclusions: Iterable[str],
+    always: Sequence[str],
 ) -> list[str]:
     """The exclusions that take something away from these paths, and nothing that has to stay."""
-    asked = list(negative)
-    kept = Matcher([always])
-    matcher = Matcher([positive, *((one,) for one in asked)])
+    listed = list(exclusions)
+    stays = Matcher([always])
+    matcher = Matcher([included, *([pattern] for pattern in listed)])
     useful: set[int] = set()
-    needed: set[int] = set()
+    harmful: set[int] = set()
     for path in paths:
-        hits = [rule for rule, _ in matcher.match(path)]
+        hits = [index for index, _ in matcher.match(path)]
+        # Index 0 is what is included; the exclusions follow.
         if len(hits) > 1 and hits[0] == 0:
-            (needed if kept.match(path) else useful).update(hits[1:])
-    return [one for at, one in enumerate(asked, 1) if at in useful - needed]
+            if stays.match(path):
+                harmful.update(hits[1:])
+            else:
+                useful.update(hits[1:])
+    return [pattern for index, pattern in enumerate(listed, 1) if index in useful - harmful]

@@ -9,8 +9,8 @@ from posixpath import join as joined
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.documents import load_yaml
-from toolkit.init.images.dockerfile import sources
-from toolkit.init.images.instructions import expanded
+from toolkit.init.images.dockerfile import copy_sources
+from toolkit.init.images.instructions import expand
 from toolkit.init.patterns import UNKNOWN, within
 
 _COMPOSE = ("compose", "docker-compose")
@@ -51,7 +51,7 @@ def is_compose(path: str) -> bool:
     return name.endswith((".yml", ".yaml")) and name.split(".")[0] in _COMPOSE
 
 
-def contexts(
+def build_contexts(
     dockerfiles: Mapping[str, str], paths: Iterable[str], composes: Mapping[str, str]
 ) -> dict[str, str]:
     """The likely build context of each Dockerfile, as a folder from the repository's root (which is
@@ -61,42 +61,49 @@ def contexts(
     Dockerfile's folder, if all its sources are there; the root, if they are there; the nearest
     folder above that has more of them than the Dockerfile's own.
     """
-    said: dict[str, str] = {}
-    for path, folder in _said(composes):
-        said.setdefault(path, folder)
-    guesses = {path: list(_candidates(path)) for path in dockerfiles if path not in said}
-    found = _found(dockerfiles, guesses, paths)
-    return {
-        path: (
-            said[path]
-            if path in said
-            else max(guesses[path], key=lambda folder: found[path, folder])
-        )
-        for path in dockerfiles
-    }
+    from_compose: dict[str, str] = {}
+    for path, folder in _compose_contexts(composes):
+        from_compose.setdefault(path, folder)
+    guesses = {path: list(_candidates(path)) for path in dockerfiles if path not in from_compose}
+    counts = _count_sources(dockerfiles, guesses, paths)
+    contexts: dict[str, str] = {}
+    for path in dockerfiles:
+        if path in from_compose:
+            contexts[path] = from_compose[path]
+            continue
+        best, *others = guesses[path]
+        for folder in others:
+            if counts[path, folder] > counts[path, best]:
+                best = folder
+        contexts[path] = best
+    return contexts
 
 
 def ignore_file(dockerfile: str, context: str, tracked: Container[str]) -> str | None:
     """The .dockerignore that counts for a Dockerfile: the one of its own name, else the one of its
     context.
     """
-    own, shared = f"{dockerfile}.dockerignore", joined(context, ".dockerignore")
-    return own if own in tracked else shared if shared in tracked else None
+    for path in (f"{dockerfile}.dockerignore", joined(context, ".dockerignore")):
+        if path in tracked:
+            return path
+    return None
 
 
 def _candidates(dockerfile: str) -> Iterator[str]:
-    """Its folder, the root, and the folders between, nearest first: of equals, `max` takes the
-    first.
+    """Its folder, the root, and the folders between, nearest first: of equals, the first one is
+    taken.
     """
     folder = dirname(dockerfile)
     yield folder
-    yield from [""] if folder else []
+    if folder:
+        yield ""
     for _ in range(_FARTHEST):
-        if folder := dirname(folder):
+        folder = dirname(folder)
+        if folder:
             yield folder
 
 
-def _found(
+def _count_sources(
     dockerfiles: Mapping[str, str], guesses: Mapping[str, list[str]], paths: Iterable[str]
 ) -> Counter[tuple[str, str]]:
     """How many of a Dockerfile's sources are in each folder that may be its context.
@@ -104,27 +111,27 @@ def _found(
     Dockerfiles and their like are no source: a folder that holds nothing else is not what `COPY .
     .` means.
     """
-    asked = [
-        (path, folder, [within(folder, pattern) for pattern in source.patterns])
-        for path, folders in guesses.items()
-        for source in sources(dockerfiles[path])
-        for folder in folders
-    ]
-    matcher = Matcher(patterns for _, _, patterns in asked)
-    seen: set[int] = set()
+    origins: list[tuple[str, str]] = []
+    lists: list[list[str]] = []
+    for dockerfile, folders in guesses.items():
+        for source in copy_sources(dockerfiles[dockerfile]):
+            for folder in folders:
+                origins.append((dockerfile, folder))
+                lists.append([within(folder, pattern) for pattern in source.patterns])
+    matcher = Matcher(lists)
+    present: set[int] = set()
     for path in paths:
         if not (is_dockerfile(path) or is_compose(path) or path.endswith(".dockerignore")):
-            seen.update(rule for rule, _ in matcher.match(path))
-    return Counter((asked[rule][0], asked[rule][1]) for rule in seen)
+            present.update(index for index, _ in matcher.match(path))
+    return Counter(origins[index] for index in present)
 
 
-def _said(composes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _compose_contexts(composes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each Dockerfile that compose files name, with its build context."""
     for path, text in composes.items():
         for build in _builds(text):
-            context, dockerfile = (
-                _word(build.get("context", ".")),
-                _word(build.get("dockerfile", "Dockerfile")),
-            )
+            context = _compose_value(build.get("context", "."))
+            dockerfile = _compose_value(build.get("dockerfile", "Dockerfile"))
             if context is None or dockerfile is None or "://" in context or context.startswith("/"):
                 continue
             folder = normpath(joined(dirname(path), context))
@@ -139,7 +146,9 @@ def _builds(text: str) -> Iterator[dict[str, object]]:
     except ValueError:
         return
     services = document.get("services") if isinstance(document, dict) else None
-    for service in services.values() if isinstance(services, dict) else ():
+    if not isinstance(services, dict):
+        return
+    for service in services.values():
         build = service.get("build") if isinstance(service, dict) else None
         if isinstance(build, str):
             yield {"context": build}
@@ -147,9 +156,9 @@ def _builds(text: str) -> Iterator[dict[str, object]]:
             yield build
 
 
-def _word(value: object) -> str | None:
+def _compose_value(value: object) -> str | None:
     """A compose value with the defaults of its variables, if that makes it known."""
     if not isinstance(value, str):
         return None
-    word = expanded(value.replace("$$", ""), lambda name: None)
+    word = expand(value.replace("$$", ""), lambda name: None)
     return None if UNKNOWN in word else word

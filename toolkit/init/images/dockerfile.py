@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from toolkit.init.images.instructions import (
     Instruction,
-    escape_of,
-    expanded,
+    escape_character,
+    expand,
     instructions,
     is_heredoc,
-    words,
+    split_words,
 )
-from toolkit.init.patterns import UNKNOWN, exact, from_go, simplest, within
+from toolkit.init.patterns import UNKNOWN, from_go, is_exact_in_go, simplify, within
 
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ class CopySource(Struct, frozen=True):
     without: tuple[str, ...] = ()
 
 
-def sources(text: str) -> tuple[CopySource, ...]:
+def copy_sources(text: str) -> tuple[CopySource, ...]:
     """All that the image may take from its context, in the order of the lines, for any text.
 
     ARGs count with their defaults, since a deploy gives them no others. ONBUILD is somebody else's
@@ -50,111 +50,131 @@ class _Scope:
     """
 
     def __init__(self, base: "_Scope | None" = None) -> None:
-        self.env: dict[str, str] = dict(base.env) if base else {}
-        self.args: dict[str, str | None] = dict(base.args) if base else {}
+        self.env: dict[str, str] = {}
+        self.args: dict[str, str | None] = {}
+        if base:
+            self.env.update(base.env)
+            self.args.update(base.args)
 
     def value(self, name: str) -> str | None:
-        return self.env[name] if name in self.env else self.args.get(name)
+        if name in self.env:
+            return self.env[name]
+        return self.args.get(name)
 
 
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.escape = escape_of(text)
+        self.escape = escape_character(text)
         self.globals = self.scope = _Scope()
         self.stages: dict[str, _Scope] = {}
 
     def read(self) -> Iterator[CopySource]:
-        for one in instructions(self.text):
-            if one.keyword == "FROM":
-                self._from(one)
-            elif one.keyword == "ARG":
-                self._arg(one)
-            elif one.keyword == "ENV":
-                self._env(one)
-            elif one.keyword in ("COPY", "ADD"):
-                yield from self._copy(one)
-            elif one.keyword == "RUN":
-                yield from self._mounts(one)
+        for instruction in instructions(self.text):
+            if instruction.keyword == "FROM":
+                self._from(instruction)
+            elif instruction.keyword == "ARG":
+                self._arg(instruction)
+            elif instruction.keyword == "ENV":
+                self._env(instruction)
+            elif instruction.keyword in ("COPY", "ADD"):
+                yield from self._copy(instruction)
+            elif instruction.keyword == "RUN":
+                yield from self._mounts(instruction)
 
     def _expanded(self, word: str) -> str:
-        return expanded(word, self.scope.value, self.escape)
+        return expand(word, self.scope.value, self.escape)
 
-    def _from(self, one: Instruction) -> None:
+    def _from(self, instruction: Instruction) -> None:
         self.scope = self.globals
-        image, *alias = one.flags()[1].split() or [""]
+        image, *alias = instruction.flags()[1].split() or [""]
         self.scope = _Scope(self.stages.get(self._expanded(image).lower()))
         if len(alias) == 2 and alias[0].lower() == "as":
             self.stages[alias[1].lower()] = self.scope
 
-    def _arg(self, one: Instruction) -> None:
-        for name, value in _pairs(one.rest, self.escape):
-            inherited = self.globals.args.get(name) if self.scope is not self.globals else None
-            self.scope.args[name] = inherited if value is None else self._expanded(value)
+    def _arg(self, instruction: Instruction) -> None:
+        is_global = self.scope is self.globals
+        for name, value in _name_value_pairs(instruction.rest, self.escape):
+            if value is not None:
+                self.scope.args[name] = self._expanded(value)
+            elif is_global:
+                self.scope.args[name] = None
+            else:  # `ARG NAME` in a stage takes over the default of the global one
+                self.scope.args[name] = self.globals.args.get(name)
 
-    def _env(self, one: Instruction) -> None:
-        first = one.rest.split(None, 1)
+    def _env(self, instruction: Instruction) -> None:
+        first = instruction.rest.split(None, 1)
         if first and "=" not in first[0]:
             self.scope.env[first[0]] = self._expanded(first[1]) if len(first) > 1 else ""
             return
-        fresh = {name: self._expanded(value or "") for name, value in _pairs(one.rest, self.escape)}
+        # The values of one ENV all see the variables from before it, not each other.
+        fresh: dict[str, str] = {}
+        for name, value in _name_value_pairs(instruction.rest, self.escape):
+            fresh[name] = self._expanded(value or "")
         self.scope.env.update(fresh)
 
-    def _copy(self, one: Instruction) -> Iterator[CopySource]:
-        flags, rest = one.flags()
+    def _copy(self, instruction: Instruction) -> Iterator[CopySource]:
+        flags, rest = instruction.flags()
         if any(name == "from" and self._expanded(value) for name, value in flags):
             return
         excludes = tuple(value for name, value in flags if name == "exclude")
-        for word in words(rest)[:-1]:
+        for word in split_words(rest)[:-1]:
             if not is_heredoc(word) and not (
-                one.keyword == "ADD" and _REMOTE.match(self._expanded(word))
+                instruction.keyword == "ADD" and _REMOTE.match(self._expanded(word))
             ):
-                yield self._source(word, one.line, excludes)
+                yield self._source(word, instruction.line, excludes)
 
-    def _mounts(self, one: Instruction) -> Iterator[CopySource]:
-        for name, value in one.flags()[0]:
-            fields = _fields(value) if name == "mount" else {"type": "other"}
+    def _mounts(self, instruction: Instruction) -> Iterator[CopySource]:
+        for name, value in instruction.flags()[0]:
+            if name != "mount":
+                continue
+            fields = _mount_fields(value)
             if fields.get("type", "bind") == "bind" and not self._expanded(fields.get("from", "")):
-                yield self._source(
-                    fields.get("source", fields.get("src", ".")) or ".", one.line, ()
-                )
+                source = fields.get("source", fields.get("src", ".")) or "."
+                yield self._source(source, instruction.line, ())
 
     def _source(self, word: str, line: int, excludes: tuple[str, ...]) -> CopySource:
         path = self._expanded(word)
         if self.escape == "`":
             path = path.replace("\\", "/")
-        patterns = _patterns(path)
-        without = tuple(
-            pattern for one in excludes for pattern in _without(patterns, self._expanded(one))
-        )
-        return CopySource(word, line, patterns, UNKNOWN in path, without)
+        patterns = _source_patterns(path)
+        without: list[str] = []
+        for exclude in excludes:
+            without += _exclusions(patterns, self._expanded(exclude))
+        return CopySource(word, line, patterns, UNKNOWN in path, tuple(without))
 
 
-def _patterns(path: str) -> tuple[str, ...]:
+def _source_patterns(path: str) -> tuple[str, ...]:
     """A source may be a file or a folder, unless it ends in a slash; a folder brings all that it
     holds.
     """
     pattern = from_go(path)
     if pattern == "**" or pattern.endswith("/**"):
         return (pattern,)
-    folder = path.rsplit("/", 1)[-1] in ("", ".")
-    return (
-        (f"{pattern}/**",) if folder and not pattern.endswith("*") else (pattern, f"{pattern}/**")
-    )
+    is_folder = path.rsplit("/", 1)[-1] in ("", ".")
+    if is_folder and not pattern.endswith("*"):
+        return (f"{pattern}/**",)
+    return (pattern, f"{pattern}/**")
 
 
-def _without(taken: tuple[str, ...], exclude: str) -> Iterator[str]:
+def _exclusions(source: tuple[str, ...], exclude: str) -> Iterator[str]:
     """What `--exclude` surely leaves away: below one plain folder, by a name at any depth, or by
     path for the whole context.
     """
     pattern = from_go(exclude)
-    folder = taken[-1].removesuffix("**").rstrip("/")
-    plain = not set(folder) & set("*?[{\\")
-    if plain and exact(exclude) and pattern != "**" and (not folder or pattern.startswith("**/")):
-        yield from (within(folder, one) for one in simplest((pattern, f"{pattern}/**")))
+    folder = source[-1].removesuffix("**").rstrip("/")
+    is_plain = not set(folder) & set("*?[{\\")
+    if (
+        is_plain
+        and is_exact_in_go(exclude)
+        and pattern != "**"
+        and (not folder or pattern.startswith("**/"))
+    ):
+        for excluded in simplify((pattern, f"{pattern}/**")):
+            yield within(folder, excluded)
 
 
-def _pairs(rest: str, escape: str) -> Iterator[tuple[str, str | None]]:
+def _name_value_pairs(rest: str, escape: str) -> Iterator[tuple[str, str | None]]:
     """`NAME=value` words (the value as written, quotes and escapes in it), or names alone
     (None).
     """
@@ -168,9 +188,10 @@ def _pairs(rest: str, escape: str) -> Iterator[tuple[str, str | None]]:
         yield name, value if equals else None
 
 
-def _fields(mount: str) -> dict[str, str]:
+def _mount_fields(mount: str) -> dict[str, str]:
     """The parts of `type=bind,source=…`."""
-    return {
-        name.lower(): value
-        for name, _, value in (field.partition("=") for field in mount.split(","))
-    }
+    fields: dict[str, str] = {}
+    for field in mount.split(","):
+        name, _, value = field.partition("=")
+        fields[name.lower()] = value
+    return fields

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from toolkit.impact.matcher import Matcher
-from toolkit.init.patterns import exact, from_go, plain_lead
+from toolkit.init.patterns import from_go, is_exact_in_go, literal_prefix
 
 
 class IgnoreLine(Struct, frozen=True):
@@ -26,75 +26,77 @@ class IgnoreLine(Struct, frozen=True):
 
 def ignore_lines(text: str) -> tuple[IgnoreLine, ...]:
     """The lines that mean something, in order."""
-    found = []
+    lines = []
     for raw in text.removeprefix("\ufeff").replace("\0", "").split("\n"):
-        line = "" if raw.startswith("#") else raw.strip()
-        back = line.startswith("!")
-        path = "/".join(
-            one for one in line.removeprefix("!").strip().split("/") if one not in ("", ".")
-        )
+        if raw.startswith("#"):
+            continue
+        line = raw.strip()
+        segments = line.removeprefix("!").strip().split("/")
+        path = "/".join(segment for segment in segments if segment not in ("", "."))
         if path:
-            found.append(_line(path, back))
-    return tuple(found)
+            lines.append(_read_line(path, line.startswith("!")))
+    return tuple(lines)
 
 
-def excluded(text: str) -> tuple[str, ...]:
+def excluded_patterns(text: str) -> tuple[str, ...]:
     """Patterns, relative to the context, of what surely stays out. A rule may add each as
     `!pattern`.
 
-    Left away, so that more is kept: what our dialect cannot say, and what a later `!` may take back
-    in.
+    Left away, so that more is kept: what our dialect has no pattern for, and what a later `!` may
+    take back in.
     """
     lines = ignore_lines(text)
-    backs = [(at, line) for at, line in enumerate(lines) if line.back]
-    return tuple(
-        pattern
-        for at, line in enumerate(lines)
-        if not line.back
-        and line.exact
-        and all(later < at or _apart(line, back) for later, back in backs)
-        for pattern in line.patterns
-    )
+    backs = [(number, line) for number, line in enumerate(lines) if line.back]
+    patterns: list[str] = []
+    for number, line in enumerate(lines):
+        if line.back or not line.exact:
+            continue
+        if all(back < number or _are_disjoint(line, other) for back, other in backs):
+            patterns += line.patterns
+    return tuple(patterns)
 
 
-def allowed(text: str) -> tuple[str, ...] | None:
+def allowed_patterns(text: str) -> tuple[str, ...] | None:
     """For a list that shuts everything out first: patterns of all that it may let back in. None for
     other lists.
     """
-    lines = ignore_lines(text)
-    last = max(
-        (at for at, line in enumerate(lines) if line.everything and not line.back), default=None
-    )
-    if last is None:
-        return None
-    return tuple(pattern for line in lines[last + 1 :] if line.back for pattern in line.patterns)
+    patterns: list[str] | None = None
+    for line in ignore_lines(text):
+        if line.everything and not line.back:
+            patterns = []
+        elif line.back and patterns is not None:
+            patterns += line.patterns
+    return None if patterns is None else tuple(patterns)
 
 
-def keeps_out(text: str) -> Callable[[str], bool]:
-    """Whether a path of the context stays out: the last line that matches it, or a folder above it,
-    decides.
+def exclusion_check(text: str) -> Callable[[str], bool]:
+    """A function that tells whether a path of the context stays out: the last line that matches
+    it, or a folder above it, decides.
     """
     lines = ignore_lines(text)
+    # A line that our patterns only cover approximately must not shut anything out.
     matcher = Matcher(line.patterns if line.back or line.exact else () for line in lines)
 
-    def answer(path: str) -> bool:
+    def is_excluded(path: str) -> bool:
         hits = matcher.match(path)
         return bool(hits) and not lines[hits[-1][0]].back
 
-    return answer
+    return is_excluded
 
 
-def _line(path: str, back: bool) -> IgnoreLine:
-    """A leading `**x` means `**/x` here; a `**` in the middle of a name cannot be said."""
+def _read_line(path: str, back: bool) -> IgnoreLine:
+    """A leading `**x` means `**/x` here; a `**` in the middle of a name has no pattern of ours."""
     if path.startswith("**") and path[2:3] not in ("", "/", "*"):
         path = f"**/{path[2:]}"
     pattern = from_go(path)
-    said = exact(path) and (pattern != "**" or path == "**")
-    if back and not said:
-        return IgnoreLine(("**",), back, said)
+    is_exact = is_exact_in_go(path) and (pattern != "**" or path == "**")
+    if back and not is_exact:
+        return IgnoreLine(("**",), back, is_exact)
     if pattern.endswith("/**"):
-        return IgnoreLine((f"{pattern}/*",), back, said)
-    return IgnoreLine((pattern,) if pattern == "**" else _with_below(pattern), back, said)
+        return IgnoreLine((f"{pattern}/*",), back, is_exact)
+    if pattern == "**":
+        return IgnoreLine((pattern,), back, is_exact)
+    return IgnoreLine(_with_below(pattern), back, is_exact)
 
 
 def _with_below(pattern: str) -> tuple[str, ...]:
@@ -102,7 +104,11 @@ def _with_below(pattern: str) -> tuple[str, ...]:
     return (pattern, f"{pattern}/**") if pattern.endswith("*") else (f"{pattern}/**",)
 
 
-def _apart(one: IgnoreLine, other: IgnoreLine) -> bool:
-    """Whether two lines can be seen to have no path in common: their literal folders part."""
-    pairs = zip(*(plain_lead(line.patterns[0]).split("/") for line in (one, other)), strict=False)
-    return any(left != right and left and right for left, right in pairs)
+def _are_disjoint(line: IgnoreLine, other: IgnoreLine) -> bool:
+    """Whether two lines surely have no path in common: their literal folders part."""
+    left = literal_prefix(line.patterns[0]).split("/")
+    right = literal_prefix(other.patterns[0]).split("/")
+    for name, other_name in zip(left, right, strict=False):
+        if name != other_name and name and other_name:
+            return True
+    return False

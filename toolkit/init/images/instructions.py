@@ -37,18 +37,18 @@ class Instruction(Struct, frozen=True):
 
     def flags(self) -> tuple[list[tuple[str, str]], str]:
         """The `--name=value` flags in front, quotes taken off, and what follows them."""
-        found, at = [], 0
-        while match := _FLAG.match(self.rest, at):
-            found.append((match[1].lower(), re.sub("[\"']", "", (match[2] or "")[1:])))
-            at = match.end()
-        return found, self.rest[at:].strip()
+        flags, end = [], 0
+        while match := _FLAG.match(self.rest, end):
+            flags.append((match[1].lower(), re.sub("[\"']", "", (match[2] or "")[1:])))
+            end = match.end()
+        return flags, self.rest[end:].strip()
 
 
-def escape_of(text: str) -> str:
+def escape_character(text: str) -> str:
     """The character that continues a line: a backslash, or what `# escape=` at the very top
     says.
     """
-    for line in _lines(text):
+    for line in _split_lines(text):
         directive = _DIRECTIVE.match(line)
         if not directive:
             break
@@ -59,17 +59,17 @@ def escape_of(text: str) -> str:
 
 def instructions(text: str) -> Iterator[Instruction]:
     """The instructions of a Dockerfile, in order. Any text gives some."""
-    escape, lines = escape_of(text), _lines(text)
+    escape, lines = escape_character(text), _split_lines(text)
     ends = _Terminators(lines)
-    at = 0
-    while at < len(lines):
-        start = at
-        parts, at = _joined(lines, at, escape)
+    end = 0
+    while end < len(lines):
+        start = end
+        parts, end = _join_continued(lines, end, escape)
         keyword, rest = [*"".join(parts).split(None, 1), "", ""][:2]
         if keyword:
-            one = Instruction(keyword.upper(), rest.strip(), start + 1)
-            yield one
-            at = _after_heredocs(one, ends, at)
+            instruction = Instruction(keyword.upper(), rest.strip(), start + 1)
+            yield instruction
+            end = _after_heredocs(instruction, ends, end)
 
 
 def is_heredoc(word: str) -> bool:
@@ -77,7 +77,7 @@ def is_heredoc(word: str) -> bool:
     return _HEREDOC.fullmatch(word) is not None
 
 
-def words(rest: str) -> list[str]:
+def split_words(rest: str) -> list[str]:
     """The arguments of COPY and ADD: a JSON list, or split at white space (quotes do not hold words
     together there).
     """
@@ -86,12 +86,12 @@ def words(rest: str) -> list[str]:
             listed = json.loads(rest)
         except (ValueError, RecursionError):
             listed = None
-        if isinstance(listed, list) and all(isinstance(one, str) for one in listed):
+        if isinstance(listed, list) and all(isinstance(word, str) for word in listed):
             return listed
     return rest.split()
 
 
-def expanded(word: str, value: Callable[[str], str | None], escape: str = "\\") -> str:
+def expand(word: str, value: Callable[[str], str | None], escape: str = "\\") -> str:
     """A word with its quotes and escapes taken off and its variables filled in; UNKNOWN where that
     cannot be known.
 
@@ -101,29 +101,29 @@ def expanded(word: str, value: Callable[[str], str | None], escape: str = "\\") 
     return _Word(word, value, escape).read()
 
 
-def _lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     return [
         line.removesuffix("\r")
         for line in text.removeprefix("\ufeff").replace("\0", "").split("\n")
     ]
 
 
-def _joined(lines: list[str], at: int, escape: str) -> tuple[list[str], int]:
-    """The parts of the instruction that starts at line `at`, and where the next one may start."""
+def _join_continued(lines: list[str], number: int, escape: str) -> tuple[list[str], int]:
+    """The parts of the instruction that starts at line `number`, and where the next may start."""
     parts: list[str] = []
     continued = True
-    while continued and at < len(lines):
-        line = lines[at]
-        at += 1
+    while continued and number < len(lines):
+        line = lines[number]
+        number += 1
         if line.lstrip().startswith("#") or (parts and not line.strip()):
             continued = bool(parts)
             continue
-        part, continued = _continued(line, escape)
+        part, continued = _split_continuation(line, escape)
         parts.append(part)
-    return parts, at
+    return parts, number
 
 
-def _continued(line: str, escape: str) -> tuple[str, bool]:
+def _split_continuation(line: str, escape: str) -> tuple[str, bool]:
     body = line.rstrip(" \t")
     if body.endswith(escape) and not body.endswith(escape * 2):
         return body[:-1], True
@@ -135,34 +135,34 @@ class _Terminators:
 
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
-        self._at: dict[bool, dict[str, list[int]]] = {}
+        # tabs stripped or not -> text of a line -> the numbers of the lines
+        self._numbers: dict[bool, dict[str, list[int]]] = {}
 
-    def after(self, name: str, tabs: bool, at: int) -> int | None:
-        """The line after the first one from `at` on that is `name` (behind tabs, if those are let
-        go).
-        """
-        locations = self._locations(tabs).get(name, [])
-        found = bisect_right(locations, at - 1)
-        return locations[found] + 1 if found < len(locations) else None
+    def after(self, name: str, tabs: bool, start: int) -> int | None:
+        """The line after the first one from `start` on that is `name` (behind tabs, if `tabs`)."""
+        numbers = self._line_numbers(tabs).get(name, [])
+        index = bisect_right(numbers, start - 1)
+        return numbers[index] + 1 if index < len(numbers) else None
 
-    def _locations(self, tabs: bool) -> dict[str, list[int]]:
-        if tabs not in self._at:
-            locations = self._at[tabs] = {}
-            for at, line in enumerate(self._lines):
-                locations.setdefault(line.lstrip("\t") if tabs else line, []).append(at)
-        return self._at[tabs]
+    def _line_numbers(self, tabs: bool) -> dict[str, list[int]]:
+        if tabs not in self._numbers:
+            numbers = self._numbers[tabs] = {}
+            for number, line in enumerate(self._lines):
+                text = line.lstrip("\t") if tabs else line
+                numbers.setdefault(text, []).append(number)
+        return self._numbers[tabs]
 
 
-def _after_heredocs(one: Instruction, ends: _Terminators, at: int) -> int:
+def _after_heredocs(instruction: Instruction, ends: _Terminators, start: int) -> int:
     if (
-        one.keyword not in ("ADD", "COPY", "RUN", "ONBUILD")
-        or "<<" not in one.rest
-        or one.flags()[1].startswith("[")
+        instruction.keyword not in ("ADD", "COPY", "RUN", "ONBUILD")
+        or "<<" not in instruction.rest
+        or instruction.flags()[1].startswith("[")
     ):
-        return at
-    for chomp, *names in _HEREDOC.findall(one.rest):
-        at = ends.after("".join(names), bool(chomp), at) or at
-    return at
+        return start
+    for chomp, *names in _HEREDOC.findall(instruction.rest):
+        start = ends.after("".join(names), bool(chomp), start) or start
+    return start
 
 
 class _Word:
@@ -170,19 +170,19 @@ class _Word:
 
     def __init__(self, text: str, value: Callable[[str], str | None], escape: str) -> None:
         self.text, self.value, self.escape = text, value, escape
-        self.at = 0
+        self.position = 0
 
     def read(self, until: str = "", depth: int = 0) -> str:
-        found: list[str] = []
+        parts: list[str] = []
         size = 0
-        while self.at < len(self.text) and self.text[self.at] not in until:
+        while self.position < len(self.text) and self.text[self.position] not in until:
             part = self._part(depth, quoted=until == '"')
             size += len(part)
-            found.append(part)
+            parts.append(part)
             if size > LONGEST_VALUE:
-                self.at = len(self.text)
+                self.position = len(self.text)
                 return UNKNOWN
-        return "".join(found)
+        return "".join(parts)
 
     def _part(self, depth: int, quoted: bool) -> str:
         char = self._next()
@@ -190,11 +190,10 @@ class _Word:
             return self._variable(depth)
         if char == self.escape:
             following = self._next()
-            return (
-                following
-                if not quoted or following in ('"', "$", self.escape)
-                else char + following
-            )
+            # In double quotes an escape only counts before these.
+            if quoted and following not in ('"', "$", self.escape):
+                return char + following
+            return following
         if quoted:
             return char
         if char == "'":
@@ -206,47 +205,46 @@ class _Word:
         return char
 
     def _next(self) -> str:
-        char = self.text[self.at : self.at + 1]
-        self.at += 1
+        char = self.text[self.position : self.position + 1]
+        self.position += 1
         return char
 
     def _quoted(self) -> str:
-        end = self.text.find("'", self.at)
-        end = len(self.text) if end < 0 else end
-        inside = self.text[self.at : end]
-        self.at = end + 1
+        end = self.text.find("'", self.position)
+        if end < 0:
+            end = len(self.text)
+        inside = self.text[self.position : end]
+        self.position = end + 1
         return inside
 
     def _variable(self, depth: int) -> str:
-        braced = self.text.startswith("{", self.at)
-        self.at += braced
-        name = _NAME.match(self.text, self.at)
+        braced = self.text.startswith("{", self.position)
+        self.position += braced
+        name = _NAME.match(self.text, self.position)
         if not name:
             return UNKNOWN if braced else "$"
-        self.at = name.end()
-        known = self.value(name[0])
-        return self._modified(known, depth) if braced else _or_unknown(known)
+        self.position = name.end()
+        value = self.value(name[0])
+        if braced:
+            return self._modified(value, depth)
+        return UNKNOWN if value is None else value
 
-    def _modified(self, known: str | None, depth: int) -> str:
+    def _modified(self, value: str | None, depth: int) -> str:
         """What `${NAME…}` stands for, read up to its closing brace."""
-        colon = self.text.startswith(":", self.at)
-        self.at += colon
+        colon = self.text.startswith(":", self.position)
+        self.position += colon
         operator = self._next()
         if operator == "}":
-            return UNKNOWN if colon else _or_unknown(known)
-        other = self.read("}", depth + 1) if depth < DEEPEST else UNKNOWN
+            return UNKNOWN if colon or value is None else value
+        alternative = self.read("}", depth + 1) if depth < DEEPEST else UNKNOWN
         self._next()
-        if known == UNKNOWN:
+        if value == UNKNOWN:
             return UNKNOWN
-        present = bool(known) if colon else known is not None
+        present = bool(value) if colon else value is not None
         if operator == "-":
-            return known or "" if present else other
-        if operator == "+" and known is not None:
-            return other if present else ""
-        if operator == "?" and known is not None:
-            return known
+            return value or "" if present else alternative
+        if operator == "+" and value is not None:
+            return alternative if present else ""
+        if operator == "?" and value is not None:
+            return value
         return UNKNOWN
-
-
-def _or_unknown(known: str | None) -> str:
-    return UNKNOWN if known is None else known

@@ -3,11 +3,11 @@ far, and what pins their libraries.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import dirname, normpath
 from posixpath import join as joined
 
-from toolkit.init.patterns import below, literal, simplest
+from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.tree import TrackedFiles
 
 MOST_FOLLOWED = 300
@@ -57,99 +57,97 @@ _ENDINGS = (
 )
 
 
-def bundle(tree: TrackedFiles, entry: str) -> tuple[str, ...]:
+def bundle_patterns(tree: TrackedFiles, entry: str) -> tuple[str, ...]:
     """Patterns for a function that is bundled from one file: the folders of all files that it
     reaches, and their manifests.
     """
-    seen = reached(tree, [entry], dirname(entry))
-    folders = sorted({dirname(path) for path in seen})
-    files = [literal(path) for path in sorted(seen) if not dirname(path)]
-    return simplest(
-        [*(below(folder) for folder in folders if folder), *files, *manifests(tree, dirname(entry))]
-    )
+    files = reachable_files(tree, [entry], dirname(entry))
+    patterns = _file_patterns(sorted(files, key=lambda path: (dirname(path), path)))
+    return simplify([*patterns, *manifest_patterns(tree, dirname(entry))])
 
 
-def reached(tree: TrackedFiles, entries: Iterable[str], root: str) -> list[str]:
+def _file_patterns(paths: Sequence[str]) -> list[str]:
+    """The folders of the files, then those files that are in the root."""
+    folders = [everything_in(dirname(path)) for path in paths if dirname(path)]
+    root_files = [literal(path) for path in paths if not dirname(path)]
+    return [*folders, *root_files]
+
+
+def reachable_files(tree: TrackedFiles, entries: Iterable[str], root: str) -> list[str]:
     """The files that are imported from the entries, near ones first; `root` is the folder that
     Python's modules are looked for in.
     """
-    found = dict.fromkeys(entries)
-    waiting = list(found)
-    for path in waiting:
-        if len(found) < MOST_FOLLOWED:
-            fresh = [one for one in _imported(tree, path, root) if one not in found]
-            found |= dict.fromkeys(fresh)
+    reached = dict.fromkeys(entries)
+    waiting = list(reached)
+    for path in waiting:  # grows while it is read
+        if len(reached) < MOST_FOLLOWED:
+            fresh = [file for file in _imported_files(tree, path, root) if file not in reached]
+            reached |= dict.fromkeys(fresh)
             waiting += dict.fromkeys(fresh)
-    return list(found)
+    return list(reached)
 
 
-def outside(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
+def patterns_outside(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
     """Patterns for what the scripts of a folder import from beyond it: the folders of all files
     that they reach there.
     """
+    inside = f"{folder}/"
     sources = [path for path in tree.below(folder) if path.endswith(_SOURCES)]
     near = sorted(sources, key=lambda path: (path.count("/"), path))[:MOST_SOURCES]
-    beyond = {
-        one
-        for path in near
-        for one in _imported(tree, path, folder)
-        if not one.startswith(f"{folder}/")
-    }
-    found = [
-        path for path in reached(tree, sorted(beyond), folder) if not path.startswith(f"{folder}/")
-    ]
-    return simplest(
-        [
-            *(below(dirname(path)) for path in found if dirname(path)),
-            *(literal(path) for path in found if not dirname(path)),
-        ]
-    )
+    outer: set[str] = set()
+    for path in near:
+        for imported in _imported_files(tree, path, folder):
+            if not imported.startswith(inside):
+                outer.add(imported)
+    reached = reachable_files(tree, sorted(outer), folder)
+    files = [path for path in reached if not path.startswith(inside)]
+    return simplify(_file_patterns(files))
 
 
-def _imported(tree: TrackedFiles, path: str, root: str) -> Iterator[str]:
+def _imported_files(tree: TrackedFiles, path: str, root: str) -> Iterator[str]:
     text = tree.read(path) or ""
-    if not path.endswith(".py"):
-        modules = _SCRIPT_IMPORT.findall(text)[:MOST_FOLLOWED]
-        yield from (
-            found
-            for one in modules
-            if (found := _script(tree, normpath(joined(dirname(path), one))))
-        )
+    if path.endswith(".py"):
+        yield from _python_imports(tree, path, text, root)
         return
+    for module in _SCRIPT_IMPORT.findall(text)[:MOST_FOLLOWED]:
+        file = _resolve_script(tree, normpath(joined(dirname(path), module)))
+        if file:
+            yield file
+
+
+def _python_imports(tree: TrackedFiles, path: str, text: str, root: str) -> Iterator[str]:
     for module, names, plain in _PYTHON_IMPORT.findall(text)[:MOST_FOLLOWED]:
         inner = (module or plain).lstrip(".").replace(".", "/")
         for folder in dict.fromkeys((root, dirname(path))):
             base = joined(folder, inner).strip("/")
-            options = (
-                base,
-                *(joined(base, name.split()[0]) for name in names.split(",") if name.strip()),
-            )
-            yield from (
-                found
-                for one in options
-                for ending in (".py", "/__init__.py")
-                if (found := f"{one}{ending}") in tree
-            )
+            modules = [base]
+            for name in names.split(","):
+                if name.strip():  # `from module import name`: the name may be a module, too
+                    modules.append(joined(base, name.split()[0]))
+            for stem in modules:
+                for ending in (".py", "/__init__.py"):
+                    if f"{stem}{ending}" in tree:
+                        yield f"{stem}{ending}"
 
 
-def _script(tree: TrackedFiles, module: str) -> str | None:
+def _resolve_script(tree: TrackedFiles, module: str) -> str | None:
+    # TypeScript imports `./file.js` where the source is file.ts.
     stem = re.sub(r"\.[cm]?js\Z", "", module)
-    return next(
-        (
-            path
-            for base in (module, stem)
-            for ending in _ENDINGS
-            if (path := f"{base}{ending}") in tree
-        ),
-        None,
-    )
+    for base in (module, stem):
+        for ending in _ENDINGS:
+            if f"{base}{ending}" in tree:
+                return f"{base}{ending}"
+    return None
 
 
-def manifests(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
+def manifest_patterns(tree: TrackedFiles, folder: str) -> tuple[str, ...]:
     """The manifests that count for a folder: its own, and those of the folders above."""
-    found: list[str] = []
+    patterns: list[str] = []
     while True:
-        found += [literal(path) for name in MANIFESTS if (path := joined(folder, name)) in tree]
+        for name in MANIFESTS:
+            path = joined(folder, name)
+            if path in tree:
+                patterns.append(literal(path))
         if not folder:
-            return tuple(found)
+            return tuple(patterns)
         folder = dirname(folder)

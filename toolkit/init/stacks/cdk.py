@@ -9,24 +9,25 @@ from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.parts import Stack, SurveyPart, TargetNames, together
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import looks_like_test, tests_in
-from toolkit.init.stacks.bundles import MANIFESTS, reached
-from toolkit.init.stacks.code import CodeFile, plain
+from toolkit.init.evidence import Evidence, Stack, TargetNames, merge_evidence
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.bundles import MANIFESTS, reachable_files
+from toolkit.init.stacks.code import CodeFile, plain_name
 from toolkit.init.stacks.deployed_code import deployed_code
 from toolkit.init.stacks.program import (
     AppProgram,
     StackSource,
     closure,
-    looks_like_containers,
-    one_for_all_stages,
+    is_named_for_containers,
+    merge_stages,
 )
 from toolkit.init.stacks.python_code import read_python, read_python_loosely
 from toolkit.init.stacks.script_code import read_script
-from toolkit.init.stacks.shared import own_manifests, without_shared
+from toolkit.init.stacks.shared import own_manifests, remove_shared
+from toolkit.init.tests_and_docs import looks_like_test, test_patterns
 from toolkit.init.tree import TrackedFiles
 
 MOST_CODE = 500
@@ -56,78 +57,77 @@ class CdkAppSource(Struct, frozen=True):
         return tuple(self.targets.values())
 
 
-def cdk_apps(tree: TrackedFiles, names: TargetNames) -> SurveyPart:
+def find_cdk_apps(tree: TrackedFiles, names: TargetNames) -> Evidence:
     """All CDK apps of the repository."""
     folders = [dirname(path) for path in tree.candidates if basename(path) == "cdk.json"]
-    return together(
-        _part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders
-    )
+    parts = []
+    for folder in folders:
+        start = f"{folder}/" if folder else ""
+        inner = [other for other in folders if other != folder and other.startswith(start)]
+        parts.append(_app_evidence(tree, names, folder, inner))
+    return merge_evidence(parts)
 
 
-def _part(tree: TrackedFiles, names: TargetNames, folder: str, others: Sequence[str]) -> SurveyPart:
+def _app_evidence(
+    tree: TrackedFiles, names: TargetNames, folder: str, inner_apps: Sequence[str]
+) -> Evidence:
     config = joined(folder, "cdk.json")
-    context, command, problem = _config(tree, config)
-    files, unread = _files(
-        tree, folder, command, [one for one in others if one.startswith(f"{folder}/") or not folder]
-    )
+    context, command, problem = _read_config(tree, config)
+    files, unread = _read_code(tree, folder, command, inner_apps)
     program = AppProgram(files)
-    stacks, stages = one_for_all_stages(program.stacks())
-    found = (*((problem,) if problem else ()), *unread)
+    stacks, stages = merge_stages(program.stacks())
+    problems = Evidence(notes=((problem, *unread) if problem else tuple(unread)))
     if not stacks:
-        return together((SurveyPart(found=found), _unknown(tree, names, folder)))
-    named = [one.name for one in stacks]
+        return merge_evidence((problems, _manual_app(tree, names, folder)))
+    stack_names = [stack.name for stack in stacks]
     app = CdkAppSource(
         folder,
         program,
         tuple(stacks),
-        {name: names.short(name, named) for name in named},
+        {name: names.short(name, stack_names) for name in stack_names},
         program.needs(stacks),
     )
     group = names.new("infra") if len(stacks) > 1 else ""
-    listed = ", ".join(f"`{one}`" for one in app.every)
-    code = deployed_code(
-        tree,
-        folder,
-        program,
-        {one.class_name: _targets_of(app, one.class_name) for one in stacks},
-        app.every,
+    owners = {stack.class_name: _targets_of(app, stack.class_name) for stack in stacks}
+    code = deployed_code(tree, folder, program, owners, app.every)
+    whole_app = _whole_app_rule(tree, app, (group,) if group else app.every)
+    if group:
+        code_rules = remove_shared(tree, folder, _app_code(app), whole_app, code.rules)
+    else:
+        code_rules = list(code.rules)
+    described = [_describe_stack(app, stack) for stack in stacks]
+    targets = [stack.target for stack in described]
+    if group:
+        comment = (f"All stacks of {config}.",)
+        targets.append(DraftTarget(group, "group", {"members": list(app.every)}, comment=comment))
+    listed = ", ".join(f"`{target}`" for target in app.every)
+    stacks_evidence = Evidence(
+        stacks=tuple(described),
+        targets=tuple(targets),
+        rules=(*code_rules, *_stack_file_rules(app), whole_app),
+        notes=(f"{config}: a CDK app; stacks {listed}",),
+        questions=tuple(_name_question(app, stack) for stack in stacks if not stack.sure),
+        stages=stages,
+        tests=test_patterns(tree, folder) if folder else (),
     )
-    rest = _rest(tree, app, (group,) if group else app.every)
-    narrow = without_shared(tree, folder, _code(app), rest, code.rules) if group else code.rules
-    whole = DraftTarget(
-        group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",)
-    )
-    described = [_stack(app, one) for one in stacks]
-    return together(
-        (
-            SurveyPart(
-                found=found,
-                variables={name: value for file in files for name, value in file.defaults.items()}
-                | context,
-            ),
-            SurveyPart(
-                stacks=tuple(described),
-                targets=(*(one.target for one in described), *((whole,) if group else ())),
-                rules=(*narrow, *_own_files(app), rest),
-                found=(f"{config}: a CDK app; stacks {listed}",),
-                questions=tuple(_unsure(app, one) for one in stacks if not one.sure),
-                stages=stages,
-                regions=frozenset(one for file in files for one in file.regions),
-                accounts=frozenset(one for file in files for one in file.accounts),
-                tests=tests_in(tree, folder) if folder else (),
-            ),
-            SurveyPart(
-                found=code.found,
-                questions=code.questions,
-                taken=code.taken,
-                tests=code.tests,
-                images=code.images,
-            ),
-        )
-    )
+    code_evidence = replace(code, rules=())  # its rules are among those of the stacks
+    # The context of cdk.json overrides the defaults in the code.
+    values = (_values_in_code(files), Evidence(variables=context))
+    return merge_evidence((problems, *values, stacks_evidence, code_evidence))
 
 
-def _config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | None]:
+def _values_in_code(files: Sequence[CodeFile]) -> Evidence:
+    variables: dict[str, str] = {}
+    regions: set[str] = set()
+    accounts: set[str] = set()
+    for file in files:
+        variables |= file.defaults
+        regions |= file.regions
+        accounts |= file.accounts
+    return Evidence(variables=variables, regions=frozenset(regions), accounts=frozenset(accounts))
+
+
+def _read_config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | None]:
     """The strings of an app's context, the command that runs it, and what is wrong with its
     cdk.json.
     """
@@ -138,38 +138,21 @@ def _config(tree: TrackedFiles, path: str) -> tuple[dict[str, str], str, str | N
     context = config.get("context", {}) if isinstance(config, dict) else None
     if not isinstance(context, dict):
         return {}, "", f"{path}: could not be read"
-    strings = {
-        name.lower(): value
-        for name, value in context.items()
-        if isinstance(value, str) and plain(value) is not None
-    }
+    strings: dict[str, str] = {}
+    for name, value in context.items():
+        if isinstance(value, str) and plain_name(value) is not None:
+            strings[name.lower()] = value
     return strings, str(config.get("app", "")), None
 
 
-def _files(
-    tree: TrackedFiles, folder: str, command: str, others: Sequence[str]
+def _read_code(
+    tree: TrackedFiles, folder: str, command: str, inner_apps: Sequence[str]
 ) -> tuple[list[CodeFile], list[str]]:
     """The app's code, without its tests and other apps, and what could not be read. What the
     command's file imports comes first.
     """
-    listed = [
-        path
-        for path in tree.below(folder)
-        if path.endswith((".py", *_SCRIPTS))
-        and not _is_aside(tree, path, folder)
-        and not any(path.startswith(f"{one}/") for one in others)
-    ]
-    entries = [
-        path
-        for word in command.split()
-        for end in ("", ".py", ".ts")
-        if (path := normpath(joined(folder, word) + end)) in tree
-    ]
-    first = {path: at for at, path in enumerate(reached(tree, entries, folder))}
     files, unread = [], []
-    for path in sorted(listed, key=lambda one: (first.get(one, len(first)), one.count("/"), one))[
-        :MOST_CODE
-    ]:
+    for path in _code_paths(tree, folder, command, inner_apps):
         text = tree.read(path)
         if text is None or not _OF_CDK.search(text):
             continue
@@ -187,7 +170,29 @@ def _files(
     return files, unread
 
 
-def _is_aside(tree: TrackedFiles, path: str, folder: str) -> bool:
+def _code_paths(
+    tree: TrackedFiles, folder: str, command: str, inner_apps: Sequence[str]
+) -> list[str]:
+    """The files to read, those that the command's file imports first, then those near the root."""
+    paths = []
+    for path in tree.below(folder):
+        if not path.endswith((".py", *_SCRIPTS)) or _is_not_source(tree, path, folder):
+            continue
+        if not any(path.startswith(f"{app}/") for app in inner_apps):
+            paths.append(path)
+    entries = []
+    for word in command.split():
+        for ending in ("", ".py", ".ts"):
+            path = normpath(joined(folder, word) + ending)
+            if path in tree:
+                entries.append(path)
+    reached = reachable_files(tree, entries, folder)
+    order = {path: index for index, path in enumerate(reached)}
+    paths.sort(key=lambda path: (order.get(path, len(order)), path.count("/"), path))
+    return paths[:MOST_CODE]
+
+
+def _is_not_source(tree: TrackedFiles, path: str, folder: str) -> bool:
     """Tests, declarations, and what a compiler wrote beside its source."""
     inner = path[len(folder) :].strip("/").split("/")
     if (
@@ -199,141 +204,148 @@ def _is_aside(tree: TrackedFiles, path: str, folder: str) -> bool:
     return path.endswith(".js") and f"{path[:-3]}.ts" in tree
 
 
-def _stack(app: CdkAppSource, one: StackSource) -> Stack:
-    by_calls = any(app.program.runs_containers(other) for other in app.stacks)
+def _describe_stack(app: CdkAppSource, stack: StackSource) -> Stack:
     target = DraftTarget(
-        app.targets[one.name],
+        app.targets[stack.name],
         "stack",
-        {"stack": one.name, "cdk": app.folder or "."},
-        tuple(app.targets[name] for name in app.needs[one.name]),
-        (f"{one.class_name} in {one.home}.",),
+        {"stack": stack.name, "cdk": app.folder or "."},
+        tuple(app.targets[name] for name in app.needs[stack.name]),
+        (f"{stack.class_name} in {stack.home}.",),
     )
-    runs = (
-        app.program.runs_containers(one)
-        if by_calls
-        else looks_like_containers(f"{one.class_name} {one.name}")
-    )
-    return Stack(target, runs, app.program.values(one))
+    # The names of stacks only count where no call anywhere in the app shows a container service.
+    if any(app.program.runs_containers(other) for other in app.stacks):
+        containers = app.program.runs_containers(stack)
+    else:
+        containers = is_named_for_containers(f"{stack.class_name} {stack.name}")
+    return Stack(target, containers, app.program.values(stack))
 
 
-def _unsure(app: CdkAppSource, one: StackSource) -> str:
+def _name_question(app: CdkAppSource, stack: StackSource) -> str:
     return (
-        f"targets.{app.targets[one.name]}.stack: the stack's name, which {one.maker} computes"
-        f" (drafted as `{one.name}`)"
+        f"targets.{app.targets[stack.name]}.stack: the stack's name, which {stack.maker} computes"
+        f" (drafted as `{stack.name}`)"
     )
 
 
-def _targets_of(app: CdkAppSource, kind: str) -> tuple[str, ...]:
-    return tuple(app.targets[one.name] for one in app.stacks if one.class_name == kind)
+def _targets_of(app: CdkAppSource, class_name: str) -> tuple[str, ...]:
+    return tuple(app.targets[stack.name] for stack in app.stacks if stack.class_name == class_name)
 
 
-def _own_files(app: CdkAppSource) -> list[DraftRule]:
+def _stack_file_rules(app: CdkAppSource) -> list[DraftRule]:
     """A rule for each file whose change can only touch some of the stacks."""
-    reasons = {path: _touched(app, path) for path in dict.fromkeys(one.home for one in app.stacks)}
-    grouped: dict[tuple[str, ...], list[str]] = {}
-    for path, touched in reasons.items():
+    paths_by_targets: dict[tuple[str, ...], list[str]] = {}
+    for path in dict.fromkeys(stack.home for stack in app.stacks):
+        touched = _touched_targets(app, path)
         if touched and len(touched) < len(app.stacks):
-            grouped.setdefault(tuple(one for one in app.every if one in touched), []).append(
-                literal(path)
-            )
+            targets = tuple(target for target in app.every if target in touched)
+            paths_by_targets.setdefault(targets, []).append(literal(path))
     return [
         DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets, ships=False)
-        for targets, paths in grouped.items()
+        for targets, paths in paths_by_targets.items()
     ]
 
 
-def _touched(app: CdkAppSource, path: str) -> set[str]:
-    """The targets that a change of a stack's file can touch: its stacks, those that are given
-    something of theirs, and those whose files import it. None at all stands for every one: the file
-    makes stacks, or something else imports it.
+def _touched_targets(app: CdkAppSource, path: str) -> set[str]:
+    """The targets that a change of a stack's file can touch: its stacks, those that get something
+    from them, and those whose files import it. An empty set stands for every target: the file makes
+    stacks, or something else imports it.
     """
-    makers = {one.maker for one in app.stacks}
-    touched_files, waiting = {path}, [path]
+    makers = {stack.maker for stack in app.stacks}
+    homes = {stack.home for stack in app.stacks}
+    files, waiting = {path}, [path]
     while waiting:
         for importer in _importers(app.program.files, waiting.pop(), makers):
-            if importer not in {one.home for one in app.stacks}:
+            if importer not in homes:
                 return set()
-            if importer not in touched_files:
-                touched_files.add(importer)
+            if importer not in files:
+                files.add(importer)
                 waiting.append(importer)
-    if touched_files & makers:
+    if files & makers:
         return set()
-    names = {one.name for one in app.stacks if one.home in touched_files}
-    return {app.targets[one.name] for one in app.stacks if closure(one.name, app.needs) & names}
+    changed = {stack.name for stack in app.stacks if stack.home in files}
+    targets: set[str] = set()
+    for stack in app.stacks:
+        if closure(stack.name, app.needs) & changed:
+            targets.add(app.targets[stack.name])
+    return targets
 
 
 def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[str]:
     """The files, other than those that make the stacks, which import a file or a class of it."""
-    defined = next(frozenset(one.bases) for one in files if one.path == path)
-    stem = basename(path).rpartition(".")[0]
-    words = defined | {basename(dirname(path)) if stem in ("index", "__init__") else stem}
-    return [
-        one.path
-        for one in files
-        if one.path != path
-        and one.path not in makers
-        and one.imports & words
-        and (one.bases or one.calls)
-    ]
+    classes = next(frozenset(file.bases) for file in files if file.path == path)
+    module = basename(path).rpartition(".")[0]
+    if module in ("index", "__init__"):  # these are imported by the name of their folder
+        module = basename(dirname(path))
+    words = classes | {module}
+    importers = []
+    for file in files:
+        if file.path == path or file.path in makers:
+            continue
+        if file.imports & words and (file.bases or file.calls):
+            importers.append(file.path)
+    return importers
 
 
-def _rest(tree: TrackedFiles, app: CdkAppSource, deploy: tuple[str, ...]) -> DraftRule:
+def _whole_app_rule(tree: TrackedFiles, app: CdkAppSource, deploy: tuple[str, ...]) -> DraftRule:
     """The rest of the folder, which may touch every stack. For an app in the root: the folders and
     files of its code.
     """
-    manifests = own_manifests(tree, app.folder, _code(app))
     if app.folder:
+        manifests = own_manifests(tree, app.folder, _app_code(app))
         above = [literal(path) for path in manifests if not path.startswith(f"{app.folder}/")]
-        tests = [f"!{one}" for one in tests_in(tree, app.folder)]
-        return DraftRule("Infrastructure", (below(app.folder), *above, *tests), deploy, ships=False)
-    code = reached(tree, _code(app), "")
-    files = [
-        path
-        for path in tree.paths
-        if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)
-    ]
-    folders = [below(dirname(path)) for path in code if dirname(path)]
-    return DraftRule(
-        "Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False
-    )
+        tests = [f"!{pattern}" for pattern in test_patterns(tree, app.folder)]
+        patterns = (everything_in(app.folder), *above, *tests)
+        return DraftRule("Infrastructure", patterns, deploy, ships=False)
+    code = reachable_files(tree, _app_code(app), "")
+    files = []
+    for path in tree.paths:
+        is_ours = path in code or path.startswith("cdk.") or path in _ROOT_FILES
+        if "/" not in path and is_ours:
+            files.append(literal(path))
+    folders = [everything_in(dirname(path)) for path in code if dirname(path)]
+    return DraftRule("Infrastructure", simplify([*folders, *files]), deploy, ships=False)
 
 
-def _code(app: CdkAppSource) -> list[str]:
+def _app_code(app: CdkAppSource) -> list[str]:
     """The files of an app that make something of the CDK's."""
-    ours = {path for one in app.stacks for path in (one.home, one.maker)}
+    ours: set[str] = set()
+    for stack in app.stacks:
+        ours |= {stack.home, stack.maker}
     return [
-        one.path
-        for one in app.program.files
-        if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))
+        file.path
+        for file in app.program.files
+        if file.path in ours or any(map(_IMPORTS_CDK.match, file.imports))
     ]
 
 
-def _unknown(tree: TrackedFiles, names: TargetNames, folder: str) -> SurveyPart:
+def _manual_app(tree: TrackedFiles, names: TargetNames, folder: str) -> Evidence:
     """An app whose stacks cannot be read: a person deploys it, until the draft says better."""
     config, name = joined(folder, "cdk.json"), names.new("infra")
     endings = {path[path.rfind(".") :] for path in tree.below(folder)}
-    language = next((word for ending, word in _OTHER_LANGUAGES.items() if ending in endings), None)
-    told = (
-        f"a CDK app in {language}, which is not read"
-        if language
-        else "a CDK app; no stack was found in it"
-    )
-    manual = DraftTarget(
+    languages = [word for ending, word in _OTHER_LANGUAGES.items() if ending in endings]
+    if languages:
+        description = f"a CDK app in {languages[0]}, which is not read"
+    else:
+        description = "a CDK app; no stack was found in it"
+    target = DraftTarget(
         name,
         "manual",
         {"instructions": f"cd {folder or '.'} && cdk deploy --all"},
-        comment=(f"{config}: {told}.",),
+        comment=(f"{config}: {description}.",),
     )
-    rest = (
-        [below(folder)]
-        if folder
-        else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
-    )
-    return SurveyPart(
-        targets=(manual,),
-        rules=(DraftRule("Infrastructure", tuple(rest), (name,), ships=False),),
-        found=(f"{config}: {told}",),
+    patterns = []
+    if folder:
+        patterns.append(everything_in(folder))
+    else:
+        for path in tree.paths:
+            if "/" not in path and path.startswith("cdk."):
+                patterns.append(literal(path))
+    return Evidence(
+        targets=(target,),
+        rules=(DraftRule("Infrastructure", tuple(patterns), (name,), ships=False),),
+        notes=(f"{config}: {description}",),
         questions=(
-            f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",
+            f"targets.{name}: {config} is {description}: name its stacks as targets of kind"
+            " `stack`",
         ),
     )

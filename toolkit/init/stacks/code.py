@@ -3,7 +3,7 @@ in.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from posixpath import dirname, normpath
 from posixpath import join as joined
 
@@ -44,6 +44,12 @@ LONGEST_TEXT = 400
 """Longer names and paths are not names and paths."""
 
 VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+def all_known(values: Sequence[str | None]) -> list[str] | None:
+    """The values; None if one of them is unknown, or if there are none."""
+    known = [value for value in values if value is not None]
+    return known if known and len(known) == len(values) else None
 
 
 class CreatedObject(Struct, frozen=True):
@@ -92,16 +98,17 @@ class CodeFile(Struct, frozen=True):
     defaults: Mapping[str, str] = {}
 
 
-def from_root(path: str, folder: str) -> str | None:
+def path_from_root(path: str, folder: str) -> str | None:
     """A path as code writes it, relative to `folder` unless it starts with `/` (our root), from the
     repository's root.
     """
     if "\0" in path or len(path) > LONGEST_TEXT:
         return None
-    found = normpath(path.lstrip("/") if path.startswith("/") else joined(folder, path))
-    if found.split("/")[0] == "..":
+    absolute = path.startswith("/")
+    clean = normpath(path.lstrip("/") if absolute else joined(folder, path))
+    if clean.split("/")[0] == "..":
         return None
-    return "" if found == "." else found
+    return "" if clean == "." else clean
 
 
 def folder_of(path: str) -> str:
@@ -109,7 +116,7 @@ def folder_of(path: str) -> str:
     return f"/{dirname(path)}"
 
 
-def plain(text: str | None) -> str | None:
+def plain_name(text: str | None) -> str | None:
     """A name as it may stand in rules.toml: short, printable, and with no braces of its own."""
     if (
         text is None

@@ -6,14 +6,28 @@ from collections.abc import Mapping, Sequence
 from posixpath import join as joined
 
 from toolkit.init.draft import DraftRule
-from toolkit.init.images.apps import image
-from toolkit.init.parts import StackImage, SurveyPart
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import tests_in
-from toolkit.init.stacks.bundles import bundle, manifests
+from toolkit.init.evidence import Evidence, StackImage
+from toolkit.init.images.apps import read_image
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.bundles import bundle_patterns, manifest_patterns
 from toolkit.init.stacks.code import CodeAsset
 from toolkit.init.stacks.program import AppProgram
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
+
+
+class _CodeRule:
+    """What becomes one rule: the patterns and tests of all code that the same stacks deploy."""
+
+    def __init__(self) -> None:
+        self.patterns: list[str] = []
+        self.tests: list[str] = []
+
+    def to_rule(self, targets: tuple[str, ...]) -> DraftRule:
+        exclusions = [f"!{test}" for test in dict.fromkeys(self.tests)]
+        return DraftRule(
+            f"Code of {', '.join(targets)}", (*simplify(self.patterns), *exclusions), targets
+        )
 
 
 def deployed_code(
@@ -22,67 +36,74 @@ def deployed_code(
     program: AppProgram,
     owners: Mapping[str, tuple[str, ...]],
     every: Sequence[str],
-) -> SurveyPart:
+) -> Evidence:
     """Rules for the assets of an app: `owners` are the targets of each stack class, `every` those
     of the whole app.
     """
-    patterns: dict[tuple[str, ...], list[str]] = {}
-    tests: dict[tuple[str, ...], list[str]] = {}
+    rules: dict[tuple[str, ...], _CodeRule] = {}
     taken: set[str] = set()
     images: list[StackImage] = []
-    found: list[str] = []
+    notes: list[str] = []
     questions: list[str] = []
     for file in program.files:
         for asset in file.assets:
-            where = _where(tree, folder, asset)
-            if where is None:
-                what = (
-                    f"{asset.path}, which is not in git"
-                    if asset.path
-                    else "a folder that it computes"
-                )
-                questions.append(
-                    f"{file.path}:{asset.line} deploys {what}: which rule shall name its source?"
-                )
+            source = _asset_source(tree, folder, asset)
+            if source is None:
+                questions.append(_source_question(file.path, asset))
                 continue
-            targets = _targets(program, asset, file.path, owners, every)
-            patterns.setdefault(targets, []).extend(_patterns(tree, where, asset))
-            tests.setdefault(targets, []).extend(
-                tests_in(tree, where) if where and tree.is_folder(where) else ()
-            )
-            dockerfile = joined(where, asset.dockerfile or "Dockerfile")
-            taken.add(dockerfile if asset.what == "image" else where)
-            images += (
-                [StackImage(dockerfile, where, targets)]
-                if asset.what == "image" and dockerfile in tree
-                else []
-            )
-            listed = ", ".join(f"`{one}`" for one in targets)
-            found.append(
-                f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}"
-            )
-    return SurveyPart(
-        rules=tuple(_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
-        found=tuple(dict.fromkeys(found)),
+            targets = _asset_targets(program, asset, file.path, owners, every)
+            rule = rules.setdefault(targets, _CodeRule())
+            rule.patterns += _asset_patterns(tree, source, asset)
+            if source and tree.is_folder(source):
+                rule.tests += test_patterns(tree, source)
+            if asset.what == "image":
+                dockerfile = _dockerfile_of(source, asset)
+                taken.add(dockerfile)
+                if dockerfile in tree:
+                    images.append(StackImage(dockerfile, source, targets))
+            else:
+                taken.add(source)
+            listed = ", ".join(f"`{target}`" for target in targets)
+            what = source or "the whole repository"
+            notes.append(f"{file.path}:{asset.line}: deploys {what} with {listed}")
+    tests: list[str] = []
+    for rule in rules.values():
+        tests += rule.tests
+    return Evidence(
+        rules=tuple(rule.to_rule(targets) for targets, rule in rules.items()),
+        notes=tuple(dict.fromkeys(notes)),
         questions=tuple(dict.fromkeys(questions)),
         taken=frozenset(taken - {""}),
         images=tuple(images),
-        tests=tuple(dict.fromkeys(one for listed in tests.values() for one in listed)),
+        tests=tuple(dict.fromkeys(tests)),
     )
 
 
-def _where(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
+def _source_question(path: str, asset: CodeAsset) -> str:
+    what = "a folder that it computes"
+    if asset.path:
+        what = f"{asset.path}, which is not in git"
+    return f"{path}:{asset.line} deploys {what}: which rule shall name its source?"
+
+
+def _dockerfile_of(source: str, asset: CodeAsset) -> str:
+    return joined(source, asset.dockerfile or "Dockerfile")
+
+
+def _asset_source(tree: TrackedFiles, folder: str, asset: CodeAsset) -> str | None:
     """What an asset is made of: the path itself, or the nearest folder above what has to be built
     first (but not the app).
     """
     if asset.path is None:
         return None
-    found = tree.nearest(asset.path)
-    above_app = not found or folder == found or folder.startswith(f"{found}/")
-    return None if above_app and found != asset.path else found
+    source = tree.nearest(asset.path)
+    holds_app = not source or folder == source or folder.startswith(f"{source}/")
+    if holds_app and source != asset.path:
+        return None
+    return source
 
 
-def _targets(
+def _asset_targets(
     program: AppProgram,
     asset: CodeAsset,
     path: str,
@@ -90,31 +111,26 @@ def _targets(
     every: Sequence[str],
 ) -> tuple[str, ...]:
     """The stacks in whose code an asset stands, or whose code makes the object that has it; all, if
-    none can be seen to.
+    that shows none.
     """
-    kinds = [
-        kind
-        for kind in owners
-        if (
-            asset.within in program.reach(kind) if asset.within else program.homes.get(kind) == path
-        )
-    ]
-    mine = {target for kind in kinds for target in owners[kind]}
-    return tuple(one for one in every if one in mine) or tuple(every)
+    targets: set[str] = set()
+    for class_name, class_targets in owners.items():
+        if asset.within:
+            is_owner = asset.within in program.reach(class_name)
+        else:
+            is_owner = program.homes.get(class_name) == path
+        if is_owner:
+            targets.update(class_targets)
+    return tuple(target for target in every if target in targets) or tuple(every)
 
 
-def _patterns(tree: TrackedFiles, where: str, asset: CodeAsset) -> tuple[str, ...]:
-    dockerfile = joined(where, asset.dockerfile or "Dockerfile")
+def _asset_patterns(tree: TrackedFiles, source: str, asset: CodeAsset) -> tuple[str, ...]:
+    is_entry = asset.what == "entry"
+    dockerfile = _dockerfile_of(source, asset)
     if asset.what == "image" and dockerfile in tree:
-        return image(tree, dockerfile, where).positive
-    if where in tree:
-        return bundle(tree, where) if asset.what == "entry" else (literal(where),)
-    return (below(where), *(manifests(tree, where) if asset.what == "entry" else ()))
-
-
-def _rule(targets: tuple[str, ...], patterns: Sequence[str], tests: Sequence[str]) -> DraftRule:
-    return DraftRule(
-        f"Code of {', '.join(targets)}",
-        (*simplest(patterns), *(f"!{one}" for one in dict.fromkeys(tests))),
-        targets,
-    )
+        return read_image(tree, dockerfile, source).positive
+    if source in tree:
+        return bundle_patterns(tree, source) if is_entry else (literal(source),)
+    if is_entry:
+        return (everything_in(source), *manifest_patterns(tree, source))
+    return (everything_in(source),)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.init.stacks.code import CodeFile, CreatedObject, plain
+from toolkit.init.stacks.code import CodeFile, CreatedObject, plain_name
 
 _NO_TARGET = {"NestedStack", "CfnStack", "CfnStackSet", "StackSet", "ProductStack"}
 _RUNS_CONTAINERS = re.compile(r"(?:Fargate|Ec2|External)Service\Z")
@@ -37,147 +37,170 @@ class AppProgram:
 
     def __init__(self, files: Sequence[CodeFile]) -> None:
         self.files = files
-        self.bases = {name: bases for one in files for name, bases in one.bases.items()}
-        self.homes = {name: one.path for one in files for name in one.bases}
+        self.bases: dict[str, tuple[str, ...]] = {}
+        self.homes: dict[str, str] = {}
         self.calls: dict[str, set[str]] = {}
-        for one in files:
-            for within, called in one.calls.items():
-                self.calls.setdefault(within, set()).update(called)
         self._reach: dict[str, frozenset[str]] = {}
+        for file in files:
+            for class_name, bases in file.bases.items():
+                self.bases[class_name] = bases
+                self.homes[class_name] = file.path
+            for within, called in file.calls.items():
+                self.calls.setdefault(within, set()).update(called)
 
     def stacks(self) -> list[StackSource]:
         """The stacks in the order in which the files make them, each name once."""
-        found: dict[str, StackSource] = {}
+        stacks: dict[str, StackSource] = {}
         for file in self.files:
-            for made in file.made:
-                for one in self._named(made, file.path):
-                    found.setdefault(one.name, one)
-        return list(found.values())
+            for created in file.made:
+                for stack in self._stacks_of(created, file.path):
+                    stacks.setdefault(stack.name, stack)
+        return list(stacks.values())
 
-    def reach(self, kind: str) -> frozenset[str]:
+    def reach(self, class_name: str) -> frozenset[str]:
         """A class, those that it extends, and those whose objects they make."""
-        if kind not in self._reach:
-            found, waiting = {kind}, [kind]
+        if class_name not in self._reach:
+            reached, waiting = {class_name}, [class_name]
             while waiting:
-                one = waiting.pop()
-                near = {
-                    name
-                    for name in (*self.bases.get(one, ()), *self.calls.get(one, ()))
-                    if name in self.bases
-                } - found
-                found |= near
-                waiting += near
-            self._reach[kind] = frozenset(found)
-        return self._reach[kind]
+                current = waiting.pop()
+                names = (*self.bases.get(current, ()), *self.calls.get(current, ()))
+                fresh = {name for name in names if name in self.bases} - reached
+                reached |= fresh
+                waiting += fresh
+            self._reach[class_name] = frozenset(reached)
+        return self._reach[class_name]
 
-    def runs_containers(self, one: StackSource) -> bool:
+    def runs_containers(self, stack: StackSource) -> bool:
         """Whether a stack makes an ECS service, by what it calls."""
-        return any(
-            _RUNS_CONTAINERS.search(name)
-            for kind in self.reach(one.class_name)
-            for name in self.calls.get(kind, ())
-        )
+        calls: set[str] = set()
+        for class_name in self.reach(stack.class_name):
+            calls |= self.calls.get(class_name, set())
+        return any(map(_RUNS_CONTAINERS.search, calls))
 
-    def values(self, one: StackSource) -> dict[str, tuple[str, ...]]:
+    def values(self, stack: StackSource) -> dict[str, tuple[str, ...]]:
         """What a stack names: cluster, service, repository, bucket."""
-        reached, found = self.reach(one.class_name), dict[str, list[str]]()
+        classes = self.reach(stack.class_name)
+        names: dict[str, list[str]] = {}
         for file in self.files:
             for within, word, name in file.values:
-                beside = not within and file.path == one.home != one.maker
-                if (within in reached or beside) and plain(name):
-                    found.setdefault(word, []).append(name)
-        return {word: tuple(dict.fromkeys(names)) for word, names in found.items()}
+                # Code outside of classes counts in a file that only defines the stack.
+                is_beside = not within and file.path == stack.home != stack.maker
+                if (within in classes or is_beside) and plain_name(name):
+                    names.setdefault(word, []).append(name)
+        return {word: tuple(dict.fromkeys(listed)) for word, listed in names.items()}
 
     def needs(self, stacks: Sequence[StackSource]) -> dict[str, tuple[str, ...]]:
-        """Stack name -> the names of those that it is given something of, or comes after. Without
+        """Stack name -> the names of those that it gets something from, or comes after. Without
         circles.
         """
-        needs: dict[str, list[str]] = {one.name: [] for one in stacks}
-        held: dict[tuple[str, str], str] = {}
-        for one in stacks:
-            needs[one.name] = sorted(
-                {name for use in one.made.uses if (name := held.get((one.maker, use)))}
-            )
-            if one.made.variable:
-                held[one.maker, one.made.variable] = one.name
+        needs: dict[str, list[str]] = {stack.name: [] for stack in stacks}
+        by_variable: dict[tuple[str, str], str] = {}
+        for stack in stacks:
+            used: set[str] = set()
+            for variable in stack.made.uses:
+                name = by_variable.get((stack.maker, variable))
+                if name:
+                    used.add(name)
+            needs[stack.name] = sorted(used)
+            if stack.made.variable:
+                by_variable[stack.maker, stack.made.variable] = stack.name
         for file in self.files:
             for later, earlier in file.after:
-                a, b = held.get((file.path, later)), held.get((file.path, earlier))
-                if a and b and b not in needs[a] and a not in closure(b, needs):
-                    needs[a].append(b)
-        return {name: tuple(names) for name, names in needs.items()}
+                follower = by_variable.get((file.path, later))
+                needed = by_variable.get((file.path, earlier))
+                if not follower or not needed or needed in needs[follower]:
+                    continue
+                if follower not in closure(needed, needs):  # else it would be a circle
+                    needs[follower].append(needed)
+        return {name: tuple(needed_names) for name, needed_names in needs.items()}
 
-    def is_stack(self, kind: str) -> bool:
+    def is_stack(self, class_name: str) -> bool:
         """Whether a class is a stack: by what it extends, or by its name where its source is
         elsewhere.
         """
-        return self._extends(kind, "Stack", set())
+        return self._extends(class_name, "Stack", set())
 
-    def _extends(self, kind: str, root: str, seen: set[str]) -> bool:
-        if kind in _NO_TARGET or kind in seen:
+    def _extends(self, class_name: str, root: str, below: set[str]) -> bool:
+        """`below` are the classes on the way here: a class that extends itself is broken code."""
+        if class_name in _NO_TARGET or class_name in below:
             return False
-        if kind not in self.bases:
-            return kind == root or (root == "Stack" and kind.endswith(root))
-        return any(self._extends(base, root, seen | {kind}) for base in self.bases[kind][:5])
+        if class_name not in self.bases:
+            return class_name == root or (root == "Stack" and class_name.endswith(root))
+        bases = self.bases[class_name][:5]
+        return any(self._extends(base, root, below | {class_name}) for base in bases)
 
-    def _named(self, made: CreatedObject, maker: str) -> Iterator[StackSource]:
-        known = made.class_name in self.bases
-        if not self.is_stack(made.class_name) or (not known and not plain(made.name)):
+    def _stacks_of(self, created: CreatedObject, maker: str) -> Iterator[StackSource]:
+        """The stacks that an object is: none, one, or one for each stage that contains it."""
+        has_source = created.class_name in self.bases
+        plain = plain_name(created.name)
+        if not self.is_stack(created.class_name) or (not has_source and not plain):
             return
-        name, sure = plain(made.name) or made.class_name, bool(plain(made.name))
-        one = StackSource(
-            name, sure, made.class_name, made, maker, self.homes.get(made.class_name, maker)
-        )
-        if not (made.inside and made.within):
-            yield one
-        elif self._extends(made.within, "Stage", set()):
-            stages = [
-                plain(stage.name)
-                for file in self.files
-                for stage in file.made
-                if stage.class_name == made.within
-            ]
-            yield from (replace(one, name=f"{stage}-{name}") for stage in stages if stage)
-            yield from [] if any(stages) else [replace(one, sure=False)]
-        else:
-            yield replace(one, sure=False)
+        home = self.homes.get(created.class_name, maker)
+        name = plain or created.class_name
+        stack = StackSource(name, bool(plain), created.class_name, created, maker, home)
+        if not (created.inside and created.within):
+            yield stack
+            return
+        stages = self._stage_names(created.within)
+        if not stages:
+            yield replace(stack, sure=False)
+        for stage in stages:
+            yield replace(stack, name=f"{stage}-{name}")
+
+    def _stage_names(self, class_name: str) -> list[str]:
+        """The names of the stages that are objects of a class; CDK puts them before the names of
+        the stacks inside.
+        """
+        names: list[str] = []
+        if not self._extends(class_name, "Stage", set()):
+            return names
+        for file in self.files:
+            for created in file.made:
+                name = plain_name(created.name)
+                if created.class_name == class_name and name:
+                    names.append(name)
+        return names
 
 
 def closure(name: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """A name and all that it needs, near and far."""
-    found, waiting = {name}, [name]
+    """A name and all that it needs, directly or through others."""
+    names, waiting = {name}, [name]
     while waiting:
-        near = set(needs.get(waiting.pop(), ())) - found
-        found |= near
-        waiting += near
-    return found
+        fresh = set(needs.get(waiting.pop(), ())) - names
+        names |= fresh
+        waiting += fresh
+    return names
 
 
-def looks_like_containers(name: str) -> bool:
+def is_named_for_containers(name: str) -> bool:
     """Whether a stack is called like one that runs containers."""
     return bool(_NAMED_FOR_CONTAINERS.search(name))
 
 
-def one_for_all_stages(
+def merge_stages(
     stacks: Sequence[StackSource],
 ) -> tuple[list[StackSource], dict[str, dict[str, str]]]:
     """`Api-dev` and `Api-prod` of one class are one stack, `Api-{stage}`, in two environments:
     environment -> its variables.
     """
     groups: dict[tuple[str, str], dict[str, StackSource]] = {}
-    for one in stacks:
-        words = _STAGE.findall(one.name)
-        if one.sure and len(words) == 1 and "{" not in one.name:
-            groups.setdefault((one.class_name, _STAGE.sub("{stage}", one.name)), {})[words[0]] = one
-    merged = {key: group for key, group in groups.items() if len(group) > 1}
-    spelt = {word for group in merged.values() for word in group}
-    if len({word.lower() for word in spelt}) < len(
-        spelt
-    ):  # `Dev` here and `dev` there: one variable cannot be both
+    for stack in stacks:
+        words = _STAGE.findall(stack.name)
+        if stack.sure and len(words) == 1 and "{" not in stack.name:
+            key = (stack.class_name, _STAGE.sub("{stage}", stack.name))
+            groups.setdefault(key, {})[words[0]] = stack
+    new_names: dict[str, str] = {}
+    stages: set[str] = set()
+    for (_, new_name), group in groups.items():
+        if len(group) > 1:
+            stages.update(group)
+            for stack in group.values():
+                new_names[stack.name] = new_name
+    # `Dev` here and `dev` there: one variable cannot be both.
+    if len({stage.lower() for stage in stages}) < len(stages):
         return list(stacks), {}
-    names = {one.name: name for (_, name), group in merged.items() for one in group.values()}
-    found: dict[str, StackSource] = {}
-    for one in stacks:
-        name = names.get(one.name, one.name)
-        found.setdefault(name, replace(one, name=name))
-    return list(found.values()), {word.lower(): {"stage": word} for word in sorted(spelt)}
+    merged: dict[str, StackSource] = {}
+    for stack in stacks:
+        name = new_names.get(stack.name, stack.name)
+        merged.setdefault(name, replace(stack, name=name))
+    return list(merged.values()), {stage.lower(): {"stage": stage} for stage in sorted(stages)}

@@ -3,10 +3,12 @@
 import ast
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import islice
 from posixpath import dirname
 from posixpath import join as joined
+from typing import NamedTuple
 
 from toolkit.init.stacks.code import (
     ASSET_ARGUMENTS,
@@ -19,8 +21,9 @@ from toolkit.init.stacks.code import (
     CodeAsset,
     CodeFile,
     CreatedObject,
-    from_root,
-    plain,
+    all_known,
+    path_from_root,
+    plain_name,
 )
 
 DEEPEST = 40
@@ -56,101 +59,124 @@ def read_python(path: str, text: str, folder: str) -> CodeFile:
     return _Reader(path, tree, folder).read()
 
 
+class _Call(NamedTuple):
+    """A call, the class in whose code it stands, and its keyword arguments."""
+
+    node: ast.Call
+    within: str
+    arguments: dict[str, ast.expr]
+
+
 class _Reader:
     def __init__(self, path: str, tree: ast.Module, folder: str) -> None:
         self.path, self.folder = path, folder
         self.nodes = list(_in_classes(tree))
         self.values = _Values(path, folder, [node for node, _ in self.nodes])
-        self.variables = {
-            id(value): name for node, _ in self.nodes for name, value in _assigned(node)
-        }
+        self.variables: dict[int, str] = {}
+        """id of an assigned expression -> the variable"""
+        for node, _ in self.nodes:
+            for name, value in _assignments(node):
+                self.variables[id(value)] = name
 
     def read(self) -> CodeFile:
-        calls = [(node, within) for node, within in self.nodes if isinstance(node, ast.Call)]
-        names: dict[str, set[str]] = {}
-        for call, within in calls:
-            names.setdefault(within, set()).add(_last_name(call.func))
-        few = [
-            (call, within, {one.arg: one.value for one in call.keywords if one.arg})
-            for call, within in calls[:MOST_NAMED]
-        ]
+        bases: dict[str, tuple[str, ...]] = {}
+        called: dict[str, set[str]] = {}
+        calls: list[_Call] = []
+        imports: set[str] = set()
+        for node, within in self.nodes:
+            imports.update(_imported_names(node))
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = tuple(map(_last_name, node.bases))
+            if isinstance(node, ast.Call):
+                called.setdefault(within, set()).add(_last_name(node.func))
+                if len(calls) < MOST_NAMED:
+                    arguments = {word.arg: word.value for word in node.keywords if word.arg}
+                    calls.append(_Call(node, within, arguments))
+        objects: list[CreatedObject] = []
+        assets: list[CodeAsset] = []
+        values: list[tuple[str, str, str]] = []
+        after: list[tuple[str, str]] = []
+        for call in calls:
+            # Constructs get a scope; a class is written with a capital letter.
+            has_scope = bool(call.node.args) or "scope" in call.arguments
+            if has_scope and _last_name(call.node.func)[:1].isupper():
+                objects.append(self._created_object(call))
+            assets += self._assets(call)
+            values += self._stack_values(call)
+            after += _dependency_pairs(call.node)
         return CodeFile(
             self.path,
-            bases={
-                node.name: tuple(map(_last_name, node.bases))
-                for node, _ in self.nodes
-                if isinstance(node, ast.ClassDef)
-            },
-            calls={within: frozenset(found) for within, found in names.items()},
-            made=tuple(
-                self._made(*one)
-                for one in few
-                if (one[0].args or "scope" in one[2]) and _last_name(one[0].func)[:1].isupper()
-            ),
-            assets=tuple(asset for one in few for asset in self._assets(*one)),
-            imports=frozenset(name for node, _ in self.nodes for name in _imported(node)),
-            values=tuple(value for one in few for value in self._named(*one)),
-            after=tuple(pair for call, _, _ in few for pair in _after(call)),
-            regions=_literals(few, "region"),
-            accounts=_literals(few, "account"),
+            bases=bases,
+            calls={within: frozenset(names) for within, names in called.items()},
+            made=tuple(objects),
+            assets=tuple(assets),
+            imports=frozenset(imports),
+            values=tuple(values),
+            after=tuple(after),
+            regions=_literal_arguments(calls, "region"),
+            accounts=_literal_arguments(calls, "account"),
             defaults=self.values.defaults,
         )
 
-    def _made(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> CreatedObject:
-        positional = dict(zip(("scope", "id"), call.args, strict=False))
+    def _created_object(self, call: _Call) -> CreatedObject:
+        positional = dict(zip(("scope", "id"), call.node.args, strict=False))
         name = (
-            given.get("stack_name")
+            call.arguments.get("stack_name")
             or positional.get("id")
-            or given.get("construct_id")
-            or given.get("id")
+            or call.arguments.get("construct_id")
+            or call.arguments.get("id")
         )
-        inner = [node for one in (*call.args, *given.values()) for node in ast.walk(one)]
-        own = (
-            node.attr
-            for node in inner
-            if isinstance(node, ast.Attribute) and _last_name(node.value) == "self"
-        )
+        scope = positional.get("scope") or call.arguments.get("scope")
+        uses: set[str] = set()
+        for argument in (*call.node.args, *call.arguments.values()):
+            for node in ast.walk(argument):
+                if isinstance(node, ast.Name):
+                    uses.add(node.id)
+                elif isinstance(node, ast.Attribute) and _last_name(node.value) == "self":
+                    uses.add(node.attr)
         return CreatedObject(
-            _last_name(call.func),
+            _last_name(call.node.func),
             self.values.text(name) if name else None,
-            self.variables.get(id(call), ""),
-            frozenset((*(node.id for node in inner if isinstance(node, ast.Name)), *own)),
-            within,
-            _last_name(positional.get("scope") or given.get("scope")) == "self",
+            self.variables.get(id(call.node), ""),
+            frozenset(uses),
+            call.within,
+            _last_name(scope) == "self",
         )
 
-    def _assets(
-        self, call: ast.Call, within: str, given: dict[str, ast.expr]
-    ) -> Iterator[CodeAsset]:
-        dockerfile = self.values.text(given["file"]) if "file" in given else None
-        receiver = _last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-        called = _last_name(call.func)
-        if receiver and called in ASSET_CALLS and (called != "asset" or receiver == "Source"):
-            what = "image" if "Image" in receiver else ASSET_CALLS[called]
-            value = call.args[0] if call.args else given.get("path") or given.get("directory")
-            yield CodeAsset(what, self._path(value), dockerfile, within, call.lineno)
+    def _assets(self, call: _Call) -> Iterator[CodeAsset]:
+        node, arguments = call.node, call.arguments
+        dockerfile = self.values.text(arguments["file"]) if "file" in arguments else None
+        receiver = _last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        method = _last_name(node.func)
+        if receiver and method in ASSET_CALLS and (method != "asset" or receiver == "Source"):
+            what = "image" if "Image" in receiver else ASSET_CALLS[method]
+            value = arguments.get("path") or arguments.get("directory")
+            if node.args:
+                value = node.args[0]
+            yield CodeAsset(what, self._path(value), dockerfile, call.within, node.lineno)
             return
         for argument, what in ASSET_ARGUMENTS.items():
-            path = self._path(given.get(argument))
+            path = self._path(arguments.get(argument))
             if path is not None:
-                yield CodeAsset(what, path, dockerfile, within, call.lineno)
+                yield CodeAsset(what, path, dockerfile, call.within, node.lineno)
 
     def _path(self, value: ast.expr | None) -> str | None:
         raw = self.values.path(value) if value is not None else None
-        return None if raw is None else from_root(raw, self.folder)
+        return None if raw is None else path_from_root(raw, self.folder)
 
-    def _named(
-        self, call: ast.Call, within: str, given: dict[str, ast.expr]
-    ) -> Iterator[tuple[str, str, str]]:
+    def _stack_values(self, call: _Call) -> Iterator[tuple[str, str, str]]:
         named = [
-            (STACK_VALUES[name], value) for name, value in given.items() if name in STACK_VALUES
+            (STACK_VALUES[name], value)
+            for name, value in call.arguments.items()
+            if name in STACK_VALUES
         ]
-        if _last_name(call.func) in REPOSITORY_LOOKUPS and len(call.args) > 2:
-            named.append(("repository", call.args[2]))
+        arguments = call.node.args
+        if _last_name(call.node.func) in REPOSITORY_LOOKUPS and len(arguments) > 2:
+            named.append(("repository", arguments[2]))
         for word, value in named:
             name = self.values.text(value)
             if name:
-                yield within, word, name
+                yield call.within, word, name
 
 
 class _Values:
@@ -162,61 +188,57 @@ class _Values:
         self.file, self.folder = f"/{path}", folder
         self.assigned: dict[str, ast.expr | None] = {}
         for node in nodes:
-            for name, value in _assigned(node):
+            for name, value in _assignments(node):
                 self.assigned[name] = None if name in self.assigned else value
         self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
         self._paths: dict[str, str | None] = {}
 
     def text(self, node: ast.expr, depth: int = 0) -> str | None:
-        """A string with `{name}` for what is only known when the app runs; None where not even that
-        can be said.
+        """A string with `{name}` for what is only known when the app runs; None where even that is
+        unknown.
         """
-        found = self._text(node, depth) if depth < DEEPEST else None
-        return found if found is None or len(found) <= LONGEST_TEXT else None
+        text = self._text(node, depth) if depth < DEEPEST else None
+        return None if text is None or len(text) > LONGEST_TEXT else text
 
     def path(self, node: ast.expr, depth: int = 0) -> str | None:
         """A path: from `/`, which is the repository's root, where `__file__` is part of it, else as
         written.
         """
-        found = self._path(node, depth) if depth < DEEPEST else None
-        return found if found is None or len(found) <= LONGEST_TEXT else None
+        path = self._path(node, depth) if depth < DEEPEST else None
+        return None if path is None or len(path) > LONGEST_TEXT else path
 
     def _text(self, node: ast.expr, depth: int) -> str | None:
         match node:
             case ast.Constant(value=str() | int() as value):
-                return str(value) if not set(str(value)) & set("{}") else None
+                return None if set(str(value)) & set("{}") else str(value)
             case ast.JoinedStr(values=parts):
-                return _together([self.text(part, depth + 1) for part in parts])
-            case ast.FormattedValue(value=value):
+                return _concatenate([self.text(part, depth + 1) for part in parts])
+            case ast.FormattedValue(value=value) | ast.Call(func=ast.Name(id="str"), args=[value]):
                 return self.text(value, depth + 1)
             case ast.BoolOp(op=ast.Or(), values=[value, *others]):
                 return self._with_default(self.text(value, depth + 1), others[-1])
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _together([self.text(left, depth + 1), self.text(right, depth + 1)])
+            case ast.BinOp(left=first, op=ast.Add(), right=second):
+                return _concatenate([self.text(first, depth + 1), self.text(second, depth + 1)])
             case ast.Name(id=name):
-                known = self._remembered(self._texts, name, depth, self.text)
-                return _variable(name) if known is None else known
-            case ast.Attribute(attr=name):
-                return _variable(name)
-            case ast.Subscript(slice=ast.Constant(value=str() as name)):
-                return _variable(name)
-            case ast.Call(func=ast.Name(id="str"), args=[value]):
-                return self.text(value, depth + 1)
+                text = self._remembered(self._texts, name, depth, self.text)
+                return _placeholder(name) if text is None else text
+            case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str() as name)):
+                return _placeholder(name)
             case ast.Call(args=[ast.Constant(value=str() as name), *others]) if (
                 _last_name(node.func) in _LOOKUPS
             ):
-                return self._with_default(_variable(name), others[-1] if others else None)
+                return self._with_default(_placeholder(name), others[-1] if others else None)
         return None
 
-    def _with_default(self, found: str | None, other: ast.expr | None) -> str | None:
-        """What was found, remembering what it is where the environment or the context does not
-        say.
+    def _with_default(self, text: str | None, default: ast.expr | None) -> str | None:
+        """The text itself. If it stands for a variable, its default is remembered: what it is where
+        the environment or the context does not say.
         """
-        hole = VARIABLE.fullmatch(found or "")
-        if hole and isinstance(other, ast.Constant) and isinstance(other.value, str):
-            self.defaults.setdefault(hole[1], other.value)
-        return found
+        variable = VARIABLE.fullmatch(text or "")
+        if variable and isinstance(default, ast.Constant) and isinstance(default.value, str):
+            self.defaults.setdefault(variable[1], default.value)
+        return text
 
     def _path(self, node: ast.expr, depth: int) -> str | None:
         match node:
@@ -227,13 +249,19 @@ class _Values:
             case ast.Name(id=name):
                 return self._remembered(self._paths, name, depth, self.path)
             case ast.JoinedStr(values=parts):
-                return _together([self.path(part, depth + 1) for part in parts])
+                return _concatenate([self.path(part, depth + 1) for part in parts])
             case ast.FormattedValue(value=value) | ast.Attribute(value=value, attr="resolve"):
                 return self.path(value, depth + 1)
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _together([self.path(left, depth + 1), self.path(right, depth + 1)])
-            case ast.BinOp(left=left, op=ast.Div(), right=right):
-                return self._joined([left, right], depth)
+            case ast.BinOp(left=first, op=ast.Add(), right=second):
+                return _concatenate([self.path(first, depth + 1), self.path(second, depth + 1)])
+            case ast.BinOp(left=first, op=ast.Div(), right=second):
+                return self._joined([first, second], depth)
+            case ast.Call(func=func, args=args):
+                return self._path_call(func, args, depth)
+        return self._parent_path(node, depth)
+
+    def _parent_path(self, node: ast.expr, depth: int) -> str | None:
+        match node:
             case ast.Attribute(value=value, attr="parent"):
                 return self._above(value, 1, depth)
             case ast.Subscript(
@@ -241,11 +269,9 @@ class _Values:
                 slice=ast.Constant(value=int() as levels),
             ):
                 return self._above(value, levels + 1, depth)
-            case ast.Call(func=func, args=args):
-                return self._called(func, args, depth)
         return None
 
-    def _called(self, func: ast.expr, args: list[ast.expr], depth: int) -> str | None:
+    def _path_call(self, func: ast.expr, args: list[ast.expr], depth: int) -> str | None:
         name = _last_name(func)
         if name in ("cwd", "getcwd") and not args:
             return f"/{self.folder}"
@@ -256,29 +282,32 @@ class _Values:
         if name in ("join", "Path") and args:
             return self._joined(args, depth)
         if name in _SAME_PATH:
-            inner = args[0] if args else func.value if isinstance(func, ast.Attribute) else None
-            return self.path(inner, depth + 1) if inner else None
+            if args:
+                return self.path(args[0], depth + 1)
+            if isinstance(func, ast.Attribute):
+                return self.path(func.value, depth + 1)
         return None
 
     def _joined(self, parts: list[ast.expr], depth: int) -> str | None:
-        found = [self.path(part, depth + 1) for part in parts]
-        return None if None in found else joined(*(one or "" for one in found))
+        paths = all_known([self.path(part, depth + 1) for part in parts])
+        return joined(*paths) if paths else None
 
     def _above(self, node: ast.expr, levels: int, depth: int) -> str | None:
-        found = self.path(node, depth + 1)
-        for _ in range(min(levels, LONGEST_TEXT)):
-            found = dirname(found) if found is not None else None
-        return found
+        path = self.path(node, depth + 1)
+        if path is not None:
+            for _ in range(min(levels, LONGEST_TEXT)):
+                path = dirname(path)
+        return path
 
     def _remembered(
         self, memory: dict[str, str | None], name: str, depth: int, find: _Find
     ) -> str | None:
         if name not in memory:
-            memory[name] = (
-                None  # while it is looked for: a name that stands for itself is not known
-            )
+            # Marked as unknown while it is looked for: a name may stand for itself.
+            memory[name] = None
             value = self.assigned.get(name)
-            memory[name] = find(value, depth + 1) if value is not None else None
+            if value is not None:
+                memory[name] = find(value, depth + 1)
         return memory[name]
 
 
@@ -292,59 +321,59 @@ def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         waiting += [(child, inner) for child in reversed(list(ast.iter_child_nodes(node)))]
 
 
-def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
+def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
     for target in targets:
         if value is not None and isinstance(target, ast.Name | ast.Attribute):
             yield _last_name(target), value
 
 
-def _literals(
-    calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str
-) -> frozenset[str]:
+def _literal_arguments(calls: list[_Call], argument: str) -> frozenset[str]:
     """The values of an argument; one that is computed counts as an empty one."""
-    given = (one[argument] for _, _, one in calls if argument in one)
-    return frozenset(
-        one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else ""
-        for one in given
-    )
+    values: set[str] = set()
+    for call in calls:
+        value = call.arguments.get(argument)
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            values.add(value.value)
+        elif value is not None:
+            values.add("")
+    return frozenset(values)
 
 
 def _last_name(node: ast.AST | None) -> str:
-    return (
-        node.id
-        if isinstance(node, ast.Name)
-        else node.attr
-        if isinstance(node, ast.Attribute)
-        else ""
-    )
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return ""
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _imported_names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.ImportFrom) and node.module:
         yield node.module.rpartition(".")[2]
     if isinstance(node, ast.Import | ast.ImportFrom):
-        yield from (one.name.rpartition(".")[2] for one in node.names)
+        yield from (alias.name.rpartition(".")[2] for alias in node.names)
 
 
-def _after(call: ast.Call) -> Iterator[tuple[str, str]]:
+def _dependency_pairs(call: ast.Call) -> Iterator[tuple[str, str]]:
     """`a.add_dependency(b)`: a comes after b."""
     if isinstance(call.func, ast.Attribute) and call.func.attr == "add_dependency" and call.args:
         yield _last_name(call.func.value), _last_name(call.args[0])
 
 
-def _together(parts: list[str | None]) -> str | None:
-    return None if None in parts else "".join(part or "" for part in parts)
+def _concatenate(parts: list[str | None]) -> str | None:
+    if not parts:  # an f-string without anything in it
+        return ""
+    texts = all_known(parts)
+    return None if texts is None else "".join(texts)
 
 
-def _variable(name: str) -> str | None:
+def _placeholder(name: str) -> str | None:
     return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None
 
 
@@ -356,18 +385,17 @@ _LOOSE_CALL = re.compile(
 
 def read_python_loosely(path: str, text: str) -> CodeFile:
     """The classes and stacks of a file that is not Python as of today, by how its lines look."""
-    classes = [(found.start(), found[1], found[2]) for found in _LOOSE_CLASS.finditer(text)]
-    made = []
-    for found in islice(_LOOSE_CALL.finditer(text), MOST_NAMED):
-        name = plain(next(one for one in found.groups()[2:] if one))
-        within = (
-            max((one for one in classes if one[0] < found.start()), default=(0, "", ""))[1]
-            if found[2] == "self"
-            else ""
-        )
-        made.append(CreatedObject(found[1], name, "", frozenset(), within, found[2] == "self"))
-    bases = {
-        name: tuple(one.strip().rpartition(".")[2] for one in listed.split(","))
-        for _, name, listed in classes
-    }
-    return CodeFile(path, bases=bases, made=tuple(made))
+    bases: dict[str, tuple[str, ...]] = {}
+    classes: list[tuple[int, str]] = []
+    for match in _LOOSE_CLASS.finditer(text):
+        classes.append((match.start(), match[1]))
+        bases[match[1]] = tuple(base.strip().rpartition(".")[2] for base in match[2].split(","))
+    objects = []
+    for match in islice(_LOOSE_CALL.finditer(text), MOST_NAMED):
+        name = plain_name(next(group for group in match.groups()[2:] if group))
+        is_inside = match[2] == "self"
+        # The class that begins last before the call.
+        index = bisect_left(classes, (match.start(), "")) - 1
+        within = classes[index][1] if is_inside and index >= 0 else ""
+        objects.append(CreatedObject(match[1], name, "", frozenset(), within, is_inside))
+    return CodeFile(path, bases=bases, made=tuple(objects))

@@ -19,8 +19,9 @@ from toolkit.init.stacks.code import (
     CodeAsset,
     CodeFile,
     CreatedObject,
+    all_known,
     folder_of,
-    from_root,
+    path_from_root,
 )
 
 DEEPEST = 40
@@ -51,6 +52,12 @@ _FALLBACK = re.compile(r"\?\?|\|\|")
 _DOTTED = re.compile(r"(?:\w+[?!]?\.)*(\w+)!?")
 _JOINED = re.compile(r"(?:path\s*\.\s*)?(?:join|resolve)\s*\(")
 
+_FILE_OPTION = re.compile(r"""\bfile\s*:\s*['"`]([^'"`\n]{1,200})['"`]""")
+
+_STACK_NAME_OPTION = re.compile(r"\bstackName\s*:")
+
+_Find = Callable[[str, int], str | None]
+
 
 def read_script(path: str, text: str, folder: str) -> CodeFile:
     """What the file says, for an app whose cdk.json is in `folder`."""
@@ -63,22 +70,20 @@ class _Outline:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = _SKIPPED.sub(
-            lambda found: _blank(found[0]) if found[1] is not None else found[0], text
-        )
-        self.bare = _SKIPPED.sub(lambda found: _blank(found[0]), text)
+        self.text = _SKIPPED.sub(_without_comment, text)
+        self.bare = _blank_strings(text)
         self.close: dict[int, int] = {}
         self.commas: dict[int, list[int]] = {}
         waiting: list[int] = []
-        for found in re.finditer(r"[(){}\[\],]", self.bare):
-            at = found.start()
-            if found[0] in "([{":
-                waiting.append(at)
-            elif found[0] == ",":
+        for match in re.finditer(r"[(){}\[\],]", self.bare):
+            position = match.start()
+            if match[0] in "([{":
+                waiting.append(position)
+            elif match[0] == ",":
                 if waiting:
-                    self.commas.setdefault(waiting[-1], []).append(at)
+                    self.commas.setdefault(waiting[-1], []).append(position)
             elif waiting:
-                self.close[waiting.pop()] = at
+                self.close[waiting.pop()] = position
 
     def arguments(self, opening: int) -> list[str]:
         """What stands between the brackets, split at its own commas; nothing if it is never
@@ -87,19 +92,21 @@ class _Outline:
         if opening not in self.close:
             return []
         bounds = [opening, *self.commas.get(opening, [])[:20], self.close[opening]]
-        return [self.text[a + 1 : min(b, a + 2000)].strip() for a, b in pairwise(bounds)]
+        return [
+            self.text[start + 1 : min(end, start + 2000)].strip() for start, end in pairwise(bounds)
+        ]
 
-    def expression(self, at: int) -> str:
-        """The expression that starts at `at`, up to a comma, a semicolon, a closing bracket or the
-        end of a line that ends it.
+    def expression(self, start: int) -> str:
+        """The expression that begins at `start`, up to a comma, a semicolon, a closing bracket or
+        the end of a line that ends it.
         """
-        end = at
-        while end < min(len(self.bare), at + LONGEST_TEXT):
+        end = start
+        while end < min(len(self.bare), start + LONGEST_TEXT):
             char = self.bare[end]
-            if char in ",;)}]" or (char == "\n" and self.bare[at:end].strip()):
+            if char in ",;)}]" or (char == "\n" and self.bare[start:end].strip()):
                 break
             end = self.close.get(end, end) + 1
-        return self.text[at : min(end, at + LONGEST_TEXT)].strip()
+        return self.text[start : min(end, start + LONGEST_TEXT)].strip()
 
 
 class _Reader:
@@ -107,121 +114,120 @@ class _Reader:
         self.path, self.folder = path, folder
         self.outline = _Outline(text)
         self.classes = [
-            (found.start(), found[1], found[2]) for found in _few(_CLASS, self.outline.bare)
+            (match.start(), match[1], match[2])
+            for match in _first_matches(_CLASS, self.outline.bare)
         ]
         self.starts = [start for start, _, _ in self.classes]
         self.ends = [self._end(start) for start in self.starts]
-        self.lines = [found.start() for found in re.finditer("\n", text)]
+        self.lines = [match.start() for match in re.finditer("\n", text)]
         self.values = _Values(path, folder, self.outline)
 
     def read(self) -> CodeFile:
         bare, text = self.outline.bare, self.outline.text
         calls: dict[str, set[str]] = {}
-        for found in _few(_NEW, bare):
-            calls.setdefault(self._within(found.start()), set()).add(found[1])
-        arguments = [(found[1], found) for found in _few(_ARGUMENT, bare)]
-        modules = [found[1] for found in _few(_IMPORT, text)]
-        words = [word for found in _few(_IMPORTED, bare) for word in _WORDS.findall(found[1])]
+        for match in _first_matches(_NEW, bare):
+            calls.setdefault(self._class_at(match.start()), set()).add(match[1])
+        arguments = [(match[1], match) for match in _first_matches(_ARGUMENT, bare)]
+        modules = [match[1] for match in _first_matches(_IMPORT, text)]
+        imports = {_stem(module) for module in modules}
+        for match in _first_matches(_IMPORTED, bare):
+            imports.update(_WORDS.findall(match[1]))
         return CodeFile(
             self.path,
             bases={name: (base,) for _, name, base in self.classes},
             calls={within: frozenset(names) for within, names in calls.items()},
-            made=tuple(self._made(found) for found in _few(_NEW, bare)),
+            made=tuple(map(self._created_object, _first_matches(_NEW, bare))),
             assets=tuple(self._assets(arguments)),
-            imports=frozenset((*words, *(_stem(module) for module in modules))),
+            imports=frozenset(imports),
             relative=tuple(module for module in modules if module.startswith(".")),
-            values=tuple(self._named(arguments)),
-            after=tuple((found[1], found[2]) for found in _few(_AFTER, bare)),
+            values=tuple(self._stack_values(arguments)),
+            after=tuple((match[1], match[2]) for match in _first_matches(_AFTER, bare)),
             regions=self._literals(arguments, "region"),
             accounts=self._literals(arguments, "account"),
             defaults=self.values.defaults,
+        )
+
+    def _class_at(self, position: int) -> str:
+        index = bisect_right(self.starts, position) - 1
+        if index >= 0 and position < self.ends[index]:
+            return self.classes[index][1]
+        return ""
+
+    def _created_object(self, match: re.Match[str]) -> CreatedObject:
+        arguments = self.outline.arguments(match.end() - 1)
+        name = _name_argument(arguments)
+        start = match.start()
+        variable = _HELD.search(self.outline.bare, max(0, start - 200), start)
+        uses: set[str] = set()
+        for argument in arguments:
+            uses.update(_WORDS.findall(argument))
+        return CreatedObject(
+            match[1],
+            self.values.text(name) if name else None,
+            variable[1] if variable else "",
+            frozenset(uses),
+            self._class_at(start),
+            arguments[:1] == ["this"],
         )
 
     def _end(self, start: int) -> int:
         opening = self.outline.bare.find("{", start)
         return self.outline.close.get(opening, len(self.outline.bare))
 
-    def _within(self, at: int) -> str:
-        found = bisect_right(self.starts, at) - 1
-        return self.classes[found][1] if found >= 0 and at < self.ends[found] else ""
-
-    def _made(self, found: re.Match[str]) -> CreatedObject:
-        given = self.outline.arguments(found.end() - 1)
-        named = re.search(r"\bstackName\s*:", given[2]) if len(given) > 2 else None
-        written = (
-            _upto_comma(given[2][named.end() :]) if named else given[1] if len(given) > 1 else None
-        )
-        before = _HELD.search(self.outline.bare, max(0, found.start() - 200), found.start())
-        return CreatedObject(
-            found[1],
-            self.values.text(written) if written else None,
-            before[1] if before else "",
-            frozenset(word for one in given for word in _WORDS.findall(one)),
-            self._within(found.start()),
-            given[:1] == ["this"],
-        )
-
     def _assets(self, arguments: list[tuple[str, re.Match[str]]]) -> Iterator[CodeAsset]:
-        for found in _few(_CALL, self.outline.bare):
-            receiver, called = found[1], found[2]
-            given = self.outline.arguments(found.end() - 1)
-            if (
-                called not in ASSET_CALLS
-                or not given
-                or (called == "asset" and receiver != "Source")
-            ):
+        for match in _first_matches(_CALL, self.outline.bare):
+            receiver, method = match[1], match[2]
+            values = self.outline.arguments(match.end() - 1)
+            is_other_asset = method == "asset" and receiver != "Source"
+            if method not in ASSET_CALLS or not values or is_other_asset:
                 continue
-            what = "image" if "Image" in receiver else ASSET_CALLS[called]
-            yield self._asset(what, given[0], given[1:], found.start())
-        for name, found in arguments:
+            what = "image" if "Image" in receiver else ASSET_CALLS[method]
+            yield self._asset(what, values[0], values[1:], match.start())
+        for name, match in arguments:
             if name in ASSET_ARGUMENTS:
-                asset = self._asset(
-                    ASSET_ARGUMENTS[name], self.outline.expression(found.end()), [], found.start()
-                )
+                value = self.outline.expression(match.end())
+                asset = self._asset(ASSET_ARGUMENTS[name], value, [], match.start())
                 if asset.path is not None:
                     yield asset
 
-    def _asset(self, what: str, value: str, options: list[str], at: int) -> CodeAsset:
+    def _asset(self, what: str, value: str, options: list[str], position: int) -> CodeAsset:
         raw = self.values.path(value)
-        file = (
-            re.search(r"""\bfile\s*:\s*['"`]([^'"`\n]{1,200})['"`]""", options[0])
-            if options
-            else None
-        )
-        path = None if raw is None else from_root(raw, self.folder)
+        path = None if raw is None else path_from_root(raw, self.folder)
+        file = _FILE_OPTION.search(options[0]) if options else None
         return CodeAsset(
             what,
             path,
             file[1] if file else None,
-            self._within(at),
-            bisect_right(self.lines, at) + 1,
+            self._class_at(position),
+            bisect_right(self.lines, position) + 1,
         )
 
-    def _named(self, arguments: list[tuple[str, re.Match[str]]]) -> Iterator[tuple[str, str, str]]:
-        written = [
-            (STACK_VALUES[name], self.outline.expression(found.end()), found)
-            for name, found in arguments
-            if name in STACK_VALUES
-        ]
-        for found in _few(_CALL, self.outline.bare):
-            given = (
-                self.outline.arguments(found.end() - 1) if found[2] in REPOSITORY_LOOKUPS else []
-            )
-            if len(given) > 2:
-                written.append(("repository", given[2], found))
-        for word, value, found in written:
-            name = self.values.text(value)
-            if name:
-                yield self._within(found.start()), word, name
+    def _stack_values(
+        self, arguments: list[tuple[str, re.Match[str]]]
+    ) -> Iterator[tuple[str, str, str]]:
+        named = []
+        for name, match in arguments:
+            if name in STACK_VALUES:
+                value = self.outline.expression(match.end())
+                named.append((STACK_VALUES[name], value, match.start()))
+        for match in _first_matches(_CALL, self.outline.bare):
+            if match[2] in REPOSITORY_LOOKUPS:
+                values = self.outline.arguments(match.end() - 1)
+                if len(values) > 2:
+                    named.append(("repository", values[2], match.start()))
+        for word, value, position in named:
+            text = self.values.text(value)
+            if text:
+                yield self._class_at(position), word, text
 
     def _literals(self, arguments: list[tuple[str, re.Match[str]]], name: str) -> frozenset[str]:
         """The values of an argument; one that is computed counts as an empty one."""
-        written = (
-            _LITERAL.fullmatch(self.outline.expression(found.end()))
-            for argument, found in arguments
-            if argument == name
-        )
-        return frozenset(found[2] or "" if found else "" for found in written)
+        values: set[str] = set()
+        for argument, match in arguments:
+            if argument == name:
+                value = _LITERAL.fullmatch(self.outline.expression(match.end()))
+                values.add(value[2] or "" if value else "")
+        return frozenset(values)
 
 
 class _Values:
@@ -230,79 +236,79 @@ class _Values:
     """
 
     def __init__(self, path: str, folder: str, outline: _Outline) -> None:
-        self.here, self.folder = folder_of(path), folder
+        self.own_folder, self.folder = folder_of(path), folder
         self.declared: dict[str, str | None] = {}
-        for found in _few(_CONSTANT, outline.bare):
-            self.declared[found[1]] = (
-                None if found[1] in self.declared else outline.expression(found.end())
-            )
+        for match in _first_matches(_CONSTANT, outline.bare):
+            name = match[1]
+            is_again = name in self.declared
+            self.declared[name] = None if is_again else outline.expression(match.end())
         self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
         self._paths: dict[str, str | None] = {}
 
     def text(self, written: str, depth: int = 0) -> str | None:
-        """A string with `{name}` for what is only known when the app runs; None where not even that
-        can be said.
+        """A string with `{name}` for what is only known when the app runs; None where even that is
+        unknown.
         """
-        parts = _split(written) if depth < DEEPEST else []
-        found = (
-            self._piece(written.strip(), depth)
-            if len(parts) == 1
-            else _together(parts, lambda one: self.text(one, depth + 1))
-        )
-        return found if found is None or len(found) <= LONGEST_TEXT else None
+        return self._evaluate(written, depth, self._text_term, self.text)
 
     def path(self, written: str, depth: int = 0) -> str | None:
         """A path: from `/`, which is the repository's root, where `__dirname` is part of it, else
         as written.
         """
-        parts = _split(written) if depth < DEEPEST else []
-        found = (
-            self._step(written.strip(), depth)
-            if len(parts) == 1
-            else _together(parts, lambda one: self.path(one, depth + 1))
-        )
-        return found if found is None or len(found) <= LONGEST_TEXT else None
+        return self._evaluate(written, depth, self._path_term, self.path)
 
-    def _piece(self, written: str, depth: int) -> str | None:
+    def _evaluate(self, written: str, depth: int, term: _Find, find: _Find) -> str | None:
+        """A sum of terms, or a single one; None if it is too deep or too long."""
+        if depth >= DEEPEST:
+            return None
+        parts = _split_sum(written)
+        if len(parts) == 1:
+            value = term(written.strip(), depth)
+        else:
+            value = _concatenate(parts, lambda part: find(part, depth + 1))
+        return None if value is None or len(value) > LONGEST_TEXT else value
+
+    def _text_term(self, written: str, depth: int) -> str | None:
         literal = _LITERAL.fullmatch(written)
         if literal and literal[3] is not None:
-            return _filled(literal[3], lambda one: self.text(one, depth + 1))
+            return _fill_template(literal[3], lambda hole: self.text(hole, depth + 1))
         if literal:
-            return literal[2] if not set(literal[2]) & set("{}") else None
+            return None if set(literal[2]) & set("{}") else literal[2]
         options = _FALLBACK.split(written)
         if len(options) > 1:
             return self._with_default(options, depth)
-        if lookup := _LOOKUP.search(written):
-            return _variable(lookup[1])
+        lookup = _LOOKUP.search(written)
+        if lookup:
+            return _placeholder(lookup[1])
         dotted = _DOTTED.fullmatch(written)
         if not dotted:
             return None
-        known = (
-            self._remembered(self._texts, dotted[1], depth, self.text)
-            if dotted[1] == dotted[0]
-            else None
-        )
-        return _variable(dotted[1]) if known is None else known
+        if dotted[1] == dotted[0]:
+            value = self._remembered(self._texts, dotted[1], depth, self.text)
+            if value is not None:
+                return value
+        return _placeholder(dotted[1])
 
     def _with_default(self, options: list[str], depth: int) -> str | None:
         """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context
         does not say.
         """
-        found = self.text(options[0], depth + 1)
-        hole, literal = VARIABLE.fullmatch(found or ""), _LITERAL.fullmatch(options[-1].strip())
-        if hole and literal and literal[2]:
-            self.defaults.setdefault(hole[1], literal[2])
-        return found
+        text = self.text(options[0], depth + 1)
+        variable = VARIABLE.fullmatch(text or "")
+        literal = _LITERAL.fullmatch(options[-1].strip())
+        if variable and literal and literal[2]:
+            self.defaults.setdefault(variable[1], literal[2])
+        return text
 
-    def _step(self, written: str, depth: int) -> str | None:
+    def _path_term(self, written: str, depth: int) -> str | None:
         literal = _LITERAL.fullmatch(written)
         if literal and literal[3] is not None:
-            return _filled(literal[3], lambda one: self.path(one, depth + 1))
+            return _fill_template(literal[3], lambda hole: self.path(hole, depth + 1))
         if literal:
             return literal[2]
         if written == "__dirname":
-            return self.here
+            return self.own_folder
         if written.replace(" ", "") == "process.cwd()":
             return f"/{self.folder}"
         call = _JOINED.match(written)
@@ -311,26 +317,22 @@ class _Values:
         return self._remembered(self._paths, written, depth, self.path)
 
     def _joined(self, parts: list[str], depth: int) -> str | None:
-        found = [self.path(part, depth + 1) for part in parts if part]
-        return None if None in found or not found else joined(*(one or "" for one in found))
+        paths = all_known([self.path(part, depth + 1) for part in parts if part])
+        return joined(*paths) if paths else None
 
     def _remembered(
-        self,
-        memory: dict[str, str | None],
-        name: str,
-        depth: int,
-        find: Callable[[str, int], str | None],
+        self, memory: dict[str, str | None], name: str, depth: int, find: _Find
     ) -> str | None:
         if name not in memory:
-            memory[name] = (
-                None  # while it is looked for: a name that stands for itself is not known
-            )
+            # Marked as unknown while it is looked for: a name may stand for itself.
+            memory[name] = None
             value = self.declared.get(name)
-            memory[name] = find(value, depth + 1) if value else None
+            if value:
+                memory[name] = find(value, depth + 1)
         return memory[name]
 
 
-def _few(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+def _first_matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     return islice(pattern.finditer(text), MOST_NAMED)
 
 
@@ -338,40 +340,60 @@ def _blank(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
+def _without_comment(match: re.Match[str]) -> str:
+    """A comment as blanks, a string as it is."""
+    return match[0] if match[1] is None else _blank(match[0])
+
+
+def _blank_strings(text: str) -> str:
+    """The text with comments and strings as blanks."""
+    return _SKIPPED.sub(lambda match: _blank(match[0]), text)
+
+
+def _name_argument(arguments: list[str]) -> str | None:
+    """The name of a construct: its `stackName`, else its id, which is the second argument."""
+    if len(arguments) > 2:
+        option = _STACK_NAME_OPTION.search(arguments[2])
+        if option:
+            return _up_to_comma(arguments[2][option.end() :])
+    return arguments[1] if len(arguments) > 1 else None
+
+
 def _stem(module: str) -> str:
     """The last name of a module: `../lib/api-stack.js` -> `api-stack`."""
     return re.sub(r"\.[cm]?[jt]sx?\Z", "", module.rpartition("/")[2])
 
 
-def _split(written: str) -> list[str]:
+def _split_sum(written: str) -> list[str]:
     """The parts of a sum; one for anything else."""
-    bare = _SKIPPED.sub(lambda found: _blank(found[0]), written)
     parts, depth, start = [], 0, 0
-    for at, char in enumerate(bare):
+    for position, char in enumerate(_blank_strings(written)):
         depth += (char in "([{") - (char in ")]}")
         if char == "+" and depth == 0:
-            parts.append(written[start:at])
-            start = at + 1
+            parts.append(written[start:position])
+            start = position + 1
     return [*parts, written[start:]]
 
 
-def _upto_comma(written: str) -> str:
+def _up_to_comma(written: str) -> str:
     return _Outline(written).expression(0)
 
 
-def _together(parts: list[str], find: Callable[[str], str | None]) -> str | None:
-    found = [find(part) for part in parts]
-    return None if None in found or not found else "".join(one or "" for one in found)
+def _concatenate(parts: list[str], find: Callable[[str], str | None]) -> str | None:
+    texts = all_known([find(part) for part in parts])
+    return None if texts is None else "".join(texts)
 
 
-def _filled(template: str, find: Callable[[str], str | None]) -> str | None:
+def _fill_template(template: str, find: Callable[[str], str | None]) -> str | None:
     """A template literal with its `${…}` filled in."""
     pieces = _HOLE.split(template)
-    fixed, holes = pieces[::2], [find(one) for one in pieces[1::2]]
-    if None in holes or any(set(one) & set("{}`") for one in fixed):
+    fixed, holes = pieces[::2], pieces[1::2]  # the pattern has one group: every second piece
+    values = all_known([find(hole) for hole in holes]) if holes else []
+    if values is None or any(set(text) & set("{}`") for text in fixed):
         return None
-    return "".join(a + (b or "") for a, b in zip(fixed, [*holes, ""], strict=True))
+    pieces[1::2] = values
+    return "".join(pieces)
 
 
-def _variable(name: str) -> str | None:
+def _placeholder(name: str) -> str | None:
     return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import DraftRule
-from toolkit.init.patterns import below, literal, plain_lead
-from toolkit.init.stacks.bundles import MANIFESTS, reached
+from toolkit.init.patterns import everything_in, literal, literal_prefix
+from toolkit.init.stacks.bundles import MANIFESTS, reachable_files
 from toolkit.init.tree import TrackedFiles
 
 _UNPINNED = {"package.json", "pyproject.toml", "go.mod"}
@@ -27,19 +27,19 @@ def own_manifests(tree: TrackedFiles, folder: str, code: Iterable[str]) -> list[
     nearest lock file.
     """
     names = _OF_PYTHON if all(path.endswith(".py") for path in code) else _OF_SCRIPTS
-    found: list[str] = []
-    at = folder
+    manifests: list[str] = []
+    current = folder
     while True:
-        here = [name for name in names if joined(at, name) in tree]
-        found += [joined(at, name) for name in here]
-        if not _UNPINNED.issuperset(here):
-            return found
-        if not at:
-            return [path for path in found if dirname(path) == folder]
-        at = dirname(at)
+        present = [name for name in names if joined(current, name) in tree]
+        manifests += [joined(current, name) for name in present]
+        if not _UNPINNED.issuperset(present):
+            return manifests
+        if not current:  # no lock file anywhere: what lies above is not the app's
+            return [path for path in manifests if dirname(path) == folder]
+        current = dirname(current)
 
 
-def without_shared(
+def remove_shared(
     tree: TrackedFiles,
     folder: str,
     code: Sequence[str],
@@ -52,31 +52,33 @@ def without_shared(
     whole = Matcher([rest.paths])
     shared = [
         path
-        for path in (*own_manifests(tree, folder, code), *reached(tree, code, folder))
+        for path in (*own_manifests(tree, folder, code), *reachable_files(tree, code, folder))
         if whole.match(path)
     ]
-    return [_without(rule, folder, shared) for rule in rules]
+    return [_without_shared_paths(rule, folder, shared) for rule in rules]
 
 
-def _without(rule: DraftRule, folder: str, shared: Sequence[str]) -> DraftRule:
+def _without_shared_paths(rule: DraftRule, folder: str, shared: Sequence[str]) -> DraftRule:
     literals = {literal(path) for path in shared}
-    paths = tuple(one for one in rule.paths if one not in literals)
-    matcher, leads = (
-        Matcher([paths]),
-        [plain_lead(one.removeprefix("!")) for one in paths if one not in ("**", "!**")],
+    paths = tuple(pattern for pattern in rule.paths if pattern not in literals)
+    matcher = Matcher([paths])
+    prefixes = []
+    for pattern in paths:
+        if pattern not in ("**", "!**"):
+            prefixes.append(literal_prefix(pattern.removeprefix("!")))
+    still_matched = [path for path in shared if matcher.match(path)]
+    exclusions = dict.fromkeys(
+        f"!{_widest_exclusion(path, folder, prefixes)}" for path in still_matched
     )
-    swallowed = [path for path in shared if matcher.match(path)]
-    away = dict.fromkeys(f"!{_widest(path, folder, leads)}" for path in swallowed)
-    return replace(rule, paths=(*paths, *away))
+    return replace(rule, paths=(*paths, *exclusions))
 
 
-def _widest(path: str, folder: str, leads: Sequence[str]) -> str:
+def _widest_exclusion(path: str, folder: str, prefixes: Sequence[str]) -> str:
     """The app's folder, or the file's, if the rule names nothing inside; else the file alone."""
-    for one in (folder, dirname(path)):
-        if (
-            one
-            and one.startswith(folder)
-            and not any(f"{lead}/".startswith(f"{one}/") for lead in leads)
-        ):
-            return below(one) if path.startswith(f"{one}/") else literal(path)
+    for candidate in (folder, dirname(path)):
+        if not candidate or not candidate.startswith(folder):
+            continue
+        start = f"{candidate}/"
+        if not any(f"{prefix}/".startswith(start) for prefix in prefixes):
+            return everything_in(candidate) if path.startswith(start) else literal(path)
     return literal(path)

@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from posixpath import basename, dirname, normpath
 from posixpath import join as joined
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from toolkit.init.documents import load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
-from toolkit.init.images.apps import image
-from toolkit.init.parts import Stack, StackImage, SurveyPart, TargetNames, slug, together
-from toolkit.init.patterns import below, literal, simplest
-from toolkit.init.quiet import tests_in
-from toolkit.init.stacks.code import plain
+from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
+from toolkit.init.images.apps import read_image
+from toolkit.init.patterns import everything_in, literal, simplify
+from toolkit.init.stacks.code import plain_name
+from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")
@@ -39,14 +40,20 @@ _OF_PARAMETERS = {"param", "params", "parameter", "parameters"}
 _HOLE = re.compile(r"\$\{(\w+)\}")
 
 
+class Resource(NamedTuple):
+    """One resource of a template."""
+
+    kind: str
+    properties: Mapping[str, object]
+    metadata: Mapping[str, object]
+
+
 class Template(Struct, frozen=True):
-    """One template: its resources as type and properties, its parameters' defaults, and whether it
-    is SAM's.
-    """
+    """One template: its resources, its parameters' defaults, and whether it is SAM's."""
 
     path: str
     serverless: bool
-    resources: tuple[tuple[str, Mapping[str, object], Mapping[str, object]], ...]
+    resources: tuple[Resource, ...]
     names: frozenset[str]
     defaults: Mapping[str, str]
     common: Mapping[str, object]
@@ -54,313 +61,290 @@ class Template(Struct, frozen=True):
     """The parameters that have no default: somebody has to say their values."""
 
 
-def templates(tree: TrackedFiles, names: TargetNames) -> SurveyPart:
+def find_templates(tree: TrackedFiles, names: TargetNames) -> Evidence:
     """A stack for each template that no other one nests."""
-    read = {
-        path: _template(path, tree.read(path) or "") for path in tree.candidates if _may_be(path)
-    }
-    good = [one for one in read.values() if isinstance(one, Template)]
-    nested = {inner for one in good for inner in _nested(tree, one)}
-    single = len([one for one in good if one.path not in nested]) == 1
-    outer = [one for one in good if one.path not in nested]
-    called = _stack_names(tree, names.project, outer, single)
-    parts = [_part(tree, names, one, good, called[one.path]) for one in outer]
-    return together(
-        (
-            *parts,
-            SurveyPart(
-                found=tuple(
-                    f"{path}: could not be read ({one})"
-                    for path, one in read.items()
-                    if isinstance(one, str)
-                )
-            ),
-        )
-    )
+    templates: list[Template] = []
+    unread: list[str] = []
+    for path in tree.candidates:
+        if not _may_be_template(path):
+            continue
+        try:
+            template = _read_template(path, tree.read(path) or "")
+        except ValueError as error:
+            unread.append(f"{path}: could not be read ({error})")
+            continue
+        if template:
+            templates.append(template)
+    nested: set[str] = set()
+    for template in templates:
+        nested.update(_nested_paths(tree, template))
+    outer = [template for template in templates if template.path not in nested]
+    stack_names = _stack_names(tree, names.project, outer)
+    parts = []
+    for template in outer:
+        parts.append(_stack_evidence(tree, names, template, templates, stack_names[template.path]))
+    return merge_evidence((*parts, Evidence(notes=tuple(unread))))
 
 
-def _may_be(path: str) -> bool:
+def _may_be_template(path: str) -> bool:
     return path.endswith(_ENDINGS) and not _NOT_TEMPLATES.search(path)
 
 
-def _template(path: str, text: str) -> Template | str | None:
-    """The template in a text; None if it is none, and what is wrong with it if it cannot be
-    read.
-    """
+def _read_template(path: str, text: str) -> Template | None:
+    """The template in a text; None if it is none. Raises ValueError for one that cannot be read."""
     if not _LOOKS_RIGHT.search(text):
         return None
     try:
         document = json.loads(text) if text.lstrip().startswith("{") else load_yaml(text)
     except (ValueError, RecursionError) as error:
-        return f"{error}" if "AWSTemplateFormatVersion" in text else None
-    resources = document.get("Resources") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(resources, dict):
+        if "AWSTemplateFormatVersion" in text:
+            raise ValueError(str(error)) from None
         return None
-    listed = tuple(
-        (kind, _mapping(one.get("Properties")), _mapping(one.get("Metadata")))
-        for one in resources.values()
-        if isinstance(one, dict)
-        and isinstance(kind := one.get("Type"), str)
-        and kind.startswith(("AWS::", "Custom::", "Alexa::"))
-    )
+    table = _mapping(document)
+    listed = _resources(_mapping(table.get("Resources")))
     if not listed:
         return None
-    parameters = _mapping(document.get("Parameters"))
-    defaults = {
-        name: one["Default"]
-        for name, one in parameters.items()
-        if isinstance(one, dict) and isinstance(one.get("Default"), str)
-    }
+    parameters = _mapping(table.get("Parameters"))
+    defaults: dict[str, str] = {}
+    required: list[str] = []
+    for name, parameter in parameters.items():
+        if not isinstance(parameter, dict):
+            continue
+        if "Default" not in parameter:
+            required.append(str(name))
+        elif isinstance(parameter["Default"], str):
+            defaults[name] = parameter["Default"]
     return Template(
         path,
-        "AWS::Serverless" in str(document.get("Transform", ""))[:1000],
+        "AWS::Serverless" in str(table.get("Transform", ""))[:1000],
         listed,
-        frozenset(map(str, (*resources, *parameters))),
+        frozenset(map(str, (*_mapping(table.get("Resources")), *parameters))),
         defaults,
-        _mapping(_mapping(document.get("Globals")).get("Function")),
-        tuple(
-            sorted(
-                str(name)
-                for name, one in parameters.items()
-                if isinstance(one, dict) and "Default" not in one
-            )
-        ),
+        _mapping(_mapping(table.get("Globals")).get("Function")),
+        tuple(sorted(required)),
     )
 
 
-def _stack_names(
-    tree: TrackedFiles, project: str, outer: list[Template], single: bool
-) -> dict[str, str]:
-    """What each template's stack is probably called. Those that would be called the same are called
+def _resources(table: Mapping[str, object]) -> tuple[Resource, ...]:
+    resources = []
+    for resource in table.values():
+        kind = resource.get("Type") if isinstance(resource, dict) else None
+        if isinstance(kind, str) and kind.startswith(("AWS::", "Custom::", "Alexa::")):
+            entry = _mapping(resource)
+            properties, metadata = entry.get("Properties"), entry.get("Metadata")
+            resources.append(Resource(kind, _mapping(properties), _mapping(metadata)))
+    return tuple(resources)
+
+
+def _stack_names(tree: TrackedFiles, project: str, templates: list[Template]) -> dict[str, str]:
+    """What each template's stack is probably called. Those that would get the same name are named
     after their whole paths.
     """
-    found: dict[str, str] = {}
-    for one in outer:
-        word = _word(one)
-        found[one.path] = _configured_name(tree, one) or (
-            project if single or not word else f"{project}-{word}"
+    names: dict[str, str] = {}
+    for template in templates:
+        word = _descriptive_name(template)
+        guess = f"{project}-{word}" if word and len(templates) > 1 else project
+        names[template.path] = _configured_name(tree, template) or guess
+    counts = Counter(names.values())
+    for template in templates:
+        is_ambiguous = counts[names[template.path]] > 1
+        if is_ambiguous and _configured_name(tree, template) is None:
+            names[template.path] = f"{project}-{slug(template.path.rpartition('.')[0])}"
+    return names
+
+
+def _stack_evidence(
+    tree: TrackedFiles, names: TargetNames, template: Template, every: list[Template], guess: str
+) -> Evidence:
+    configured = _configured_name(tree, template)
+    name = names.short(configured or _descriptive_name(template) or guess)
+    parts = _with_nested(tree, template, every)
+    patterns: list[str] = []
+    folders: set[str] = set()
+    dockerfiles: list[str] = []
+    for part in parts:
+        patterns.append(literal(part.path))
+        patterns += _parameter_files(tree, part, every)
+        patterns += _code_patterns(tree, part)
+        folders.update(_code_folders(tree, part))
+        dockerfiles += _dockerfiles(tree, part)
+    folders.discard("")
+    tests: list[str] = []
+    for folder in sorted(folders):
+        tests += test_patterns(tree, folder)
+    kind = "a SAM template" if template.serverless else "a CloudFormation template"
+    comment = f"From {template.path}."
+    if template.serverless:
+        comment += " `sam build` comes first."
+    settings = {"stack": guess, "template": template.path}
+    target = DraftTarget(name, "stack", settings, comment=(comment,))
+    exclusions = [f"!{test}" for test in tests]
+    notes = [f"{template.path}: {kind}; stack `{name}`"]
+    notes += [f"{template.path}: deploys {folder} with `{name}`" for folder in sorted(folders)]
+    return Evidence(
+        stacks=(Stack(target, any(map(_runs_containers, parts)), _stack_values(parts)),),
+        targets=(target,),
+        rules=(DraftRule(f"Stack {name}", (*simplify(patterns), *exclusions), (name,)),),
+        notes=tuple(notes),
+        questions=tuple(_stack_questions(tree, template, name, None if configured else guess)),
+        taken=frozenset((*folders, *dockerfiles)),
+        tests=tuple(tests),
+        images=tuple(StackImage(path, dirname(path), (name,)) for path in dockerfiles),
+    )
+
+
+def _runs_containers(template: Template) -> bool:
+    return any(resource.kind == "AWS::ECS::Service" for resource in template.resources)
+
+
+def _stack_questions(
+    tree: TrackedFiles, template: Template, target: str, guess: str | None
+) -> Iterator[str]:
+    """`guess` is the stack's name where it is one."""
+    if guess is not None:
+        yield (
+            f"targets.{target}.stack: the name of the stack of {template.path} (drafted as"
+            f" `{guess}`)"
         )
-    several = {name for name, number in Counter(found.values()).items() if number > 1}
-    for one in outer:
-        if found[one.path] in several and _configured_name(tree, one) is None:
-            found[one.path] = f"{project}-{slug(one.path.rpartition('.')[0])}"
-    return found
+    if template.required:
+        yield (
+            f"targets.{target}.parameters: {template.path} needs values for"
+            f" {', '.join(template.required)}, which have no default"
+        )
+    for path in _missing_paths(tree, template):
+        yield (
+            f"{template.path} deploys {path}, which is not in git: which rule shall name its"
+            " source?"
+        )
 
 
-def _part(
-    tree: TrackedFiles, names: TargetNames, one: Template, every: list[Template], guess: str
-) -> SurveyPart:
-    named = _configured_name(tree, one)
-    word = _word(one)
-    target = names.short(named or word or guess)
-    inside = _with_nested(tree, one, every)
-    patterns = [
-        pattern
-        for part in inside
-        for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))
-    ]
-    folders = sorted({folder for part in inside for folder in _folders(tree, part) if folder})
-    tests = tuple(test for folder in folders for test in tests_in(tree, folder))
-    missing = tuple(
-        f"{one.path} deploys {path}, which is not in git: which rule shall name its source?"
-        for path in _missing(tree, one)
-    )
-    kind = "a SAM template" if one.serverless else "a CloudFormation template"
-    comment = (f"From {one.path}." + (" `sam build` comes first." if one.serverless else ""),)
-    return SurveyPart(
-        stacks=(
-            Stack(
-                DraftTarget(
-                    target, "stack", {"stack": guess, "template": one.path}, comment=comment
-                ),
-                any(
-                    resource == "AWS::ECS::Service"
-                    for part in inside
-                    for resource, _, _ in part.resources
-                ),
-                _values(inside),
-            ),
-        ),
-        targets=(
-            DraftTarget(target, "stack", {"stack": guess, "template": one.path}, comment=comment),
-        ),
-        rules=(
-            DraftRule(
-                f"Stack {target}", (*simplest(patterns), *(f"!{test}" for test in tests)), (target,)
-            ),
-        ),
-        found=(
-            f"{one.path}: {kind}; stack `{target}`",
-            *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders),
-        ),
-        questions=(
-            *(
-                ()
-                if named
-                else (
-                    (
-                        f"targets.{target}.stack: the name of the stack of {one.path} (drafted as"
-                        f" `{guess}`)"
-                    ),
-                )
-            ),
-            *(
-                (
-                    (
-                        f"targets.{target}.parameters: {one.path} needs values for"
-                        f" {', '.join(one.required)}, which have no default"
-                    ),
-                )
-                if one.required
-                else ()
-            ),
-            *missing,
-        ),
-        taken=frozenset(
-            (*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))
-        ),
-        tests=tests,
-        images=tuple(
-            StackImage(path, dirname(path), (target,))
-            for part in inside
-            for path in _dockerfiles(tree, part)
-        ),
-    )
-
-
-def _configured_name(tree: TrackedFiles, one: Template) -> str | None:
+def _configured_name(tree: TrackedFiles, template: Template) -> str | None:
     """What samconfig.toml beside the template calls the stack."""
     try:
-        config = tomllib.loads(tree.read(joined(dirname(one.path), "samconfig.toml")) or "")
+        config = tomllib.loads(tree.read(joined(dirname(template.path), "samconfig.toml")) or "")
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
     default = _mapping(config.get("default"))
-    found = (
-        _mapping(_mapping(default.get(command)).get("parameters")).get("stack_name")
-        for command in ("deploy", "global")
-    )
-    return next(
-        (
-            name
-            for name in found
-            if isinstance(name, str) and name and plain(name) and "{" not in name
-        ),
-        None,
-    )
+    for command in ("deploy", "global"):
+        name = _mapping(_mapping(default.get(command)).get("parameters")).get("stack_name")
+        if isinstance(name, str) and name and plain_name(name) and "{" not in name:
+            return name
+    return None
 
 
-def _word(one: Template) -> str:
-    """What a template is called: after its file, or after its folder where that says nothing."""
-    stem = basename(one.path).partition(".")[0]
-    return (
-        stem
-        if stem not in ("template", "main", "stack", "cloudformation")
-        else basename(dirname(one.path))
-    )
+def _descriptive_name(template: Template) -> str:
+    """After the file, or after its folder where the file's name says nothing."""
+    stem = basename(template.path).partition(".")[0]
+    if stem in ("template", "main", "stack", "cloudformation"):
+        return basename(dirname(template.path))
+    return stem
 
 
-def _nested(tree: TrackedFiles, one: Template) -> Iterator[str]:
-    for _, properties, _ in one.resources:
+def _nested_paths(tree: TrackedFiles, template: Template) -> Iterator[str]:
+    for resource in template.resources:
         for key in _NESTED:
-            path = _local(one, properties.get(key))
-            if path is not None and path in tree and path != one.path:
+            path = _local_path(template, resource.properties.get(key))
+            if path is not None and path in tree and path != template.path:
                 yield path
 
 
-def _with_nested(tree: TrackedFiles, one: Template, every: list[Template]) -> list[Template]:
+def _with_nested(tree: TrackedFiles, template: Template, every: list[Template]) -> list[Template]:
     by_path = {other.path: other for other in every}
-    found, waiting = {one.path: one}, [one]
+    templates, waiting = {template.path: template}, [template]
     while waiting:
-        for path in _nested(tree, waiting.pop()):
-            if path in by_path and path not in found:
-                found[path] = by_path[path]
+        for path in _nested_paths(tree, waiting.pop()):
+            if path in by_path and path not in templates:
+                templates[path] = by_path[path]
                 waiting.append(by_path[path])
-    return list(found.values())
+    return list(templates.values())
 
 
-def _code(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _code_patterns(tree: TrackedFiles, template: Template) -> Iterator[str]:
     """Patterns for what the template's functions, layers and definitions are made of."""
-    config = joined(dirname(one.path), "samconfig.toml")
+    config = joined(dirname(template.path), "samconfig.toml")
     if config in tree:
         yield literal(config)
-    for dockerfile in _dockerfiles(tree, one):
-        yield from image(tree, dockerfile, dirname(dockerfile)).positive
-    for path in _paths(tree, one):
-        yield literal(path) if path in tree else below(path)
+    for dockerfile in _dockerfiles(tree, template):
+        yield from read_image(tree, dockerfile, dirname(dockerfile)).positive
+    for path in _existing_paths(tree, template):
+        yield literal(path) if path in tree else everything_in(path)
 
 
-def _parameters(tree: TrackedFiles, one: Template, every: list[Template]) -> Iterator[str]:
+def _parameter_files(
+    tree: TrackedFiles, template: Template, every: list[Template]
+) -> Iterator[str]:
     """The files of parameters beside a template: those that are called like it, and those that are
     called like none of its neighbours.
     """
-    home = dirname(one.path)
-    stems = {
-        basename(other.path).partition(".")[0] for other in every if dirname(other.path) == home
-    }
+    home = dirname(template.path)
+    own_stem = basename(template.path).partition(".")[0]
+    neighbours = [other for other in every if dirname(other.path) == home]
+    stems = {basename(other.path).partition(".")[0] for other in neighbours}
     for path in tree.below(home):
-        folder, _, rest = path[len(home) :].lstrip("/").rpartition("/")
-        if folder.split("/")[0].lower() not in _OF_PARAMETERS and (
-            folder or not _PARAMETERS.search(rest)
-        ):
+        folder, _, name = path[len(home) :].lstrip("/").rpartition("/")
+        is_in_folder = folder.split("/")[0].lower() in _OF_PARAMETERS
+        if not is_in_folder and (folder or not _PARAMETERS.search(name)):
             continue
-        called = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", rest)]
-        if not called or max(called, key=len) == basename(one.path).partition(".")[0]:
-            yield literal(path) if called or not folder else below(dirname(path))
+        matching = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", name)]
+        if matching and max(matching, key=len) != own_stem:
+            continue
+        yield literal(path) if matching or not folder else everything_in(dirname(path))
 
 
-def _folders(tree: TrackedFiles, one: Template) -> Iterator[str]:
-    yield from (path for path in _paths(tree, one) if tree.is_folder(path))
-    yield from (dirname(path) for path in _dockerfiles(tree, one))
+def _code_folders(tree: TrackedFiles, template: Template) -> Iterator[str]:
+    yield from (path for path in _existing_paths(tree, template) if tree.is_folder(path))
+    yield from (dirname(path) for path in _dockerfiles(tree, template))
 
 
-def _paths(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _existing_paths(tree: TrackedFiles, template: Template) -> Iterator[str]:
     """The tracked files and folders that resources name; one that has to be built first counts as
     the folder above it.
     """
-    for path in _named_paths(one):
-        if path in tree or tree.is_folder(path):
-            yield path
-        elif not _is_too_wide(one, found := tree.nearest(path)):
-            yield found
+    for path in _named_paths(template):
+        nearest = tree.nearest(path)
+        if nearest == path or not _is_too_wide(template, nearest):
+            yield nearest
 
 
-def _missing(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _missing_paths(tree: TrackedFiles, template: Template) -> Iterator[str]:
     """The paths that resources name, of which nothing is in git that could stand for them."""
-    for path in dict.fromkeys(_named_paths(one)):
-        if path not in tree and not tree.is_folder(path) and _is_too_wide(one, tree.nearest(path)):
+    for path in dict.fromkeys(_named_paths(template)):
+        nearest = tree.nearest(path)
+        if nearest != path and _is_too_wide(template, nearest):
             yield path
 
 
-def _is_too_wide(one: Template, folder: str) -> bool:
-    return not folder or f"{dirname(one.path)}/".startswith(f"{folder}/")
+def _is_too_wide(template: Template, folder: str) -> bool:
+    return not folder or f"{dirname(template.path)}/".startswith(f"{folder}/")
 
 
-def _named_paths(one: Template) -> Iterator[str]:
-    for kind, properties, _ in one.resources:
-        is_function = kind == "AWS::Serverless::Function"
-        given = {**one.common, **properties} if is_function else properties
-        if "InlineCode" not in given and not (is_function and given.get("PackageType") == "Image"):
-            yield from (
-                path for key in _LOCAL_CODE if (path := _local(one, given.get(key))) is not None
-            )
+def _named_paths(template: Template) -> Iterator[str]:
+    for resource in template.resources:
+        properties = resource.properties
+        if resource.kind == "AWS::Serverless::Function":
+            properties = {**template.common, **properties}
+            if properties.get("PackageType") == "Image":
+                continue  # its Dockerfile stands in its metadata
+        if "InlineCode" in properties:
+            continue
+        for key in _LOCAL_CODE:
+            path = _local_path(template, properties.get(key))
+            if path is not None:
+                yield path
 
 
-def _dockerfiles(tree: TrackedFiles, one: Template) -> Iterator[str]:
+def _dockerfiles(tree: TrackedFiles, template: Template) -> Iterator[str]:
     """The Dockerfiles of functions that are images."""
-    for _, _, metadata in one.resources:
-        folder, name = (
-            _local(one, metadata.get("DockerContext")),
-            metadata.get("Dockerfile", "Dockerfile"),
-        )
-        if (
-            folder is not None
-            and isinstance(name, str)
-            and (path := normpath(joined(folder, name))) in tree
-        ):
-            yield path
+    for resource in template.resources:
+        folder = _local_path(template, resource.metadata.get("DockerContext"))
+        name = resource.metadata.get("Dockerfile", "Dockerfile")
+        if folder is not None and isinstance(name, str):
+            path = normpath(joined(folder, name))
+            if path in tree:
+                yield path
 
 
-def _local(one: Template, value: object) -> str | None:
+def _local_path(template: Template, value: object) -> str | None:
     """A path of this repository that a property names, relative to its template."""
     if (
         not isinstance(value, str)
@@ -368,36 +352,39 @@ def _local(one: Template, value: object) -> str | None:
         or "://" in value
         or "${" in value
         or len(value) > 400
-        or value in one.names
+        or value in template.names
     ):
         return None
-    path = normpath(joined(dirname(one.path), value))
+    path = normpath(joined(dirname(template.path), value))
     if path.startswith("/") or path.split("/")[0] == "..":
         return None
     return "" if path == "." else path
 
 
-def _values(inside: list[Template]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for one in inside:
-        for kind, properties, _ in one.resources:
-            for (resource, key), word in _VALUES.items():
-                name = _name(one, properties.get(key)) if resource == kind else None
-                if name:
-                    found.setdefault(word, []).append(name)
-    return {word: tuple(dict.fromkeys(names)) for word, names in found.items()}
+def _stack_values(templates: list[Template]) -> dict[str, tuple[str, ...]]:
+    names: dict[str, list[str]] = {}
+    for template in templates:
+        for resource in template.resources:
+            for (kind, key), word in _VALUES.items():
+                if resource.kind == kind:
+                    name = _resource_name(template, resource.properties.get(key))
+                    if name:
+                        names.setdefault(word, []).append(name)
+    return {word: tuple(dict.fromkeys(listed)) for word, listed in names.items()}
 
 
-def _name(one: Template, value: object) -> str | None:
+def _resource_name(template: Template, value: object) -> str | None:
     """A name as it stands, with a parameter's default, or with `{parameter}` for a hole in it."""
     if not isinstance(value, str):
         return None
-    if value in one.names:
-        return plain(one.defaults.get(value))
+    if value in template.names:
+        return plain_name(template.defaults.get(value))
     if set(_HOLE.sub("", value)) & set("{}"):
         return None
-    filled = _HOLE.sub(lambda hole: one.defaults.get(hole[1]) or f"{{{hole[1].lower()}}}", value)
-    return plain(filled) if "$" not in filled else None
+    filled = _HOLE.sub(
+        lambda hole: template.defaults.get(hole[1]) or f"{{{hole[1].lower()}}}", value
+    )
+    return None if "$" in filled else plain_name(filled)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

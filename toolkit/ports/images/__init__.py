@@ -38,27 +38,30 @@ def builder(name: str | None = None) -> Builder:
     A name, or TOOLKIT_BUILDER, forces one: Refused if it is not usable.
     """
     from toolkit.ports.images.builtin import BuiltIn
-    from toolkit.ports.images.engines import Docker, PodmanEngine, engine
+    from toolkit.ports.images.engines import engine, engine_builder
 
     name = name or os.environ.get("TOOLKIT_BUILDER") or None
     if name is not None and name not in (*ENGINES, BUILT_IN):
         raise Refused(f"`{name}` builds no images", f"use one of {', '.join((*ENGINES, BUILT_IN))}")
-    for one in ENGINES if name is None else [name] if name != BUILT_IN else []:
-        found = engine(one)
-        if found and found.usable():
-            return Docker(found) if one == "docker" else PodmanEngine(found)
-        if name is not None:
-            problem = "does not answer" if found else "is not installed"
-            raise Refused(
-                f"{one} {problem}",
-                f"see `{one} info`, or use another builder" if found else f"install {one}",
-            )
-    return BuiltIn()
+    if name == BUILT_IN:
+        return BuiltIn()
+    if name is None:
+        for candidate in ENGINES:
+            installed = engine(candidate)
+            if installed and installed.usable():
+                return engine_builder(installed)
+        return BuiltIn()
+    installed = engine(name)
+    if installed is None:
+        raise Refused(f"{name} is not installed", f"install {name}")
+    if not installed.usable():
+        raise Refused(f"{name} does not answer", f"see `{name} info`, or use another builder")
+    return engine_builder(installed)
 
 
 def check_recipe(recipe: Recipe, builder_name: str) -> None:
-    """See without the network whether a builder can make this. Raises Refused naming the line and
-    what to install.
+    """Check without the network that a builder can build this. Raises Refused with the line of the
+    Dockerfile and what to install.
     """
     from toolkit.ports.images import builtin
 
@@ -74,11 +77,10 @@ def check_recipe(recipe: Recipe, builder_name: str) -> None:
 
 
 def image_config(registry: RegistryAddress, digest: str) -> dict[str, Any]:
-    """What an image says of itself: `architecture`, `os`, `labels` and `platforms`, which are
-    several for an index of images.
+    """An image's `architecture`, `os`, `labels` and `platforms`; an index of images has several.
 
-    `digest` may be a tag. Of an index the first image speaks. Raises Missing if there is no such
-    image.
+    `digest` may be a tag. For an index, the first three are those of its first image. Raises
+    Missing if there is no such image.
     """
     from toolkit.ports.images.bases import described
     from toolkit.ports.images.registry import connected

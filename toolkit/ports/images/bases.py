@@ -30,6 +30,8 @@ _MEDIA_TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar": _TAR,
 }
 _HUB = "docker.io"
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
 _MOST_ENTRIES = 2_000_000
 
 
@@ -65,16 +67,15 @@ class FetchLayer(Protocol):
 
 
 def name(words: str) -> ImageName:
-    """A name with all that docker leaves out: `python` is docker.io/library/python:latest. Raises
-    Refused.
+    """A name with all defaults of docker filled in: `python` is docker.io/library/python:latest.
+    Raises Refused.
     """
     rest, _, digest = words.partition("@")
     first, slash, after = rest.partition("/")
-    host, path = (
-        (first, after)
-        if slash and ("." in first or ":" in first or first == "localhost")
-        else (_HUB, rest)
-    )
+    host, path = _HUB, rest
+    # Docker's own rule: only what looks like a host is one, `team/app` is a repository of the hub.
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        host, path = first, after
     path, _, tag = path.partition(":")
     if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", path) or (
         digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
@@ -82,213 +83,220 @@ def name(words: str) -> ImageName:
         raise Refused(f"`{words}` is no name of an image")
     if tag and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
         raise Refused(f"`{words}` is no name of an image")
-    host = _HUB if host in ("index.docker.io", "registry-1.docker.io") else host
-    path = f"library/{path}" if host == _HUB and "/" not in path else path
+    if host in ("index.docker.io", "registry-1.docker.io"):
+        host = _HUB
+    if host == _HUB and "/" not in path:
+        path = f"library/{path}"
     return ImageName(host, path, digest or tag or "latest")
 
 
 def source(
-    wanted: ImageName, mirror: str | None, host: str | None, address: str | None
+    image: ImageName, mirror: str | None, host: str | None, address: str | None
 ) -> BaseSource:
-    """Where a base image is read: the mirror if there is one, else the registry that the image goes
-    to. Raises Refused.
+    """Where to read a base image: the mirror if there is one, else the registry that the built
+    image is pushed to (`host`, `address`). Raises Refused.
 
-    With `host` None, as long as nobody knows where the image goes, any registry but the public one
-    may still be it.
+    `host` is None while the target registry is not known: then any registry but the public one may
+    be it.
     """
     if mirror:
-        server, _, path = (
-            mirror.removeprefix("https://").removeprefix("http://").strip("/").partition("/")
-        )
-        plain = is_loopback(server.rpartition(":")[0] or server) and not mirror.startswith(
-            "https://"
-        )
-        repository = "/".join(one for one in (path, wanted.repository) if one)
+        location = mirror.removeprefix("https://").removeprefix("http://").strip("/")
+        server, _, path = location.partition("/")
+        host_name = server.rpartition(":")[0] or server
+        plain = is_loopback(host_name) and not mirror.startswith("https://")
+        scheme = "http" if plain else "https"
+        repository = f"{path}/{image.repository}" if path else image.repository
+        return BaseSource(server, f"{scheme}://{server}", repository, image.reference)
+    if image.host == host or (host is None and image.host != _HUB):
         return BaseSource(
-            server, f"{'http' if plain else 'https'}://{server}", repository, wanted.reference
-        )
-    if wanted.host == host or (host is None and wanted.host != _HUB):
-        return BaseSource(
-            wanted.host, address or f"https://{wanted.host}", wanted.repository, wanted.reference
+            image.host, address or f"https://{image.host}", image.repository, image.reference
         )
     raise Refused(
         "the built-in builder cannot get the base image"
-        f" {wanted.host}/{wanted.repository}:{wanted.reference}".replace(":sha256:", "@sha256:"),
+        f" {image.host}/{image.repository}:{image.reference}".replace(":sha256:", "@sha256:"),
         f"{ENGINES}; or copy it into the registry of the app and name it in FROM; or set"
         f" {MIRROR}=HOST/PATH",
     )
 
 
-def read(client: RegistryClient, found: BaseSource, wanted: Platform) -> BaseImage:
+def read(client: RegistryClient, source: BaseSource, platform: Platform) -> BaseImage:
     """A base image of a platform. Raises Refused if there is none, or one that cannot be built
     upon.
     """
-    manifest = client.manifest(found.repository, found.reference)
+    manifest = client.manifest(source.repository, source.reference)
     if manifest is None:
         raise Refused(
-            f"there is no base image {found.host}/{found.repository}:{found.reference}",
+            f"there is no base image {source.host}/{source.repository}:{source.reference}",
             "correct FROM, or copy the image there",
         )
-    manifest = one_of(client, found.repository, manifest, wanted)
+    manifest = image_for(client, source.repository, manifest, platform)
     document = manifest.document
-    image = client.document(found.repository, document["config"]["digest"])
-    if (image.get("os"), image.get("architecture")) != (wanted.os, wanted.architecture):
+    image = client.document(source.repository, document["config"]["digest"])
+    if (image.get("os"), image.get("architecture")) != (platform.os, platform.architecture):
         raise Refused(
-            f"the base image {found.repository} is for"
-            f" {image.get('os')}/{image.get('architecture')}, not for {wanted}"
+            f"the base image {source.repository} is for"
+            f" {image.get('os')}/{image.get('architecture')}, not for {platform}"
         )
-    layers = [
-        {**one, "mediaType": _MEDIA_TYPES.get(one["mediaType"], "")} for one in document["layers"]
-    ]
-    if not all(one["mediaType"] for one in layers):
-        raise Refused(f"the base image {found.repository} has layers that are not gzip", ENGINES)
+    layers = []
+    for layer in document["layers"]:
+        media_type = _MEDIA_TYPES.get(layer["mediaType"])
+        if media_type is None:
+            raise Refused(
+                f"the base image {source.repository} has layers that are not gzip", ENGINES
+            )
+        layers.append({"mediaType": media_type, "digest": layer["digest"], "size": layer["size"]})
     if len(image["rootfs"]["diff_ids"]) != len(layers):
         raise Refused(
-            f"the base image {found.repository} does not agree with itself about its layers"
+            f"the base image {source.repository} does not agree with itself about its layers"
         )
-    return BaseImage(
-        found,
-        image,
-        tuple({key: one[key] for key in ("mediaType", "digest", "size")} for one in layers),
-    )
+    return BaseImage(source, image, tuple(layers))
 
 
-def one_of(
-    client: RegistryClient, repository: str, manifest: Manifest, wanted: Platform | None
+def image_for(
+    client: RegistryClient, repository: str, manifest: Manifest, platform: Platform | None
 ) -> Manifest:
-    """The image of a platform out of an index; what is no index is the image. With None, the first
-    image there is.
+    """The image of a platform in an index (None: its first image). A manifest that is no index is
+    the image itself. Raises Refused.
     """
     if manifest.media_type not in INDEXES:
         return manifest
-    listed = [
-        one
-        for one in manifest.document.get("manifests", [])
-        if (one.get("platform") or {}).get("os") != "unknown"
-    ]
-    fit = [one for one in listed if wanted is None or _fits(one.get("platform") or {}, wanted)]
-    found = client.manifest(repository, fit[0]["digest"]) if fit else None
-    if found is None:
-        raise Refused(
-            f"there is no {wanted or 'image'} in {client.host}/{repository}",
-            "build for another platform",
-        )
-    return found
-
-
-def _fits(said: dict[str, Any], wanted: Platform) -> bool:
-    variant = (
-        ""
-        if (said.get("architecture"), said.get("variant")) == ("arm64", "v8")
-        else said.get("variant") or ""
+    for entry in manifest.document.get("manifests", []):
+        described_as = entry.get("platform") or {}
+        # Attestations stand in an index as images of an unknown system.
+        if described_as.get("os") == "unknown":
+            continue
+        if platform is None or _fits(described_as, platform):
+            image = client.manifest(repository, entry["digest"])
+            if image is not None:
+                return image
+            break
+    raise Refused(
+        f"there is no {platform or 'image'} in {client.host}/{repository}",
+        "build for another platform",
     )
-    fits = (said.get("os"), said.get("architecture")) == (wanted.os, wanted.architecture)
-    return fits and (not wanted.variant or variant == wanted.variant)
+
+
+def _fits(described_as: dict[str, Any], platform: Platform) -> bool:
+    system = (described_as.get("os"), described_as.get("architecture"))
+    if system != (platform.os, platform.architecture):
+        return False
+    variant = described_as.get("variant") or ""
+    if (platform.architecture, variant) == ("arm64", "v8"):
+        variant = ""  # v8 is what arm64 means without a variant
+    return not platform.variant or variant == platform.variant
 
 
 def nodes(base: BaseImage, fetch: FetchLayer, check: Callable[[], None]) -> dict[str, ImageNode]:
     """The files of a base image: COPY has to know which folders and links are there. Kept in the
     cache, by layer.
     """
-    found: dict[str, ImageNode] = {}
+    tree: dict[str, ImageNode] = {}
     for layer in base.layers:
-        listed = _kept(layer["digest"])
-        if listed is None:
-            listed = list(_listed(fetch(base, layer["digest"]), layer["mediaType"] == GZIP, check))
-            _keep(layer["digest"], listed)
-        _apply(found, listed)
-    return found
+        digest = layer["digest"]
+        entries = _read_cache(digest)
+        if entries is None:
+            entries = list(_read_layer(fetch(base, digest), layer["mediaType"] == GZIP, check))
+            _write_cache(digest, entries)
+        _apply(tree, entries)
+    return tree
 
 
 Entry = tuple[str, str, str]
 """Path, kind, and where a link leads."""
 
 
-def _apply(found: dict[str, ImageNode], listed: list[Entry]) -> None:
-    """Lay one layer over those below: `.wh.x` takes x away, `.wh..wh..opq` all that was in its
-    folder.
-    """
-    for path, _, _ in listed:
-        if basename(path).startswith(".wh."):
-            whole = basename(path) == ".wh..wh..opq"
-            gone = (
-                dirname(path) if whole else join(dirname(path), basename(path).removeprefix(".wh."))
-            )
-            for one in [
-                one for one in found if one.startswith(f"{gone}/") or (one == gone and not whole)
-            ]:
-                del found[one]
-    for path, kind, link in listed:
-        if not basename(path).startswith(".wh."):
-            if kind != "folder" and path in found and found[path].form == "folder":
-                for one in [one for one in found if one.startswith(f"{path}/")]:
-                    del found[one]
-            found[path] = ImageNode(kind, link=link)
+def _apply(tree: dict[str, ImageNode], layer: list[Entry]) -> None:
+    """Lay a layer over those below: `.wh.x` removes x, `.wh..wh..opq` everything in its folder."""
+    # Removals concern only the layers below, so they come before what this layer adds.
+    for path, _, _ in layer:
+        name = basename(path)
+        if name == _OPAQUE:
+            _remove_below(tree, dirname(path))
+        elif name.startswith(_WHITEOUT):
+            removed = join(dirname(path), name.removeprefix(_WHITEOUT))
+            _remove_below(tree, removed)
+            tree.pop(removed, None)
+    for path, kind, link in layer:
+        if basename(path).startswith(_WHITEOUT):
+            continue
+        if kind != "folder" and path in tree and tree[path].form == "folder":
+            _remove_below(tree, path)
+        tree[path] = ImageNode(kind, link=link)
 
 
-def _listed(path: str, packed: bool, check: Callable[[], None]) -> Iterator[Entry]:
+def _remove_below(tree: dict[str, ImageNode], folder: str) -> None:
+    for path in [path for path in tree if path.startswith(f"{folder}/")]:
+        del tree[path]
+
+
+def _read_layer(path: str, packed: bool, check: Callable[[], None]) -> Iterator[Entry]:
     try:
         with (
             open(path, "rb") as file,
             gzip.open(file) if packed else file as raw,
             tarfile.open(fileobj=raw, mode="r|") as archive,
         ):
-            for count, one in enumerate(archive):
+            for count, member in enumerate(archive):
                 check()
                 if count > _MOST_ENTRIES:
                     raise Refused("a layer of the base image has too many files", ENGINES)
-                kind = "folder" if one.isdir() else "link" if one.issym() else "file"
-                name = normpath(join("/", one.name)).lstrip("/")
-                if name:
-                    yield name, kind, one.linkname if kind == "link" else ""
+                name = normpath(join("/", member.name)).lstrip("/")
+                if not name:
+                    continue
+                if member.issym():
+                    yield name, "link", member.linkname
+                else:
+                    yield name, "folder" if member.isdir() else "file", ""
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile):
         raise Refused("a layer of the base image cannot be read", ENGINES) from None
 
 
-def _cached(digest: str) -> str:
+def _cache_file(digest: str) -> str:
     return os.path.join(cache_folder(), "bases", f"{digest.removeprefix('sha256:')}.json")
 
 
-def _kept(digest: str) -> list[Entry] | None:
-    """What an earlier build has listed; None if nothing is kept, or what is kept cannot be read."""
+def _read_cache(digest: str) -> list[Entry] | None:
+    """The list that an earlier build has cached; None if there is none, or it cannot be read."""
     try:
         own_cache(cache_folder(), "bases")
-        with open(_cached(digest), "rb") as file:
+        with open(_cache_file(digest), "rb") as file:
             return msgspec.json.decode(file.read(), type=list[Entry])
     except (OSError, ToolkitError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _keep(digest: str, listed: list[Entry]) -> None:
+def _write_cache(digest: str, entries: list[Entry]) -> None:
     """Best effort: without it the next build reads the layer again."""
-    path = _cached(digest)
+    path = _cache_file(digest)
     try:
         own_cache(cache_folder(), "bases")
         with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(json.dumps(listed).encode())
+            file.write(json.dumps(entries).encode())
         os.replace(f"{path}.{os.getpid()}", path)
     except (OSError, ToolkitError):
         return
 
 
 def described(client: RegistryClient, repository: str, reference: str) -> dict[str, Any]:
-    """What an image says of itself; of an index, its first image, and the platforms of all. Raises
-    Missing.
+    """An image's description; for an index, that of its first image, and the platforms of all.
+    Raises Missing.
     """
     manifest = client.manifest(repository, reference)
     if manifest is None:
         raise Missing(what="image", name=f"{repository}@{reference}", where=f" in {client.host}")
-    one = one_of(client, repository, manifest, None)
-    image = client.document(repository, one.document["config"]["digest"])
-    listed = manifest.document.get("manifests", []) if manifest.media_type in INDEXES else []
-    said = [one.get("platform") or {} for one in listed] or [image]
+    first = image_for(client, repository, manifest, None)
+    image = client.document(repository, first.document["config"]["digest"])
+    platforms = []
+    if manifest.media_type in INDEXES:
+        for entry in manifest.document.get("manifests", []):
+            platforms.append(entry.get("platform") or {})
     return {
         "architecture": image.get("architecture", ""),
         "os": image.get("os", ""),
         "labels": (image.get("config") or {}).get("Labels") or {},
         "platforms": [
-            f"{one.get('os')}/{one.get('architecture')}"
-            for one in said
-            if one.get("os") != "unknown"
+            f"{platform.get('os')}/{platform.get('architecture')}"
+            for platform in platforms or [image]
+            if platform.get("os") != "unknown"
         ],
     }

@@ -17,7 +17,7 @@ from toolkit.ports import files
 from toolkit.ports.images import bases, ignore
 from toolkit.ports.images.bases import BaseImage
 from toolkit.ports.images.context import Context, secret_looking
-from toolkit.ports.images.dockerfile import Parsed, no_heredocs, parse
+from toolkit.ports.images.dockerfile import Parsed, parse, refuse_heredocs
 from toolkit.ports.images.evaluate import (
     ENGINES,
     CopyStep,
@@ -27,8 +27,16 @@ from toolkit.ports.images.evaluate import (
     merged_labels,
 )
 from toolkit.ports.images.layers import GZIP, LayerFile, write
-from toolkit.ports.images.registry import MANIFEST, RegistryClient, connected, digest_of, taken
-from toolkit.ports.images.stages import BuildStage, Platform, global_args, needed, platform, stages
+from toolkit.ports.images.registry import MANIFEST, RegistryClient, connected, digest_of, tag_taken
+from toolkit.ports.images.stages import (
+    BuildArguments,
+    BuildStage,
+    Platform,
+    global_args,
+    needed,
+    platform,
+    stages,
+)
 from toolkit.ports.images.tree import FromContext, ImageNode, ImageTree, Layer
 from toolkit.ports.images.types import (
     BUILT_IN,
@@ -46,20 +54,20 @@ _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
 class BuildPlan(Struct, frozen=True):
-    """A Dockerfile read for one build: the stages that count, the last of which is the image."""
+    """A Dockerfile read for one build. `stages` are those that count; the last is the image."""
 
     parsed: Parsed
-    wanted: Platform
-    known: Mapping[str, str]
-    every: tuple[BuildStage, ...]
+    platform: Platform
+    arguments: BuildArguments
+    all_stages: tuple[BuildStage, ...]
     stages: tuple[BuildStage, ...]
     ignore: ignore.Ignore
     folder: str
 
 
 class BuiltStage(Struct, frozen=True):
-    """A stage when it is done: configuration, layers (those of its base by descriptor, its own by
-    files), history, and the tree.
+    """A finished stage: configuration, layers (those of its base by descriptor, its own by files),
+    history and tree.
     """
 
     config: dict[str, Any]
@@ -67,21 +75,26 @@ class BuiltStage(Struct, frozen=True):
     base: BaseImage | None
     layers: tuple[Layer, ...]
     history: tuple[tuple[str, bool], ...]
-    """Of its own instructions: the words, and whether they made a layer."""
+    """The text of each of its own instructions, and whether it made a layer."""
     tree: ImageTree
+
+    @property
+    def base_layers(self) -> tuple[dict[str, Any], ...]:
+        """The descriptors of its base's layers."""
+        return self.base.layers if self.base else ()
 
 
 class NoLog:
-    """A log for a check, which says nothing."""
+    """A log that drops everything, for a check."""
 
     def phase(self, words: str) -> None:
-        """Nobody looks."""
+        """Dropped."""
 
     def log(self, line: str) -> None:
-        """Nobody listens."""
+        """Dropped."""
 
     def check(self) -> None:
-        """Nobody stops it."""
+        """Never raises: a check is quick enough not to be cancelled."""
 
 
 class BuiltIn:
@@ -96,25 +109,24 @@ class BuiltIn:
         something is not to be copied.
         """
         log.phase("reading the Dockerfile")
-        plan = planned(recipe)
+        plan = plan_build(recipe)
         with ExitStack() as open_:
             folder = open_.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-image-"))
             clients = _Clients(registry, log.check, folder)
             open_.callback(clients.close)
             context = Context(plan.folder, plan.ignore)
-            image = stacked(plan, recipe, context, clients, log)
+            image = build_stages(plan, recipe, context, clients, log)
             log.phase("packing layers")
             mtime = epoch(os.environ.get("SOURCE_DATE_EPOCH"))
-            written = [
-                write(os.path.join(folder, f"layer-{at}"), layer, context, mtime, log.check)
-                for at, layer in enumerate(image.layers)
+            layers = [
+                write(os.path.join(folder, f"layer-{number}"), layer, context, mtime, log.check)
+                for number, layer in enumerate(image.layers)
             ]
-            for one in written:
-                log.log(
-                    f"a layer of {one.files} {'file' if one.files == 1 else 'files'},"
-                    f" {size(one.size)}"
-                )
-            return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
+            for layer in layers:
+                noun = "file" if layer.files == 1 else "files"
+                log.log(f"a layer of {layer.files} {noun}, {size(layer.size)}")
+            config = _json(configuration(image, layers, plan.platform, mtime))
+            return _push(image, layers, config, tag, clients, log)
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """Equal content has one digest here; what has another one, is another image."""
@@ -125,14 +137,13 @@ class _Clients:
     """The registries of one build, and the layers that were downloaded for it."""
 
     def __init__(self, registry: RegistryAddress, check: Callable[[], None], folder: str) -> None:
+        self.registry = registry
         self.target = connected(registry, check)
         self._check, self.folder = check, folder
         self._others: dict[str, RegistryClient] = {}
 
     def of(self, source: bases.BaseSource) -> RegistryClient:
-        """The client of a base image's registry: the target's own, with its credentials, if it is
-        the same one.
-        """
+        """The client of a base image's registry. Only the target registry gets our credentials."""
         if source.address == self.target.address:
             return self.target
         if source.address not in self._others:
@@ -150,34 +161,39 @@ class _Clients:
         return path
 
     def close(self) -> None:
-        for one in (self.target, *self._others.values()):
-            one.close()
+        for client in (self.target, *self._others.values()):
+            client.close()
 
 
 def check(recipe: Recipe) -> None:
-    """See, without the network, that the built-in builder can do this: raises Refused naming what
-    it cannot, and what to install.
+    """Check without the network that the built-in builder can build this. Raises Refused with what
+    it cannot do and what to install.
     """
-    plan = planned(recipe)
+    plan = plan_build(recipe)
     context = Context(plan.folder, plan.ignore)
     mirror = os.environ.get(bases.MIRROR)
-    stacked(plan, recipe, context, None, NoLog())
+    build_stages(plan, recipe, context, None, NoLog())
     for stage in plan.stages:
         if isinstance(stage.base, str) and stage.base != "scratch":
             bases.source(bases.name(stage.base), mirror, None, None)
 
 
-def planned(recipe: Recipe) -> BuildPlan:
+def plan_build(recipe: Recipe) -> BuildPlan:
     """Read the Dockerfile and its .dockerignore. Raises Refused or FileProblem."""
     folder = context_folder(recipe)
     parsed = parse(dockerfile_text(recipe))
-    no_heredocs(parsed)
-    wanted = platform(recipe.platform)
-    known = global_args(parsed, recipe.args, wanted)
-    every = stages(parsed, known, wanted)
-    used = needed(every, recipe.target)
+    refuse_heredocs(parsed)
+    target = platform(recipe.platform)
+    arguments = global_args(parsed, recipe.args, target)
+    all_stages = stages(parsed, arguments.values, target)
     return BuildPlan(
-        parsed, wanted, known, every, used, ignore.parse(dockerignore_text(recipe)), folder
+        parsed,
+        target,
+        arguments,
+        all_stages,
+        needed(all_stages, recipe.target),
+        ignore.parse(dockerignore_text(recipe)),
+        folder,
     )
 
 
@@ -212,42 +228,39 @@ def dockerignore_text(recipe: Recipe) -> str:
     """What is kept out of the context: by the Dockerfile's own .dockerignore, else by that of the
     context. Raises FileProblem.
     """
-    own = os.path.join(recipe.root, f"{recipe.dockerfile}.dockerignore")
-    path = own if os.path.lexists(own) else os.path.join(context_folder(recipe), ".dockerignore")
+    path = os.path.join(recipe.root, f"{recipe.dockerfile}.dockerignore")
+    if not os.path.lexists(path):
+        path = os.path.join(context_folder(recipe), ".dockerignore")
     return _text(recipe, path) if os.path.lexists(path) else ""
 
 
-def epoch(said: str | None) -> int:
-    """The time of everything in an image, in seconds since 1970: what SOURCE_DATE_EPOCH says, else
+def epoch(text: str | None) -> int:
+    """The time of everything in an image, in seconds since 1970: that of SOURCE_DATE_EPOCH, else
     0.
     """
-    return int(said) if said and said.isascii() and said.isdecimal() else 0
+    return int(text) if text and text.isascii() and text.isdecimal() else 0
 
 
 def _text(recipe: Recipe, path: str) -> str:
-    found = files.read_inside(recipe.root, path, _LARGEST_TEXT)
-    if len(found) > _LARGEST_TEXT:
+    content = files.read_inside(recipe.root, path, _LARGEST_TEXT)
+    if len(content) > _LARGEST_TEXT:
         raise FileProblem(path=path, reason="it is larger than 1 MiB")
-    return found.decode("utf-8", "surrogateescape")
+    return content.decode("utf-8", "surrogateescape")
 
 
-def stacked(
+def build_stages(
     plan: BuildPlan, recipe: Recipe, context: Context, clients: _Clients | None, log: BuildLog
 ) -> BuiltStage:
-    """Follow the stages in order. Without clients, base images are taken for empty."""
+    """Build the stages in order and return the last. Without clients, base images are taken for
+    empty.
+    """
     done: dict[int, BuiltStage] = {}
     for stage in plan.stages:
         log.check()
         start = _start(stage, done, clients, log)
-        made = evaluate(
-            stage,
-            plan.every,
-            start.config if start.tree.whole else None,
-            plan.known,
-            recipe.args,
-            plan.parsed.escape,
-        )
-        done[stage.number] = _follow(start, made, done, context, log)
+        config = start.config if start.tree.whole else None
+        evaluated = evaluate(stage, plan.all_stages, config, plan.arguments, plan.parsed.escape)
+        done[stage.number] = _make_copies(start, evaluated, done, context, log)
     last = done[plan.stages[-1].number]
     for layer in last.layers:
         for path, node in layer.items():
@@ -273,9 +286,9 @@ def _start(
         )
     if stage.base == "scratch" or clients is None:
         return BuiltStage({}, "", None, (), (), ImageTree(whole=stage.base == "scratch"))
-    wanted = bases.name(stage.base)
+    name = bases.name(stage.base)
     registry = clients.target
-    source = bases.source(wanted, os.environ.get(bases.MIRROR), registry.host, registry.address)
+    source = bases.source(name, os.environ.get(bases.MIRROR), registry.host, registry.address)
     log.phase(f"reading the base image {stage.base}")
     base = bases.read(clients.of(source), source, stage.platform)
     tree = ImageTree(bases.nodes(base, clients.fetch, log.check))
@@ -284,35 +297,37 @@ def _start(
     )
 
 
-def _follow(
+def _make_copies(
     start: BuiltStage,
-    made: EvaluatedStage,
+    evaluated: EvaluatedStage,
     done: Mapping[int, BuiltStage],
     context: Context,
     log: BuildLog,
 ) -> BuiltStage:
     """Make the copies of a stage; each is a layer of its own."""
     layers, history = list(start.layers), list(start.history)
-    for step in made.steps:
+    for step in evaluated.steps:
         if isinstance(step.does, CopyStep):
             copy = step.does
-            found = start.tree.copy(
-                copy, FromContext(context) if copy.origin is None else done[copy.origin].tree
-            )
-            _no_archives(copy, found, context)
-            if not found:
+            if copy.origin is None:
+                nodes = start.tree.copy(copy, FromContext(context))
+            else:
+                nodes = start.tree.copy(copy, done[copy.origin].tree)
+            _refuse_archives(copy, nodes, context)
+            if not nodes:
                 log.log(
-                    f"warning: line {copy.one.line}: no file matches `{' '.join(copy.sources)}`;"
-                    " nothing is copied"
+                    f"warning: line {copy.instruction.line}: no file matches"
+                    f" `{' '.join(copy.sources)}`; nothing is copied"
                 )
         elif isinstance(step.does, FolderStep):
             start.tree.make(step.does)
         layer = start.tree.layer()
-        layers += [layer] if layer else []
+        if layer:
+            layers.append(layer)
         history.append((step.words, bool(layer)))
     return BuiltStage(
-        dict(made.config),
-        made.author or start.author,
+        dict(evaluated.config),
+        evaluated.author or start.author,
         start.base,
         tuple(layers),
         tuple(history),
@@ -320,156 +335,154 @@ def _follow(
     )
 
 
-def _no_archives(copy: CopyStep, sources: list[ImageNode], context: Context) -> None:
-    """ADD unpacks an archive that it is given by name, and an engine decides by its first bytes
-    whether it is one.
-    """
-    for path in [node.source for node in sources if copy.unpacks and node.source is not None]:
-        with open(context.open(path), "rb") as file:
+def _refuse_archives(copy: CopyStep, sources: list[ImageNode], context: Context) -> None:
+    """ADD unpacks archives; as engines do, the first bytes of a file tell whether it is one."""
+    if not copy.unpacks:
+        return
+    for node in sources:
+        if node.source is None:
+            continue
+        with open(context.open(node.source), "rb") as file:
             head = file.read(512)
         if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
-            raise copy.one.refuse(
-                f"`{path}` is an archive, which ADD unpacks",
+            raise copy.instruction.refuse(
+                f"`{node.source}` is an archive, which ADD unpacks",
                 f"write COPY to copy it as it is, or {ENGINES}",
             )
 
 
 def _push(
     image: BuiltStage,
-    written: list[LayerFile],
-    wanted: Platform,
-    mtime: int,
-    registry: RegistryAddress,
+    layers: list[LayerFile],
+    config: bytes,
     tag: str,
     clients: _Clients,
     log: BuildLog,
 ) -> Pushed:
-    config = _json(configuration(image, written, wanted, mtime))
-    manifest = _json(_manifest(image, written, config))
-    digest, target, repository = digest_of(manifest), clients.target, registry.repository
+    registry, target, repository = clients.registry, clients.target, clients.registry.repository
+    manifest = _json(_manifest(image, layers, config))
+    digest = digest_of(manifest)
     log.phase("pushing")
     before = target.digest(repository, tag)
     if before == digest:
         log.log(f"the image is there already: {digest}")
         return pushed(registry, digest)
     if before is not None:
-        return _packed_otherwise(target, registry, before, config, log)
-    sent = _send_layers(image, written, clients, repository, log)
+        return _same_content(clients, before, config, log)
+    sent = _send_layers(image, layers, clients, log)
     path = os.path.join(clients.folder, "config")
     with open(path, "wb") as file:
         file.write(config)
     target.upload(repository, digest_of(config), path)
-    total = len(written) + len(image.base.layers if image.base else ())
+    total = len(layers) + len(image.base_layers)
     log.log(f"{total} {'layer' if total == 1 else 'layers'}, {total - sent} already there")
     try:
         target.put_manifest(repository, tag, manifest)
     except TagTaken:  # by the very same image, perhaps: two machines build it at once
-        found = target.digest(repository, tag)
-        if found is None:
+        in_registry = target.digest(repository, tag)
+        if in_registry is None:
             raise
     else:
         log.phase("checking the registry")
-        found = target.digest(repository, tag)
-    if found != digest:
-        return _packed_otherwise(target, registry, found, config, log)
+        in_registry = target.digest(repository, tag)
+    if in_registry != digest:
+        return _same_content(clients, in_registry, config, log)
     log.log(f"pushed {digest}")
     return pushed(registry, digest)
 
 
-def _packed_otherwise(
-    target: RegistryClient,
-    registry: RegistryAddress,
-    found: str | None,
-    config: bytes,
-    log: BuildLog,
-) -> Pushed:
-    """The image that has our tag, if it has the very same content: another zlib packs layers
-    otherwise. Raises TagTaken.
+def _same_content(clients: _Clients, digest: str | None, config: bytes, log: BuildLog) -> Pushed:
+    """The image that has our tag, if its configuration is ours, so that it has the very same
+    content: another version of zlib packs equal layers into other bytes. Raises TagTaken.
     """
-    manifest = target.manifest(registry.repository, found) if found else None
-    part = (manifest.document.get("config") if manifest else None) or {}
-    if found is None or not isinstance(part, dict) or part.get("digest") != digest_of(config):
-        raise taken()
-    log.log(f"the same image, packed otherwise, is there already: {found}")
-    return pushed(registry, found)
+    registry = clients.registry
+    if not digest:
+        raise tag_taken()
+    manifest = clients.target.manifest(registry.repository, digest)
+    part = manifest.document.get("config") if manifest else None
+    if not isinstance(part, dict) or part.get("digest") != digest_of(config):
+        raise tag_taken()
+    log.log(f"the same image, packed otherwise, is there already: {digest}")
+    return pushed(registry, digest)
 
 
 def _send_layers(
-    image: BuiltStage, written: list[LayerFile], clients: _Clients, repository: str, log: BuildLog
+    image: BuiltStage, layers: list[LayerFile], clients: _Clients, log: BuildLog
 ) -> int:
-    """How many layers had to be sent."""
+    """Send what the registry does not have; how many layers that were."""
     sent = 0
-    for layer in image.base.layers if image.base else ():
-        sent += (
-            _copy_layer(image.base, layer["digest"], clients, repository, log) if image.base else 0
-        )
-    for one in written:
-        log.phase(f"pushing {size(one.size)}")
-        sent += clients.target.upload(repository, one.digest, one.path)
+    if image.base:
+        for base_layer in image.base.layers:
+            sent += _copy_layer(image.base, base_layer["digest"], clients, log)
+    for layer in layers:
+        log.phase(f"pushing {size(layer.size)}")
+        sent += clients.target.upload(clients.registry.repository, layer.digest, layer.path)
     return sent
 
 
-def _copy_layer(
-    base: BaseImage, digest: str, clients: _Clients, repository: str, log: BuildLog
-) -> bool:
-    """A base's layer into our repository: mounted if it is the same registry, else sent."""
-    if clients.target.has_blob(repository, digest):
+def _copy_layer(base: BaseImage, digest: str, clients: _Clients, log: BuildLog) -> bool:
+    """Put a base's layer into our repository: mounted if it is the same registry, else sent.
+    Whether it was sent.
+    """
+    target, repository = clients.target, clients.registry.repository
+    if target.has_blob(repository, digest):
         return False
-    same = clients.of(base.source) is clients.target
-    if same and clients.target.mount(repository, digest, base.source.repository):
+    same_registry = clients.of(base.source) is target
+    if same_registry and target.mount(repository, digest, base.source.repository):
         return False
     log.phase(f"copying the base image {base.source.repository}")
-    return clients.target.upload(repository, digest, clients.fetch(base, digest))
+    return target.upload(repository, digest, clients.fetch(base, digest))
 
 
 def configuration(
-    image: BuiltStage, written: list[LayerFile], wanted: Platform, mtime: int
+    image: BuiltStage, layers: list[LayerFile], platform: Platform, mtime: int
 ) -> dict[str, Any]:
-    """The image's configuration. Pure: what is built when, where and by whom is not in it."""
+    """The image's configuration. Pure: when, where and by whom it is built is not in it."""
     created = datetime.fromtimestamp(mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    below = image.base.image if image.base else {}
-    count = len(image.base.layers) if image.base else 0
-    history = list(below.get("history") or [{"created_by": "the base image"}] * count)
-    if sum(not one.get("empty_layer") for one in history) != count:
+    base = image.base.image if image.base else {}
+    config: dict[str, Any] = {
+        key: base[key] for key in ("os.version", "os.features") if key in base
+    }
+    config |= {"architecture": platform.architecture, "os": platform.os, "created": created}
+    if platform.variant:
+        config["variant"] = platform.variant
+    if image.author:
+        config["author"] = image.author
+    config["config"] = {
+        key: setting for key, setting in image.config.items() if setting not in (None, "", [], {})
+    }
+    base_diff_ids = base["rootfs"]["diff_ids"] if base else []
+    config["rootfs"] = {
+        "type": "layers",
+        "diff_ids": [*base_diff_ids, *(layer.diff_id for layer in layers)],
+    }
+    config["history"] = _history(image, created)
+    return config
+
+
+def _history(image: BuiltStage, created: str) -> list[dict[str, Any]]:
+    count = len(image.base_layers)
+    history = list(image.base.image.get("history") or []) if image.base else []
+    # Engines refuse an image whose history does not match its layers; some base images have none.
+    if sum(not entry.get("empty_layer") for entry in history) != count:
         history = [{"created_by": "the base image"}] * count
     for words, makes_layer in image.history:
-        history.append(
-            {
-                "created": created,
-                "created_by": words,
-                **({} if makes_layer else {"empty_layer": True}),
-            }
-        )
-    return {
-        **{key: value for key, value in below.items() if key in ("os.version", "os.features")},
-        "architecture": wanted.architecture,
-        "os": wanted.os,
-        **({"variant": wanted.variant} if wanted.variant else {}),
-        **({"author": image.author} if image.author else {}),
-        "created": created,
-        "config": {
-            key: value for key, value in image.config.items() if value not in (None, "", [], {})
-        },
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": [
-                *(below["rootfs"]["diff_ids"] if below else []),
-                *(one.diff_id for one in written),
-            ],
-        },
-        "history": history,
-    }
+        entry: dict[str, Any] = {"created": created, "created_by": words}
+        if not makes_layer:
+            entry["empty_layer"] = True
+        history.append(entry)
+    return history
 
 
-def _manifest(image: BuiltStage, written: list[LayerFile], config: bytes) -> dict[str, Any]:
+def _manifest(image: BuiltStage, layers: list[LayerFile], config: bytes) -> dict[str, Any]:
+    descriptors = list(image.base_layers)
+    for layer in layers:
+        descriptors.append({"mediaType": GZIP, "digest": layer.digest, "size": layer.size})
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
-        "layers": [
-            *(image.base.layers if image.base else ()),
-            *({"mediaType": GZIP, "digest": one.digest, "size": one.size} for one in written),
-        ],
+        "layers": descriptors,
     }
 
 

@@ -44,17 +44,17 @@ class Context:
         folders = [""]
         while folders:
             folder = folders.pop()
-            for name, found in _listed(self.folder, folder):
+            for name, node in _list_folder(self.folder, folder):
                 path = join(folder, name)
-                out = ignore.keeps_out(path)
-                if found.form == "folder" and (not out or ignore.takes_back):
+                ignored = ignore.keeps_out(path)
+                if node.form == "folder" and (not ignored or ignore.takes_back):
                     folders.append(path)
-                if not out:
-                    self.found[path] = found
-                    self._above(folder)
+                if not ignored:
+                    self.found[path] = node
+                    self._add_parents(folder)
 
-    def _above(self, folder: str) -> None:
-        """A folder that stays out is there all the same if something in it was taken back."""
+    def _add_parents(self, folder: str) -> None:
+        """An ignored folder exists all the same if a file in it was taken back with `!`."""
         while folder not in self.found:
             self.found[folder] = ContextFile("folder")
             folder = dirname(folder)
@@ -77,49 +77,50 @@ class Context:
         sources; None if it is not there.
         """
 
-        def target(at: str) -> str | None:
-            found = self.found[at]
-            return self.target(at, found) if found.form == "link" else None
+        def target(path: str) -> str | None:
+            node = self.found[path]
+            return self.target(path, node) if node.form == "link" else None
 
         return follow(path, self.found, target)
 
-    def target(self, path: str, found: ContextFile) -> str:
-        """Where a link leads, from the context's root. Raises Refused if that is outside of it,
-        were it only on the way.
+    def target(self, path: str, node: ContextFile) -> str:
+        """Where a link leads, from the context's root. Raises Refused if that is outside of it, or
+        passes through the outside on the way.
         """
-        at = [one for one in dirname(path).split("/") if one]
-        for part in found.link.split("/"):
-            if part == ".." and at:
-                at.pop()
-            elif part == ".." or found.link.startswith("/"):
+        parts = path_parts(dirname(path))
+        for part in node.link.split("/"):
+            if part == ".." and parts:
+                parts.pop()
+            elif part == ".." or node.link.startswith("/"):
                 raise Refused(
-                    f"`{path}` is a link to `{found.link}`, which is not in the build context"
+                    f"`{path}` is a link to `{node.link}`, which is not in the build context"
                 )
             elif part not in ("", "."):
-                at.append(part)
-        return "/".join(at)
+                parts.append(part)
+        return "/".join(parts)
 
     def below(self, folder: str) -> Iterator[tuple[str, ContextFile]]:
         """All that lies below a folder, by name."""
         start = f"{folder}/" if folder else ""
-        for path in sorted(one for one in self.found if one and one.startswith(start)):
-            yield path, self.found[path]
+        for path in sorted(self.found):
+            if path and path.startswith(start):
+                yield path, self.found[path]
 
-    def allowed(self, path: str, found: ContextFile) -> None:
+    def refuse_uncopyable(self, path: str, node: ContextFile) -> None:
         """Raises Refused for what is never copied."""
-        if found.form == "other":
+        if node.form == "other":
             raise Refused(f"`{path}` is no file, folder or link")
         if ".git" in path.split("/"):
             raise Refused(
                 f"`{path}` would get into the image, and with it everything that git knows",
                 "add `.git` to .dockerignore (`**/.git` if it is deeper)",
             )
-        if found.form == "link":
-            self.target(path, found)
+        if node.form == "link":
+            self.target(path, node)
 
     def open(self, path: str) -> int:
-        """A descriptor of a file that is still what was found. Raises Refused if it is another one,
-        or a link has come in between.
+        """A descriptor of a file that has not changed since the scan. Raises Refused if it has, or
+        a link has come in between.
         """
         try:
             descriptor = open_below(self.folder, path, os.O_NONBLOCK)
@@ -133,13 +134,13 @@ class Context:
         return descriptor
 
     def same(self, descriptor: int, path: str) -> None:
-        """To be asked after reading: raises Refused if the file was written to meanwhile."""
+        """Call it after reading: raises Refused if the file was written to meanwhile."""
         if _mark(os.fstat(descriptor)) != self.found[path].mark:
             raise Refused(f"`{path}` has changed while it was read", "build again")
 
 
 def secret_looking(path: str) -> bool:
-    """Whether a file's name is one that passwords are kept under."""
+    """Whether a file's name is one that often holds passwords."""
     return basename(path).startswith(".env")
 
 
@@ -156,30 +157,36 @@ def is_wild(path: str) -> bool:
 def matching(paths: Iterable[str], pattern: str) -> list[str]:
     """The paths that a source with wildcards stands for, sorted; a star does not cross folders."""
     try:
-        wanted = Wildcard(pattern, deep=False)
+        wildcard = Wildcard(pattern, deep=False)
     except re.error:
         raise Refused(f"the pattern `{pattern}` cannot be read") from None
-    return sorted(one for one in paths if one and wanted.matches(one))
+    return sorted(path for path in paths if path and wildcard.matches(path))
 
 
-def follow(path: str, there: Container[str], target: Callable[[str], str | None]) -> str | None:
-    """Walk a path through links. `target` says where a link leads, from the root, None for what is
-    no link. None if it leads nowhere.
+def follow(path: str, existing: Container[str], target: Callable[[str], str | None]) -> str | None:
+    """Walk a path through links; None if it leads nowhere. `target` says where a link leads, from
+    the root, and None for what is no link.
     """
-    done, rest, links = "", [one for one in path.split("/") if one], 0
+    resolved, rest, links = "", path_parts(path), 0
     while rest:
-        at = join(done, rest.pop(0))
-        if at not in there:
+        current = join(resolved, rest.pop(0))
+        if current not in existing:
             return None
-        leads = target(at)
-        if leads is None:
-            done = at
+        destination = target(current)
+        if destination is None:
+            resolved = current
             continue
         links += 1
         if links > _MOST_LINKS:
-            raise Refused(f"`{at}` is a link that never ends")
-        done, rest = "", [one for one in leads.split("/") if one] + rest
-    return done
+            raise Refused(f"`{current}` is a link that never ends")
+        # Links are resolved from the root, so what has been walked so far is walked again.
+        resolved, rest = "", path_parts(destination) + rest
+    return resolved
+
+
+def path_parts(path: str) -> list[str]:
+    """The names in a path."""
+    return [part for part in path.split("/") if part]
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:
@@ -193,21 +200,19 @@ def _mark(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
-def _listed(root: str, folder: str) -> list[tuple[str, ContextFile]]:
+def _list_folder(root: str, folder: str) -> list[tuple[str, ContextFile]]:
     try:
         descriptor = open_below(root, folder, os.O_DIRECTORY)
     except OSError as error:
         raise Refused(f"`{folder or root}` cannot be read: {error.strerror}") from None
     try:
-        return sorted(
-            ((name, _look(descriptor, folder, name)) for name in os.listdir(descriptor)),
-            key=lambda one: one[0],
-        )
+        names = sorted(os.listdir(descriptor))
+        return [(name, _inspect(descriptor, folder, name)) for name in names]
     finally:
         os.close(descriptor)
 
 
-def _look(descriptor: int, folder: str, name: str) -> ContextFile:
+def _inspect(descriptor: int, folder: str, name: str) -> ContextFile:
     try:
         status = os.lstat(name, dir_fd=descriptor)
         if stat.S_ISLNK(status.st_mode):

@@ -4,7 +4,7 @@ BuildKit's parser.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -43,14 +43,13 @@ class Parsed(Struct, frozen=True):
 
 
 def parse(text: str) -> Parsed:
-    """The instructions in order. What stands in a heredoc is taken for more of them: see
-    `no_heredocs`.
+    """The instructions in order. Lines of a heredoc are taken for instructions: see
+    `refuse_heredocs`.
     """
     lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
     escape = _escape(lines)
-    return Parsed(
-        tuple(_instruction(line, words) for line, words in _joined(lines, escape)), escape
-    )
+    instructions = [_instruction(line, words) for line, words in _join_lines(lines, escape)]
+    return Parsed(tuple(instructions), escape)
 
 
 def json_list(rest: str) -> list[str] | None:
@@ -58,30 +57,39 @@ def json_list(rest: str) -> list[str] | None:
     if not rest.startswith("["):
         return None
     try:
-        found = json.loads(rest)
+        words = json.loads(rest)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        return words
+    return None
 
 
 def split(rest: str, escape: str) -> list[str]:
-    """Words as ENV, LABEL and ARG have them: quotes hold together what white space would part. They
-    are still in the words.
+    """Words as ENV, LABEL and ARG have them, split at white space outside of quotes, which stay in
+    the words.
     """
-    found, word, quote, at = [], "", "", 0
-    while at < len(rest):
-        char = rest[at]
-        at += 1
-        if char == escape and quote != "'" and at < len(rest):
-            word += char + rest[at]
-            at += 1
-        elif not quote and char.isspace():
-            found += [word] if word else []
+    words, word, quote, index = [], "", "", 0
+    while index < len(rest):
+        char = rest[index]
+        index += 1
+        if char == escape and quote != "'" and index < len(rest):
+            word += char + rest[index]
+            index += 1
+            continue
+        if not quote and char.isspace():
+            if word:
+                words.append(word)
             word = ""
-        else:
-            quote = "" if char == quote else char if not quote and char in "\"'" else quote
-            word += char
-    return [*found, word] if word else found
+            continue
+        if char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        word += char
+    if word:
+        words.append(word)
+    return words
 
 
 def expanded(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
@@ -94,30 +102,31 @@ def expanded(word: str, variables: Mapping[str, str], escape: str = "\\") -> str
 def _escape(lines: list[str]) -> str:
     """What continues a line: a backslash, or what `# escape=` at the very top says."""
     for line in lines:
-        found = _DIRECTIVE.match(line)
-        if not found:
+        directive = _DIRECTIVE.match(line)
+        if not directive:
             break
-        if found[1].lower() == "escape":
-            said = found[2].strip()
-            if said not in ("\\", "`"):
-                raise Refused(f"Dockerfile: escape={said} is neither \\ nor `")
-            return said
+        if directive[1].lower() == "escape":
+            character = directive[2].strip()
+            if character not in ("\\", "`"):
+                raise Refused(f"Dockerfile: escape={character} is neither \\ nor `")
+            return character
     return "\\"
 
 
-def _joined(lines: list[str], escape: str) -> Iterator[tuple[int, str]]:
-    """Lines that are continued become one, with the number of the first. Comments and empty lines
-    between them are nothing.
+def _join_lines(lines: list[str], escape: str) -> Iterator[tuple[int, str]]:
+    """Continued lines become one, with the number of the first. Comments and empty lines between
+    them are skipped.
     """
     start, parts = 0, ""
     for number, line in enumerate(lines, 1):
         if line.lstrip().startswith("#") or not line.strip():
             continue
-        start = start if parts else number
+        if not parts:
+            start = number
         body = line.rstrip(" \t")
         if body.endswith(escape) and not body.endswith(escape * 2):
             parts += body[:-1]
-            parts = parts or " "
+            parts = parts or " "  # not empty, or the next line would count as the first
             continue
         if (parts + line).strip():
             yield start, (parts + line).strip()
@@ -126,15 +135,15 @@ def _joined(lines: list[str], escape: str) -> Iterator[tuple[int, str]]:
         yield start, parts.strip()
 
 
-def no_heredocs(parsed: Parsed) -> None:
+def refuse_heredocs(parsed: Parsed) -> None:
     """Raises Refused for a Dockerfile with a heredoc, which only an engine understands."""
-    for one in parsed.instructions:
+    for instruction in parsed.instructions:
         if (
-            one.keyword in ("ADD", "COPY", "RUN")
-            and not one.rest.startswith("[")
-            and _HEREDOC.search(one.rest)
+            instruction.keyword in ("ADD", "COPY", "RUN")
+            and not instruction.rest.startswith("[")
+            and _HEREDOC.search(instruction.rest)
         ):
-            raise one.refuse(
+            raise instruction.refuse(
                 "a heredoc is not understood here",
                 "write a file and copy it, or install docker, podman or buildah",
             )
@@ -147,11 +156,11 @@ def _instruction(line: int, words: str) -> Instruction:
 
 
 def _flags(rest: str) -> tuple[dict[str, str], str]:
-    found: dict[str, str] = {}
+    flags: dict[str, str] = {}
     while match := _FLAG.match(rest):
-        found[match[1].lower()] = match[2] if match[2] is not None else "true"
+        flags[match[1].lower()] = "true" if match[2] is None else match[2]
         rest = rest[match.end() :].lstrip()
-    return found, rest
+    return flags, rest
 
 
 class _Word:
@@ -164,12 +173,12 @@ class _Word:
     def read(self, until: str = "", depth: int = 0, quoted: bool = False) -> str:
         if depth > _DEEPEST:
             raise ValueError("variables are nested too deeply")
-        found = ""
+        expansion = ""
         while self._at < len(self._text) and self._text[self._at] != until:
-            found += self._part(depth, quoted)
-            if len(found) > LONGEST:
+            expansion += self._part(depth, quoted)
+            if len(expansion) > LONGEST:
                 raise ValueError("it grows too long when its variables are filled in")
-        return found
+        return expansion
 
     def _part(self, depth: int, quoted: bool) -> str:
         char = self._next()
@@ -177,25 +186,21 @@ class _Word:
             return self._variable(depth, quoted)
         if char == self._escape:
             following = self._next()
-            return (
-                following
-                if not quoted or following in ('"', "$", self._escape)
-                else char + following
-            )
+            if quoted and following not in ('"', "$", self._escape):
+                return char + following
+            return following
         if quoted or char not in "\"'":
             return char
         if char == "'":
             end = self._text.find("'", self._at)
-            return self._closed(end, lambda: self._text[self._at : end])
-        inside = self.read('"', depth + 1, quoted=True)
-        return self._closed(self._at if self._at < len(self._text) else -1, lambda: inside)
-
-    def _closed(self, end: int, inside: Callable[[], str]) -> str:
-        if end < 0:
+            inside = self._text[self._at : end]
+            self._at = len(self._text) if end < 0 else end
+        else:
+            inside = self.read('"', depth + 1, quoted=True)
+        if self._at >= len(self._text):
             raise ValueError("a quote is not closed")
-        found = inside()
-        self._at = end + 1
-        return found
+        self._at += 1
+        return inside
 
     def _next(self) -> str:
         char = self._text[self._at : self._at + 1]
@@ -212,7 +217,9 @@ class _Word:
             return "$"
         self._at = name.end()
         value = self._variables.get(name[0])
-        return self._modified(name[0], value, depth, quoted) if braced else value or ""
+        if braced:
+            return self._modified(name[0], value, depth, quoted)
+        return value or ""
 
     def _modified(self, name: str, value: str | None, depth: int, quoted: bool) -> str:
         """What `${NAME…}` stands for, read up to its closing brace."""
@@ -223,12 +230,14 @@ class _Word:
             return value or ""
         if operator not in ("-", "+", "?"):
             raise ValueError(f"${{{name}{':' * colon}{operator} is not understood")
-        other = self.read("}", depth + 1, quoted)
+        alternative = self.read("}", depth + 1, quoted)
         if not self._next():
             raise ValueError("${ without }")
         present = bool(value) if colon else value is not None
         if operator == "+":
-            return other if present else ""
-        if operator == "?" and not present:
-            raise ValueError(f"{name}: {other or 'not set'}")
-        return (value or "") if present else other
+            return alternative if present else ""
+        if present:
+            return value or ""
+        if operator == "?":
+            raise ValueError(f"{name}: {alternative or 'not set'}")
+        return alternative

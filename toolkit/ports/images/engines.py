@@ -1,5 +1,5 @@
-"""Docker, podman and buildah: started with a login of their own, a few known variables, and an ear
-for a Ctrl-C.
+"""Docker, podman and buildah: started with a login of their own and a few chosen environment
+variables; Ctrl-C stops them.
 """
 
 import json
@@ -20,7 +20,14 @@ from toolkit.ports.images.builtin import context_folder, dockerfile_text, docker
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.registry import connected
 from toolkit.ports.images.stages import declared
-from toolkit.ports.images.types import BuildLog, Pushed, Recipe, RegistryAddress, pushed
+from toolkit.ports.images.types import (
+    Builder,
+    BuildLog,
+    Pushed,
+    Recipe,
+    RegistryAddress,
+    pushed,
+)
 
 PROBE_S = 2.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -39,7 +46,7 @@ CONTAINERS = (
 it.
 """
 
-_KEPT_CONFIG = (
+_COPIED_SETTINGS = (
     "auths",
     "credsStore",
     "credHelpers",
@@ -47,15 +54,15 @@ _KEPT_CONFIG = (
     "cliPluginsExtraDirs",
     "proxies",
 )
-_KEPT_FOLDERS = ("contexts", "cli-plugins", "buildx")
+_LINKED_FOLDERS = ("contexts", "cli-plugins", "buildx")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ERROR = re.compile(r"(?:\S+ )?(?:error|failed|denied|cannot|fatal)\b", re.IGNORECASE)
 _LONGEST_REASON = 300
 
 
 class Engine(Struct, frozen=True):
-    """An installed program: its name, where it is, the question that shows whether it is usable,
-    and the variables that it may know.
+    """An installed program: its name, its path, the arguments that probe whether it is usable, and
+    the environment variables that it gets.
     """
 
     name: str
@@ -68,11 +75,11 @@ class Engine(Struct, frozen=True):
         return process.run([self.path, *self.probe], "/", self.environment(), PROBE_S).code == 0
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What its process may know."""
-        known = {
+        """The environment of its process."""
+        passed = {
             name: os.environ[name] for name in (*self.variables, *PROXIES) if name in os.environ
         }
-        return process.child_environment(**known, **more)
+        return process.child_environment(**passed, **more)
 
 
 def engine(name: str) -> Engine | None:
@@ -83,11 +90,14 @@ def engine(name: str) -> Engine | None:
         "buildah": ("info",),
     }
     path = process.which(name)
-    return (
-        Engine(name, path, probes[name], DOCKER if name == "docker" else CONTAINERS)
-        if path
-        else None
-    )
+    if not path:
+        return None
+    return Engine(name, path, probes[name], DOCKER if name == "docker" else CONTAINERS)
+
+
+def engine_builder(installed: Engine) -> Builder:
+    """The builder that uses an engine."""
+    return Docker(installed) if installed.name == "docker" else PodmanEngine(installed)
 
 
 class Docker:
@@ -95,8 +105,8 @@ class Docker:
 
     name = "docker"
 
-    def __init__(self, found: Engine) -> None:
-        self._engine = found
+    def __init__(self, installed: Engine) -> None:
+        self._engine = installed
 
     def build_and_push(
         self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
@@ -119,7 +129,7 @@ class Docker:
                 registry.user,
                 "--password-stdin",
                 _server(registry),
-                given=registry.password.reveal(),
+                stdin=registry.password.reveal(),
             )
             image = f"{_server(registry)}/{registry.repository}:{tag}"
             build = self._buildx if self._has_buildx(runner.env) else self._build
@@ -136,9 +146,9 @@ class Docker:
     def _buildx(
         self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag"
     ) -> str:
-        told = os.path.join(folder, "metadata.json")
+        metadata = os.path.join(folder, "metadata.json")
         runner.log.phase("building and pushing")
-        options = ["--push", "--progress=plain", "--metadata-file", told, "--tag", image]
+        options = ["--push", "--progress=plain", "--metadata-file", metadata, "--tag", image]
         with tag.being_pushed():
             runner.run(
                 "buildx",
@@ -147,11 +157,10 @@ class Docker:
                 *_options(recipe),
                 os.path.join(recipe.root, recipe.context),
             )
-        document = _json(told)
-        return _digest(
-            self.name,
-            str(document.get("containerimage.digest", "")) if isinstance(document, dict) else "",
-        )
+        document = _json(metadata)
+        if not isinstance(document, dict):
+            document = {}
+        return _digest(self.name, str(document.get("containerimage.digest", "")))
 
     def _build(
         self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag"
@@ -164,51 +173,48 @@ class Docker:
         runner.log.phase("pushing")
         with tag.being_pushed():
             runner.run("push", image)
-        asked = [self._engine.path, "image", "inspect", "--format", "{{json .RepoDigests}}", image]
-        said = process.run(asked, "/", runner.env, 30).out.decode("utf-8", "replace")
+        words = [self._engine.path, "image", "inspect", "--format", "{{json .RepoDigests}}", image]
+        output = process.run(words, "/", runner.env, 30).out.decode("utf-8", "replace")
         repository = image.rpartition(":")[0]
-        return _digest(
-            self.name,
-            next(
-                (one for one in re.findall(r'"([^"]+)"', said) if one.startswith(f"{repository}@")),
-                "",
-            ),
-        )
+        # An image that was pushed elsewhere before has a digest for each of its repositories.
+        for reference in re.findall(r'"([^"]+)"', output):
+            if reference.startswith(f"{repository}@"):
+                return _digest(self.name, reference)
+        return _digest(self.name, "")
 
     def _config(self, folder: str, server: str) -> str:
-        """A configuration of our own, so that the password is in no file that stays. What the
-        person has set for their engine counts.
+        """A configuration folder of our own with the person's settings, so that the password is in
+        no file that stays.
         """
-        own = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-        made = os.path.join(folder, "config")
-        os.mkdir(made, 0o700)
-        found = _json(os.path.join(own, "config.json"))
-        kept: dict[str, Any] = (
-            {key: found[key] for key in _KEPT_CONFIG if key in found}
-            if isinstance(found, dict)
-            else {}
-        )
-        kept["credHelpers"] = {
-            **(kept.get("credHelpers") or {}),
-            server: "",
-        }  # docker then keeps this login in our file
-        with open(
-            os.open(os.path.join(made, "config.json"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600),
-            "w",
-        ) as file:
-            json.dump(kept, file)
-        for name in _KEPT_FOLDERS:
-            if os.path.isdir(os.path.join(own, name)):
-                os.symlink(os.path.abspath(os.path.join(own, name)), os.path.join(made, name))
-        return made
+        personal = os.environ.get("DOCKER_CONFIG")
+        personal = personal or os.path.join(os.path.expanduser("~"), ".docker")
+        temporary = os.path.join(folder, "config")
+        os.mkdir(temporary, 0o700)
+        settings: dict[str, Any] = {}
+        personal_settings = _json(os.path.join(personal, "config.json"))
+        if isinstance(personal_settings, dict):
+            for key in _COPIED_SETTINGS:
+                if key in personal_settings:
+                    settings[key] = personal_settings[key]
+        # An empty helper for this registry: docker then stores the login in our file.
+        settings["credHelpers"] = {**(settings.get("credHelpers") or {}), server: ""}
+        path = os.path.join(temporary, "config.json")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(settings, file)
+        for name in _LINKED_FOLDERS:
+            linked = os.path.join(personal, name)
+            if os.path.isdir(linked):
+                os.symlink(os.path.abspath(linked), os.path.join(temporary, name))
+        return temporary
 
 
 class PodmanEngine:
     """Podman and buildah, whose commands are the same."""
 
-    def __init__(self, found: Engine) -> None:
-        self.name = found.name
-        self._engine = found
+    def __init__(self, installed: Engine) -> None:
+        self.name = installed.name
+        self._engine = installed
 
     def build_and_push(
         self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
@@ -216,8 +222,8 @@ class PodmanEngine:
         """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check`
         raises.
         """
-        theirs = _Tag(registry, tag, log)
-        theirs.refuse_taken()
+        new_tag = _Tag(registry, tag, log)
+        new_tag.refuse_taken()
         image = f"{_server(registry)}/{registry.repository}:{tag}"
         insecure = ["--tls-verify=false"] if urlsplit(registry.address).scheme == "http" else []
         with tempfile.TemporaryDirectory(prefix="toolkit-podman-") as folder:
@@ -241,13 +247,13 @@ class PodmanEngine:
                 "--password-stdin",
                 _server(registry),
             ]
-            runner.run(*words, given=registry.password.reveal())
-            theirs.refuse_taken()  # a build takes its time
+            runner.run(*words, stdin=registry.password.reveal())
+            new_tag.refuse_taken()  # a build takes its time
             log.phase("pushing")
-            told = os.path.join(folder, "digest")
-            with theirs.being_pushed():
-                runner.run("push", *insecure, "--digestfile", told, image, f"docker://{image}")
-            digest = _digest(self.name, _text(told))
+            file = os.path.join(folder, "digest")
+            with new_tag.being_pushed():
+                runner.run("push", *insecure, "--digestfile", file, image, f"docker://{image}")
+            digest = _digest(self.name, _text(file))
         return _checked(self.name, registry, tag, digest, log)
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
@@ -256,39 +262,39 @@ class PodmanEngine:
 
 
 class _Runner:
-    """Runs one engine's commands and tells what they say."""
+    """Runs one engine's commands and logs their output."""
 
-    def __init__(self, found: Engine, env: Mapping[str, str], log: BuildLog) -> None:
-        self._engine, self.env, self.log = found, env, log
+    def __init__(self, installed: Engine, env: Mapping[str, str], log: BuildLog) -> None:
+        self._engine, self.env, self.log = installed, env, log
 
-    def run(self, *words: str, given: str | None = None) -> None:
-        """Run a command to its end. Raises ProgramFailed with its last words, and what `check`
-        raises, after it has ended the program.
+    def run(self, *words: str, stdin: str | None = None) -> None:
+        """Run a command to its end. Raises ProgramFailed with the reason from its output, and what
+        `check` raises, after the program has ended.
         """
-        said: list[str] = []
+        output: list[str] = []
         try:
-            talking = process.LineProgram(
+            program = process.LineProgram(
                 [self._engine.path, *words],
                 "/",
                 self.env,
-                None if given is None else given.encode(),
+                None if stdin is None else stdin.encode(),
             )
         except OSError as error:
             raise ProgramFailed(
                 program=self._engine.name, reason=error.strerror or str(error)
             ) from None
-        lines = talking.lines()
+        lines = program.lines()
         try:
             for line in lines:
                 self.log.check()
                 if line is not None and (text := line.decode("utf-8", "replace").rstrip()):
-                    said = [*said[-200:], text]
+                    output = [*output[-200:], text]
                     self.log.log(text)
         finally:
             _close(lines)
-        if talking.code != 0:
+        if program.code != 0:
             raise ProgramFailed(
-                program=f"{self._engine.name} {words[0]}", reason=reason(said, talking.code)
+                program=f"{self._engine.name} {words[0]}", reason=reason(output, program.code)
             )
 
 
@@ -296,44 +302,48 @@ def _close(lines: Iterator[bytes | None]) -> None:
     getattr(lines, "close", lambda: None)()
 
 
-def reason(said: Sequence[str], code: int | None) -> str:
-    """The last line of a failed program that tells why; its exit code if it said nothing. Pure."""
-    told = [line.strip() for line in said if re.search(r"\w", line)]
-    why = next(
-        (line for line in reversed(told) if _ERROR.match(line)),
-        told[-1] if told else f"exit code {code}",
-    )
-    return why[:_LONGEST_REASON]
+def reason(output: Sequence[str], code: int | None) -> str:
+    """Why a program failed: its last line that looks like an error, else its last line, else its
+    exit code. Pure.
+    """
+    lines = [line.strip() for line in output if re.search(r"\w", line)]
+    for line in reversed(lines):
+        if _ERROR.match(line):
+            return line[:_LONGEST_REASON]
+    return lines[-1][:_LONGEST_REASON] if lines else f"exit code {code}"
 
 
 def _options(recipe: Recipe) -> list[str]:
-    """What all engines understand. Raises Refused or FileProblem for what is not the repository's:
-    an engine follows every link.
+    """The options that all engines understand. Raises Refused or FileProblem for files outside of
+    the repository.
     """
+    # An engine follows every link, so the three are read here first: that refuses foreign files.
     context_folder(recipe)
     dockerignore_text(recipe)
-    wanted = declared(parse(dockerfile_text(recipe)))
+    arguments = declared(parse(dockerfile_text(recipe)))
     options = ["--file", os.path.join(recipe.root, recipe.dockerfile)]
-    options += ["--platform", recipe.platform] if recipe.platform else []
-    options += ["--target", recipe.target] if recipe.target else []
+    if recipe.platform:
+        options += ["--platform", recipe.platform]
+    if recipe.target:
+        options += ["--target", recipe.target]
     for name, value in sorted(recipe.args.items()):
-        options += ["--build-arg", f"{name}={value}"] if name in wanted else []
+        if name in arguments:
+            options += ["--build-arg", f"{name}={value}"]
     for name, value in sorted(recipe.labels.items()):
         options += ["--label", f"{name}={value}"]
     return options
 
 
 def _server(registry: RegistryAddress) -> str:
-    """What the engine has to call the registry: the host of image names, unless that is not where
-    it is.
+    """The registry's host and port as the engine reaches it, which may differ from the host in
+    image names.
     """
     return urlsplit(registry.address).netloc or registry.host
 
 
 def _alike(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
-    """Whether the labels of an image say that it was built from the very same: from the same
-    commit, in the same way. Equal files do not give an engine equal digests, so nothing else can be
-    compared.
+    """Whether the labels of an image say that it was built from the same commit in the same way.
+    Engines give equal files different digests, so nothing else can be compared.
     """
     client = connected(registry, lambda: None)
     try:
@@ -350,8 +360,8 @@ def _alike(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
 
 
 class _Tag:
-    """A tag that an image is about to get. An engine gives another digest each time, so one that is
-    there cannot be pushed again.
+    """A tag that an image is about to get. An engine makes another digest each time, so an existing
+    tag cannot be pushed again.
     """
 
     def __init__(self, registry: RegistryAddress, tag: str, log: BuildLog) -> None:
@@ -371,7 +381,7 @@ class _Tag:
 
     @contextmanager
     def being_pushed(self) -> Iterator[None]:
-        """A push that is turned away since somebody else was faster says so: engines only repeat
+        """Raises TagTaken where a push fails because somebody else was faster: engines only repeat
         the registry's words.
         """
         try:
@@ -388,13 +398,13 @@ def _checked(
     log.phase("checking the registry")
     client = connected(registry, log.check)
     try:
-        found = client.digest(registry.repository, tag)
+        in_registry = client.digest(registry.repository, tag)
     finally:
         client.close()
-    if found != digest:
+    if in_registry != digest:
         raise TagTaken(
-            f"{program} says that it pushed {digest}, but the registry has {found or 'nothing'}"
-            " under this tag",
+            f"{program} says that it pushed {digest}, but the registry has"
+            f" {in_registry or 'nothing'} under this tag",
             "push it again",
         )
     log.log(f"pushed {digest}")
@@ -402,10 +412,10 @@ def _checked(
 
 
 def _digest(program: str, words: str) -> str:
-    found = _DIGEST.search(words)
-    if not found:
+    digest = _DIGEST.search(words)
+    if not digest:
         raise ProgramFailed(program=program, reason="it does not say which digest it has pushed")
-    return found[0]
+    return digest[0]
 
 
 def _text(path: str) -> str:

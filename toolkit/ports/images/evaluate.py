@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.images.dockerfile import Instruction, json_list, split
-from toolkit.ports.images.stages import BuildStage, args, expand, named
+from toolkit.ports.images.stages import BuildArguments, BuildStage, args, expand, named
 
 ENGINES = "install docker, podman or buildah"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -24,6 +24,8 @@ _NS = {
     "h": 3600 * 10**9,
 }
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([A-Za-z]+))?")
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@", re.IGNORECASE)
+"""What ADD fetches from the network."""
 _TIMES = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -45,7 +47,7 @@ class CopyStep(Struct, frozen=True):
     owner: Owner
     mode: int | None
     unpacks: bool
-    one: Instruction
+    instruction: Instruction
 
 
 class FolderStep(Struct, frozen=True):
@@ -53,7 +55,7 @@ class FolderStep(Struct, frozen=True):
 
     path: str
     owner: Owner | None
-    one: Instruction
+    instruction: Instruction
 
 
 class ImageStep(Struct, frozen=True):
@@ -74,8 +76,8 @@ class EvaluatedStage(Struct, frozen=True):
 
 
 class _Unsure(dict[str, str]):
-    """The variables of a stage whose base image has not been read: remembers that one was asked for
-    that is not known.
+    """The variables of a stage whose base image has not been read: remembers that a missing one was
+    used.
     """
 
     missed = False
@@ -89,18 +91,18 @@ def evaluate(
     stage: BuildStage,
     all_stages: Sequence[BuildStage],
     base: Mapping[str, Any] | None,
-    known: Mapping[str, str],
-    given: Mapping[str, str],
+    arguments: BuildArguments,
     escape: str,
 ) -> EvaluatedStage:
     """Follow a stage's instructions from its base's configuration. Raises Refused for what only an
     engine can do.
 
-    With `base` None it is not known yet: instructions that depend on it say nothing.
+    `base` is None where the base image has not been read: instructions that depend on it are then
+    without effect.
     """
-    run = _Evaluation(stage, all_stages, base, known, given, escape)
-    for one in stage.instructions:
-        run.follow(one)
+    run = _Evaluation(stage, all_stages, base, arguments, escape)
+    for instruction in stage.instructions:
+        run.follow(instruction)
     return EvaluatedStage(run.config, run.author, tuple(run.steps))
 
 
@@ -110,250 +112,255 @@ class _Evaluation:
     def __init__(
         self,
         stage: BuildStage,
-        others: Sequence[BuildStage],
+        all_stages: Sequence[BuildStage],
         base: Mapping[str, Any] | None,
-        known: Mapping[str, str],
-        given: Mapping[str, str],
+        arguments: BuildArguments,
         escape: str,
     ) -> None:
-        self._others, self._known, self._given, self._escape = (
-            others[: stage.number],
-            known,
-            given,
-            escape,
-        )
+        self._earlier = all_stages[: stage.number]
+        self._arguments, self._escape = arguments, escape
         self.config: dict[str, Any] = dict(base or {})
-        self._sure, self._missed = base is not None, False
+        self._base_known, self._missed = base is not None, False
         self.author = ""
         self.steps: list[ImageStep] = []
         self._args: dict[str, str] = {}
         self._has_cmd = False
-        self._env = dict(one.partition("=")[::2] for one in self.config.get("Env") or [PATH])
-        self._keep_env()
+        self._env: dict[str, str] = {}
+        for entry in self.config.get("Env") or [PATH]:
+            name, _, value = entry.partition("=")
+            self._env[name] = value
+        self._store_env()
         if self.config.get("OnBuild"):
             raise stage.start.refuse("its base image has ONBUILD instructions", ENGINES)
 
-    def follow(self, one: Instruction) -> None:
-        meaning = _MEANINGS.get(one.keyword)
-        if meaning is None:
-            raise one.refuse(
+    def follow(self, instruction: Instruction) -> None:
+        evaluate_instruction = _INSTRUCTIONS.get(instruction.keyword)
+        if evaluate_instruction is None:
+            raise instruction.refuse(
                 "the built-in builder only copies files", f"{ENGINES} to build this image"
             )
-        if one.keyword not in ("COPY", "ADD", "HEALTHCHECK") and one.flags:
-            raise one.refuse(f"--{min(one.flags)} is not understood")
+        if instruction.keyword not in ("COPY", "ADD", "HEALTHCHECK") and instruction.flags:
+            raise instruction.refuse(f"--{min(instruction.flags)} is not understood")
         self._missed = False
         try:
-            does = meaning(self, one)
+            does = evaluate_instruction(self, instruction)
         except Refused:
+            # What looks wrong may be right with a variable of the base image.
             if not self._missed:
                 raise
+        if self._missed:
             does = None
-        if one.keyword != "ARG":
-            flags = "".join(f"--{name}={value} " for name, value in one.flags.items())
-            self.steps.append(
-                ImageStep(f"{one.keyword} {flags}{one.rest}", None if self._missed else does)
-            )
+        if instruction.keyword != "ARG":
+            flags = "".join(f"--{name}={value} " for name, value in instruction.flags.items())
+            self.steps.append(ImageStep(f"{instruction.keyword} {flags}{instruction.rest}", does))
 
-    def _expand(self, one: Instruction, word: str) -> str:
+    def _expand(self, instruction: Instruction, word: str) -> str:
         variables = {**self._args, **self._env}
-        if self._sure:
-            return expand(one, word, variables, self._escape)
+        if self._base_known:
+            return expand(instruction, word, variables, self._escape)
         unsure = _Unsure(variables)
         try:
-            return expand(one, word, unsure, self._escape)
+            return expand(instruction, word, unsure, self._escape)
         finally:
             self._missed = self._missed or unsure.missed
 
-    def _keep_env(self) -> None:
+    def _store_env(self) -> None:
         self.config["Env"] = [f"{name}={value}" for name, value in self._env.items()]
 
-    def arg(self, one: Instruction) -> None:
-        for name, value in args(
-            one, {**self._args, **self._env}, self._given, self._known, self._escape
-        ):
+    def arg(self, instruction: Instruction) -> None:
+        variables = {**self._args, **self._env}
+        for name, value in args(instruction, variables, self._arguments, self._escape):
             if value is not None:
                 self._args[name] = value
 
-    def env(self, one: Instruction) -> None:
-        self._env |= self._pairs(one)
-        self._keep_env()
+    def env(self, instruction: Instruction) -> None:
+        self._env |= self._pairs(instruction)
+        self._store_env()
 
-    def label(self, one: Instruction) -> None:
-        self.config["Labels"] = {**(self.config.get("Labels") or {}), **self._pairs(one)}
+    def label(self, instruction: Instruction) -> None:
+        self.config["Labels"] = {**(self.config.get("Labels") or {}), **self._pairs(instruction)}
 
-    def _pairs(self, one: Instruction) -> dict[str, str]:
-        """`a=b c="d e"`, or the old `a all the rest`; values know nothing of each other."""
-        words = split(one.rest, self._escape)
+    def _pairs(self, instruction: Instruction) -> dict[str, str]:
+        """`a=b c="d e"`, or the old `a all the rest`. A value cannot refer to a name that is set in
+        the same instruction.
+        """
+        words = split(instruction.rest, self._escape)
         if words and "=" not in words[0]:
-            name, value = [*one.rest.split(None, 1), ""][:2]
+            name, value = [*instruction.rest.split(None, 1), ""][:2]
             if not value:
-                raise one.refuse(f"`{name}` has no value")
-            return {self._expand(one, name): self._expand(one, value)}
+                raise instruction.refuse(f"`{name}` has no value")
+            return {self._expand(instruction, name): self._expand(instruction, value)}
         pairs = [word.partition("=") for word in words]
         for name, sign, _ in pairs:
             if not name or not sign:
-                raise one.refuse(f"`{name}` is not written name=value")
+                raise instruction.refuse(f"`{name}` is not written name=value")
         if not pairs:
-            raise one.refuse("it needs name=value")
-        return {self._expand(one, name): self._expand(one, value) for name, _, value in pairs}
+            raise instruction.refuse("it needs name=value")
+        return {
+            self._expand(instruction, name): self._expand(instruction, value)
+            for name, _, value in pairs
+        }
 
-    def workdir(self, one: Instruction) -> FolderStep:
-        path = self._expand(one, one.rest)
+    def workdir(self, instruction: Instruction) -> FolderStep:
+        path = self._expand(instruction, instruction.rest)
         if not path:
-            raise one.refuse("it needs a folder")
+            raise instruction.refuse("it needs a folder")
         self.config["WorkingDir"] = _absolute(self._folder(), path)
-        return FolderStep(self._folder(), _owner(self.config.get("User") or "0"), one)
+        return FolderStep(self._folder(), _owner(self.config.get("User") or "0"), instruction)
 
     def _folder(self) -> str:
         return self.config.get("WorkingDir") or "/"
 
-    def copy(self, one: Instruction) -> CopyStep:
-        unknown = set(one.flags) - {
-            "chown",
-            "chmod",
-            "link",
-            *(["from"] if one.keyword == "COPY" else []),
-        }
+    def copy(self, instruction: Instruction) -> CopyStep:
+        unknown = set(instruction.flags) - {"chown", "chmod", "link"}
+        if instruction.keyword == "COPY":
+            unknown.discard("from")
         if unknown:
-            raise one.refuse(f"--{min(unknown)} is not understood by the built-in builder", ENGINES)
-        words = json_list(one.rest)
-        words = [self._expand(one, word) for word in (one.rest.split() if words is None else words)]
+            raise instruction.refuse(
+                f"--{min(unknown)} is not understood by the built-in builder", ENGINES
+            )
+        words = self._words(instruction)
         if len(words) < 2 or not all(words):
-            raise one.refuse("it needs a source and a destination")
+            raise instruction.refuse("it needs a source and a destination")
         *sources, dest = words
         if len(sources) > 1 and not _is_folder(dest):
-            raise one.refuse(f"with several sources, the destination `{dest}` must end with /")
-        if one.keyword == "ADD" and any(
-            re.match(r"[a-z][a-z0-9+.-]*://|git@", source, re.IGNORECASE) for source in sources
-        ):
-            raise one.refuse("it fetches from the network", f"download it beforehand, or {ENGINES}")
-        folder = _absolute(self._folder(), dest)
-        dest = folder if not _is_folder(dest) or folder == "/" else f"{folder}/"
+            raise instruction.refuse(
+                f"with several sources, the destination `{dest}` must end with /"
+            )
+        if instruction.keyword == "ADD" and any(REMOTE.match(source) for source in sources):
+            raise instruction.refuse(
+                "it fetches from the network", f"download it beforehand, or {ENGINES}"
+            )
+        absolute = _absolute(self._folder(), dest)
+        if _is_folder(dest) and absolute != "/":
+            absolute += "/"
         return CopyStep(
             tuple(sources),
-            dest,
-            self._origin(one),
-            self._chown(one),
-            self._chmod(one),
-            one.keyword == "ADD",
-            one,
+            absolute,
+            self._origin(instruction),
+            self._chown(instruction),
+            self._chmod(instruction),
+            instruction.keyword == "ADD",
+            instruction,
         )
 
-    def _origin(self, one: Instruction) -> int | None:
-        if "from" not in one.flags:
+    def _words(self, instruction: Instruction) -> list[str]:
+        """The arguments of an instruction, which may be written as a JSON list."""
+        words = json_list(instruction.rest)
+        if words is None:
+            words = instruction.rest.split()
+        return [self._expand(instruction, word) for word in words]
+
+    def _origin(self, instruction: Instruction) -> int | None:
+        if "from" not in instruction.flags:
             return None
-        stage = named(self._others, one.flags["from"])
+        stage = named(self._earlier, instruction.flags["from"])
         if stage is None:
-            raise one.refuse(
-                f"`{one.flags['from']}` is no earlier stage of this Dockerfile, and images are not"
-                " copied from",
+            raise instruction.refuse(
+                f"`{instruction.flags['from']}` is no earlier stage of this Dockerfile, and images"
+                " are not copied from",
                 ENGINES,
             )
         return stage.number
 
-    def _chown(self, one: Instruction) -> Owner:
-        said = self._expand(one, one.flags.get("chown", "0:0"))
-        owner = _owner(said)
+    def _chown(self, instruction: Instruction) -> Owner:
+        text = self._expand(instruction, instruction.flags.get("chown", "0:0"))
+        owner = _owner(text)
         if owner is None:
-            raise one.refuse(
-                f"--chown={said}: names are only known inside of the image",
+            raise instruction.refuse(
+                f"--chown={text}: names are only known inside of the image",
                 f"write numbers, such as 1000:1000, or {ENGINES}",
             )
         return owner
 
-    def _chmod(self, one: Instruction) -> int | None:
-        if "chmod" not in one.flags:
+    def _chmod(self, instruction: Instruction) -> int | None:
+        if "chmod" not in instruction.flags:
             return None
-        said = self._expand(one, one.flags["chmod"])
-        if not re.fullmatch(r"[0-7]{3,4}", said):
-            raise one.refuse(f"--chmod={said}: only octal numbers are understood", ENGINES)
-        return int(said, 8)
+        text = self._expand(instruction, instruction.flags["chmod"])
+        if not re.fullmatch(r"[0-7]{3,4}", text):
+            raise instruction.refuse(f"--chmod={text}: only octal numbers are understood", ENGINES)
+        return int(text, 8)
 
-    def user(self, one: Instruction) -> None:
-        self.config["User"] = self._word(one)
+    def user(self, instruction: Instruction) -> None:
+        self.config["User"] = self._word(instruction)
 
-    def stop_signal(self, one: Instruction) -> None:
-        self.config["StopSignal"] = self._word(one)
+    def stop_signal(self, instruction: Instruction) -> None:
+        self.config["StopSignal"] = self._word(instruction)
 
-    def _word(self, one: Instruction) -> str:
-        word = self._expand(one, one.rest)
+    def _word(self, instruction: Instruction) -> str:
+        word = self._expand(instruction, instruction.rest)
         if not word or len(word.split()) > 1:
-            raise one.refuse("it needs one word")
+            raise instruction.refuse("it needs one word")
         return word
 
-    def expose(self, one: Instruction) -> None:
+    def expose(self, instruction: Instruction) -> None:
         ports = dict(self.config.get("ExposedPorts") or {})
-        for word in (self._expand(one, word) for word in one.rest.split()):
-            found = _PORT.fullmatch(word)
-            if not found:
-                raise one.refuse(f"`{word}` is no port")
-            first, last = int(found[1]), int(found[2] or found[1])
+        for unexpanded in instruction.rest.split():
+            word = self._expand(instruction, unexpanded)
+            match = _PORT.fullmatch(word)
+            if not match:
+                raise instruction.refuse(f"`{word}` is no port")
+            first, last = int(match[1]), int(match[2] or match[1])
             if not first <= last <= 65535:
-                raise one.refuse(f"`{word}` is no port")
-            ports |= {
-                f"{port}/{(found[3] or 'tcp').lower()}": {} for port in range(first, last + 1)
-            }
+                raise instruction.refuse(f"`{word}` is no port")
+            protocol = (match[3] or "tcp").lower()
+            ports |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
         self.config["ExposedPorts"] = ports
 
-    def volume(self, one: Instruction) -> None:
-        words = json_list(one.rest)
-        paths = [self._expand(one, word) for word in (one.rest.split() if words is None else words)]
+    def volume(self, instruction: Instruction) -> None:
+        paths = self._words(instruction)
         if not paths or not all(paths):
-            raise one.refuse("it needs a folder")
+            raise instruction.refuse("it needs a folder")
         self.config["Volumes"] = {
             **(self.config.get("Volumes") or {}),
             **{path: {} for path in paths},
         }
 
-    def cmd(self, one: Instruction) -> None:
-        self.config["Cmd"] = self._command(one)
+    def cmd(self, instruction: Instruction) -> None:
+        self.config["Cmd"] = self._command(instruction)
         self._has_cmd = True
 
-    def entrypoint(self, one: Instruction) -> None:
-        """What the base image would run is no argument for this one."""
-        self.config["Entrypoint"] = self._command(one)
+    def entrypoint(self, instruction: Instruction) -> None:
+        """The command of the base image is dropped: it is no argument for this entry point."""
+        self.config["Entrypoint"] = self._command(instruction)
         if not self._has_cmd:
             self.config.pop("Cmd", None)
 
-    def _command(self, one: Instruction, rest: str | None = None) -> list[str]:
-        words = json_list(one.rest if rest is None else rest)
-        return (
-            [*(self.config.get("Shell") or _SHELL), one.rest if rest is None else rest]
-            if words is None
-            else words
-        )
+    def _command(self, instruction: Instruction) -> list[str]:
+        words = json_list(instruction.rest)
+        if words is None:
+            return [*(self.config.get("Shell") or _SHELL), instruction.rest]
+        return words
 
-    def shell(self, one: Instruction) -> None:
-        words = json_list(one.rest)
+    def shell(self, instruction: Instruction) -> None:
+        words = json_list(instruction.rest)
         if not words:
-            raise one.refuse('it is written ["program", "argument"]')
+            raise instruction.refuse('it is written ["program", "argument"]')
         self.config["Shell"] = words
 
-    def healthcheck(self, one: Instruction) -> None:
-        kind, rest = [*one.rest.split(None, 1), ""][:2]
-        if kind.upper() == "NONE" and not rest and not one.flags:
+    def healthcheck(self, instruction: Instruction) -> None:
+        kind, rest = [*instruction.rest.split(None, 1), ""][:2]
+        if kind.upper() == "NONE" and not rest and not instruction.flags:
             self.config["Healthcheck"] = {"Test": ["NONE"]}
             return
-        unknown = set(one.flags) - {*_TIMES, "retries"}
+        unknown = set(instruction.flags) - {*_TIMES, "retries"}
         if kind.upper() != "CMD" or not rest or unknown:
-            raise one.refuse(
+            raise instruction.refuse(
                 "it is written `HEALTHCHECK [--interval=30s …] CMD command`, or `HEALTHCHECK NONE`"
             )
         words = json_list(rest)
         check: dict[str, Any] = {"Test": ["CMD-SHELL", rest] if words is None else ["CMD", *words]}
-        check |= {
-            _TIMES[name]: _duration(one, value)
-            for name, value in one.flags.items()
-            if name in _TIMES
-        }
-        if "retries" in one.flags:
-            if not one.flags["retries"].isdecimal():
-                raise one.refuse(f"--retries={one.flags['retries']} is no number")
-            check["Retries"] = int(one.flags["retries"])
+        for name, value in instruction.flags.items():
+            if name in _TIMES:
+                check[_TIMES[name]] = _duration(instruction, value)
+        if "retries" in instruction.flags:
+            if not instruction.flags["retries"].isdecimal():
+                raise instruction.refuse(f"--retries={instruction.flags['retries']} is no number")
+            check["Retries"] = int(instruction.flags["retries"])
         self.config["Healthcheck"] = check
 
-    def maintainer(self, one: Instruction) -> None:
-        self.author = one.rest
+    def maintainer(self, instruction: Instruction) -> None:
+        self.author = instruction.rest
 
 
 def _is_folder(dest: str) -> bool:
@@ -368,23 +375,26 @@ def _absolute(folder: str, path: str) -> str:
 def _owner(words: str) -> Owner | None:
     """`1000:1000`, or `1000` for both; None if it names somebody else than root."""
     user, _, group = words.partition(":")
-    found = ["0" if one == "root" else one for one in (user, group or user)]
-    return (
-        (int(found[0]), int(found[1]))
-        if all(one.isdecimal() and one.isascii() for one in found)
-        else None
-    )
+    numbers = []
+    for name in (user, group or user):
+        if name == "root":
+            numbers.append(0)
+        elif name.isdecimal() and name.isascii():
+            numbers.append(int(name))
+        else:
+            return None
+    return numbers[0], numbers[1]
 
 
-def _duration(one: Instruction, words: str) -> int:
+def _duration(instruction: Instruction, words: str) -> int:
     """A duration of Go's, such as 1m30s, in nanoseconds."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", words)
     if words != "0" and (not parts or "".join("".join(part) for part in parts) != words):
-        raise one.refuse(f"`{words}` is no duration such as 30s")
+        raise instruction.refuse(f"`{words}` is no duration such as 30s")
     return sum(round(float(number) * _NS[unit]) for number, unit in parts)
 
 
-_MEANINGS: Mapping[str, Callable[[_Evaluation, Instruction], CopyStep | FolderStep | None]] = {
+_INSTRUCTIONS: Mapping[str, Callable[[_Evaluation, Instruction], CopyStep | FolderStep | None]] = {
     "ARG": _Evaluation.arg,
     "ENV": _Evaluation.env,
     "LABEL": _Evaluation.label,
@@ -405,8 +415,5 @@ _MEANINGS: Mapping[str, Callable[[_Evaluation, Instruction], CopyStep | FolderSt
 
 def merged_labels(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     """The configuration with the recipe's labels, which win."""
-    return (
-        {**config, "Labels": {**(config.get("Labels") or {}), **labels}}
-        if labels or config.get("Labels")
-        else dict(config)
-    )
+    merged = {**(config.get("Labels") or {}), **labels}
+    return {**config, "Labels": merged} if merged else dict(config)

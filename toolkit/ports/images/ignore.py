@@ -1,5 +1,5 @@
-"""A .dockerignore as docker reads it, which is not as git reads a .gitignore: every pattern starts
-at the context's root.
+"""Reads a .dockerignore as docker does. Unlike in a .gitignore, every pattern starts at the
+context's root.
 """
 
 import re
@@ -11,23 +11,22 @@ from toolkit.errors import Refused
 
 
 class Wildcard:
-    """A pattern of Go's filepath.Match, which `matches` a path in a time that grows with both
-    lengths, and no faster.
+    """A pattern of Go's filepath.Match. Its time is linear in the length of pattern and path.
 
-    Its wildcards may stand for anything, so a search that goes back would try every split of a path
-    between them. Instead all places of the pattern that a path's first characters can lead to are
-    kept at once, as the bits of a number.
+    A search that backtracks would try every split of a path between the wildcards, which a hostile
+    pattern makes endless. Instead this is a state machine: the bits of a number are all positions
+    in the pattern that the characters so far can lead to.
     """
 
     def __init__(self, pattern: str, deep: bool = True) -> None:
         self._parts = parts = _parts(pattern, deep)
         self._end = 1 << len(parts)
-        self._stay = {
-            kind: sum(1 << at for at, part in enumerate(parts) if part == kind)
-            for kind in (STAR, DEEP, FOLDERS)
-        }
+        self._stay = {STAR: 0, DEEP: 0, FOLDERS: 0}
+        for position, part in enumerate(parts):
+            if part in self._stay:
+                self._stay[part] |= 1 << position
         self._start = self._closed(1)
-        self._known: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
 
     def matches(self, path: str) -> bool:
         """Whether all of a path fits."""
@@ -43,29 +42,29 @@ class Wildcard:
             if char == "/" and above and state & self._end:
                 return True
             moved = (state & self._fits(char)) << 1
-            kept = state & stay[DEEP]
+            unmoved = state & stay[DEEP]
             if char == "/":
                 moved |= (state & stay[FOLDERS]) << 1
             else:
-                kept |= state & stay[STAR]
-            state = self._closed(moved | kept) | (state & stay[FOLDERS])
+                unmoved |= state & stay[STAR]
+            state = self._closed(moved | unmoved) | (state & stay[FOLDERS])
             if not state:
                 return False
         return bool(state & self._end)
 
     def _fits(self, char: str) -> int:
-        """The places of the pattern that stand for this one character."""
-        found = self._known.get(char)
-        if found is None:
-            found = 0
-            for at, part in enumerate(self._parts):
-                if part not in (STAR, DEEP, FOLDERS) and re.fullmatch(part, char, re.DOTALL):
-                    found |= 1 << at
-            self._known[char] = found
-        return found
+        """The positions of the pattern that stand for this one character."""
+        positions = self._positions.get(char)
+        if positions is None:
+            positions = 0
+            for position, part in enumerate(self._parts):
+                if part not in self._stay and re.fullmatch(part, char, re.DOTALL):
+                    positions |= 1 << position
+            self._positions[char] = positions
+        return positions
 
     def _closed(self, state: int) -> int:
-        """With the places that follow without a character: each wildcard may stand for nothing."""
+        """With the positions that follow without a character: a wildcard may match nothing."""
         free = self._stay[STAR] | self._stay[DEEP] | self._stay[FOLDERS]
         while True:
             more = state | ((state & free) << 1)
@@ -94,19 +93,20 @@ class Ignore(Struct, frozen=True):
 
 def parse(text: str) -> Ignore:
     """The patterns of a .dockerignore. Raises Refused for one that docker would not take."""
-    found = []
+    patterns = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        words = "" if line.startswith("#") else line.strip()
-        if words:
-            back = words.startswith("!")
-            path = words.removeprefix("!").strip()
-            if not path:
-                raise Refused(f".dockerignore line {number}: `!` without a pattern")
-            try:
-                found.append((Wildcard(_clean(path)), back))
-            except re.error:
-                raise Refused(f".dockerignore line {number}: the pattern cannot be read") from None
-    return Ignore(tuple(found))
+        words = line.strip()
+        if not words or line.startswith("#"):
+            continue
+        back = words.startswith("!")
+        path = words.removeprefix("!").strip()
+        if not path:
+            raise Refused(f".dockerignore line {number}: `!` without a pattern")
+        try:
+            patterns.append((Wildcard(_clean(path)), back))
+        except re.error:
+            raise Refused(f".dockerignore line {number}: the pattern cannot be read") from None
+    return Ignore(tuple(patterns))
 
 
 STAR, DEEP, FOLDERS = "*", "**", "**/"
@@ -118,52 +118,46 @@ def _parts(pattern: str, deep: bool) -> list[str]:
     only if `deep`. Raises re.error.
     """
     if deep and re.fullmatch(r"\*\*[^/*?\[\]\\][^*?\[\]\\]*", pattern):
-        return [
-            DEEP,
-            *(re.escape(char) for char in pattern[2:]),
-        ]  # docker's own exception: `**x` is everything that ends in x
-    found: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        at += 1
+        # Docker's own exception: `**x` is everything that ends in x.
+        return [DEEP, *(re.escape(char) for char in pattern[2:])]
+    parts: list[str] = []
+    index = 0
+    while index < len(pattern):
+        char = pattern[index]
+        index += 1
         if char == "*":
-            stars = pattern.startswith("*", at)
-            at += stars
-            if stars and deep:
-                at += pattern.startswith("/", at)
-                found.append(DEEP if at >= len(pattern) else FOLDERS)
+            double = pattern.startswith("*", index)
+            index += double
+            if double and deep:
+                index += pattern.startswith("/", index)
+                wildcard = DEEP if index >= len(pattern) else FOLDERS
             else:
-                found.append(STAR)
+                wildcard = STAR
+            if parts[-1:] != [wildcard]:  # twice in a row matches the same
+                parts.append(wildcard)
         elif char == "?":
-            found.append("[^/]")
+            parts.append("[^/]")
         elif char == "[":
-            end = _end_of_class(pattern, at)
-            found.append(f"[{_class(pattern[at:end])}]")
-            re.compile(found[-1])
-            at = end + 1
+            end = _end_of_class(pattern, index)
+            parts.append(f"[{_class(pattern[index:end])}]")
+            re.compile(parts[-1])
+            index = end + 1
         elif char == "\\":
-            if at < len(pattern):
-                found.append(re.escape(pattern[at]))
-            at += 1
+            if index < len(pattern):
+                parts.append(re.escape(pattern[index]))
+            index += 1
         else:
-            found.append(re.escape(char))
-    return [
-        part
-        for at, part in enumerate(found)
-        if part not in (STAR, DEEP, FOLDERS) or found[at - 1 : at] != [part]
-    ]
+            parts.append(re.escape(char))
+    return parts
 
 
-def _end_of_class(pattern: str, at: int) -> int:
-    """Where a `[` is closed; the first character of a class may not be the closing one in Go
-    either.
-    """
-    while at < len(pattern) and pattern[at] != "]":
-        at += 1 + (pattern[at] == "\\")
-    if at >= len(pattern):
+def _end_of_class(pattern: str, index: int) -> int:
+    """The index of the `]` that closes a class. As in Go, a class cannot start with `]`."""
+    while index < len(pattern) and pattern[index] != "]":
+        index += 1 + (pattern[index] == "\\")
+    if index >= len(pattern):
         raise re.error("a [ is not closed")
-    return at
+    return index
 
 
 def _class(inside: str) -> str:

@@ -1,6 +1,4 @@
-"""Layers as bytes: the same files give the same bytes, in whatever order the disk has them, whoever
-they belong to there.
-"""
+"""Layers as bytes. The same files give the same bytes, whatever their order and owners on disk."""
 
 import hashlib
 import os
@@ -40,14 +38,19 @@ def write(
     mtime: int,
     check: Callable[[], None],
 ) -> LayerFile:
-    """Write a layer to a file. Raises Refused if a file has changed since the context was looked
-    at, and what `check` raises.
+    """Write a layer to a file. Raises Refused if a file has changed since the context was scanned,
+    and what `check` raises.
     """
     with open(path, "wb") as file:
         sink = _Sink(file)
         for name in sorted(nodes):
             check()
-            _add(sink, name, nodes[name], context, mtime, check)
+            node = nodes[name]
+            header = _header(name, node, mtime)
+            if node.source is None:
+                sink.write(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+            else:
+                _add_file(sink, header, node.source, context, check)
         sink.end()
         size = file.tell()
     count = sum(node.form != "folder" for node in nodes.values())
@@ -55,7 +58,7 @@ def write(
 
 
 class _Sink:
-    """Compresses what it is given, and keeps both digests."""
+    """Compresses a tar into a file, and computes the digests of both."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._raw, self._packed = file, hashlib.sha256(), hashlib.sha256()
@@ -88,31 +91,28 @@ class _Sink:
         self._file.write(data)
 
 
-def _add(
-    sink: _Sink, name: str, node: ImageNode, context: Context, mtime: int, check: Callable[[], None]
+def _header(name: str, node: ImageNode, mtime: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.type, header.linkname = _TYPES[node.form], node.link
+    header.mode = 0o777 if node.form == "link" else node.mode
+    header.uid, header.gid = node.owner
+    header.mtime = mtime
+    return header
+
+
+def _add_file(
+    sink: _Sink, header: tarfile.TarInfo, source: str, context: Context, check: Callable[[], None]
 ) -> None:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = _TYPES[node.form], node.link
-    info.mode = 0o777 if node.form == "link" else node.mode
-    info.uid, info.gid = node.owner
-    info.mtime = mtime
-    if node.source is None:
-        sink.write(_header(info))
-        return
-    descriptor = context.open(node.source)
+    descriptor = context.open(source)
     with open(descriptor, "rb") as file:
-        info.size = os.fstat(descriptor).st_size
-        sink.write(_header(info))
-        left = info.size
-        while left and (chunk := file.read(min(_CHUNK, left))):
+        header.size = os.fstat(descriptor).st_size
+        sink.write(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        remaining = header.size
+        while remaining and (chunk := file.read(min(_CHUNK, remaining))):
             check()
             sink.write(chunk)
-            left -= len(chunk)
-        context.same(descriptor, node.source)
-        if left:
-            raise Refused(f"`{node.source}` is shorter than the system says")
-    sink.write(bytes(-info.size % tarfile.BLOCKSIZE))
-
-
-def _header(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            remaining -= len(chunk)
+        context.same(descriptor, source)
+        if remaining:
+            raise Refused(f"`{source}` is shorter than the system says")
+    sink.write(bytes(-header.size % tarfile.BLOCKSIZE))  # a tar pads files to whole blocks

@@ -1,5 +1,5 @@
-"""An image registry over HTTP, as the OCI distribution specification has it. Nothing of an address
-but its host is ever told.
+"""An image registry over HTTP, by the OCI distribution specification. Errors and logs show only the
+host of an address, since paths and queries may be signed.
 """
 
 import base64
@@ -31,7 +31,7 @@ _ACCEPT = ", ".join((MANIFEST, INDEX, _DOCKER_MANIFEST, _DOCKER_INDEX))
 CONNECT_S, READ_S = 5.0, 60.0
 RETRIES = 3
 PAUSES_S = (0.5, 1.0, 2.0)
-"""Waited before the first, second and third try again."""
+"""The pauses before the first, second and third retry."""
 MONOLITHIC = 64 << 20
 """Bytes up to which a blob is sent in one request."""
 PART = 32 << 20
@@ -52,26 +52,44 @@ class Manifest(Struct, frozen=True):
 
     @property
     def document(self) -> dict[str, Any]:
-        """What it says."""
-        found = json.loads(self.body)
-        return found if isinstance(found, dict) else {}
+        """Its JSON."""
+        return _json_object(self.body)
 
 
-class _Again(Exception):
-    """A failure that may be over in a moment."""
+class _Request(Struct, frozen=True):
+    """A request. `call` says in error messages what was asked of the registry; a status in
+    `accepted` is no error.
+    """
+
+    method: str
+    url: str
+    call: str
+    accepted: tuple[int, ...] = ()
+    body: Iterator[bytes] | None = None
+    headers: Mapping[str, str] = {}
+    streamed: bool = False
+
+
+class _Retryable(Exception):
+    """A failure that a retry may overcome."""
 
     def __init__(self, error: RegistryError) -> None:
         self.error = error
 
 
-def digest_of(data: bytes) -> str:
-    """The name that a registry knows these bytes by."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def digest_of(content: bytes) -> str:
+    """The name of these bytes in a registry."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    document = json.loads(body)
+    return document if isinstance(document, dict) else {}
 
 
 class RegistryClient:
-    """One registry. `check` raises when the run is to stop; it is asked before each request and
-    while bytes flow.
+    """One registry. `check` raises when the run is to stop; it is called before each request and
+    during transfers.
     """
 
     def __init__(
@@ -87,11 +105,10 @@ class RegistryClient:
         self._address, self._hosts = address.rstrip("/"), {host, urlsplit(address).netloc}
         self.host = host
         self._check = check
-        self._credentials = (
-            SecretText(base64.b64encode(f"{user}:{password.reveal()}".encode()).decode())
-            if password
-            else None
-        )
+        self._credentials: SecretText | None = None
+        if password:
+            pair = f"{user}:{password.reveal()}"
+            self._credentials = SecretText(base64.b64encode(pair.encode()).decode())
         self._pool: urllib3.PoolManager = _pool(
             self._address, urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         )
@@ -107,171 +124,170 @@ class RegistryClient:
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether the repository has these bytes."""
-        return self._tried(lambda: self._has(repository, digest))
+        return self._retry(lambda: self._has(repository, digest))
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """What a tag or digest stands for, checked against its digest; None if there is no such
+        """The manifest of a tag or digest, checked against its digest; None if there is no such
         image.
         """
 
         def get() -> Manifest | None:
-            url = f"{self._url(repository)}/manifests/{reference}"
-            answer = self._ask(
-                "GET",
-                url,
-                "say what an image is made of",
-                headers={"Accept": _ACCEPT},
-                streamed=True,
+            response = self._send(
+                _Request(
+                    "GET",
+                    f"{self._url(repository)}/manifests/{reference}",
+                    "say what an image is made of",
+                    headers={"Accept": _ACCEPT},
+                    streamed=True,
+                )
             )
             try:
-                if answer.status == 404:
+                if response.status == 404:
                     return None
-                body = self._document(answer)
+                body = self._document(response)
             finally:
-                answer.close()
-            said = answer.headers.get("Docker-Content-Digest") or digest_of(body)
-            wanted = reference if reference.startswith("sha256:") else said
-            if digest_of(body) != wanted:
+                response.close()
+            digest = response.headers.get("Docker-Content-Digest") or digest_of(body)
+            if reference.startswith("sha256:"):
+                digest = reference
+            if digest_of(body) != digest:
                 raise Refused(
                     f"the registry {self.host} has answered with another manifest than the one of"
                     " its digest"
                 )
-            media_type = answer.headers.get("Content-Type", "").partition(";")[0] or json.loads(
-                body
-            ).get("mediaType", MANIFEST)
-            return Manifest(body, media_type, wanted)
+            media_type = response.headers.get("Content-Type", "").partition(";")[0]
+            if not media_type:
+                media_type = json.loads(body).get("mediaType", MANIFEST)
+            return Manifest(body, media_type, digest)
 
-        return self._tried(get)
+        return self._retry(get)
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest that a tag stands for now, None if the tag is not there."""
+        """The digest that a tag stands for now, None if there is no such tag."""
 
         def head() -> str | None:
             url = f"{self._url(repository)}/manifests/{reference}"
-            answer = self._ask(
-                "HEAD", url, "say what a tag stands for", headers={"Accept": _ACCEPT}
+            response = self._send(
+                _Request("HEAD", url, "say what a tag stands for", headers={"Accept": _ACCEPT})
             )
-            if answer.status == 404:
+            if response.status == 404:
                 return None
-            return answer.headers.get("Docker-Content-Digest")
+            return response.headers.get("Docker-Content-Digest")
 
-        said = self._tried(head)
-        if said is None:
-            found = self.manifest(repository, reference)
-            return found.digest if found else None
-        return said
+        digest = self._retry(head)
+        if digest is not None:
+            return digest
+        # Some registries leave the header out: then the manifest itself has to be read.
+        manifest = self.manifest(repository, reference)
+        return manifest.digest if manifest else None
 
     def document(self, repository: str, digest: str) -> dict[str, Any]:
         """A small blob of JSON, checked against its digest."""
 
         def get() -> dict[str, Any]:
-            with self._blob(repository, digest) as answer:
-                body = self._document(answer)
+            with self._blob(repository, digest) as response:
+                body = self._document(response)
             if digest_of(body) != digest:
                 raise Refused(
                     f"the registry {self.host} has answered with other bytes than those of their"
                     " digest"
                 )
-            found = json.loads(body)
-            return found if isinstance(found, dict) else {}
+            return _json_object(body)
 
-        return self._tried(get)
+        return self._retry(get)
 
     def download(self, repository: str, digest: str, path: str) -> int:
         """A blob into a file, checked against its digest; its size in bytes."""
 
         def get() -> int:
-            found = hashlib.sha256()
-            with self._blob(repository, digest) as answer, open(path, "wb") as file:
-                for chunk in self._flow(answer):
+            received = hashlib.sha256()
+            with self._blob(repository, digest) as response, open(path, "wb") as file:
+                for chunk in self._stream(response):
                     self._check()
-                    found.update(chunk)
+                    received.update(chunk)
                     file.write(chunk)
                 size = file.tell()
-            if f"sha256:{found.hexdigest()}" != digest:
-                raise _Again(self._failed("give a layer", "its bytes are not those of its digest"))
+            if f"sha256:{received.hexdigest()}" != digest:
+                raise _Retryable(
+                    self._failed("give a layer", "its bytes are not those of its digest")
+                )
             return size
 
-        return self._tried(get)
+        return self._retry(get)
 
     def mount(self, repository: str, digest: str, origin: str) -> bool:
         """Have a blob of another repository of the same registry without sending it; False if the
         registry does not want to.
         """
         url = f"{self._url(repository)}/blobs/uploads/?mount={digest}&from={quote(origin, safe='')}"
-        return self._tried(
-            lambda: (
-                self._ask(
-                    "POST", url, "take a layer from another repository", (400, 403, 404, 405)
-                ).status
-                == 201
-            )
-        )
+        call = "take a layer from another repository"
+
+        def mount() -> bool:
+            # Not every registry mounts, and not every base may be read: then it is sent instead.
+            request = _Request("POST", url, call, accepted=(400, 403, 404, 405))
+            return self._send(request).status == 201
+
+        return self._retry(mount)
 
     def upload(self, repository: str, digest: str, path: str) -> bool:
-        """Send a file as a blob unless it is there already; whether it was sent."""
+        """Send a file as a blob unless the registry has it; whether it was sent."""
 
         def send() -> bool:
             if self._has(repository, digest):
                 return False
-            answer = self._ask(
-                "POST", f"{self._url(repository)}/blobs/uploads/", "take a layer", (404,)
-            )
-            if answer.status == 404:
+            url = f"{self._url(repository)}/blobs/uploads/"
+            response = self._send(_Request("POST", url, "take a layer", accepted=(404,)))
+            if response.status == 404:
                 raise Refused(
                     f"there is no repository `{repository}` in {self.host}",
                     "create it, or correct `repository` in rules.toml",
                 )
-            where = self._location(answer)
-            size = os.path.getsize(path)
-            with open(path, "rb") as file:
-                start = 0
-                while size > MONOLITHIC and start < size:
-                    count = min(PART, size - start)
-                    range_ = f"{start}-{start + count - 1}"
-                    headers = {
-                        "Content-Length": str(count),
-                        "Content-Type": "application/octet-stream",
-                        "Content-Range": range_,
-                    }
-                    where = self._location(
-                        self._ask(
-                            "PATCH", where, "take a layer", (), self._body(file, count), headers
-                        )
-                    )
-                    start += count
-                headers = {
-                    "Content-Length": str(size - start),
-                    "Content-Type": "application/octet-stream",
-                }
-                last = (
-                    f"{where}{'&' if urlsplit(where).query else '?'}digest={quote(digest, safe='')}"
-                )
-                answer = self._ask(
-                    "PUT", last, "take a layer", (), self._body(file, size - start), headers
-                )
-            if answer.headers.get("Docker-Content-Digest", digest) != digest:
+            response = self._upload_to(self._location(response), digest, path)
+            if response.headers.get("Docker-Content-Digest", digest) != digest:
                 raise Refused(
                     f"the registry {self.host} has kept a layer under another digest than it was"
                     " sent with"
                 )
             return True
 
-        return self._tried(send)
+        return self._retry(send)
+
+    def _upload_to(self, url: str, digest: str, path: str) -> "BaseHTTPResponse":
+        """Send a file to the address of an upload: a large one in parts, whose last has the
+        digest.
+        """
+        size = os.path.getsize(path)
+        with open(path, "rb") as file:
+            start = 0
+            while size > MONOLITHIC and start < size:
+                count = min(PART, size - start)
+                headers = {
+                    "Content-Length": str(count),
+                    "Content-Type": "application/octet-stream",
+                    "Content-Range": f"{start}-{start + count - 1}",
+                }
+                body = self._body(file, count)
+                part = _Request("PATCH", url, "take a layer", body=body, headers=headers)
+                url = self._location(self._send(part))
+                start += count
+            headers = {
+                "Content-Length": str(size - start),
+                "Content-Type": "application/octet-stream",
+            }
+            separator = "&" if urlsplit(url).query else "?"
+            url = f"{url}{separator}digest={quote(digest, safe='')}"
+            body = self._body(file, size - start)
+            return self._send(_Request("PUT", url, "take a layer", body=body, headers=headers))
 
     def put_manifest(self, repository: str, tag: str, body: bytes) -> None:
         """Give an image its tag. Raises Refused if the tag stands for another image already and may
         not be moved.
         """
+        url = f"{self._url(repository)}/manifests/{tag}"
         headers = {"Content-Type": MANIFEST, "Content-Length": str(len(body))}
-        self._tried(
-            lambda: self._ask(
-                "PUT",
-                f"{self._url(repository)}/manifests/{tag}",
-                "take the image",
-                (),
-                iter([body]),
-                headers,
+        self._retry(
+            lambda: self._send(
+                _Request("PUT", url, "take the image", body=iter([body]), headers=headers)
             )
         )
 
@@ -279,55 +295,55 @@ class RegistryClient:
         return f"{self._address}/v2/{repository}"
 
     def _has(self, repository: str, digest: str) -> bool:
-        return (
-            self._ask("HEAD", f"{self._url(repository)}/blobs/{digest}", "say what it has").status
-            == 200
-        )
+        url = f"{self._url(repository)}/blobs/{digest}"
+        return self._send(_Request("HEAD", url, "say what it has")).status == 200
 
-    def _tried(self, do: Callable[[], T]) -> T:
-        """Content is known by its digest, so that any of these may be done again."""
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Call, and again after failures that may pass. Content is addressed by its digest, so
+        repeating a call is safe.
+        """
         for pause in PAUSES_S[:RETRIES]:
             try:
-                return do()
-            except _Again:
+                return call()
+            except _Retryable:
                 self._check()
                 time.sleep(pause)
         try:
-            return do()
-        except _Again as last:
+            return call()
+        except _Retryable as last:
             raise last.error from None
 
     @contextmanager
     def _blob(self, repository: str, digest: str) -> Iterator["BaseHTTPResponse"]:
-        """A blob as it comes. Registries send the asker elsewhere for it: there without
+        """A blob as a stream. Registries redirect to their storage for it, which never gets our
         credentials.
         """
         url = f"{self._url(repository)}/blobs/{digest}"
         for _ in range(_REDIRECTS + 1):
-            answer = self._ask("GET", url, "give a layer", streamed=True)
+            response = self._send(_Request("GET", url, "give a layer", streamed=True))
             try:
-                if answer.status in (301, 302, 303, 307, 308):
-                    url = self._location(answer)
+                if response.status in (301, 302, 303, 307, 308):
+                    url = self._location(response)
                     continue
-                if answer.status == 404:
+                if response.status == 404:
                     raise self._failed("give a layer", "it is not there")
-                yield answer
+                yield response
                 return
             finally:
-                answer.close()
+                response.close()
         raise self._failed("give a layer", "it sends from one address to the next")
 
-    def _flow(self, answer: "BaseHTTPResponse") -> Iterator[bytes]:
+    def _stream(self, response: "BaseHTTPResponse") -> Iterator[bytes]:
         import urllib3
 
         try:
-            yield from answer.stream(_CHUNK, decode_content=False)
+            yield from response.stream(_CHUNK, decode_content=False)
         except urllib3.exceptions.HTTPError as error:
-            raise _Again(self._failed("give a layer", _words(error))) from None
+            raise _Retryable(self._failed("give a layer", _connection_problem(error))) from None
 
-    def _document(self, answer: "BaseHTTPResponse") -> bytes:
+    def _document(self, response: "BaseHTTPResponse") -> bytes:
         body = b""
-        for chunk in self._flow(answer):
+        for chunk in self._stream(response):
             body += chunk
             if len(body) > _LARGEST_DOCUMENT:
                 raise self._failed(
@@ -342,86 +358,72 @@ class RegistryClient:
             count -= len(chunk)
             yield chunk
 
-    def _location(self, answer: "BaseHTTPResponse") -> str:
-        """Where an upload goes on, or a download is. Never from https to http, and never said
-        aloud: such addresses are signed.
+    def _location(self, response: "BaseHTTPResponse") -> str:
+        """The address where an upload continues or a download is. Never from https to http, and
+        never shown: such addresses are signed.
         """
-        said = answer.headers.get("Location")
-        if not said:
+        location = response.headers.get("Location")
+        if not location:
             raise self._failed("take a layer", "it does not say where to")
-        url = urlsplit(urljoin(f"{self._address}/", said))
+        url = urlsplit(urljoin(f"{self._address}/", location))
         if url.netloc in self._hosts:
-            return f"{self._address}{url.path}{f'?{url.query}' if url.query else ''}"
+            # The registry may know itself by another address than the one that we reach it by.
+            query = f"?{url.query}" if url.query else ""
+            return f"{self._address}{url.path}{query}"
         if url.scheme != "https":
             raise Refused(f"the registry {self.host} sends to an address without encryption")
         return url.geturl()
 
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        call: str,
-        fine: tuple[int, ...] = (),
-        body: Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-        streamed: bool = False,
-    ) -> "BaseHTTPResponse":
-        """One request. An answer of 404 to a question (not to a change) is an answer."""
+    def _send(self, request: _Request) -> "BaseHTTPResponse":
+        """Send one request. A 404 is no error when reading, only when changing something."""
         import urllib3
 
         self._check()
-        ours = url.startswith(f"{self._address}/")
-        sent = {
-            **(headers or {}),
-            **(
-                {"Authorization": f"Basic {self._credentials.reveal()}"}
-                if ours and self._credentials
-                else {}
-            ),
-        }
+        headers = dict(request.headers)
+        # Storage that a download is redirected to must not get the registry's credentials.
+        if self._credentials and request.url.startswith(f"{self._address}/"):
+            headers["Authorization"] = f"Basic {self._credentials.reveal()}"
         try:
-            answer = self._pool.request(
-                method,
-                url,
-                headers=sent,
-                body=body,
+            response = self._pool.request(
+                request.method,
+                request.url,
+                headers=headers,
+                body=request.body,
                 redirect=False,
                 retries=False,
-                preload_content=not streamed,
+                preload_content=not request.streamed,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise _Again(self._failed(call, _words(error))) from None
-        if (
-            answer.status < 400
-            or answer.status in fine
-            or (answer.status == 404 and method in ("GET", "HEAD"))
-        ):
-            return answer
+            raise _Retryable(self._failed(request.call, _connection_problem(error))) from None
+        if response.status < 400 or response.status in request.accepted:
+            return response
+        if response.status == 404 and request.method in ("GET", "HEAD"):
+            return response
         try:
-            raise self._problem(answer, call)
+            raise self._problem(response, request.call)
         finally:
-            answer.close()
+            response.close()
 
-    def _problem(self, answer: "BaseHTTPResponse", call: str) -> Exception:
-        """What an answer above 400 means."""
-        code, message = _told(answer)
-        reason = message or f"{answer.status} {answer.reason or ''}".strip()
-        if answer.status == 429 or answer.status >= 500:
-            return _Again(self._failed(call, reason))
+    def _problem(self, response: "BaseHTTPResponse", call: str) -> Exception:
+        """The error that a status of 400 or more means."""
+        code, message = _error_of(response)
+        reason = message or f"{response.status} {response.reason or ''}".strip()
+        if response.status == 429 or response.status >= 500:
+            return _Retryable(self._failed(call, reason))
         if denied := _DENIED.search(message):
             return NotAllowed(action=denied[1], resource=denied[2])
-        if answer.status in (401, 403):
+        if response.status in (401, 403):
             return CredentialsProblem(call=f"the image registry {self.host}", reason=reason)
         if code == "TAG_INVALID" and "immutable" in message:
-            return taken()
+            return tag_taken()
         return self._failed(call, reason)
 
     def _failed(self, call: str, reason: str) -> RegistryError:
         return RegistryError(host=self.host, call=call, reason=reason)
 
 
-def taken() -> TagTaken:
-    """The error of a tag that stands for something else."""
+def tag_taken() -> TagTaken:
+    """The error for a tag that stands for another image."""
     return TagTaken(
         "somebody has pushed another image under this tag, and a tag is not moved",
         "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
@@ -434,40 +436,39 @@ def connected(registry: RegistryAddress, check: Callable[[], None]) -> RegistryC
     return RegistryClient(registry.address, registry.host, registry.user, registry.password, check)
 
 
-def _told(answer: "BaseHTTPResponse") -> tuple[str, str]:
-    """The registry's own code and words, without whatever follows a question mark: that is where
-    signatures are.
+def _error_of(response: "BaseHTTPResponse") -> tuple[str, str]:
+    """The registry's own code and message, without what follows a question mark: signatures of
+    addresses stand there.
     """
     import urllib3
 
     try:
-        first = json.loads(answer.data)["errors"][0]
+        first = json.loads(response.data)["errors"][0]
         return str(first.get("code", "")), re.sub(r"\?\S*", "", str(first.get("message", "")))[:500]
     except (ValueError, LookupError, TypeError, AttributeError, urllib3.exceptions.HTTPError):
         return "", ""
 
 
-def _words(error: Exception) -> str:
-    """urllib3's own words hold the whole address."""
-    from urllib3 import exceptions as known
+def _connection_problem(error: Exception) -> str:
+    """The reason in words of our own: those of urllib3 contain the whole address."""
+    from urllib3 import exceptions
 
-    told: Mapping[type[Exception], str] = {
-        known.SSLError: "its certificate is not trusted",
-        known.NameResolutionError: "its name is not known here",
-        known.ReadTimeoutError: f"no answer within {READ_S:g} s",
-        known.NewConnectionError: "no connection",
-        known.ConnectTimeoutError: f"no connection within {CONNECT_S:g} s",
-        known.ProxyError: "the proxy does not let it through",
+    reasons: Mapping[type[Exception], str] = {
+        exceptions.SSLError: "its certificate is not trusted",
+        exceptions.NameResolutionError: "its name is not known here",
+        exceptions.ReadTimeoutError: f"no answer within {READ_S:g} s",
+        exceptions.NewConnectionError: "no connection",
+        exceptions.ConnectTimeoutError: f"no connection within {CONNECT_S:g} s",
+        exceptions.ProxyError: "the proxy does not let it through",
     }
-    return next(
-        (words for kind, words in told.items() if isinstance(error, kind)), "the connection broke"
-    )
+    for kind, reason in reasons.items():
+        if isinstance(error, kind):
+            return reason
+    return "the connection broke"
 
 
 def _pool(address: str, timeout: Any) -> Any:
-    """Connections, through the proxy that the environment names; certificates as the system or
-    AWS_CA_BUNDLE has them.
-    """
+    """A connection pool that honours the proxy variables of the environment and AWS_CA_BUNDLE."""
     from urllib.request import getproxies, proxy_bypass
 
     import urllib3

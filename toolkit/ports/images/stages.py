@@ -18,7 +18,16 @@ class Platform(Struct, frozen=True):
     variant: str = ""
 
     def __str__(self) -> str:
-        return "/".join(one for one in (self.os, self.architecture, self.variant) if one)
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+class BuildArguments(Struct, frozen=True):
+    """The arguments of a build. `passed` are those of the recipe (`--build-arg`), which win over
+    defaults; `values` are those of the ARGs before the first FROM, and docker's own.
+    """
+
+    passed: Mapping[str, str]
+    values: Mapping[str, str]
 
 
 class BuildStage(Struct, frozen=True):
@@ -43,149 +52,156 @@ def platform(words: str | None) -> Platform:
         raise Refused(f"`{words}` is no platform", "a platform is written like linux/arm64")
     architecture = _ARCHITECTURES.get(parts[1], parts[1])
     variant = parts[2] if len(parts) == 3 else ""
-    return Platform(
-        parts[0], architecture, "" if (architecture, variant) == ("arm64", "v8") else variant
-    )
+    if (architecture, variant) == ("arm64", "v8"):
+        variant = ""  # v8 is what arm64 means without a variant
+    return Platform(parts[0], architecture, variant)
 
 
 def declared(parsed: Parsed) -> Set[str]:
     """The names of all build arguments that an ARG declares."""
-    found = [
-        word.partition("=")[0]
-        for one in parsed.instructions
-        if one.keyword == "ARG"
-        for word in split(one.rest, parsed.escape)
-    ]
-    return frozenset(found)
+    names: set[str] = set()
+    for instruction in parsed.instructions:
+        if instruction.keyword == "ARG":
+            for word in split(instruction.rest, parsed.escape):
+                names.add(word.partition("=")[0])
+    return frozenset(names)
 
 
-def global_args(parsed: Parsed, given: Mapping[str, str], wanted: Platform) -> dict[str, str]:
-    """What the ARGs before the first FROM, and docker itself, say of the build."""
-    known: dict[str, str] = {}
+def global_args(parsed: Parsed, passed: Mapping[str, str], platform: Platform) -> BuildArguments:
+    """The arguments of a build for a platform, which is both its target and where it is built."""
+    values: dict[str, str] = {}
     for side in ("TARGET", "BUILD"):
-        known |= {
-            f"{side}PLATFORM": str(wanted),
-            f"{side}OS": wanted.os,
-            f"{side}ARCH": wanted.architecture,
-        }
-        known[f"{side}VARIANT"] = wanted.variant
-    for one in parsed.instructions:
-        if one.keyword == "FROM":
+        values[f"{side}PLATFORM"] = str(platform)
+        values[f"{side}OS"] = platform.os
+        values[f"{side}ARCH"] = platform.architecture
+        values[f"{side}VARIANT"] = platform.variant
+    for instruction in parsed.instructions:
+        if instruction.keyword == "FROM":
             break
-        if one.keyword != "ARG":
-            raise one.refuse("only ARG may come before the first FROM")
-        for name, value in args(one, known, given, {}, parsed.escape):
-            known |= {name: value} if value is not None else {}
-    return known
+        if instruction.keyword != "ARG":
+            raise instruction.refuse("only ARG may come before the first FROM")
+        for name, value in args(instruction, values, BuildArguments(passed, {}), parsed.escape):
+            if value is not None:
+                values[name] = value
+    return BuildArguments(passed, values)
 
 
 def args(
-    one: Instruction,
+    instruction: Instruction,
     variables: Mapping[str, str],
-    given: Mapping[str, str],
-    known: Mapping[str, str],
+    arguments: BuildArguments,
     escape: str,
 ) -> Iterator[tuple[str, str | None]]:
-    """What one ARG declares: what was given, else its default, else what is known already; None if
-    it is nothing of these.
+    """The names that one ARG declares, each with its value: what was passed, else the default, else
+    the global value, else None.
     """
-    words = split(one.rest, escape)
+    words = split(instruction.rest, escape)
     if not words:
-        raise one.refuse("it needs a name")
+        raise instruction.refuse("it needs a name")
     for word in words:
         name, has_default, default = word.partition("=")
-        if name in given:
-            yield name, given[name]
+        if name in arguments.passed:
+            yield name, arguments.passed[name]
+        elif has_default:
+            yield name, expand(instruction, default, variables, escape)
         else:
-            yield name, expand(one, default, variables, escape) if has_default else known.get(name)
+            yield name, arguments.values.get(name)
 
 
-def expand(one: Instruction, word: str, variables: Mapping[str, str], escape: str) -> str:
+def expand(instruction: Instruction, word: str, variables: Mapping[str, str], escape: str) -> str:
     """A word of an instruction with its variables filled in; Refused names the line."""
     try:
         return expanded(word, variables, escape)
     except ValueError as error:
-        raise one.refuse(str(error)) from None
+        raise instruction.refuse(str(error)) from None
 
 
-def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[BuildStage, ...]:
-    """The stages in order. Raises Refused for a Dockerfile without any, or a FROM that says
-    nothing.
+def stages(
+    parsed: Parsed, variables: Mapping[str, str], default: Platform
+) -> tuple[BuildStage, ...]:
+    """The stages in order; `default` is the platform of those that name none. Raises Refused for a
+    Dockerfile without a stage, or a FROM that cannot be read.
     """
-    found: list[BuildStage] = []
-    starts = [at for at, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
+    starts = []
+    for index, instruction in enumerate(parsed.instructions):
+        if instruction.keyword == "FROM":
+            starts.append(index)
     if not starts:
         raise Refused("the Dockerfile has no FROM")
-    for number, (start, end) in enumerate(
-        zip(starts, [*starts[1:], len(parsed.instructions)], strict=True)
-    ):
-        one = parsed.instructions[start]
-        words = one.rest.split()
-        named = len(words) == 3 and words[1].lower() == "as"
-        if len(words) != 1 and not named:
-            raise one.refuse("it is written `FROM image` or `FROM image AS name`")
-        unknown = set(one.flags) - {"platform"}
-        if unknown:
-            raise one.refuse(f"--{min(unknown)} is not understood")
-        base = expand(one, words[0], known, parsed.escape)
-        if not base:
-            raise one.refuse(
-                f"`{words[0]}` is empty: one of its arguments has no value",
-                "give the ARG before it a default",
-            )
-        where = (
-            platform(expand(one, one.flags["platform"], known, parsed.escape))
-            if "platform" in one.flags
-            else wanted
-        )
-        earlier = next(
-            (stage.number for stage in found if stage.name and stage.name == base.lower()), None
-        )
-        inside = parsed.instructions[start + 1 : end]
-        found.append(
+    result: list[BuildStage] = []
+    for start, end in zip(starts, [*starts[1:], len(parsed.instructions)], strict=True):
+        instruction = parsed.instructions[start]
+        name, base = _from(instruction, variables, parsed.escape)
+        stage_platform = default
+        if "platform" in instruction.flags:
+            words = expand(instruction, instruction.flags["platform"], variables, parsed.escape)
+            stage_platform = platform(words)
+        earlier = _by_name(result, base)
+        result.append(
             BuildStage(
-                number,
-                words[2].lower() if named else "",
-                base if earlier is None else earlier,
-                where,
-                one,
-                inside,
+                number=len(result),
+                name=name,
+                base=base if earlier is None else earlier.number,
+                platform=stage_platform,
+                start=instruction,
+                instructions=parsed.instructions[start + 1 : end],
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
-def named(found: Sequence[BuildStage], name: str) -> BuildStage | None:
+def _from(instruction: Instruction, variables: Mapping[str, str], escape: str) -> tuple[str, str]:
+    """The name that a FROM gives its stage, empty if none, and what it builds upon."""
+    words = instruction.rest.split()
+    has_name = len(words) == 3 and words[1].lower() == "as"
+    if len(words) != 1 and not has_name:
+        raise instruction.refuse("it is written `FROM image` or `FROM image AS name`")
+    unknown = set(instruction.flags) - {"platform"}
+    if unknown:
+        raise instruction.refuse(f"--{min(unknown)} is not understood")
+    base = expand(instruction, words[0], variables, escape)
+    if not base:
+        raise instruction.refuse(
+            f"`{words[0]}` is empty: one of its arguments has no value",
+            "give the ARG before it a default",
+        )
+    return words[2].lower() if has_name else "", base
+
+
+def _by_name(stages: Sequence[BuildStage], name: str) -> BuildStage | None:
+    return next((stage for stage in stages if stage.name and stage.name == name.lower()), None)
+
+
+def named(stages: Sequence[BuildStage], name: str) -> BuildStage | None:
     """A stage by its name or number."""
-    by_name = next((one for one in found if one.name and one.name == name.lower()), None)
-    return by_name or (found[int(name)] if name.isdecimal() and int(name) < len(found) else None)
+    by_name = _by_name(stages, name)
+    if by_name is None and name.isdecimal() and int(name) < len(stages):
+        return stages[int(name)]
+    return by_name
 
 
-def needed(found: Sequence[BuildStage], target: str | None) -> tuple[BuildStage, ...]:
+def needed(stages: Sequence[BuildStage], target: str | None) -> tuple[BuildStage, ...]:
     """The stages that an image is made of, in order; the last one is the image. Raises Refused for
-    a target that is not there.
+    a target that does not exist.
     """
-    last = found[-1] if target is None else named(found, target)
+    last = stages[-1] if target is None else named(stages, target)
     if last is None:
         raise Refused(f"the Dockerfile has no stage `{target}`")
-    open_, seen = [last], {last.number}
-    while open_:
-        stage = open_.pop()
-        for number in _asked(found, stage):
-            if number not in seen:
-                seen.add(number)
-                open_.append(found[number])
-    return tuple(one for one in found if one.number in seen)
+    pending, numbers = [last], {last.number}
+    while pending:
+        for number in _used_by(pending.pop(), stages):
+            if number not in numbers:
+                numbers.add(number)
+                pending.append(stages[number])
+    return tuple(stage for stage in stages if stage.number in numbers)
 
 
-def _asked(found: Sequence[BuildStage], stage: BuildStage) -> Iterator[int]:
+def _used_by(stage: BuildStage, stages: Sequence[BuildStage]) -> Iterator[int]:
+    """The numbers of the stages that a stage is built upon or copies from."""
     if isinstance(stage.base, int):
         yield stage.base
-    for one in stage.instructions:
-        other = (
-            named(found[: stage.number], one.flags["from"])
-            if one.keyword == "COPY" and "from" in one.flags
-            else None
-        )
-        if other:
-            yield other.number
+    for instruction in stage.instructions:
+        if instruction.keyword == "COPY" and "from" in instruction.flags:
+            origin = named(stages[: stage.number], instruction.flags["from"])
+            if origin:
+                yield origin.number

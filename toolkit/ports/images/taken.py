@@ -1,8 +1,8 @@
-"""Which files of a build context go into an image, whatever git thinks of them: what the Dockerfile
-copies and .dockerignore does not keep out.
+"""Which files of a build context go into an image, whether git tracks them or not: what the
+Dockerfile copies and .dockerignore does not keep out.
 
-Where a Dockerfile cannot be followed to the letter, everything in its context counts: a variable
-that only the build knows, a heredoc, a base image that may have orders of its own.
+Where a Dockerfile cannot be followed with certainty, everything in its context counts: a variable
+that only the build knows, a heredoc, a base image that may have ONBUILD instructions.
 """
 
 import os
@@ -16,13 +16,21 @@ from toolkit.ports.images.dockerfile import (
     Instruction,
     Parsed,
     json_list,
-    no_heredocs,
     parse,
+    refuse_heredocs,
     split,
 )
+from toolkit.ports.images.evaluate import REMOTE
 from toolkit.ports.images.ignore import Ignore, Wildcard
 from toolkit.ports.images.ignore import parse as parse_ignore
-from toolkit.ports.images.stages import expand, global_args, needed, platform, stages
+from toolkit.ports.images.stages import (
+    BuildArguments,
+    expand,
+    global_args,
+    needed,
+    platform,
+    stages,
+)
 
 EVERYTHING = ("",)
 _LARGEST = 1 << 20
@@ -49,13 +57,12 @@ _COPIES_NOTHING = (
     "VOLUME",
     "WORKDIR",
 )
-"""The instructions that take nothing from the context, or are looked at before."""
-_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*://|git@", re.IGNORECASE)
+"""The instructions that take nothing from the context, or are handled before."""
 
 
 def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, ...]:
-    """The sources of an image, from the build context's root, which is the empty one: paths and
-    patterns. Never raises Refused.
+    """The paths and patterns that an image copies, relative to the build context's root, which is
+    the empty path. Never raises Refused.
     """
     if len(text) > _LONGEST:
         return EVERYTHING
@@ -66,103 +73,108 @@ def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, 
         ):
             return EVERYTHING
         parsed = parse(text)
-        no_heredocs(parsed)
-        if sum(one.keyword == "FROM" for one in parsed.instructions) > _MOST_STAGES:
+        refuse_heredocs(parsed)
+        froms = [each for each in parsed.instructions if each.keyword == "FROM"]
+        if len(froms) > _MOST_STAGES:
             return EVERYTHING
-        known = global_args(parsed, args, platform(None))
-        every = stages(parsed, known, platform(None))
-        found: dict[str, None] = dict.fromkeys(_mounts(text))
-        for one in needed(every, stage):
-            if isinstance(one.base, str) and "onbuild" in one.base.lower():
+        arguments = global_args(parsed, args, platform(None))
+        all_stages = stages(parsed, arguments.values, platform(None))
+        sources: dict[str, None] = dict.fromkeys(_mounts(text))
+        for used in needed(all_stages, stage):
+            # The images named onbuild copy everything when they are built upon.
+            if isinstance(used.base, str) and "onbuild" in used.base.lower():
                 return EVERYTHING
-            variables = _Variables(known, args)
-            for instruction in one.instructions:
-                found.update(dict.fromkeys(_of(instruction, variables, parsed)))
-        return tuple(found)
+            variables = _Variables(arguments)
+            for instruction in used.instructions:
+                sources.update(dict.fromkeys(_sources(instruction, variables, parsed)))
+        return tuple(sources)
     except (Refused, KeyError, RecursionError):
         return EVERYTHING
 
 
 class _Variables(dict[str, str]):
-    """What is known in a stage. Asked for anything else it raises KeyError."""
+    """The variables of a stage. Reading one that is not known raises KeyError."""
 
-    def __init__(self, outside: Mapping[str, str], given: Mapping[str, str]) -> None:
+    def __init__(self, arguments: BuildArguments) -> None:
         super().__init__()
-        self.outside, self.given = outside, given
+        self.arguments = arguments
 
     def get(self, name: str, default: object = None) -> str:
         """The value; KeyError if it is not known."""
         return self[name]
 
 
-def _of(one: Instruction, variables: _Variables, parsed: Parsed) -> Iterator[str]:
-    if one.keyword == "ARG":
-        _declare(one, variables, parsed)
-    elif one.keyword == "ENV":
-        _set(one, variables, parsed)
-    elif one.keyword in ("COPY", "ADD") and "from" not in one.flags:
-        if "parents" in one.flags:
-            raise KeyError("parents")  # its sources have marks of their own
-        words = json_list(one.rest)
-        for word in (one.rest.split() if words is None else words)[:-1]:
-            source = expand(one, word, variables, parsed.escape)
-            if not (one.keyword == "ADD" and _ELSEWHERE.match(source)):
+def _sources(instruction: Instruction, variables: _Variables, parsed: Parsed) -> Iterator[str]:
+    if instruction.keyword == "ARG":
+        _declare(instruction, variables, parsed)
+    elif instruction.keyword == "ENV":
+        _set_env(instruction, variables, parsed)
+    elif instruction.keyword in ("COPY", "ADD") and "from" not in instruction.flags:
+        if "parents" in instruction.flags:
+            raise KeyError("parents")  # its sources may contain pivot points (`/./`)
+        words = json_list(instruction.rest)
+        if words is None:
+            words = instruction.rest.split()
+        for word in words[:-1]:
+            source = expand(instruction, word, variables, parsed.escape)
+            if not (instruction.keyword == "ADD" and REMOTE.match(source)):
                 yield inside(source)
-    elif one.keyword not in _COPIES_NOTHING:
-        raise KeyError(one.keyword)  # another language than ours
+    elif instruction.keyword not in _COPIES_NOTHING:
+        raise KeyError(instruction.keyword)  # not an instruction that we know
 
 
 def _mounts(text: str) -> Iterator[str]:
     """What `RUN --mount=type=bind` shows to a command, in all stages."""
     for mount in re.findall(r"--mount=(\S+)", text):
-        fields = {
-            name.lower(): value
-            for name, _, value in (field.partition("=") for field in mount.strip("\"'").split(","))
-        }
+        fields: dict[str, str] = {}
+        for field in mount.strip("\"'").split(","):
+            name, _, value = field.partition("=")
+            fields[name.lower()] = value
         if fields.get("type", "bind") == "bind" and "from" not in fields:
             source = fields.get("source") or fields.get("src") or "."
             yield "" if "$" in source else inside(source)
 
 
-def _declare(one: Instruction, variables: _Variables, parsed: Parsed) -> None:
-    for word in split(one.rest, parsed.escape):
+def _declare(instruction: Instruction, variables: _Variables, parsed: Parsed) -> None:
+    passed, values = variables.arguments.passed, variables.arguments.values
+    for word in split(instruction.rest, parsed.escape):
         name, has_default, default = word.partition("=")
-        if name in variables.given and "{" not in variables.given[name]:
-            variables[name] = variables.given[name]
-        elif name in variables.given:
+        if name in passed and "{" not in passed[name]:
+            variables[name] = passed[name]
+        elif name in passed:
             variables.pop(name, None)  # `{version}` and its like are filled in later
         elif has_default:
-            _keep(one, name, default, variables, parsed)
-        elif name in variables.outside:
-            variables[name] = variables.outside[name]
+            _set(instruction, name, default, variables, parsed)
         else:
-            variables[name] = ""
+            variables[name] = values.get(name, "")
 
 
-def _set(one: Instruction, variables: _Variables, parsed: Parsed) -> None:
-    words = split(one.rest, parsed.escape)
+def _set_env(instruction: Instruction, variables: _Variables, parsed: Parsed) -> None:
+    words = split(instruction.rest, parsed.escape)
     if words and "=" not in words[0]:
-        name, value = [*one.rest.split(None, 1), ""][:2]
-        _keep(one, name, value, variables, parsed)
+        name, value = [*instruction.rest.split(None, 1), ""][:2]
+        _set(instruction, name, value, variables, parsed)
         return
     for word in words:
         name, _, value = word.partition("=")
-        _keep(one, name, value, variables, parsed)
+        _set(instruction, name, value, variables, parsed)
 
 
-def _keep(one: Instruction, name: str, value: str, variables: _Variables, parsed: Parsed) -> None:
-    """Keep a value; one that only the build knows makes its name unknown, which matters only to who
-    asks for it.
+def _set(
+    instruction: Instruction, name: str, value: str, variables: _Variables, parsed: Parsed
+) -> None:
+    """Set a variable. A value that only the build knows makes it unknown, which matters only where
+    it is used.
     """
     try:
-        variables[name] = expand(one, value, variables, parsed.escape)
+        variables[name] = expand(instruction, value, variables, parsed.escape)
     except KeyError:
         variables.pop(name, None)
 
 
 class BuildInputs:
-    """What a build takes of its context. `context` and `dockerfile` are paths from `root`, the real
-    ones.
+    """The files that a build takes from its context. `context` and `dockerfile` are real paths
+    (links followed) from `root`.
     """
 
     def __init__(
@@ -172,67 +184,70 @@ class BuildInputs:
         text = files.text_inside(root, dockerfile, _LARGEST)
         self.sources = EVERYTHING if text is None else copied(text, stage, args)
         try:
-            self._patterns = [Wildcard(one, deep=False) for one in self.sources if is_wild(one)]
+            self._patterns = [
+                Wildcard(source, deep=False) for source in self.sources if is_wild(source)
+            ]
         except re.error:  # the build itself will say so
             self.sources, self._patterns = EVERYTHING, []
-        self._plain = frozenset(self._real())
+        self._plain = frozenset(self._plain_sources())
         self._ignores = tuple(_ignores(root, context, dockerfile))
 
     def keeps_out(self, path: str) -> bool:
-        """Whether what says which files stay out of the build keeps this one out, whichever program
-        builds. The path is the context's.
-        """
-        return bool(self._ignores) and all(one.keeps_out(path) for one in self._ignores)
+        """Whether a path of the context stays out of the build, whichever program builds."""
+        return bool(self._ignores) and all(ignore.keeps_out(path) for ignore in self._ignores)
 
     def enters(self, folder: str) -> bool:
         """Whether anything in a folder of the context may go into the build."""
-        return (
-            not folder
-            or not self._ignores
-            or not all(one.keeps_out(folder) and not one.takes_back for one in self._ignores)
-        )
+        if not folder or not self._ignores:
+            return True
+        return any(ignore.takes_back or not ignore.keeps_out(folder) for ignore in self._ignores)
 
     def folders(self) -> tuple[str, ...]:
-        """The files and folders of the context to look in, from its root: the sources, or all of it
-        if one is a pattern.
+        """The files and folders of the context to search, from its root: the sources, or all of it
+        if one of them is a pattern.
         """
-        return EVERYTHING if self._patterns or "" in self._plain else tuple(sorted(self._plain))
+        if self._patterns or "" in self._plain:
+            return EVERYTHING
+        return tuple(sorted(self._plain))
 
     def takes(self, path: str) -> bool:
         """Whether a file or link of the context goes into the image."""
         if self.keeps_out(path):
             return False
-        above = [path]
-        while "/" in above[-1]:
-            above.append(above[-1].rpartition("/")[0])
-        if "" in self._plain or any(one in self._plain for one in above):
+        if "" in self._plain:
             return True
-        return any(one.matches(each) for one in self._patterns for each in above)
+        while path:
+            if path in self._plain or any(pattern.matches(path) for pattern in self._patterns):
+                return True
+            path = path.rpartition("/")[0]  # a folder that is copied takes all in it along
+        return False
 
-    def _real(self) -> tuple[str, ...]:
-        """The sources that are no patterns, and where those lead that are links."""
-        found: dict[str, None] = {}
+    def _plain_sources(self) -> tuple[str, ...]:
+        """The sources that are no patterns; of links also their targets."""
+        sources: dict[str, None] = {}
         start = os.path.realpath(os.path.join(self.root, self.context))
         for source in self.sources:
             if not is_wild(source):
-                found[source] = None
+                sources[source] = None
                 real = os.path.relpath(os.path.realpath(os.path.join(start, source)), start)
                 if real.split(os.sep)[0] != "..":
-                    found["" if real == "." else real] = None
-        return tuple(found)
+                    sources["" if real == "." else real] = None
+        return tuple(sources)
 
 
 def _ignores(root: str, context: str, dockerfile: str) -> Iterator[Ignore]:
     """The files that may say what stays out: docker reads the one of the Dockerfile's name, podman
     and buildah their own.
     """
-    own = files.text_inside(root, f"{dockerfile}.dockerignore", _LARGEST)
-    shared = files.text_inside(root, os.path.join(context, ".dockerignore"), _LARGEST)
-    theirs = files.text_inside(root, os.path.join(context, ".containerignore"), _LARGEST)
-    for text in dict.fromkeys(
-        (own if own is not None else shared or "", *([theirs] if theirs is not None else []))
-    ):
+    for_docker = files.text_inside(root, f"{dockerfile}.dockerignore", _LARGEST)
+    if for_docker is None:
+        for_docker = files.text_inside(root, os.path.join(context, ".dockerignore"), _LARGEST)
+    texts = [for_docker or ""]
+    for_podman = files.text_inside(root, os.path.join(context, ".containerignore"), _LARGEST)
+    if for_podman is not None and for_podman not in texts:
+        texts.append(for_podman)
+    for text in texts:
         try:
             yield parse_ignore(text)
         except Refused:
-            yield Ignore()  # nobody knows what it keeps out, so nothing
+            yield Ignore()  # it cannot be read, so it is not trusted to keep anything out

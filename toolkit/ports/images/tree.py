@@ -10,13 +10,20 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.ports.images.context import Context, follow, inside, is_wild, matching
+from toolkit.ports.images.context import (
+    Context,
+    follow,
+    inside,
+    is_wild,
+    matching,
+    path_parts,
+)
 from toolkit.ports.images.evaluate import ENGINES, CopyStep, FolderStep, Owner
 
 
 class ImageNode(Struct, frozen=True):
-    """One thing in an image. A file's content is `source`, a path in the build context; None is
-    what a base image has brought.
+    """A file, folder or link in an image. A file's content is `source`, a path in the build
+    context; None for a file of the base image.
     """
 
     form: str
@@ -28,11 +35,11 @@ class ImageNode(Struct, frozen=True):
 
 
 Layer = dict[str, ImageNode]
-"""Path without the slash in front -> what is new there."""
+"""Path without the leading slash -> the new node."""
 
 
 class FileSupply(Protocol):
-    """What a COPY takes from: the build context, or another stage."""
+    """Where a COPY takes files from: the build context, or another stage."""
 
     def sources(self, pattern: str) -> list[str]: ...
     def followed(self, path: str) -> str | None: ...
@@ -49,12 +56,11 @@ class FromContext:
 
     def take(self, path: str) -> ImageNode:
         """A file, folder or link; Refused for anything else."""
-        found = self._context.found[path]
-        self._context.allowed(path, found)
-        mode = 0o644 if found.form == "file" and not found.executable else 0o755
-        return ImageNode(
-            found.form, mode, link=found.link, source=path if found.form == "file" else None
-        )
+        node = self._context.found[path]
+        self._context.refuse_uncopyable(path, node)
+        if node.form != "file":
+            return ImageNode(node.form, link=node.link)
+        return ImageNode("file", 0o755 if node.executable else 0o644, source=path)
 
     def inside_of(self, folder: str) -> Iterator[str]:
         """All paths below a folder."""
@@ -64,8 +70,8 @@ class FromContext:
 class ImageTree:
     """The files of a stage. It is a supply, too, for the stages after it.
 
-    It is not `whole` while its base image has not been read; then nothing is refused that could
-    depend on that.
+    `whole` is False if its base image has not been read: then nothing is refused that could depend
+    on it.
     """
 
     def __init__(self, nodes: Mapping[str, ImageNode] | None = None, whole: bool = True) -> None:
@@ -74,13 +80,13 @@ class ImageTree:
         self._layer: Layer = {}
 
     def layer(self) -> Layer:
-        """What was added since this was asked last."""
+        """What was added since the last call."""
         added, self._layer = self._layer, {}
         return added
 
     def sources(self, pattern: str) -> list[str]:
-        """The paths that a source stands for. Raises Refused if it has no wildcard and is not
-        there.
+        """The paths that a source stands for. Raises Refused if it has no wildcard and does not
+        exist.
         """
         path = inside(pattern)
         if not is_wild(path):
@@ -92,11 +98,11 @@ class ImageTree:
 
     def followed(self, path: str) -> str | None:
         """Where a path leads inside of the image, None if nowhere."""
-        return follow(path, self.nodes, self._leads)
+        return follow(path, self.nodes, self._link_target)
 
     def take(self, path: str) -> ImageNode:
-        """What is at a path; Refused for a base image's own files, which this builder has never
-        seen.
+        """The node at a path; Refused for a base image's own files, whose content this builder does
+        not read.
         """
         node = self.nodes[path]
         if node.form == "file" and node.source is None:
@@ -113,11 +119,11 @@ class ImageTree:
         return (path for path in sorted(self.nodes) if path and path.startswith(start))
 
     def make(self, folder: FolderStep) -> None:
-        """What WORKDIR does: the folder is there afterwards."""
+        """Create the folder of a WORKDIR if it does not exist."""
         path = self._real(folder.path)
         if not self._is_folder(path):
             if folder.owner is None and self.whole:
-                raise folder.one.refuse(
+                raise folder.instruction.refuse(
                     "the folder belongs to the USER, whom only the image knows by this name",
                     "write USER as numbers",
                 )
@@ -126,44 +132,43 @@ class ImageTree:
     def copy(self, copy: CopyStep, supply: FileSupply) -> list[ImageNode]:
         """Follow one COPY; what its sources stand for. Raises Refused naming its line."""
         try:
-            found = [path for source in copy.sources for path in supply.sources(source)]
-            one_name = (
-                self.whole
-                and not copy.dest.endswith("/")
-                and not self._is_folder(self._real(copy.dest))
-            )
-            if (
-                len(found) > 1
-                and one_name
-                and any(self._taken(supply, path).form != "folder" for path in found)
-            ):
-                raise Refused(
-                    f"{len(found)} files match, so the destination `{copy.dest}` must end with /"
-                )
-            return [self._copy(copy, supply, path) for path in found]
+            paths: list[str] = []
+            for source in copy.sources:
+                paths += supply.sources(source)
+            if len(paths) > 1 and self.whole and not self._is_folder_to_be(copy.dest):
+                self._refuse_several_files(copy, supply, paths)
+            return [self._copy(copy, supply, path) for path in paths]
         except Refused as error:
-            raise copy.one.refuse(error.facts["problem"], error.facts["next"]) from None
+            raise copy.instruction.refuse(error.facts["problem"], error.facts["next"]) from None
 
-    def _taken(self, supply: FileSupply, path: str) -> ImageNode:
+    def _refuse_several_files(self, copy: CopyStep, supply: FileSupply, paths: list[str]) -> None:
+        """Raises Refused unless all are folders: several files cannot have one name."""
+        for path in paths:
+            if self._take_followed(supply, path)[1].form != "folder":
+                raise Refused(
+                    f"{len(paths)} files match, so the destination `{copy.dest}` must end with /"
+                )
+
+    def _take_followed(self, supply: FileSupply, path: str) -> tuple[str, ImageNode]:
         real = supply.followed(path)
         if real is None:
             raise Refused(f"`{path}` is a link to nothing")
-        return supply.take(real)
+        return real, supply.take(real)
 
     def _copy(self, copy: CopyStep, supply: FileSupply, path: str) -> ImageNode:
-        real = supply.followed(path)
-        node = self._taken(supply, path)
+        real, node = self._take_followed(supply, path)
         dest = self._real(copy.dest)
-        if node.form != "folder":
-            into = copy.dest.endswith("/") or self._is_folder(dest)
-            self._make(dest if into else dirname(dest), copy.owner)
-            self._put(join(dest, basename(path)) if into else dest, _as_asked(node, copy))
-            return node
-        self._make(dest, copy.owner)
-        for one in supply.inside_of(real or ""):
-            self._put(
-                join(dest, one[len(real) + 1 :] if real else one), _as_asked(supply.take(one), copy)
-            )
+        if node.form == "folder":
+            self._make(dest, copy.owner)
+            start = len(real) + 1 if real else 0
+            for inner in supply.inside_of(real):
+                self._put(join(dest, inner[start:]), _with_options(supply.take(inner), copy))
+        elif self._is_folder_to_be(copy.dest):
+            self._make(dest, copy.owner)
+            self._put(join(dest, basename(path)), _with_options(node, copy))
+        else:
+            self._make(dirname(dest), copy.owner)
+            self._put(dest, _with_options(node, copy))
         return node
 
     def _put(self, path: str, node: ImageNode) -> None:
@@ -173,36 +178,39 @@ class ImageTree:
         self.nodes[path] = self._layer[path] = node
 
     def _make(self, path: str, owner: Owner) -> None:
-        """A folder and those above it, where they are not there yet; what is there keeps its
-        mode.
-        """
-        above = ""
-        for part in [one for one in path.split("/") if one]:
-            above = join(above, part)
-            if above not in self.nodes:
-                self._put(above, ImageNode("folder", owner=owner))
-            elif self.nodes[above].form != "folder":
+        """Create a folder and those above it where they do not exist; others keep their mode."""
+        folder = ""
+        for part in path_parts(path):
+            folder = join(folder, part)
+            if folder not in self.nodes:
+                self._put(folder, ImageNode("folder", owner=owner))
+            elif self.nodes[folder].form != "folder":
                 raise Refused(
-                    f"`/{above}` is a {self.nodes[above].form}, so there can be no folder"
+                    f"`/{folder}` is a {self.nodes[folder].form}, so there can be no folder"
                 )
+
+    def _is_folder_to_be(self, dest: str) -> bool:
+        """Whether a copied file goes into a destination, rather than taking its name."""
+        return dest.endswith("/") or self._is_folder(self._real(dest))
 
     def _is_folder(self, path: str) -> bool:
         return path in self.nodes and self.nodes[path].form == "folder"
 
     def _real(self, path: str) -> str:
-        """Where a path leads, as far as it is there; the rest is new."""
-        parts, rest = [one for one in path.split("/") if one], list[str]()
+        """A path with the links in it followed, as far as it exists; the rest is new."""
+        parts, new = path_parts(path), list[str]()
         while (real := self.followed("/".join(parts))) is None:
-            rest.insert(0, parts.pop())
-        return "/".join([*([real] if real else []), *rest])
+            new.insert(0, parts.pop())
+        return "/".join(path_parts(real) + new)
 
-    def _leads(self, at: str) -> str | None:
-        node = self.nodes[at]
-        return (
-            normpath(join("/", dirname(at), node.link)).lstrip("/") if node.form == "link" else None
-        )
+    def _link_target(self, path: str) -> str | None:
+        node = self.nodes[path]
+        if node.form != "link":
+            return None
+        return normpath(join("/", dirname(path), node.link)).lstrip("/")
 
 
-def _as_asked(node: ImageNode, copy: CopyStep) -> ImageNode:
+def _with_options(node: ImageNode, copy: CopyStep) -> ImageNode:
+    """With the owner and mode that the COPY asks for; a link has no mode of its own."""
     mode = node.mode if copy.mode is None or node.form == "link" else copy.mode
     return msgspec.structs.replace(node, owner=copy.owner, mode=mode)

@@ -10,7 +10,7 @@ BUILT_IN = "built-in"
 
 
 class SecretText:
-    """A string that shows itself only to who asks for it by name."""
+    """A string that is shown only by calling `reveal`."""
 
     __slots__ = ("_value",)
 
@@ -27,7 +27,7 @@ class SecretText:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretText) and other._value == self._value
+        return isinstance(other, SecretText) and self._value == other._value
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -37,10 +37,10 @@ class SecretText:
 
 
 class Recipe(Struct, frozen=True):
-    """What is to be built. `context` and `dockerfile` are paths from `root`; `platform` is
+    """What to build. `context` and `dockerfile` are paths from `root`; `platform` is such as
     `linux/arm64`, None for the builder's own.
 
-    Of `args` only those are passed on that the Dockerfile declares with ARG.
+    Only those `args` are passed on that the Dockerfile declares with ARG.
     """
 
     root: str
@@ -53,8 +53,8 @@ class Recipe(Struct, frozen=True):
 
 
 class RegistryAddress(Struct, frozen=True):
-    """Where it goes. `host` is what image names say, `address` where to connect: they differ in the
-    sandbox.
+    """Where to push. `host` is the host in image names, `address` the one to connect to: they
+    differ in the sandbox.
     """
 
     host: str
@@ -72,10 +72,10 @@ class Pushed(Struct, frozen=True):
 
 
 class BuildLog(Protocol):
-    """How a build speaks to the step that it is part of (targets/base.py `Report` is one)."""
+    """How a build reports to its step (targets/base.py `Report` is one)."""
 
     def phase(self, words: str) -> None:
-        """What goes on now, in a few words."""
+        """Announce what is being done, in a few words."""
 
     def log(self, line: str) -> None:
         """A line for the step's log."""
@@ -92,13 +92,13 @@ class Builder(Protocol):
     def build_and_push(
         self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
     ) -> Pushed:
-        """Build, push under this tag, and see that the registry has just that. Raises TagTaken
-        where another image has the tag, ToolkitError, and whatever `log.check` raises.
+        """Build, push under this tag, and check that the registry has exactly that image. Raises
+        TagTaken if another image has the tag, ToolkitError, and what `log.check` raises.
         """
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
-        """Whether an image that has the tag was built from the very same, though its digest is
-        another one.
+        """Whether the image that has the tag was built from the same sources, though its digest
+        differs.
         """
 
 

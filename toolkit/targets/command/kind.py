@@ -19,7 +19,7 @@ from toolkit.model import (
     Preview,
     Verdict,
 )
-from toolkit.ports import who
+from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.targets import base
 from toolkit.targets.command import program
@@ -237,13 +237,13 @@ def _is_version(version: str, job: Job) -> bool:
 
 def _identity(pid: int) -> dict[str, Any]:
     """Which process it is, for one that looks after it later."""
-    this = who.of(pid)
+    this = processes.process_of(pid)
     return {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
 
 
 def _is_alive(facts: Any) -> bool:
     try:
-        return who.alive(who.Process(**facts)) is True
+        return processes.is_running(processes.Process(**facts)) is True
     except TypeError:
         return False  # not what we wrote
 
@@ -252,4 +252,4 @@ def _unstoppable() -> None:
     """For what is run before there is a run that could be stopped: Ctrl-C ends toolkit itself."""
 
 
-KIND = Command()
+kind = Command()

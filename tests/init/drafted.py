@@ -1,0 +1,85 @@
+"""A repository in a dictionary, what the survey makes of it, and what its draft then says of a
+change.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit import targets
+from toolkit.impact.rules import load
+from toolkit.impact.touch import RuleBook
+from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
+from toolkit.init.draft import draft_to_toml
+from toolkit.init.repository_draft import RepositoryDraft, draft_repository
+from toolkit.model import Change, Rules
+from toolkit.plan.graph import Graph
+
+
+class DraftedRepository:
+    """The draft for a tree of path -> text. Its draft has to be a rules.toml that loads."""
+
+    def __init__(self, tree: Mapping[str, str], project: str = "shop") -> None:
+        self.tree = tree
+        self.survey: RepositoryDraft = draft_repository(list(tree), tree.get, project)
+        self.text = draft_to_toml(self.survey.draft)
+        self.rules: Rules = load(
+            self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True
+        )
+        self._book = RuleBook(self.rules, Graph(self.rules.targets).covered)
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The name of each target, and its kind."""
+        return {one.name: one.kind for one in self.survey.draft.targets}
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(self.survey.notes)
+
+    @property
+    def questions(self) -> str:
+        return "\n".join(self.survey.questions)
+
+    def setting(self, target: str, key: str) -> Any:
+        """What the draft says of one target."""
+        (found,) = (one for one in self.survey.draft.targets if one.name == target)
+        return found.needs if key == "needs" else found.settings[key]
+
+    def due(self, path: str) -> list[str] | str:
+        """The targets that a change of a path calls for, or `ignored`, `unmatched`, or the check to
+        run.
+        """
+        if self._book.ignores(path):
+            return "ignored"
+        hits = [self.rules.rules[rule] for rule, _ in self._book.matching(Change(path, "modified"))]
+        deploy = self._book.narrowed(name for rule in hits for name in rule.deploy)
+        return sorted(deploy) or next((check for rule in hits for check in rule.run), "unmatched")
+
+    def forgotten(self) -> tuple[UncoveredSource, ...]:
+        """What the images take that the draft's own rules do not send to their apps."""
+        apps = {
+            one.settings["build"]["dockerfile"]: one  # type: ignore[index]
+            for one in self.survey.draft.targets
+            if one.kind == "app"
+        }
+        rules = self.survey.draft.rules
+        images = ImageFiles(
+            {path: self.tree[path] for path in apps},
+            {path: one.settings["build"]["context"] for path, one in apps.items()},  # type: ignore[index]
+            {
+                path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy)
+                for path, one in apps.items()
+            },
+            {
+                path: text
+                for path, text in self.tree.items()
+                if path.endswith(".dockerignore") and text
+            },
+        )
+        return uncovered_sources(
+            images,
+            [rule.paths for rule in rules],
+            self.survey.draft.ignore,
+            [path for path in self.tree if "\0" not in path],
+            (),
+        )

@@ -1,0 +1,407 @@
+"""The calls that change something, each once: what was done before with the job's token is found
+and not done again.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
+from toolkit.model import Job, PlannedCall
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import rollout
+from toolkit.targets.app.image import build_recipe, registry_address
+from toolkit.targets.app.preview import (
+    Decision,
+    checked_state,
+    create_calls,
+    decide,
+    origin_warnings,
+    push_call,
+    register_call,
+    replaces_other_deployment,
+    stop_call,
+    update_call,
+    updated_containers,
+)
+from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.app.state import (
+    ROLLBACK,
+    CurrentState,
+    ask_in_parallel,
+    own_deployment_arn,
+    registry_client,
+    revertible_deployment,
+)
+from toolkit.targets.base import Report
+
+if TYPE_CHECKING:
+    from toolkit.ports.images import Builder, Recipe
+
+Shape = Mapping[str, Any]
+T = TypeVar("T")
+HANDFUL = 5
+"""How many of a family's newest revisions are looked at for our token."""
+BACKOFF_S = (1, 2, 4, 8)
+"""How long to wait before a call is repeated that AWS has turned away for being one too many."""
+LOOK_AGAIN_S = 10
+"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has
+accepted.
+"""
+BETWEEN_LOOKS_S = 3
+
+
+def apply(job: Job, ports: Ports, report: Report) -> None:
+    """Build and push what is not there, register, and move the service."""
+    aws = ports.aws(job.location)
+    report.phase("looking at the service")
+    state = checked_state(job, ports)
+    if _adopt_own_deployment(job, report, state):
+        return
+    if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
+        return
+    if state.absent or job.wishes.get("create"):
+        state = _ensure_repository(job, ports, state, report)
+    digest = state.digest or _build_image(job, ports, state, report)
+    report.keep(
+        digest=digest,
+        container=state.container,
+        containers=updated_containers(job, state, digest),
+    )
+    state = _wait_for_other_deployment(job, ports, state, report, digest)
+    decision = _decide(job, aws, state, digest)
+    for line in origin_warnings(job, state, decision):
+        report.tell(
+            f"warning: {line}"
+        )  # it may have come since somebody agreed, and is not undone without a word
+    if decision.act == "unchanged":
+        report.keep(task_definition=state.service["taskDefinition"], unchanged=True)
+        return
+    if decision.act == "attach":
+        _keep_current_deployment(report, state)
+        return
+    if decision.act == "reuse":
+        arn = state.base["taskDefinitionArn"]
+    else:
+        arn = _register_definition(job, aws, state, decision.request, report)
+    report.keep(task_definition=arn)
+    _move_service(job, aws, arn, report)
+
+
+def _decide(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
+    return decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), digest)
+
+
+def _iso(when: datetime | None) -> str | None:
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat()
+
+
+def _adopt_own_deployment(job: Job, report: Report, state: CurrentState) -> bool:
+    """Whether the service is on our task definition already: the call was made before, and its
+    answer was lost.
+    """
+    primary = rollout.primary_deployment(state.service)
+    ours = definitions.mark(state.running, "token") == job.token
+    if not ours and report.receipt.get("before"):
+        moved = primary.get("id") != report.receipt["before"]
+        ours = moved and state.service["taskDefinition"] == report.receipt.get("task_definition")
+    if ours:
+        containers = definitions.containers_to_update(
+            state.running, job.settings.container, ecr.named(job.settings.repository)
+        )
+        image = definitions.image_of(state.running, containers[0])
+        report.keep(
+            digest=definitions.digest_of(image), container=containers[0], containers=containers
+        )
+        _keep_current_deployment(report, state)
+    return ours
+
+
+def _keep_current_deployment(report: Report, state: CurrentState) -> None:
+    """Keep the deployment that the service is on: it was begun by a call that this process did not
+    make.
+    """
+    primary = rollout.primary_deployment(state.service)
+    report.keep(task_definition=state.service["taskDefinition"], deployment=primary.get("id"))
+    if "before" not in report.receipt:
+        report.keep(attached=True, started_at=_iso(primary.get("createdAt")))
+
+
+def _stop_to_revert(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
+    """Whether the wanted version came back by the end of the deployment in progress."""
+    arn = revertible_deployment(job, aws, state)
+    if arn is None:
+        return False
+    report.phase("stopping the deployment in progress")
+    _intend(report, stop_call(arn))
+    if not ecs.stop(aws, arn):
+        return False
+    report.keep(
+        reverted=arn,
+        digest=state.digest,
+        container=state.container,
+        containers=state.containers,
+        previous=state.service["taskDefinition"],
+    )
+    return True
+
+
+def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
+    """Make the repository if it is not there, and give it the policy that it lacks if it is one
+    that this run has made.
+    """
+    registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
+    create, lifecycle = create_calls(job.settings)
+
+    def make() -> None:
+        if state.absent:
+            report.phase(f"making repository {name.name}")
+            _intend(report, create)
+            ecr.create(registry, name, {"toolkit:run": job.run})
+        repository = ecr.repository(registry, name)
+        if ecr.tags(registry, repository["repositoryArn"]).get(
+            "toolkit:run"
+        ) == job.run and not ecr.has_lifecycle(registry, name):
+            _intend(report, lifecycle)
+            ecr.put_lifecycle(registry, name)
+
+    ports.shared.once(
+        ("repository", job.run, job.location.region, name), job.step, make, report.check
+    )
+    return replace(state, repository=ecr.repository(registry, name), absent=False)
+
+
+def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
+    """The digest of the image, which is built and pushed by one step of the run for all that get
+    it.
+    """
+    from toolkit.ports.images import builder
+
+    recipe, image_builder = build_recipe(job, ports, state), builder(job.wishes.get("builder"))
+    uri = str(state.repository["repositoryUri"])
+    key = (
+        "image",
+        job.run,
+        uri,
+        state.tag,
+        image_builder.name,
+        msgspec.json.encode(recipe, order="deterministic"),
+    )
+    report.phase(f"building image {state.tag}")
+    image = ports.shared.once(
+        key,
+        job.step,
+        lambda: _push_image(job, ports, state, image_builder, recipe, report),
+        report.check,
+    )
+    if image.by != job.step:
+        report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
+    report.keep(image=f"{uri}@{image.value}")
+    return image.value
+
+
+def _push_image(
+    job: Job,
+    ports: Ports,
+    state: CurrentState,
+    image_builder: "Builder",
+    recipe: "Recipe",
+    report: Report,
+) -> str:
+    """Build and push. The digest that the repository has for the tag: of our image, or of an equal
+    one that somebody else has pushed.
+    """
+    aws, address = registry_client(job, ports), registry_address(job, ports, state)
+    call = push_call(state)
+    report.prepare(call.name, **call.what)
+    mine, problem = None, None
+    try:
+        mine = image_builder.build_and_push(recipe, address, state.tag, report).digest
+    except TagTaken as refusal:
+        problem = refusal
+    report.phase("checking the image in the repository")
+    digest = _digest_in_repository(job, aws, state.tag, report)
+    if digest is not None and digest == mine:
+        return digest
+    if digest is not None and image_builder.alike(address, digest, recipe):
+        report.log(
+            "somebody else has pushed an image of the same commit that was built in the same way:"
+            f" {digest} is taken"
+        )
+        return digest
+    raise problem or TagTaken(
+        f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
+        f" {mine} was pushed",
+        "somebody else pushes the same tag; run it again",
+    )
+
+
+def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
+    """What the repository says of the tag: it may need a moment to know."""
+    for pause in (1, 2, 4):
+        if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
+            return digest
+        report.wait(pause)
+    return ecr.digest(aws, ecr.named(job.settings.repository), tag)
+
+
+def _wait_for_other_deployment(
+    job: Job, ports: Ports, state: CurrentState, report: Report, digest: str
+) -> CurrentState:
+    """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
+    deadline.
+    """
+    aws, settings = ports.aws(job.location), job.settings
+    began = ports.clock.elapsed()
+    while (
+        state.busy
+        and _decide(job, aws, state, digest).act != "attach"
+        and not replaces_other_deployment(job, state)
+    ):
+        who = definitions.registered_by(state.running)
+        if ports.clock.elapsed() - began > job.deadline_s:
+            raise Refused(
+                f"a deployment of service {settings.service} by {who} is still in progress",
+                "replace it: --in-progress replace",
+            )
+        report.phase(
+            f"waiting for the deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
+            f" {who}"
+        )
+        report.wait(BETWEEN_LOOKS_S)
+        state = checked_state(job, ports)
+    return state
+
+
+def _register_definition(
+    job: Job, aws: Aws, state: CurrentState, request: Shape, report: Report
+) -> str:
+    """The ARN of the revision that carries our token: a new one, unless it is there."""
+    family = str(request["family"])
+    report.phase(f"registering a task definition of {family}")
+    if existing := _definition_with_token(job, aws, family):
+        return existing
+    call = register_call(state, request, job.settings, job.action == ROLLBACK)
+    return _call_once(
+        report,
+        call,
+        report.prepare,
+        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        find=lambda: _definition_with_token(job, aws, family),
+    )
+
+
+def _definition_with_token(job: Job, aws: Aws, family: str) -> str | None:
+    arns = ecs.newest_revisions(aws, family, HANDFUL)
+    if not arns:
+        return None
+    for answer in ask_in_parallel(*((lambda arn=arn: ecs.definition(aws, arn)) for arn in arns)):
+        definition = answer()
+        if definition is not None and definitions.mark(definition, "token") == job.token:
+            return str(definition["taskDefinitionArn"])
+    return None
+
+
+def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
+    """Make the one call that moves the service, and keep what tells our deployment from others."""
+    settings: AppSettings = job.settings
+    service, when = ecs.service_now(aws, settings.cluster, settings.service)
+    if service is None:
+        raise Missing(
+            what="ECS service",
+            name=settings.service,
+            where=f" in cluster {settings.cluster} ({aws.region_name})",
+        )
+    before, force = rollout.primary_deployment(service).get("id"), bool(job.wishes.get("force"))
+    own_key = rollout.DeploymentKey(arn, before=before)
+    report.keep(before=before, previous=service["taskDefinition"], started_at=_iso(when))
+    report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
+    mine = _call_once(
+        report,
+        update_call(settings, arn, force),
+        report.intend,
+        do=lambda: rollout.primary_deployment(
+            ecs.update(aws, settings.cluster, settings.service, arn, force)
+        ),
+        find=lambda: rollout.own_deployment(
+            ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, own_key
+        ),
+    )
+    report.keep(deployment=mine.get("id"))
+
+
+def _call_once(
+    report: Report,
+    call: PlannedCall,
+    intend: Callable[..., None],
+    do: Callable[[], T],
+    find: Callable[[], T | None],
+) -> T:
+    """Make a call that no token protects. Turned away is made again; a lost answer is looked for,
+    and never made again here.
+    """
+    for pause in (*BACKOFF_S, None):
+        intend(call.name, **call.what)
+        try:
+            return do()
+        except Throttled:
+            report.turned_away()
+            if pause is None:
+                raise
+            report.wait(pause)
+        except Unreachable as problem:
+            return _find_lost_answer(report, call, find, problem)
+    raise AssertionError  # the last pause is None
+
+
+def _find_lost_answer(
+    report: Report, call: PlannedCall, find: Callable[[], T | None], problem: CloudError
+) -> T:
+    """What a call without an answer has done, looked for twice: at once, and after AWS has had time
+    to show it.
+    """
+    report.phase(f"no answer to {call.name}: looking what it did")
+    for pause in (LOOK_AGAIN_S, None):
+        with suppress(CloudError):  # a look that fails says nothing of the call
+            if (answer := find()) is not None:
+                return answer
+        if pause is not None:
+            report.wait(pause)
+    raise problem
+
+
+def _intend(report: Report, call: PlannedCall) -> None:
+    report.intend(call.name, **call.what)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
+    """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody
+    else has moved it since.
+    """
+    aws, settings = ports.aws(job.location), job.settings
+    service, _ = ecs.service_now(aws, settings.cluster, settings.service)
+    mine, previous = receipt.get("task_definition"), receipt.get("previous")
+    if service is None or mine is None or service["taskDefinition"] != mine:
+        return
+    report.phase("stopping the deployment")
+    arn = own_deployment_arn(aws, job, service, receipt)
+    if arn is not None:
+        _intend(report, stop_call(arn))
+        if (stopped := ecs.stop(aws, arn)) is not None:
+            report.keep(abandoned="stopped" if stopped else "over")
+            return
+    if previous is None or previous == mine:
+        report.tell(f"service {settings.service} cannot be moved back: nothing ran before")
+        return
+    _intend(report, update_call(settings, previous, False))
+    ecs.update(aws, settings.cluster, settings.service, previous)
+    report.keep(abandoned="moved back")

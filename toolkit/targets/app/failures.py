@@ -1,0 +1,178 @@
+"""Why tasks stopped: what will never work, and what another try may mend."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+Shape = Mapping[str, Any]
+
+CRASHES, UNHEALTHY = 2, 3
+"""So many tasks may exit, or fail their health checks, without a healthy one beside them, before it
+counts as never going to work.
+"""
+
+_TRANSIENT_CODES = (
+    "SpotInterruption",
+    "TerminationNotice",
+    "InfrastructureHealth",
+    "UserInitiated",
+)
+_TRANSIENT = re.compile(
+    r"throttl|rate exceeded|too ?many ?requests|capacity|timed? ?out|i/o timeout|deadline"
+    r" exceeded|connection (?:reset|refused)"
+    r"|temporar|unexpected EOF|50[0-4] |internal server error|no space left",
+    re.IGNORECASE,
+)
+_FOR_GOOD = re.compile(
+    r"CannotPull(?:Container|ECRContainer|Image)\w*|ImageNotFound|pull access denied|manifest"
+    r" unknown",
+    re.IGNORECASE,
+)
+_KINDS = (
+    ("image", _FOR_GOOD),
+    (
+        "configuration",
+        re.compile(
+            r"exec format error|CannotStartContainer|CannotCreateContainer|executable file not"
+            r" found|invalid reference"
+        ),
+    ),
+    ("secret", re.compile(r"secrets? |secretsmanager|ssm[: ]|parameter", re.IGNORECASE)),
+    ("configuration", re.compile(r"ResourceInitializationError")),
+)
+_NOT_A_FAILURE = ("Scaling activity initiated by",)
+
+
+class Failure(Struct, frozen=True):
+    """One stopped task. `sort` is image, secret, configuration, crash, unhealthy, transient or
+    other; `cause` is one line.
+    """
+
+    task: str
+    sort: str
+    cause: str
+    container: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The task's own part of its ARN."""
+        return self.task.rpartition("/")[2]
+
+
+def failure_of(task: Shape) -> Failure | None:
+    """What went wrong with a stopped task; None if it was stopped in good order."""
+    code, why = str(task.get("stopCode", "")), _line(task.get("stoppedReason"))
+    if why.startswith(_NOT_A_FAILURE):
+        return None
+    guilty = _guilty_container(task.get("containers") or ())
+    words = " ".join(
+        (why, *(_line(container.get("reason")) for container in task.get("containers") or ()))
+    )
+    kind = _kind(code, words)
+    if kind is None:
+        return None
+    if guilty is None:
+        return Failure(str(task["taskArn"]), kind, why or "a task stopped without a reason")
+    cause = _cause(kind, why, guilty)
+    return Failure(str(task["taskArn"]), kind, cause, str(guilty["name"]))
+
+
+def _kind(code: str, words: str) -> str | None:
+    if code in _TRANSIENT_CODES:
+        return "transient"
+    if (
+        "failed ELB health checks" in words
+        or "failed container health checks" in words
+        or "failed health checks" in words
+    ):
+        return "unhealthy"
+    if code == "EssentialContainerExited" and "exec format error" not in words:
+        return "crash"
+    if code == "ServiceSchedulerInitiated":
+        return None
+    if _TRANSIENT.search(words):
+        return "transient"
+    initialization = "ResourceInitializationError" in words
+    for kind, pattern in _KINDS:
+        if pattern.search(words) and (kind != "secret" or initialization):
+            return kind
+    return "other"
+
+
+def _guilty_container(containers: Iterable[Shape]) -> Shape | None:
+    """The container to blame: one that says why, else one that ended badly, else one that ended at
+    all.
+    """
+    ended = [
+        container
+        for container in containers
+        if container.get("reason") or container.get("exitCode") is not None
+    ]
+    return max(
+        ended,
+        key=lambda container: (
+            bool(container.get("reason")),
+            container.get("exitCode") not in (None, 0),
+        ),
+        default=None,
+    )
+
+
+def _cause(kind: str, why: str, guilty: Shape) -> str:
+    """Why the task stopped, in ECS's words (`why`) and the container's own, none twice."""
+    reason = _line(guilty.get("reason"))
+    if kind == "crash":
+        code = guilty.get("exitCode")
+        how = "ended without an exit code" if code is None else f"exited with code {code}"
+        cause = f"container {guilty['name']} {how}"
+        return f"{cause}: {reason}" if reason else cause
+    if not why:
+        return "a task stopped without a reason"
+    if reason in why:
+        return why
+    if why in reason:
+        return reason
+    return f"{why}: {reason}"
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text or "").split())
+
+
+def permanent_failure(failures: Iterable[Failure], healthy: bool) -> Failure | None:
+    """The failure that says that the deployment cannot succeed; None while it still may. `healthy`:
+    a task of it serves.
+    """
+    listed = list(failures)
+    for failure in listed:
+        if failure.sort in ("image", "secret", "configuration"):
+            return failure
+    if healthy:
+        return None
+    for kind, most in (("crash", CRASHES), ("unhealthy", UNHEALTHY)):
+        alike = [failure for failure in listed if failure.sort == kind]
+        if len(alike) >= most:
+            return alike[0]
+    return None
+
+
+def worst_failure(failures: Iterable[Failure]) -> Failure | None:
+    """The failure that tells most."""
+    order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
+    return min(failures, key=lambda failure: order.index(failure.sort), default=None)
+
+
+def remedy(failure: Failure | None, target: str, log_group: str | None, otherwise: str) -> str:
+    """What to do about tasks that fail: by the failure that tells most, else look at its log."""
+    again = f"toolkit deploy-app {target}"
+    if failure is not None and failure.sort == "image":
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
+    if failure is not None and failure.sort == "secret":
+        return f"create the secret, or let the task's execution role read it, then `{again}`"
+    if log_group:
+        return f"aws logs tail {log_group} --since 1h"
+    return otherwise

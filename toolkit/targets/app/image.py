@@ -1,0 +1,124 @@
+"""The image of an app: how it is built, and whether the one that is there will do."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import CredentialsProblem, Refused, ToolkitError
+from toolkit.model import Job
+from toolkit.ports.aws import ecr
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app.settings import AppSettings, dockerfile
+from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
+
+if TYPE_CHECKING:
+    from toolkit.ports.images import Recipe, RegistryAddress
+
+Shape = Mapping[str, Any]
+
+
+BUILD_LABEL = "toolkit.build"
+"""The label of an image that says how it was built: a digest of the settings."""
+
+
+def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
+    """How the image is built."""
+    from toolkit.ports.images import Recipe
+
+    settings: AppSettings = job.settings
+    paths, build = dockerfile(settings), settings.build
+    if paths is None or build is None:
+        raise Refused(
+            f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG"
+        )
+    context, file = paths
+    platform = build_platform(job, state)
+    how = [context, file, platform, build.target, sorted(build.args.items())]
+    labels = {BUILD_LABEL: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
+    if job.version.commit:
+        labels |= {
+            "org.opencontainers.image.revision": job.version.commit,
+            "toolkit.commit": job.version.commit,
+        }
+    return Recipe(ports.root, context, file, platform, build.target, dict(build.args), labels)
+
+
+def registry_address(job: Job, ports: Ports, state: CurrentState) -> "RegistryAddress":
+    """The way into the repository."""
+    from toolkit.ports.images import RegistryAddress, SecretText
+
+    aws = registry_client(job, ports)
+    host, _, name = str(state.repository["repositoryUri"]).partition("/")
+    user, password = ecr.login(aws)
+    return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
+
+
+def build_platform(job: Job, state: CurrentState) -> str | None:
+    """What to build for: what rules.toml says, else what the tasks run on."""
+    settings: AppSettings = job.settings
+    if settings.build is not None and settings.build.platform:
+        return settings.build.platform
+    return definitions.platform_of(state.base)
+
+
+def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
+    """Raises Refused where the image could be built but would not run, or cannot be built here."""
+    from toolkit.ports.images import builder, check_recipe
+
+    runs, built = definitions.platform_of(state.base), build_platform(job, state)
+    explicit = bool(
+        (state.base.get("runtimePlatform") or {}).get("cpuArchitecture")
+    ) or _runs_on_fargate(state.base)
+    if explicit and runs and built and not built.startswith(runs):
+        raise Refused(
+            f"the image is built for {built}, but the tasks run on {runs}",
+            f'set `platform = "{runs}"` in `build`',
+        )
+    check_recipe(build_recipe(job, ports, state), builder(job.wishes.get("builder")).name)
+
+
+def is_newly_used(job: Job, state: CurrentState) -> bool:
+    """Whether the image of this version is there, though the target that would build it does not
+    run it yet.
+    """
+    if job.settings.build is None or job.wishes.get("image") or job.action == ROLLBACK:
+        return False
+    return (
+        definitions.digest_of(definitions.image_of(state.running, state.container)) != state.digest
+    )
+
+
+def check_existing_image(
+    job: Job, ports: Ports, state: CurrentState, digest: str
+) -> tuple[str, ...]:
+    """Whether the image that has the version's tag was built as this target's would be: another
+    target, or another environment, may build it from the same commit in another way. Raises Refused
+    where it was; in words what could not be checked.
+    """
+    from toolkit.ports.images import image_config
+
+    try:
+        labels = image_config(registry_address(job, ports, state), digest)["labels"]
+    except CredentialsProblem:
+        raise
+    except ToolkitError as problem:
+        return (
+            (
+                f"whether image {state.tag} was built as rules.toml says could not be checked:"
+                f" {problem}"
+            ),
+        )
+    theirs = labels.get(BUILD_LABEL) if isinstance(labels, Mapping) else None
+    if theirs is None or theirs == build_recipe(job, ports, state).labels[BUILD_LABEL]:
+        return ()
+    raise Refused(
+        f"image {state.tag} is in repository {job.settings.repository}, but was built in another"
+        " way (`build`, or for another processor)",
+        "let what is built differently have a repository of its own",
+    )
+
+
+def _runs_on_fargate(definition: Shape) -> bool:
+    return "FARGATE" in (definition.get("requiresCompatibilities") or ())

@@ -1,0 +1,155 @@
+"""A container image that runs as an ECS service."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from toolkit.model import (
+    ImageSource,
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
+from toolkit.targets import base
+from toolkit.targets.app.settings import AppSettings, dockerfile
+
+if TYPE_CHECKING:
+    from toolkit.ports.ports import Ports
+from toolkit.targets.app.settings import Build as Build
+
+
+class App(base.Kind):
+    """A container image that runs as an ECS service."""
+
+    action = "deploy-app"
+    estimate_s = 150
+    deadline_s = 1800
+    by_image = True
+    Settings = AppSettings
+
+    def irreversible(self, settings: Any) -> tuple[str, str] | None:
+        """What ran before can be put back."""
+        return None
+
+    def inputs(self, settings: AppSettings) -> Inputs:
+        """Its Dockerfile, what says which files stay out of the build, and the build context."""
+        paths, build = dockerfile(settings), settings.build
+        if paths is None or build is None:
+            return Inputs()
+        context, file = paths
+        ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+        return Inputs(
+            files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
+        )
+
+    def wanted(self, settings: AppSettings) -> tuple[Provision, ...]:
+        """Its repository, and the service with its cluster; what is deployed there is an update of
+        the service.
+        """
+        hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in settings.health)
+        detail = {
+            "cluster": settings.cluster,
+            "repository": settings.repository,
+            "container": settings.container or "app",
+            "hosts": " ".join(host for host in hosts if host),
+        }
+        return (
+            Provision("repository", settings.repository),
+            Provision("service", settings.service, detail),
+        )
+
+    def writes(self, settings: AppSettings) -> tuple[Resource, ...]:
+        """The service's task, or the one container of it that is named."""
+        cluster = settings.cluster.rpartition(":cluster/")[2]
+        return (
+            Resource(
+                "service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container
+            ),
+        )
+
+    def command(self, target: str, settings: AppSettings) -> str | None:
+        """The command that deploys it."""
+        return f"toolkit deploy-app {target}"
+
+    def services(self) -> tuple[str, ...]:
+        """The services that a deploy calls in any case."""
+        return ("sts", "ecs", "ecr", "elbv2")
+
+    def preview(self, job: Job, ports: "Ports") -> Preview:
+        """Image, service and task definition are looked at; what ECS would refuse, or could not
+        run, is refused here.
+        """
+        from toolkit.targets.app import preview
+
+        return preview.preview(job, ports)
+
+    def apply(self, job: Job, ports: "Ports", report: base.Report) -> None:
+        """Build and push the image unless it is there, register a task definition with it, move the
+        service to that.
+        """
+        from toolkit.targets.app import apply
+
+        apply.apply(job, ports, report)
+
+    def observe(
+        self,
+        job: Job,
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: Observation | None = None,
+    ) -> Observation:
+        """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image,
+        and their targets are healthy.
+        """
+        from toolkit.targets.app import observe
+
+        return observe.observe(job, receipt, ports, before)
+
+    def abandon(
+        self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report
+    ) -> None:
+        """Stop our deployment with a rollback."""
+        from toolkit.targets.app import apply
+
+        apply.abandon(job, receipt, ports, report)
+
+    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
+        """What runs, from the tags of the running task definition: they are the truth, for they
+        change in the moment the image does.
+        """
+        from toolkit.targets.app import observe
+
+        return observe.live(job, ports)
+
+    def kept(
+        self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
+    ) -> tuple[bool | None, ...]:
+        """Whether the image of each is in the repository still."""
+        from toolkit.targets.app import state
+
+        return state.kept(job, details, ports)
+
+    def permissions(self, job: Job) -> tuple[Statement, ...]:
+        """What preview, apply, observe, abandon and live call."""
+        from toolkit.targets.app.policy import statements
+
+        return statements(job)
+
+    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+        """Service, last deployment, tasks that failed, targets, image and alarms."""
+        from toolkit.targets.app import health
+
+        return health.report_health(job, ports, tell)
+
+    def dockerfile(self, settings: AppSettings) -> tuple[str, str] | None:
+        """Its build context and Dockerfile."""
+        return dockerfile(settings)
+
+
+kind = App()

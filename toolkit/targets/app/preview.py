@@ -1,0 +1,344 @@
+"""What a deploy of an app would do, and what is known to fail before it is begun."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import Refused, Superseded
+from toolkit.model import Job, LiveVersion, PlannedCall, Preview
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import provenance, rollout
+from toolkit.targets.app.image import check_buildable, check_existing_image, is_newly_used
+from toolkit.targets.app.provenance import Origin
+from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.app.state import (
+    ROLLBACK,
+    TAKE_OVER,
+    CurrentState,
+    left_out_notes,
+    live_version,
+    read_state,
+    revertible_deployment,
+)
+
+Shape = Mapping[str, Any]
+
+
+class Decision(Struct, frozen=True):
+    """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop
+    the one in progress, which brings the wanted version back), reuse (a task definition that is
+    there) or register (`request`). `going` is the deployment to revert.
+    """
+
+    act: str
+    request: Mapping[str, Any] = {}
+    going: str = ""
+
+
+def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str | None) -> Decision:
+    """What is to be done, now that the image's digest is known (None: it will be built)."""
+    settings: AppSettings = job.settings
+    back = job.action == ROLLBACK
+    env, secrets = settings.env, settings.secrets
+    if back:  # a rollback puts back what ran then, with the variables of then
+        env, secrets = {}, {}
+    request = definitions.revised_definition(
+        state.base,
+        members,
+        updated_containers(job, state, digest),
+        state.image(digest),
+        env,
+        secrets,
+    )
+    marks = {
+        **_version_marks(job, state),
+        "definition": definitions.digest(request),
+        "run": job.run,
+        "token": job.token,
+    }
+    request["tags"] = definitions.with_marks(request["tags"], **marks)
+    # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
+    ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
+    same = digest is not None and ours and definitions.is_copy(state.running, request)
+    if same and not job.wishes.get("force"):
+        if not state.busy and rollout.is_steady(state.service):
+            return Decision("unchanged")
+        if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
+            return Decision("attach")
+    return Decision("reuse" if state.reuse else "register", request)
+
+
+def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tuple[str, ...]:
+    """The containers that run the image afterwards: in a rollback to a task definition of then,
+    those that ran it then.
+    """
+    then = [
+        name
+        for name in state.containers
+        if definitions.digest_of(definitions.image_of(state.base, name)) == digest
+    ]
+    if job.action == ROLLBACK and state.container in then:
+        return tuple(then)
+    return state.containers
+
+
+def _is_rolling_back(state: CurrentState) -> bool:
+    return any(
+        str(deployment.get("status", "")).startswith(("ROLLBACK", "STOP"))
+        for deployment in state.going or ()
+    )
+
+
+def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
+    """Whose content the image is. An image that was only named is known by its name; one that comes
+    back keeps what it was marked with.
+    """
+    version = job.version
+    if (
+        job.action == ROLLBACK
+        and definitions.mark(state.base, "version")
+        and state.base is not state.running
+    ):
+        return {}
+    if job.wishes.get("image") and state.tag != version.name:
+        return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
+    return {
+        "version": version.name,
+        "commit": version.commit,
+        "fingerprint": version.fingerprint,
+        "settings": version.settings or None,
+    }
+
+
+def create_calls(settings: AppSettings) -> tuple[PlannedCall, ...]:
+    """What makes a repository that is not there."""
+    name = ecr.named(settings.repository).name
+    return (
+        PlannedCall(
+            "ecr:CreateRepository",
+            {"repository": name, "tags": "immutable", "scan": "on push"},
+            once=True,
+        ),
+        PlannedCall(
+            "ecr:PutLifecyclePolicy",
+            {"repository": name, "keep": f"the newest {ecr.KEPT} images"},
+            once=True,
+        ),
+    )
+
+
+def push_call(state: CurrentState) -> PlannedCall:
+    """The push of a built image."""
+    return PlannedCall(
+        "ecr:PutImage", {"image": f"{state.repository['repositoryUri']}:{state.tag}"}, once=True
+    )
+
+
+def register_call(
+    state: CurrentState, request: Shape, settings: AppSettings, back: bool
+) -> PlannedCall:
+    """The new revision. Of variables only the names are told."""
+    what = {"family": str(request["family"]), "container": ", ".join(state.containers)}
+    what["image"] = definitions.image_of(request, state.container)
+    for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
+        if variables and not back:
+            what[name] = ", ".join(sorted(variables))
+    what["based_on"] = ecs.revision_of(state.base["taskDefinitionArn"])
+    return PlannedCall("ecs:RegisterTaskDefinition", what)
+
+
+def update_call(settings: AppSettings, task_definition: str, force: bool) -> PlannedCall:
+    """The one call that moves the service."""
+    what = {
+        "cluster": settings.cluster,
+        "service": settings.service,
+        "task_definition": task_definition,
+    }
+    if force:
+        what["force_new_deployment"] = "true"
+    return PlannedCall("ecs:UpdateService", what)
+
+
+def preview(job: Job, ports: Ports) -> Preview:
+    """The calls that `apply.apply` would make, in its order."""
+    state = checked_state(job, ports)
+    aws = ports.aws(job.location)
+    decision = decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), state.digest)
+    if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, state)):
+        decision = Decision("revert", going=reverted)
+    return Preview(
+        _calls(job, state, decision),
+        _warnings(job, state, decision),
+        decision.act == "unchanged",
+        _live_before(job, state),
+    )
+
+
+def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:
+    settings: AppSettings = job.settings
+    if decision.act == "revert":
+        return (stop_call(decision.going),)
+    if decision.act in ("unchanged", "attach"):
+        return ()
+    calls: list[PlannedCall] = []
+    if state.absent:
+        calls += create_calls(settings)
+    if not state.digest:
+        calls.append(push_call(state))
+    if decision.act == "register":
+        calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
+    if decision.act == "reuse":
+        name = ecs.revision_of(state.base["taskDefinitionArn"])
+    else:
+        name = f"{decision.request['family']}:new"
+    return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
+
+
+def stop_call(arn: str) -> PlannedCall:
+    """The end of a deployment that is in progress; what ran before runs again."""
+    return PlannedCall(
+        "ecs:StopServiceDeployment", {"service_deployment": arn, "stop_type": "ROLLBACK"}
+    )
+
+
+def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, ...]:
+    settings: AppSettings = job.settings
+    service, warnings = (
+        state.service,
+        [
+            *origin_warnings(job, state, decision),
+            *left_out_notes(state.base, settings),
+            *state.remarks,
+        ],
+    )
+    if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
+        warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
+    if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
+        if settings.min_tasks < 1:
+            verdict = ""
+        else:
+            verdict = (
+                ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+            )
+        warnings.append(
+            f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
+        )
+    if decision.act == "attach":
+        warnings.append(
+            "this version is being deployed already, by"
+            f" {definitions.registered_by(state.running)}: nothing is started, only watched"
+        )
+    elif decision.act != "unchanged" and state.busy:
+        warnings.append(_other_deployment_warning(job, state, decision))
+    configured = service.get("deploymentConfiguration") or {}
+    breaker = configured.get("deploymentCircuitBreaker") or {}
+    strategy = rollout.STRATEGIES.get(str(configured.get("strategy", "")))
+    if strategy:
+        warnings.append(f"ECS deploys it {strategy}" + _bake_note(configured))
+    elif not (breaker.get("enable") and breaker.get("rollback")):
+        warnings.append(
+            f"service {settings.service} has no circuit breaker with rollback: only while toolkit"
+            " watches is a bad version taken back"
+        )
+    return tuple(warnings)
+
+
+def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[str]:
+    """That what runs is not what the record says, before anybody agrees to what becomes of it."""
+    rev, recorded = ecs.revision_of(state.running["taskDefinitionArn"]), job.recorded
+    if recorded is None or (
+        state.origin not in provenance.GIVING_WAY and state.origin is not Origin.STACK
+    ):
+        return []
+    how = ""
+    if state.changes:
+        how = f": {'; '.join(state.changes)}"
+    words = {
+        Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
+        Origin.EARLIER: (
+            f"{rev} is running, which toolkit deployed before run {recorded.run}: somebody moved"
+            " the service back"
+        ),
+        Origin.UNKNOWN: (
+            f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
+        ),
+    }.get(state.origin, f"{rev} is running, but toolkit did not deploy it{how}")
+    if decision.act in ("unchanged", "attach"):
+        return [words]
+    if state.base is state.running:
+        if job.wishes.get("take_over"):
+            taken = "it is taken over"
+        else:
+            taken = "the new revision is based on it"
+        return [f"{words}; {taken}"]
+    base = ecs.revision_of(state.base["taskDefinitionArn"])
+    if job.action == ROLLBACK:
+        return [f"{words}; it gives way to {base}"]
+    return [
+        f"{words}; the new revision is based on {base} of run {recorded.run}, to keep what runs"
+        f" {TAKE_OVER}"
+    ]
+
+
+def _bake_note(configured: Shape) -> str:
+    minutes = configured.get("bakeTimeInMinutes")
+    if minutes:
+        return f": it bakes for {minutes} min before it is done"
+    return ""
+
+
+def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision) -> str:
+    what = (
+        f"a deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
+        f" {definitions.registered_by(state.running)} is in progress"
+    )
+    if decision.act == "revert":
+        return f"{what}: it is stopped, which brings the version before it back"
+    if replaces_other_deployment(job, state):
+        return f"{what}: it is replaced"
+    return f"{what}: it is waited for"
+
+
+def replaces_other_deployment(job: Job, state: CurrentState) -> bool:
+    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
+    the wish, Superseded where this one was only to undo what ran before.
+    """
+    if job.undoes:
+        raise Superseded(what=ecs.revision_of(state.service["taskDefinition"]), target=job.target)
+    wish = job.wishes.get("in_progress", "wait")
+    if wish == "refuse":
+        who = definitions.registered_by(state.running)
+        raise Refused(
+            f"a deployment of service {job.settings.service} by {who} is in progress",
+            "wait for it, or leave --in-progress out",
+        )
+    return job.action == ROLLBACK or wish == "replace" or rollout.is_stuck(state.service)
+
+
+def _live_before(job: Job, state: CurrentState) -> LiveVersion | None:
+    """What runs, as far as that is known without another call: while a deployment is in progress it
+    is not.
+    """
+    serving = rollout.serving_deployment(state.service)
+    if serving.get("taskDefinition") != state.running["taskDefinitionArn"]:
+        return None
+    try:
+        return live_version(state.running, job.settings, serving)
+    except Refused:  # which container is meant cannot be told of what runs; of what will run it can
+        return None
+
+
+def checked_state(job: Job, ports: Ports) -> CurrentState:
+    """What is there, once it is certain that it can be deployed: `read_state`, and whether the
+    image can be built here or, where there is one already, is the right one.
+    """
+    state = read_state(job, ports)
+    if state.digest is None:
+        check_buildable(job, ports, state)
+    elif is_newly_used(job, state):
+        state = replace(state, remarks=check_existing_image(job, ports, state, state.digest))
+    return state

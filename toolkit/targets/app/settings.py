@@ -1,0 +1,91 @@
+"""The settings of an app in rules.toml."""
+
+import posixpath
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from toolkit.targets import base
+
+
+class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the image is built."""
+
+    context: Annotated[base.Folder, Meta(description="The folder that is sent to the build.")] = "."
+    dockerfile: Annotated[
+        base.Folder | None, Meta(description="The Dockerfile; the one in the context if not given.")
+    ] = None
+    platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
+    target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
+    args: Annotated[
+        Mapping[str, str],
+        Meta(
+            description=(
+                "Build arguments. No secrets. `{commit}` and `{version}` stand for what is built."
+            )
+        ),
+    ] = {}
+
+
+class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
+    """A container image that runs as an ECS service."""
+
+    cluster: Annotated[base.Text, Meta(description="The ECS cluster's name.")]
+    service: Annotated[base.Text, Meta(description="The ECS service's name.")]
+    repository: Annotated[
+        base.Text,
+        Meta(
+            description=(
+                "The ECR repository's name; `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME` or an ARN"
+                " for another account's."
+            )
+        ),
+    ]
+    build: Annotated[
+        Build | None,
+        Meta(description="How the image is built; without it an existing image is deployed."),
+    ] = None
+    container: Annotated[
+        base.Text | None,
+        Meta(
+            description=(
+                "The container that gets the image, else all with one of the repository; targets of"
+                " one service name their own."
+            )
+        ),
+    ] = None
+    env: Annotated[
+        Mapping[str, str],
+        Meta(description="Environment variables to set in the container. No secrets."),
+    ] = {}
+    secrets: Annotated[
+        Mapping[str, str],
+        Meta(description="Variable -> ARN of a secret or parameter, never a value."),
+    ] = {}
+    min_tasks: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description=(
+                "`health` calls it failing if fewer tasks are wanted of the service, and a deploy"
+                " is unhealthy if none are; 0 for one that may be scaled to none."
+            ),
+        ),
+    ] = 1
+    roles: Annotated[
+        tuple[base.Role, ...],
+        Meta(
+            description=(
+                "The names of the task's roles, with their paths: `permissions` allows no others."
+            )
+        ),
+    ] = ()
+
+
+def dockerfile(settings: AppSettings) -> tuple[str, str] | None:
+    """Its context and Dockerfile, if toolkit builds it."""
+    build = settings.build
+    if build is None:
+        return None
+    return (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))

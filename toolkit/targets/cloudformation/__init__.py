@@ -1,3 +1,0 @@
-"""How one stack is deployed: where its template comes from, what a change set would do, the calls,
-and what comes of them.
-"""

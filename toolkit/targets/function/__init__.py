@@ -1,0 +1,1 @@
+"""The code of a Lambda function; it can only be watched so far."""

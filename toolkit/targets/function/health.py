@@ -1,0 +1,198 @@
+"""How a Lambda function is now: its state, the version behind its alias, how many of its calls
+fail, and its alarms.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from toolkit.model import Finding, Job, LiveVersion
+from toolkit.ports.aws import functions, metrics
+from toolkit.ports.aws.functions import Alias, Function
+from toolkit.ports.ports import Ports
+from toolkit.targets import alarms, signs
+from toolkit.targets.base import Tell
+from toolkit.targets.times import iso_utc
+
+FAILING, WARNING = 0.05, 0.01
+"""The share of calls that fail from which on it is that."""
+WINDOW = timedelta(hours=1)
+_VERSION = re.compile(r"(?P<commit>[0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-dirty-[0-9a-f]+)?")
+"""A version's name (model.py) as the description of a published version."""
+
+
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+    """See targets/base.py."""
+    aws, name, alias = ports.aws(job.location), str(job.settings.function), str(job.settings.alias)
+    running: list[LiveVersion] = []
+
+    def state() -> Iterator[Finding]:
+        function = functions.function(aws, name)
+        if function is None:
+            yield missing_function(name)
+        else:
+            yield function_finding(function)
+
+    def alias_target() -> Iterator[Finding]:
+        current = functions.alias(aws, name, alias)
+        if current is None:
+            # without a function, the other question says so
+            if functions.function(aws, name) is not None:
+                yield missing_alias(name, alias)
+            return
+        version = functions.function(aws, name, current.version)
+        running.append(live_version(name, current, version))
+        yield alias_finding(name, current, version)
+
+    def errors() -> Iterator[Finding]:
+        end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+        counted = metrics.sums(
+            aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
+        )
+        yield error_finding(name, *counted)
+
+    def ringing() -> list[Finding]:
+        return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
+
+    signs.ask(
+        tell,
+        [("function", state), ("alias", alias_target), ("errors", errors), ("alarms", ringing)],
+    )
+    return running[0] if running else None
+
+
+def missing_function(name: str) -> Finding:
+    """There is nothing."""
+    command = "deploy the stack that it is in, or correct `function` in rules.toml"
+    return Finding(
+        "function", "failing", "missing", cause=f"there is no function {name}", next=command
+    )
+
+
+def missing_alias(name: str, alias: str) -> Finding:
+    """There is a function, and nobody calls it by the alias."""
+    command = (
+        f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
+    )
+    return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
+
+
+def function_finding(function: Function) -> Finding:
+    """What Lambda says of a function, or of one version."""
+    since = iso_utc(function.modified)
+    wait = f"aws lambda wait function-updated-v2 --function-name {function.name}"
+    mend = "mend what Lambda names, and deploy the stack that it is in again"
+    if function.state == "Failed":
+        return Finding(
+            "function", "failing", "Failed", since, function.reason or "it cannot be called", mend
+        )
+    if function.update == "Failed":
+        return Finding(
+            "function",
+            "failing",
+            "last update failed",
+            since,
+            function.update_reason or "its last update failed",
+            mend,
+        )
+    if function.state == "Inactive":
+        return Finding(
+            "function",
+            "warning",
+            "Inactive",
+            since,
+            function.reason or "nobody has called it for long",
+            "nothing: a call wakes it",
+        )
+    if function.state not in ("Active", ""):
+        return Finding(
+            "function",
+            "warning",
+            function.state,
+            since,
+            function.reason or f"it is {function.state}",
+            wait,
+        )
+    if function.update == "InProgress":
+        return Finding(
+            "function",
+            "warning",
+            "being updated",
+            since,
+            function.update_reason or "an update of it is not complete",
+            wait,
+        )
+    return Finding("function", "ok", function.state, since)
+
+
+def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
+    """Where an alias leads, and how that is."""
+    detail = f"{alias.name} -> version {alias.version}"
+    if version is None:
+        command = f"aws lambda list-versions-by-function --function-name {name}"
+        return Finding(
+            "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
+        )
+    finding, since = function_finding(version), iso_utc(version.modified)
+    if finding.status != "ok":
+        return Finding(
+            "alias",
+            finding.status,
+            detail,
+            since,
+            f"version {alias.version}: {finding.cause}",
+            finding.next,
+        )
+    shares = [
+        f"{share * 100:g} % of the calls go to version {number}"
+        for number, share in alias.others.items()
+        if share
+    ]
+    if shares:
+        command = (
+            f"aws lambda update-alias --function-name {name} --name {alias.name} --routing-config"
+            " AdditionalVersionWeights={}"
+        )
+        return Finding(
+            "alias",
+            "warning",
+            detail,
+            since,
+            "; ".join(shares),
+            f"to send all to version {alias.version}: {command}",
+        )
+    return Finding("alias", "ok", detail, since)
+
+
+def error_finding(name: str, failed: float, calls: float) -> Finding:
+    """How many calls of the last hour have failed. CloudWatch may know of an error before it knows
+    of its call.
+    """
+    calls = max(failed, calls)
+    if not calls:
+        return Finding("errors", "ok", "no calls in the last hour")
+    share = failed / calls
+    detail = f"{_counted(failed, 'error')} in {_counted(calls, 'call')}"
+    if share < WARNING:
+        return Finding("errors", "ok", detail)
+    cause = f"{share * 100:.1f} % of the calls in the last hour failed"
+    status = "failing" if share >= FAILING else "warning"
+    command = f"aws logs tail /aws/lambda/{name} --since 1h"
+    return Finding("errors", status, detail, None, cause, command)
+
+
+def live_version(name: str, alias: Alias, version: Function | None) -> LiveVersion:
+    """What runs: the commit, if the version's description is one."""
+    detail = {"function": name, "alias version": alias.version}
+    if version is None:
+        return LiveVersion(alias.version, detail=detail)
+    since, detail = iso_utc(version.modified), {**detail, "sha256": version.sha256}
+    match = _VERSION.fullmatch(version.description)
+    if match is None:
+        return LiveVersion(alias.version, since=since, detail=detail)
+    return LiveVersion(match[0], match["commit"], since=since, detail=detail)
+
+
+def _counted(number: float, word: str) -> str:
+    """`1,200 calls`."""
+    return f"{number:,.0f} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,56 @@
+"""The code of one Lambda function, without its stack."""
+
+from typing import TYPE_CHECKING
+
+from toolkit.model import Inputs, Job, LiveVersion, Provision, Resource, Statement
+from toolkit.targets import base
+from toolkit.targets.function.settings import FunctionSettings
+
+if TYPE_CHECKING:
+    from toolkit.ports.ports import Ports
+
+
+class Function(base.Kind):
+    """The code of one Lambda function, without its stack."""
+
+    estimate_s = 30
+    Settings = FunctionSettings
+
+    def runnable(self, settings: FunctionSettings) -> str | None:
+        """Why it cannot be deployed by itself."""
+        return "toolkit cannot deploy a function by itself yet; deploy its stack"
+
+    def inputs(self, settings: FunctionSettings) -> Inputs:
+        """Its folder."""
+        return Inputs(folders=(settings.source,))
+
+    def wanted(self, settings: FunctionSettings) -> tuple[Provision, ...]:
+        """The function, and the alias that a deploy moves."""
+        return (Provision("function", settings.function, {"alias": settings.alias}),)
+
+    def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
+        """The function's code, whichever alias is moved to it."""
+        words = settings.function.split(":")
+        name = words[0]
+        if settings.function.startswith("arn:") and len(words) > 6:
+            name = words[6]
+        return (Resource("function", name),)
+
+    def services(self) -> tuple[str, ...]:
+        """Lambda, and CloudWatch for its errors and alarms."""
+        return ("lambda", "cloudwatch")
+
+    def permissions(self, job: Job) -> tuple[Statement, ...]:
+        """For a look at it: nothing is deployed."""
+        from toolkit.targets.function import policy
+
+        return policy.statements(job)
+
+    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+        """Its state, the version behind its alias, its errors and alarms."""
+        from toolkit.targets.function import health
+
+        return health.report_health(job, ports, tell)
+
+
+kind = Function()

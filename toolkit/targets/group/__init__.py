@@ -1,0 +1,1 @@
+"""Several targets under one name."""

@@ -1,0 +1,37 @@
+"""Something that a person deploys: toolkit only reports that it is due."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.targets import base
+
+
+class ManualSettings(base.KindSettings, frozen=True, kw_only=True):
+    """Something that a person deploys: toolkit only reports that it is due."""
+
+    instructions: Annotated[base.Text, Meta(description="What to do, in a sentence.")]
+
+
+class Manual(base.Kind):
+    """Something that a person deploys: toolkit only reports that it is due."""
+
+    action = "by hand"
+    estimate_s = 0
+    program = False
+    Settings = ManualSettings
+
+    def command(self, target: str, settings: ManualSettings) -> str | None:
+        """There is none."""
+        return None
+
+    def instructions(self, settings: ManualSettings) -> str | None:
+        """What a person has to do."""
+        return settings.instructions
+
+    def runnable(self, settings: ManualSettings) -> str | None:
+        """What a person has to do."""
+        return f"only a person can: {settings.instructions}"
+
+
+kind = Manual()

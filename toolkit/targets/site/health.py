@@ -1,0 +1,252 @@
+"""How a static site is now: its bucket, its first page, its distribution with its certificate, and
+its alarms.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from shlex import quote
+
+from toolkit.errors import CloudError, NotAllowed, ToolkitError
+from toolkit.model import Finding, Job, LiveVersion
+from toolkit.ports.aws import alarms as port
+from toolkit.ports.aws import distributions, s3
+from toolkit.ports.aws.alarms import Alarm
+from toolkit.ports.aws.distributions import AcmCertificate, Distribution
+from toolkit.ports.aws.partition import partition
+from toolkit.ports.ports import Ports
+from toolkit.targets import alarms, signs
+from toolkit.targets.base import Tell
+
+SOON = timedelta(days=30)
+"""ACM begins to renew a certificate 45 days or more before its end: with less left than this, that
+does not go by itself.
+"""
+_PERMISSIONS = "see what is needed: toolkit permissions --json"
+
+
+def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+    """See targets/base.py. Nothing in a bucket says which version it is."""
+    aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
+
+    def bucket_question() -> Iterator[Finding]:
+        try:
+            yield bucket_finding(bucket, s3.region(aws, bucket, owner))
+        except CloudError as problem:
+            yield unreadable("bucket", bucket, problem, "s3:ListBucket")
+
+    def page() -> Iterator[Finding]:
+        try:
+            when = s3.modified(aws, bucket, owner, "index.html")
+            # without a bucket, the other question says so
+            if when is not None or s3.region(aws, bucket, owner) is not None:
+                yield index_finding(bucket, str(job.settings.source), when)
+        except CloudError as problem:
+            yield unreadable("index", bucket, problem, "s3:GetObject")
+
+    questions: list[tuple[str, signs.Question]] = [
+        ("bucket", bucket_question),
+        ("index", page),
+        ("alarms", lambda: _alarm_findings(job, ports)),
+    ]
+    if job.settings.distribution:
+        questions.append(("distribution", lambda: _distribution_findings(job, ports)))
+    signs.ask(tell, questions)
+    return None
+
+
+def _distribution_findings(job: Job, ports: Ports) -> Iterator[Finding]:
+    """The distribution, and then its certificate, which is in a region of its own."""
+    name = str(job.settings.distribution)
+    distribution = distributions.distribution(ports.aws(job.location), name)
+    yield distribution_finding(name, distribution)
+    if distribution is None or not distribution.certificate:
+        return
+    try:
+        shown = distributions.certificate(
+            ports.clouds(job.location.profile, distributions.region(distribution.certificate)),
+            distribution.certificate,
+        )
+        yield certificate_finding(distribution.certificate, shown, ports.clock.now())
+    except ToolkitError as problem:
+        yield signs.unknown("certificate", problem)
+
+
+def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
+    """The alarms of the bucket, and those of the distribution, which CloudFront has in one region
+    only.
+    """
+    aws, named, name = ports.aws(job.location), job.settings.alarms, job.settings.distribution
+    bucket = {"BucketName": str(job.settings.bucket)}
+    home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
+    clients = [aws]
+    if name and home != aws.region_name:
+        clients.append(ports.clouds(job.location.profile, home))
+    existing: dict[str, Alarm] = {}
+    rings: list[Alarm] = []
+    for client in clients:
+        if named:
+            existing |= port.named(client, named)
+    for client in clients:
+        rings += port.in_alarm(client)
+    return alarms.findings_about(
+        named,
+        existing,
+        rings,
+        lambda alarm: (
+            alarm.about(bucket) or bool(name and alarm.about({"DistributionId": str(name)}))
+        ),
+    )
+
+
+def bucket_finding(bucket: str, region: str | None) -> Finding:
+    """Whether there is a bucket."""
+    if region is None:
+        command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
+        return Finding(
+            "bucket", "failing", "missing", cause=f"there is no bucket {bucket}", next=command
+        )
+    return Finding("bucket", "ok", f"{bucket} in {region}")
+
+
+def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
+    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
+    its policy is too narrow.
+    """
+    if isinstance(problem, NotAllowed):
+        cause = (
+            f"bucket {bucket} belongs to another account, or these credentials may not {action}"
+            " on it"
+        )
+        return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
+    if problem.aws_code in ("301", "PermanentRedirect"):
+        command = (
+            "set `regions` of the environment to its own: aws s3api get-bucket-location --bucket"
+            f" {bucket}"
+        )
+        return Finding(
+            what,
+            "unknown",
+            "in another region",
+            cause=f"bucket {bucket} is in another region, and S3 does not say where",
+            next=command,
+        )
+    return signs.unknown(what, problem)
+
+
+def index_finding(bucket: str, source: str, modified: datetime | None) -> Finding:
+    """Whether the site has a first page."""
+    if modified is None:
+        return Finding(
+            "index",
+            "failing",
+            "missing",
+            cause="it has no index.html",
+            next=f"aws s3 sync {quote(source)} s3://{bucket}",
+        )
+    return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
+
+
+def distribution_finding(name: str, distribution: Distribution | None) -> Finding:
+    """Whether CloudFront serves the site."""
+    if distribution is None:
+        command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
+        return Finding(
+            "distribution",
+            "failing",
+            "missing",
+            cause=f"there is no distribution {name}",
+            next=command,
+        )
+    if distribution.changed is not None:
+        since = distribution.changed.astimezone(UTC).isoformat()
+    else:
+        since = None
+    if not distribution.enabled:
+        command = (
+            f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
+        )
+        return Finding(
+            "distribution",
+            "failing",
+            "disabled",
+            since,
+            "it is disabled: CloudFront answers nobody",
+            command,
+        )
+    if distribution.status != "Deployed":
+        return Finding(
+            "distribution",
+            "warning",
+            distribution.status,
+            since,
+            "it is being changed",
+            f"aws cloudfront wait distribution-deployed --id {name}",
+        )
+    return Finding("distribution", "ok", f"{distribution.domain} deployed", since)
+
+
+def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
+    """For how long browsers accept its certificate. One that ends soon is still a good one: only
+    its end is a failure.
+    """
+    where = f"--certificate-arn {arn} --region {distributions.region(arn)}"
+    if certificate is None:
+        return Finding(
+            "certificate",
+            "failing",
+            "missing",
+            cause=f"there is no certificate {arn}",
+            next="give the distribution another one",
+        )
+    if certificate.imported:
+        command = f"import a new one: aws acm import-certificate {where}"
+    else:
+        command = f"aws acm describe-certificate {where}"
+    what = f"the certificate of {certificate.domain}"
+    ends = certificate.expires.astimezone(UTC) if certificate.expires is not None else None
+    if ends is not None and ends <= now:
+        return Finding(
+            "certificate",
+            "failing",
+            "expired",
+            ends.isoformat(),
+            f"{what} ended on {ends:%Y-%m-%d}{_renewal(certificate)}",
+            command,
+        )
+    if certificate.status != "ISSUED":
+        return Finding(
+            "certificate",
+            "failing",
+            certificate.status,
+            None,
+            f"{what} is {certificate.status}",
+            command,
+        )
+    if ends is None:
+        return Finding("certificate", "ok", "issued")
+    remaining = _days(ends - now)
+    detail = f"until {ends:%Y-%m-%d}, {remaining} left"
+    if ends - now >= SOON:
+        return Finding("certificate", "ok", detail)
+    return Finding(
+        "certificate",
+        "warning",
+        detail,
+        None,
+        f"{what} ends in {remaining}{_renewal(certificate)}",
+        command,
+    )
+
+
+def _renewal(certificate: AcmCertificate) -> str:
+    if certificate.imported:
+        return "; it was imported, so that ACM does not renew it"
+    if certificate.renewal:
+        return f"; its renewal: {certificate.renewal}"
+    return "; no renewal has begun"
+
+
+def _days(remaining: timedelta) -> str:
+    if remaining.days == 1:
+        return "1 day"
+    return f"{remaining.days} days"

@@ -1,0 +1,497 @@
+"""What a change set would do, in words, the most dangerous first. Values of properties are looked
+at and never shown. Pure.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.targets.stack.document import as_mapping
+
+WIDTH = 78
+
+HOLDS_DATA = frozenset(
+    (
+        "AWS::Backup::BackupVault",
+        "AWS::Cassandra::Table",
+        "AWS::Cognito::UserPool",
+        "AWS::DocDB::DBCluster",
+        "AWS::DynamoDB::GlobalTable",
+        "AWS::DynamoDB::Table",
+        "AWS::EC2::Volume",
+        "AWS::ECR::Repository",
+        "AWS::EFS::FileSystem",
+        "AWS::ElastiCache::CacheCluster",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::Elasticsearch::Domain",
+        "AWS::FSx::FileSystem",
+        "AWS::KMS::Key",
+        "AWS::Kinesis::Stream",
+        "AWS::Logs::LogGroup",
+        "AWS::MSK::Cluster",
+        "AWS::Neptune::DBCluster",
+        "AWS::OpenSearchService::Domain",
+        "AWS::RDS::DBCluster",
+        "AWS::RDS::DBInstance",
+        "AWS::Redshift::Cluster",
+        "AWS::S3::Bucket",
+        "AWS::SecretsManager::Secret",
+        "AWS::SQS::Queue",
+        "AWS::Timestream::Table",
+    )
+)
+"""Types whose resources cannot be made again with what was in them."""
+
+REVISIONS = frozenset(
+    (
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGatewayV2::Deployment",
+        "AWS::ECS::TaskDefinition",
+        "AWS::Lambda::LayerVersion",
+        "AWS::Lambda::Version",
+    )
+)
+"""Types that are never changed but replaced: a new one is the normal way, and nobody has to
+agree.
+"""
+
+_GRANTS = {
+    "AWS::IAM::Role": (
+        "AssumeRolePolicyDocument",
+        "ManagedPolicyArns",
+        "Policies",
+        "PermissionsBoundary",
+    ),
+    "AWS::IAM::User": (
+        "ManagedPolicyArns",
+        "Policies",
+        "Groups",
+        "PermissionsBoundary",
+        "LoginProfile",
+    ),
+    "AWS::IAM::Group": ("ManagedPolicyArns", "Policies"),
+    "AWS::IAM::Policy": ("PolicyDocument", "Roles", "Users", "Groups"),
+    "AWS::IAM::RolePolicy": ("PolicyDocument", "RoleName"),
+    "AWS::IAM::UserPolicy": ("PolicyDocument", "UserName"),
+    "AWS::IAM::GroupPolicy": ("PolicyDocument", "GroupName"),
+    "AWS::IAM::ManagedPolicy": ("PolicyDocument", "Roles", "Users", "Groups"),
+    "AWS::IAM::UserToGroupAddition": ("GroupName", "Users"),
+    "AWS::IAM::AccessKey": ("UserName",),
+    "AWS::IAM::OIDCProvider": ("ClientIdList", "Url"),
+    "AWS::IAM::SAMLProvider": ("SamlMetadataDocument",),
+    "AWS::Lambda::Permission": (
+        "Principal",
+        "Action",
+        "FunctionName",
+        "SourceArn",
+        "SourceAccount",
+    ),
+    "AWS::Lambda::Url": ("AuthType",),
+}
+"""The properties that say who may do what."""
+
+_RESOURCE_POLICIES = {
+    "AWS::S3::BucketPolicy": "PolicyDocument",
+    "AWS::SQS::QueuePolicy": "PolicyDocument",
+    "AWS::SNS::TopicPolicy": "PolicyDocument",
+    "AWS::KMS::Key": "KeyPolicy",
+    "AWS::SecretsManager::ResourcePolicy": "ResourcePolicy",
+    "AWS::ECR::Repository": "RepositoryPolicyText",
+    "AWS::S3::AccessPoint": "Policy",
+    "AWS::EFS::FileSystem": "FileSystemPolicy",
+    "AWS::Backup::BackupVault": "AccessPolicy",
+}
+"""Policies on things: they broaden where they let in somebody new."""
+
+_INGRESS = {"AWS::EC2::SecurityGroup": "SecurityGroupIngress", "AWS::EC2::SecurityGroupIngress": ""}
+_EVERYBODY = ("0.0.0.0/0", "::/0")
+
+Properties = Callable[[str], tuple[Any, Any]]
+"""Logical id -> its properties before and after; None where they are not known, an empty mapping
+where it is not there.
+"""
+
+
+class ResourceChange(Struct, frozen=True):
+    """What happens to one resource. `does` is the verb that a person reads; `broadens` why it lets
+    somebody do more, empty if not.
+    """
+
+    name: str
+    type: str
+    does: str
+    loses: bool = False
+    broadens: str = ""
+    properties: tuple[str, ...] = ()
+
+    @property
+    def replaces(self) -> bool:
+        """Whether somebody has to agree because a resource may be replaced."""
+        return self.does in ("replaces", "may replace")
+
+    @property
+    def deletes(self) -> bool:
+        """Whether somebody has to agree because a resource is deleted."""
+        return self.does == "deletes"
+
+
+_ORDER = (
+    "deletes",
+    "replaces",
+    "may replace",
+    "lets go of",
+    "imports",
+    "renews",
+    "changes",
+    "adds",
+    "tags",
+)
+
+
+def effects(
+    changes: Iterable[Mapping[str, Any]], properties: Properties, within: str = ""
+) -> list[ResourceChange]:
+    """What the changes of one change set do, the most dangerous first. `within` is the path of
+    nested stacks, ending in a slash.
+    """
+    listed = [
+        _effect(change["ResourceChange"], properties, within)
+        for change in changes
+        if change.get("ResourceChange")
+    ]
+    return sorted(listed, key=rank)
+
+
+def predict_effects(before: Any, after: Any) -> list[ResourceChange]:
+    """What a deploy would do by the two templates alone, before there is a change set; `before` is
+    empty for a new stack.
+
+    What replaces a resource only CloudFormation knows: of what both have, no more is said than that
+    it changes. Nothing for a template that cannot be read here.
+    """
+    if not isinstance(after, Mapping) or not isinstance(before, Mapping):
+        return []
+    old, new = _resources(before), _resources(after)
+    entries: list[dict[str, Any]] = []
+    for name in dict.fromkeys((*old, *new)):
+        was, will = old.get(name), new.get(name)
+        if was == will:
+            continue
+        entry: dict[str, Any] = {
+            "LogicalResourceId": name,
+            "ResourceType": str((will or was or {}).get("Type", "")),
+        }
+        if was is None:
+            entry["Action"] = "Add"
+        elif will is None:
+            entry |= {"Action": "Remove", "PolicyAction": str(was.get("DeletionPolicy", "Delete"))}
+        elif was.get("Type") != will.get("Type"):
+            entry |= {"Action": "Modify", "Replacement": "True"}
+        else:
+            entry |= {
+                "Action": "Modify",
+                "Replacement": "False",
+                "Details": _changed_properties(was, will),
+            }
+        entries.append({"ResourceChange": entry})
+
+    def properties(template: Mapping[str, Any], logical: str) -> Any:
+        entry = template.get(logical, {}).get("Properties")
+        if isinstance(entry, Mapping):
+            return entry
+        return {}
+
+    return effects(entries, lambda logical: (properties(old, logical), properties(new, logical)))
+
+
+def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    resources = template.get("Resources")
+    return {
+        str(name): resource
+        for name, resource in as_mapping(resources).items()
+        if isinstance(resource, Mapping)
+    }
+
+
+def _changed_properties(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The properties that differ, as a change set tells of them."""
+    before, after = was.get("Properties") or {}, will.get("Properties") or {}
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return []
+    names = [
+        name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)
+    ]
+    return [{"Target": {"Name": str(name)}} for name in names]
+
+
+def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
+    """What comes first: what cannot be undone."""
+    return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
+
+
+def effect_lines(effects: Iterable[ResourceChange]) -> list[str]:
+    """One line a resource, at most 78 columns wide; those that only get other tags share one."""
+    shown, tagged = [], 0
+    for effect in sorted(effects, key=rank):
+        if effect.does == "tags":
+            tagged += 1
+        else:
+            shown.append(_line(effect))
+    if tagged:
+        noun = "resource" if tagged == 1 else "resources"
+        shown.append(f"{'tags':<12} {tagged} {noun} more")
+    return shown
+
+
+def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, str, str]]:
+    """What a person has to agree to: the question, the wish that answers it in advance, and its
+    flag.
+    """
+    every = list(effects)
+    needed = []
+    deleted = [effect for effect in every if effect.deletes]
+    replaced = [effect for effect in every if effect.replaces]
+    broad = [effect for effect in every if effect.broadens]
+    if deleted:
+        needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete", "--allow-delete"))
+    if replaced:
+        may = "" if any(effect.does == "replaces" for effect in replaced) else "maybe "
+        needed.append(
+            (f"{stack}: {may}replace {_named(replaced)}?", "allow_replace", "--allow-replace")
+        )
+    if broad:
+        needed.append(
+            (
+                f"{stack}: let {_named(broad)} allow more than before?",
+                "allow_broadening",
+                "--allow-broadening",
+            )
+        )
+    return needed
+
+
+def _named(effects: list[ResourceChange]) -> str:
+    names = ", ".join(effect.name for effect in effects[:3])
+    more = ""
+    if len(effects) > 3:
+        more = f" and {len(effects) - 3} more"
+    lost = any(effect.loses for effect in effects if effect.deletes or effect.replaces)
+    return names + more + (", with the data in it" if lost else "")
+
+
+def _line(effect: ResourceChange) -> str:
+    notes = []
+    if effect.loses:
+        notes.append("LOSES ITS DATA")
+    if effect.broadens:
+        notes.append(effect.broadens.upper())
+    if effect.properties and not notes and effect.does not in ("adds", "deletes"):
+        notes.append(", ".join(effect.properties))
+    verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
+    tail = ""
+    if notes:
+        tail = f"  {_shortened('; '.join(notes), 30)}"
+    width = WIDTH - 13 - len(tail)
+    kind = _shortened(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
+    return f"{verb:<12} {_shortened(effect.name, width - len(kind) - 2)}  {kind}{tail}"
+
+
+def _shortened(text: str, most: int) -> str:
+    """The text with its middle left out if it is too long."""
+    if len(text) <= most:
+        return text
+    half = max(most - 1, 2) // 2
+    return f"{text[: max(most - 1, 2) - half]}…{text[-half:]}"
+
+
+def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> ResourceChange:
+    kind, logical = str(change.get("ResourceType", "")), str(change.get("LogicalResourceId", ""))
+    scope = set(change.get("Scope") or ())
+    touched = tuple(
+        sorted(
+            {
+                str(detail["Target"]["Name"])
+                for detail in change.get("Details") or ()
+                if detail.get("Target", {}).get("Name")
+            }
+        )
+    )
+    does = _verb(change, kind, scope)
+    policy = str(change.get("PolicyAction", ""))
+    gone = does in ("deletes", "replaces", "may replace") and policy not in (
+        "Retain",
+        "ReplaceAndRetain",
+        "Snapshot",
+        "ReplaceAndSnapshot",
+    )
+    before, after = _properties(change, properties, logical)
+    if does in ("deletes", "lets go of", "tags"):
+        broadens = ""
+    else:
+        broadens = _broadening(kind, touched, does == "adds", before, after)
+    return ResourceChange(
+        within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
+    )
+
+
+def _verb(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
+    action, replacement, policy = (
+        change.get("Action"),
+        change.get("Replacement"),
+        str(change.get("PolicyAction", "")),
+    )
+    if action == "Add":
+        return "adds"
+    if action == "Import":
+        return "imports"
+    if action == "Remove":
+        if policy == "Retain":
+            return "lets go of"
+        if kind in REVISIONS:
+            return "renews"
+        return "deletes"
+    if replacement in ("True", "Conditional") or policy.startswith("Replace"):
+        if kind in REVISIONS:
+            return "renews"
+        if replacement == "Conditional":
+            return "may replace"
+        return "replaces"
+    if scope == {"Tags"}:
+        return "tags"
+    return "changes"
+
+
+def _properties(change: Mapping[str, Any], properties: Properties, logical: str) -> tuple[Any, Any]:
+    """The properties before and after: what CloudFormation resolved, else what the templates
+    say.
+    """
+    before, after = properties(logical)
+    if change.get("Action") == "Add":
+        before = {}
+    resolved_before = _context_properties(change.get("BeforeContext"))
+    resolved_after = _context_properties(change.get("AfterContext"))
+    if resolved_before is not None:
+        before = resolved_before
+    if resolved_after is not None:
+        after = resolved_after
+    return before, after
+
+
+def _context_properties(text: Any) -> Any:
+    try:
+        properties = json.loads(text).get("Properties")
+    except (TypeError, ValueError, AttributeError):
+        return None
+    if isinstance(properties, dict):
+        return properties
+    return None
+
+
+def _broadening(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
+    """Why this lets somebody do more; what cannot be known counts as if it did."""
+    if kind in _GRANTS and (new or not touched or set(touched) & set(_GRANTS[kind])):
+        if new or before is None or after is None:
+            return "grants permissions"
+        gained = any(
+            _gains(before.get(name), after.get(name))
+            for name in _GRANTS[kind]
+            if name != "PermissionsBoundary"
+        )
+        unbound = before.get("PermissionsBoundary") != after.get("PermissionsBoundary")
+        if gained or unbound:
+            return "grants permissions"
+        return ""
+    if kind in _RESOURCE_POLICIES and (new or not touched or _RESOURCE_POLICIES[kind] in touched):
+        if before is None or after is None:
+            return "changes who may use it"
+        name = _RESOURCE_POLICIES[kind]
+        if _is_open(after.get(name)) and not _is_open(before.get(name)):
+            return "open to everybody"
+        if not new and _gains(before.get(name), after.get(name)):
+            return "grants permissions"
+        return ""
+    if kind in _INGRESS and (
+        new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched
+    ):
+        return _opening(_INGRESS[kind], before, after)
+    return ""
+
+
+def _gains(before: Any, after: Any) -> bool:
+    """Whether a policy has a statement, a list an entry, that was not there: or lost one that
+    denied something.
+    """
+    was, now = _policy_parts(before), _policy_parts(after)
+    allowed = {text for text, denies in now.items() if not denies}
+    denied = {text for text, denies in was.items() if denies}
+    return bool(allowed - was.keys()) or bool(denied - now.keys())
+
+
+def _policy_parts(value: Any) -> dict[str, bool]:
+    """The statements and entries in a property, and whether each denies something."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {value: False}
+    if isinstance(value, Mapping) and "PolicyDocument" in value:
+        return _policy_parts(value["PolicyDocument"])
+    if isinstance(value, Mapping) and "Statement" in value:
+        return _policy_parts(value["Statement"])
+    if isinstance(value, list):
+        parts: dict[str, bool] = {}
+        for part in value:
+            parts |= _policy_parts(part)
+        return parts
+    if value is None:
+        return {}
+    return {
+        json.dumps(value, sort_keys=True, default=str): (
+            isinstance(value, Mapping) and value.get("Effect") == "Deny"
+        )
+    }
+
+
+def _is_open(policy: Any) -> bool:
+    """Whether a policy lets everybody in, without a condition."""
+    for text, denies in _policy_parts(policy).items():
+        statement = None if denies else json.loads(text)
+        if not isinstance(statement, Mapping) or statement.get("Condition"):
+            continue
+        if '"*"' in json.dumps(statement.get("Principal"), default=str):
+            return True
+    return False
+
+
+def _opening(name: str, before: Any, after: Any) -> str:
+    if before is None or after is None:
+        return "changes who may connect"
+    if name:  # the rules are one of the resource's properties, else they are the resource itself
+        before, after = before.get(name), after.get(name)
+    was, now = _ingress_sources(before), _ingress_sources(after)
+    if any(address in _EVERYBODY for address, _ in now - was):
+        return "open to the internet"
+    if any(address == "?" for address, _ in now - was):
+        return "changes who may connect"
+    return ""
+
+
+def _ingress_sources(rules: Any) -> set[tuple[str, str]]:
+    """Where a security group lets traffic in from, and the rule; `?` where the template does not
+    say it in plain words.
+    """
+    sources = set()
+    if not isinstance(rules, list):
+        rules = [rules] if rules else []
+    for rule in rules:
+        text = json.dumps(rule, sort_keys=True, default=str)
+        if not isinstance(rule, Mapping) or any(str(key).startswith("Fn::") for key in rule):
+            sources.add(("?", text))
+            continue
+        for key in ("CidrIp", "CidrIpv6"):
+            if key in rule:
+                address = rule[key] if isinstance(rule[key], str) else "?"
+                sources.add((address, text))
+    return sources

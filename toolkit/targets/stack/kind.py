@@ -1,0 +1,145 @@
+"""One CloudFormation stack, from a CDK app or from a plain template."""
+
+import posixpath
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from toolkit.model import (
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
+from toolkit.targets import base
+from toolkit.targets.stack.settings import StackSettings
+
+if TYPE_CHECKING:
+    from toolkit.ports.ports import Ports
+
+
+class Stack(base.Kind):
+    """One CloudFormation stack, from a CDK app or from a plain template."""
+
+    action = "deploy-stack"
+    estimate_s = 300
+    deadline_s = 5400
+    program = False
+    restores_with = " --force"
+    Settings = StackSettings
+
+    def problem(self, settings: StackSettings) -> str | None:
+        """Where the template comes from must be said once."""
+        if (settings.cdk is None) == (settings.template is None):
+            return (
+                "needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both"
+            )
+        if settings.context and settings.cdk is None:
+            return "`context` is for CDK apps: a template has `parameters`"
+        if settings.pass_env and settings.cdk is None:
+            return "`pass_env` is for CDK apps: a template reads no environment"
+        return None
+
+    def inputs(self, settings: StackSettings) -> Inputs:
+        """Its template; a CDK app is a program, so it may read anything."""
+        if settings.cdk is not None:
+            files = (f"{settings.cdk}/cdk.json", f"{settings.cdk}/cdk.context.json")
+            return Inputs(files=tuple(posixpath.normpath(path) for path in files), everything=True)
+        return Inputs(files=(settings.template,) if settings.template else ())
+
+    def linked(self, path: str, text: str) -> tuple[str, ...]:
+        """The local files and folders that a template names: code, nested templates, what it
+        includes.
+        """
+        from toolkit.targets.stack import references
+
+        return references.local_paths(path, text)
+
+    def wanted(self, settings: StackSettings) -> tuple[Provision, ...]:
+        """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
+        if settings.cdk is None:
+            return ()
+        return (Provision("bootstrap", "hnb659fds"),)
+
+    def writes(self, settings: StackSettings) -> tuple[Resource, ...]:
+        """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
+        name = settings.stack
+        if name.startswith("arn:") and "/" in name:
+            name = name.split("/")[1]
+        return (Resource("stack", name),)
+
+    def sources(self, settings: StackSettings) -> tuple[str, ...]:
+        """Its CDK app or template."""
+        return tuple(source for source in (settings.cdk, settings.template) if source)
+
+    def aliases(self, settings: StackSettings) -> tuple[str, ...]:
+        """The stack's name."""
+        return (settings.stack,)
+
+    def command(self, target: str, settings: StackSettings) -> str | None:
+        """The command that deploys it."""
+        return f"toolkit deploy-stack {target}"
+
+    def services(self) -> tuple[str, ...]:
+        """CloudFormation; the others are called by some stacks only."""
+        return ("cloudformation",)
+
+    def preview(self, job: Job, ports: "Ports") -> Preview:
+        """What would be done: the template is read or synthesized, and compared with what the stack
+        has.
+        """
+        from toolkit.targets.stack import preview
+
+        return preview.preview(job, ports)
+
+    def apply(self, job: Job, ports: "Ports", report: base.Report) -> None:
+        """Make the change set, show it, and execute it."""
+        from toolkit.targets.stack import apply
+
+        apply.apply(job, ports, report)
+
+    def observe(
+        self,
+        job: Job,
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: Observation | None = None,
+    ) -> Observation:
+        """How it stands, by the stack's events that bear our token."""
+        from toolkit.targets.stack import observe
+
+        return observe.observe(job, receipt, ports, before)
+
+    def abandon(
+        self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report
+    ) -> None:
+        """Cancel an update that is still running. CloudFormation rolls a creation back by
+        itself.
+        """
+        from toolkit.targets.stack import apply
+
+        apply.abandon(job, receipt, ports, report)
+
+    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
+        """What the stack's tags say."""
+        from toolkit.targets.stack import observe
+
+        return observe.live(job, ports)
+
+    def permissions(self, job: Job) -> tuple[Statement, ...]:
+        """For CloudFormation, the CDK's bucket and role, and the look at running images."""
+        from toolkit.targets.stack import policy
+
+        return policy.statements(job)
+
+    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+        """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
+        from toolkit.targets.stack import health
+
+        return health.report_health(job, ports, tell)
+
+
+kind = Stack()

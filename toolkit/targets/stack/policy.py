@@ -1,0 +1,132 @@
+"""The IAM statements that deploying a stack needs. Pure."""
+
+import re
+
+from toolkit.model import Job, Statement
+from toolkit.ports.aws.partition import partition, suffix
+from toolkit.targets import alarms
+from toolkit.targets.stack.observe import stack_name
+
+_STACK = (
+    "DescribeStacks",
+    "DescribeStackEvents",
+    "DescribeStackResources",
+    "DescribeEvents",
+    "GetTemplate",
+    "CreateChangeSet",
+    "DescribeChangeSet",
+    "ExecuteChangeSet",
+    "DeleteChangeSet",
+    "DeleteStack",
+    "RollbackStack",
+    "ContinueUpdateRollback",
+    "CancelUpdateStack",
+    "TagResource",
+)
+
+_NESTED = (
+    "cloudformation:DescribeStackEvents",
+    "cloudformation:DescribeEvents",
+    "cloudformation:DescribeStackResources",
+)
+QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
+"""The context key by which a CDK app names another bootstrap, and the one that is meant without."""
+
+
+def statements(job: Job) -> tuple[Statement, ...]:
+    """See targets/base.py."""
+    region, account = job.location.region or "*", job.location.account or "*"
+    arn = f"arn:{partition(region)}"
+    name = stack_name(job)
+    stack_arn = f"{arn}:cloudformation:{region}:{account}:"
+    if job.settings.cdk:
+        whose = "what is in the stack is made by the CDK's execution role"
+    else:
+        whose = (
+            "what is in the stack is made with the caller's own permissions, which have to be added"
+        )
+    actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
+    needed = [
+        Statement(
+            f"deploy stack {name}; {whose}",
+            tuple(f"cloudformation:{action}" for action in actions),
+            (f"{stack_arn}stack/{name}/*", f"{stack_arn}changeSet/tk-*"),
+        ),
+        Statement(
+            "read what its nested stacks say; AWS chooses the end of their names",
+            _NESTED,
+            (f"{stack_arn}stack/{name}-*/*",),
+        ),
+        Statement(
+            "read a template's parameters before there is a stack, and watch several stacks with"
+            " one call",
+            ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
+        ),
+    ]
+    named = job.settings.context.get(QUALIFIER, USUAL)
+    qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
+    needed += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
+    needed += _images(arn, region, account)
+    if job.settings.alarms:
+        needed.append(alarms.STATEMENT)
+    return tuple(needed)
+
+
+def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]:
+    bucket = f"{arn}:s3:::cdk-{qualifier}-assets-{account}-{region}"
+    role = f"{arn}:iam::{account}:role/cdk-{qualifier}-cfn-exec-role-{account}-{region}"
+    version = f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
+    if region.startswith("cn-"):
+        service = f"cloudformation.{suffix(region)}"
+    else:
+        service = "cloudformation.amazonaws.com"
+    return [
+        Statement(
+            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set"
+            f" {QUALIFIER} in `context`)",
+            ("ssm:GetParameter",),
+            (version,),
+        ),
+        Statement(
+            "upload assets and templates",
+            ("s3:GetObject", "s3:ListBucket", "s3:PutObject"),
+            (bucket, f"{bucket}/*"),
+        ),
+        Statement(
+            "have CloudFormation use the CDK's execution role",
+            ("iam:PassRole",),
+            (role,),
+            {"StringEquals": {"iam:PassedToService": service}},
+        ),
+    ]
+
+
+def _store(job: Job, arn: str) -> list[Statement]:
+    """A long template, nested ones and local code go through the environment's store."""
+    if not job.location.store:
+        return []
+    bucket, _, prefix = job.location.store.removeprefix("s3://").partition("/")
+    below = ""
+    if prefix.strip("/"):
+        below = f"{prefix.strip('/')}/"
+    keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
+    why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
+    return [
+        Statement(
+            why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", *keys)
+        )
+    ]
+
+
+def _images(arn: str, region: str, account: str) -> list[Statement]:
+    return [
+        Statement(
+            "warn before a stack puts an older image back than the one that runs",
+            ("ecs:DescribeServices", "ecr:DescribeImages"),
+            (
+                f"{arn}:ecs:{region}:{account}:service/*",
+                f"{arn}:ecr:{region}:{account}:repository/*",
+            ),
+        ),
+        Statement("the same: task definitions cannot be narrowed", ("ecs:DescribeTaskDefinition",)),
+    ]

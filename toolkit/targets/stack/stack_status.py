@@ -1,0 +1,118 @@
+"""The states that a stack can be in, and what is done about them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.errors import Refused
+from toolkit.ports.aws.client import Aws
+from toolkit.targets.stack import events
+
+Stack = Mapping[str, Any]
+"""A stack as DescribeStacks has it."""
+
+CFN = "cloudformation"
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
+WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+"""A stack in one of these is what its template says."""
+
+
+class StackRecovery(Struct, frozen=True):
+    """How a stack that cannot be updated is brought to where it can be, after a person has
+    agreed.
+    """
+
+    operation: str
+    question: str
+    wish: str
+    flag: str
+    token: str
+    """What ends the client request token of this call: each call of a step has its own."""
+
+    @property
+    def call(self) -> str:
+        """`cloudformation:DeleteStack`."""
+        return f"{CFN}:{''.join(part.title() for part in self.operation.split('_'))}"
+
+
+_AGAIN = ("recreate", "--recreate", "d")
+_BACK = ("continue_rollback", "--continue-rollback", "r")
+RECOVERIES = {
+    "ROLLBACK_COMPLETE": StackRecovery(
+        "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
+    ),
+    "ROLLBACK_FAILED": StackRecovery(
+        "delete_stack",
+        "its creation failed, and so did its rollback: delete {stack} and create it again?",
+        *_AGAIN,
+    ),
+    "CREATE_FAILED": StackRecovery(
+        "delete_stack",
+        "its creation failed half-way: delete {stack} with all that is in it, and create it?",
+        *_AGAIN,
+    ),
+    "UPDATE_FAILED": StackRecovery(
+        "rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK
+    ),
+    "UPDATE_ROLLBACK_FAILED": StackRecovery(
+        "continue_update_rollback",
+        "its last rollback got stuck: continue the rollback of {stack}?",
+        *_BACK,
+    ),
+}
+
+
+def refuse_hopeless(aws: Aws, stack: Stack) -> None:
+    """Raise Refused for a state that only a person can end."""
+    status, name = str(stack["StackStatus"]), str(stack["StackName"])
+    if status == "DELETE_FAILED":
+        failed = failed_resources(aws, stack)
+        raise Refused(
+            f"stack {name} was to be deleted, and could not be:"
+            f" {', '.join(failed) or 'see its events'}",
+            f"delete it for good first: {delete_command(name, failed)}",
+        )
+    if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):
+        raise Refused(
+            f"stack {name} is {status}, which toolkit cannot mend",
+            f"see aws cloudformation describe-stacks --stack-name {name}",
+        )
+
+
+def refuse_protected(stack: Stack, recovery: StackRecovery) -> None:
+    """Raise Refused for a stack that would have to be deleted, and may not be."""
+    if recovery.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
+        name = stack["StackName"]
+        raise Refused(
+            f"stack {name} is {stack['StackStatus']} and protected against deletion",
+            "aws cloudformation update-termination-protection --no-enable-termination-protection"
+            f" --stack-name {name}",
+        )
+
+
+def delete_command(name: str, failed: tuple[str, ...]) -> str:
+    """The command that deletes a stack whose deletion has failed, without the resources that it
+    failed at.
+    """
+    if failed:
+        how = f"--retain-resources {' '.join(failed)}"
+    else:
+        how = "--deletion-mode FORCE_DELETE_STACK"
+    return f"aws cloudformation delete-stack --stack-name {name} {how}"
+
+
+def failed_resources(aws: Aws, stack: Stack) -> tuple[str, ...]:
+    """The resources that the last operation on a stack failed at."""
+    return events.read_events(aws, str(stack["StackId"]), None, events.StackMark())[0].failed
+
+
+def busy_words(status: str) -> str:
+    """What to say while another operation runs."""
+    return f"another operation runs on it: waiting for {status} to end"
