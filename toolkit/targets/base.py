@@ -193,7 +193,7 @@ class Kind(Protocol):
         root. Pure; for any text.
         """
 
-    def wanted(self, settings: Any) -> tuple[Provision, ...]:
+    def provisions(self, settings: Any) -> tuple[Provision, ...]:
         """What the sandbox has to make before it can be deployed there."""
 
     def writes(self, settings: Any) -> tuple[Resource, ...]:
@@ -225,7 +225,7 @@ class Kind(Protocol):
         if it can.
         """
 
-    def kept(
+    def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Of each of these good deploys (`detail` of its record), whether what it put there can be
@@ -275,7 +275,7 @@ class Kind(Protocol):
         is known; returns what runs.
 
         It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises
-        CloudError: what could not be looked at is told as `unknown` with the reason (signs.py). An
+        CloudError: what could not be checked is told as `unknown` with the reason (findings.py). An
         address of `health` is no part of it.
         """
 
@@ -308,7 +308,7 @@ def nothing_linked(path: str, text: str) -> tuple[str, ...]:
     return ()
 
 
-def nothing_wanted(settings: Settings) -> tuple[Provision, ...]:
+def nothing_to_provision(settings: Settings) -> tuple[Provision, ...]:
     """For a kind that brings everything with it."""
     return ()
 
@@ -353,7 +353,7 @@ def reversible(settings: Settings) -> tuple[str, str] | None:
     return None
 
 
-def never_kept(
+def never_restorable(
     job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
 ) -> tuple[bool | None, ...]:
     """For a kind of which no older version is kept."""

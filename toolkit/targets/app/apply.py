@@ -19,6 +19,7 @@ from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import rollout
 from toolkit.targets.app.image import build_recipe, registry_address
 from toolkit.targets.app.preview import (
+    Action,
     Decision,
     checked_state,
     create_calls,
@@ -81,13 +82,13 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
         report.tell(
             f"warning: {line}"
         )  # it may have come since somebody agreed, and is not undone without a word
-    if decision.act == "unchanged":
+    if decision.action == Action.UNCHANGED:
         report.keep(task_definition=state.service["taskDefinition"], unchanged=True)
         return
-    if decision.act == "attach":
+    if decision.action == Action.ATTACH:
         _keep_current_deployment(report, state)
         return
-    if decision.act == "reuse":
+    if decision.action == Action.REUSE:
         arn = state.base["taskDefinitionArn"]
     else:
         arn = _register_definition(job, aws, state, decision.request, report)
@@ -264,7 +265,7 @@ def _wait_for_other_deployment(
     began = ports.clock.elapsed()
     while (
         state.busy
-        and _decide(job, aws, state, digest).act != "attach"
+        and _decide(job, aws, state, digest).action != Action.ATTACH
         and not replaces_other_deployment(job, state)
     ):
         who = definitions.registered_by(state.running)

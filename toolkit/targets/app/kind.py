@@ -52,7 +52,7 @@ def inputs(settings: Settings) -> Inputs:
     )
 
 
-def wanted(settings: Settings) -> tuple[Provision, ...]:
+def provisions(settings: Settings) -> tuple[Provision, ...]:
     """Its repository, and the service with its cluster; what is deployed there is an update of the
     service.
     """
@@ -132,11 +132,13 @@ def live(job: Job, ports: "Ports") -> LiveVersion | None:
     return observe.live(job, ports)
 
 
-def kept(job: Job, details: Sequence[Mapping[str, str]], ports: "Ports") -> tuple[bool | None, ...]:
+def restorable(
+    job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
+) -> tuple[bool | None, ...]:
     """Whether the image of each is in the repository still."""
     from toolkit.targets.app import state
 
-    return state.kept(job, details, ports)
+    return state.restorable(job, details, ports)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:

@@ -1,6 +1,7 @@
 """What a deploy of an app would do, and what is known to fail before it is begun."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -28,13 +29,24 @@ from toolkit.targets.app.state import (
 Shape = Mapping[str, Any]
 
 
-class Decision(Struct, frozen=True):
-    """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop
-    the one in progress, which brings the wanted version back), reuse (a task definition that is
-    there) or register (`request`). `going` is the deployment to revert.
-    """
+class Action(StrEnum):
+    """What a deploy does about the service."""
 
-    act: str
+    UNCHANGED = "unchanged"
+    ATTACH = "attach"
+    """Watch a deployment of the same version that is in progress."""
+    REVERT = "revert"
+    """Stop the deployment in progress, which brings the requested version back."""
+    REUSE = "reuse"
+    """Move the service to a task definition that is there already."""
+    REGISTER = "register"
+    """Register a new revision, and move the service to it."""
+
+
+class Decision(Struct, frozen=True):
+    """What is to be done. `request` is the revision to register, `going` the deployment to stop."""
+
+    action: Action
     request: Mapping[str, Any] = {}
     going: str = ""
 
@@ -66,10 +78,10 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     same = digest is not None and ours and definitions.is_copy(state.running, request)
     if same and not job.wishes.get("force"):
         if not state.busy and rollout.is_steady(state.service):
-            return Decision("unchanged")
+            return Decision(Action.UNCHANGED)
         if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
-            return Decision("attach")
-    return Decision("reuse" if state.reuse else "register", request)
+            return Decision(Action.ATTACH)
+    return Decision(Action.REUSE if state.reuse else Action.REGISTER, request)
 
 
 def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tuple[str, ...]:
@@ -169,29 +181,29 @@ def preview(job: Job, ports: Ports) -> Preview:
     aws = ports.aws(job.location)
     decision = decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), state.digest)
     if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, state)):
-        decision = Decision("revert", going=reverted)
+        decision = Decision(Action.REVERT, going=reverted)
     return Preview(
         _calls(job, state, decision),
         _warnings(job, state, decision),
-        decision.act == "unchanged",
+        decision.action == Action.UNCHANGED,
         _live_before(job, state),
     )
 
 
 def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:
     settings: Settings = job.settings
-    if decision.act == "revert":
+    if decision.action == Action.REVERT:
         return (stop_call(decision.going),)
-    if decision.act in ("unchanged", "attach"):
+    if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return ()
     calls: list[PlannedCall] = []
     if state.absent:
         calls += create_calls(settings)
     if not state.digest:
         calls.append(push_call(state))
-    if decision.act == "register":
+    if decision.action == Action.REGISTER:
         calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
-    if decision.act == "reuse":
+    if decision.action == Action.REUSE:
         name = ecs.revision_of(state.base["taskDefinitionArn"])
     else:
         name = f"{decision.request['family']}:new"
@@ -227,12 +239,12 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
-    if decision.act == "attach":
+    if decision.action == Action.ATTACH:
         warnings.append(
             "this version is being deployed already, by"
             f" {definitions.registered_by(state.running)}: nothing is started, only watched"
         )
-    elif decision.act != "unchanged" and state.busy:
+    elif decision.action != Action.UNCHANGED and state.busy:
         warnings.append(_other_deployment_warning(job, state, decision))
     configured = service.get("deploymentConfiguration") or {}
     breaker = configured.get("deploymentCircuitBreaker") or {}
@@ -267,7 +279,7 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
             f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
         ),
     }.get(state.origin, f"{rev} is running, but toolkit did not deploy it{how}")
-    if decision.act in ("unchanged", "attach"):
+    if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return [words]
     if state.base is state.running:
         if job.wishes.get("take_over"):
@@ -296,7 +308,7 @@ def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision)
         f"a deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
         f" {definitions.registered_by(state.running)} is in progress"
     )
-    if decision.act == "revert":
+    if decision.action == Action.REVERT:
         return f"{what}: it is stopped, which brings the version before it back"
     if replaces_other_deployment(job, state):
         return f"{what}: it is replaced"

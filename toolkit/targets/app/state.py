@@ -276,24 +276,26 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
     )
 
 
-def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[bool | None, ...]:
+def restorable(
+    job: Job, details: Sequence[Mapping[str, str]], ports: Ports
+) -> tuple[bool | None, ...]:
     """Whether the image of each of these deploys is in the repository still, None where nobody
     could tell.
     """
     aws, name = registry_client(job, ports), ecr.named(job.settings.repository)
     digests = [detail.get("digest", "") for detail in details]
     distinct = list(dict.fromkeys(digest for digest in digests if digest))
-    restorable: dict[str, bool | None] = {}
+    available: dict[str, bool | None] = {}
     if distinct:
         questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in distinct]
         for digest, answer in zip(distinct, ask_in_parallel(*questions), strict=True):
             try:
-                restorable[digest] = answer() == "ACTIVE"
+                available[digest] = answer() == "ACTIVE"
             except Missing:
-                restorable[digest] = False
+                available[digest] = False
             except CloudError:
-                restorable[digest] = None
-    return tuple(restorable.get(digest) for digest in digests)
+                available[digest] = None
+    return tuple(available.get(digest) for digest in digests)
 
 
 def requested_image(job: Job) -> str:

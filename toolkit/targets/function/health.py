@@ -10,7 +10,7 @@ from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
-from toolkit.targets import alarms, signs
+from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
 from toolkit.targets.times import iso_utc
 
@@ -54,7 +54,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     def ringing() -> list[Finding]:
         return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
 
-    signs.ask(
+    findings.ask(
         tell,
         [("function", state), ("alias", alias_target), ("errors", errors), ("alarms", ringing)],
     )

@@ -18,12 +18,12 @@ instructions = base.no_instructions
 sources = base.no_sources
 aliases = base.no_aliases
 irreversible = base.not_reversible
-kept = base.never_kept
+restorable = base.never_restorable
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 inputs = base.no_inputs
 linked = base.nothing_linked
-wanted = base.nothing_wanted
+provisions = base.nothing_to_provision
 services = base.no_services
 preview = apply = observe = abandon = live = base.never
 health = base.no_health

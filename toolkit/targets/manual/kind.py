@@ -18,11 +18,11 @@ sources = base.no_sources
 aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
-kept = base.never_kept
+restorable = base.never_restorable
 dockerfile = base.no_dockerfile
 inputs = base.no_inputs
 linked = base.nothing_linked
-wanted = base.nothing_wanted
+provisions = base.nothing_to_provision
 services = base.no_services
 preview = apply = observe = abandon = live = base.never
 health = base.no_health

@@ -21,7 +21,7 @@ sources = base.no_sources
 aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
-kept = base.never_kept
+restorable = base.never_restorable
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 linked = base.nothing_linked
@@ -38,7 +38,7 @@ def inputs(settings: Settings) -> Inputs:
     return Inputs(folders=(settings.source,))
 
 
-def wanted(settings: Settings) -> tuple[Provision, ...]:
+def provisions(settings: Settings) -> tuple[Provision, ...]:
     """Its bucket."""
     return (Provision("bucket", settings.bucket),)
 

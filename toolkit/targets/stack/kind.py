@@ -29,7 +29,7 @@ restores_with = " --force"
 members = base.no_members
 instructions = base.no_instructions
 irreversible = base.not_reversible
-kept = base.never_kept
+restorable = base.never_restorable
 runnable = base.can_run
 dockerfile = base.no_dockerfile
 
@@ -62,7 +62,7 @@ def linked(path: str, text: str) -> tuple[str, ...]:
     return references.local_paths(path, text)
 
 
-def wanted(settings: Settings) -> tuple[Provision, ...]:
+def provisions(settings: Settings) -> tuple[Provision, ...]:
     """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
     if settings.cdk is None:
         return ()
