@@ -141,7 +141,9 @@ def _unchanged(look: ServiceLook) -> Observation:
 def _after_second_look(
     ports: Ports, mark: ServiceMark, phase: str, then: Observation
 ) -> Observation:
-    """`then`, but only if the look that found it first is long enough ago."""
+    """The observation `then`, but only if it was first made long enough ago: AWS may show what it
+    has accepted seconds later.
+    """
     now = ports.clock.elapsed()
     since = now if mark.doubt is None else mark.doubt
     if now - since >= SURE_S:
@@ -272,7 +274,7 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
     mark = look.mark
     failure, phase = mark.failure, reading.phase
     if failure is not None and failure.sort in _MAY_STILL_SUCCEED:
-        # no cause yet: a cause is what a step ends by
+        # not a cause yet: a cause is what a step ends by
         phase = f"{phase}, {failure.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"

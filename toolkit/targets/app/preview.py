@@ -85,17 +85,17 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
 
 
 def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tuple[str, ...]:
-    """The containers that run the image afterwards: in a rollback to a task definition of then,
-    those that ran it then.
+    """The containers that run the image afterwards. A rollback to a former task definition changes
+    only those that ran it then.
     """
-    then = [
+    if job.action != ROLLBACK:
+        return state.containers
+    former = [
         name
         for name in state.containers
         if definitions.digest_of(definitions.image_of(state.base, name)) == digest
     ]
-    if job.action == ROLLBACK and state.container in then:
-        return tuple(then)
-    return state.containers
+    return tuple(former) if state.container in former else state.containers
 
 
 def _is_rolling_back(state: CurrentState) -> bool:
@@ -106,16 +106,13 @@ def _is_rolling_back(state: CurrentState) -> bool:
 
 
 def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
-    """Whose content the image is. An image that was only named is known by its name; one that comes
-    back keeps what it was marked with.
+    """The marks that say which version runs. Of an image that a person named only its name is
+    known.
     """
     version = job.version
-    if (
-        job.action == ROLLBACK
-        and definitions.mark(state.base, "version")
-        and state.base is not state.running
-    ):
-        return {}
+    has_version = definitions.mark(state.base, "version")
+    if job.action == ROLLBACK and has_version and state.base is not state.running:
+        return {}  # the former definition keeps the marks that it was registered with
     if job.wishes.get("image") and state.tag != version.name:
         return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
     return {
@@ -127,7 +124,7 @@ def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
 
 
 def create_calls(settings: Settings) -> tuple[PlannedCall, ...]:
-    """What makes a repository that is not there."""
+    """The calls that create a missing repository."""
     name = ecr.named(settings.repository).name
     return (
         PlannedCall(
@@ -219,20 +216,17 @@ def stop_call(arn: str) -> PlannedCall:
 
 def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, ...]:
     settings: Settings = job.settings
-    service, warnings = (
-        state.service,
-        [
-            *origin_warnings(job, state, decision),
-            *left_out_notes(state.base, settings),
-            *state.remarks,
-        ],
-    )
+    service = state.service
+    warnings = [
+        *origin_warnings(job, state, decision),
+        *left_out_notes(state.base, settings),
+        *state.remarks,
+    ]
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
-        if settings.min_tasks < 1:
-            verdict = ""
-        else:
+        verdict = ""
+        if settings.min_tasks > 0:
             verdict = (
                 ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
             )
@@ -260,7 +254,9 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
 
 
 def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[str]:
-    """That what runs is not what the record says, before anybody agrees to what becomes of it."""
+    """Warnings where another task definition runs than the recorded one, and what is done about it.
+    They come before a person agrees to the deploy.
+    """
     rev, recorded = ecs.revision_of(state.running["taskDefinitionArn"]), job.recorded
     if recorded is None or (
         state.origin not in provenance.GIVING_WAY and state.origin is not Origin.STACK
@@ -282,10 +278,9 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
     if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return [words]
     if state.base is state.running:
+        taken = "the new revision is based on it"
         if job.wishes.get("take_over"):
             taken = "it is taken over"
-        else:
-            taken = "the new revision is based on it"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:

@@ -118,7 +118,7 @@ def is_stuck(service: Shape) -> bool:
 
 
 def read_service(service: Shape, own_key: DeploymentKey) -> Reading:
-    """What `deployments` of a service say of ours."""
+    """How our deployment stands by `deployments` of the service."""
     mine, now = own_deployment(service, own_key), primary_deployment(service)
     failed = 0 if mine is None else int(mine.get("failedTasks", 0))
     if mine is not None and mine["id"] == now.get("id"):
@@ -305,7 +305,7 @@ def _revision_name(arn: str) -> str:
 
 
 def scale_command(service: Shape, cluster: str, name: str, tasks: int) -> str:
-    """How a service that has too few tasks gets more of them."""
+    """The command that gives a service with too few tasks more of them."""
     if service.get("schedulingStrategy") == "DAEMON":
         return "add a container instance to the cluster"
     return f"aws ecs update-service --cluster {cluster} --service {name} --desired-count {tasks}"

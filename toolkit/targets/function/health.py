@@ -45,6 +45,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         yield alias_finding(name, current, version)
 
     def errors() -> Iterator[Finding]:
+        # Metrics come per whole minute: the current one counts, too.
         end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         counted = metrics.sums(
             aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end

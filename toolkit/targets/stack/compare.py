@@ -63,7 +63,7 @@ def capabilities(summary: Mapping[str, Any]) -> list[str]:
     may need all of them.
     """
     needed = set(summary.get("Capabilities") or ())
-    if summary.get("DeclaredTransforms"):
+    if summary.get("DeclaredTransforms"):  # macros need it, also where a summary does not say so
         needed.add("CAPABILITY_AUTO_EXPAND")
     if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
         needed |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
