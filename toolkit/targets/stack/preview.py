@@ -19,9 +19,8 @@ def preview(job: Job, ports: Ports) -> Preview:
     source = sources.load_source(job, ports, cdk.SilentLog())
     stack = cfn.stack(aws, source.name)
     status = ""
-    if stack:
-        status = str(stack["StackStatus"])
     if stack is not None:
+        status = str(stack["StackStatus"])
         stack_status.refuse_hopeless(aws, stack)
     recovery = RECOVERIES.get(status)
     new = (
