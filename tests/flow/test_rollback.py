@@ -128,7 +128,7 @@ def coasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coasts:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     made = Coasts(tmp_path)
     monkeypatch.setattr(app, "live", made.runs)
-    monkeypatch.setattr(app, "kept", made.kept)
+    monkeypatch.setattr(app, "restorable", made.kept)
     return made
 
 
@@ -398,7 +398,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
     ) -> tuple[bool | None, ...]:
         raise Unreachable(call="ecr", reason="timed out")
 
-    monkeypatch.setattr(app, "kept", blind)
+    monkeypatch.setattr(app, "restorable", blind)
     assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([None, None], "v1")
 
 

@@ -404,7 +404,7 @@ def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
 
 
 def failed(kind: str, number: int = 0) -> failures.Failure:
-    return failures.Failure(f"task/{number}", kind, f"{kind} {number}")
+    return failures.Failure(f"task/{number}", failures.FailureSort(kind), f"{kind} {number}")
 
 
 @pytest.mark.parametrize(

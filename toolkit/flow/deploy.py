@@ -269,7 +269,7 @@ def undoing(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, ...]:
 
         def kept(record: Record, job: Job = job) -> bool:
             """Whether it can be put back still; also where nobody could tell."""
-            return targets.kind(job.kind).kept(job, [record.detail], ports) != (False,)
+            return targets.kind(job.kind).restorable(job, [record.detail], ports) != (False,)
 
         record = good_before(previous(job, rules, ports), job.version, kept)
         if record is not None:

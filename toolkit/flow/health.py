@@ -33,7 +33,7 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.run import jobs as making
 from toolkit.targets.base import JudgedSettings
-from toolkit.targets.signs import unknown
+from toolkit.targets.findings import unknown
 
 LOOKED_AT = ("aws", "tls", "dns")
 """The sorts of checks that only look, and so are part of it."""

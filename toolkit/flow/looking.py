@@ -22,7 +22,7 @@ from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.ports import Ports
 from toolkit.run.jobs import may_answer_for
-from toolkit.targets.signs import unknown
+from toolkit.targets.findings import unknown
 
 SOON_S = 1800.0
 """Credentials that end sooner are worth a warning."""

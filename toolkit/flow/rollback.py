@@ -175,7 +175,7 @@ def _gone(
 ) -> Mapping["Key", bool | None]:
     """Of each version whether what it needs is gone."""
     try:
-        there = kind.kept(job, [record.detail for record in good.values()], ports)
+        there = kind.restorable(job, [record.detail for record in good.values()], ports)
     except ToolkitError:
         return {}
     return {key: None if kept is None else not kept for key, kept in zip(good, there, strict=True)}

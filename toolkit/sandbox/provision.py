@@ -42,7 +42,7 @@ _HANDLER = "def handler(event, context):\n    return 'sandbox: nothing deployed'
 class ProvisionedKind(Protocol):
     """What this needs to know of a kind (targets/base.py has all of it)."""
 
-    def wanted(self, settings: Any) -> tuple[Provision, ...]: ...
+    def provisions(self, settings: Any) -> tuple[Provision, ...]: ...
     def dockerfile(self, settings: Any) -> tuple[str, str] | None: ...
 
 
@@ -121,7 +121,7 @@ def planned_parts(
         if environment:
             variables |= environment.vars
         for target in rules.targets.values():
-            provisions = kind(target.kind).wanted(fill(target.settings, variables))
+            provisions = kind(target.kind).provisions(fill(target.settings, variables))
             if provisions:
                 add(location, provisions, exposed_port(_dockerfile(target, kind, text)))
         add(location, more(environment), 0)

@@ -219,7 +219,7 @@ class Kind:
         """
         return ()
 
-    def wanted(self, settings: Any) -> tuple[Provision, ...]:
+    def provisions(self, settings: Any) -> tuple[Provision, ...]:
         """What the sandbox has to make before it can be deployed there."""
         return ()
 
@@ -265,7 +265,7 @@ class Kind:
         """
         return "no older version of it is kept", "check out the commit that was good, and deploy it"
 
-    def kept(
+    def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Of each of these good deploys (`detail` of its record), whether what it put there can be
@@ -322,7 +322,7 @@ class Kind:
         is known; returns what runs.
 
         It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises
-        CloudError: what could not be looked at is told as `unknown` with the reason (signs.py). An
+        CloudError: what could not be looked at is told as `unknown` with the reason (findings.py). An
         address of `health` is no part of it.
         """
         return None

@@ -4,7 +4,6 @@ and not done again.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -19,6 +18,7 @@ from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import rollout
 from toolkit.targets.app.image import build_recipe, registry_address
 from toolkit.targets.app.preview import (
+    Action,
     Decision,
     checked_state,
     create_calls,
@@ -41,6 +41,7 @@ from toolkit.targets.app.state import (
     revertible_deployment,
 )
 from toolkit.targets.base import Report
+from toolkit.targets.times import iso_utc
 
 if TYPE_CHECKING:
     from toolkit.ports.images import Builder, Recipe
@@ -65,32 +66,35 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     state = checked_state(job, ports)
     if _adopt_own_deployment(job, report, state):
         return
+    # The fastest way back: nothing new has to be registered or started.
     if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
         return
     if state.absent or job.wishes.get("create"):
         state = _ensure_repository(job, ports, state, report)
     digest = state.digest or _build_image(job, ports, state, report)
+    # `container` is the one whose image says which version runs.
     report.keep(
         digest=digest,
         container=state.container,
         containers=updated_containers(job, state, digest),
     )
+    # Only now: building takes minutes, in which the other deployment may well have ended.
     state = _wait_for_other_deployment(job, ports, state, report, digest)
     decision = _decide(job, aws, state, digest)
+    # Somebody may have changed the service since a person agreed to the preview.
     for line in origin_warnings(job, state, decision):
-        report.tell(
-            f"warning: {line}"
-        )  # it may have come since somebody agreed, and is not undone without a word
-    if decision.act == "unchanged":
+        report.tell(f"warning: {line}")
+    if decision.action == Action.UNCHANGED:
         report.keep(task_definition=state.service["taskDefinition"], unchanged=True)
         return
-    if decision.act == "attach":
+    if decision.action == Action.ATTACH:
         _keep_current_deployment(report, state)
         return
-    if decision.act == "reuse":
+    if decision.action == Action.REUSE:
         arn = state.base["taskDefinitionArn"]
     else:
         arn = _register_definition(job, aws, state, decision.request, report)
+    # Kept before the service is moved: a crash in between is told from one before by it.
     report.keep(task_definition=arn)
     _move_service(job, aws, arn, report)
 
@@ -99,18 +103,14 @@ def _decide(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
     return decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), digest)
 
 
-def _iso(when: datetime | None) -> str | None:
-    if when is None:
-        return None
-    return when.astimezone(UTC).isoformat()
-
-
 def _adopt_own_deployment(job: Job, report: Report, state: CurrentState) -> bool:
     """Whether the service is on our task definition already: the call was made before, and its
     answer was lost.
     """
     primary = rollout.primary_deployment(state.service)
     ours = definitions.mark(state.running, "token") == job.token
+    # A reused task definition carries another run's token: then the deployment tells, which is not
+    # the one that was there before our call.
     if not ours and report.receipt.get("before"):
         moved = primary.get("id") != report.receipt["before"]
         ours = moved and state.service["taskDefinition"] == report.receipt.get("task_definition")
@@ -132,19 +132,20 @@ def _keep_current_deployment(report: Report, state: CurrentState) -> None:
     """
     primary = rollout.primary_deployment(state.service)
     report.keep(task_definition=state.service["taskDefinition"], deployment=primary.get("id"))
+    # Without `before` it was not our call that began it: the step only watches.
     if "before" not in report.receipt:
-        report.keep(attached=True, started_at=_iso(primary.get("createdAt")))
+        report.keep(attached=True, started_at=iso_utc(primary.get("createdAt")))
 
 
 def _stop_to_revert(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
-    """Whether the wanted version came back by the end of the deployment in progress."""
+    """Roll back by stopping the deployment in progress; False if that is not possible."""
     arn = revertible_deployment(job, aws, state)
     if arn is None:
         return False
     report.phase("stopping the deployment in progress")
     _intend(report, stop_call(arn))
     if not ecs.stop(aws, arn):
-        return False
+        return False  # it ended in the meantime: roll back like from any other version
     report.keep(
         reverted=arn,
         digest=state.digest,
@@ -156,8 +157,8 @@ def _stop_to_revert(job: Job, aws: Aws, state: CurrentState, report: Report) -> 
 
 
 def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
-    """Make the repository if it is not there, and give it the policy that it lacks if it is one
-    that this run has made.
+    """Create the repository if it is missing, and give one that this run has created its lifecycle
+    policy.
     """
     registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
     create, lifecycle = create_calls(job.settings)
@@ -167,10 +168,11 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
             report.phase(f"making repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
+        # Two calls: after a crash between them the policy is missing, and is made up for here. A
+        # repository that others have created keeps the policy that they gave it, or none.
         repository = ecr.repository(registry, name)
-        if ecr.tags(registry, repository["repositoryArn"]).get(
-            "toolkit:run"
-        ) == job.run and not ecr.has_lifecycle(registry, name):
+        creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
+        if creator == job.run and not ecr.has_lifecycle(registry, name):
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
 
@@ -181,13 +183,12 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
 
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
-    """The digest of the image, which is built and pushed by one step of the run for all that get
-    it.
-    """
+    """The digest of the image; one step of the run builds and pushes it for all that need it."""
     from toolkit.ports.images import builder
 
     recipe, image_builder = build_recipe(job, ports, state), builder(job.wishes.get("builder"))
     uri = str(state.repository["repositoryUri"])
+    # Equal recipes give one image; the encoding is deterministic, so that equal ones have one key.
     key = (
         "image",
         job.run,
@@ -217,8 +218,8 @@ def _push_image(
     recipe: "Recipe",
     report: Report,
 ) -> str:
-    """Build and push. The digest that the repository has for the tag: of our image, or of an equal
-    one that somebody else has pushed.
+    """Build and push; returns the digest that the repository has for the tag afterwards: of our
+    image, or of an equal one that somebody else has pushed. Raises TagTaken for a different one.
     """
     aws, address = registry_client(job, ports), registry_address(job, ports, state)
     call = push_call(state)
@@ -227,7 +228,7 @@ def _push_image(
     try:
         mine = image_builder.build_and_push(recipe, address, state.tag, report).digest
     except TagTaken as refusal:
-        problem = refusal
+        problem = refusal  # tags are immutable: another machine may have built the same commit
     report.phase("checking the image in the repository")
     digest = _digest_in_repository(job, aws, state.tag, report)
     if digest is not None and digest == mine:
@@ -246,7 +247,7 @@ def _push_image(
 
 
 def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
-    """What the repository says of the tag: it may need a moment to know."""
+    """The digest of a tag in the repository, which may show a push only seconds later."""
     for pause in (1, 2, 4):
         if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
             return digest
@@ -264,7 +265,7 @@ def _wait_for_other_deployment(
     began = ports.clock.elapsed()
     while (
         state.busy
-        and _decide(job, aws, state, digest).act != "attach"
+        and _decide(job, aws, state, digest).action != Action.ATTACH
         and not replaces_other_deployment(job, state)
     ):
         who = definitions.registered_by(state.running)
@@ -278,6 +279,7 @@ def _wait_for_other_deployment(
             f" {who}"
         )
         report.wait(BETWEEN_LOOKS_S)
+        # Everything is read again: the other deployment has changed what runs.
         state = checked_state(job, ports)
     return state
 
@@ -321,9 +323,10 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
             name=settings.service,
             where=f" in cluster {settings.cluster} ({aws.region_name})",
         )
+    # Read by a call of its own: `before` has to be the deployment right before ours.
     before, force = rollout.primary_deployment(service).get("id"), bool(job.wishes.get("force"))
     own_key = rollout.DeploymentKey(arn, before=before)
-    report.keep(before=before, previous=service["taskDefinition"], started_at=_iso(when))
+    report.keep(before=before, previous=service["taskDefinition"], started_at=iso_utc(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
     mine = _call_once(
         report,
@@ -346,8 +349,8 @@ def _call_once(
     do: Callable[[], T],
     find: Callable[[], T | None],
 ) -> T:
-    """Make a call that no token protects. Turned away is made again; a lost answer is looked for,
-    and never made again here.
+    """Make a call that no token protects. A throttled one is repeated; where the answer is lost,
+    its effect is looked for (`find`), and the call is never repeated here.
     """
     for pause in (*BACKOFF_S, None):
         intend(call.name, **call.what)
@@ -391,11 +394,12 @@ def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) 
     service, _ = ecs.service_now(aws, settings.cluster, settings.service)
     mine, previous = receipt.get("task_definition"), receipt.get("previous")
     if service is None or mine is None or service["taskDefinition"] != mine:
-        return
+        return  # somebody else has moved it since: their deployment is not ours to stop
     report.phase("stopping the deployment")
     arn = own_deployment_arn(aws, job, service, receipt)
     if arn is not None:
         _intend(report, stop_call(arn))
+        # None: not possible or not allowed, so that the service is moved back by an update
         if (stopped := ecs.stop(aws, arn)) is not None:
             report.keep(abandoned="stopped" if stopped else "over")
             return

@@ -166,6 +166,7 @@ def revised_definition(
         else:
             containers.append(_without_unnamed(container))
     request["containerDefinitions"] = containers
+    # AWS refuses tags of its own namespace
     request["tags"] = {
         key: value
         for key, value in definition["tags"].items()
@@ -206,7 +207,7 @@ def _with_variables(
     entries = []
     for entry in named_entries(listed):
         if entry["name"] in elsewhere:
-            continue
+            continue  # a variable is either a value or a secret
         if entry["name"] in rest:
             entry = {**entry, key: rest.pop(entry["name"])}
         entries.append(entry)

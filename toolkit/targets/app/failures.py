@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -12,6 +13,20 @@ CRASHES, UNHEALTHY = 2, 3
 """So many tasks may exit, or fail their health checks, without a healthy one beside them, before it
 counts as never going to work.
 """
+
+
+class FailureSort(StrEnum):
+    """What made a task stop."""
+
+    IMAGE = "image"
+    SECRET = "secret"  # noqa: S105 (the name of a cause)
+    CONFIGURATION = "configuration"
+    CRASH = "crash"
+    UNHEALTHY = "unhealthy"
+    TRANSIENT = "transient"
+    """Another try may succeed."""
+    OTHER = "other"
+
 
 _TRANSIENT_CODES = (
     "SpotInterruption",
@@ -31,27 +46,25 @@ _FOR_GOOD = re.compile(
     re.IGNORECASE,
 )
 _KINDS = (
-    ("image", _FOR_GOOD),
+    (FailureSort.IMAGE, _FOR_GOOD),
     (
-        "configuration",
+        FailureSort.CONFIGURATION,
         re.compile(
             r"exec format error|CannotStartContainer|CannotCreateContainer|executable file not"
             r" found|invalid reference"
         ),
     ),
-    ("secret", re.compile(r"secrets? |secretsmanager|ssm[: ]|parameter", re.IGNORECASE)),
-    ("configuration", re.compile(r"ResourceInitializationError")),
+    (FailureSort.SECRET, re.compile(r"secrets? |secretsmanager|ssm[: ]|parameter", re.IGNORECASE)),
+    (FailureSort.CONFIGURATION, re.compile(r"ResourceInitializationError")),
 )
 _NOT_A_FAILURE = ("Scaling activity initiated by",)
 
 
 class Failure(Struct, frozen=True):
-    """One stopped task. `sort` is image, secret, configuration, crash, unhealthy, transient or
-    other; `cause` is one line.
-    """
+    """One stopped task; `cause` is one line."""
 
     task: str
-    sort: str
+    sort: FailureSort
     cause: str
     container: str | None = None
 
@@ -79,26 +92,26 @@ def failure_of(task: Shape) -> Failure | None:
     return Failure(str(task["taskArn"]), kind, cause, str(guilty["name"]))
 
 
-def _kind(code: str, words: str) -> str | None:
+def _kind(code: str, words: str) -> FailureSort | None:
     if code in _TRANSIENT_CODES:
-        return "transient"
+        return FailureSort.TRANSIENT
     if (
         "failed ELB health checks" in words
         or "failed container health checks" in words
         or "failed health checks" in words
     ):
-        return "unhealthy"
+        return FailureSort.UNHEALTHY
     if code == "EssentialContainerExited" and "exec format error" not in words:
-        return "crash"
+        return FailureSort.CRASH
     if code == "ServiceSchedulerInitiated":
         return None
     if _TRANSIENT.search(words):
-        return "transient"
+        return FailureSort.TRANSIENT
     initialization = "ResourceInitializationError" in words
     for kind, pattern in _KINDS:
-        if pattern.search(words) and (kind != "secret" or initialization):
+        if pattern.search(words) and (kind != FailureSort.SECRET or initialization):
             return kind
-    return "other"
+    return FailureSort.OTHER
 
 
 def _guilty_container(containers: Iterable[Shape]) -> Shape | None:
@@ -120,10 +133,10 @@ def _guilty_container(containers: Iterable[Shape]) -> Shape | None:
     )
 
 
-def _cause(kind: str, why: str, guilty: Shape) -> str:
+def _cause(kind: FailureSort, why: str, guilty: Shape) -> str:
     """Why the task stopped, in ECS's words (`why`) and the container's own, none twice."""
     reason = _line(guilty.get("reason"))
-    if kind == "crash":
+    if kind == FailureSort.CRASH:
         code = guilty.get("exitCode")
         how = "ended without an exit code" if code is None else f"exited with code {code}"
         cause = f"container {guilty['name']} {how}"
@@ -147,11 +160,11 @@ def permanent_failure(failures: Iterable[Failure], healthy: bool) -> Failure | N
     """
     listed = list(failures)
     for failure in listed:
-        if failure.sort in ("image", "secret", "configuration"):
+        if failure.sort in (FailureSort.IMAGE, FailureSort.SECRET, FailureSort.CONFIGURATION):
             return failure
     if healthy:
         return None
-    for kind, most in (("crash", CRASHES), ("unhealthy", UNHEALTHY)):
+    for kind, most in ((FailureSort.CRASH, CRASHES), (FailureSort.UNHEALTHY, UNHEALTHY)):
         alike = [failure for failure in listed if failure.sort == kind]
         if len(alike) >= most:
             return alike[0]
@@ -160,18 +173,26 @@ def permanent_failure(failures: Iterable[Failure], healthy: bool) -> Failure | N
 
 def worst_failure(failures: Iterable[Failure]) -> Failure | None:
     """The failure that tells most."""
-    order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
+    order = (
+        FailureSort.IMAGE,
+        FailureSort.SECRET,
+        FailureSort.CONFIGURATION,
+        FailureSort.CRASH,
+        FailureSort.UNHEALTHY,
+        FailureSort.OTHER,
+        FailureSort.TRANSIENT,
+    )
     return min(failures, key=lambda failure: order.index(failure.sort), default=None)
 
 
 def remedy(failure: Failure | None, target: str, log_group: str | None, otherwise: str) -> str:
     """What to do about tasks that fail: by the failure that tells most, else look at its log."""
     again = f"toolkit deploy-app {target}"
-    if failure is not None and failure.sort == "image":
+    if failure is not None and failure.sort == FailureSort.IMAGE:
         return (
             f"see that the image is there and the task's execution role may pull it, then `{again}`"
         )
-    if failure is not None and failure.sort == "secret":
+    if failure is not None and failure.sort == FailureSort.SECRET:
         return f"create the secret, or let the task's execution role read it, then `{again}`"
     if log_group:
         return f"aws logs tail {log_group} --since 1h"

@@ -16,11 +16,11 @@ from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.balancers import TargetHealth
 from toolkit.ports.ports import Ports
-from toolkit.targets import alarms, signs
+from toolkit.targets import alarms, findings
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import failures, rollout
-from toolkit.targets.app.failures import Failure
-from toolkit.targets.app.rollout import DeploymentKey, Reading
+from toolkit.targets.app.failures import Failure, FailureSort
+from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import live_version, registry_client
 from toolkit.targets.base import Tell
@@ -43,7 +43,7 @@ _STEADY = "has reached a steady state"
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
     questions = _AppHealth(job, ports)
-    signs.ask(
+    findings.ask(
         tell,
         [
             ("service", questions.service),
@@ -197,7 +197,7 @@ class _AppHealth:
                 for name in names:
                     targets += balancers.health(self.aws, name)
             except ToolkitError as problem:
-                yield signs.unknown(what, problem)
+                yield findings.unknown(what, problem)
                 continue
             yield targets_finding(
                 what, names[0], int(service["desiredCount"]), targets, is_deploying(service)
@@ -220,9 +220,9 @@ class _AppHealth:
                 newest = None
         reading = last_reading(service, newest, event, self.job.target)
         failure = log_group = None
-        if reading.state != "complete":
+        if reading.state != RolloutState.COMPLETE:
             failure = self._failure_since(_moment((newest or primary).get("createdAt")))
-        if reading.state == "running":
+        if reading.state == RolloutState.RUNNING:
             log_group = self._log_group(failure)
         yield deployment_finding(self.job, service, reading, newest, failure, log_group)
 
@@ -250,7 +250,7 @@ class _AppHealth:
         candidates: list[Failure] = []
         for task in _result_soon(self._stopped) or ():
             failure = failures.failure_of(task)
-            if failure is None or failure.sort == "transient":
+            if failure is None or failure.sort == FailureSort.TRANSIENT:
                 continue
             if since is None or _at(task, "createdAt", since) >= since:
                 candidates.append(failure)
@@ -426,11 +426,13 @@ def last_reading(service: Shape, newest: Shape | None, event: Shape | None, targ
     if newest is not None:
         return rollout.read_deployment(newest, service, own_key, target)
     reading = rollout.read_service(service, own_key)
-    if reading.state == "running" and not is_deploying(service):
-        reading = Reading("complete")  # what has ended since is no part of it
-    if event is None or reading.state not in ("complete", "running"):
+    if reading.state == RolloutState.RUNNING and not is_deploying(service):
+        reading = Reading(RolloutState.COMPLETE)  # what has ended since is no part of it
+    if event is None or reading.state not in (RolloutState.COMPLETE, RolloutState.RUNNING):
         return reading
-    state = "reverted" if reading.state == "complete" else "reverting"
+    state = RolloutState.REVERTING
+    if reading.state == RolloutState.COMPLETE:
+        state = RolloutState.REVERTED
     return Reading(state, reading.phase, _words(event))
 
 
@@ -453,7 +455,7 @@ def deployment_finding(
         or began
     )
     since = iso_utc(began)
-    if reading.state == "complete":
+    if reading.state == RolloutState.COMPLETE:
         return Finding(
             "deployment",
             "ok",
@@ -461,7 +463,7 @@ def deployment_finding(
             since,
         )
     why = failure.cause if failure is not None and not _by_an_alarm(newest) else reading.cause
-    if reading.state == "running":
+    if reading.state == RolloutState.RUNNING:
         if rollout.is_stuck(service):
             if failure is not None:
                 cause = f"its tasks fail: {failure.cause}"
@@ -487,13 +489,13 @@ def deployment_finding(
             reading.next or _wait(job),
         )
     again = f"toolkit deploy-app {job.target}"
-    if reading.state == "reverting":
+    if reading.state == RolloutState.REVERTING:
         cause = _because("the last deployment is being rolled back", why)
         return Finding("deployment", "warning", "rolling back", since, cause, _wait(job))
-    if reading.state == "reverted":
+    if reading.state == RolloutState.REVERTED:
         cause = _because("the last deployment was rolled back", why)
         return Finding("deployment", "warning", "rolled back", iso_utc(ended), cause, again)
-    if reading.state == "stopped":
+    if reading.state == RolloutState.STOPPED:
         cause = _because("the last deployment was stopped", why)
         return Finding("deployment", "failing", "stopped", iso_utc(ended), cause, again)
     cause = _because("the last deployment failed", why)
@@ -549,7 +551,7 @@ def tasks_finding(
     if worst is None:
         return Finding("tasks", "ok", "no task failed in the last hour")
     whole = has_all_tasks(service)
-    if worst.sort == "transient" and whole:
+    if worst.sort == FailureSort.TRANSIENT and whole:
         return Finding(
             "tasks", "ok", f"{_tasks(len(failed))} interrupted in the last hour and replaced"
         )

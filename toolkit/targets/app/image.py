@@ -35,6 +35,8 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
         )
     context, file = paths
     platform = build_platform(job, state)
+    # What decides about the image besides the commit: two targets that build one commit in
+    # different ways must not take each other's image for their own.
     how = [context, file, platform, build.target, sorted(build.args.items())]
     labels = {BUILD_LABEL: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
     if job.version.commit:

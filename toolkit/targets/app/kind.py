@@ -48,7 +48,7 @@ class App(base.Kind):
             files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
         )
 
-    def wanted(self, settings: AppSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: AppSettings) -> tuple[Provision, ...]:
         """Its repository, and the service with its cluster; what is deployed there is an update of
         the service.
         """
@@ -127,13 +127,13 @@ class App(base.Kind):
 
         return observe.live(job, ports)
 
-    def kept(
+    def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Whether the image of each is in the repository still."""
         from toolkit.targets.app import state
 
-        return state.kept(job, details, ports)
+        return state.restorable(job, details, ports)
 
     def permissions(self, job: Job) -> tuple[Statement, ...]:
         """What preview, apply, observe, abandon and live call."""

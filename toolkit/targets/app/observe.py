@@ -14,8 +14,8 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import failures, rollout
-from toolkit.targets.app.failures import Failure
-from toolkit.targets.app.rollout import DeploymentKey, Reading
+from toolkit.targets.app.failures import Failure, FailureSort
+from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import check_deployable, live_version, own_deployment_arn, started_at
 
@@ -141,7 +141,9 @@ def _unchanged(look: ServiceLook) -> Observation:
 def _after_second_look(
     ports: Ports, mark: ServiceMark, phase: str, then: Observation
 ) -> Observation:
-    """`then`, but only if the look that found it first is long enough ago."""
+    """The observation `then`, but only if it was first made long enough ago: AWS may show what it
+    has accepted seconds later.
+    """
     now = ports.clock.elapsed()
     since = now if mark.doubt is None else mark.doubt
     if now - since >= SURE_S:
@@ -176,11 +178,11 @@ def _look_at_deployment(look: ServiceLook) -> Observation:
         look, reading = _read_deployment(look, deployment)
     else:
         reading = rollout.read_service(look.service, look.own_key)
-    if reading.state == "unseen":
+    if reading.state == RolloutState.UNSEEN:
         return _unseen(look)
     if deployment is None:
         look = look.with_mark(arn=None)
-    if reading.state == "complete" and look.mark.complete_since is None:
+    if reading.state == RolloutState.COMPLETE and look.mark.complete_since is None:
         mine = rollout.own_deployment(look.service, look.own_key) or {}
         finished = (deployment or {}).get("finishedAt") or mine.get("updatedAt")
         look = look.with_mark(complete_since=finished)
@@ -197,7 +199,7 @@ def _read_deployment(look: ServiceLook, deployment: Shape) -> tuple[ServiceLook,
     arn = deployment["serviceDeploymentArn"]
     look = look.with_mark(arn=arn, revision=revision, shown=True, doubt=None)
     reading = rollout.read_deployment(deployment, look.service, look.own_key, look.job.target)
-    if reading.state == "stopped":
+    if reading.state == RolloutState.STOPPED:
         # the service was read first: what replaced us may have come in between
         service = ecs.service(look.aws, look.settings.cluster, look.settings.service)
         look = replace(look, service=service or look.service)
@@ -219,7 +221,7 @@ def _unseen(look: ServiceLook) -> Observation:
         f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
         " and the new deployment is gone"
     )
-    ended = _judge_failed(look, Reading("reverted", cause=cause))
+    ended = _judge_failed(look, Reading(RolloutState.REVERTED, cause=cause))
     if look.mark.shown:
         return ended
     return _after_second_look(look.ports, look.mark, "ECS does not show the deployment yet", ended)
@@ -252,10 +254,10 @@ def _new_events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
 
 
 def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observation:
-    if reading.state == "complete":
+    if reading.state == RolloutState.COMPLETE:
         judge = _judge_again if look.mark.done else _judge_complete
         return _with_lines(judge(look), lines)
-    if reading.state == "superseded":
+    if reading.state == RolloutState.SUPERSEDED:
         return Observation(
             "failed",
             Verdict.SUPERSEDED,
@@ -265,14 +267,14 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
             mark=look.mark,
         )
     look = _with_failed_tasks(look, reading, lines)
-    if reading.state in ("reverted", "failed", "stopped"):
+    if reading.state in (RolloutState.REVERTED, RolloutState.FAILED, RolloutState.STOPPED):
         return _with_lines(_judge_failed(look, reading), lines)
-    if reading.state == "running":
+    if reading.state == RolloutState.RUNNING:
         look = _with_unhealthy_targets(look)
     mark = look.mark
     failure, phase = mark.failure, reading.phase
     if failure is not None and failure.sort in _MAY_STILL_SUCCEED:
-        # no cause yet: a cause is what a step ends by
+        # not a cause yet: a cause is what a step ends by
         phase = f"{phase}, {failure.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
@@ -283,7 +285,7 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
         next=reading.next or mark.next,
         log=mark.log,
         lines=tuple(lines),
-        doomed=reading.state == "running" and mark.hopeless,
+        doomed=reading.state == RolloutState.RUNNING and mark.hopeless,
         mark=mark,
     )
 
@@ -311,7 +313,7 @@ def _judge_again(look: ServiceLook) -> Observation:
     return _judge_complete(look)
 
 
-_MAY_STILL_SUCCEED = ("transient", "other")
+_MAY_STILL_SUCCEED = (FailureSort.TRANSIENT, FailureSort.OTHER)
 
 
 def _cause(look: ServiceLook) -> str:
@@ -319,7 +321,7 @@ def _cause(look: ServiceLook) -> str:
     failure = look.mark.failure
     if failure is None or failure.sort in _MAY_STILL_SUCCEED:
         return ""
-    if failure.sort == "unhealthy" and look.mark.waiting:
+    if failure.sort == FailureSort.UNHEALTHY and look.mark.waiting:
         return f"{failure.cause}: {look.mark.waiting}"
     return failure.cause
 
@@ -332,7 +334,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
-    if look.mark.failure is None and reading.state != "stopped":
+    if look.mark.failure is None and reading.state != RolloutState.STOPPED:
         look = _with_failed_tasks(look, reading, ("failed",))
     mark = look.mark
     cause = _cause(look)
@@ -340,7 +342,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
         cause = mark.failure.cause if mark.failure else reading.cause
     if not cause:
         cause = "ECS took it back and does not say why"
-    verdict = Verdict.ROLLED_BACK if reading.state == "reverted" else Verdict.FAILED
+    verdict = Verdict.ROLLED_BACK if reading.state == RolloutState.REVERTED else Verdict.FAILED
     return Observation(
         "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
     )
@@ -369,7 +371,7 @@ def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]
     hopeless = failures.permanent_failure((failure for failure, _ in failed), healthy=False)
     if (
         hopeless is not None
-        and hopeless.sort in ("crash", "unhealthy")
+        and hopeless.sort in (FailureSort.CRASH, FailureSort.UNHEALTHY)
         and _has_survivor(look, [task for _, task in failed])
     ):
         hopeless = None
@@ -440,7 +442,11 @@ def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> Servic
     )
     log_group: str | None = None
     lines: tuple[str, ...] = ()
-    if part and failure.sort in ("crash", "unhealthy", "configuration"):
+    if part and failure.sort in (
+        FailureSort.CRASH,
+        FailureSort.UNHEALTHY,
+        FailureSort.CONFIGURATION,
+    ):
         stream = definitions.log_stream(part, failure.id)
         if stream is not None:
             log_group = stream[0]
@@ -607,12 +613,12 @@ def _done(look: ServiceLook, phase: str) -> Observation:
 
 def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     """A deployment was stopped in order to have the version before it back."""
-    if reading.state in ("running", "reverting"):
+    if reading.state in (RolloutState.RUNNING, RolloutState.REVERTING):
         return Observation("running", phase=reading.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
     is_back = definitions.digest_of(image) == look.receipt.get("digest")
-    if reading.state in ("reverted", "superseded") and is_back:
+    if reading.state in (RolloutState.REVERTED, RolloutState.SUPERSEDED) and is_back:
         if rollout.is_steady(look.service):
             return _done(look, "the version before is back")
         return Observation("running", phase="rolling back", mark=look.mark)

@@ -1,6 +1,7 @@
 """What a deploy of an app would do, and what is known to fail before it is begun."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -28,13 +29,24 @@ from toolkit.targets.app.state import (
 Shape = Mapping[str, Any]
 
 
-class Decision(Struct, frozen=True):
-    """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop
-    the one in progress, which brings the wanted version back), reuse (a task definition that is
-    there) or register (`request`). `going` is the deployment to revert.
-    """
+class Action(StrEnum):
+    """What a deploy does about the service."""
 
-    act: str
+    UNCHANGED = "unchanged"
+    ATTACH = "attach"
+    """Watch a deployment of the same version that is in progress."""
+    REVERT = "revert"
+    """Stop the deployment in progress, which brings the requested version back."""
+    REUSE = "reuse"
+    """Move the service to a task definition that is there already."""
+    REGISTER = "register"
+    """Register a new revision, and move the service to it."""
+
+
+class Decision(Struct, frozen=True):
+    """What is to be done. `request` is the revision to register, `going` the deployment to stop."""
+
+    action: Action
     request: Mapping[str, Any] = {}
     going: str = ""
 
@@ -66,24 +78,24 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     same = digest is not None and ours and definitions.is_copy(state.running, request)
     if same and not job.wishes.get("force"):
         if not state.busy and rollout.is_steady(state.service):
-            return Decision("unchanged")
+            return Decision(Action.UNCHANGED)
         if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
-            return Decision("attach")
-    return Decision("reuse" if state.reuse else "register", request)
+            return Decision(Action.ATTACH)
+    return Decision(Action.REUSE if state.reuse else Action.REGISTER, request)
 
 
 def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tuple[str, ...]:
-    """The containers that run the image afterwards: in a rollback to a task definition of then,
-    those that ran it then.
+    """The containers that run the image afterwards. A rollback to a former task definition changes
+    only those that ran it then.
     """
-    then = [
+    if job.action != ROLLBACK:
+        return state.containers
+    former = [
         name
         for name in state.containers
         if definitions.digest_of(definitions.image_of(state.base, name)) == digest
     ]
-    if job.action == ROLLBACK and state.container in then:
-        return tuple(then)
-    return state.containers
+    return tuple(former) if state.container in former else state.containers
 
 
 def _is_rolling_back(state: CurrentState) -> bool:
@@ -94,16 +106,13 @@ def _is_rolling_back(state: CurrentState) -> bool:
 
 
 def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
-    """Whose content the image is. An image that was only named is known by its name; one that comes
-    back keeps what it was marked with.
+    """The marks that say which version runs. Of an image that a person named only its name is
+    known.
     """
     version = job.version
-    if (
-        job.action == ROLLBACK
-        and definitions.mark(state.base, "version")
-        and state.base is not state.running
-    ):
-        return {}
+    has_version = definitions.mark(state.base, "version")
+    if job.action == ROLLBACK and has_version and state.base is not state.running:
+        return {}  # the former definition keeps the marks that it was registered with
     if job.wishes.get("image") and state.tag != version.name:
         return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
     return {
@@ -115,7 +124,7 @@ def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
 
 
 def create_calls(settings: AppSettings) -> tuple[PlannedCall, ...]:
-    """What makes a repository that is not there."""
+    """The calls that create a missing repository."""
     name = ecr.named(settings.repository).name
     return (
         PlannedCall(
@@ -169,29 +178,29 @@ def preview(job: Job, ports: Ports) -> Preview:
     aws = ports.aws(job.location)
     decision = decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), state.digest)
     if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, state)):
-        decision = Decision("revert", going=reverted)
+        decision = Decision(Action.REVERT, going=reverted)
     return Preview(
         _calls(job, state, decision),
         _warnings(job, state, decision),
-        decision.act == "unchanged",
+        decision.action == Action.UNCHANGED,
         _live_before(job, state),
     )
 
 
 def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:
     settings: AppSettings = job.settings
-    if decision.act == "revert":
+    if decision.action == Action.REVERT:
         return (stop_call(decision.going),)
-    if decision.act in ("unchanged", "attach"):
+    if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return ()
     calls: list[PlannedCall] = []
     if state.absent:
         calls += create_calls(settings)
     if not state.digest:
         calls.append(push_call(state))
-    if decision.act == "register":
+    if decision.action == Action.REGISTER:
         calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
-    if decision.act == "reuse":
+    if decision.action == Action.REUSE:
         name = ecs.revision_of(state.base["taskDefinitionArn"])
     else:
         name = f"{decision.request['family']}:new"
@@ -207,32 +216,29 @@ def stop_call(arn: str) -> PlannedCall:
 
 def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, ...]:
     settings: AppSettings = job.settings
-    service, warnings = (
-        state.service,
-        [
-            *origin_warnings(job, state, decision),
-            *left_out_notes(state.base, settings),
-            *state.remarks,
-        ],
-    )
+    service = state.service
+    warnings = [
+        *origin_warnings(job, state, decision),
+        *left_out_notes(state.base, settings),
+        *state.remarks,
+    ]
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
-        if settings.min_tasks < 1:
-            verdict = ""
-        else:
+        verdict = ""
+        if settings.min_tasks > 0:
             verdict = (
                 ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
             )
         warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
-    if decision.act == "attach":
+    if decision.action == Action.ATTACH:
         warnings.append(
             "this version is being deployed already, by"
             f" {definitions.registered_by(state.running)}: nothing is started, only watched"
         )
-    elif decision.act != "unchanged" and state.busy:
+    elif decision.action != Action.UNCHANGED and state.busy:
         warnings.append(_other_deployment_warning(job, state, decision))
     configured = service.get("deploymentConfiguration") or {}
     breaker = configured.get("deploymentCircuitBreaker") or {}
@@ -248,7 +254,9 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
 
 
 def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[str]:
-    """That what runs is not what the record says, before anybody agrees to what becomes of it."""
+    """Warnings where another task definition runs than the recorded one, and what is done about it.
+    They come before a person agrees to the deploy.
+    """
     rev, recorded = ecs.revision_of(state.running["taskDefinitionArn"]), job.recorded
     if recorded is None or (
         state.origin not in provenance.GIVING_WAY and state.origin is not Origin.STACK
@@ -267,13 +275,12 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
             f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
         ),
     }.get(state.origin, f"{rev} is running, but toolkit did not deploy it{how}")
-    if decision.act in ("unchanged", "attach"):
+    if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return [words]
     if state.base is state.running:
+        taken = "the new revision is based on it"
         if job.wishes.get("take_over"):
             taken = "it is taken over"
-        else:
-            taken = "the new revision is based on it"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:
@@ -296,7 +303,7 @@ def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision)
         f"a deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
         f" {definitions.registered_by(state.running)} is in progress"
     )
-    if decision.act == "revert":
+    if decision.action == Action.REVERT:
         return f"{what}: it is stopped, which brings the version before it back"
     if replaces_other_deployment(job, state):
         return f"{what}: it is replaced"

@@ -4,6 +4,7 @@ by `deployments` of the service.
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -26,12 +27,23 @@ _STAGES = {
 }
 
 
-class Reading(Struct, frozen=True):
-    """`state` is unseen, running, complete, reverting, reverted, failed, stopped or superseded.
-    `failed` counts tasks.
-    """
+class RolloutState(StrEnum):
+    """How a deployment stands, in our words."""
 
-    state: str
+    UNSEEN = "unseen"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    SUPERSEDED = "superseded"
+
+
+class Reading(Struct, frozen=True):
+    """What ECS says of a deployment. `failed` counts tasks."""
+
+    state: RolloutState
     phase: str = ""
     cause: str = ""
     next: str = ""
@@ -106,13 +118,13 @@ def is_stuck(service: Shape) -> bool:
 
 
 def read_service(service: Shape, own_key: DeploymentKey) -> Reading:
-    """What `deployments` of a service say of ours."""
+    """How our deployment stands by `deployments` of the service."""
     mine, now = own_deployment(service, own_key), primary_deployment(service)
     failed = 0 if mine is None else int(mine.get("failedTasks", 0))
     if mine is not None and mine["id"] == now.get("id"):
         return _as_primary(service, mine, failed)
     if mine is None and now.get("id") in (None, own_key.before):
-        return Reading("unseen", "ECS does not show the deployment yet")
+        return Reading(RolloutState.UNSEEN, "ECS does not show the deployment yet")
     reason = str((mine or {}).get("rolloutStateReason") or "")
     return _moved_elsewhere(service, own_key, reason, failed)
 
@@ -123,27 +135,27 @@ def _moved_elsewhere(service: Shape, own_key: DeploymentKey, cause: str, failed:
     if now.get("taskDefinition") != own_key.previous:
         name = _revision_name(now.get("taskDefinition", ""))
         cause = f"another deployment replaced it: {name}"
-        return Reading("superseded", cause=cause, failed=failed)
+        return Reading(RolloutState.SUPERSEDED, cause=cause, failed=failed)
     if now.get("rolloutState") == "IN_PROGRESS":
         return Reading(
-            "reverting",
+            RolloutState.REVERTING,
             f"rolling back to {_revision_name(now['taskDefinition'])}",
             cause,
             failed=failed,
         )
-    return Reading("reverted", cause=cause, failed=failed)
+    return Reading(RolloutState.REVERTED, cause=cause, failed=failed)
 
 
 def _as_primary(service: Shape, mine: Shape, failed: int) -> Reading:
     if mine.get("rolloutState") == "FAILED":
         return Reading(
-            "failed",
+            RolloutState.FAILED,
             cause=str(mine.get("rolloutStateReason") or "ECS gave the deployment up"),
             failed=failed,
         )
     if is_steady(service):
-        return Reading("complete", failed=failed)
-    return Reading("running", task_counts(mine), failed=failed)
+        return Reading(RolloutState.COMPLETE, failed=failed)
+    return Reading(RolloutState.RUNNING, task_counts(mine), failed=failed)
 
 
 def task_counts(mine: Shape) -> str:
@@ -173,27 +185,27 @@ def read_deployment(
             return _moved_elsewhere(
                 service, own_key, "it was complete, and then taken back", failed
             )
-        return Reading("complete", failed=failed)
+        return Reading(RolloutState.COMPLETE, failed=failed)
     if status in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
-        return Reading("reverting", "rolling back", why, failed=failed)
+        return Reading(RolloutState.REVERTING, "rolling back", why, failed=failed)
     if status == "ROLLBACK_SUCCESSFUL":
-        return Reading("reverted", cause=why, failed=failed)
+        return Reading(RolloutState.REVERTED, cause=why, failed=failed)
     if status == "ROLLBACK_FAILED":
         return Reading(
-            "failed",
+            RolloutState.FAILED,
             cause=f"ECS could not roll back: {why or 'it does not say why'}",
             failed=failed,
         )
     if status == "STOPPED":
         if elsewhere:
             return _moved_elsewhere(service, own_key, why, failed)
-        return Reading("stopped", cause=why or "somebody stopped it", failed=failed)
+        return Reading(RolloutState.STOPPED, cause=why or "somebody stopped it", failed=failed)
     if status == "STOP_REQUESTED":
-        return Reading("running", "being stopped", why, failed=failed)
+        return Reading(RolloutState.RUNNING, "being stopped", why, failed=failed)
     pause = _pause(deployment, target)
     if pause is not None:
         return pause
-    return Reading("running", _stage(deployment, mine), failed=failed)
+    return Reading(RolloutState.RUNNING, _stage(deployment, mine), failed=failed)
 
 
 def _reason(deployment: Shape) -> str:
@@ -223,7 +235,7 @@ def _pause(deployment: Shape, target: str) -> Reading | None:
                 f" {deployment['serviceDeploymentArn']} --hook-id {hook['hookId']}"
             )
             return Reading(
-                "running",
+                RolloutState.RUNNING,
                 f"waits for approval{until}",
                 next=f"{command} --action CONTINUE, or `toolkit rollback {target}`",
             )
@@ -293,7 +305,7 @@ def _revision_name(arn: str) -> str:
 
 
 def scale_command(service: Shape, cluster: str, name: str, tasks: int) -> str:
-    """How a service that has too few tasks gets more of them."""
+    """The command that gives a service with too few tasks more of them."""
     if service.get("schedulingStrategy") == "DAEMON":
         return "add a container instance to the cluster"
     return f"aws ecs update-service --cluster {cluster} --service {name} --desired-count {tasks}"

@@ -34,27 +34,32 @@ ROLLBACK = "rollback"
 
 
 class CurrentState(Struct, frozen=True):
-    """What was found. `going` are the service deployments in progress, None if ECS does not tell.
-    `tag` is what the image is asked for by and `digest` what that is, None if it has to be built.
-    `base` is the task definition to copy; `reuse` says that it will do as it is. `containers` get
-    the image; the service's own are `running`, whose `origin` is told, and how that differs from
-    what is recorded. `absent` says that the repository has to be made first, `remarks` what could
-    not be checked.
-    """
+    """What there is before a deploy, as AWS says it."""
 
     service: Shape
     going: tuple[Shape, ...] | None
+    """The service deployments in progress, None if ECS does not list any for this service."""
     running: Shape
+    """The task definition that the service runs."""
     base: Shape
+    """The task definition that a new revision is a copy of."""
     reuse: bool
+    """Whether `base` can be deployed as it is."""
     repository: Shape
     containers: tuple[str, ...]
+    """The containers that get the image."""
     tag: str
+    """The tag or digest that the image is named by."""
     digest: str | None
+    """The image's digest, None if it has to be built."""
     origin: Origin = Origin.UNRECORDED
+    """Who registered `running`."""
     changes: tuple[str, ...] = ()
+    """How `running` differs from what is recorded, in words."""
     absent: bool = False
+    """Whether the repository has to be created first."""
     remarks: tuple[str, ...] = ()
+    """What could not be checked."""
 
     @property
     def container(self) -> str:
@@ -232,7 +237,7 @@ def _origin_of_running(job: Job, aws: Aws, running: Shape) -> tuple[Origin, Shap
 
 
 def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
-    """The task definition that a rollback puts back, None where there is none any more that has the
+    """The former task definition that a rollback puts back; None where it is gone, or lacks the
     container.
     """
     arn = job.wishes.get("task_definition")
@@ -251,8 +256,9 @@ def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
 
 
 def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape | None) -> Shape:
-    """What a new revision is a copy of: what runs, but what toolkit did not deploy gives way to
-    what it did.
+    """The task definition that a new revision is a copy of: the running one, or, where somebody
+    else has registered that, the newest that toolkit has deployed. Raises Refused where neither is
+    certain.
     """
     if origin not in provenance.GIVING_WAY or job.wishes.get("take_over"):
         return running
@@ -276,24 +282,26 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
     )
 
 
-def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[bool | None, ...]:
+def restorable(
+    job: Job, details: Sequence[Mapping[str, str]], ports: Ports
+) -> tuple[bool | None, ...]:
     """Whether the image of each of these deploys is in the repository still, None where nobody
     could tell.
     """
     aws, name = registry_client(job, ports), ecr.named(job.settings.repository)
     digests = [detail.get("digest", "") for detail in details]
     distinct = list(dict.fromkeys(digest for digest in digests if digest))
-    restorable: dict[str, bool | None] = {}
+    available: dict[str, bool | None] = {}
     if distinct:
         questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in distinct]
         for digest, answer in zip(distinct, ask_in_parallel(*questions), strict=True):
             try:
-                restorable[digest] = answer() == "ACTIVE"
+                available[digest] = answer() == "ACTIVE"
             except Missing:
-                restorable[digest] = False
+                available[digest] = False
             except CloudError:
-                restorable[digest] = None
-    return tuple(restorable.get(digest) for digest in digests)
+                available[digest] = None
+    return tuple(available.get(digest) for digest in digests)
 
 
 def requested_image(job: Job) -> str:
@@ -444,6 +452,7 @@ def live_version(definition: Shape, settings: AppSettings, deployment: Shape) ->
 
 
 CLOCKS_S = 5
+"""How far AWS's clocks may differ from each other, in seconds."""
 
 
 def started_at(receipt: Mapping[str, Any]) -> datetime | None:

@@ -62,7 +62,7 @@ class Command(base.Kind):
             return None
         return "it has no `rollback`", "check out the commit that was good, and deploy it"
 
-    def kept(
+    def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: Ports
     ) -> tuple[bool | None, ...]:
         """Only its program knows."""

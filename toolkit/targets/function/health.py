@@ -10,7 +10,7 @@ from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
-from toolkit.targets import alarms, signs
+from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
 from toolkit.targets.times import iso_utc
 
@@ -45,6 +45,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         yield alias_finding(name, current, version)
 
     def errors() -> Iterator[Finding]:
+        # Metrics come per whole minute: the current one counts, too.
         end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         counted = metrics.sums(
             aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
@@ -54,7 +55,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     def ringing() -> list[Finding]:
         return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
 
-    signs.ask(
+    findings.ask(
         tell,
         [("function", state), ("alias", alias_target), ("errors", errors), ("alarms", ringing)],
     )

@@ -24,7 +24,7 @@ class Function(base.Kind):
         """Its folder."""
         return Inputs(folders=(settings.source,))
 
-    def wanted(self, settings: FunctionSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: FunctionSettings) -> tuple[Provision, ...]:
         """The function, and the alias that a deploy moves."""
         return (Provision("function", settings.function, {"alias": settings.alias}),)
 

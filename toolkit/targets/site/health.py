@@ -14,7 +14,7 @@ from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.distributions import AcmCertificate, Distribution
 from toolkit.ports.aws.partition import partition
 from toolkit.ports.ports import Ports
-from toolkit.targets import alarms, signs
+from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
 
 SOON = timedelta(days=30)
@@ -43,14 +43,14 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         except CloudError as problem:
             yield unreadable("index", bucket, problem, "s3:GetObject")
 
-    questions: list[tuple[str, signs.Question]] = [
+    questions: list[tuple[str, findings.Question]] = [
         ("bucket", bucket_question),
         ("index", page),
         ("alarms", lambda: _alarm_findings(job, ports)),
     ]
     if job.settings.distribution:
         questions.append(("distribution", lambda: _distribution_findings(job, ports)))
-    signs.ask(tell, questions)
+    findings.ask(tell, questions)
     return None
 
 
@@ -68,7 +68,7 @@ def _distribution_findings(job: Job, ports: Ports) -> Iterator[Finding]:
         )
         yield certificate_finding(distribution.certificate, shown, ports.clock.now())
     except ToolkitError as problem:
-        yield signs.unknown("certificate", problem)
+        yield findings.unknown("certificate", problem)
 
 
 def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
@@ -77,6 +77,7 @@ def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
     """
     aws, named, name = ports.aws(job.location), job.settings.alarms, job.settings.distribution
     bucket = {"BucketName": str(job.settings.bucket)}
+    # CloudFront writes its metrics to one region of a partition, wherever the bucket is.
     home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
     clients = [aws]
     if name and home != aws.region_name:
@@ -130,7 +131,7 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
             cause=f"bucket {bucket} is in another region, and S3 does not say where",
             next=command,
         )
-    return signs.unknown(what, problem)
+    return findings.unknown(what, problem)
 
 
 def index_finding(bucket: str, source: str, modified: datetime | None) -> Finding:

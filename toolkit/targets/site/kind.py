@@ -24,7 +24,7 @@ class Site(base.Kind):
         """Its folder."""
         return Inputs(folders=(settings.source,))
 
-    def wanted(self, settings: SiteSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: SiteSettings) -> tuple[Provision, ...]:
         """Its bucket."""
         return (Provision("bucket", settings.bucket),)
 

@@ -82,6 +82,7 @@ class _StackDeploy:
         """All of it."""
         stack = self._updatable_stack()
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+        # A template that is too long to be sent has no summary before it lies in its bucket.
         summary = compare.summary(self.aws, self.source, uploaded=False)
         uploaded = not summary
         if uploaded:
@@ -99,6 +100,7 @@ class _StackDeploy:
             return
         if stack is not None and not new and not alike:
             request["Parameters"] = self._with_running_images(stack, request["Parameters"])
+        # Twice: between the change set and its execution somebody else may have changed the stack.
         for attempt in range(2):
             change_set = self._change_set(request, new, attempt, fresh=stack is None)
             if change_set is None:
@@ -130,6 +132,7 @@ class _StackDeploy:
                 self._wait_for(stack, stack_status.busy_words(status), events.StackMark())
                 continue
             stack_status.refuse_hopeless(self.aws, stack)
+            # The same recovery twice would go on for ever.
             if status in mended:
                 self._refuse_stuck(stack)
             self._recover(stack, RECOVERIES[status])
@@ -313,6 +316,7 @@ class _StackDeploy:
             if existing is None:
                 raise
             where, stack_id = str(existing["ChangeSetId"]), str(existing["StackId"])
+        # Kept at once: after a crash the change set is found by it and not created again.
         self.report.keep(stack_id=stack_id, change_set=where)
         with _LeftoverNote(self.report, name):
             return self._poll(lambda: self._finished_change_set(where))
@@ -383,6 +387,7 @@ class _StackDeploy:
                 self._ask_consent(stack, new, effects)
                 self.report.check()
             except Refused:
+                # Somebody said no: nothing of ours stays behind in the account.
                 self._delete_change_set(change_set, stack is None)
                 raise
             self._protect(stack)
@@ -468,6 +473,7 @@ class _StackDeploy:
                 "ChangeSetNotFound",
             ):
                 raise
+            # Executed by an attempt whose answer was lost, or out of date: its status tells.
             now = cfn.change_set(self.aws, where)
             if now is None or not str(now.get("ExecutionStatus", "")).startswith("EXECUTE_"):
                 return False
@@ -493,6 +499,7 @@ class _StackDeploy:
                     f"stack {self.source.name} was not ready within {self.job.deadline_s // 60} min"
                 )
                 raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
+            # Often at first, since many operations take seconds; then less, for AWS throttles.
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
 
 

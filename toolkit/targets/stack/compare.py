@@ -8,7 +8,7 @@ from typing import Any
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.partition import partition, suffix
-from toolkit.targets.stack import changes, document, images, sources, standing
+from toolkit.targets.stack import changes, document, images, live_images, sources
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.stack_status import WHOLE, Stack
 
@@ -63,7 +63,7 @@ def capabilities(summary: Mapping[str, Any]) -> list[str]:
     may need all of them.
     """
     needed = set(summary.get("Capabilities") or ())
-    if summary.get("DeclaredTransforms"):
+    if summary.get("DeclaredTransforms"):  # macros need it, also where a summary does not say so
         needed.add("CAPABILITY_AUTO_EXPAND")
     if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
         needed |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
@@ -106,7 +106,7 @@ def older_image_warnings(
     if source.template is None:
         return []
     meanings = {**_reference_values(source, stack), **running_images(aws, source, stack)}
-    return standing.warnings(aws, str(stack["StackId"]), source.template, meanings, touched)
+    return live_images.warnings(aws, str(stack["StackId"]), source.template, meanings, touched)
 
 
 def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
@@ -117,7 +117,7 @@ def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> d
         return {}
     declared = source.template.get("Parameters")
     free = document.as_mapping(declared).keys() - source.parameters.keys()
-    return standing.parameters(
+    return live_images.parameters(
         aws, str(stack["StackId"]), source.template, _reference_values(source, stack), free
     )
 

@@ -140,11 +140,12 @@ def _new_events(
         takewhile(lambda candidate: candidate["EventId"] != mark.last, cfn.events(aws, stack_id))
     ):
         if mark.began is not None and event["Timestamp"] < mark.began:
-            return
+            return  # older than the operation
         yield event
         began = _is_own(event, stack_id) and event.get("ResourceStatus") in _BEGINNINGS
         if began and not mark.last and (token is None or event.get("ClientRequestToken") == token):
             return
+        # A stack that is updated often has events without end.
         if count >= MOST:
             return
 
@@ -173,7 +174,7 @@ def _with_event(
     status, name = str(event.get("ResourceStatus", "")), str(event.get("LogicalResourceId", ""))
     if _is_own(event, stack_id):
         if status == "REVIEW_IN_PROGRESS":
-            return mark, ""
+            return mark, ""  # a change set was created: the operation itself has not begun
         began = mark.began or event["Timestamp"]
         if "ROLLBACK_IN_PROGRESS" in status:
             fresh = replace(mark, done=frozenset(), failed=(), busy=())

@@ -12,7 +12,7 @@ from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
-from toolkit.targets import alarms, signs
+from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
 from toolkit.targets.stack import events, remedies
 from toolkit.targets.stack.observe import has_our_tags, live_version, stack_name, tagged_version
@@ -51,10 +51,10 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         if running and not has_our_tags(stack):
             running[0] = _compared(aws, stack, running[0])
 
-    questions: list[tuple[str, signs.Question]] = [("stack", state)]
+    questions: list[tuple[str, findings.Question]] = [("stack", state)]
     if named := job.settings.alarms:
         questions.append(("alarms", lambda: alarms.read_findings(aws, named, lambda alarm: False)))
-    signs.ask(tell, questions)
+    findings.ask(tell, questions)
     return running[0] if running else None
 
 

@@ -120,14 +120,10 @@ def _resolved(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None
         return meanings.get(argument)
     if verb == "Fn::Join" and isinstance(argument, list) and len(argument) == 2:
         parts = _resolved_list(argument[1], meanings)
-        if parts is None:
-            return None
-        return str(argument[0]).join(parts)
+        return None if parts is None else str(argument[0]).join(parts)
     if verb == "Fn::Split" and isinstance(argument, list) and len(argument) == 2:
         whole = text(argument[1], meanings)
-        if whole is None:
-            return None
-        return whole.split(argument[0])
+        return None if whole is None else whole.split(argument[0])
     if verb == "Fn::Select" and isinstance(argument, list) and len(argument) == 2:
         parts = _resolved_list(argument[1], meanings)
         if parts is not None and int(argument[0]) < len(parts):

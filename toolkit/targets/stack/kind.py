@@ -58,7 +58,7 @@ class Stack(base.Kind):
 
         return references.local_paths(path, text)
 
-    def wanted(self, settings: StackSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: StackSettings) -> tuple[Provision, ...]:
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
         if settings.cdk is None:
             return ()

@@ -67,7 +67,7 @@ def observe(
         return Observation("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, ports))
     aws = ports.aws(job.location)
     stack_id = str(receipt.get("stack_id") or "")
-    if not stack_id:
+    if not stack_id:  # the change set was never created, or its answer was lost
         stack = cfn.stack(aws, stack_name(job))
         if stack is None:
             return Observation("absent")
@@ -117,6 +117,7 @@ def _unseen(
         "running", phase=events.phase(mark, 0), mark=events.mark_since(receipt.get("created"))
     )
     if receipt.get("executed"):
+        # It was executed, and its events may take seconds to show: that is no reason for a verdict.
         if cfn.stack(aws, stack_id) is None:
             return Observation(
                 "unknown",

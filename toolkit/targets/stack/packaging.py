@@ -217,6 +217,7 @@ class _Packager:
         self, template: str, local: LocalReference, outer: tuple[str, ...]
     ) -> list[cdk.CdkAsset]:
         """The assets of a nested template; its own text is the last of them."""
+        # A template that nests itself would be packaged for ever.
         if template in outer or len(outer) == DEEPEST:
             raise Refused(
                 f"{outer[-1]}: {local.label} nests {template} in itself", "take one of them out"

@@ -19,9 +19,8 @@ def preview(job: Job, ports: Ports) -> Preview:
     source = sources.load_source(job, ports, cdk.SilentLog())
     stack = cfn.stack(aws, source.name)
     status = ""
-    if stack:
-        status = str(stack["StackStatus"])
     if stack is not None:
+        status = str(stack["StackStatus"])
         stack_status.refuse_hopeless(aws, stack)
     recovery = RECOVERIES.get(status)
     new = (
@@ -44,6 +43,8 @@ def preview(job: Job, ports: Ports) -> Preview:
             f"stack {source.name} does not have toolkit's tags; to put them there: toolkit"
             f" deploy-stack {job.target} --force"
         )
+    # What is equal may still mean something else, such as a parameter of SSM: only a change set of
+    # the deploy itself can tell.
     if same and not forced and not compare.may_change_meaning(source, summary):
         return Preview((), tuple(warnings), unchanged=True, live=live)
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":

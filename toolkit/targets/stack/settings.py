@@ -38,5 +38,5 @@ class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
         ),
     ] = ()
     outputs: Annotated[
-        tuple[str, ...], Meta(description="The outputs that may be shown after a apply.")
+        tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")
     ] = ()

@@ -17,6 +17,7 @@ def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the
     sign if it cannot be answered.
     """
+    # The last question is asked in this thread, which would wait for the others anyway.
     *others, last = questions
     threads = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
     for thread in threads:
@@ -32,7 +33,7 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
             tell(sign)
     except ToolkitError as problem:
         tell(unknown(what, problem))
-    except Exception as bug:
+    except Exception as bug:  # a bug in one question must not hide the answers to the others
         tell(
             Finding(
                 what,
