@@ -399,7 +399,9 @@ def _same_content(clients: _Clients, digest: str | None, config: bytes, log: Bui
     if not digest:
         raise tag_taken()
     manifest = clients.target.manifest(registry.repository, digest)
-    part = manifest.document.get("config") if manifest else None
+    if manifest is None:
+        raise tag_taken()
+    part = manifest.document.get("config")
     if not isinstance(part, dict) or part.get("digest") != digest_of(config):
         raise tag_taken()
     log.log(f"the same image, packed otherwise, is there already: {digest}")

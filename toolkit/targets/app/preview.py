@@ -125,7 +125,7 @@ def create_calls(settings: Settings) -> tuple[PlannedCall, ...]:
         ),
         PlannedCall(
             "ecr:PutLifecyclePolicy",
-            {"repository": name, "keep": f"the newest {ecr.KEPT} images"},
+            {"repository": name, "keep": f"the newest {ecr.MOST_IMAGES} images"},
             once=True,
         ),
     )
