@@ -210,6 +210,7 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
             os.utime(assembly)  # used now, so not to be pruned
             return assembly
         _prune(cache_folder)
+        # Renamed when it is complete, so that a crash leaves no half assembly in the cache.
         new = f"{assembly}.{os.getpid()}.new"
         shutil.rmtree(new, ignore_errors=True)
         _run(app, settings, argv, way, new, log)
@@ -302,6 +303,7 @@ def pack(asset: CdkAsset, into: BinaryIO) -> None:
         without = NO_CODE if asset.packaging == CODE else frozenset()
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, path in files_of(asset.path, without):
+                # One time for all: the zip of equal files has to have equal bytes.
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 executable = os.stat(path).st_mode & stat.S_IXUSR
                 entry.external_attr = (0o100755 if executable else 0o100644) << 16

@@ -114,4 +114,6 @@ def advice(root: str, folder: str, written: Sequence[str]) -> str:
     if not any(SAYS_SO.match(line) for line in written):
         return ""
     command = install(root, folder)
-    return f"install what {manifest(root, folder)} names: {command}" if command else ""
+    if not command:
+        return ""
+    return f"install what {manifest(root, folder)} names: {command}"

@@ -101,6 +101,7 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            # Without it a power cut may leave an empty file after the rename.
             os.fsync(file.fileno())
         if replace:
             os.replace(temporary, path)
@@ -302,6 +303,7 @@ def own_folder(path: str, what: str, variable: str) -> str:
 
     Raises StateDamaged, FileProblem.
     """
+    # Whoever else could write there could have our programs and records replaced.
     try:
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)

@@ -160,12 +160,14 @@ class Git:
             "HEAD",
         )
         done = process.run([*git._argv, "rev-parse", *questions], folder, git._env, PATIENCE_S)
+        # The first call has a deadline, since git may wait for a pipe in the configuration.
         if done.code == -signal.SIGKILL:
             reason = (
                 f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is"
                 " no file?"
             )
             raise GitError(verb="rev-parse", reason=reason)
+        # `safe.bareRepository` lets git refuse a bare repository; an explicit one is opened below.
         refused_bare = done.code and b"cannot use bare repository" in done.err
         if refused_bare or done.out.startswith(b"true\n"):
             if not bare or _inside_a_work_tree(folder):

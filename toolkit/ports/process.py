@@ -45,6 +45,7 @@ class StreamedProgram:
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # In a session of its own, so that a Ctrl-C reaches us first and not the child.
             start_new_session=True,
         )
         self._stdin = stdin
@@ -60,6 +61,7 @@ class StreamedProgram:
         try:
             if self._stdin is not None:
                 self._feed(process)
+            # `read1` returns what is there; `read` would wait for a whole chunk.
             while chunk := process.stdout.read1(CHUNK):  # type: ignore[attr-defined]
                 yield chunk
             self._complaints.join()
@@ -95,7 +97,7 @@ class StreamedProgram:
             process.stdout.close()
         if process.poll() is None:
             try:
-                process.wait(0.2)
+                process.wait(0.2)  # most programs end by themselves when their output is closed
             except subprocess.TimeoutExpired:
                 process.kill()
         self.code = process.wait()

@@ -287,6 +287,7 @@ class Aws:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
             raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+        # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
             with self._lock:
                 if self._signing_in is attempt:
@@ -328,12 +329,14 @@ class Aws:
         cached = self._clients.get((service, once))
         if cached is not None:
             return cached
+        # Before the lock is taken: a source of credentials may hang.
         region = self.region_name
         self._sign_in()
         with self._lock:
             session = self._get_session()
             if (service, once) in self._clients:
                 return self._clients[service, once]
+            # Loading botocore takes longer than `diff` does, which needs no AWS.
             from botocore.config import Config  # type: ignore[import-untyped]
 
             config = Config(

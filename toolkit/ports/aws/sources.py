@@ -171,7 +171,8 @@ def explain(
     source, problem = failed.source, failed.problem
     where = _WHERE.get(source, "AWS credentials")
     next_ = _NEXT.get(source, _ASK_THE_CLI).format(option=profile["option"])
-    if isinstance(problem, RuntimeError):  # new ones were fetched, which had expired as well
+    # botocore raises a RuntimeError if refreshed credentials have expired as well.
+    if isinstance(problem, RuntimeError):
         return errors.Expired(**profile, next=next_)
     if isinstance(problem, boto.RefreshWithMFAUnsupportedError):
         return errors.Expired(

@@ -82,6 +82,7 @@ def run(
         f"{seconds}s",
         "--stop-timeout",
         "10",
+        # Failed requests are part of the figures, not a failure of locust.
         "--exit-code-on-error",
         "0",
         "--loglevel",

@@ -70,21 +70,21 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def failed(error: OSError, at: str, deadline: Deadline, begun: bool = False) -> ProbeError:
-    """The error of ours for one of a socket. `at` is the `host:port`, `begun` as for `late`."""
+def failed(error: OSError, endpoint: str, deadline: Deadline, begun: bool = False) -> ProbeError:
+    """Our error for one of a socket. `endpoint` is the `host:port`, `begun` as for `late`."""
     if isinstance(error, TimeoutError) or deadline.over():
         return late(deadline, begun)
     if isinstance(error, ConnectionRefusedError):
-        return ProbeError(f"nothing listens at {at}")
+        return ProbeError(f"nothing listens at {endpoint}")
     if isinstance(error, ssl.SSLError):
-        return ProbeError(_handshake(error, at))
+        return ProbeError(_handshake(error, endpoint))
     if isinstance(error, ConnectionError) or error.errno == ENOTCONN:
-        return ProbeError(f"{at} has closed the connection")
+        return ProbeError(f"{endpoint} has closed the connection")
     if error.errno in (ENETDOWN, ENETUNREACH):
-        return NoWay(f"this machine has no network to reach {at}")
+        return NoWay(f"this machine has no network to reach {endpoint}")
     if error.errno == EHOSTUNREACH:
-        return ProbeError(f"there is no way to {at} from here")
-    return ProbeError(f"{at} cannot be reached: {error.strerror or type(error).__name__}")
+        return ProbeError(f"there is no way to {endpoint} from here")
+    return ProbeError(f"{endpoint} cannot be reached: {error.strerror or type(error).__name__}")
 
 
 class Connection:
@@ -98,6 +98,7 @@ class Connection:
         self._deadline = deadline
         # A duplicate stays the same connection when `sock` is wrapped for TLS or closed by others.
         self._end = sock.dup()
+        # Socket time-outs do not help: a peer that sends a byte now and then never runs into one.
         self._timer = Timer(deadline.remaining(), self._cut)
         self._timer.daemon = True
 
@@ -139,13 +140,13 @@ def dial(host: str, port: int, policy: Policy, deadline: Deadline) -> socket.soc
     # All are checked before the first connection: the order is the other side's choice.
     for address in addresses:
         check_address(address, host, policy)
-    at = shown(ascii_name(host), port)
+    endpoint = shown(ascii_name(host), port)
     if replacement is not None:
         port = replacement[1]
         instead = shown(*replacement)
-        if instead != at:
-            at = f"{instead}, which stands for {at}"
-    return _connect(addresses, port, at, deadline)
+        if instead != endpoint:
+            endpoint = f"{instead}, which stands for {endpoint}"
+    return _connect(addresses, port, endpoint, deadline)
 
 
 def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
@@ -178,7 +179,9 @@ def _unknown(error: OSError, name: str) -> ProbeError:
     return ProbeError(f"the name {name} is not known here")
 
 
-def _connect(addresses: Sequence[str], port: int, at: str, deadline: Deadline) -> socket.socket:
+def _connect(
+    addresses: Sequence[str], port: int, endpoint: str, deadline: Deadline
+) -> socket.socket:
     """Try one after the other, each for its share of the remaining time."""
     problem: OSError = TimeoutError()
     for tried, address in enumerate(addresses):
@@ -188,6 +191,7 @@ def _connect(addresses: Sequence[str], port: int, at: str, deadline: Deadline) -
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(max(_LEAST_S, deadline.remaining() / (len(addresses) - tried)))
+            # By its checked address: a name could resolve to another one now.
             sock.connect((address, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -195,7 +199,7 @@ def _connect(addresses: Sequence[str], port: int, at: str, deadline: Deadline) -
             problem = error
         else:
             return sock
-    raise failed(problem, at, deadline) from None
+    raise failed(problem, endpoint, deadline) from None
 
 
 def trusted() -> ssl.SSLContext:
@@ -258,11 +262,11 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
     return ProbeError(f"the certificate of {host} is not accepted: {error.verify_message}")
 
 
-def _handshake(error: ssl.SSLError, at: str) -> str:
+def _handshake(error: ssl.SSLError, endpoint: str) -> str:
     """An error of TLS that is not about the certificate."""
     reason = (error.reason or "").replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "unexpected eof" in reason:
-        return f"{at} has closed the connection"
+        return f"{endpoint} has closed the connection"
     if reason in (
         "wrong version number",
         "packet length too long",
@@ -270,10 +274,10 @@ def _handshake(error: ssl.SSLError, at: str) -> str:
         "http request",
         "unknown protocol",
     ):
-        return f"{at} does not speak TLS"
+        return f"{endpoint} does not speak TLS"
     if reason in ("unsupported protocol", "tlsv1 alert protocol version"):
-        return f"{at} speaks no version of TLS that is still good"
-    return f"the encryption with {at} fails: {reason or 'the TLS handshake was refused'}"
+        return f"{endpoint} speaks no version of TLS that is still good"
+    return f"the encryption with {endpoint} fails: {reason or 'the TLS handshake was refused'}"
 
 
 def _refused_certificate(peer: Any, host: str, deadline: Deadline) -> Mapping[str, Any]:

@@ -261,16 +261,16 @@ def unpacked(packed: bytes, encoding: str, cut: bool) -> tuple[bytes, bool]:
     return content[:MOST_BODY], len(content) > MOST_BODY
 
 
-def _garbled(error: HTTPException, at: str, deadline: Deadline, begun: bool) -> ProbeError:
+def _garbled(error: HTTPException, endpoint: str, deadline: Deadline, begun: bool) -> ProbeError:
     if deadline.over():
         return late(deadline, begun)
     if isinstance(error, RemoteDisconnected):
-        return ProbeError(f"{at} has closed the connection")
+        return ProbeError(f"{endpoint} has closed the connection")
     if isinstance(error, IncompleteRead):
-        return ProbeError(f"{at} has closed the connection before the end of its answer")
+        return ProbeError(f"{endpoint} has closed the connection before the end of its answer")
     if isinstance(error, BadStatusLine | UnknownProtocol):
-        return ProbeError(f"{at} does not speak HTTP")
-    return ProbeError(f"the headers of the answer of {at} are too long or too many")
+        return ProbeError(f"{endpoint} does not speak HTTP")
+    return ProbeError(f"the headers of the answer of {endpoint} are too long or too many")
 
 
 def _cookies(request: HttpRequest, jar: "CookieJar | None") -> str | None:

@@ -187,6 +187,7 @@ def _reached_by(ip: Ip) -> Iterator[Ip]:
     if isinstance(ip, IPv4Address):
         yield ip
         return
+    # Otherwise a forbidden IPv4 address could be written as an allowed IPv6 one.
     low = int(ip) & 0xFFFFFFFF
     if ip.ipv4_mapped or ip in _NAT64 or (ip in _COMPATIBLE and low > 1):
         yield IPv4Address(low)

@@ -115,8 +115,8 @@ def _open(
                 sock=sock,
                 ssl=secure,
                 server_hostname=address.host if secure else None,
-                proxy=None,
-                compression=None,
+                proxy=None,  # the connection is made already, to a checked address
+                compression=None,  # a small compressed message could be a huge one
                 additional_headers=dict(headers),
                 user_agent_header=agent,
                 max_size=MOST_BYTES,
