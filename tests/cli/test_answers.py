@@ -32,8 +32,8 @@ class Spoiler:
         self.operation, self.left = "", 0
         self.change: Callable[[bytes], bytes] = bytes
         self.seen: dict[str, bytes] = {}
-        self._whole = client._whole
-        patch.setattr(client, "_whole", self)
+        self._whole = client._refuse_cut_off
+        patch.setattr(client, "_refuse_cut_off", self)
 
     def spoil(self, operation: str, change: Callable[[bytes], bytes], times: int = 1000) -> None:
         self.operation, self.change, self.left = operation, change, times

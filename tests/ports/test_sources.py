@@ -854,7 +854,7 @@ def test_a_role_that_ran_out_in_the_middle_needs_a_new_code(machine: Machine) ->
     role_is_given(machine)
     aws = Aws("x", "eu-west-1", MfaPrompt(lambda question: "123456"))
     aws.sign_in()
-    keys = aws._sessions().get_credentials()
+    keys = aws._locked_session().get_credentials()
     keys._expiry_time = datetime.now(UTC) - timedelta(minutes=1)
     with pytest.raises(Expired) as refused:
         aws.account()
@@ -867,7 +867,7 @@ def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: Machine) -
     role_is_given(machine)
     shared = Path.home() / ".aws" / "cli" / "cache"
     with monkey_aws(machine):
-        kept = client._session("x", "eu-west-1", MfaPrompt(lambda question: "123456", asked=True))
+        kept = client._session("x", "eu-west-1", MfaPrompt(lambda question: "123456", allowed=True))
     assert kept.get_credentials().get_frozen_credentials().token == "token1"
     assert [path.stat().st_mode & 0o777 for path in shared.iterdir()] == [0o600]
     with monkey_aws(machine):
@@ -951,7 +951,7 @@ def test_whatever_a_source_raises_is_an_error_of_credentials(
             return Keys()
 
     aws = Aws(None, "eu-west-1")
-    resolver = aws._sessions()._session.get_component("credential_provider")
+    resolver = aws._locked_session()._session.get_component("credential_provider")
     resolver.providers[:] = [Source()]
     sources.guard(resolver, print)
     with pytest.raises(ToolkitError) as refused:

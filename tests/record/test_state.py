@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import StateDamaged
-from toolkit.ports.files import wrong_with
+from toolkit.ports.files import folder_problem
 from toolkit.record.state import decode_file_name, delete_endpoint, file_name, open_store
 
 
@@ -70,8 +70,8 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     found = os.stat(tmp_path)
-    assert wrong_with(found, found.st_uid, "x") is None
-    assert "another user" in (wrong_with(found, found.st_uid + 1, "x") or "")
+    assert folder_problem(found, found.st_uid, "x") is None
+    assert "another user" in (folder_problem(found, found.st_uid + 1, "x") or "")
 
 
 @pytest.mark.parametrize(

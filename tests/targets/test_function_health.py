@@ -455,15 +455,8 @@ def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_coun
     end = datetime(2026, 3, 1, tzinfo=UTC)
 
     def ask(at: int) -> tuple[float, ...]:
-        return metrics.sums(
-            scripted,
-            "AWS/Lambda",
-            ("Errors", "Invocations"),
-            "FunctionName",
-            f"f{at}",
-            end - timedelta(hours=1),
-            end,
-        )
+        calls = metrics.MetricNames("AWS/Lambda", ("Errors", "Invocations"), "FunctionName")
+        return metrics.sums(scripted, calls, f"f{at}", end - timedelta(hours=1), end)
 
     assert together(6, ask) == [(float(at), 100.0 + at) for at in range(6)]
     assert aws_endpoint.calls.count("GetMetricData") == 2
@@ -474,10 +467,9 @@ def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_coun
 def test_an_error_of_the_metrics_is_everybodys(scripted: Aws, aws_endpoint: Endpoint) -> None:
     counted(aws_endpoint, 0, 0, StatusCode="InternalError")
     now = datetime.now(UTC)
+    errors = metrics.MetricNames("AWS/Lambda", ("Errors",), "FunctionName")
     with pytest.raises(CloudError):
-        metrics.sums(
-            scripted, "AWS/Lambda", ("Errors",), "FunctionName", "f", now - timedelta(hours=1), now
-        )
+        metrics.sums(scripted, errors, "f", now - timedelta(hours=1), now)
 
 
 def test_the_permissions_cover_a_look_and_no_more(

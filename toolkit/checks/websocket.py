@@ -90,7 +90,11 @@ def ask(settings: WebSocketSettings, context: base.CheckContext) -> base.CheckAn
     fits = None if expected is None else lambda message: not _misses(expected, message)
     try:
         messages, took_s = websocket.talk(
-            url, context.policy, context.seconds, settings.headers, settings.send, fits
+            url,
+            context.policy,
+            context.seconds,
+            settings.headers,
+            websocket.Conversation(settings.send, fits),
         )
     except websocket.NotSeen as problem:
         if expected is None or not problem.seen:

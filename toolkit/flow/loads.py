@@ -34,7 +34,7 @@ def check(stage: "SmokeTestSetup") -> None:
             "none of these checks has `load`",
             "give one of them `load = {}` in rules.toml, or leave --load out",
         )
-    port.there()
+    port.require_locust()
 
 
 def carry_out(

@@ -1,6 +1,5 @@
-"""Something that is done meanwhile. Whoever waits for it gives up in time, and it is left to
-itself: nothing can interrupt a read that always gets one more byte, a resolver that hangs, or a
-program that gives credentials.
+"""Work in the background that is waited for with a deadline and abandoned after it: nothing can
+interrupt a read that always gets one more byte, a resolver that hangs, or a credential program.
 """
 
 from collections.abc import Callable
@@ -8,13 +7,11 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import Generic, TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class DaemonThread(Thread):
-    """A thread that is waited for until a deadline at most, and is left to itself then: what it
-    does needs no other watch.
-    """
+    """A thread that may be abandoned: it does not keep the process alive."""
 
     def __init__(self, do: Callable[[], None]) -> None:
         super().__init__(target=do, daemon=True)
@@ -24,23 +21,23 @@ class Timeout(Exception):
     """It has not ended in its time."""
 
 
-class BackgroundTask(Generic[Found]):
-    """Something that is being done."""
+class BackgroundTask(Generic[Result]):
+    """A function that runs in a thread of its own."""
 
-    def __init__(self, do: Callable[[], Found]) -> None:
-        self._found: Future[Found] = Future()
-        DaemonThread(lambda: carry_out(self._found, do)).start()
+    def __init__(self, do: Callable[[], Result]) -> None:
+        self._future: Future[Result] = Future()
+        DaemonThread(lambda: carry_out(self._future, do)).start()
 
-    def within(self, seconds: float) -> Found:
-        """What came of it. Raises what it raised; Late if it has not ended `seconds` from now."""
-        if not wait([self._found], max(seconds, 0)).done:
+    def within(self, seconds: float) -> Result:
+        """Its result. Raises what it raised; Timeout if it has not ended `seconds` from now."""
+        if not wait([self._future], max(seconds, 0)).done:
             raise Timeout
-        return self._found.result()
+        return self._future.result()
 
 
-def carry_out(result: Future[Found], do: Callable[[], Found]) -> None:
-    """Do it, and hand what came of it to whoever waits."""
+def carry_out(future: Future[Result], do: Callable[[], Result]) -> None:
+    """Call a function, and pass its result or its error to whoever waits."""
     try:
-        result.set_result(do())
+        future.set_result(do())
     except BaseException as problem:  # also a bug has to arrive where it is waited for
-        result.set_exception(problem)
+        future.set_exception(problem)

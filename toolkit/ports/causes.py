@@ -1,4 +1,4 @@
-"""Which of the lines that a failed program wrote say why it failed. Pure."""
+"""Finds the cause in the output of a failed program. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 LONGEST = 600
 """The most characters of a cause."""
 _WIDEST = 2000
-"""A longer line is looked at as far as that only."""
+"""Only this much of a longer line is read."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SAYS_NOTHING = re.compile(

@@ -1,8 +1,9 @@
-"""CDK: an app becomes an assembly of templates and assets, once for the same files.
+"""CDK: synthesizes an app into an assembly of templates and assets, which is cached until a file
+changes.
 
-The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it, its
-`build` before it. The two are never mixed up: which one it was is part of what the assembly is kept
-under. Nothing is looked up in AWS: what an app deploys has to be in the repository.
+The CDK's own CLI does it if it is installed, else the app is started as the CLI would start it,
+after its `build`. The cache key says which of the two it was. Nothing is looked up in AWS: what an
+app deploys has to be in the repository.
 """
 
 import fcntl
@@ -33,14 +34,15 @@ SCHEME = "2"
 MOST_LINES = 400
 """How many of the last lines of a failed program are searched for the cause."""
 CODE = "code"
-"""How a program is packed that no CDK app has staged: like a folder of one, without NO_CODE."""
+"""How the code of a plain template is packed: like a folder of a CDK app, without NO_CODE."""
 NO_CODE = frozenset((".git", "__pycache__", ".aws-sam", ".DS_Store"))
 USUAL_QUALIFIER = "hnb659fds"
-"""What `cdk bootstrap` puts into its names where nobody chose another one."""
-KEPT_S = 24 * 3600
-"""An assembly that nobody has asked for in this time is deleted by the next synth."""
+"""The qualifier of `cdk bootstrap` by default."""
+UNUSED_S = 24 * 3600
+"""An assembly that was not used for this long is deleted by the next synth."""
 
-_UNSEEN = frozenset(
+_STACK = "aws:cloudformation:stack"
+_IGNORED = frozenset(
     (".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 )
 _INSTALLED = frozenset(("node_modules", ".venv", "venv"))
@@ -74,9 +76,7 @@ _TRUE_BY_DEFAULT = {
     "assetMetadata": "aws:cdk:enable-asset-metadata",
     "versionReporting": "aws:cdk:version-reporting",
 }
-"""Settings of cdk.json, and the context key that an app knows them by: the CLI hands them on like
-this.
-"""
+"""Settings of cdk.json, and the context key under which the CLI passes them to an app."""
 
 
 class SynthOptions(StrEnum):
@@ -87,8 +87,8 @@ class SynthOptions(StrEnum):
 
 
 class SynthLog(Protocol):
-    """What watches a synth: `check` is called all the time and may raise, `log` is given each line
-    that the app writes.
+    """Watches a synth: `check` is called all the time and may raise, `log` gets each line that the
+    app writes.
     """
 
     def check(self) -> None: ...
@@ -96,18 +96,18 @@ class SynthLog(Protocol):
 
 
 class SilentLog:
-    """For a synth that nobody watches."""
+    """Drops everything."""
 
     def check(self) -> None:
-        """Go on."""
+        """Never raises."""
 
     def log(self, line: str) -> None:
-        """Nobody reads it."""
+        """Dropped."""
 
 
 class CdkApp(Struct, frozen=True):
-    """An app in a folder of a repository, and what it is to be synthesized for. `pass_env` names
-    the variables of our environment that it is given.
+    """An app in a folder of a repository, and the location to synthesize it for. `pass_env` names
+    the variables of our environment that it gets.
     """
 
     root: str
@@ -135,7 +135,7 @@ class CdkAsset(Struct, frozen=True):
     bucket: str
     key: str
     text: str = ""
-    """What is stored, where it is no file: a template."""
+    """The content, where it is no file: a template."""
 
 
 class Artifact(Struct, frozen=True):
@@ -152,18 +152,32 @@ class Artifact(Struct, frozen=True):
     bootstrap: tuple[str, int] | None
     """The parameter that holds the bootstrap's version, and the version that is needed."""
     warnings: tuple[str, ...] = ()
-    """What the app warns of about this stack."""
+    """The app's warnings about this stack."""
+
+
+class _StackEntry(Struct, frozen=True):
+    """A stack in a manifest. `remarks` are those about the stages around it."""
+
+    folder: str
+    manifest: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    remarks: list["Remark"]
+
+    def dependencies(self) -> Iterator[Mapping[str, Any]]:
+        """The artifacts that it depends on."""
+        for name in self.entry.get("dependencies", ()):
+            yield self.manifest["artifacts"].get(name, {})
 
 
 class Level(StrEnum):
-    """What kind of remark an app has made about a construct, as its metadata calls it."""
+    """The kind of a remark that an app makes about a construct, as in its metadata."""
 
     WARNING = "aws:cdk:warning"
     ERROR = "aws:cdk:error"
 
 
 class Remark(Struct, frozen=True):
-    """What an app says about one of its constructs."""
+    """A remark of an app about one of its constructs."""
 
     level: Level
     text: str
@@ -178,70 +192,58 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
     settings = _settings(app.path)
     argv, way = _program(app, settings)
     build = settings.get("build") if way is SynthOptions.APP else None
-    kept = own_cache(cache, "cdk")
-    whose = _identity(app, settings, way, argv)
-    # A build writes into the app's own folder: never two at once there.
-    lock = (
-        hashlib.sha256(app.path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        if build
-        else whose
-    )
-    with _exclusively(os.path.join(kept, f"{lock}.lock"), log.check):
+    cache_folder = own_cache(cache, "cdk")
+    identity = _identity(app, settings, way, argv)
+    lock = identity
+    if build:
+        # A build writes into the app's own folder: never two at once there.
+        path = app.path.encode("utf-8", "surrogateescape")
+        lock = hashlib.sha256(path).hexdigest()[:32]
+    with _exclusively(os.path.join(cache_folder, f"{lock}.lock"), log.check):
         if build:
-            _build(app, settings, build, os.path.join(kept, f"{whose}.built"), log)
-        if (
-            way is SynthOptions.APP
-            and len(argv) == 1
-            and os.path.isdir(os.path.join(app.path, argv[0]))
-        ):
-            return _ready(os.path.join(app.path, argv[0]))
-        made = os.path.join(kept, _key(app, settings, whose))
-        if os.path.isfile(os.path.join(made, "manifest.json")):
-            os.utime(made)
-            return made
-        _prune(kept)
-        new = f"{made}.{os.getpid()}.new"
+            _build(app, settings, build, os.path.join(cache_folder, f"{identity}.built"), log)
+        ready = os.path.join(app.path, argv[0])
+        if way is SynthOptions.APP and len(argv) == 1 and os.path.isdir(ready):
+            return _ready(ready)
+        assembly = os.path.join(cache_folder, _key(app, settings, identity))
+        if os.path.isfile(os.path.join(assembly, "manifest.json")):
+            os.utime(assembly)  # used now, so not to be pruned
+            return assembly
+        _prune(cache_folder)
+        # Renamed when it is complete, so that a crash leaves no half assembly in the cache.
+        new = f"{assembly}.{os.getpid()}.new"
         shutil.rmtree(new, ignore_errors=True)
         _run(app, settings, argv, way, new, log)
-        shutil.rmtree(made, ignore_errors=True)
-        os.rename(new, made)
-    return made
+        shutil.rmtree(assembly, ignore_errors=True)
+        os.rename(new, assembly)
+    return assembly
 
 
 def artifact(assembly: str, name: str, account: str, region: str, strict: bool = False) -> Artifact:
-    """The stack of an assembly that has this name. Raises Refused, also where the app itself says
-    that it must not be deployed (with `strict` a warning is enough), or FileProblem.
+    """The stack of an assembly that has this name. Raises FileProblem, Refused: also for an error
+    that the app notes about the stack, with `strict` for a warning.
     """
-    stacks: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Remark]]] = {}
+    stacks: dict[str, _StackEntry] = {}
     for folder, manifest, outer in _manifests(assembly):
         _refuse_lookups(manifest)
-        for one, found in manifest.get("artifacts", {}).items():
-            if found.get("type") == "aws:cloudformation:stack":
-                stacks[found.get("properties", {}).get("stackName") or one] = (
-                    folder,
-                    manifest,
-                    found,
-                    outer,
-                )
+        for key, entry in manifest.get("artifacts", {}).items():
+            if entry.get("type") == _STACK:
+                stack_name = entry.get("properties", {}).get("stackName") or key
+                stacks[stack_name] = _StackEntry(folder, manifest, entry, outer)
     if name not in stacks:
         raise Refused(
             f"the CDK app has no stack {name}",
             f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`",
         )
-    folder, manifest, found, outer = stacks[name]
-    remarks = [*outer, *_remarks(folder, found)]
-    for needed in found.get("dependencies", ()):
-        other = manifest["artifacts"].get(needed, {})
-        if (
-            other.get("type") != "aws:cloudformation:stack"
-        ):  # another stack's remarks are about its own deploy
-            remarks += _remarks(folder, other)
+    stack = stacks[name]
+    remarks = [*stack.remarks, *_remarks(stack.folder, stack.entry)]
+    for dependency in stack.dependencies():
+        if dependency.get("type") != _STACK:  # another stack's remarks are about its own deploy
+            remarks += _remarks(stack.folder, dependency)
     _refuse_remarks(name, remarks, strict)
-    _refuse_other_location(name, found, account, region)
-    warnings = tuple(
-        dict.fromkeys(remark.text for remark in remarks if remark.level is Level.WARNING)
-    )
-    return _artifact(name, folder, manifest, found, account, region, warnings)
+    _refuse_other_location(name, stack.entry, account, region)
+    warnings = [remark.text for remark in remarks if remark.level is Level.WARNING]
+    return _artifact(name, stack, account, region, tuple(dict.fromkeys(warnings)))
 
 
 def is_strict(app: CdkApp) -> bool:
@@ -249,27 +251,32 @@ def is_strict(app: CdkApp) -> bool:
     return _settings(app.path).get("strict") is True
 
 
-def _remarks(folder: str, found: Mapping[str, Any]) -> list[Remark]:
-    """What an artifact's metadata say; they stand in the manifest, or since 2025 in a file beside
-    it.
+def _remarks(folder: str, artifact: Mapping[str, Any]) -> list[Remark]:
+    """The remarks in an artifact's metadata, which is in the manifest, or since 2025 in a file
+    beside it.
     """
-    every: list[tuple[str, Any]] = list((found.get("metadata") or {}).items())
-    more = found.get("additionalMetadataFile")
-    if more:
-        every += _json(_inside(folder, str(more))).items()
+    metadata: list[tuple[str, Any]] = list((artifact.get("metadata") or {}).items())
+    file = artifact.get("additionalMetadataFile")
+    if file:
+        metadata += _json(_inside(folder, str(file))).items()
     remarks = []
-    for path, entries in every:
-        for entry in entries if isinstance(entries, list) else ():
-            level = entry.get("type") if isinstance(entry, dict) else None
-            if level in (Level.WARNING, Level.ERROR):
-                data = entry.get("data")
-                text = data if isinstance(data, str) else json.dumps(data, sort_keys=True)
-                remarks.append(Remark(Level(level), f"{path}: {' '.join(text.split())}"))
+    for path, entries in metadata:
+        if not isinstance(entries, list):
+            continue
+        for entry in entries:
+            if not isinstance(entry, dict) or entry.get("type") not in list(Level):
+                continue
+            text = entry.get("data")
+            if not isinstance(text, str):
+                text = json.dumps(text, sort_keys=True)
+            remarks.append(Remark(Level(entry["type"]), f"{path}: {' '.join(text.split())}"))
     return remarks
 
 
 def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
-    """Raise Refused where the app says that a stack must not be deployed, with all that it says."""
+    """Raises Refused with all errors that the app notes about a stack, with `strict` also for
+    warnings.
+    """
     bad = list(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.ERROR))
     if bad:
         raise Refused(
@@ -293,14 +300,13 @@ def pack(asset: CdkAsset, into: BinaryIO) -> None:
             with open(asset.path, "rb") as file:
                 shutil.copyfileobj(file, into)
             return
+        without = NO_CODE if asset.packaging == CODE else frozenset()
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in files_of(
-                asset.path, NO_CODE if asset.packaging == CODE else frozenset()
-            ):
+            for name, path in files_of(asset.path, without):
+                # One time for all: the zip of equal files has to have equal bytes.
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-                entry.external_attr = (
-                    0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644
-                ) << 16
+                executable = os.stat(path).st_mode & stat.S_IXUSR
+                entry.external_attr = (0o100755 if executable else 0o100644) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 with open(path, "rb") as file, archive.open(entry, "w", force_zip64=True) as slot:
                     shutil.copyfileobj(file, slot)
@@ -309,18 +315,17 @@ def pack(asset: CdkAsset, into: BinaryIO) -> None:
 
 
 def files_of(folder: str, without: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Every file of a folder by its name in the archive; a file is all of its own. Links are
-    followed inside of it only.
+    """Every file of a folder (or the file itself), as its name in the archive and its real path.
+    Links are followed within the folder only.
     """
     if os.path.isfile(folder):
         return [(os.path.basename(folder), os.path.realpath(folder))]
-    root, found = os.path.realpath(folder), []
-    for here, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = sorted(one for one in folders if one not in without)
-        for name in sorted(
-            [*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]
-        ):
-            path = os.path.join(here, name)
+    root, files = os.path.realpath(folder), []
+    for current, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if name not in without)
+        links = [name for name in folders if os.path.islink(os.path.join(current, name))]
+        for name in sorted([*names, *links]):
+            path = os.path.join(current, name)
             real = os.path.realpath(path)
             if name in without:
                 continue
@@ -329,22 +334,19 @@ def files_of(folder: str, without: Collection[str] = ()) -> list[tuple[str, str]
                     f"{path} is a link that leaves its folder, or no file",
                     "take it out of the asset",
                 )
-            found.append((os.path.relpath(path, folder), real))
-    return found
+            files.append((os.path.relpath(path, folder), real))
+    return files
 
 
 def content(path: str) -> str:
-    """The digest of a program's files as CODE packs them: their names, whether they can be run, and
-    what is in them. Raises FileProblem, Refused.
+    """The digest of a program's files as CODE packs them: their names, whether they are executable,
+    and their contents. Raises FileProblem, Refused.
     """
     whole = hashlib.sha256()
     try:
         for name, file in files_of(path, NO_CODE):
-            whole.update(
-                f"{name}\0{bool(os.stat(file).st_mode & stat.S_IXUSR)}\0".encode(
-                    "utf-8", "surrogateescape"
-                )
-            )
+            executable = bool(os.stat(file).st_mode & stat.S_IXUSR)
+            whole.update(f"{name}\0{executable}\0".encode("utf-8", "surrogateescape"))
             with open(file, "rb") as opened:
                 whole.update(hashlib.file_digest(opened, "sha256").digest())
     except OSError as error:
@@ -356,41 +358,40 @@ def _settings(folder: str) -> dict[str, Any]:
     """cdk.json. Raises FileProblem."""
     path = os.path.join(folder, "cdk.json")
     try:
-        found = json.loads(read(path))
+        settings = json.loads(read(path))
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
-    if (
-        isinstance(found, dict)
-        and isinstance(found.get("app"), list)
-        and all(isinstance(word, str) for word in found["app"])
-    ):
-        found["app"] = " ".join(found["app"])  # as the CLI does
-    if not isinstance(found, dict) or not isinstance(found.get("app"), str):
+    if not isinstance(settings, dict):
         raise FileProblem(path=path, reason="it names no `app`")
-    if not isinstance(found.get("build", ""), str):
+    command = settings.get("app")
+    if isinstance(command, list) and all(isinstance(word, str) for word in command):
+        settings["app"] = " ".join(command)  # as the CLI does
+    if not isinstance(settings.get("app"), str):
+        raise FileProblem(path=path, reason="it names no `app`")
+    if not isinstance(settings.get("build", ""), str):
         raise FileProblem(path=path, reason="its `build` is not a command line")
-    return found
+    return settings
 
 
 def _program(app: CdkApp, settings: Mapping[str, Any]) -> tuple[list[str], SynthOptions]:
-    """What to start, and which of the two ways it is. A CLI that the repository pins goes before
-    the one on PATH.
+    """The command line to start, and which of the two ways that is. A CLI that the repository pins
+    goes before the one on PATH.
     """
     for location in (app.path, app.root):
         path = os.path.join(location, "node_modules", ".bin", "cdk")
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return _cli(path, app.context), SynthOptions.CLI
-    found = process.which("cdk")
-    if found:
-        return _cli(found, app.context), SynthOptions.CLI
-    return _started(_words(settings, "app"), app.path), SynthOptions.APP
+    cli = process.which("cdk")
+    if cli:
+        return _cli(cli, app.context), SynthOptions.CLI
+    return _command_line(_words(settings, "app"), app.path), SynthOptions.APP
 
 
 def _words(settings: Mapping[str, Any], setting: str) -> list[str]:
     """A command line of cdk.json as words. Raises Refused for one that only a shell can read."""
     text = settings[setting]
-    words = [] if _SHELL.search(text) else _split(text)
-    if _SHELL.search(text) or words is None:
+    words = None if _SHELL.search(text) else _split(text)
+    if words is None:
         raise Refused(
             f"the `{setting}` in cdk.json needs a shell, and toolkit starts none",
             f"install the CDK's own CLI: {CLI}",
@@ -410,9 +411,9 @@ def _split(text: str) -> list[str] | None:
         return None
 
 
-def _started(words: list[str], folder: str) -> list[str]:
+def _command_line(words: list[str], folder: str) -> list[str]:
     """The words that start a program, as the CLI understands them: a script that is not executable
-    itself is given to Node.
+    is run by Node.
     """
     path = os.path.join(folder, words[0])
     if not os.path.isfile(path):
@@ -423,9 +424,9 @@ def _started(words: list[str], folder: str) -> list[str]:
 
 
 def _cli(program: str, context: Mapping[str, str]) -> list[str]:
-    """The CLI's command line. Errors that the app notes about one of its stacks are looked at here,
-    for each stack by itself: the CLI refuses all stacks for an error in one, and looks at none in a
-    stage.
+    """The CLI's command line. It ignores errors that the app notes about its stacks: `artifact`
+    checks them for each stack, while the CLI refuses all stacks for an error in one, and checks
+    none in a stage.
     """
     return [
         program,
@@ -439,28 +440,28 @@ def _cli(program: str, context: Mapping[str, str]) -> list[str]:
 
 
 def _contexts(context: Mapping[str, str]) -> list[str]:
-    return [
-        word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")
-    ]
+    words: list[str] = []
+    for name, value in sorted(context.items()):
+        words += ["--context", f"{name}={value}"]
+    return words
 
 
 def _build(app: CdkApp, settings: Mapping[str, Any], build: str, note: str, log: SynthLog) -> None:
-    """Run the `build` of cdk.json, unless no file has changed since it was run. `note` is the file
-    that says when that was.
-
-    The files that it writes are among those: what is asked is how they stood when it had ended.
+    """Run the `build` of cdk.json, unless no file has changed since the last time. `note` is the
+    file with the digest of all files after that build, which includes those that it wrote.
     """
-    if _noted(note) == _digest(app.root, settings):
+    if _read_note(note) == _digest(app.root, settings):
         return
-    words = _started(_words({"build": build}, "build"), app.path)
+    words = _command_line(_words({"build": build}, "build"), app.path)
     env = _environment(app)
-    code, said = _ended([_found(words[0], app.path, env["PATH"]), *words[1:]], app.path, env, log)
+    argv = [_find_program(words[0], app.path, env["PATH"]), *words[1:]]
+    code, output = _run_program(argv, app.path, env, log)
     if code:
-        raise _failed(app, "the `build` in cdk.json", said, code)
+        raise _failed(app, "the `build` in cdk.json", output, code)
     write(note, _digest(app.root, settings).encode())
 
 
-def _noted(path: str) -> str:
+def _read_note(path: str) -> str:
     try:
         return read(path, 100).decode("ascii", "replace")
     except FileProblem:
@@ -483,12 +484,14 @@ def _run(
             "CDK_OUTDIR": into,
             "CDK_CONTEXT_JSON": json.dumps(_context(app.path, settings, app.context)),
         }
-        argv = [_found(argv[0], app.path, env["PATH"]), *argv[1:]]
-    code, said = _ended(argv, app.path, env, log)
+        argv = [_find_program(argv[0], app.path, env["PATH"]), *argv[1:]]
+    code, output = _run_program(argv, app.path, env, log)
     if code or not os.path.isfile(os.path.join(into, "manifest.json")):
         shutil.rmtree(into, ignore_errors=True)
-        wrote = said if code else [*said, "it wrote no manifest.json"]
-        raise _failed(app, "cdk synth" if way is SynthOptions.CLI else "the CDK app", wrote, code)
+        if not code:
+            output.append("it wrote no manifest.json")
+        name = "cdk synth" if way is SynthOptions.CLI else "the CDK app"
+        raise _failed(app, name, output, code)
 
 
 def _ready(assembly: str) -> str:
@@ -501,31 +504,23 @@ def _ready(assembly: str) -> str:
     return assembly
 
 
-def _failed(app: CdkApp, program: str, said: Sequence[str], code: int | None) -> ProgramFailed:
-    """The error for an app or a build that failed: the line that says why, and the same thing to be
-    tried by hand.
-    """
-    problem = ProgramFailed(program=program, reason=causes.cause(said, code))
-    words = [
-        "npx",
-        "cdk",
-        "synth",
-        *_contexts(app.context),
-        *(["--profile", app.location.profile] if app.location.profile else []),
-    ]
-    tried = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
-    advice = cdk_packages.advice(app.root, app.folder, said) or tried
-    problem.hint = advice.replace("{", "{{").replace("}", "}}")
+def _failed(app: CdkApp, program: str, output: Sequence[str], code: int | None) -> ProgramFailed:
+    """The error for an app or a build that failed: its cause, and the command to try it by hand."""
+    problem = ProgramFailed(program=program, reason=causes.cause(output, code))
+    words = ["npx", "cdk", "synth", *_contexts(app.context)]
+    if app.location.profile:
+        words += ["--profile", app.location.profile]
+    by_hand = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
+    advice = cdk_packages.advice(app.root, app.folder, output) or by_hand
+    problem.hint = advice.replace("{", "{{").replace("}", "}}")  # hints are format strings
     return problem
 
 
-def _ended(
+def _run_program(
     argv: list[str], folder: str, env: Mapping[str, str], log: SynthLog
 ) -> tuple[int | None, list[str]]:
-    """Run it to its end: its exit code, and the last lines that it wrote. Output of any length is
-    read.
-    """
-    said: deque[str] = deque(maxlen=MOST_LINES)
+    """Run a program to its end: its exit code, and the last lines of its output, of any length."""
+    output: deque[str] = deque(maxlen=MOST_LINES)
     try:
         program = process.LineProgram(argv, folder, env)
     except OSError as error:
@@ -535,23 +530,23 @@ def _ended(
             log.check()
             if line is not None and line.strip():
                 text = line[-2000:].decode("utf-8", "replace").rstrip()
-                said.append(text)
+                output.append(text)
                 log.log(text)
     finally:
         program.stop()
-    return program.code, list(said)
+    return program.code, list(output)
 
 
-def _found(program: str, folder: str, path: str) -> str:
-    """The program that the app is started with: on PATH, or in the app's folder if it is named with
-    a slash.
+def _find_program(program: str, folder: str, path: str) -> str:
+    """The path of the program that starts the app: on PATH, or from the app's folder if it has a
+    slash.
     """
     if os.sep in program:
         return os.path.join(folder, program)
     for location in path.split(os.pathsep):
-        at = os.path.join(location, program)
-        if os.path.isabs(location) and os.path.isfile(at) and os.access(at, os.X_OK):
-            return at
+        candidate = os.path.join(location, program)
+        if os.path.isabs(location) and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
     raise Refused(
         f"there is no program {program} on PATH to start the CDK app with",
         "install it, or correct `app` in cdk.json",
@@ -559,16 +554,14 @@ def _found(program: str, folder: str, path: str) -> str:
 
 
 def not_handed_on(app: CdkApp) -> list[str]:
-    """What a person has to know before an app runs with a part of the environment: one line for
-    each thing.
-    """
-    known = {*_environment(app), "CDK_OUTDIR", "CDK_CONTEXT_JSON"}
-    return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ, app.root)
+    """Warnings, one line each, about variables that the app reads but does not get."""
+    passed = {*_environment(app), "CDK_OUTDIR", "CDK_CONTEXT_JSON"}
+    return cdk_environment.not_handed_on(app.pass_env, passed, app.path, os.environ, app.root)
 
 
 def _environment(app: CdkApp) -> dict[str, str]:
-    """What an app may know: where it is deployed to, the credentials of whoever deploys, and the
-    variables that rules.toml names. A .venv beside it comes first on PATH.
+    """The environment of an app: where it is deployed to, the credentials of whoever deploys, and
+    the variables that rules.toml names. A .venv beside it comes first on PATH.
     """
     env = {
         **process.child_environment(**_QUIET),
@@ -584,36 +577,42 @@ def _environment(app: CdkApp) -> dict[str, str]:
     profile = app.location.profile or os.environ.get("AWS_PROFILE")
     if profile:
         env["AWS_PROFILE"] = profile
-    own = os.path.join(app.path, ".venv", "bin")
-    env["PATH"] = os.pathsep.join(
-        [*([own] if os.path.isdir(own) else []), env.get("PATH", os.defpath)]
-    )
+    env.setdefault("PATH", os.defpath)
+    venv = os.path.join(app.path, ".venv", "bin")
+    if os.path.isdir(venv):
+        env["PATH"] = f"{venv}{os.pathsep}{env['PATH']}"
     return env
 
 
-def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """What the CLI would hand to the app: its own settings, cdk.context.json, cdk.json, and what
-    was given, the last one wins.
+def _context(
+    folder: str, settings: Mapping[str, Any], context: Mapping[str, str]
+) -> dict[str, Any]:
+    """The context that the CLI would pass to the app. Later sources win: the CLI's own settings,
+    cdk.context.json, cdk.json, rules.toml.
     """
     path = os.path.join(folder, "cdk.context.json")
     try:
-        remembered = json.loads(read(path)) if os.path.exists(path) else {}
+        remembered = {}
+        if os.path.exists(path):
+            remembered = json.loads(read(path))
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
-    said = {name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)}
+    defaults = {
+        name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)
+    }
     return {
-        **said,
+        **defaults,
         "aws:cdk:bundling-stacks": ["**"],
         **remembered,
         **settings.get("context", {}),
-        **given,
+        **context,
     }
 
 
 def _identity(
     app: CdkApp, settings: Mapping[str, Any], way: SynthOptions, argv: Sequence[str]
 ) -> str:
-    """What an assembly is made of besides files, as a digest."""
+    """A digest of all that decides about an assembly besides files."""
     parts = [
         SCHEME,
         way,
@@ -632,59 +631,59 @@ def _identity(
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _key(app: CdkApp, settings: Mapping[str, Any], whose: str) -> str:
-    """What an assembly is kept under: everything that it may be made of.
+def _key(app: CdkApp, settings: Mapping[str, Any], identity: str) -> str:
+    """The cache key of an assembly.
 
-    An app may read any file of the repository, and no rule says which. So each of them counts, by
-    the stamps that the system gives it: reading all of them would take longer than the app.
+    An app may read any file of the repository, and nothing says which, so all of them count: by
+    their size and times, since reading all of them would take longer than the app.
     """
-    return hashlib.sha256(f"{whose}\0{_digest(app.root, settings)}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{identity}\0{_digest(app.root, settings)}".encode()).hexdigest()[:32]
 
 
 def _digest(root: str, settings: Mapping[str, Any]) -> str:
-    """The digest of all files' stamps."""
-    found = hashlib.sha256()
+    """The digest of the stamps of all files."""
+    digest = hashlib.sha256()
     for line in _stamps(root, settings.get("output")):
-        found.update(line.encode("utf-8", "surrogateescape") + b"\0")
-    return found.hexdigest()
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()
 
 
 def _stamps(root: str, output: Any) -> Iterator[str]:
-    """Name, size and times of every file below a folder, in order. What is installed counts by the
-    stamps of its folders.
+    """Name, size and times of every file below a folder, in order. Installed packages count by
+    their folders only.
     """
     folders = [root]
     while folders:
-        here = folders.pop()
+        folder = folders.pop()
         try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            yield f"{here} {error.errno}"
+            yield f"{folder} {error.errno}"
             continue
         for entry in entries:
-            if entry.name in _UNSEEN or entry.name == output:
+            if entry.name in _IGNORED or entry.name == output:
                 continue
             try:
-                found = entry.stat(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=False)
             except OSError as error:
                 yield f"{entry.path} {error.errno}"
                 continue
             if entry.name in _INSTALLED:
                 yield from _installed(entry.path)
-            elif stat.S_ISDIR(found.st_mode):
+            elif stat.S_ISDIR(status.st_mode):
                 folders.append(entry.path)
             else:
                 yield (
-                    f"{entry.path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-                    f" {found.st_mode}"
+                    f"{entry.path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+                    f" {status.st_mode}"
                 )
 
 
 def _installed(folder: str) -> Iterator[str]:
-    """What tells one state of installed packages from another: an installer changes these."""
+    """The stamps of what every installer changes in a folder of packages."""
     libraries = [
-        os.path.join(folder, "lib", one, "site-packages")
-        for one in _names(os.path.join(folder, "lib"))
+        os.path.join(folder, "lib", name, "site-packages")
+        for name in _names(os.path.join(folder, "lib"))
     ]
     for path in (
         folder,
@@ -693,10 +692,10 @@ def _installed(folder: str) -> Iterator[str]:
         *libraries,
     ):
         try:
-            found = os.stat(path)
+            status = os.stat(path)
         except OSError:
             continue
-        yield f"{path} {found.st_mtime_ns} {found.st_ctime_ns}"
+        yield f"{path} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _names(folder: str) -> list[str]:
@@ -732,14 +731,14 @@ class _exclusively:  # noqa: N801 (reads like a function)
         os.close(self._file)
 
 
-def _prune(kept: str) -> None:
-    """Delete what has not been asked for since yesterday. A lock's file stays while it may be held:
-    it is empty.
+def _prune(cache_folder: str) -> None:
+    """Delete the assemblies that were not used since yesterday. Lock files stay, since they may be
+    held; they are empty.
     """
-    for name in _names(kept):
-        path = os.path.join(kept, name)
+    for name in _names(cache_folder):
+        path = os.path.join(cache_folder, name)
         try:
-            if os.path.isdir(path) and os.stat(path).st_mtime < time.time() - KEPT_S:
+            if os.path.isdir(path) and os.stat(path).st_mtime < time.time() - UNUSED_S:
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue
@@ -748,39 +747,39 @@ def _prune(kept: str) -> None:
 def _manifests(
     assembly: str, outer: Sequence[Remark] = ()
 ) -> Iterator[tuple[str, dict[str, Any], list[Remark]]]:
-    """The manifests of an assembly and of those inside it (an app's stages), with their folders and
-    what is said about the stages.
+    """The manifests of an assembly and of those inside it (an app's stages): folder, manifest, and
+    the remarks about the stages.
     """
     manifest = _json(os.path.join(assembly, "manifest.json"))
     yield assembly, manifest, list(outer)
-    for found in manifest.get("artifacts", {}).values():
-        if found.get("type") == "cdk:cloud-assembly":
-            inside = _inside(assembly, found["properties"]["directoryName"])
-            yield from _manifests(inside, [*outer, *_remarks(assembly, found)])
+    for artifact in manifest.get("artifacts", {}).values():
+        if artifact.get("type") == "cdk:cloud-assembly":
+            inside = _inside(assembly, artifact["properties"]["directoryName"])
+            yield from _manifests(inside, [*outer, *_remarks(assembly, artifact)])
 
 
 def _json(path: str) -> dict[str, Any]:
     try:
-        found = json.loads(read(path))
+        document = json.loads(read(path))
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise FileProblem(path=path, reason="it is no JSON object")
-    return found
+    return document
 
 
 def _inside(folder: str, name: str) -> str:
-    """A path that an assembly names. Raises Refused if it leads out of it: an asset that was not
-    staged is read where it is.
+    """A path that an assembly names; an asset that was not staged has an absolute one. Raises
+    FileProblem if nothing is there.
     """
-    path = name if os.path.isabs(name) else os.path.join(folder, name)
+    path = os.path.join(folder, name)  # which is the name itself if that is absolute
     if not os.path.exists(path):
         raise FileProblem(path=path, reason="the assembly names it, and it is not there")
     return path
 
 
 def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
-    missing = [str(one.get("key")) for one in manifest.get("missing") or ()]
+    missing = [str(lookup.get("key")) for lookup in manifest.get("missing") or ()]
     if missing:
         raise Refused(
             f"the CDK app has to look up {', '.join(missing)}",
@@ -788,84 +787,74 @@ def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_other_location(name: str, found: Mapping[str, Any], account: str, region: str) -> None:
-    wanted = str(found.get("environment", "")).removeprefix("aws://").split("/")
-    if len(wanted) == 2 and (
-        wanted[0] not in ("unknown-account", account) or wanted[1] not in ("unknown-region", region)
-    ):
+def _refuse_other_location(name: str, stack: Mapping[str, Any], account: str, region: str) -> None:
+    parts = str(stack.get("environment", "")).removeprefix("aws://").split("/")
+    if len(parts) != 2:
+        return
+    if parts[0] not in ("unknown-account", account) or parts[1] not in ("unknown-region", region):
         raise Refused(
-            f"the CDK app puts stack {name} into account {wanted[0]}, region {wanted[1]}, not into"
+            f"the CDK app puts stack {name} into account {parts[0]}, region {parts[1]}, not into"
             f" {account}, {region}",
             "correct `env` in the app, or the environment in rules.toml",
         )
 
 
 def _artifact(
-    name: str,
-    folder: str,
-    manifest: Mapping[str, Any],
-    found: Mapping[str, Any],
-    account: str,
-    region: str,
-    warnings: tuple[str, ...],
+    name: str, stack: _StackEntry, account: str, region: str, warnings: tuple[str, ...]
 ) -> Artifact:
-    said = found.get("properties", {})
+    properties = stack.entry.get("properties", {})
 
     def filled(text: str) -> str:
         return placed(text, account, region)
 
     assets: list[CdkAsset] = []
     images: list[str] = []
-    for one in found.get("dependencies", ()):
-        other = manifest["artifacts"].get(one, {})
-        if other.get("type") == "cdk:asset-manifest":
-            listed = _json(os.path.join(folder, other["properties"]["file"]))
-            images += [
-                str(image.get("displayName") or key)
-                for key, image in listed.get("dockerImages", {}).items()
-            ]
-            assets += _assets(folder, listed, filled)
+    for dependency in stack.dependencies():
+        if dependency.get("type") == "cdk:asset-manifest":
+            manifest = _json(os.path.join(stack.folder, dependency["properties"]["file"]))
+            for key, image in manifest.get("dockerImages", {}).items():
+                images.append(str(image.get("displayName") or key))
+            assets += _assets(stack.folder, manifest, filled)
     if images:
         raise Refused(
             f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a"
             " stack",
             f"deploy it with the CDK's own CLI: npx cdk deploy {name}",
         )
-    template = _inside(folder, said["templateFile"])
-    stored = _stored(filled(said.get("stackTemplateAssetObjectUrl", "")))
-    version = said.get("requiresBootstrapStackVersion")
-    parameter = said.get("bootstrapStackVersionSsmParameter")
+    template = _inside(stack.folder, properties["templateFile"])
+    stored = _stored(filled(properties.get("stackTemplateAssetObjectUrl", "")))
+    role = properties.get("cloudFormationExecutionRoleArn")
+    version = properties.get("requiresBootstrapStackVersion")
+    parameter = properties.get("bootstrapStackVersionSsmParameter")
     return Artifact(
         name=name,
         template=read(template).decode("utf-8", "replace"),
         stored=stored,
         assets=tuple(asset for asset in assets if (asset.bucket, asset.key) != stored),
-        role=(
-            filled(said["cloudFormationExecutionRoleArn"])
-            if said.get("cloudFormationExecutionRoleArn")
-            else None
-        ),
-        tags=said.get("tags") or {},
-        parameters=said.get("parameters") or {},
-        protected=bool(said.get("terminationProtection")),
+        role=filled(role) if role else None,
+        tags=properties.get("tags") or {},
+        parameters=properties.get("parameters") or {},
+        protected=bool(properties.get("terminationProtection")),
         bootstrap=(str(parameter), int(version)) if version and parameter else None,
         warnings=warnings,
     )
 
 
-def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]) -> list[CdkAsset]:
-    found = []
-    for key, one in listed.get("files", {}).items():
-        if "executable" in one["source"]:
+def _assets(
+    folder: str, manifest: Mapping[str, Any], filled: Callable[[str], str]
+) -> list[CdkAsset]:
+    assets = []
+    for key, file in manifest.get("files", {}).items():
+        if "executable" in file["source"]:
             raise Refused(
                 f"asset {key} is made by a program of its own",
                 "deploy it with the CDK's own CLI: npx cdk deploy",
             )
-        path = _inside(folder, one["source"]["path"])
-        packaging = one["source"].get("packaging", "file")
-        for location in one.get("destinations", {}).values():
-            name = str(one.get("displayName") or key)
-            found.append(
+        path = _inside(folder, file["source"]["path"])
+        packaging = file["source"].get("packaging", "file")
+        for location in file.get("destinations", {}).values():
+            name = str(file.get("displayName") or key)
+            assets.append(
                 CdkAsset(
                     name,
                     path,
@@ -874,24 +863,24 @@ def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]
                     filled(location["objectKey"]),
                 )
             )
-    return found
+    return assets
 
 
 def _stored(address: str) -> tuple[str, str] | None:
     """Bucket and key of an s3:// address."""
-    found = re.fullmatch(r"s3://([^/]+)/(.+)", address)
-    return (found[1], found[2]) if found else None
+    parts = re.fullmatch(r"s3://([^/]+)/(.+)", address)
+    return (parts[1], parts[2]) if parts else None
 
 
 def placed(text: str, account: str, region: str) -> str:
     """A name of the assembly with account, region and partition filled in."""
-    known = {
+    values = {
         "AWS::AccountId": account,
         "AWS::Region": region,
         "AWS::Partition": partition(region),
         "AWS::URLSuffix": suffix(region),
     }
-    for name, value in known.items():
+    for name, value in values.items():
         text = text.replace(f"${{{name}}}", value)
     return text
 
@@ -899,8 +888,8 @@ def placed(text: str, account: str, region: str) -> str:
 def not_bootstrapped(
     account: str, region: str, profile: str | None = None, parameter: str = ""
 ) -> Missing:
-    """The error for an account that the CDK was never used in. `parameter` is the one that an app
-    looks for: it has the qualifier.
+    """The error for an account and region without `cdk bootstrap`. `parameter` is the name of the
+    one that an app requires, which contains the qualifier.
     """
     problem = Missing(what="CDK bootstrap", name=f"in account {account}", where=f", {region}")
     problem.hint = f"run: {bootstrap_command(account, region, profile, parameter)}"
@@ -912,7 +901,9 @@ def bootstrap_command(
 ) -> str:
     """The command that prepares an account and region for an app."""
     words = ["npx", "cdk", "bootstrap", f"aws://{account}/{region}"]
-    named = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)
-    if named and named[1] != USUAL_QUALIFIER:
-        words += ["--qualifier", named[1], "--toolkit-stack-name", f"CDKToolkit-{named[1]}"]
-    return " ".join([*words, *(["--profile", shlex.quote(profile)] if profile else [])])
+    match = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)
+    if match and match[1] != USUAL_QUALIFIER:
+        words += ["--qualifier", match[1], "--toolkit-stack-name", f"CDKToolkit-{match[1]}"]
+    if profile:
+        words += ["--profile", shlex.quote(profile)]
+    return " ".join(words)

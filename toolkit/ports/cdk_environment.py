@@ -1,6 +1,4 @@
-"""Which variables of our environment a CDK app is given, and which of the others it is seen to
-read.
-"""
+"""The variables of our environment that a CDK app gets, and those that its source reads besides."""
 
 import os
 import re
@@ -12,7 +10,7 @@ from toolkit.errors import FileProblem
 from toolkit.ports.files import read_inside
 
 MOST_FILES = 2000
-"""The most source files of an app that are looked into."""
+"""The most source files of an app that are read."""
 MOST_BYTES = 512 * 1024
 """The most bytes of one of them."""
 
@@ -75,25 +73,20 @@ class EnvironmentReads(Struct, frozen=True):
 
 
 def handed_on(patterns: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of an environment that are named, by their names or by the beginnings of their
-    names (`TEAM_*`).
-    """
-    return {
-        name: value
-        for name, value in environment.items()
-        if any(_fits(name, pattern) for pattern in patterns)
-    }
+    """The variables of an environment that match a name or a prefix (`TEAM_*`)."""
+    return {name: value for name, value in environment.items() if _matches(name, patterns)}
 
 
-def _fits(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    for pattern in patterns:
+        if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+            return True
+    return False
 
 
 def reads(folder: str, root: str) -> EnvironmentReads:
-    """What the source of an app in a folder of the repository at `root` reads.
-
-    Its packages, what it only names when it runs, and what a link out of the repository leads to
-    are not looked into.
+    """The variables that the source of an app in a folder of the repository at `root` reads. Its
+    packages, and links that lead out of the repository, are left out.
     """
     names: set[str] = set()
     others = False
@@ -104,54 +97,53 @@ def reads(folder: str, root: str) -> EnvironmentReads:
             continue
         if "env" not in text and "Env" not in text:
             continue
-        names |= {name for found in _NAMED.findall(text) for name in found if name}
+        for match in _NAMED.finditer(text):
+            names.add(match[match.lastindex or 0])
         for members in _UNPACKED.findall(text):
-            names |= {
-                found[1]
-                for member in members.split(",")
-                if (found := re.match(r"\s*([A-Za-z_]\w*)", member))
-            }
+            for member in members.split(","):
+                if name := re.match(r"\s*([A-Za-z_]\w*)", member):
+                    names.add(name[1])
         others = others or _UNNAMED.search(_UNPACKED.sub("", text)) is not None
     return EnvironmentReads(frozenset(names), others)
 
 
 def not_handed_on(
     patterns: Sequence[str],
-    known: Collection[str],
+    passed: Collection[str],
     folder: str,
     environment: Mapping[str, str],
     root: str,
 ) -> list[str]:
-    """What a person has to know before an app runs without a part of the environment: names, never
-    values. `known` are the variables that the app is given anyway.
+    """Warnings about variables that an app reads but does not get: names, never values. `passed`
+    are those that it gets anyway.
     """
-    found = reads(folder, root)
-    given = {*known, *handed_on(patterns, environment)}
-    lacking = sorted(name for name in found.names if name in environment and name not in given)
-    said = []
+    read = reads(folder, root)
+    received = {*passed, *handed_on(patterns, environment)}
+    lacking = sorted(name for name in read.names if name in environment and name not in received)
+    warnings = []
     if lacking:
         listed = ", ".join(f'"{name}"' for name in [*patterns, *lacking])
-        said.append(
+        warnings.append(
             f"the CDK app reads {', '.join(lacking)}, which is set here and not handed on to it; "
             f"to hand it on: pass_env = [{listed}] in rules.toml"
         )
-    if found.others:
+    if read.others:
         has = f"only {', '.join(patterns)}" if patterns else "none"
-        said.append(
+        warnings.append(
             "the CDK app reads variables whose names cannot be told from its source; of those set"
             f" here it is given {has} (pass_env)"
         )
-    return said
+    return warnings
 
 
 def _sources(folder: str) -> list[str]:
     """The app's own source files, in order."""
-    found: list[str] = []
-    for here, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = sorted(one for one in folders if one not in _NOT_ITS_OWN)
+    sources: list[str] = []
+    for current, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if name not in _NOT_ITS_OWN)
         for name in sorted(names):
             if name.endswith(_SOURCES) and not name.endswith(".d.ts"):
-                found.append(os.path.join(here, name))
-                if len(found) == MOST_FILES:
-                    return found
-    return found
+                sources.append(os.path.join(current, name))
+                if len(sources) == MOST_FILES:
+                    return sources
+    return sources

@@ -18,7 +18,7 @@ SAYS_SO = re.compile(
 
 _PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9._/@-]{0,80}")
 _PATIENCE_S = 10.0
-_ASKS = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('aws_cdk') else 9)"
+_FIND_CDK = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('aws_cdk') else 9)"
 _MOST_NAMES = 4
 
 
@@ -33,75 +33,68 @@ def manifest(root: str, folder: str) -> str:
 
 
 def install(root: str, folder: str) -> str:
-    """The command that installs an app's packages where toolkit looks for them, from where the
-    person stands; empty if no file names any.
+    """The command that installs an app's packages where toolkit looks for them, for the working
+    directory; empty if no file lists any.
     """
-    named, path = manifest(root, folder), os.path.join(root, folder)
-    here = shlex.quote(os.path.relpath(path))
-    if named.endswith("requirements.txt"):
-        venv = shlex.quote(os.path.join(os.path.relpath(path), ".venv"))
-        make = "" if os.path.isdir(os.path.join(path, ".venv")) else f"python3 -m venv {venv} && "
-        return (
-            f"{make}{venv}/bin/pip install -r"
-            f" {shlex.quote(os.path.join(os.path.relpath(path), 'requirements.txt'))}"
-        )
-    if named:
+    file, path = manifest(root, folder), os.path.join(root, folder)
+    relative = os.path.relpath(path)
+    if file.endswith("requirements.txt"):
+        venv = shlex.quote(os.path.join(relative, ".venv"))
+        requirements = shlex.quote(os.path.join(relative, "requirements.txt"))
+        command = f"{venv}/bin/pip install -r {requirements}"
+        if not os.path.isdir(os.path.join(path, ".venv")):
+            command = f"python3 -m venv {venv} && {command}"
+        return command
+    if file:
         locked = os.path.isfile(os.path.join(path, "package-lock.json"))
-        return f"npm {'ci' if locked else 'install'} --prefix {here}"
+        return f"npm {'ci' if locked else 'install'} --prefix {shlex.quote(relative)}"
     return ""
 
 
 def missing(root: str, folder: str) -> str:
-    """Which packages an app needs that are not installed, in words; empty where they are, or nobody
-    can tell. Nothing of the repository is run.
+    """The packages that an app needs and that are not installed, in words; empty if they are, or
+    that is not known. Nothing in the repository is run.
     """
-    named, path = manifest(root, folder), os.path.join(root, folder)
-    if not named or (
-        _has_python(path) if named.endswith("requirements.txt") else _has_node(root, path)
-    ):
+    file, path = manifest(root, folder), os.path.join(root, folder)
+    if not file:
         return ""
-    names = _python_names(root, named) if named.endswith("requirements.txt") else ["node_modules"]
+    if file.endswith("requirements.txt"):
+        names = [] if _has_python(path) else _python_names(root, file)
+    else:
+        names = [] if _has_node(root, path) else ["node_modules"]
     if not names:
         return ""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return (
-        f"the CDK app's packages are not installed: {', '.join(names[:_MOST_NAMES])}{more}"
-        f" ({named})"
+        f"the CDK app's packages are not installed: {', '.join(names[:_MOST_NAMES])}{more} ({file})"
     )
 
 
-def _python_names(root: str, named: str) -> list[str]:
+def _python_names(root: str, file: str) -> list[str]:
     try:
-        lines = (
-            read_inside(root, os.path.join(root, named), 1 << 20)
-            .decode("utf-8", "replace")
-            .splitlines()
-        )
+        text = read_inside(root, os.path.join(root, file), 1 << 20).decode("utf-8", "replace")
     except FileProblem:
         return []
-    found = [_PACKAGE.match(line.strip()) for line in lines]
-    return [match[0] for match in found if match is not None]
+    matches = [_PACKAGE.match(line.strip()) for line in text.splitlines()]
+    return [match[0] for match in matches if match is not None]
 
 
 def _has_python(path: str) -> bool:
-    """Whether the CDK's library is in the .venv beside an app, or else where `python3` looks. What
-    cannot be asked counts as there.
+    """Whether the CDK's library is in the .venv beside an app, or else in the path of `python3`.
+    True if that cannot be found out.
     """
     libraries = os.path.join(path, ".venv", "lib")
     if os.path.isdir(libraries):
         return any(
-            os.path.isdir(os.path.join(libraries, one, "site-packages", "aws_cdk"))
-            for one in os.listdir(libraries)
+            os.path.isdir(os.path.join(libraries, name, "site-packages", "aws_cdk"))
+            for name in os.listdir(libraries)
         )
     python = process.which("python3")
     if python is None:
         return False
-    return (
-        process.run(
-            [python, "-I", "-c", _ASKS], os.sep, process.child_environment(), _PATIENCE_S
-        ).code
-        != 9
-    )
+    # Isolated (-I) and in the root folder, so that nothing in the repository is imported.
+    argv = [python, "-I", "-c", _FIND_CDK]
+    return process.run(argv, os.sep, process.child_environment(), _PATIENCE_S).code != 9
 
 
 def _has_node(root: str, path: str) -> bool:
@@ -121,4 +114,6 @@ def advice(root: str, folder: str, written: Sequence[str]) -> str:
     if not any(SAYS_SO.match(line) for line in written):
         return ""
     command = install(root, folder)
-    return f"install what {manifest(root, folder)} names: {command}" if command else ""
+    if not command:
+        return ""
+    return f"install what {manifest(root, folder)} names: {command}"

@@ -30,11 +30,9 @@ class SystemClock:
         """CLOCK_BOOTTIME where there is one: `time.monotonic` stands still while a Linux laptop
         sleeps.
         """
-        return (
-            time.clock_gettime(time.CLOCK_BOOTTIME)
-            if hasattr(time, "CLOCK_BOOTTIME")
-            else time.monotonic()
-        )
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.monotonic()
 
     def wait(self, seconds: float, wake: Event | None = None) -> bool:
         """Sleep."""

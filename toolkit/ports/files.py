@@ -1,4 +1,4 @@
-"""The file system, as far as toolkit itself reads and writes it."""
+"""Reading and writing files safely."""
 
 import os
 import stat
@@ -15,35 +15,37 @@ def find_rules(folder: str, root: str | None) -> str:
     """The rules.toml of a folder or the nearest one above it, up to the repository's root (if
     `root` is None: a `.git`). Raises NoRules.
     """
-    at = os.path.abspath(folder)
+    current = os.path.abspath(folder)
     stop = os.path.realpath(root) if root else None
     while True:
         for name in RULES:
-            path = os.path.join(at, name)
+            path = os.path.join(current, name)
             if os.path.isfile(path):
                 return path
-        if at == os.path.dirname(at) or (
-            os.path.realpath(at) == stop if stop else os.path.lexists(os.path.join(at, ".git"))
-        ):
+        if stop:
+            is_root = os.path.realpath(current) == stop
+        else:
+            is_root = os.path.lexists(os.path.join(current, ".git"))
+        if is_root or current == os.path.dirname(current):
             raise NoRules(folder=folder)
-        at = os.path.dirname(at)
+        current = os.path.dirname(current)
 
 
 def locations_of_rules(path: str, folder: str) -> list[str]:
     """Where rules.toml could have been found from a folder of the repository, nearest first; `path`
     is where it is today.
     """
-    found: list[str] = []
+    paths: list[str] = []
     while True:
-        found += [os.path.normpath(os.path.join(folder, name)) for name in RULES]
+        paths += [os.path.normpath(os.path.join(folder, name)) for name in RULES]
         if folder in ("", "."):
-            return found if path in found else [path, *found]
+            return paths if path in paths else [path, *paths]
         folder = os.path.dirname(folder)
 
 
 def read(path: str, most: int | None = None) -> bytes:
-    """A file's bytes, at most `most` and one more. Raises FileProblem, also for what is no file but
-    a pipe of the shell's, `<(…)`.
+    """A file's bytes, at most `most` and one more. A pipe of the shell (`<(…)`) is read, too.
+    Raises FileProblem.
     """
     try:
         with open(path, "rb", opener=_regular) as file:
@@ -53,12 +55,12 @@ def read(path: str, most: int | None = None) -> bytes:
 
 
 def size(path: str) -> int | None:
-    """How many bytes a file has; None for a pipe, and for what is gone."""
+    """A file's size in bytes; None for a pipe, and if there is no such file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 _SHELLS = ("/dev/fd/", "/dev/stdin", "/dev/null", "/proc/self/fd/", f"/proc/{os.getpid()}/fd/")
@@ -88,10 +90,8 @@ def read_input() -> bytes:
 
 
 def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> None:
-    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is
-    not said.
-
-    `mode` 0o600: for nobody else to read.
+    """Write a file whole or not at all. Raises FileProblem, FileIsThere if it exists and `replace`
+    is False.
     """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
@@ -101,11 +101,12 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            # Without it a power cut may leave an empty file after the rename.
             os.fsync(file.fileno())
         if replace:
             os.replace(temporary, path)
         else:
-            os.link(temporary, path)
+            os.link(temporary, path)  # unlike a rename, a link never replaces a file
             os.unlink(temporary)
     except FileExistsError:
         os.unlink(temporary)
@@ -117,7 +118,7 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
 
 
 def check_writable(path: str) -> None:
-    """Whether a file could be written, before much is done for it. Raises FileProblem."""
+    """Check that a file can be written, before the work that fills it. Raises FileProblem."""
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
         raise FileProblem(path=path, reason="it is a folder")
@@ -137,8 +138,12 @@ def relative(path: str, root: str) -> str | None:
     followed: git tracks the link.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    found = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
-    return None if found == ".." or found.startswith(".." + os.sep) else found
+    inside = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
+    return None if _leads_out(inside) else inside
+
+
+def _leads_out(relative_path: str) -> bool:
+    return relative_path == ".." or relative_path.startswith(".." + os.sep)
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -147,34 +152,31 @@ def is_inside(path: str, folder: str) -> bool:
 
 
 def within(root: str, name: str) -> str:
-    """Where a repository's file really is, from the repository's real root. Raises FileProblem
-    where that is outside of it.
+    """The real path of a repository's file, links followed, from the repository's real root. Raises
+    FileProblem if that is outside of it.
 
     What a repository names is a stranger's choice: a link to somebody's keys must not be read, nor
-    quoted in an error. Git's own folder is none of the repository's files; a CI job keeps its token
-    there.
+    quoted in an error. The `.git` folder is refused, too: a CI job keeps its token there.
     """
     path = os.path.join(root, name)
-    found = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
-    if found == ".." or found.startswith(".." + os.sep):
-        out = (
-            "a link that leads out of the repository"
-            if is_inside(os.path.dirname(path), root)
-            else "outside of the repository"
-        )
-        raise FileProblem(path=path, reason=f"it is {out}")
-    if ".git" in found.split(os.sep):
+    real = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    if _leads_out(real):
+        if is_inside(os.path.dirname(path), root):
+            raise FileProblem(path=path, reason="it is a link that leads out of the repository")
+        raise FileProblem(path=path, reason="it is outside of the repository")
+    if ".git" in real.split(os.sep):
         raise FileProblem(path=path, reason="it is in git's own folder")
-    return found
+    return real
 
 
 def read_inside(root: str, name: str, most: int) -> bytes:
     """The bytes of a repository's file, at most `most` and one more. Raises FileProblem, also for
     one that is not really inside.
     """
-    found = within(root, name)
+    real = within(root, name)
     try:
-        descriptor = open_below(os.path.realpath(root), found, os.O_NONBLOCK)
+        # The path may have changed meanwhile, so it is opened without following links.
+        descriptor = open_below(os.path.realpath(root), real, os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(22, "it is no regular file")
@@ -187,17 +189,18 @@ def read_inside(root: str, name: str, most: int) -> bytes:
 
 def open_below(root: str, path: str, flags: int) -> int:
     """Open a path step by step, so that no link on the way is followed. Raises OSError."""
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     parts = [part for part in path.split("/") if part]
     for number, part in enumerate(parts, 1):
         last = number == len(parts)
-        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (flags if last else os.O_DIRECTORY)
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        how |= flags if last else os.O_DIRECTORY
+        folder = descriptor
         try:
-            following = os.open(part, how, dir_fd=at)
+            descriptor = os.open(part, how, dir_fd=folder)
         finally:
-            os.close(at)
-        at = following
-    return at
+            os.close(folder)
+    return descriptor
 
 
 def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
@@ -212,7 +215,7 @@ def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
 
 
 def digest(path: str) -> str:
-    """Mode and digest of one file; a link counts by where it points, what is neither by its type
+    """Mode and digest of one file: for a link of its target's path, for what is neither its type
     alone. Never raises.
     """
     import hashlib
@@ -230,10 +233,10 @@ def digest(path: str) -> str:
 
 
 def tree_entry(path: str, length: int) -> str | None:
-    """Mode and id of a file as git would commit it without any filter; None where nothing is, or no
-    file and no link.
+    """Mode and id of a file as git would commit it without any filter; None if there is neither a
+    file nor a link, empty if it cannot be read.
 
-    `length` is that of the repository's ids (40 or 64). Empty where it cannot be read.
+    `length` is that of the repository's ids (40 or 64).
     """
     try:
         mode = os.lstat(path).st_mode
@@ -252,40 +255,42 @@ def tree_entry(path: str, length: int) -> str | None:
 
 
 def blob_id(path: str, length: int) -> str:
-    """The id that git gives to the bytes of a file as they are, or to where a link leads, in as
-    many letters as its ids have (40 or 64).
+    """The id that git gives to the bytes of a file as they are, or to the target of a link; empty
+    if it is neither, or cannot be read.
 
-    Empty where it is neither, or cannot be read.
+    `length` is that of the repository's ids (40 or 64).
     """
     import hashlib
 
-    made = hashlib.new("sha1" if length == 40 else "sha256", usedforsecurity=False)
+    object_id = hashlib.new("sha1" if length == 40 else "sha256", usedforsecurity=False)
     try:
         if os.path.islink(path):
-            leads = os.fsencode(os.readlink(path))
-            made.update(b"blob %d\0" % len(leads) + leads)
-            return made.hexdigest()
+            target = os.fsencode(os.readlink(path))
+            object_id.update(b"blob %d\0" % len(target) + target)
+            return object_id.hexdigest()
         with open(path, "rb", opener=_no_link) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return ""
-            made.update(b"blob %d\0" % status.st_size)
+            object_id.update(b"blob %d\0" % status.st_size)
             while chunk := file.read(1 << 20):
-                made.update(chunk)
-            return made.hexdigest()
+                object_id.update(chunk)
+            return object_id.hexdigest()
     except OSError:
         return ""
 
 
 def beginning(path: str, most: int) -> bytes:
-    """The first bytes of a regular file, none of what is something else or cannot be read. A last
+    """The first bytes of a regular file; none for anything else, and what cannot be read. A last
     link is not followed.
     """
     try:
         with open(path, "rb", opener=_no_link) as file:
-            return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(most)
     except OSError:
-        return b""
+        pass
+    return b""
 
 
 def _no_link(path: str, flags: int) -> int:
@@ -293,18 +298,19 @@ def _no_link(path: str, flags: int) -> int:
 
 
 def own_folder(path: str, what: str, variable: str) -> str:
-    """Make a folder, and be sure that it is a folder, ours, and not for others to write to: `what`
-    lies there, and `variable` moves it.
+    """Make a folder for `what` if there is none, and check that it is ours and that nobody else can
+    write to it. The environment variable `variable` moves it.
 
     Raises StateDamaged, FileProblem.
     """
+    # Whoever else could write there could have our programs and records replaced.
     try:
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError as error:
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
-    problem = wrong_with(found, os.geteuid(), what)
+    problem = folder_problem(status, os.geteuid(), what)
     if problem:
         raise StateDamaged(
             path=path, reason=f"{problem}; mend that, or set {variable} to another folder"
@@ -312,28 +318,28 @@ def own_folder(path: str, what: str, variable: str) -> str:
     return path
 
 
-def wrong_with(found: os.stat_result, me: int, what: str) -> str | None:
+def folder_problem(status: os.stat_result, user: int, what: str) -> str | None:
     """Why a folder cannot be trusted with `what`, None if it can."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return f"the folder of {what} is a link"
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return f"the place of {what} is no folder"
-    if found.st_uid != me:
-        return f"the folder of {what} belongs to another user ({found.st_uid})"
-    if found.st_mode & 0o022:
+    if status.st_uid != user:
+        return f"the folder of {what} belongs to another user ({status.st_uid})"
+    if status.st_mode & 0o022:
         return f"others may write to the folder of {what}"
     return None
 
 
 def own_state(*names: str) -> str:
-    """A folder in toolkit's state, made if need be, with all above it ours alone. Raises
-    StateDamaged, FileProblem.
+    """A folder in toolkit's state, created if missing and checked to be ours. Raises StateDamaged,
+    FileProblem.
     """
     return _own(os.path.abspath(state_folder()), names, "toolkit's state", "TOOLKIT_STATE_DIR")
 
 
 def own_cache(cache: str, *names: str) -> str:
-    """The same in the cache: what lies there is run and deployed."""
+    """The same in the cache, since its files are run and deployed."""
     return _own(os.path.abspath(cache), names, "toolkit's cache", "TOOLKIT_CACHE_DIR")
 
 
@@ -349,8 +355,8 @@ def _own(path: str, names: Sequence[str], what: str, variable: str) -> str:
 
 
 def state_folder() -> str:
-    """Where toolkit keeps what happened, and its crash logs: TOOLKIT_STATE_DIR, or what the system
-    has for that. It may not be there.
+    """The folder of records and crash logs: TOOLKIT_STATE_DIR, or the system's default. It may not
+    exist.
     """
     import platformdirs
 
@@ -358,8 +364,8 @@ def state_folder() -> str:
 
 
 def cache_folder() -> str:
-    """Where toolkit keeps what can be made again: TOOLKIT_CACHE_DIR, or what the system has for
-    that. It may not be there.
+    """The folder of what can be made again: TOOLKIT_CACHE_DIR, or the system's default. It may not
+    exist.
     """
     import platformdirs
 

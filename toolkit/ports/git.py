@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from shlex import quote
@@ -151,7 +151,7 @@ class Git:
         if program is None:
             raise GitMissing()
         git = cls(program, folder)
-        asked = (
+        questions = (
             "--is-bare-repository",
             "--is-shallow-repository",
             "--show-toplevel",
@@ -159,16 +159,17 @@ class Git:
             "--symbolic-full-name",
             "HEAD",
         )
-        done = process.run([*git._argv, "rev-parse", *asked], folder, git._env, PATIENCE_S)
+        done = process.run([*git._argv, "rev-parse", *questions], folder, git._env, PATIENCE_S)
+        # The first call has a deadline, since git may wait for a pipe in the configuration.
         if done.code == -signal.SIGKILL:
             reason = (
                 f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is"
                 " no file?"
             )
             raise GitError(verb="rev-parse", reason=reason)
-        if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(
-            b"true\n"
-        ):
+        # `safe.bareRepository` lets git refuse a bare repository; an explicit one is opened below.
+        refused_bare = done.code and b"cannot use bare repository" in done.err
+        if refused_bare or done.out.startswith(b"true\n"):
             if not bare or _inside_a_work_tree(folder):
                 raise NoWorkTree(folder=folder)
             return cls._open_bare(program, folder)
@@ -201,20 +202,19 @@ class Git:
                 verb="rev-parse", reason=_reason(done.err)
             )
         self.shallow = lines[1] == "true"
-        self.root = "\n".join(
-            self._learn_head(lines[2:], born=done.code == 0)
-        )  # a folder's name may hold line ends
-        if not os.path.lexists(
-            os.path.join(self.root, ".GIT")
-        ):  # or an untracked `App.py` would pass for the tracked `app.py`
+        # A folder's name may hold line ends, so all that is not HEAD's belongs to it.
+        self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))
+        # On a file system that tells cases apart, git must too, whatever the configuration says:
+        # or an untracked `App.py` would pass for the tracked `app.py`.
+        if not os.path.lexists(os.path.join(self.root, ".GIT")):
             self._argv += ["-c", "core.ignoreCase=false"]
         inside, root = os.path.realpath(folder), os.path.realpath(self.root)
         if inside != root and not inside.startswith(os.path.join(root, "")):
             raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
 
     def _learn_head(self, lines: list[str], born: bool) -> list[str]:
-        """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full
-        name (none if that is ambiguous).
+        """Take HEAD's lines off the end: only `HEAD` if it is unborn, else its commit and its full
+        name (none if that is ambiguous). The lines before them.
         """
         *lines, last = lines
         if not born:
@@ -223,7 +223,8 @@ class Git:
             self.head = last
             return lines
         *lines, self.head = lines
-        self.branch = last.removeprefix("refs/heads/") if last.startswith("refs/heads/") else None
+        if last.startswith("refs/heads/"):
+            self.branch = last.removeprefix("refs/heads/")
         return lines
 
     def require_head(self) -> str:
@@ -241,10 +242,8 @@ class Git:
             "for-each-ref", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
         )
         broken = _BROKEN.search(_text(listed.err))
-        if broken and branch in (
-            "",
-            broken[1],
-        ):  # git does not even say the name of a branch that it cannot read
+        # Git does not even give the name of a branch that it cannot read.
+        if broken and branch in ("", broken[1]):
             branch = broken[1]
             short = quote(branch.removeprefix("refs/heads/"))
             path = f'"$(git rev-parse --git-path {quote(branch)})"'
@@ -261,52 +260,44 @@ class Git:
         return NoCommits(folder=self.root)
 
     def resolve(self, ref: str) -> str:
-        """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the
-        command that gets it.
+        """The commit that a ref as a person wrote it means. Raises UnknownRef, or MissingCommit
+        with the command that gets it.
         """
-        if (
-            not ref
-            or ref.startswith("-")
-            or not ref.isprintable()
-            or ref.count("{") != ref.count("}")
-        ):
-            raise UnknownRef(
-                ref=ref
-            )  # git reads what follows an open brace as a date, and dates never fail
-        peeled = (
-            ref if ref.startswith(":/") else f"{ref}^{{commit}}"
-        )  # what `:/` looks for goes on to the end
+        if not ref or ref.startswith("-") or not ref.isprintable():
+            raise UnknownRef(ref=ref)
+        # Git reads what follows an open brace as a date, and dates never fail.
+        if ref.count("{") != ref.count("}"):
+            raise UnknownRef(ref=ref)
+        # A search with `:/` extends to the end, so nothing can be appended to it.
+        peeled = ref if ref.startswith(":/") else f"{ref}^{{commit}}"
         done = self._run("rev-parse", "--verify", "--end-of-options", peeled)
-        found = _text(done.out).strip()
-        if (
-            done.code == 0 and b"warning: log for" in done.err
-        ):  # `log for 'HEAD' only goes back to …`: not the commit that was meant
-            raise UnknownRef(ref=f"{ref} ({_text(done.err).strip().removeprefix('warning: ')})")
-        if done.code == 0 and _OBJECT.fullmatch(found):
-            return found
+        commit = _text(done.out).strip()
+        if done.code == 0:
+            # `log for 'HEAD' only goes back to …`: git then gives another commit than was meant.
+            if b"warning: log for" in done.err:
+                raise UnknownRef(ref=f"{ref} ({_text(done.err).strip().removeprefix('warning: ')})")
+            if _OBJECT.fullmatch(commit):
+                return commit
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
-            if not ref.strip("0"):
-                raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
-            if os.environ.get("GIT_QUARANTINE_PATH"):
-                raise Quarantined(ref=ref)
-            raise MissingCommit(
-                ref=ref,
-                fetch=(
-                    f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}"
-                ),
-            )
+            raise self._missing(ref)
         refused = _refusal("rev-parse", _text(done.err), self.root, self._any_remote())
         if refused is not None:
             raise refused
         if ref == "HEAD" and self.head is None:
             raise self._unborn()
-        if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
-            remote = self.remote()
-            every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
-            raise MissingCommit(
-                ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}"
-            )
+        if self.shallow:
+            raise MissingCommit(ref=ref, fetch=self.fetch_all())
         raise UnknownRef(ref=ref)
+
+    def _missing(self, object_id: str) -> GitError:
+        """The error for a whole id that this clone does not have."""
+        if not object_id.strip("0"):
+            return UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
+        if os.environ.get("GIT_QUARANTINE_PATH"):
+            return Quarantined(ref=object_id)
+        depth = "--depth=1 " if self.shallow else ""
+        fetch = f"git fetch {depth}{quote(self.remote())} {object_id}"
+        return MissingCommit(ref=object_id, fetch=fetch)
 
     def _exists(self, object_id: str) -> bool:
         return self._run("cat-file", "-e", object_id).code == 0
@@ -315,24 +306,25 @@ class Git:
         return self._any_remote() or "origin"
 
     def _any_remote(self) -> str | None:
-        """What can be fetched from, None where there is nothing."""
+        """The remote to fetch from: origin, else the first; None if there is none."""
         names = self.remotes()
-        return "origin" if "origin" in names else names[0] if names else None
+        if "origin" in names:
+            return "origin"
+        return names[0] if names else None
 
     def remotes(self) -> list[str]:
         """The names of the remotes that this clone knows."""
         return _text(self._run("remote").out).split()
 
     def commit_at(self, name: str) -> str | None:
-        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not
-        here.
+        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if this clone
+        does not have it.
         """
         if name == "HEAD":
             return self.head
         if is_object_id(name):
-            commit = _text(
-                self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out
-            ).strip()
+            done = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            commit = _text(done.out).strip()
             return commit if is_object_id(commit) else None
         ref = self.ref(name)
         return None if ref is None else ref[1]
@@ -341,7 +333,7 @@ class Git:
         """The whole name of what a ref points at in the end, and its commit; None if there is no
         such ref.
 
-        Nothing else is looked up, as `rev-parse` would: a tag may be called
+        Unlike `rev-parse`, this looks nothing else up: a tag may be called
         `refs/remotes/origin/main`.
         """
         if not name.startswith("refs/") or not is_ref_name(name):
@@ -370,19 +362,19 @@ class Git:
         listed = _text(self._run("for-each-ref", "--format=%(refname)", *names).out).splitlines()
         return [name for name in names if name in listed]
 
-    def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
+    def merge_bases(self, first: str, second: str) -> tuple[str, ...]:
         """The best common ancestors of two commits. Raises MissingCommit where a shallow clone
         hides them, UnknownRef if there are none.
         """
-        found = tuple(_text(self._run("merge-base", "--all", one, other).out).split())
-        if found:
-            return found
+        bases = tuple(_text(self._run("merge-base", "--all", first, second).out).split())
+        if bases:
+            return bases
         if self.shallow:
             fetch = f"git fetch --unshallow {quote(self.remote())}"
             raise MissingCommit(
-                ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch
+                ref=f"the common ancestor of {first[:12]} and {second[:12]}", fetch=fetch
             )
-        raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
+        raise UnknownRef(ref=f"{first[:12]}...{second[:12]} (they have no common ancestor)")
 
     def has(self, commit: str) -> bool:
         """Whether this clone holds a commit, by its whole id."""
@@ -391,11 +383,11 @@ class Git:
             and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
         )
 
-    def common(self, one: str, other: str) -> tuple[str, ...]:
+    def common(self, first: str, second: str) -> tuple[str, ...]:
         """The best common ancestors of two commits; none if there are none, or a shallow clone
         hides them.
         """
-        return tuple(_text(self._run("merge-base", "--all", one, other).out).split())
+        return tuple(_text(self._run("merge-base", "--all", first, second).out).split())
 
     def fetch_all(self) -> str:
         """The command that gets every commit of every branch."""
@@ -437,8 +429,8 @@ class Git:
         return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)
 
     def target_branch(self) -> str | None:
-        """The branch that a pull request goes into, as the CI says; None where it says none, or
-        this clone does not have it.
+        """The branch that a pull request goes into, by the CI's variables; None if they name none,
+        or this clone does not have it.
         """
         for name in PULL_REQUEST:
             branch = os.environ.get(name, "").removeprefix("refs/heads/")
@@ -448,17 +440,17 @@ class Git:
         return None
 
     def mainline(self) -> str | None:
-        """The full name of the branch that this one goes back to: its upstream, or the remote's
+        """The full name of the branch that this one started from: its upstream, or the remote's
         default branch.
 
         A branch's own copy on the remote says nothing about what is deployed, so it comes last.
         """
-        upstream = _text(
-            self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}").out
-        ).strip()
-        if upstream and not (
-            upstream.startswith("refs/remotes/") and upstream.split("/", 3)[-1] == self.branch
-        ):
+        done = self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}")
+        upstream = _text(done.out).strip()
+        own_copy = upstream.startswith("refs/remotes/") and (
+            upstream.split("/", 3)[-1] == self.branch
+        )
+        if upstream and not own_copy:
             return upstream
         patterns = (
             "refs/remotes/*/HEAD",
@@ -467,28 +459,24 @@ class Git:
             "refs/heads/main",
             "refs/heads/master",
         )
-        listed = _text(
-            self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns).out
-        ).splitlines()
-        there = dict(line.split(" ", 1) for line in listed)
-        default = there.get("refs/remotes/origin/HEAD") or next(
-            (to for name, to in there.items() if name.endswith("/HEAD") and to), None
-        )
-        if default:
-            return default
-        own = f"refs/heads/{self.branch}"
-        return next(
-            (name for name in patterns[1:] if name in there and name != own), upstream or None
-        )
+        done = self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns)
+        refs = dict(line.split(" ", 1) for line in _text(done.out).splitlines())
+        if refs.get("refs/remotes/origin/HEAD"):
+            return refs["refs/remotes/origin/HEAD"]
+        for name, points_to in refs.items():
+            if name.endswith("/HEAD") and points_to:
+                return points_to
+        for name in patterns[1:]:
+            if name in refs and name != f"refs/heads/{self.branch}":
+                return name
+        return upstream or None
 
     def diff_trees(self, old: str, new: str) -> "Diff":
-        """What differs between two commits (or trees), in the order git tells it. Git is at work
-        from here on.
-        """
+        """The differences between two commits (or trees), in git's order. Git starts at once."""
         return Diff(self, ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new])
 
     def diff_work_tree(self, old: str) -> "Diff":
-        """What of the tracked files differs between a commit and the working tree."""
+        """The differences between a commit and the tracked files of the working tree."""
         return Diff(
             self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters()
         )
@@ -512,14 +500,14 @@ class Git:
         return [
             _file_state(record)
             for record in self._records(running, "status")
-            if not _says_nothing(record)
+            if not _is_irrelevant(record)
         ]
 
     def index(self) -> tuple[list[str], list[IndexEntry]]:
-        """What `status` does not tell of: the submodules, and the entries that the index hides
+        """What `status` leaves out: the submodules, and the entries that the index hides
         (assume-unchanged, skip-worktree).
 
-        A file that a sparse checkout leaves out is not hidden: it is not there.
+        A file that a sparse checkout leaves out is not hidden: it does not exist.
         """
         submodules: list[str] = []
         hidden: list[IndexEntry] = []
@@ -543,29 +531,29 @@ class Git:
         """For each regular file the id that its content would be committed under, by git's own
         rules for line ends and filters.
 
-        Filters that the repository itself defines are not run. A name with a line end cannot be
-        asked for, and is left out.
+        Filters that the repository itself defines are not run. Names with a line end are left out,
+        since git reads one name per line.
         """
-        asked = [path for path in paths if "\n" not in path]
-        if not asked:
+        readable = [path for path in paths if "\n" not in path]
+        if not readable:
             return {}
-        given = b"".join(os.fsencode(path) + b"\n" for path in asked)
+        lines = b"".join(os.fsencode(path) + b"\n" for path in readable)
         command = [*self._argv, "hash-object", "--stdin-paths"]
         running = process.StreamedProgram(
-            command, self.root, {**self._env, **self._without_local_filters()}, given
+            command, self.root, {**self._env, **self._without_local_filters()}, lines
         )
         ids = b"".join(running).decode().split()
         if running.code:
             raise self._failure("hash-object", running.err)
-        return dict(zip(asked, ids, strict=True))
+        return dict(zip(readable, ids, strict=True))
 
     def filter_of(self, paths: Sequence[str]) -> dict[str, str]:
         """Path -> the filter that .gitattributes names for it; paths without one are left out."""
         if not paths:
             return {}
-        given = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+        names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
         command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
-        running = process.StreamedProgram(command, self.root, self._env, given)
+        running = process.StreamedProgram(command, self.root, self._env, names)
         fields = [_text(record) for record in self._records(running, "check-attr")]
         pairs = zip(fields[::3], fields[2::3], strict=True)
         return {
@@ -573,54 +561,55 @@ class Git:
         }
 
     def filters(self) -> dict[str, dict[str, str]]:
-        """The filters that git's configuration defines, whoever defined them: name -> `clean`,
-        `smudge`, `process` -> command.
+        """The filters in git's configuration of any scope: name -> `clean`, `smudge`, `process` ->
+        command.
         """
-        found: dict[str, dict[str, str]] = {}
-        for record in _text(
-            self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.").out
-        ).split("\0"):
-            key, _, value = record.partition("\n")
+        filters: dict[str, dict[str, str]] = {}
+        done = self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.")
+        for record in _text(done.out).split("\0"):
+            key, _, command = record.partition("\n")
             name, _, part = key.removeprefix("filter.").rpartition(".")
-            if part in ("clean", "smudge", "process") and value:
-                found.setdefault(name, {})[part] = value
-        return found
+            if part in ("clean", "smudge", "process") and command:
+                filters.setdefault(name, {})[part] = command
+        return filters
 
     def is_set(self, key: str, default: bool) -> bool:
-        """A setting that is true or false."""
-        said = _text(self._run("config", "--includes", "--type=bool", "--get", key).out).strip()
-        return said == "true" if said else default
+        """A boolean setting."""
+        done = self._run("config", "--includes", "--type=bool", "--get", key)
+        setting = _text(done.out).strip()
+        return setting == "true" if setting else default
 
     def modes(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
-        """Path -> mode, of those that are in a commit. What a folder holds may be in it, too."""
+        """Path -> mode, of those that are in a commit. For a folder, the files in it may be
+        included.
+        """
         if not paths:
             return {}
-        found: dict[str, str] = {}
+        modes: dict[str, str] = {}
         for record in self._records(
             self._start(["ls-tree", "-z", "--full-tree", commit, "--", *paths]), "ls-tree"
         ):
             meta, _, path = record.partition(b"\t")
-            found[_text(path)] = meta.partition(b" ")[0].decode()
-        return found
+            modes[_text(path)] = meta.partition(b" ")[0].decode()
+        return modes
 
     def is_dirty_inside(
         self, submodule: str, changed: "Callable[[Git, list[IndexEntry]], bool]"
     ) -> bool:
-        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as
-        carefully as the repository itself: `changed` says whether one of the entries that an index
-        hides differs.
+        """Whether a submodule holds uncommitted or untracked files, at any depth. It is read with
+        the same care as the repository itself: `changed` says whether one of the entries that an
+        index hides differs.
         """
         folder = os.path.join(self.root, submodule)
-        if os.path.realpath(folder) != os.path.join(
-            os.path.realpath(self.root), submodule
-        ) or not os.path.lexists(os.path.join(folder, ".git")):
-            return (
-                False  # not checked out, or a link that leads elsewhere: git itself tells of that
-            )
+        # Not checked out, or a link that leads elsewhere: git's own status reports that.
+        if not os.path.lexists(os.path.join(folder, ".git")):
+            return False
+        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), submodule):
+            return False
         try:
             inside = Git.open(folder)
             if os.path.realpath(inside.root) != os.path.realpath(folder):
-                return False  # it claims another place as its own
+                return False  # its configuration claims another folder as its working tree
             submodules, hidden = inside.index()
             return (
                 bool(inside.status())
@@ -628,13 +617,13 @@ class Git:
                 or any(inside.is_dirty_inside(path, changed) for path in submodules)
             )
         except FilesElsewhere:
-            return False  # it claims another place as its own
+            return False  # as above
         except (NotARepository, DamagedRepository):
-            return True  # its .git leads nowhere, so nobody knows what is in it
+            return True  # its .git leads nowhere, so its files cannot be known to be clean
 
     def _without_local_filters(self) -> dict[str, str]:
-        """Clean filters that the repository itself defines would be run; the user's own ones may
-        be. Raises GitError for a pipe.
+        """An environment that disables the filters that the repository itself defines, which git
+        would run; the user's own may run. Raises GitError for a pipe that git would wait for.
         """
         for name in _READ_BY_GIT:
             if _is_pipe(os.path.join(self.root, name)):
@@ -648,27 +637,27 @@ class Git:
             "--get-regexp",
             r"^filter\..*\.(clean|process|smudge)$",
         )
-        fields = os.fsdecode(done.out).split(
-            "\0"
-        )  # as the environment will be encoded, whatever the locale: these go back to git
+        # Decoded as the environment will be encoded, whatever the locale: these go back to git.
+        fields = os.fsdecode(done.out).split("\0")
         names = {
             name.rsplit(".", 1)[0]
             for scope, name in zip(fields[::2], fields[1::2], strict=False)
             if scope in ("local", "worktree")
         }
-        pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
-        env = {"GIT_CONFIG_COUNT": str(len(pairs))}
-        for at, (key, value) in enumerate(pairs):
-            env |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
-        return env
+        env: dict[str, str] = {}
+        count = 0
+        for name in sorted(names):
+            for key, value in _NO_FILTER:
+                env[f"GIT_CONFIG_KEY_{count}"] = f"{name}.{key}"
+                env[f"GIT_CONFIG_VALUE_{count}"] = value
+                count += 1
+        return {"GIT_CONFIG_COUNT": str(count), **env}
 
     def files(self, commit: str | None = None) -> list[str]:
         """The tracked files: of the index, or of a commit."""
-        command = (
-            ["ls-files", "-z"]
-            if commit is None
-            else ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
-        )
+        command = ["ls-files", "-z"]
+        if commit is not None:
+            command = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
         return [_text(record) for record in self._records(self._start(command), command[0])]
 
     def tree(self, commit: str) -> Iterator[tuple[str, str]]:
@@ -684,50 +673,40 @@ class Git:
         """A file's content at a commit, None if there is no such file. Raises MissingCommit where a
         partial clone lacks it.
         """
-        meta = (
-            self._checked("ls-tree", "--full-tree", "-z", commit, "--", path)
-            .partition(b"\t")[0]
-            .split(b" ")
-        )
-        return (
-            self._checked("cat-file", "blob", meta[2].decode()) if meta[1:2] == [b"blob"] else None
-        )
+        entry = self._checked("ls-tree", "--full-tree", "-z", commit, "--", path)
+        meta = entry.partition(b"\t")[0].split(b" ")
+        if meta[1:2] != [b"blob"]:
+            return None
+        return self._checked("cat-file", "blob", meta[2].decode())
 
-    def blobs(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    def blobs(self, files: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """The content of each (commit, path) from one git process; links inside the repository are
         followed.
 
-        None where there is no such file, and where a partial clone lacks it: ask `blob`, which can
-        tell the two apart.
+        None where there is no such file, and where a partial clone lacks it: `blob` tells the two
+        apart.
         """
         names = [
             f"{commit}:{path}".encode("utf-8", "surrogateescape") + b"\n"
-            for commit, path in wanted
+            for commit, path in files
             if "\n" not in path
         ]
         command = [*self._argv, "cat-file", "--batch", "--follow-symlinks"]
         running = process.StreamedProgram(command, self.root, self._env, b"".join(names))
-        answers = _batch(b"".join(running))
+        contents = _batch(b"".join(running))
         if running.code:
             raise self._failure("cat-file", running.err)
-        return [next(answers, None) if "\n" not in path else None for _, path in wanted]
+        # A name with a line end was not asked for, so it has no answer.
+        return [None if "\n" in path else next(contents, None) for _, path in files]
 
     def log(
         self, revisions: Sequence[str], limit: int | None
     ) -> Iterator[tuple[str, list[TreeChange]]]:
         """Commit and changes against the first parent, newest first, from one git process."""
-        amount = [] if limit is None else [f"--max-count={limit}"]
-        command = [
-            "log",
-            "--first-parent",
-            "--diff-merges=first-parent",
-            "--format=%H",
-            *_DIFF,
-            *amount,
-            "--end-of-options",
-            *revisions,
-            "--",
-        ]
+        command = ["log", "--first-parent", "--diff-merges=first-parent", "--format=%H", *_DIFF]
+        if limit is not None:
+            command.append(f"--max-count={limit}")
+        command += ["--end-of-options", *revisions, "--"]
         commit = ""
         changes: list[TreeChange] = []
         for record in self._log_records(self._start(command)):
@@ -756,7 +735,7 @@ class Git:
         self, old: Sequence[str], new: str, paths: Sequence[str], most: int
     ) -> list[Commit]:
         """The newest commits between two points that touched one of the paths (GitPython)."""
-        return self._log_of([new, *(f"^{one}" for one in old)], paths, most)
+        return self._log_of([new, *(f"^{commit}" for commit in old)], paths, most)
 
     def commit(self, commit: str) -> Commit:
         """Who made a commit, when, and what for (GitPython)."""
@@ -764,15 +743,13 @@ class Git:
             return _commit(python.commit(commit))
 
     def last_commit(self, path: str) -> Commit | None:
-        """Who touched a path last (GitPython). None if nobody committed it."""
+        """The last commit that touched a path (GitPython); None if it was never committed."""
         return next(iter(self._log_of([self.require_head()], [path], 1)), None)
 
     def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
         with self._python() as python:
-            return [
-                _commit(one)
-                for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)
-            ]
+            commits = python.iter_commits(list(revisions), paths=list(paths), max_count=most)
+            return [_commit(commit) for commit in commits]
 
     @contextmanager
     def _python(self) -> Iterator[Any]:
@@ -781,14 +758,15 @@ class Git:
         """
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             del os.environ[name]  # GitPython hands our environment on
-        os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[
-            0
-        ]  # it runs git while it is imported, else the first that it finds
+        # GitPython runs a git while it is imported: without this, the first that it finds.
+        os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[0]
         import git
 
         if self._argv[0] != git.Git.GIT_PYTHON_GIT_EXECUTABLE:
             git.Git.refresh(self._argv[0])
-        where = {"git_dir": self.root} if self.bare else {}
+        where = {}
+        if self.bare:
+            where["git_dir"] = self.root
         pairs = [f"{key}={value}" for key, value in OPTIONS.items()]
         try:
             repo = git.Repo(self.root, search_parent_directories=False)
@@ -799,10 +777,10 @@ class Git:
             with repo:  # it keeps a git running for objects, which has to end
                 yield repo
         except git.GitCommandError as error:
-            said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
-            raise self._failure("rev-list", os.fsencode(said)) from None
-        # it has a reader of its own for configurations and commits, and no common error for what
-        # that dislikes
+            message = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
+            raise self._failure("rev-list", os.fsencode(message)) from None
+        # GitPython parses configurations and commits by itself, and has no common error for what it
+        # cannot parse.
         except Exception as error:
             raise GitError(verb="rev-list", reason=f"GitPython: {error!r}") from error
 
@@ -898,9 +876,12 @@ def is_object_id(name: str) -> bool:
 
 
 def _flags(git_dir: str | None) -> list[str]:
-    where = [] if git_dir is None else [f"--git-dir={git_dir}"]
-    pairs = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
-    return [*where, "--no-optional-locks", "--no-pager", "--literal-pathspecs", *pairs]
+    flags = ["--no-optional-locks", "--no-pager", "--literal-pathspecs"]
+    if git_dir is not None:
+        flags.append(f"--git-dir={git_dir}")
+    for key, value in OPTIONS.items():
+        flags += ["-c", f"{key}={value}"]
+    return flags
 
 
 def _is_pipe(path: str) -> bool:
@@ -911,19 +892,18 @@ def _is_pipe(path: str) -> bool:
 
 
 def _inside_a_work_tree(folder: str) -> bool:
-    at = os.path.dirname(os.path.realpath(folder))
-    while not os.path.lexists(os.path.join(at, ".git")):
-        parent = os.path.dirname(at)
-        if parent == at:
+    ancestor = os.path.dirname(os.path.realpath(folder))
+    while not os.path.lexists(os.path.join(ancestor, ".git")):
+        parent = os.path.dirname(ancestor)
+        if parent == ancestor:
             return False
-        at = parent
+        ancestor = parent
     return True
 
 
 def _refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | None:
-    from toolkit.ports import (
-        git_refusals,
-    )  # only where git has refused: it takes as long as a git call to load
+    # Imported only where git has refused: that takes as long as a git call.
+    from toolkit.ports import git_refusals
 
     return git_refusals.refusal(verb, err, folder, remote)
 
@@ -935,20 +915,18 @@ def _unusable(folder: str) -> GitError | None:
 
 
 def _batch(data: bytes) -> Iterator[bytes | None]:
-    """What `git cat-file --batch` wrote, one answer after the other; None for all that is no
-    file.
-    """
-    at = 0
-    while at < len(data):
-        end = data.index(b"\n", at)
-        header = data[at:end].rsplit(b" ", 2)
-        at = end + 1
+    """The contents that `git cat-file --batch` wrote, in order; None for what is no file."""
+    start = 0
+    while start < len(data):
+        end = data.index(b"\n", start)
+        header = data[start:end].rsplit(b" ", 2)
+        start = end + 1
         if not header[-1].isdigit():  # `NAME missing`
             yield None
             continue
-        size = int(header[-1])
-        yield data[at : at + size] if header[-2:-1] == [b"blob"] else None
-        at += size + 1
+        end = start + int(header[-1])
+        yield data[start:end] if header[-2:-1] == [b"blob"] else None
+        start = end + 1
 
 
 def _tree_change(meta: bytes, path: bytes) -> TreeChange:
@@ -956,9 +934,9 @@ def _tree_change(meta: bytes, path: bytes) -> TreeChange:
     return TreeChange(_text(path), letter, old_mode, new_mode, old_id, new_id)
 
 
-def _says_nothing(record: bytes) -> bool:
-    """A remark of git's (`# stash 1`), or a path that is in the index alone: neither in HEAD nor in
-    the working tree.
+def _is_irrelevant(record: bytes) -> bool:
+    """Whether a record of `git status` is no change: a header (`# stash 1`), or a path that is in
+    the index alone, neither in HEAD nor in the working tree.
     """
     if record[:1] != b"1":
         return record[:1] == b"#"
@@ -973,9 +951,8 @@ def _file_state(record: bytes) -> FileState:
         return FileState(_text(fields[8]), chr(fields[1][0]), chr(fields[1][1]))
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
-    return FileState(
-        _text(record[2:].removesuffix(b"/")), "?", "?"
-    )  # a repository inside is one path
+    # A repository inside of this one is a path with a slash at its end.
+    return FileState(_text(record[2:].removesuffix(b"/")), "?", "?")
 
 
 def _entry(record: bytes) -> IndexEntry:
@@ -985,17 +962,13 @@ def _entry(record: bytes) -> IndexEntry:
     return IndexEntry(_text(path), mode, object_id, flag)
 
 
-def _commit(found: Any) -> Commit:
+def _commit(commit: Any) -> Commit:
     try:
-        when = found.committed_datetime
-    except (
-        ValueError,
-        OverflowError,
-    ):  # a date that no calendar has; git shows this one for it, too
-        when = datetime.fromtimestamp(0, UTC)
-    return Commit(
-        found.hexsha, found.author.name or found.author.email or "", when, str(found.summary)
-    )
+        when = commit.committed_datetime
+    except (ValueError, OverflowError):
+        when = datetime.fromtimestamp(0, UTC)  # as git shows a date that no calendar has
+    author = commit.author.name or commit.author.email or ""
+    return Commit(commit.hexsha, author, when, str(commit.summary))
 
 
 def _text(data: bytes) -> str:
@@ -1003,11 +976,10 @@ def _text(data: bytes) -> str:
 
 
 def _reason(err: bytes) -> str:
-    """Git's own first complaint, without its prefix."""
-    lines: Iterable[str] = _text(err).splitlines()
-    said = [
-        line.removeprefix("fatal: ").removeprefix("error: ").strip()
-        for line in lines
-        if not line.startswith(("hint:", "warning:"))
-    ]
-    return next((line for line in said if line), "it gave no reason")
+    """Git's first error message, without its prefix."""
+    for line in _text(err).splitlines():
+        if not line.startswith(("hint:", "warning:")):
+            message = line.removeprefix("fatal: ").removeprefix("error: ").strip()
+            if message:
+                return message
+    return "it gave no reason"

@@ -1,5 +1,5 @@
-"""What git's own refusals mean: the cause in our words, and the next command that fixes it. Pure,
-but for one look at `.git`.
+"""Explains git's own refusals: the cause, and the next command that fixes it. Pure, except that
+`unusable` reads `.git`.
 """
 
 import os
@@ -41,8 +41,8 @@ _NO_FILE = re.compile(r"invalid gitfile format: (.+)")
 
 
 def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | None:
-    """What a failed git says, None where it is none of the refusals that we know. `folder` is where
-    git was started; `remote` is what can be fetched from.
+    """The error for what a failed git wrote, None if it is not a refusal that we know. `folder` is
+    where git was started; `remote` is the remote to fetch from.
     """
     text = "\n".join(
         part for part in err.splitlines() if not part.startswith(("warning:", "hint:"))
@@ -67,11 +67,11 @@ def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | 
 
 def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError | None:
     first = text.removeprefix("fatal: ").removeprefix("error: ").partition("\n")[0]
-    here = f"git -C {quote(folder)}"
+    git = f"git -C {quote(folder)}"
     if _INDEX.search(text):
         fix = (
-            f'make it again, your files stay as they are: rm "$({here} rev-parse'
-            f' --absolute-git-dir)/index" && {here} reset -q'
+            f'make it again, your files stay as they are: rm "$({git} rev-parse'
+            f' --absolute-git-dir)/index" && {git} reset -q'
         )
         return DamagedRepository(folder=folder, reason=f"its index: {first}", fix=fix)
     gone = _GONE.search(text)
@@ -90,47 +90,41 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
             reason=f"{broken[1]} is not one of git's",
             fix=f"see what it is: ls -l {quote(broken[1])}",
         )
-    if not (_CORRUPT.search(text) or _LOOSE.search(text)):
-        return None
     loose = _LOOSE.search(text)
-    fix = f"see what is damaged: {here} fsck --full; then clone it again"
+    if not (_CORRUPT.search(text) or loose):
+        return None
+    fix = f"see what is damaged: {git} fsck --full; then clone it again"
     if remote:
-        again = f"{here} fetch --refetch --no-filter {quote(remote)}"
-        path = os.path.join(folder, loose[1] or loose[2]) if loose else ""
-        fix = f"get it again: {f'rm -f {quote(path)} && ' if path else ''}{again}"
+        commands = f"{git} fetch --refetch --no-filter {quote(remote)}"
+        if loose:
+            path = os.path.join(folder, loose[1] or loose[2])
+            commands = f"rm -f {quote(path)} && {commands}"
+        fix = f"get it again: {commands}"
     return DamagedRepository(folder=folder, reason=first, fix=fix)
 
 
 def unusable(folder: str) -> GitError | None:
-    """Why git says that there is no repository, where there is a `.git` at a folder or above it;
-    None if there is none.
+    """Why git finds no repository although a folder, or one above it, has a `.git`; None if none
+    has one.
     """
-    at = os.path.abspath(folder)
-    while True:
-        path = os.path.join(at, ".git")
-        if os.path.lexists(path):
-            break
-        if at == os.path.dirname(at):
+    root = os.path.abspath(folder)
+    while not os.path.lexists(os.path.join(root, ".git")):
+        if root == os.path.dirname(root):
             return None
-        at = os.path.dirname(at)
-    if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+        root = os.path.dirname(root)
+    path = os.path.join(root, ".git")
+    is_folder = os.path.isdir(path)
+    if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
         return Unreadable(folder=path, path=quote(path))
-    lacks = [
-        name
-        for name in ("HEAD", "objects", "refs")
-        if os.path.isdir(path) and not os.path.exists(os.path.join(path, name))
-    ]
-    unread = next(
-        (
-            one
-            for one in (os.path.join(path, "HEAD"),)
-            if os.path.exists(one) and not os.access(one, os.R_OK)
-        ),
-        None,
-    )
-    if unread:
-        return Unreadable(folder=unread, path=quote(path))
-    reason = f"its .git has no {lacks[0]}" if lacks else "git does not take its .git for one"
+    head = os.path.join(path, "HEAD")
+    if os.path.exists(head) and not os.access(head, os.R_OK):
+        return Unreadable(folder=head, path=quote(path))
+    reason = "git does not take its .git for one"
+    if is_folder:
+        for name in ("HEAD", "objects", "refs"):
+            if not os.path.exists(os.path.join(path, name)):
+                reason = f"its .git has no {name}"
+                break
     return DamagedRepository(
-        folder=at, reason=reason, fix="clone it again, or restore .git from a copy"
+        folder=root, reason=reason, fix="clone it again, or restore .git from a copy"
     )

@@ -1,5 +1,5 @@
-"""Other programs: found only where the user put them, started without a shell, with an environment
-of known variables.
+"""Other programs: found only on the user's PATH, started without a shell, with an environment of
+chosen variables.
 """
 
 import os
@@ -15,10 +15,10 @@ from msgspec import Struct
 
 CHUNK = 1 << 18
 LONGEST = 1 << 20
-"""Bytes of a line after which it is taken for one, though it has not ended."""
-_KEPT = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
-"""What a child may know of our environment. No GIT_*, LD_*, PYTHON*: they change what programs
-do.
+"""Bytes after which a line without an end is given out."""
+_PASSED_ON = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
+"""The variables that a child gets from our environment. No GIT_*, LD_*, PYTHON*: they change what
+programs do.
 """
 
 
@@ -36,18 +36,19 @@ class StreamedProgram:
     """
 
     def __init__(
-        self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None
+        self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
     ) -> None:
         self._process = subprocess.Popen(
             argv,
             cwd=folder,
             env=dict(env),
-            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # In a session of its own, so that a Ctrl-C reaches us first and not the child.
             start_new_session=True,
         )
-        self._given = given
+        self._stdin = stdin
         self.code: int | None = None
         self.err = b""
         self._complaints = Thread(target=self._drain, daemon=True)
@@ -58,8 +59,9 @@ class StreamedProgram:
         process = self._process
         assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
         try:
-            if self._given is not None:
+            if self._stdin is not None:
                 self._feed(process)
+            # `read1` returns what is there; `read` would wait for a whole chunk.
             while chunk := process.stdout.read1(CHUNK):  # type: ignore[attr-defined]
                 yield chunk
             self._complaints.join()
@@ -75,14 +77,14 @@ class StreamedProgram:
             assert process.stdin is not None  # noqa: S101
             try:
                 with process.stdin as pipe:
-                    pipe.write(self._given or b"")
+                    pipe.write(self._stdin or b"")
             except BrokenPipeError:
                 pass  # it ended early; its exit code tells why
 
         Thread(target=feed, daemon=True).start()
 
     def _drain(self) -> None:
-        """Keep the first complaints and read the rest away: a full pipe would stop the program."""
+        """Keep the start of stderr and discard the rest: a full pipe would stop the program."""
         pipe = self._process.stderr
         assert pipe is not None  # noqa: S101
         while chunk := pipe.read(1 << 16):
@@ -95,7 +97,7 @@ class StreamedProgram:
             process.stdout.close()
         if process.poll() is None:
             try:
-                process.wait(0.2)
+                process.wait(0.2)  # most programs end by themselves when their output is closed
             except subprocess.TimeoutExpired:
                 process.kill()
         self.code = process.wait()
@@ -110,13 +112,13 @@ class LineProgram:
     """
 
     def __init__(
-        self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None
+        self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
     ) -> None:
         self._process = subprocess.Popen(
             argv,
             cwd=folder,
             env=dict(env),
-            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -125,7 +127,7 @@ class LineProgram:
         if self._process.stdin is not None:
             try:
                 with self._process.stdin as pipe:
-                    pipe.write(given or b"")
+                    pipe.write(stdin or b"")
             except BrokenPipeError:
                 pass  # it ended early; its exit code tells why
 
@@ -138,12 +140,12 @@ class LineProgram:
         """Each line as it comes, without its end, and None whenever none came for `tick_s` seconds
         or sooner. Then `code` is known.
 
-        A line is also ended by a carriage return: that is how programs draw their progress. Input
-        (`given`) is for a few bytes, such as a password. Whoever stops iterating stops the program.
+        A line is also ended by a carriage return: that is how programs draw their progress. `stdin`
+        is for a few bytes, such as a password. Whoever stops iterating stops the program.
         """
         output = self._process.stdout
         assert output is not None  # noqa: S101 (for the type checker: it is a pipe)
-        kept = b""
+        rest = b""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(output, selectors.EVENT_READ)
@@ -156,17 +158,16 @@ class LineProgram:
                     chunk = os.read(output.fileno(), CHUNK)
                     if not chunk:
                         break
-                    *whole, kept = (
-                        (kept + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-                    )
-                    yield from whole
-                    if len(kept) > LONGEST:  # a line without end
-                        yield kept
-                        kept = b""
-                    elif not whole:
+                    text = (rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                    *lines, rest = text.split(b"\n")
+                    yield from lines
+                    if len(rest) > LONGEST:  # a line without end
+                        yield rest
+                        rest = b""
+                    elif not lines:
                         yield None
-            if kept:
-                yield kept
+            if rest:
+                yield rest
             while self._process.poll() is None:
                 yield None
                 time.sleep(0.01)
@@ -174,8 +175,8 @@ class LineProgram:
             self.stop()
 
     def stop(self, patience_s: Sequence[float] = (5.0, 2.0)) -> None:
-        """End it if it still runs: INT, and after the first patience TERM, after the second KILL,
-        to all of its session.
+        """End it if it still runs: INT to all of its session, TERM after the first patience, KILL
+        after the second.
         """
         process = self._process
         for number, patience in zip(
@@ -208,11 +209,10 @@ class ProgramTimeout(Exception):
 
 
 class BoundedProgram:
-    """A program that botocore starts and waits for, as it would with `subprocess.Popen`; but it
-    does not wait for ever.
+    """A program that botocore starts and waits for like a `subprocess.Popen`, but with a deadline.
 
-    `asks`: it may ask a person on this terminal, so it stays in our session. Its environment is
-    ours: that is what it was written for.
+    With `asks` it may ask a person on this terminal, so it stays in our session. It gets our whole
+    environment: credential programs are written for that.
     """
 
     def __init__(self, argv: Sequence[str], seconds: float, asks: bool) -> None:
@@ -232,7 +232,7 @@ class BoundedProgram:
         return self._process.returncode
 
     def communicate(self) -> tuple[bytes, bytes]:
-        """All that it writes. Raises TooLong, after it was ended."""
+        """All that it writes. Raises ProgramTimeout, after it was ended."""
         try:
             return self._process.communicate(timeout=self._seconds)
         except subprocess.TimeoutExpired:
@@ -287,5 +287,5 @@ def child_environment(**more: str) -> dict[str, str]:
     """The environment of a child: what it needs to find its files, plain English messages, and
     `more`.
     """
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {**kept, "LC_ALL": "C", **more}
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed, "LC_ALL": "C", **more}

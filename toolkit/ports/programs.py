@@ -1,4 +1,4 @@
-"""Which programs are there, and in which versions?"""
+"""The programs that are installed, with their versions."""
 
 import os
 import re
@@ -22,19 +22,20 @@ _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 
 def versions() -> list[tuple[str, str | None, bool]]:
-    """Name, version (None: not found; empty: it gave none), needed. They are asked side by side."""
+    """Name, version (None: not found; empty: it printed none), required. They run in parallel."""
     with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-        found = list(pool.map(_version, [name for name, _ in PROGRAMS]))
-    return [
-        (name, version, needed) for (name, needed), version in zip(PROGRAMS, found, strict=True)
-    ]
+        versions = pool.map(_version, [name for name, _ in PROGRAMS])
+        return [
+            (name, version, required)
+            for (name, required), version in zip(PROGRAMS, versions, strict=True)
+        ]
 
 
 def _version(name: str) -> str | None:
-    """Asked in the root folder, so that nothing of the repository can change the answer."""
+    """It runs in the root folder, so that nothing in the repository can change the answer."""
     program = process.which(name)
     if program is None:
         return None
     done = process.run([program, "--version"], os.sep, process.child_environment(), PATIENCE_S)
-    found = _VERSION.search(done.out.decode("utf-8", "replace"))
-    return found[0] if found else ""
+    version = _VERSION.search(done.out.decode("utf-8", "replace"))
+    return version[0] if version else ""

@@ -1,5 +1,5 @@
-"""What several steps of one run need, and only one of them does while the others wait: the build of
-an image.
+"""Work that several steps of one run need, such as the build of an image: one step does it, the
+others wait for the result.
 """
 
 from collections.abc import Callable, Hashable
@@ -14,62 +14,62 @@ from toolkit.errors import LockLost, Stopped, Throttled, ToolkitError, Unreachab
 Value = TypeVar("Value")
 
 LOOK_S = 0.1
-"""How often somebody who waits looks whether the run is to stop."""
+"""How often a waiting step checks whether the run is to stop."""
 
-_OWN = (Stopped, LockLost, Throttled, Unreachable)
-"""What keeps one step from doing it says nothing of the others."""
+_ONLY_THIS_STEP = (Stopped, LockLost, Throttled, Unreachable)
+"""Errors that keep one step from finishing, but say nothing about the others: they try again."""
 
 
 class SharedResult(Struct, Generic[Value], frozen=True):
-    """What came of it, and which step did it."""
+    """The result, and which step computed it."""
 
     value: Value
     by: str
 
 
 class SharedWork:
-    """What was done in this process, by key. Safe to use from several threads."""
+    """The results of this process by key. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._made: dict[Hashable, Future[SharedResult[Any]]] = {}
+        self._results: dict[Hashable, Future[SharedResult[Any]]] = {}
 
     def once(
         self, key: Hashable, step: str, do: Callable[[], Value], check: Callable[[], None]
     ) -> SharedResult[Value]:
-        """What `do` gives, done by the first step that asks. The others wait, and `check` may end
-        that by raising.
+        """The result of `do`, which the first step calls. The others wait; `check` may end that by
+        raising.
 
-        Where it fails, it fails for all; where the first one could not finish, the next one does
-        it.
+        If it fails, it fails for all; if the first step could not finish, the next one calls it.
         """
         while True:
             with self._lock:
-                asked = self._made.get(key)
-                mine = asked is None
-                if asked is None:
-                    asked = self._made[key] = Future()
-            if mine:
-                return self._do(key, asked, step, do)
-            while not wait([asked], LOOK_S).done:
+                future = self._results.get(key)
+                is_first = future is None
+                if future is None:
+                    future = self._results[key] = Future()
+            if is_first:
+                return self._do(key, future, step, do)
+            while not wait([future], LOOK_S).done:
                 check()
-            problem = asked.exception()
+            problem = future.exception()
             if problem is None:
-                return asked.result()
-            if isinstance(problem, ToolkitError) and not isinstance(problem, _OWN):
+                return future.result()
+            if isinstance(problem, ToolkitError) and not isinstance(problem, _ONLY_THIS_STEP):
                 raise problem
             check()
 
     def _do(
-        self, key: Hashable, asked: "Future[SharedResult[Any]]", step: str, do: Callable[[], Value]
+        self, key: Hashable, future: "Future[SharedResult[Any]]", step: str, do: Callable[[], Value]
     ) -> SharedResult[Value]:
         try:
-            made = SharedResult(do(), step)
+            result = SharedResult(do(), step)
         except BaseException as problem:
-            if not isinstance(problem, ToolkitError) or isinstance(problem, _OWN):
+            # Forgotten before the others wake up, so that the next one starts afresh.
+            if not isinstance(problem, ToolkitError) or isinstance(problem, _ONLY_THIS_STEP):
                 with self._lock:
-                    del self._made[key]
-            asked.set_exception(problem)
+                    del self._results[key]
+            future.set_exception(problem)
             raise
-        asked.set_result(made)
-        return made
+        future.set_result(result)
+        return result

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from ssl import SSLContext
@@ -24,7 +24,20 @@ from tests.ports.net.servers import (
 )
 from toolkit.errors import ProbeError, ProbeRefused
 from toolkit.ports.net.policy import Policy
-from toolkit.ports.net.websocket import MOST_BYTES, NotSeen, talk
+from toolkit.ports.net.websocket import MOST_BYTES, Conversation, Message, NotSeen
+from toolkit.ports.net.websocket import talk as talk_over
+
+
+def talk(
+    url: str,
+    policy: Policy,
+    seconds: float,
+    headers: Mapping[str, str],
+    send: Sequence[str],
+    is_expected: Callable[[Message], bool] | None,
+    most: int = 100,
+) -> tuple[tuple[Message, ...], float]:
+    return talk_over(url, policy, seconds, headers, Conversation(send, is_expected, most))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""CloudWatch alarms: which ones ring, and how those of given names are."""
+"""CloudWatch alarms: those in ALARM, and the state of those with certain names."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from toolkit.ports.aws.client import Aws
 NAMES_A_CALL = 100
 _CALL = "cloudwatch:DescribeAlarms"
 _TYPES = ("MetricAlarm", "CompositeAlarm")
-"""Without them AWS tells of metric alarms only."""
+"""Without them AWS lists metric alarms only."""
 _SCALING = ":scalingPolicy:"
 
 
 class Alarm(Struct, frozen=True):
-    """An alarm. `state` is OK, ALARM or INSUFFICIENT_DATA, `since` when it came to be that.
+    """An alarm. `state` is OK, ALARM or INSUFFICIENT_DATA, `since` the time of its last change.
 
-    `dimensions` are those of all its metrics together; `metrics` has them one by one, for two
-    metrics may differ in one. A composite alarm has none. `scales` says that all it does is to call
-    for more or fewer tasks: it rings in the best of times.
+    `dimensions` are those of all its metrics together; `metrics` has them one by one, since two
+    metrics may differ in one. A composite alarm has none. `scales` says that its only action is to
+    scale: such alarms are in ALARM when all is well.
     """
 
     name: str
@@ -32,35 +32,32 @@ class Alarm(Struct, frozen=True):
     scales: bool = False
 
     def about(self, dimensions: Mapping[str, str]) -> bool:
-        """Whether one of its metrics is of that: it has all of these dimensions."""
-        return any(dimensions.items() <= one.items() for one in self.metrics)
+        """Whether one of its metrics has all of these dimensions."""
+        return any(dimensions.items() <= metric.items() for metric in self.metrics)
 
 
 def in_alarm(aws: Aws) -> list[Alarm]:
-    """All alarms of the region that ring. All who ask at one moment cost one call (a page). Raises
-    CloudError.
-    """
-    found: list[Alarm] = aws.gathered(
+    """All alarms of the region in ALARM. Calls at the same moment become one. Raises CloudError."""
+    alarms: list[Alarm] = aws.gathered(
         (_CALL, "ALARM"), "ALARM", NAMES_A_CALL, lambda _: {"ALARM": _read(aws, StateValue="ALARM")}
     )
-    return found
+    return alarms
 
 
 def named(aws: Aws, names: Sequence[str]) -> dict[str, Alarm]:
-    """The alarms of these names, without those that are not there. A hundred names at one moment
-    are one call. Raises CloudError.
+    """The alarms with these names that exist. Up to a hundred names at one moment become one call.
+    Raises CloudError.
     """
-    wanted = sorted(set(names))
 
     def read(keys: Sequence[str]) -> Mapping[str, Alarm]:
-        return {one.name: one for one in _read(aws, AlarmNames=list(keys))}
+        return {alarm.name: alarm for alarm in _read(aws, AlarmNames=list(keys))}
 
-    found = aws.gathered_all((_CALL, "names"), wanted, NAMES_A_CALL, read)
-    return {name: one for name, one in found.items() if one is not None}
+    alarms = aws.gathered_all((_CALL, "names"), sorted(set(names)), NAMES_A_CALL, read)
+    return {name: alarm for name, alarm in alarms.items() if alarm is not None}
 
 
 def _read(aws: Aws, **params: Any) -> list[Alarm]:
-    found: list[Alarm] = []
+    alarms: list[Alarm] = []
     token: dict[str, str] = {}
     while True:
         answer = aws.read(
@@ -71,37 +68,41 @@ def _read(aws: Aws, **params: Any) -> list[Alarm]:
             **params,
             **token,
         )
-        found += [
-            _alarm(one)
-            for kind in ("MetricAlarms", "CompositeAlarms")
-            for one in answer.get(kind) or ()
-        ]
+        for kind in ("MetricAlarms", "CompositeAlarms"):
+            alarms += [_alarm(description) for description in answer.get(kind) or ()]
         if not answer.get("NextToken"):
-            return found
+            return alarms
         token = {"NextToken": answer["NextToken"]}
 
 
-def _alarm(found: Mapping[str, Any]) -> Alarm:
-    metrics = [
-        found,
-        *((one.get("MetricStat") or {}).get("Metric") or {} for one in found.get("Metrics") or ()),
-    ]
-    each = tuple(
-        {str(part["Name"]): str(part["Value"]) for part in one["Dimensions"]}
-        for one in metrics
-        if one.get("Dimensions")
-    )
-    merged = {name: value for one in reversed(each) for name, value in one.items()}
-    actions = found.get("AlarmActions") or ()
-    when: datetime | None = found.get("StateTransitionedTimestamp") or found.get(
-        "StateUpdatedTimestamp"
-    )
+def _alarm(description: Mapping[str, Any]) -> Alarm:
+    metrics = _metrics(description)
+    merged: dict[str, str] = {}
+    for metric in reversed(metrics):  # where two differ, the first one counts
+        merged |= metric
+    actions = description.get("AlarmActions") or ()
+    when: datetime | None = description.get("StateTransitionedTimestamp")
+    when = when or description.get("StateUpdatedTimestamp")
     return Alarm(
-        str(found["AlarmName"]),
-        str(found.get("StateValue", "")),
-        " ".join(str(found.get("StateReason") or "").split()),
-        when.astimezone(UTC).isoformat() if when is not None else None,
+        str(description["AlarmName"]),
+        str(description.get("StateValue", "")),
+        " ".join(str(description.get("StateReason") or "").split()),
+        None if when is None else when.astimezone(UTC).isoformat(),
         merged,
-        each,
-        bool(actions) and all(_SCALING in str(one) for one in actions),
+        metrics,
+        bool(actions) and all(_SCALING in str(action) for action in actions),
     )
+
+
+def _metrics(description: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """The dimensions of each metric: an alarm has one itself, or a list of them."""
+    metrics = [description]
+    for query in description.get("Metrics") or ():
+        metrics.append((query.get("MetricStat") or {}).get("Metric") or {})
+    dimensions = []
+    for metric in metrics:
+        if metric.get("Dimensions"):
+            dimensions.append(
+                {str(part["Name"]): str(part["Value"]) for part in metric["Dimensions"]}
+            )
+    return tuple(dimensions)

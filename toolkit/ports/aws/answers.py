@@ -1,11 +1,11 @@
-"""What AWS answers, held against its own models: what is missing or of another type is unknown, and
-never read as something else.
+"""Checks AWS's answers against its models: what is missing or of another type is unknown, and never
+read as something else.
 
-An emulator, a proxy or a service that is not well may answer anything. botocore lets most of it
-through: a text where a list is wanted becomes a list of letters, and null is simply not there.
+An emulator, a proxy or a faulty service may answer anything. botocore lets most of it through: a
+text in place of a list becomes a list of letters, and null becomes a missing member.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from toolkit.errors import Unexpected
@@ -41,8 +41,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "lambda:GetFunctionConfiguration": ("Version",),
     "elbv2:DescribeTargetHealth": ("TargetHealthDescriptions[].TargetHealth.State",),
 }
-"""What an answer has to say so that "0 of 0", "not there" and "nothing rings" are what AWS says,
-and not what it left out.
+"""What an answer must have, so that "0 of 0", "missing" and "no alarm" are what AWS says, and not
+what it left out.
 """
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "structure": (dict,),
@@ -69,116 +69,117 @@ _WORDS = {
 
 
 class AwsResponse(dict[str, Any]):
-    """A part of an answer. What is not in it and is asked for by name is an answer that was not
-    expected. Raises Unexpected then.
-    """
+    """A part of an answer. Reading a member that is missing raises Unexpected."""
 
     __slots__ = ("call", "path")
 
-    def __init__(self, found: Mapping[str, Any] = {}, call: str = "AWS", path: str = "") -> None:
-        super().__init__(found)
+    def __init__(self, members: Mapping[str, Any] = {}, call: str = "AWS", path: str = "") -> None:
+        super().__init__(members)
         self.call, self.path = call, path
 
     def __missing__(self, key: str) -> Any:
         raise Unexpected(call=self.call, reason=f"{self.path}{key} is missing")
 
-    def __or__(self, other: Any) -> "AwsResponse":  # type: ignore[override]
-        return AwsResponse({**self, **other}, self.call, self.path)
+    def __or__(self, more: Any) -> "AwsResponse":  # type: ignore[override]
+        return AwsResponse({**self, **more}, self.call, self.path)
 
 
-def read(found: Any, call: str, path: str = "") -> Any:
-    """An answer of which every part is an `Answer`."""
-    if isinstance(found, dict):
-        return AwsResponse(
-            {name: read(value, call, f"{path}{name}.") for name, value in found.items()}, call, path
-        )
-    if isinstance(found, list):
-        return [read(value, call, f"{path[:-1]}[{at}].") for at, value in enumerate(found)]
-    return found
+def read(answer: Any, call: str, path: str = "") -> Any:
+    """An answer in which every object is an `AwsResponse`."""
+    if isinstance(answer, dict):
+        members = {name: read(value, call, f"{path}{name}.") for name, value in answer.items()}
+        return AwsResponse(members, call, path)
+    if isinstance(answer, list):
+        return [read(value, call, f"{path[:-1]}[{index}].") for index, value in enumerate(answer)]
+    return answer
 
 
-def wrong(shape: Any, found: Any, path: str = "") -> str:
-    """What is wrong with a JSON answer by botocore's model of it, empty if nothing is."""
+def mismatch(shape: Any, value: Any, path: str = "") -> str:
+    """Where a JSON answer does not fit botocore's model of it, empty if it does."""
     kind: str = shape.type_name
-    if not _fits(kind, found):
-        return (
-            ""
-            if getattr(shape, "is_document_type", False)
-            else f"{path[:-1] or 'it'} is {_said(found)}, not {_WORDS[_TYPES[kind][0]]}"
-        )
+    if not _fits(kind, value):
+        if getattr(shape, "is_document_type", False):
+            return ""
+        return f"{path[:-1] or 'it'} is {_type_name(value)}, not {_WORDS[_TYPES[kind][0]]}"
     if kind == "structure":
-        return _wrong_member(shape, found, path)
+        return _member_mismatch(shape, value, path)
+    parts: list[tuple[Any, Any, str]] = []
     if kind == "list":
-        parts = (wrong(shape.member, one, f"{path[:-1]}[{at}].") for at, one in enumerate(found))
+        for index, element in enumerate(value):
+            parts.append((shape.member, element, f"{path[:-1]}[{index}]."))
     elif kind == "map":
-        parts = (
-            wrong(shape.value, one, f"{path}{name}.")
-            for name, one in found.items()
-            if one is not None
-        )
-    else:
-        return ""
-    return next((said for said in parts if said), "")
+        for name, element in value.items():
+            if element is not None:
+                parts.append((shape.value, element, f"{path}{name}."))
+    return _first_mismatch(parts)
 
 
-def _fits(kind: str, found: Any) -> bool:
+def _first_mismatch(parts: list[tuple[Any, Any, str]]) -> str:
+    for shape, value, path in parts:
+        if problem := mismatch(shape, value, path):
+            return problem
+    return ""
+
+
+def _fits(kind: str, value: Any) -> bool:
     if kind not in _TYPES:
         return True
-    if isinstance(found, bool):
+    if isinstance(value, bool):
         return kind == "boolean"
-    return isinstance(found, _TYPES[kind]) or (
-        kind in ("integer", "long") and isinstance(found, float) and found.is_integer()
-    )
+    if kind in ("integer", "long") and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind])
 
 
-def _wrong_member(shape: Any, value: Mapping[str, Any], path: str) -> str:
+def _member_mismatch(shape: Any, value: Mapping[str, Any], path: str) -> str:
+    parts = []
     for name, member in shape.members.items():
-        one = value.get(member.serialization.get("name", name))
-        if one is None or member.serialization.get("location"):
-            continue
-        if said := wrong(member, one, f"{path}{name}."):
-            return said
+        element = value.get(member.serialization.get("name", name))
+        # What has a location is in the headers, not in this JSON.
+        if element is not None and not member.serialization.get("location"):
+            parts.append((member, element, f"{path}{name}."))
+    return _first_mismatch(parts)
+
+
+def negative_count(value: Any, path: str = "") -> str:
+    """The first count below zero in an answer, in words; empty if there is none."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if name.endswith("Count") and isinstance(member, int) and member < 0:
+                return f"{path}{name} is {member}"
+            if problem := negative_count(member, f"{path}{name}."):
+                return problem
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            if problem := negative_count(element, f"{path[:-1]}[{index}]."):
+                return problem
     return ""
 
 
-def impossible(found: Any, path: str = "") -> str:
-    """A count below zero: what is wrong, empty if nothing is."""
-    if isinstance(found, dict):
-        for name, value in found.items():
-            if name.endswith("Count") and isinstance(value, int) and value < 0:
-                return f"{path}{name} is {value}"
-            if isinstance(value, (dict, list)) and (said := impossible(value, f"{path}{name}.")):
-                return said
-    elif isinstance(found, list):
-        for at, value in enumerate(found):
-            if said := impossible(value, f"{path[:-1]}[{at}]."):
-                return said
-    return ""
-
-
-def lacking(found: Mapping[str, Any], call: str) -> str:
-    """The first thing that an answer to this call has to say, and does not; empty if it says
+def missing_member(answer: Mapping[str, Any], call: str) -> str:
+    """The path of the first member that an answer to this call must have and lacks; empty if it has
     all.
     """
     for needed in NEEDED.get(call, ()):
-        if missing := next(_lacking(found, needed.split("."), ""), ""):
+        if path := _missing_below(answer, needed.split("."), ""):
+            return path
+    return ""
+
+
+def _missing_below(value: Any, names: list[str], path: str) -> str:
+    if not names or not isinstance(value, dict):
+        return ""
+    name = names[0].removesuffix("[]")
+    member = value.get(name)
+    if member is None:
+        return f"{path}{name}"
+    if not names[0].endswith("[]"):
+        return _missing_below(member, names[1:], f"{path}{name}.")
+    for index, element in enumerate(member):
+        if missing := _missing_below(element, names[1:], f"{path}{name}[{index}]."):
             return missing
     return ""
 
 
-def _lacking(found: Any, names: list[str], path: str) -> Iterator[str]:
-    if not names or not isinstance(found, dict):
-        return
-    name = names[0].removesuffix("[]")
-    value = found.get(name)
-    if value is None:
-        yield f"{path}{name}"
-    elif names[0].endswith("[]"):
-        for at, one in enumerate(value):
-            yield from _lacking(one, names[1:], f"{path}{name}[{at}].")
-    else:
-        yield from _lacking(value, names[1:], f"{path}{name}.")
-
-
-def _said(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return "null" if value is None else _WORDS.get(type(value), type(value).__name__)

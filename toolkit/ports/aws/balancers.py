@@ -1,4 +1,4 @@
-"""Load balancers: whether what is behind them answers."""
+"""Load balancers: the health of their targets."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ from toolkit.ports.aws.ecs import part
 
 
 class TargetHealth(Struct, frozen=True):
-    """What a target group says of one target. `state` is initial, healthy, unhealthy, draining,
+    """The health of one target in a target group. `state` is initial, healthy, unhealthy, draining,
     unused or unavailable.
     """
 
@@ -20,7 +20,7 @@ class TargetHealth(Struct, frozen=True):
 
     @property
     def answers(self) -> bool:
-        """Whether it is well, or nobody is to ask it."""
+        """Whether it is healthy, or has no health check."""
         return self.state == "healthy" or self.reason == "Target.HealthCheckDisabled"
 
 
@@ -32,14 +32,18 @@ def health(aws: Aws, group: str) -> list[TargetHealth]:
         if problem.aws_code == "TargetGroupNotFound":
             return []
         raise
-    found = part(answer, "TargetHealthDescriptions", "elasticloadbalancing:DescribeTargetHealth")
-    return [
-        TargetHealth(
-            one["Target"]["Id"],
-            int(one["Target"].get("Port", 0)),
-            one["TargetHealth"]["State"],
-            one["TargetHealth"].get("Reason", ""),
-            one["TargetHealth"].get("Description", ""),
+    targets = []
+    for description in part(
+        answer, "TargetHealthDescriptions", "elasticloadbalancing:DescribeTargetHealth"
+    ):
+        target, state = description["Target"], description["TargetHealth"]
+        targets.append(
+            TargetHealth(
+                target["Id"],
+                int(target.get("Port", 0)),
+                state["State"],
+                state.get("Reason", ""),
+                state.get("Description", ""),
+            )
         )
-        for one in found
-    ]
+    return targets

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Condition, Lock, current_thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from toolkit.ports import process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 CONNECT_S, READ_S = 5, 20
 """How long a connection may take to be made, and how long it may be silent."""
@@ -36,11 +37,11 @@ LEAST_RATE = 50_000
 ATTEMPTS = 5
 POOL = 64
 WINDOW_S, WINDOWS = 0.02, 8
-"""Equal reads wait for each other, so that they become one call: as long as another one comes
-within this time, but no longer than so many times that.
+"""Equal reads wait for each other, so that they become one call: each new one extends the wait by
+this time, up to that many times.
 """
 COMING_S = 1.0
-"""How long they wait at most while it is known that more are coming."""
+"""The longest wait while more reads are known to be coming."""
 
 _THROTTLING = frozenset(
     (
@@ -92,7 +93,7 @@ _DENIED = frozenset(
 _OF_A_POLICY = re.compile(r"explicit deny in an? (?P<policy>[a-z -]+ policy)")
 _ADDRESS = re.compile(r"(https?://[^\s?]+)\?\S*")
 _BARE = r"\1"
-"""An address without what follows the question mark: signatures."""
+"""An address without its query, which may hold signatures."""
 _WHO_WHAT = re.compile(
     r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?"
 )
@@ -115,10 +116,8 @@ class Aws:
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
-        self._coming, self._counting = (
-            0,
-            Lock(),
-        )  # not the other lock: it is held while a program gives credentials
+        # A lock of its own: the other one is held while a program gives credentials.
+        self._coming, self._counting = 0, Lock()
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
@@ -151,8 +150,8 @@ class Aws:
         """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
         client = self._client(service, once=False)
         try:
-            found = iter(client.get_paginator(operation).paginate(**params))
-            while (page := _within(CALL_S, lambda: next(found, None))) is not None:
+            pages = iter(client.get_paginator(operation).paginate(**params))
+            while (page := _within(CALL_S, lambda: next(pages, None))) is not None:
                 page = _checked(page, service, operation)
                 if key not in page and service != "s3":  # S3 leaves out what is empty
                     raise errors.Unexpected(
@@ -172,10 +171,10 @@ class Aws:
         read: Callable[[Sequence[str]], Mapping[str, Any]],
         windows: int = 1,
     ) -> Any:
-        """What `read` says of one key, None if it leaves it out: calls at the same moment are made
-        as one, of at most `most` keys.
+        """The result of `read` for one key, None if it leaves it out. Calls of the same group at
+        the same moment become one, for at most `most` keys.
 
-        Where they come after other answers, the moment is `windows` times as long.
+        `windows` extends that moment, for calls that follow on other answers.
         """
         return self.gathered_all(group, (key,), most, read, windows)[key]
 
@@ -187,17 +186,18 @@ class Aws:
         read: Callable[[Sequence[str]], Mapping[str, Any]],
         windows: int = 1,
     ) -> dict[str, Any]:
-        """The same for several keys, which are asked for at one moment."""
+        """The same for several keys at once."""
         joined: list[tuple[str, _Gathering]] = []
-        mine: list[_Gathering] = []
+        opened: list[_Gathering] = []
         with self._lock:
             for key in keys:
                 gathering = self._gathered.get(group)
                 if gathering is None or not gathering.add(key):
                     gathering = self._gathered[group] = _Gathering(key, most)
-                    mine.append(gathering)
+                    opened.append(gathering)
                 joined.append((key, gathering))
-        for gathering in mine:
+        # Whoever opened a gathering makes its call; the others wait for the result.
+        for gathering in opened:
             gathering.wait_for_more(windows * WINDOW_S, lambda: self._coming > 0)
             with self._lock:
                 if self._gathered.get(group) is gathering:
@@ -207,8 +207,8 @@ class Aws:
 
     @contextmanager
     def more_coming(self) -> Iterator[None]:
-        """While it lasts, reads that are gathered wait for those that are still to come: a slow
-        machine starts them late.
+        """While it lasts, gathered reads wait for those that are still to come: a slow machine
+        starts them late.
         """
         with self._counting:
             self._coming += 1
@@ -231,11 +231,8 @@ class Aws:
 
     def members(self, service: str, operation: str) -> frozenset[str]:
         """The parameters that an operation takes, by the installed model."""
-        return frozenset(
-            self._client(service, once=False)
-            .meta.service_model.operation_model(operation)
-            .input_shape.members
-        )
+        model = self._client(service, once=False).meta.service_model
+        return frozenset(model.operation_model(operation).input_shape.members)
 
     def endpoint(self, service: str) -> str:
         """The address that calls go to."""
@@ -244,54 +241,53 @@ class Aws:
     @property
     def region_name(self) -> str:
         """The region that calls go to. Raises NoRegion, CloudError."""
-        found = self.region or self._sessions().region_name
-        if not found:
+        name = self.region or self._locked_session().region_name
+        if not name:
             raise errors.NoRegion
-        return str(found)
+        return str(name)
 
     def account(self) -> str:
         """The twelve digits that the credentials belong to. Raises CloudError."""
         return str(self.read("sts", "get_caller_identity")["Account"])
 
     def sign_in(self) -> None:
-        """Get credentials here and now, in this thread, so that whatever asks for a code can be
-        answered; nothing where nobody is there.
+        """Get credentials now, in this thread, so that a question for a code can be answered; does
+        nothing if there is nobody to ask.
 
         Raises CloudError.
         """
         if self._person.is_there:
-            with self._person.asked():
+            with self._person.allow_questions():
                 self._get_credentials()
 
     def expiry(self) -> float | None:
-        """In how many seconds the credentials end, None if they do not or do not say. Raises
-        CloudError.
+        """The seconds until the credentials expire, None if they do not, or that is not known.
+        Raises CloudError.
         """
         self._sign_in()
-        ends = getattr(self._sessions().get_credentials(), "_expiry_time", None)
-        if ends is None:
+        expires = getattr(self._locked_session().get_credentials(), "_expiry_time", None)
+        if expires is None:
             return None
         from datetime import UTC, datetime
 
-        return float((ends - datetime.now(UTC)).total_seconds())
+        return float((expires - datetime.now(UTC)).total_seconds())
 
     def _sign_in(self) -> None:
-        """Have credentials, if there are any. Whoever asks for them at one moment shares one
-        attempt; a later one is a new attempt.
-
-        The lock is not held meanwhile: a program that gives credentials may hang. Raises
-        CloudError.
+        """Get credentials, if there are any. Threads that need them at the same moment share one
+        attempt; after a failure the next one tries again. Raises CloudError.
         """
+        # The lock is not held during the attempt: a program that gives credentials may hang.
         with self._lock:
-            attempt, mine = self._signing_in, self._signing_in is None
+            attempt, is_first = self._signing_in, self._signing_in is None
             if attempt is None:
                 attempt = self._signing_in = Future()
-        if mine and isinstance(current_thread(), DaemonThread):
+        if is_first and isinstance(current_thread(), DaemonThread):
             carry_out(attempt, self._get_credentials)
-        elif mine:
+        elif is_first:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
             raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+        # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
             with self._lock:
                 if self._signing_in is attempt:
@@ -299,46 +295,48 @@ class Aws:
         attempt.result()
 
     def _get_credentials(self) -> None:
-        session = self._sessions()
+        session = self._locked_session()
         try:
-            found = session.get_credentials()
-            if found is not None:
-                found.get_frozen_credentials()  # a role is assumed now
+            credentials = session.get_credentials()
+            if credentials is not None:
+                credentials.get_frozen_credentials()  # a role is assumed now
         except Exception as problem:
             with self._lock:
+                # The sources of a session remember half of what they did, so the next attempt
+                # begins with new ones.
                 if self._session is session:
-                    # its sources remember half of what they did: the next attempt begins with new
-                    # ones
                     self._session = None
-            raise self._unusable(problem) from None
+            raise self._setup_problem(problem) from None
 
-    def _sessions(self) -> Any:
+    def _locked_session(self) -> Any:
         with self._lock:
-            return self._made_session()
+            return self._get_session()
 
-    def _made_session(self) -> Any:
-        """The one session; the lock is held."""
+    def _get_session(self) -> Any:
+        """The session, made at the first call. The caller holds the lock."""
         if self._session is None:
             try:
-                # boto3 knows AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI know this one,
-                # too
+                # boto3 reads AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI AWS_REGION,
+                # too.
                 self._session = _session(
                     self.profile, self.region or os.environ.get("AWS_REGION"), self._person
                 )
             except Exception as problem:
-                raise self._unusable(problem) from None
+                raise self._setup_problem(problem) from None
         return self._session
 
     def _client(self, service: str, once: bool) -> Any:
-        found = self._clients.get((service, once))
-        if found is not None:
-            return found
+        cached = self._clients.get((service, once))
+        if cached is not None:
+            return cached
+        # Before the lock is taken: a source of credentials may hang.
         region = self.region_name
         self._sign_in()
         with self._lock:
-            session = self._made_session()
+            session = self._get_session()
             if (service, once) in self._clients:
                 return self._clients[service, once]
+            # Loading botocore takes longer than `diff` does, which needs no AWS.
             from botocore.config import Config  # type: ignore[import-untyped]
 
             config = Config(
@@ -350,15 +348,15 @@ class Aws:
                 user_agent=_user_agent(session),
             )
             try:
-                made = session.client(service, config=config, region_name=region)
+                client = session.client(service, config=config, region_name=region)
             except Exception as problem:
-                raise self._unusable(problem) from None
-            if not _is_address(made.meta.endpoint_url):
+                raise self._setup_problem(problem) from None
+            if not _is_address(client.meta.endpoint_url):
                 raise errors.BadConfig("AWS_ENDPOINT_URL is no address")
-            made.meta.events.register("before-parse", _whole)
-            made.meta.events.register("before-parse", _modelled)
-            self._clients[service, once] = made
-            return made
+            client.meta.events.register("before-parse", _refuse_cut_off)
+            client.meta.events.register("before-parse", _refuse_unmodelled)
+            self._clients[service, once] = client
+            return client
 
     def _call(
         self, service: str, operation: str, params: dict[str, Any], once: bool
@@ -372,8 +370,8 @@ class Aws:
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
-    def _whose(self) -> dict[str, str]:
-        """What an error says of the profile, and of the option for it."""
+    def _profile_facts(self) -> dict[str, str]:
+        """The facts of an error about the profile and the option for it."""
         if not self.profile:
             return {"profile": "", "option": ""}
         return {
@@ -381,27 +379,26 @@ class Aws:
             "option": f" --profile {shlex.quote(self.profile)}",
         }
 
-    def _unusable(self, problem: Exception) -> Exception:
-        """What AWS's files and variables on this machine, or a source of credentials, are wrong
-        with: no call was made.
+    def _setup_problem(self, problem: Exception) -> Exception:
+        """The error for a failure before any call: AWS's files and variables on this machine, or a
+        source of credentials.
         """
-        known = self._known(problem, "credentials")
-        if known is not None:
-            return known
+        explained = self._explain(problem, "credentials")
+        if explained is not None:
+            return explained
         if isinstance(problem, OSError) and isinstance(problem.filename, str):
             return errors.BadConfig(f"{problem.filename}: {problem.strerror}")
-        return errors.BadConfig(
-            _ADDRESS.sub(_BARE, (str(problem).splitlines() or [type(problem).__name__])[0])
-        )
+        lines = str(problem).splitlines() or [type(problem).__name__]
+        return errors.BadConfig(_ADDRESS.sub(_BARE, lines[0]))
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
-        """What a call ended with, in our terms. botocore reads each answer by its model, and trips
-        over one of another form: that is no bug of ours.
+        """The error of ours for what a call raised. botocore may raise anything for an answer of
+        another form than its model's: that is no bug of ours.
         """
         call = f"{service}:{_camel(operation)}"
-        known = self._known(problem, call)
-        if known is not None:
-            return known
+        explained = self._explain(problem, call)
+        if explained is not None:
+            return explained
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
         if isinstance(problem, BotoCoreError):
@@ -410,69 +407,43 @@ class Aws:
             )
         return errors.Unexpected(call=call, reason=f"it cannot be read ({type(problem).__name__})")
 
-    def _known(self, problem: Exception, call: str) -> Exception | None:
-        """An error in our terms, None for one that tells nothing by itself."""
+    def _explain(self, problem: Exception, call: str) -> Exception | None:
+        """The error of ours for an exception, None for one that explains nothing by itself."""
         from botocore import exceptions as boto  # type: ignore[import-untyped]
         from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-        whose = self._whose()
+        profile = self._profile_facts()
         if isinstance(problem, errors.ToolkitError):
             return problem
         if isinstance(problem, sources.SourceFailed):
-            return sources.told(problem, boto, whose, self._known)
+            return sources.explain(problem, boto, profile, self._explain)
         if isinstance(problem, boto.ClientError):
-            return self._refusal(problem.response, call, whose)
+            return self._refusal(problem.response, call, profile)
         if isinstance(problem, (boto.NoCredentialsError, boto.SSOTokenLoadError)):
-            return errors.NoCredentials(**whose)
+            return errors.NoCredentials(**profile)
         if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError)):
-            return errors.Expired(**whose)
-        if isinstance(problem, _TooSlow):
-            return errors.Unreachable(
-                call=call, reason=f"it took longer than {problem.seconds:g} s"
-            )
-        if isinstance(problem, boto.HTTPClientError) and "Invalid header value" in str(problem):
-            return errors.BadConfig(
-                "the keys have a line end or a character that no key has: they were not copied"
-                " exactly"
-            )
-        if isinstance(
-            problem,
-            (
-                boto.HTTPClientError,
-                boto.EndpointConnectionError,
-                boto.ConnectionError,
-                boto.IncompleteReadError,
-            ),
-        ):
-            return errors.Unreachable(call=call, reason=_why(problem))
+            return errors.Expired(**profile)
         if isinstance(problem, ResponseParserError):
             return errors.Unexpected(call=call, reason="it cannot be read")
         if isinstance(problem, _WrongAnswer):
             return errors.Unexpected(call=call, reason=str(problem))
-        if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
-            name = getattr(problem, "kwargs", {}).get("region_name", "")
-            return errors.NoRegion(str(name))
-        if wrong := _settings(problem, boto):
-            return errors.BadConfig(
-                wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list"
-            )
-        return None
+        return _network_problem(problem, call, boto) or _settings_problem(problem, boto)
 
     def _refusal(
-        self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]
+        self, response: Mapping[str, Any], call: str, profile: Mapping[str, str]
     ) -> errors.CloudError:
-        found = response.get("Error", {})
-        code, message = str(found.get("Code", "")), " ".join(str(found.get("Message", "")).split())
+        error = response.get("Error", {})
+        code, message = str(error.get("Code", "")), " ".join(str(error.get("Message", "")).split())
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         problem: errors.CloudError
         if code in _EXPIRED:
-            problem = errors.Expired(**whose)
+            problem = errors.Expired(**profile)
         elif code in _THROTTLING or status == 429:
             problem = errors.Throttled(call=call)
         elif code in _DENIED:
             problem = _denied(message, call)
         elif code == "RequestTimeTooSkewed" or _CLOCK.search(message):
-            problem = errors.WrongClock(off=_off(response), call=call)
+            problem = errors.WrongClock(off=_clock_difference(response), call=call)
         elif code in _UNKNOWN:
             problem = errors.CredentialsProblem(
                 call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})"
@@ -481,30 +452,30 @@ class Aws:
             problem = errors.Unwell(call=call, reason=f"{status} {code}")
         else:
             message = _ADDRESS.sub(_BARE, message)
-            problem = errors.CloudError(
-                call=call, reason=f"{code}: {message}" if code not in message else message
-            )
+            if code not in message:
+                message = f"{code}: {message}"
+            problem = errors.CloudError(call=call, reason=message)
         problem.aws_code = code
         return problem
 
 
 class MfaPrompt:
-    """Whoever can be asked for the code of an MFA device, or nobody. `ask` shows a question and
-    returns the answer.
+    """Asks for the code of an MFA device. `ask` shows a question and returns the answer; None if
+    there is nobody to ask.
 
-    A question is only asked while somebody waits for it: never under a progress line, and never
+    Questions are asked only within `allow_questions`: never under a progress line, and never
     against a deadline of ours.
     """
 
-    def __init__(self, ask: sources.Ask | None = None, asked: bool = False) -> None:
+    def __init__(self, ask: sources.Ask | None = None, allowed: bool = False) -> None:
         self._ask = ask
-        self._asked = asked
+        self._allowed = allowed
         self.roles: dict[str, Any] = {}
-        """The roles that were assumed: for another region they are not asked for again."""
+        """The roles that were assumed, so that another region needs no second code."""
 
     @property
     def is_there(self) -> bool:
-        """Whether there is somebody at all."""
+        """Whether there is somebody to ask."""
         return self._ask is not None
 
     @property
@@ -515,20 +486,20 @@ class MfaPrompt:
     @property
     def answers(self) -> bool:
         """Whether a question can be asked now."""
-        return self._asked and self._ask is not None
+        return self._allowed and self._ask is not None
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
+    def allow_questions(self) -> Iterator[None]:
         """While it lasts, questions may be asked."""
-        self._asked = True
+        self._allowed = True
         try:
             yield
         finally:
-            self._asked = False
+            self._allowed = False
 
     def code(self, profile: str | None, question: str) -> str:
-        """The code. Raises NeedsCode where nobody is there, EOFError, KeyboardInterrupt."""
-        if self._ask is None or not self._asked:
+        """The code. Raises NeedsCode if nobody can be asked, EOFError, KeyboardInterrupt."""
+        if self._ask is None or not self._allowed:
             whose = f"profile {profile}" if profile else "the role to assume"
             option = f" --profile {shlex.quote(profile)}" if profile else ""
             why = "this is not a terminal" if self._ask is None else "it was not given before"
@@ -541,23 +512,23 @@ class MfaPrompt:
 
 
 class _Roles:
-    """Roles that were assumed, kept where the AWS CLI keeps them: one code signs in for both, until
-    they expire. A disk that takes nothing only costs another code.
+    """Roles that were assumed, in memory and in the cache of the AWS CLI: one code signs in for
+    both, until they expire.
     """
 
-    def __init__(self, here: dict[str, Any], shared: Any) -> None:
-        self._here, self._shared = here, shared
+    def __init__(self, memory: dict[str, Any], shared: Any) -> None:
+        self._memory, self._shared = memory, shared
 
     def __contains__(self, key: str) -> bool:
-        return key in self._here or key in self._shared
+        return key in self._memory or key in self._shared
 
     def __getitem__(self, key: str) -> Any:
-        return self._here[key] if key in self._here else self._shared[key]
+        return self._memory[key] if key in self._memory else self._shared[key]
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._here[key] = value
-        with suppress(OSError, ValueError):
-            self._shared[key] = value
+    def __setitem__(self, key: str, role: Any) -> None:
+        self._memory[key] = role
+        with suppress(OSError, ValueError):  # a full disk only costs another code
+            self._shared[key] = role
 
 
 def _session(profile: str | None, region: str | None, person: MfaPrompt | None = None) -> Any:
@@ -570,31 +541,28 @@ def _session(profile: str | None, region: str | None, person: MfaPrompt | None =
         """Finds the models of services."""
 
         def list_available_services(self, type_name: str) -> list[str]:
-            """The services that have a folder. botocore looks into each of 400 for a file of the
-            type, and again for the next type; whether the one that is asked for has such a file
-            shows when it is loaded.
+            """The services that have a folder. botocore itself looks into each of 400 for a file of
+            the type, which is slow; a missing file shows when the service is loaded.
             """
-            return sorted(
-                {
-                    name
-                    for path in self.search_paths
-                    if os.path.isdir(path)
-                    for name in os.listdir(path)
-                }
-            )
+            names: set[str] = set()
+            for path in self.search_paths:
+                if os.path.isdir(path):
+                    names.update(os.listdir(path))
+            return sorted(names)
 
     core = botocore.session.Session()
-    also = core.get_config_variable("data_path")
-    core.register_component(
-        "data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else [])
-    )
+    data_path = core.get_config_variable("data_path")
+    extra = data_path.split(os.pathsep) if data_path else []
+    core.register_component("data_loader", Models(extra_search_paths=extra))
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     _watch_sources(core, profile, person or MfaPrompt())
     return session
 
 
 def _watch_sources(core: Any, profile: str | None, person: MfaPrompt) -> None:
-    """Guard what gives credentials, and ask the person, not the terminal, for codes."""
+    """Guard the sources of credentials, and have them ask the person, not the terminal, for
+    codes.
+    """
     from botocore.utils import JSONFileCache  # type: ignore[import-untyped]
 
     resolver = core.get_component("credential_provider")
@@ -603,58 +571,54 @@ def _watch_sources(core: Any, profile: str | None, person: MfaPrompt) -> None:
         return process.BoundedProgram(argv, person.seconds, person.answers)
 
     sources.guard(resolver, popen)
-    role = next(
-        (one for one in resolver.providers if getattr(one, "METHOD", "") == "assume-role"), None
-    )
-    if role is not None:
-        shared: Any = {}
-        if (
-            "mfa_serial" in endpoint.settings_text() and endpoint.endpoint(profile) is None
-        ):  # what an emulator gave is nothing for AWS
-            shared = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))
-        role.cache = _Roles(person.roles, shared)
-        named = profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE")
-        role._prompter = lambda question: person.code(named, question)
+    for provider in resolver.providers:
+        if getattr(provider, "METHOD", "") == "assume-role":
+            shared: Any = {}
+            # An emulator's roles are of no use for AWS, so they stay out of the CLI's cache.
+            if "mfa_serial" in endpoint.settings_text() and endpoint.endpoint(profile) is None:
+                shared = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))
+            provider.cache = _Roles(person.roles, shared)
+            name = profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE")
+            provider._prompter = partial(person.code, name)
+            break
 
 
 def _user_agent(session: Any) -> str:
-    """How AWS's logs name us. botocore would put it together anew for each call, which takes a
-    tenth of the call's time.
+    """Our name in AWS's logs. botocore would build it again for each call, which takes a tenth of
+    the call's time.
     """
     return f"toolkit/{__version__} {session._session.user_agent()}"
 
 
 def check_account(aws: Aws, location: Location) -> None:
-    """Raises WrongAccount if the credentials are for another account than the place's,
+    """Raises WrongAccount if the credentials are for another account than the location's,
     CloudError.
     """
     if location.account:
         same_account(aws.account(), location)
 
 
-def same_account(found: str, location: Location) -> None:
-    """The same where the account is known already. Raises WrongAccount."""
-    if location.account and found != location.account:
+def same_account(account: str, location: Location) -> None:
+    """The same for an account that is known already. Raises WrongAccount."""
+    if location.account and account != location.account:
         raise errors.WrongAccount(
-            found=found, environment=location.environment or "", wanted=location.account
+            found=account, environment=location.environment or "", wanted=location.account
         )
 
 
 class _TooSlow(Exception):
-    """A call has not ended in its time."""
+    """A call has not ended within its deadline."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
 
 
-def _within(seconds: float, do: Callable[[], Found]) -> Found:
-    """What `do` gives, or raises. Raises _TooSlow if it takes longer: what became of a lost answer
-    is found out like that of any other.
-    """
-    if isinstance(
-        current_thread(), DaemonThread
-    ):  # a thread more for each of a hundred calls would cost a tenth of their time
+def _within(seconds: float, do: Callable[[], Result]) -> Result:
+    """The result of `do`, with a deadline. Raises _TooSlow."""
+    # An abandoned thread needs no deadline here, and another thread for each of a hundred calls
+    # would cost a tenth of their time.
+    if isinstance(current_thread(), DaemonThread):
         return do()
     try:
         return BackgroundTask(do).within(seconds)
@@ -663,42 +627,73 @@ def _within(seconds: float, do: Callable[[], Found]) -> Found:
 
 
 def _size(params: Mapping[str, Any]) -> int:
-    """How many bytes a call sends, as far as that matters."""
+    """The bytes of a call's body."""
     body = params.get("Body")
-    return int(params.get("ContentLength") or (len(body) if isinstance(body, bytes) else 0))
+    if params.get("ContentLength"):
+        return int(params["ContentLength"])
+    return len(body) if isinstance(body, bytes) else 0
 
 
 def _denied(message: str, call: str) -> errors.NotAllowed:
-    """Which action on which resource, as AWS's sentence has it; a deny is told, for no permission
-    mends it.
+    """The action and resource that AWS's message names. An explicit deny is mentioned, since adding
+    permissions does not help then.
     """
-    who, policy = _WHO_WHAT.search(message), _OF_A_POLICY.search(message)
-    action, resource = (who["action"], who["resource"] or "*") if who else (call, "*")
-    return errors.NotAllowed(
-        action, resource.strip("\"'"), f": a {policy['policy']} denies it" if policy else ""
-    )
+    match, deny = _WHO_WHAT.search(message), _OF_A_POLICY.search(message)
+    action, resource = call, "*"
+    if match:
+        action, resource = match["action"], match["resource"] or "*"
+    reason = f": a {deny['policy']} denies it" if deny else ""
+    return errors.NotAllowed(action, resource.strip("\"'"), reason)
 
 
-def _off(response: Mapping[str, Any]) -> str:
+def _clock_difference(response: Mapping[str, Any]) -> str:
     """By how much our clock differs from AWS's."""
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
     try:
-        said = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+        theirs = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
     except (KeyError, ValueError):
         return "wrong"
-    seconds = (datetime.now(UTC) - said.astimezone(UTC)).total_seconds()
-    return (
-        f"{abs(seconds) / 60:.0f} min {'fast' if seconds > 0 else 'slow'}"
-        if abs(seconds) >= 60
-        else "wrong"
+    seconds = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
+    if abs(seconds) < 60:
+        return "wrong"
+    return f"{abs(seconds) / 60:.0f} min {'fast' if seconds > 0 else 'slow'}"
+
+
+def _network_problem(problem: Exception, call: str, boto: Any) -> Exception | None:
+    if isinstance(problem, _TooSlow):
+        return errors.Unreachable(call=call, reason=f"it took longer than {problem.seconds:g} s")
+    if isinstance(problem, boto.HTTPClientError) and "Invalid header value" in str(problem):
+        return errors.BadConfig(
+            "the keys have a line end or a character that no key has: they were not copied exactly"
+        )
+    network_errors = (
+        boto.HTTPClientError,
+        boto.EndpointConnectionError,
+        boto.ConnectionError,
+        boto.IncompleteReadError,
     )
+    if isinstance(problem, network_errors):
+        return errors.Unreachable(call=call, reason=_network_reason(problem))
+    return None
 
 
-def _settings(problem: Exception, boto: Any) -> str:
-    """What is wrong with AWS's files and variables on this machine; empty if it is something else.
-    What a credential process has said is not repeated: it may be a secret.
+def _settings_problem(problem: Exception, boto: Any) -> Exception | None:
+    """The error for AWS's files and variables on this machine."""
+    if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
+        name = getattr(problem, "kwargs", {}).get("region_name", "")
+        return errors.NoRegion(str(name))
+    reason = _settings_reason(problem, boto)
+    if not reason:
+        return None
+    command = "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list"
+    return errors.BadConfig(reason, command)
+
+
+def _settings_reason(problem: Exception, boto: Any) -> str:
+    """What is wrong with AWS's files and variables; empty if it is something else. The output of a
+    credential process is not repeated: it may be a secret.
     """
     facts = getattr(problem, "kwargs", {})
     if isinstance(problem, boto.ProfileNotFound):
@@ -709,25 +704,25 @@ def _settings(problem: Exception, boto: Any) -> str:
             f" {facts.get('provider')})"
         )
     if isinstance(problem, boto.CredentialRetrievalError):
-        return (
-            "no credentials come from"
-            f" {str(facts.get('provider', '')).replace('custom-process', 'credential_process')}"
-        )
+        provider = str(facts.get("provider", "")).replace("custom-process", "credential_process")
+        return f"no credentials come from {provider}"
     if isinstance(problem, boto.ConfigParseError):
         return f"{facts.get('path')} cannot be read"
     if isinstance(problem, ValueError) and str(problem).startswith("Invalid endpoint"):
         return "AWS_ENDPOINT_URL is no address"
-    known = (
+    self_explaining = (
         boto.ConfigNotFound,
         boto.InvalidConfigError,
         boto.SSOError,
         boto.UnknownCredentialError,
     )
-    return _ADDRESS.sub(_BARE, str(problem).splitlines()[0]) if isinstance(problem, known) else ""
+    if isinstance(problem, self_explaining):
+        return _ADDRESS.sub(_BARE, str(problem).splitlines()[0])
+    return ""
 
 
 class _Gathering:
-    """Reads of one kind that are made together."""
+    """Reads of one group that become one call."""
 
     def __init__(self, key: str, most: int) -> None:
         self._keys, self._most = {key}, most
@@ -738,7 +733,7 @@ class _Gathering:
         self._problem: Exception | None = None
 
     def add(self, key: str) -> bool:
-        """Take part; False if it is too late or there are too many."""
+        """Add a key; False if it is too late or there are too many."""
         with self._changed:
             if not self._open or (len(self._keys) >= self._most and key not in self._keys):
                 return False
@@ -749,26 +744,23 @@ class _Gathering:
             return True
 
     def wait_for_more(self, window_s: float, coming: Callable[[], bool]) -> None:
-        """Give the others a moment: until none of them comes for a while and no more are `coming`,
-        or no more find room.
-        """
+        """Wait until no other key comes for a while and no more are `coming`, or it is full."""
         began = monotonic()
         latest = began + WINDOWS * window_s
         with self._changed:
             while len(self._keys) < self._most:
                 now = monotonic()
                 if coming() and now < began + COMING_S:
-                    # they begin to come when it is known of all: a window more for those that were
-                    # not given time to run yet
+                    # One more window for the threads that have not had time to run yet.
                     self._last, latest = now + window_s, now + WINDOWS * window_s
-                left = min(self._last + window_s, latest) - now
-                if left <= 0:
+                remaining = min(self._last + window_s, latest) - now
+                if remaining <= 0:
                     break
-                self._changed.wait(min(left, WINDOW_S))
+                self._changed.wait(min(remaining, WINDOW_S))
             self._open = False
 
     def fetch(self, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:
-        """Make the one call. What it raises, everybody gets."""
+        """Make the call. What it raises is raised for every key."""
         try:
             self._found = read(sorted(self._keys))
         except Exception as problem:
@@ -778,7 +770,7 @@ class _Gathering:
             self._changed.notify_all()
 
     def result(self, key: str) -> Any:
-        """Wait for the call, and take one's own part."""
+        """Wait for the call; its result for one key."""
         with self._changed:
             while not self._done:
                 self._changed.wait()
@@ -787,26 +779,26 @@ class _Gathering:
         return self._found.get(key)
 
 
-def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
+def _refuse_cut_off(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
     """Raises botocore's IncompleteReadError for an answer that was cut off. botocore itself takes
-    half a JSON object for an empty one: a service that was not described would look like one that
-    is not there. HEAD tells the length of what it does not send.
+    half a JSON object for an empty one, so an existing service would look like a missing one.
     """
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
-    sent = operation_model.http.get("method") != "HEAD" and isinstance(body, bytes)
-    if sent and length is not None and length.isdigit() and len(body) < int(length):
+    # A HEAD has the length of a body that is not sent.
+    has_body = operation_model.http.get("method") != "HEAD" and isinstance(body, bytes)
+    if has_body and length is not None and length.isdigit() and len(body) < int(length):
         from botocore.exceptions import IncompleteReadError
 
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
 
 
 class _WrongAnswer(Exception):
-    """An answer of another form than the model's: what is wrong with it."""
+    """An answer that does not fit its model; the text says why."""
 
 
-def _modelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
-    """Raises _WrongAnswer for JSON that is not what the model says: botocore would make something
-    else of it.
+def _refuse_unmodelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
+    """Raises _WrongAnswer for JSON that does not fit the model: botocore would convert it into
+    something else.
     """
     shape, body = operation_model.output_shape, response_dict["body"]
     model = operation_model.service_model
@@ -821,40 +813,41 @@ def _modelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) 
     if not body or getattr(shape, "serialization", {}).get("payload"):
         return
     try:
-        found = json.loads(body)
+        document = json.loads(body)
     except ValueError:
         raise _WrongAnswer("it is not JSON") from None
-    if wrong := answers.wrong(shape, found):
-        raise _WrongAnswer(wrong)
+    if mismatch := answers.mismatch(shape, document):
+        raise _WrongAnswer(mismatch)
 
 
 def _checked(answer: Any, service: str, operation: str) -> dict[str, Any]:
-    """An answer that says what it has to say. Raises Unexpected."""
+    """An answer that has all that it must have. Raises Unexpected."""
     call = f"{service}:{_camel(operation)}"
     if not isinstance(answer, dict):
         raise errors.Unexpected(call=call, reason="it is not an object")
-    if missing := answers.lacking(answer, call):
+    if missing := answers.missing_member(answer, call):
         raise errors.Unexpected(call=call, reason=f"{missing} is missing")
-    if wrong := answers.impossible(answer):
-        raise errors.Unexpected(call=call, reason=wrong)
-    found: dict[str, Any] = answers.read(answer, call)
-    return found
+    if problem := answers.negative_count(answer):
+        raise errors.Unexpected(call=call, reason=problem)
+    response: dict[str, Any] = answers.read(answer, call)
+    return response
 
 
 def _camel(operation: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in operation.split("_"))
 
 
-def _why(problem: Exception) -> str:
-    """The kind of network trouble, with the host's name only: paths and queries may hold
+def _network_reason(problem: Exception) -> str:
+    """The kind of network problem, with the host's name only: paths and queries may hold
     signatures.
     """
     facts = getattr(problem, "kwargs", {})
     host = _host(str(facts.get("endpoint_url", "")))
     if type(problem).__name__ == "EndpointConnectionError":
-        known = type(facts.get("error")).__name__ not in ("NameResolutionError", "gaierror")
-        return f"nothing listens at {host}" if known else f"the name {host} is not known here"
-    words = {
+        if type(facts.get("error")).__name__ in ("NameResolutionError", "gaierror"):
+            return f"the name {host} is not known here"
+        return f"nothing listens at {host}"
+    reasons = {
         "ConnectTimeoutError": f"no connection to {host} within {CONNECT_S} s",
         "ReadTimeoutError": f"{host} was silent for {READ_S} s",
         "ConnectionClosedError": f"{host} has closed the connection",
@@ -864,13 +857,11 @@ def _why(problem: Exception) -> str:
         ),
         "ProxyConnectionError": "the proxy does not let it through",
     }
-    return words.get(type(problem).__name__, type(problem).__name__)
+    return reasons.get(type(problem).__name__, type(problem).__name__)
 
 
 def _is_address(url: str) -> bool:
-    """Whether an address can be called. botocore looks at some of it, and fails in its own way at
-    the call.
-    """
+    """Whether an address can be called. botocore checks only some of it, and fails at the call."""
     try:
         split = urlsplit(url)
         return bool(split.hostname) and (split.port or 0) >= 0
@@ -882,6 +873,8 @@ def _host(url: str) -> str:
     """`127.0.0.1:4566` of an address."""
     try:
         split = urlsplit(url)
-        return f"{split.hostname}:{split.port}" if split.port else split.hostname or "the endpoint"
+        if split.port:
+            return f"{split.hostname}:{split.port}"
+        return split.hostname or "the endpoint"
     except ValueError:
         return "the endpoint"

@@ -1,5 +1,5 @@
-"""CloudFront's distributions, and the certificates that they show, without what else is configured:
-headers for an origin may be secret.
+"""CloudFront's distributions and their certificates. The rest of their configuration is left out,
+since headers for an origin may be secret.
 """
 
 from datetime import datetime
@@ -39,19 +39,19 @@ class AcmCertificate(Struct, frozen=True):
 def distribution(aws: Aws, name: str) -> Distribution | None:
     """A distribution by its id; None if there is none. Raises CloudError."""
     try:
-        found = aws.read("cloudfront", "get_distribution", Id=name)["Distribution"]
+        answer = aws.read("cloudfront", "get_distribution", Id=name)["Distribution"]
     except CloudError as problem:
         if problem.aws_code == "NoSuchDistribution":
             return None
         raise
-    config = found["DistributionConfig"]
+    config = answer["DistributionConfig"]
     shown = (config.get("ViewerCertificate") or {}).get("ACMCertificateArn") or ""
     return Distribution(
         name,
         bool(config["Enabled"]),
-        str(found["Status"]),
-        found.get("LastModifiedTime"),
-        str(found["DomainName"]),
+        str(answer["Status"]),
+        answer.get("LastModifiedTime"),
+        str(answer["DomainName"]),
         str(shown),
     )
 
@@ -67,19 +67,19 @@ def region(certificate: str) -> str:
 def certificate(aws: Aws, arn: str) -> AcmCertificate | None:
     """A certificate, asked for in its own region; None if there is none. Raises CloudError."""
     try:
-        found = aws.read("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
+        answer = aws.read("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
     except CloudError as problem:
         if problem.aws_code == "ResourceNotFoundException":
             return None
         raise
-    renewed = found.get("RenewalSummary") or {}
+    renewed = answer.get("RenewalSummary") or {}
     renewal = ": ".join(
         str(renewed[key]) for key in ("RenewalStatus", "RenewalStatusReason") if renewed.get(key)
     )
     return AcmCertificate(
-        str(found.get("DomainName", "")),
-        str(found.get("Status", "")),
-        found.get("NotAfter"),
+        str(answer.get("DomainName", "")),
+        str(answer.get("Status", "")),
+        answer.get("NotAfter"),
         renewal,
-        found.get("Type") == "IMPORTED",
+        answer.get("Type") == "IMPORTED",
     )

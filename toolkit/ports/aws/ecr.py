@@ -1,4 +1,4 @@
-"""ECR: which images a repository has, and the way into it."""
+"""ECR: repositories, their images, and the login."""
 
 import base64
 import json
@@ -15,12 +15,12 @@ from toolkit.ports.aws.ecs import part
 
 IMAGES_A_CALL = 100
 AFTER_OTHERS = 4
-"""The conditions of images are asked for when task definitions are known, and those do not come in
-all at once.
+"""The conditions of images are read after task definitions, which do not come in all at once: so
+these reads wait longer for each other.
 """
-KEPT = 500
-"""How many images a repository that toolkit makes keeps: many more than a record has good deploys
-to go back to.
+MOST_IMAGES = 500
+"""How many images stay in a repository that toolkit creates: many more than a record has good
+deploys to roll back to.
 """
 
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
@@ -33,17 +33,15 @@ _ARN = re.compile(
 
 
 class RepositoryName(Struct, frozen=True):
-    """A repository as rules.toml names it. `account` and `region` are None where those of the
-    environment are meant.
-    """
+    """A repository in rules.toml. `account` and `region` are None for those of the environment."""
 
     name: str
     account: str | None = None
     region: str | None = None
 
     def may_be(self, registry: tuple[str, str] | None) -> bool:
-        """Whether a registry (account and region), None for one that is not ECR's own name, may be
-        the one that has it.
+        """Whether a registry (account and region) may be the one that has it; None is a registry
+        under another name than ECR's own.
         """
         if registry is None:
             return True
@@ -51,7 +49,7 @@ class RepositoryName(Struct, frozen=True):
 
     @property
     def elsewhere(self) -> str:
-        """Whose registry it is, in words; empty for the environment's own."""
+        """The account of its registry, in words; empty for the environment's own."""
         return f" of account {self.account}" if self.account else ""
 
 
@@ -59,49 +57,53 @@ def named(words: str) -> RepositoryName:
     """What `repository` in rules.toml means: a name, `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME`,
     or an ARN.
     """
-    if found := _ARN.fullmatch(words):
-        return RepositoryName(found["name"], found["account"], found["region"])
-    host, slash, name = words.partition("/")
-    registry = registry_of(f"{host}/") if slash and name else None
-    return RepositoryName(words) if registry is None else RepositoryName(name, *registry)
+    if arn := _ARN.fullmatch(words):
+        return RepositoryName(arn["name"], arn["account"], arn["region"])
+    host, _, name = words.partition("/")
+    registry = registry_of(host)
+    if registry and name:
+        return RepositoryName(name, *registry)
+    return RepositoryName(words)
 
 
 def registry_of(image: str) -> tuple[str, str] | None:
     """The account and the region of the ECR registry that an image's name begins with; None if it
     is no such registry.
     """
-    found = _HOST.fullmatch(image.partition("/")[0])
-    return (found["account"], found["region"]) if found else None
+    host = _HOST.fullmatch(image.partition("/")[0])
+    return (host["account"], host["region"]) if host else None
 
 
-def _where(wanted: RepositoryName) -> dict[str, str]:
-    return {
-        "repositoryName": wanted.name,
-        **({"registryId": wanted.account} if wanted.account else {}),
-    }
+def _registry(name: RepositoryName) -> dict[str, str]:
+    return {"registryId": name.account} if name.account else {}
 
 
-def repository(aws: Aws, wanted: RepositoryName) -> dict[str, Any]:
+def _where(name: RepositoryName) -> dict[str, str]:
+    return {"repositoryName": name.name, **_registry(name)}
+
+
+def repository(aws: Aws, name: RepositoryName) -> dict[str, Any]:
     """A repository. Raises Missing."""
-    registry = {"registryId": wanted.account} if wanted.account else {}
     try:
-        answer = aws.read("ecr", "describe_repositories", repositoryNames=[wanted.name], **registry)
+        answer = aws.read(
+            "ecr", "describe_repositories", repositoryNames=[name.name], **_registry(name)
+        )
     except CloudError as problem:
-        raise _missing(aws, wanted, problem) from None
-    found: dict[str, Any] = _first(answer, "repositories", "ecr:DescribeRepositories")
-    return found
+        raise _missing(aws, name, problem) from None
+    description: dict[str, Any] = _first(answer, "repositories", "ecr:DescribeRepositories")
+    return description
 
 
-def create(aws: Aws, wanted: RepositoryName, tags: Mapping[str, str]) -> None:
-    """Make a repository whose tags cannot be moved and whose images are scanned. One that is there
-    by now is as good.
+def create(aws: Aws, name: RepositoryName, tags: Mapping[str, str]) -> None:
+    """Create a repository whose tags cannot be moved and whose images are scanned, unless it exists
+    by now.
     """
     try:
         aws.write(
             "ecr",
             "create_repository",
             tokened=True,
-            **_where(wanted),
+            **_where(name),
             imageTagMutability="IMMUTABLE",
             imageScanningConfiguration={"scanOnPush": True},
             tags=[{"Key": key, "Value": value} for key, value in tags.items()],
@@ -115,16 +117,16 @@ def tags(aws: Aws, arn: str) -> dict[str, str]:
     """The tags of a repository."""
     answer = aws.read("ecr", "list_tags_for_resource", resourceArn=arn)
     return {
-        str(one["Key"]): str(one["Value"])
-        for one in answer.get("tags") or ()
-        if one and "Key" in one and "Value" in one
+        str(tag["Key"]): str(tag["Value"])
+        for tag in answer.get("tags") or ()
+        if tag and "Key" in tag and "Value" in tag
     }
 
 
-def has_lifecycle(aws: Aws, wanted: RepositoryName) -> bool:
+def has_lifecycle(aws: Aws, name: RepositoryName) -> bool:
     """Whether a repository has a lifecycle policy."""
     try:
-        aws.read("ecr", "get_lifecycle_policy", **_where(wanted))
+        aws.read("ecr", "get_lifecycle_policy", **_where(name))
     except CloudError as problem:
         if problem.aws_code == "LifecyclePolicyNotFoundException":
             return False
@@ -132,13 +134,13 @@ def has_lifecycle(aws: Aws, wanted: RepositoryName) -> bool:
     return True
 
 
-def put_lifecycle(aws: Aws, wanted: RepositoryName) -> None:
-    """Let a repository keep its newest images only. The same twice is once."""
+def put_lifecycle(aws: Aws, name: RepositoryName) -> None:
+    """Let a repository delete all but its newest images. Repeating it is harmless."""
     aws.write(
         "ecr",
         "put_lifecycle_policy",
         tokened=True,
-        **_where(wanted),
+        **_where(name),
         lifecyclePolicyText=json.dumps(LIFECYCLE),
     )
 
@@ -147,79 +149,78 @@ LIFECYCLE = {
     "rules": [
         {
             "rulePriority": 1,
-            "description": f"keep the newest {KEPT} images",
+            "description": f"keep the newest {MOST_IMAGES} images",
             "action": {"type": "expire"},
             "selection": {
                 "tagStatus": "any",
                 "countType": "imageCountMoreThan",
-                "countNumber": KEPT,
+                "countNumber": MOST_IMAGES,
             },
         }
     ],
 }
 
 
-def digest(aws: Aws, wanted: RepositoryName, image: str) -> str | None:
-    """The digest of the image with this tag (or digest), None if there is none. Raises Missing
-    where the repository is not there.
+def digest(aws: Aws, name: RepositoryName, image: str) -> str | None:
+    """The digest of the image with this tag (or digest), None if there is none. Raises Missing if
+    there is no such repository.
     """
-    key = "imageDigest" if image.startswith("sha256:") else "imageTag"
     try:
-        answer = aws.read("ecr", "describe_images", **_where(wanted), imageIds=[{key: image}])
+        answer = aws.read("ecr", "describe_images", **_where(name), imageIds=[_image_id(image)])
     except CloudError as problem:
         if problem.aws_code == "ImageNotFoundException":
             return None
-        raise _missing(aws, wanted, problem) from None
+        raise _missing(aws, name, problem) from None
     return str(_first(answer, "imageDetails", "ecr:DescribeImages")["imageDigest"])
 
 
-def condition(aws: Aws, wanted: RepositoryName, image: str) -> str | None:
+def condition(aws: Aws, name: RepositoryName, image: str) -> str | None:
     """ACTIVE or ARCHIVED for the image with this tag or digest, None if there is none.
 
-    A hundred images of a repository that are asked for at one moment are one call. Raises Missing
-    where the repository is not there.
+    Up to a hundred images of a repository at one moment become one call. Raises Missing if there is
+    no such repository.
     """
-    found: str | None = aws.gathered(
-        ("ecr:DescribeImages", wanted),
+    status: str | None = aws.gathered(
+        ("ecr:DescribeImages", name),
         image,
         IMAGES_A_CALL,
-        lambda some: _conditions(aws, wanted, some),
+        lambda images: _conditions(aws, name, images),
         AFTER_OTHERS,
     )
-    return found
+    return status
 
 
-def _conditions(aws: Aws, wanted: RepositoryName, images: Sequence[str]) -> dict[str, str]:
-    """ECR tells of none if it lacks one: each half is asked for by itself then. (BatchGetImage
-    would tell, but is a pull to ECR.)
+def _image_id(image: str) -> dict[str, str]:
+    return {"imageDigest" if image.startswith("sha256:") else "imageTag": image}
+
+
+def _conditions(aws: Aws, name: RepositoryName, images: Sequence[str]) -> dict[str, str]:
+    """ECR refuses the whole call if one image is missing: then each half is read by itself.
+    (BatchGetImage would do better, but counts as a pull.)
     """
-    ids = [{"imageDigest" if one.startswith("sha256:") else "imageTag": one} for one in images]
+    ids = [_image_id(image) for image in images]
     try:
-        answer = aws.read("ecr", "describe_images", **_where(wanted), imageIds=ids)
+        answer = aws.read("ecr", "describe_images", **_where(name), imageIds=ids)
     except CloudError as problem:
         if problem.aws_code != "ImageNotFoundException":
-            raise _missing(aws, wanted, problem) from None
+            raise _missing(aws, name, problem) from None
         half = len(images) // 2
-        return (
-            {**_conditions(aws, wanted, images[:half]), **_conditions(aws, wanted, images[half:])}
-            if half
-            else {}
-        )
-    details = part(answer, "imageDetails", "ecr:DescribeImages")
-    return {
-        key: str(one.get("imageStatus") or "ACTIVE")
-        for one in details
-        for key in (one["imageDigest"], *one.get("imageTags", ()))
-    }
+        if not half:
+            return {}
+        return {**_conditions(aws, name, images[:half]), **_conditions(aws, name, images[half:])}
+    conditions = {}
+    for details in part(answer, "imageDetails", "ecr:DescribeImages"):
+        for key in (details["imageDigest"], *details.get("imageTags", ())):
+            conditions[key] = str(details.get("imageStatus") or "ACTIVE")
+    return conditions
 
 
 def login(aws: Aws) -> tuple[str, str]:
     """A user name and a password for the registry, good for hours. The password is a secret."""
-    found = _first(
-        aws.read("ecr", "get_authorization_token"), "authorizationData", "ecr:GetAuthorizationToken"
-    )
+    answer = aws.read("ecr", "get_authorization_token")
+    data = _first(answer, "authorizationData", "ecr:GetAuthorizationToken")
     try:
-        user, _, password = base64.b64decode(found["authorizationToken"]).decode().partition(":")
+        user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
     except ValueError:
         raise Unexpected(
             call="ecr:GetAuthorizationToken", reason="authorizationToken cannot be read"
@@ -228,34 +229,36 @@ def login(aws: Aws) -> tuple[str, str]:
 
 
 def _first(answer: Mapping[str, Any], key: str, call: str) -> Any:
-    """The one thing that was asked for: AWS says so if it is not there. Raises Unexpected for an
-    empty answer.
+    """The first element of a list in an answer. AWS reports what does not exist as an error, so an
+    empty list raises Unexpected.
     """
-    found = part(answer, key, call)
-    if not found:
+    elements = part(answer, key, call)
+    if not elements:
         raise Unexpected(call=call, reason=f"{key} is empty")
-    return found[0]
+    return elements[0]
 
 
 def address(aws: Aws, host: str) -> str:
-    """Where the registry of that host name listens: there, or where calls go to if that is not AWS
-    (AWS_ENDPOINT_URL).
+    """The address of the registry with this host name: that host, or the endpoint of calls if that
+    is not AWS's own (AWS_ENDPOINT_URL).
     """
     endpoint = aws.endpoint("ecr")
-    return f"https://{host}" if (urlsplit(endpoint).hostname or "").endswith(_AWS) else endpoint
+    if (urlsplit(endpoint).hostname or "").endswith(_AWS):
+        return f"https://{host}"
+    return endpoint
 
 
-def _missing(aws: Aws, wanted: RepositoryName, problem: CloudError) -> CloudError:
-    """What a refusal means: there is no such repository, or it is another account's, which has to
-    let us in.
+def _missing(aws: Aws, name: RepositoryName, problem: CloudError) -> CloudError:
+    """The error for a refusal: there is no such repository, or it belongs to another account, which
+    has to allow the call.
     """
     if problem.aws_code == "RepositoryNotFoundException":
         return Missing(
             what="ECR repository",
-            name=wanted.name,
-            where=f"{wanted.elsewhere} in {wanted.region or aws.region_name}",
+            name=name.name,
+            where=f"{name.elsewhere} in {name.region or aws.region_name}",
         )
-    if isinstance(problem, NotAllowed) and wanted.account:
-        theirs = f": it is a repository{wanted.elsewhere}, and its policy has to allow that"
+    if isinstance(problem, NotAllowed) and name.account:
+        theirs = f": it is a repository{name.elsewhere}, and its policy has to allow that"
         return NotAllowed(problem.facts["action"], problem.facts["resource"], theirs)
     return problem

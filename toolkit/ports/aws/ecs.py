@@ -1,10 +1,11 @@
-"""ECS. Shapes are AWS's own (dicts of the API's names), but for tags, which are a mapping.
+"""ECS. Shapes are AWS's own (dicts of the API's names), except tags, which are a mapping.
 
-Deployments of services and their revisions are newer than some SDKs, endpoints and policies. What
-asks for them says None where nobody can tell, and the caller falls back on the service's own
-`deployments`.
+Deployments of services and their revisions are newer than some SDKs, endpoints and policies. The
+functions for them return None if they cannot be read, and the caller falls back on the service's
+own `deployments`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -34,36 +35,36 @@ _UNSUPPORTED = frozenset(
 
 
 def service(aws: Aws, cluster: str, name: str) -> Shape | None:
-    """A service with its tags, None if there is none. Ten services that are asked for at one moment
-    are one call. Raises Missing.
+    """A service with its tags, None if there is none. Up to ten services at one moment become one
+    call. Raises Missing.
     """
-    found: Shape | None = aws.gathered(
+    description: Shape | None = aws.gathered(
         ("ecs:DescribeServices", cluster),
         name,
         SERVICES_A_CALL,
         lambda names: _services(aws, cluster, names)[0],
     )
-    return _known(found, name)
+    return _require_mentioned(description, name)
 
 
 def service_now(aws: Aws, cluster: str, name: str) -> tuple[Shape | None, datetime]:
-    """The same, by a call of its own, and what AWS's clock said then."""
-    found, when = _services(aws, cluster, [name])
-    return _known(found.get(name), name), when
+    """The same, by a call of its own, and the time of AWS's clock."""
+    services, when = _services(aws, cluster, [name])
+    return _require_mentioned(services.get(name), name), when
 
 
-def _known(found: Shape | None, name: str) -> Shape | None:
-    """A service, None if AWS says that there is none. Raises Unexpected where the answer says
-    neither: nobody knows then.
+def _require_mentioned(description: Shape | None, name: str) -> Shape | None:
+    """A service, None if AWS says that there is none. Raises Unexpected if the answer does not
+    mention it: then it is unknown.
     """
-    if found is None:
+    if description is None:
         raise Unexpected(call="ecs:DescribeServices", reason=f"it says nothing of service {name}")
-    return found or None
+    return description or None
 
 
 def _services(aws: Aws, cluster: str, names: Sequence[str]) -> tuple[dict[str, Shape], datetime]:
-    """The services by name, an empty one for each that AWS says is not there, and what its clock
-    says.
+    """The services by name, an empty dict for each that AWS reports missing, and the time of its
+    clock.
     """
     try:
         answer = aws.read(
@@ -71,24 +72,23 @@ def _services(aws: Aws, cluster: str, names: Sequence[str]) -> tuple[dict[str, S
         )
     except CloudError as problem:
         raise _no_cluster(aws, cluster, problem) from None
-    services = part(answer, "services", "ecs:DescribeServices")
-    found: dict[str, Shape] = {}
+    services: dict[str, Shape] = {}
+    for description in part(answer, "services", "ecs:DescribeServices"):
+        name = str(description["serviceName"])
+        if description.get("status") == "INACTIVE":  # ECS remembers deleted ones for a while
+            services[name] = {}
+        else:
+            services[name] = description | {"tags": tags(description.get("tags"))}
     for failure in answer.get("failures") or ():
         if failure.get("reason") == "MISSING":
-            found[str(failure.get("arn", "")).rpartition("/")[2]] = {}
-    for one in services:
-        gone = one.get("status") == "INACTIVE"
-        found[str(one["serviceName"])] = {} if gone else one | {"tags": tags(one.get("tags"))}
-    return found, server_date(answer)
+            services.setdefault(str(failure.get("arn", "")).rpartition("/")[2], {})
+    return services, server_date(answer)
 
 
 def _no_cluster(aws: Aws, cluster: str, problem: CloudError) -> CloudError:
-    gone = problem.aws_code == "ClusterNotFoundException"
-    return (
-        Missing(what="ECS cluster", name=cluster, where=f" in {aws.region_name}")
-        if gone
-        else problem
-    )
+    if problem.aws_code == "ClusterNotFoundException":
+        return Missing(what="ECS cluster", name=cluster, where=f" in {aws.region_name}")
+    return problem
 
 
 def definition(aws: Aws, arn: str) -> Shape | None:
@@ -99,8 +99,8 @@ def definition(aws: Aws, arn: str) -> Shape | None:
         if problem.aws_code == "ClientException" and "unable to describe" in str(problem).lower():
             return None
         raise
-    found: Shape = part(answer, "taskDefinition", "ecs:DescribeTaskDefinition")
-    return found | {"tags": tags(answer.get("tags"))}
+    description: Shape = part(answer, "taskDefinition", "ecs:DescribeTaskDefinition")
+    return description | {"tags": tags(answer.get("tags"))}
 
 
 def newest_revisions(aws: Aws, family: str, most: int) -> list[str]:
@@ -121,78 +121,67 @@ def newest_revisions(aws: Aws, family: str, most: int) -> list[str]:
 
 
 def deployments_going(aws: Aws, cluster: str, name: str) -> list[Shape] | None:
-    """The service deployments that are not over, newest first; None if nobody can tell."""
-    answer = _told(aws, "ListServiceDeployments", cluster=cluster, service=name, status=list(GOING))
-    return (
-        None
-        if answer is None
-        else _newest_first(part(answer, "serviceDeployments", "ecs:ListServiceDeployments"))
-    )
+    """The service deployments that are not over, newest first; None if they cannot be read."""
+    return _list_deployments(aws, cluster=cluster, service=name, status=list(GOING))
 
 
 def deployments_since(aws: Aws, cluster: str, name: str, when: datetime) -> list[Shape] | None:
     """The service deployments that were created after a moment of AWS's clock, newest first; None
-    if nobody can tell.
+    if they cannot be read.
     """
-    answer = _told(
-        aws, "ListServiceDeployments", cluster=cluster, service=name, createdAt={"after": when}
-    )
-    return (
-        None
-        if answer is None
-        else _newest_first(part(answer, "serviceDeployments", "ecs:ListServiceDeployments"))
-    )
+    return _list_deployments(aws, cluster=cluster, service=name, createdAt={"after": when})
 
 
 def deployments(aws: Aws, cluster: str, name: str) -> list[Shape] | None:
-    """The service deployments that ECS remembers, newest first; None if nobody can tell."""
-    answer = _told(aws, "ListServiceDeployments", cluster=cluster, service=name)
-    return (
-        None
-        if answer is None
-        else _newest_first(part(answer, "serviceDeployments", "ecs:ListServiceDeployments"))
-    )
+    """The service deployments that ECS remembers, newest first; None if they cannot be read."""
+    return _list_deployments(aws, cluster=cluster, service=name)
+
+
+def _list_deployments(aws: Aws, **params: Any) -> list[Shape] | None:
+    answer = _read_if_supported(aws, "ListServiceDeployments", **params)
+    if answer is None:
+        return None
+    listed = part(answer, "serviceDeployments", "ecs:ListServiceDeployments")
+    return sorted(listed, key=lambda deployment: deployment["createdAt"], reverse=True)
 
 
 def deployment(aws: Aws, arn: str) -> Shape | None:
-    """A service deployment, None if there is none or nobody can tell. Twenty at one moment are one
-    call.
+    """A service deployment, None if there is none or it cannot be read. Up to twenty at one moment
+    become one call.
     """
-    found: Shape | None = aws.gathered(
+    description: Shape | None = aws.gathered(
         "ecs:DescribeServiceDeployments",
         arn,
         DEPLOYMENTS_A_CALL,
         lambda arns: _deployments(aws, arns),
     )
-    return found
+    return description
 
 
 def _deployments(aws: Aws, arns: Sequence[str]) -> dict[str, Shape]:
-    answer = _told(aws, "DescribeServiceDeployments", serviceDeploymentArns=list(arns))
-    found = (
-        ()
-        if answer is None
-        else part(answer, "serviceDeployments", "ecs:DescribeServiceDeployments")
-    )
-    return {one["serviceDeploymentArn"]: one for one in found}
+    answer = _read_if_supported(aws, "DescribeServiceDeployments", serviceDeploymentArns=list(arns))
+    if answer is None:
+        return {}
+    described = part(answer, "serviceDeployments", "ecs:DescribeServiceDeployments")
+    return {deployment["serviceDeploymentArn"]: deployment for deployment in described}
 
 
 def revision(aws: Aws, arn: str) -> Shape | None:
-    """A service revision: what a deployment wants the service to be. None if there is none or
-    nobody can tell.
+    """A service revision: the state that a deployment moves the service to. None if there is none
+    or it cannot be read.
     """
-    found: Shape | None = aws.gathered(
+    description: Shape | None = aws.gathered(
         "ecs:DescribeServiceRevisions", arn, DEPLOYMENTS_A_CALL, lambda arns: _revisions(aws, arns)
     )
-    return found
+    return description
 
 
 def _revisions(aws: Aws, arns: Sequence[str]) -> dict[str, Shape]:
-    answer = _told(aws, "DescribeServiceRevisions", serviceRevisionArns=list(arns))
-    found = (
-        () if answer is None else part(answer, "serviceRevisions", "ecs:DescribeServiceRevisions")
-    )
-    return {one["serviceRevisionArn"]: one for one in found}
+    answer = _read_if_supported(aws, "DescribeServiceRevisions", serviceRevisionArns=list(arns))
+    if answer is None:
+        return {}
+    described = part(answer, "serviceRevisions", "ecs:DescribeServiceRevisions")
+    return {revision["serviceRevisionArn"]: revision for revision in described}
 
 
 def tasks(aws: Aws, cluster: str, status: str, **of: str) -> list[Shape]:
@@ -203,28 +192,23 @@ def tasks(aws: Aws, cluster: str, status: str, **of: str) -> list[Shape]:
         "ecs", "list_tasks", cluster=cluster, desiredStatus=status, maxResults=TASKS_A_CALL, **of
     )
     arns = part(answer, "taskArns", "ecs:ListTasks")
-    return (
-        list(
-            part(
-                aws.read("ecs", "describe_tasks", cluster=cluster, tasks=arns),
-                "tasks",
-                "ecs:DescribeTasks",
-            )
-        )
-        if arns
-        else []
-    )
+    return _describe_tasks(aws, cluster, arns) if arns else []
+
+
+def _describe_tasks(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Shape]:
+    answer = aws.read("ecs", "describe_tasks", cluster=cluster, tasks=arns)
+    return list(part(answer, "tasks", "ecs:DescribeTasks"))
 
 
 def stopped(aws: Aws, cluster: str, name: str) -> list[Shape]:
     """The tasks of a service that have stopped; ECS forgets them after about an hour.
 
-    One list of the cluster's is for all of its services that ask at one moment. Raises Missing.
+    Services of a cluster at one moment share one list of its tasks. Raises Missing.
     """
-    found: list[Shape] | None = aws.gathered(
+    tasks: list[Shape] | None = aws.gathered(
         ("ecs:ListTasks", cluster), name, SERVICES_A_LIST, lambda names: _stopped(aws, cluster)
     )
-    return found or []
+    return tasks or []
 
 
 def _stopped(aws: Aws, cluster: str) -> dict[str, list[Shape]]:
@@ -235,28 +219,25 @@ def _stopped(aws: Aws, cluster: str) -> dict[str, list[Shape]]:
         )
     except CloudError as problem:
         raise _no_cluster(aws, cluster, problem) from None
-    parts = [arns[at : at + TASKS_A_CALL] for at in range(0, len(arns), TASKS_A_CALL)]
-    found: dict[str, list[Shape]] = {}
+    chunks = [arns[start : start + TASKS_A_CALL] for start in range(0, len(arns), TASKS_A_CALL)]
+    by_service: dict[str, list[Shape]] = {}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for answer in pool.map(
-            lambda some: aws.read("ecs", "describe_tasks", cluster=cluster, tasks=some), parts
-        ):
-            for task in part(answer, "tasks", "ecs:DescribeTasks"):
-                found.setdefault(str(task.get("group", "")).removeprefix("service:"), []).append(
-                    task
-                )
-    return found
+        for tasks in pool.map(lambda chunk: _describe_tasks(aws, cluster, chunk), chunks):
+            for task in tasks:
+                service = str(task.get("group", "")).removeprefix("service:")
+                by_service.setdefault(service, []).append(task)
+    return by_service
 
 
 def register(aws: Aws, request: Mapping[str, Any]) -> Shape:
-    """A new revision. No token of AWS's protects this call: it is made once, and a lost answer is
-    looked for by our own tag.
+    """Register a new revision. This call takes no token, so it is made once, and after a lost
+    answer the revision is searched for by our own tag.
     """
     answer = aws.write(
         "ecs", "register_task_definition", **{**request, "tags": pairs(request["tags"])}
     )
-    found: Shape = part(answer, "taskDefinition", "ecs:RegisterTaskDefinition")
-    return found | {"tags": tags(answer.get("tags"))}
+    description: Shape = part(answer, "taskDefinition", "ecs:RegisterTaskDefinition")
+    return description | {"tags": tags(answer.get("tags"))}
 
 
 def update(aws: Aws, cluster: str, name: str, task_definition: str, force: bool = False) -> Shape:
@@ -272,13 +253,13 @@ def update(aws: Aws, cluster: str, name: str, task_definition: str, force: bool 
         taskDefinition=task_definition,
         **more,
     )
-    found: Shape = part(answer, "service", "ecs:UpdateService")
-    return found
+    description: Shape = part(answer, "service", "ecs:UpdateService")
+    return description
 
 
 def stop(aws: Aws, arn: str) -> bool | None:
-    """Stop a service deployment and roll it back. False if it is over already, None if nobody may
-    or can.
+    """Stop a service deployment and roll it back. False if it is over already, None if that is not
+    allowed or not supported.
     """
     if not aws.knows("ecs", "StopServiceDeployment"):
         return None
@@ -300,44 +281,35 @@ def stop(aws: Aws, arn: str) -> bool | None:
 
 
 def part(answer: Mapping[str, Any], key: str, call: str) -> Any:
-    """A member that every answer to this call has. Raises Unexpected for one that has not: the SDK
-    takes it for empty.
+    """A member that every answer to this call has. Raises Unexpected if it is missing: the SDK
+    would take it for empty.
     """
     if key not in answer:
         raise Unexpected(call=call, reason=f"{key} is missing")
     return answer[key]
 
 
-def _told(aws: Aws, operation: str, **params: Any) -> dict[str, Any] | None:
-    """The answer to a question that not every SDK, endpoint and policy allows."""
+def _read_if_supported(aws: Aws, operation: str, **params: Any) -> dict[str, Any] | None:
+    """An answer; None if the SDK, the endpoint or our permissions do not have the operation."""
     if not aws.knows("ecs", operation):
         return None
+    snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     try:
-        return aws.read(
-            "ecs",
-            "".join(f"_{char.lower()}" if char.isupper() else char for char in operation).lstrip(
-                "_"
-            ),
-            **params,
-        )
+        return aws.read("ecs", snake_case, **params)
     except CloudError as problem:
         if isinstance(problem, NotAllowed) or problem.aws_code in _UNSUPPORTED:
             return None
         raise
 
 
-def _newest_first(deployments: Sequence[Shape]) -> list[Shape]:
-    return sorted(deployments, key=lambda one: one["createdAt"], reverse=True)
+def tags(pairs: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+    """Tags as a mapping; those without a key are dropped."""
+    return {tag["key"]: tag.get("value") or "" for tag in pairs or () if tag and tag.get("key")}
 
 
-def tags(found: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
-    """Tags as a mapping; what has no key is none."""
-    return {one["key"]: one.get("value") or "" for one in found or () if one and one.get("key")}
-
-
-def pairs(found: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as ECS wants them."""
-    return [{"key": key, "value": value} for key, value in found.items()]
+def pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags in the form that ECS takes."""
+    return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def family_of(arn: str) -> str:
@@ -351,9 +323,13 @@ def revision_of(arn: str) -> str:
 
 
 def server_date(answer: Mapping[str, Any]) -> datetime:
-    """What AWS's clock said: two machines' clocks are no order of events."""
-    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    try:
-        return parsedate_to_datetime(said).astimezone(UTC) if said else datetime.now(UTC)
-    except ValueError:
-        return datetime.now(UTC)
+    """The time of AWS's clock: the clocks of two machines cannot be compared. Ours if it has
+    none.
+    """
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if date:
+        try:
+            return parsedate_to_datetime(date).astimezone(UTC)
+        except ValueError:
+            pass
+    return datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""Where calls of a profile go when that is not AWS itself: an emulator, a proxy, another cloud's
-S3.
+"""The endpoints that a profile's calls go to if they are not AWS's own: an emulator, a proxy,
+another cloud's S3.
 
-Says what botocore would do, from the same variables and files, without loading it: `diff` asks each
-time.
+This follows botocore's rules for the same variables and files without loading it, which would be
+too slow for `diff`.
 """
 
 import os
@@ -33,8 +33,8 @@ SERVICES = {
 }
 """Every service that is called, and its name in AWS's variables and files."""
 DEPLOYED = ("cloudformation", "ecr", "ecs", "elbv2", "lambda", "s3", "sts")
-"""Those that say where a deploy lands. An emulated queue that a check reads does not make a service
-another one.
+"""Those that decide where a deploy lands. An emulated queue that a check reads changes nothing
+about that.
 """
 
 _IGNORE = "ignore_configured_endpoint_urls"
@@ -59,12 +59,12 @@ def endpoint(profile: str | None, services: Iterable[str] = DEPLOYED) -> str | N
     BadConfig if a file that sets an endpoint cannot be read.
     """
     general, special = addresses(profile, services)
-    parts = [general] if general else []
-    parts += [
-        f"{service} {address or 'AWS'}"
-        for service, address in special.items()
-        if address != general
-    ]
+    parts = []
+    if general:
+        parts.append(general)
+    for service, address in special.items():
+        if address != general:
+            parts.append(f"{service} {address or 'AWS'}")
     return ", ".join(parts) or None
 
 
@@ -97,7 +97,7 @@ def addresses(
 
 
 def everywhere(profile: str | None) -> str | None:
-    """The same of all services that are called, those that only checks read included."""
+    """The same for all services that are called, including those that only checks read."""
     return endpoint(profile, SERVICES)
 
 
@@ -110,9 +110,7 @@ def region(profile: str | None) -> str | None:
 
 
 def is_special() -> bool:
-    """Whether AWS's variables and files may say anything of endpoints, or of credentials that a
-    person is asked for.
-    """
+    """Whether AWS's variables and files may set endpoints, or ask a person for credentials."""
     return (
         may_ask()
         or "endpoint_url" in settings_text()
@@ -137,8 +135,10 @@ def _shown(address: str) -> str:
         return address.rpartition("@")[2]
     if _OWN.fullmatch(host) and port in (None, 443):
         return ""
-    where = f"[{host}]" if ":" in host else host
-    return f"{split.scheme}://{where}{f':{port}' if port else ''}{split.path.rstrip('/')}"
+    shown = f"[{host}]" if ":" in host else host
+    if port:
+        shown += f":{port}"
+    return f"{split.scheme}://{shown}{split.path.rstrip('/')}"
 
 
 def _paths() -> tuple[str, str]:

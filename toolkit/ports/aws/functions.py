@@ -1,6 +1,4 @@
-"""Lambda: functions and their aliases, without what they are configured with: an environment's
-values may be secret.
-"""
+"""Lambda: functions and their aliases. Their environment is left out, since it may be secret."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,8 +15,8 @@ LAMBDA = "lambda"
 class Function(Struct, frozen=True):
     """A function, or one version of it. `modified` is Lambda's time, None if that cannot be read.
 
-    `state` is Pending, Active, Inactive or Failed, `update` (how the last change went) Successful,
-    InProgress or Failed; empty if Lambda says nothing of it.
+    `state` is Pending, Active, Inactive or Failed, `update` (the result of the last change)
+    Successful, InProgress or Failed; empty if Lambda does not say.
     """
 
     name: str
@@ -46,40 +44,36 @@ def function(aws: Aws, name: str, qualifier: str = "") -> Function | None:
     """A function, or the version that an alias points to; None if there is none. Raises
     CloudError.
     """
-    found = _found(
-        aws,
-        "get_function_configuration",
-        FunctionName=name,
-        **({"Qualifier": qualifier} if qualifier else {}),
-    )
-    if found is None:
+    params = {"Qualifier": qualifier} if qualifier else {}
+    answer = _read(aws, "get_function_configuration", FunctionName=name, **params)
+    if answer is None:
         return None
     return Function(
         name,
-        str(found.get("Version", "")),
-        str(found.get("Description", "")),
-        str(found.get("CodeSha256", "")),
-        _moment(str(found.get("LastModified", ""))),
-        str(found.get("State", "")),
-        _reason(found, "StateReason"),
-        str(found.get("LastUpdateStatus", "")),
-        _reason(found, "LastUpdateStatusReason"),
+        str(answer.get("Version", "")),
+        str(answer.get("Description", "")),
+        str(answer.get("CodeSha256", "")),
+        _moment(str(answer.get("LastModified", ""))),
+        str(answer.get("State", "")),
+        _reason(answer, "StateReason"),
+        str(answer.get("LastUpdateStatus", "")),
+        _reason(answer, "LastUpdateStatusReason"),
     )
 
 
 def alias(aws: Aws, function_name: str, name: str) -> Alias | None:
     """An alias; None if there is none, or no such function. Raises CloudError."""
-    found = _found(aws, "get_alias", FunctionName=function_name, Name=name)
-    if found is None:
+    answer = _read(aws, "get_alias", FunctionName=function_name, Name=name)
+    if answer is None:
         return None
     return Alias(
         name,
-        str(found["FunctionVersion"]),
-        (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {},
+        str(answer["FunctionVersion"]),
+        (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {},
     )
 
 
-def _found(aws: Aws, operation: str, **params: str) -> dict[str, Any] | None:
+def _read(aws: Aws, operation: str, **params: str) -> dict[str, Any] | None:
     try:
         return aws.read(LAMBDA, operation, **params)
     except CloudError as problem:
@@ -88,14 +82,17 @@ def _found(aws: Aws, operation: str, **params: str) -> dict[str, Any] | None:
         raise
 
 
-def _reason(found: Mapping[str, Any], name: str) -> str:
+def _reason(answer: Mapping[str, Any], name: str) -> str:
     """`the words (TheCode)`."""
-    words, code = " ".join(str(found.get(name) or "").split()), str(found.get(f"{name}Code") or "")
-    return f"{words} ({code})" if words and code else words or code
+    words = " ".join(str(answer.get(name) or "").split())
+    code = str(answer.get(f"{name}Code") or "")
+    if words and code:
+        return f"{words} ({code})"
+    return words or code
 
 
-def _moment(said: str) -> datetime | None:
+def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(said)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: the last words of one stream."""
+"""CloudWatch Logs: the last lines of a stream."""
 
 from toolkit.errors import CloudError, NotAllowed
 from toolkit.ports.aws.client import Aws
@@ -21,5 +21,7 @@ def tail(aws: Aws, group: str, stream: str, most: int) -> tuple[str, ...]:
         if isinstance(problem, NotAllowed) or problem.aws_code == "ResourceNotFoundException":
             return ()
         raise
-    found = answer.get("events") or ()
-    return tuple(line for one in found[-most:] for line in one["message"].splitlines())[-most:]
+    lines: list[str] = []
+    for event in (answer.get("events") or ())[-most:]:
+        lines += event["message"].splitlines()
+    return tuple(lines[-most:])

@@ -1,8 +1,10 @@
-"""CloudWatch metrics: how much was counted in a stretch of time."""
+"""CloudWatch metrics: their sums over a period."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from toolkit.errors import CloudError
 from toolkit.ports.aws.client import Aws
@@ -16,61 +18,61 @@ out.
 _CALL = "cloudwatch:GetMetricData"
 
 
-def sums(
-    aws: Aws,
-    namespace: str,
-    names: tuple[str, ...],
-    dimension: str,
-    value: str,
-    start: datetime,
-    end: datetime,
-) -> tuple[float, ...]:
-    """The sum of each metric of one thing (its `dimension` has this `value`) from start to end, 0
-    where nothing was counted.
+class MetricNames(Struct, frozen=True):
+    """Some metrics of a namespace that have the same dimension."""
 
-    Several things that are asked for at one moment are one call, for the stretch of the first.
-    Raises CloudError.
+    namespace: str
+    names: tuple[str, ...]
+    dimension: str
+
+
+def sums(
+    aws: Aws, metrics: MetricNames, value: str, start: datetime, end: datetime
+) -> tuple[float, ...]:
+    """The sum of each metric whose dimension has this value, from start to end; 0 where nothing was
+    counted.
+
+    Several values at one moment become one call, for the period of the first. Raises CloudError.
     """
 
     def read(values: Sequence[str]) -> Mapping[str, tuple[float, ...]]:
-        wanted = {
-            f"m{at}_{n}": (each, name)
-            for at, each in enumerate(values)
-            for n, name in enumerate(names)
-        }
-        found = _read(
-            aws,
-            [_query(key, namespace, name, dimension, each) for key, (each, name) in wanted.items()],
-            start,
-            end,
-        )
-        return {
-            each: tuple(found[f"m{at}_{n}"] for n in range(len(names)))
-            for at, each in enumerate(values)
-        }
+        return _sums(aws, metrics, values, start, end)
 
-    answer: tuple[float, ...] = aws.gathered(
-        (_CALL, namespace, names, dimension), value, MOST // len(names), read
+    result: tuple[float, ...] = aws.gathered(
+        (_CALL, metrics), value, MOST // len(metrics.names), read
     )
-    return answer
+    return result
 
 
-def _query(key: str, namespace: str, name: str, dimension: str, value: str) -> dict[str, Any]:
-    metric = {
-        "Namespace": namespace,
-        "MetricName": name,
-        "Dimensions": [{"Name": dimension, "Value": value}],
-    }
-    return {"Id": key, "MetricStat": {"Metric": metric, "Period": PERIOD_S, "Stat": "Sum"}}
+def _sums(
+    aws: Aws, metrics: MetricNames, values: Sequence[str], start: datetime, end: datetime
+) -> dict[str, tuple[float, ...]]:
+    queries: list[dict[str, Any]] = []
+    for value in values:
+        for name in metrics.names:
+            metric = {
+                "Namespace": metrics.namespace,
+                "MetricName": name,
+                "Dimensions": [{"Name": metrics.dimension, "Value": value}],
+            }
+            stat = {"Metric": metric, "Period": PERIOD_S, "Stat": "Sum"}
+            queries.append({"Id": f"m{len(queries)}", "MetricStat": stat})
+    results = _read(aws, queries, start, end)
+    in_order = [results[query["Id"]] for query in queries]
+    count = len(metrics.names)
+    by_value = {}
+    for index, value in enumerate(values):
+        by_value[value] = tuple(in_order[index * count : (index + 1) * count])
+    return by_value
 
 
 def _read(
     aws: Aws, queries: list[dict[str, Any]], start: datetime, end: datetime
 ) -> dict[str, float]:
-    """The sum of each query. What CloudWatch could not answer, or left out, is an error and not
-    0.
+    """The sum of each query by its id. What CloudWatch could not answer, or left out, is an error
+    and not 0.
     """
-    found: dict[str, float] = {}
+    results: dict[str, float] = {}
     pages = aws.pages(
         "cloudwatch",
         "get_metric_data",
@@ -79,13 +81,15 @@ def _read(
         StartTime=start,
         EndTime=end,
     )
-    for one in pages:
-        if one.get("StatusCode") not in (None, "Complete", "PartialData"):
-            said = [str(each.get("Value")) for each in one.get("Messages") or ()]
-            raise CloudError(call=_CALL, reason=": ".join([str(one["StatusCode"]), *said]))
-        found[one["Id"]] = found.get(one["Id"], 0.0) + sum(one.get("Values") or ())
-    if left := [each["Id"] for each in queries if each["Id"] not in found]:
+    for result in pages:
+        if result.get("StatusCode") not in (None, "Complete", "PartialData"):
+            messages = [str(message.get("Value")) for message in result.get("Messages") or ()]
+            raise CloudError(call=_CALL, reason=": ".join([str(result["StatusCode"]), *messages]))
+        key = result["Id"]
+        results[key] = results.get(key, 0.0) + sum(result.get("Values") or ())
+    missing = [query["Id"] for query in queries if query["Id"] not in results]
+    if missing:
         raise CloudError(
-            call=_CALL, reason=f"its answer lacks {len(left)} of {len(queries)} metrics"
+            call=_CALL, reason=f"its answer lacks {len(missing)} of {len(queries)} metrics"
         )
-    return found
+    return results

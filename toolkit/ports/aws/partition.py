@@ -1,4 +1,6 @@
-"""The parts of AWS that know nothing of each other: ARNs and addresses name them. Pure."""
+"""The partitions of AWS, which are separate from each other: ARNs and addresses contain them.
+Pure.
+"""
 
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
@@ -9,13 +11,13 @@ _PARTITIONS = (
     ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
     ("eusc-", "aws-eusc", "amazonaws.eu"),
 )
-"""How its regions begin, how ARNs call it, and what its addresses end with; the usual part is none
-of these.
+"""The prefix of its regions, its name in ARNs, and the suffix of its addresses, for all partitions
+but the usual one.
 """
 
 
 def partition(region: str | None) -> str:
-    """The part of AWS that a region belongs to, as ARNs name it."""
+    """The partition of a region, as ARNs name it."""
     for start, name, _ in _PARTITIONS:
         if (region or "").startswith(start):
             return name
@@ -23,7 +25,7 @@ def partition(region: str | None) -> str:
 
 
 def suffix(region: str | None) -> str:
-    """What AWS's addresses in a region end with."""
+    """The suffix of AWS's addresses in a region."""
     for start, _, end in _PARTITIONS:
         if (region or "").startswith(start):
             return end

@@ -1,6 +1,4 @@
-"""Whether something of AWS is there: one look each, or one for several where AWS has a call for
-that.
-"""
+"""Checks that something exists in AWS: one call each, or one for several where AWS allows it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -31,8 +29,8 @@ _GONE = frozenset(
 
 
 def look(aws: Aws, what: str, name: str, owner: str | None) -> str:
-    """A few words on something that is there. Raises Missing, CloudError; KeyError for what nobody
-    knows.
+    """A few words on the state of something that exists. Raises Missing, CloudError; KeyError for
+    an unknown type.
     """
     try:
         return _LOOKS[what](aws, name, owner)
@@ -53,67 +51,60 @@ def _bucket(aws: Aws, name: str, owner: str | None) -> str:
     except CloudError as problem:
         if problem.aws_code != "400":
             raise
-        aws.read(
-            "s3", "list_objects_v2", Bucket=name, MaxKeys=1, **of
-        )  # an answer to HEAD has no words for why: expired credentials
+        # The answer to a HEAD has no body to say why, such as expired credentials: this one has.
+        aws.read("s3", "list_objects_v2", Bucket=name, MaxKeys=1, **of)
     return "there"
 
 
 def _table(aws: Aws, name: str, owner: str | None) -> str:
-    found = aws.read("dynamodb", "describe_table", TableName=name)["Table"]
-    status = str(found["TableStatus"])
+    status = str(aws.read("dynamodb", "describe_table", TableName=name)["Table"]["TableStatus"])
     if status not in ("ACTIVE", "UPDATING"):
         raise CloudError(call="dynamodb:DescribeTable", reason=f"table {name} is {status}")
     return status.lower()
 
 
 def _queue(aws: Aws, name: str, owner: str | None) -> str:
-    url = aws.read(
-        "sqs",
-        "get_queue_url",
-        QueueName=name,
-        **({"QueueOwnerAWSAccountId": owner} if owner else {}),
-    )["QueueUrl"]
-    found = aws.read(
+    of = {"QueueOwnerAWSAccountId": owner} if owner else {}
+    url = aws.read("sqs", "get_queue_url", QueueName=name, **of)["QueueUrl"]
+    answer = aws.read(
         "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
     )
-    waiting = (found.get("Attributes") or {}).get("ApproximateNumberOfMessages", "0")
+    waiting = (answer.get("Attributes") or {}).get("ApproximateNumberOfMessages", "0")
     return f"{waiting} messages waiting"
 
 
 def _topic(aws: Aws, name: str, owner: str | None) -> str:
-    """Topics have no call that looks one up by its name; the list is read once for all who ask."""
-    found = aws.gathered("sns:ListTopics", name, 1000, lambda names: _topics(aws))
-    if not found:
+    """No call finds a topic by its name, so all topics are listed, once for all checks."""
+    if not aws.gathered("sns:ListTopics", name, 1000, lambda names: _topics(aws)):
         raise _missing(aws, "topic", name)
     return "there"
 
 
 def _topics(aws: Aws) -> Mapping[str, bool]:
     return {
-        str(one["TopicArn"]).rpartition(":")[2]: True
-        for one in aws.pages("sns", "list_topics", "Topics")
+        str(topic["TopicArn"]).rpartition(":")[2]: True
+        for topic in aws.pages("sns", "list_topics", "Topics")
     }
 
 
 def _parameter(aws: Aws, name: str, owner: str | None) -> str:
-    found = aws.gathered(
+    version = aws.gathered(
         "ssm:GetParameters", name, PARAMETERS_A_CALL, lambda names: _parameters(aws, names)
     )
-    if not found:
+    if not version:
         raise _missing(aws, "parameter", name)
-    return f"version {found}"
+    return f"version {version}"
 
 
 def _parameters(aws: Aws, names: Sequence[str]) -> Mapping[str, int]:
     """The versions; values are not decrypted, and not kept."""
     answer = aws.read("ssm", "get_parameters", Names=list(names), WithDecryption=False)
-    return {str(one["Name"]): int(one.get("Version", 1)) for one in answer.get("Parameters") or ()}
+    parameters = answer.get("Parameters") or ()
+    return {str(each["Name"]): int(each.get("Version", 1)) for each in parameters}
 
 
 def _secret(aws: Aws, name: str, owner: str | None) -> str:
-    found = aws.read("secretsmanager", "describe_secret", SecretId=name)
-    if found.get("DeletedDate"):
+    if aws.read("secretsmanager", "describe_secret", SecretId=name).get("DeletedDate"):
         raise CloudError(
             call="secretsmanager:DescribeSecret", reason=f"secret {name} is to be deleted"
         )

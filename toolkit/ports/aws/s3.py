@@ -1,5 +1,5 @@
-"""One bucket as a place for small shared files: reads with the server's own time, and writes under
-a condition.
+"""A bucket as a store of small shared files: reads with the server's time, and conditional
+writes.
 """
 
 import re
@@ -19,22 +19,22 @@ _GONE = frozenset(("NoSuchKey", "404", "NotFound"))
 
 
 def region(aws: Aws, bucket: str, owner: str | None) -> str | None:
-    """Where a bucket is; None if there is none. `owner` is the account that has to own it, None if
-    nobody knows.
+    """The region of a bucket; None if there is none. `owner` is the account that has to own it,
+    None if that is not known.
 
     Raises NotAllowed also for a bucket of somebody else, CloudError with the code 301 for one in a
     region that S3 does not name.
     """
-    found = _head(aws, "head_bucket", bucket, owner)
-    return None if found is None else str(found.get("BucketRegion") or aws.region_name)
+    answer = _head(aws, "head_bucket", bucket, owner)
+    return None if answer is None else str(answer.get("BucketRegion") or aws.region_name)
 
 
 def modified(aws: Aws, bucket: str, owner: str | None, key: str) -> datetime | None:
-    """When an object was written, by the server's time; None if it is not there, or its bucket is
-    not. Raises CloudError.
+    """When an object was written, by the server's time; None if there is no such object or bucket.
+    Raises CloudError.
     """
-    found = _head(aws, "head_object", bucket, owner, Key=key)
-    return None if found is None else found["LastModified"]
+    answer = _head(aws, "head_object", bucket, owner, Key=key)
+    return None if answer is None else answer["LastModified"]
 
 
 def _head(
@@ -50,8 +50,8 @@ def _head(
 
 
 class StoredObject(Struct, frozen=True):
-    """What lies under a key. `modified` and `now` are both the server's time, so that their
-    difference is true on any machine.
+    """An object. `modified` and `now` are both the server's time, so that their difference is right
+    on any machine.
     """
 
     body: bytes
@@ -62,27 +62,27 @@ class StoredObject(Struct, frozen=True):
 
 class Bucket:
     """The objects below `s3://bucket/prefix`. `owner` is the account that has to own the bucket,
-    None if nobody knows.
+    None if that is not known.
     """
 
     def __init__(self, aws: Aws, address: str, owner: str | None = None) -> None:
-        found = _ADDRESS.fullmatch(address)
-        if found is None:
+        parts = _ADDRESS.fullmatch(address)
+        if parts is None:
             raise errors.Refused(
                 f"{address} is no address of a store", "write it as s3://bucket/prefix"
             )
-        self._aws, self._name = aws, found["bucket"]
-        self._prefix = f"{found['prefix']}/" if found["prefix"] else ""
-        self._common: dict[str, Any] = {"Bucket": self._name} | (
-            {"ExpectedBucketOwner": owner} if owner else {}
-        )
+        self._aws, self._name = aws, parts["bucket"]
+        self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""
+        self._common: dict[str, Any] = {"Bucket": self._name}
+        if owner:
+            self._common["ExpectedBucketOwner"] = owner
 
     def address(self, key: str) -> str:
-        """How a person names an object."""
+        """The address of an object."""
         return f"s3://{self._name}/{self._prefix}{key}"
 
     def get(self, key: str, most: int) -> StoredObject | None:
-        """An object with at most `most` and one more of its bytes; None if it is not there. Raises
+        """An object with at most `most` and one more of its bytes; None if there is none. Raises
         CloudError.
         """
         try:
@@ -165,23 +165,23 @@ class Bucket:
             raise self._explained(problem) from None
 
     def _explained(self, problem: errors.CloudError) -> errors.ToolkitError:
-        """What an answer means for this bucket, where AWS's own words do not say it."""
+        """The error for this bucket, where AWS's own message does not name it."""
         if problem.aws_code == "NoSuchBucket":
             return errors.Missing(what="bucket", name=self._name, where="")
         if problem.aws_code == "NotImplemented":
             return self.unfit()
         if isinstance(problem, errors.NotAllowed) and problem.facts["resource"] == "*":
-            known = errors.NotAllowed(
+            denied = errors.NotAllowed(
                 problem.facts["action"],
                 f"s3://{self._name}/{self._prefix}*",
                 problem.facts["denied"],
             )
-            known.aws_code = problem.aws_code
-            return known
+            denied.aws_code = problem.aws_code
+            return denied
         return problem
 
     def unfit(self) -> errors.Refused:
-        """The error for a store that knows no conditional writes: a lock in it would be none."""
+        """The error for a store without conditional writes: a lock in it would lock nothing."""
         return errors.Refused(
             f"the store s3://{self._name} does not do conditional writes",
             "use a bucket of Amazon S3, or leave `store` out of rules.toml",

@@ -1,9 +1,9 @@
-"""Where credentials come from, and what is wrong with it.
+"""The sources of credentials, and explanations of their failures.
 
 botocore asks files, variables, programs and addresses for credentials. Each of them can answer
-anything, and botocore lets most of what is wrong through as it is: a KeyError, a JSONDecodeError,
-an OSError. So each source is asked behind a guard, and whatever comes through it is a problem of
-that source, never a bug.
+anything, and botocore lets most failures through as they are: a KeyError, a JSONDecodeError, an
+OSError. So each source is called behind a guard, and whatever it raises is a problem of that
+source, never a bug.
 """
 
 import re
@@ -61,8 +61,10 @@ _KEYS = (
 )
 _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired"))
 
-Known = Callable[[Exception, str], Exception | None]
-"""The words for what can go wrong with any call; None for what is told by nobody else."""
+Explain = Callable[[Exception, str], Exception | None]
+"""The error of ours for what can go wrong with any call; None for an exception that it does not
+know.
+"""
 Ask = Callable[[str], str]
 """Asks a person a question whose answer is not shown. Raises EOFError, KeyboardInterrupt."""
 
@@ -89,11 +91,11 @@ def guard(resolver: Any, popen: Callable[..., Any]) -> None:
         if builder is not None:  # it makes the sources of the profile that a role is assumed from
             make = builder.providers
             builder.providers = lambda *args, make=make, **more: [
-                _guard(one, popen) for one in make(*args, **more)
+                _guard(inner, popen) for inner in make(*args, **more)
             ]
         sourcer = getattr(provider, "_credential_sourcer", None)
-        for other in getattr(sourcer, "_providers", ()):
-            _guard(other, popen)
+        for inner in getattr(sourcer, "_providers", ()):
+            _guard(inner, popen)
 
 
 def _guard(provider: Any, popen: Callable[..., Any]) -> Any:
@@ -135,79 +137,89 @@ def _checked(source: str, keys: Any) -> Any:
         value = getattr(keys, name, None)
         if not value and name == "token":
             continue
-        if not isinstance(value, str) or not value:
-            wrong = "missing" if value is None else "empty" if value == "" else "not a text"
-            raise SourceFailed(source, BadKeys(f"the {words} is {wrong}"))
-        if bad := next((letter for letter in value if not "!" <= letter <= "~"), None):
-            kind = (
-                "a line end"
-                if bad in "\r\n"
-                else "a space"
-                if bad.isspace()
-                else "a character that no key has"
-            )
-            where = "in it" if value.strip() == value else "before or after it"
-            raise SourceFailed(
-                source, BadKeys(f"the {words} has {kind} {where}: it was not copied exactly")
-            )
+        if problem := _key_problem(value):
+            raise SourceFailed(source, BadKeys(f"the {words} {problem}"))
     return keys
 
 
-def told(failed: SourceFailed, boto: Any, whose: Mapping[str, str], known: Known) -> Exception:
-    """The error that tells it. `boto`: botocore's exceptions."""
+def _key_problem(value: Any) -> str:
+    if value is None:
+        return "is missing"
+    if value == "":
+        return "is empty"
+    if not isinstance(value, str):
+        return "is not a text"
+    for letter in value:
+        if not "!" <= letter <= "~":
+            if letter in "\r\n":
+                kind = "a line end"
+            elif letter.isspace():
+                kind = "a space"
+            else:
+                kind = "a character that no key has"
+            where = "in it" if value.strip() == value else "before or after it"
+            return f"has {kind} {where}: it was not copied exactly"
+    return ""
+
+
+def explain(
+    failed: SourceFailed, boto: Any, profile: Mapping[str, str], explain_call: Explain
+) -> Exception:
+    """The error of ours for a source that failed. `boto` is botocore's exceptions, `profile` the
+    facts of an error about the profile.
+    """
     source, problem = failed.source, failed.problem
     where = _WHERE.get(source, "AWS credentials")
-    next_ = _NEXT.get(source, _ASK_THE_CLI).format(option=whose["option"])
-    if isinstance(problem, RuntimeError):  # new ones were fetched, which had expired as well
-        return errors.Expired(**whose, next=next_)
+    next_ = _NEXT.get(source, _ASK_THE_CLI).format(option=profile["option"])
+    # botocore raises a RuntimeError if refreshed credentials have expired as well.
+    if isinstance(problem, RuntimeError):
+        return errors.Expired(**profile, next=next_)
     if isinstance(problem, boto.RefreshWithMFAUnsupportedError):
         return errors.Expired(
-            **whose, next="run it again in a terminal: a new MFA code is asked for"
+            **profile, next="run it again in a terminal: a new MFA code is asked for"
         )
     if isinstance(problem, boto.ClientError):
-        return _refused(problem, source, whose, next_, known)
+        return _refused(problem, source, profile, next_, explain_call)
     if isinstance(problem, (boto.SSOTokenLoadError, boto.NoCredentialsError)):
-        return errors.NoCredentials(**whose)
+        return errors.NoCredentials(**profile)
     if isinstance(problem, boto.LoginRefreshRequired):
-        return errors.Expired(**whose, next=next_)
+        return errors.Expired(**profile, next=next_)
     if isinstance(problem, boto.MetadataRetrievalError) or source not in _WHERE:
-        return errors.SourceProblem(**whose, reason=f"{where}: no usable answer", next=next_)
-    foreseen = None if isinstance(problem, boto.CredentialRetrievalError) else known(problem, where)
-    if isinstance(foreseen, errors.CloudError):
-        return foreseen
-    return errors.SourceProblem(**whose, reason=_reason(where, problem, boto), next=next_)
+        return errors.SourceProblem(**profile, reason=f"{where}: no usable answer", next=next_)
+    if not isinstance(problem, boto.CredentialRetrievalError):
+        explained = explain_call(problem, where)
+        if isinstance(explained, errors.CloudError):
+            return explained
+    return errors.SourceProblem(**profile, reason=_reason(where, problem, boto), next=next_)
 
 
 def _refused(
-    problem: Any, source: str, whose: Mapping[str, str], next_: str, known: Known
+    problem: Any, source: str, profile: Mapping[str, str], next_: str, explain_call: Explain
 ) -> Exception:
-    """AWS answered a question for credentials with an error."""
+    """The error for a request for credentials that AWS refused."""
     error = problem.response.get("Error", {})
     code, message = str(error.get("Code", "")), " ".join(str(error.get("Message", "")).split())
     if code in _EXPIRED:
-        return errors.Expired(
-            **whose,
-            next=_ASK_THE_CLI.format(option=whose["option"]) if source not in _NEXT else next_,
-        )
-    told_so = known(problem, "")
-    if isinstance(told_so, errors.Unreachable | errors.WrongClock):
-        return told_so
+        return errors.Expired(**profile, next=next_)
+    explained = explain_call(problem, "")
+    if isinstance(explained, errors.Unreachable | errors.WrongClock):
+        return explained
     if (
         source == "assume-role"
         and "MultiFactorAuthentication" in message
         and "one time pass code" in message
     ):
         return errors.SourceProblem(
-            **whose,
+            **profile,
             reason="the MFA code was not accepted",
             next="wait for the next code, and run it again",
         )
     call = f"{_WHERE.get(source, source)}: {problem.operation_name} was refused"
-    return errors.SourceProblem(**whose, reason=f"{call}: {code}: {message}", next=next_)
+    return errors.SourceProblem(**profile, reason=f"{call}: {code}: {message}", next=next_)
 
 
 def _reason(where: str, problem: Exception, boto: Any) -> str:
-    """What is wrong with a source. What it said itself is not repeated: it may be a secret."""
+    """What is wrong with a source. Its own output is not repeated: it may be a secret."""
     if isinstance(problem, BadKeys):
         return f"{problem} ({where})"
     if isinstance(problem, ProgramTimeout):
@@ -217,11 +229,16 @@ def _reason(where: str, problem: Exception, boto: Any) -> str:
     if isinstance(problem, boto.CredentialRetrievalError):
         return _retrieval(where, str(problem.kwargs.get("error_msg", "")))
     if isinstance(problem, boto.ParamValidationError):
-        wrong = sorted(set(_PARAMETER.findall(str(problem)))) or ["a setting"]
-        return f"{where}: {', '.join(wrong)} is not valid"
+        parameters = sorted(set(_PARAMETER.findall(str(problem)))) or ["a setting"]
+        return f"{where}: {', '.join(parameters)} is not valid"
     if isinstance(problem, OSError):
         file = f"{problem.filename}: " if isinstance(problem.filename, str) else ""
         return f"{where} cannot be used: {file}{problem.strerror or type(problem).__name__}"
+    return _content_reason(where, problem, boto)
+
+
+def _content_reason(where: str, problem: Exception, boto: Any) -> str:
+    """What is wrong with the answer of a source."""
     if isinstance(problem, UnicodeDecodeError) or type(problem).__name__ == "JSONDecodeError":
         return f"{where} gives something that is not JSON"
     if isinstance(problem, KeyError) and problem.args and _NAME.fullmatch(str(problem.args[0])):
@@ -235,16 +252,18 @@ def _reason(where: str, problem: Exception, boto: Any) -> str:
     return f"{where} gives something that cannot be used"
 
 
-def _retrieval(where: str, said: str) -> str:
-    """botocore puts what the program wrote to stderr in the same place as its own words."""
-    if missing := re.fullmatch(r"Missing required key in response: '(\w+)'", said):
+def _retrieval(where: str, message: str) -> str:
+    """Only botocore's own messages are used: what the program wrote to stderr has the same place,
+    and may be a secret.
+    """
+    if missing := re.fullmatch(r"Missing required key in response: '(\w+)'", message):
         return f"{where}: {missing[1]} is missing"
     if re.fullmatch(
-        r"Unsupported version '.*' for credential process provider, supported versions: 1", said
+        r"Unsupported version '.*' for credential process provider, supported versions: 1", message
     ):
         return f"{where}: Version is not 1"
     if missing := re.fullmatch(
-        r"Credential refresh failed, response did not contain: ([\w, ]+)", said
+        r"Credential refresh failed, response did not contain: ([\w, ]+)", message
     ):
         return f"{where}: {missing[1]} is missing"
     return f"{where} failed"

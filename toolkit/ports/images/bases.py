@@ -145,6 +145,7 @@ def read(client: RegistryClient, source: BaseSource, platform: Platform) -> Base
                 f"the base image {source.repository} has layers that are not gzip", ENGINES
             )
         layers.append({"mediaType": media_type, "digest": layer["digest"], "size": layer["size"]})
+    # Our own layers are appended to both lists, so they must match.
     if len(image["rootfs"]["diff_ids"]) != len(layers):
         raise Refused(
             f"the base image {source.repository} does not agree with itself about its layers"
@@ -270,6 +271,7 @@ def _write_cache(digest: str, entries: list[Entry]) -> None:
     path = _cache_file(digest)
     try:
         own_cache(cache_folder(), "bases")
+        # Written beside it and renamed, so that another build never reads half of it.
         with open(f"{path}.{os.getpid()}", "wb") as file:
             file.write(json.dumps(entries).encode())
         os.replace(f"{path}.{os.getpid()}", path)

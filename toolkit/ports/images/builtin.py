@@ -262,6 +262,7 @@ def build_stages(
         evaluated = evaluate(stage, plan.all_stages, config, plan.arguments, plan.parsed.escape)
         done[stage.number] = _make_copies(start, evaluated, done, context, log)
     last = done[plan.stages[-1].number]
+    # Only a warning: a team may mean to ship its .env file.
     for layer in last.layers:
         for path, node in layer.items():
             if node.source is not None and secret_looking(path):
@@ -363,6 +364,7 @@ def _push(
     manifest = _json(_manifest(image, layers, config))
     digest = digest_of(manifest)
     log.phase("pushing")
+    # The layout of layers is deterministic, so an image that was pushed before has our digest.
     before = target.digest(repository, tag)
     if before == digest:
         log.log(f"the image is there already: {digest}")
@@ -399,7 +401,9 @@ def _same_content(clients: _Clients, digest: str | None, config: bytes, log: Bui
     if not digest:
         raise tag_taken()
     manifest = clients.target.manifest(registry.repository, digest)
-    part = manifest.document.get("config") if manifest else None
+    if manifest is None:
+        raise tag_taken()
+    part = manifest.document.get("config")
     if not isinstance(part, dict) or part.get("digest") != digest_of(config):
         raise tag_taken()
     log.log(f"the same image, packed otherwise, is there already: {digest}")

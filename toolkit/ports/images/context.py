@@ -47,6 +47,7 @@ class Context:
             for name, node in _list_folder(self.folder, folder):
                 path = join(folder, name)
                 ignored = ignore.keeps_out(path)
+                # Only a `!` pattern can bring back a file below an ignored folder.
                 if node.form == "folder" and (not ignored or ignore.takes_back):
                     folders.append(path)
                 if not ignored:
@@ -123,6 +124,7 @@ class Context:
         a link has come in between.
         """
         try:
+            # Without waiting: the file may have become a pipe since the scan.
             descriptor = open_below(self.folder, path, os.O_NONBLOCK)
         except OSError as error:
             raise Refused(

@@ -132,8 +132,11 @@ class Docker:
                 stdin=registry.password.reveal(),
             )
             image = f"{_server(registry)}/{registry.repository}:{tag}"
-            build = self._buildx if self._has_buildx(runner.env) else self._build
-            digest = build(runner, recipe, image, folder, _Tag(registry, tag, log))
+            new_tag = _Tag(registry, tag, log)
+            if self._has_buildx(runner.env):
+                digest = self._buildx(runner, recipe, image, folder, new_tag)
+            else:
+                digest = self._build(runner, recipe, image, new_tag)
         return _checked(self.name, registry, tag, digest, log)
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
@@ -162,9 +165,7 @@ class Docker:
             document = {}
         return _digest(self.name, str(document.get("containerimage.digest", "")))
 
-    def _build(
-        self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag"
-    ) -> str:
+    def _build(self, runner: "_Runner", recipe: Recipe, image: str, tag: "_Tag") -> str:
         runner.log.phase("building")
         runner.run(
             "build", "--tag", image, *_options(recipe), os.path.join(recipe.root, recipe.context)

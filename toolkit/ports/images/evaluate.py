@@ -142,6 +142,7 @@ class _Evaluation:
         if instruction.keyword not in ("COPY", "ADD", "HEALTHCHECK") and instruction.flags:
             raise instruction.refuse(f"--{min(instruction.flags)} is not understood")
         self._missed = False
+        does = None
         try:
             does = evaluate_instruction(self, instruction)
         except Refused:

@@ -165,6 +165,7 @@ def _class(inside: str) -> str:
     inside = inside[negated:]
     if not inside:
         raise re.error("an empty class")
+    # Go refuses such a class, Python gives it a meaning of its own.
     if re.search(r"(?<!\\)--", inside):
         raise re.error("a - that is neither escaped nor between two characters")
     return "^/" * negated + re.sub(r"([\[&~|])", r"\\\1", inside)

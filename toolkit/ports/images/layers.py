@@ -108,6 +108,7 @@ def _add_file(
         header.size = os.fstat(descriptor).st_size
         sink.write(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         remaining = header.size
+        # Never more than the size in the header, even if the file grows meanwhile.
         while remaining and (chunk := file.read(min(_CHUNK, remaining))):
             check()
             sink.write(chunk)

@@ -384,6 +384,8 @@ class RegistryClient:
         if self._credentials and request.url.startswith(f"{self._address}/"):
             headers["Authorization"] = f"Basic {self._credentials.reveal()}"
         try:
+            # Redirects and retries are ours: the pool does not know who may see the credentials
+            # and what may be repeated.
             response = self._pool.request(
                 request.method,
                 request.url,

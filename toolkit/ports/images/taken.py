@@ -230,8 +230,10 @@ class BuildInputs:
             if not is_wild(source):
                 sources[source] = None
                 real = os.path.relpath(os.path.realpath(os.path.join(start, source)), start)
-                if real.split(os.sep)[0] != "..":
-                    sources["" if real == "." else real] = None
+                if real == ".":
+                    sources[""] = None
+                elif real.split(os.sep)[0] != "..":
+                    sources[real] = None
         return tuple(sources)
 
 

@@ -172,6 +172,7 @@ class ImageTree:
         return node
 
     def _put(self, path: str, node: ImageNode) -> None:
+        # Docker replaces a file by a file, but never a folder by a file or the other way round.
         before = self.nodes.get(path)
         if before is not None and (before.form == "folder") != (node.form == "folder"):
             raise Refused(f"`/{path}` would be a {node.form}, but it is a {before.form} already")

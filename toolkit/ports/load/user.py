@@ -23,19 +23,21 @@ if os.environ.get(SWITCH) == "1":
     from toolkit.ports.net import http
     from toolkit.ports.net.policy import Policy
 
-    def _policy(given: Mapping[str, Any]) -> Policy:
-        instead = {host: (address, int(port)) for host, (address, port) in given["instead"].items()}
-        return Policy(tuple(given["hosts"]), bool(given["private"]), instead)
+    def _policy(fields: Mapping[str, Any]) -> Policy:
+        instead = {
+            host: (address, int(port)) for host, (address, port) in fields["instead"].items()
+        }
+        return Policy(tuple(fields["hosts"]), bool(fields["private"]), instead)
 
-    GIVEN = json.loads(sys.stdin.buffer.read())
-    ASKED = http.HttpRequest(
-        GIVEN["method"],
-        GIVEN["url"],
-        GIVEN["headers"],
-        GIVEN["body"].encode("latin-1") if GIVEN["body"] is not None else None,
-        frozenset(GIVEN["secret_headers"]),
+    INPUT = json.loads(sys.stdin.buffer.read())
+    REQUEST = http.HttpRequest(
+        INPUT["method"],
+        INPUT["url"],
+        INPUT["headers"],
+        None if INPUT["body"] is None else INPUT["body"].encode("latin-1"),
+        frozenset(INPUT["secret_headers"]),
     )
-    POLICY, STATUS = _policy(GIVEN["policy"]), frozenset(GIVEN["status"])
+    POLICY, STATUS = _policy(INPUT["policy"]), frozenset(INPUT["status"])
     TIMES: list[float] = []
     BAD: list[str] = []
     BEGAN = time.monotonic()
@@ -50,15 +52,18 @@ if os.environ.get(SWITCH) == "1":
             """Ask once."""
             began, problem = time.monotonic(), ""
             try:
-                answered = http.ask(ASKED, POLICY, GIVEN["seconds"])
-                good = answered.status in STATUS if STATUS else 200 <= answered.status < 300
-                problem = "" if good else f"status {answered.status}"
+                status = http.ask(REQUEST, POLICY, INPUT["seconds"]).status
+                if not (status in STATUS if STATUS else 200 <= status < 300):
+                    problem = f"status {status}"
             except ProbeError as error:
                 problem = str(error)
             took = (time.monotonic() - began) * 1000
-            (BAD.append(problem) if problem else TIMES.append(took))
+            if problem:
+                BAD.append(problem)
+            else:
+                TIMES.append(took)
             self.environment.events.request.fire(
-                request_type=ASKED.method,
+                request_type=REQUEST.method,
                 name="check",
                 response_time=took,
                 response_length=0,

@@ -1,5 +1,5 @@
-"""How is a host reached? Every address is vetted before it is connected to, and everything ends at
-the deadline.
+"""Connects to hosts. Every address is checked before it is connected to, and everything ends at the
+deadline.
 """
 
 import os
@@ -24,8 +24,8 @@ from toolkit.ports.net.policy import (
     ascii_name,
     check_address,
     check_host,
-    instead_of,
     literal,
+    replacement_of,
 )
 
 _NO_CHECK_TIME = 0x200000
@@ -38,32 +38,31 @@ _LEAST_S = 0.001
 
 
 class Deadline(Struct, frozen=True):
-    """When a probe is over: `at` in seconds of `time.monotonic`, and the `seconds` that it was
-    given, for people.
+    """When a probe ends: `at` in seconds of `time.monotonic`; `seconds` is its time-out, for
+    people.
     """
 
     at: float
     seconds: float
 
-    def left(self) -> float:
-        """Seconds that are left, 0 if none are."""
+    def remaining(self) -> float:
+        """The seconds until it, 0 after it."""
         return max(0.0, self.at - monotonic())
 
     def over(self) -> bool:
-        """Whether none are."""
+        """Whether it has passed."""
         return monotonic() >= self.at
 
 
 def within(seconds: float) -> Deadline:
-    """So many seconds from now."""
+    """The deadline that many seconds from now."""
     return Deadline(monotonic() + seconds, seconds)
 
 
 def late(deadline: Deadline, begun: bool = False) -> ProbeError:
-    """What to raise at the deadline; `begun` if a part of the answer has come."""
-    return ProbeError(
-        f"{'the answer did not end' if begun else 'no answer'} within {deadline.seconds:.3g} s"
-    )
+    """The error for a missed deadline; `begun` if a part of the answer has come."""
+    problem = "the answer did not end" if begun else "no answer"
+    return ProbeError(f"{problem} within {deadline.seconds:.3g} s")
 
 
 def shown(host: str, port: int) -> str:
@@ -71,25 +70,25 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def failed(error: OSError, at: str, deadline: Deadline, begun: bool = False) -> ProbeError:
-    """An error of a socket in plain words. `at` is the `host:port`, `begun` as for `late`."""
+def failed(error: OSError, endpoint: str, deadline: Deadline, begun: bool = False) -> ProbeError:
+    """Our error for one of a socket. `endpoint` is the `host:port`, `begun` as for `late`."""
     if isinstance(error, TimeoutError) or deadline.over():
         return late(deadline, begun)
     if isinstance(error, ConnectionRefusedError):
-        return ProbeError(f"nothing listens at {at}")
+        return ProbeError(f"nothing listens at {endpoint}")
     if isinstance(error, ssl.SSLError):
-        return ProbeError(_handshake(error, at))
+        return ProbeError(_handshake(error, endpoint))
     if isinstance(error, ConnectionError) or error.errno == ENOTCONN:
-        return ProbeError(f"{at} has closed the connection")
+        return ProbeError(f"{endpoint} has closed the connection")
     if error.errno in (ENETDOWN, ENETUNREACH):
-        return NoWay(f"this machine has no network to reach {at}")
+        return NoWay(f"this machine has no network to reach {endpoint}")
     if error.errno == EHOSTUNREACH:
-        return ProbeError(f"there is no way to {at} from here")
-    return ProbeError(f"{at} cannot be reached: {error.strerror or type(error).__name__}")
+        return ProbeError(f"there is no way to {endpoint} from here")
+    return ProbeError(f"{endpoint} cannot be reached: {error.strerror or type(error).__name__}")
 
 
 class Connection:
-    """A connected socket that is shut down at the deadline, whatever somebody is waiting for. It is
+    """A connected socket that is shut down at the deadline, even while a call waits for it. It is
     closed at the end of its `with`.
     """
 
@@ -97,10 +96,10 @@ class Connection:
         sock.settimeout(None)
         self.sock = sock
         self._deadline = deadline
-        self._end = (
-            sock.dup()
-        )  # stays the same connection when `sock` is wrapped for TLS or closed by others
-        self._timer = Timer(deadline.left(), self._cut)
+        # A duplicate stays the same connection when `sock` is wrapped for TLS or closed by others.
+        self._end = sock.dup()
+        # Socket time-outs do not help: a peer that sends a byte now and then never runs into one.
+        self._timer = Timer(deadline.remaining(), self._cut)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -120,9 +119,9 @@ class Connection:
         self.sock.close()
 
     def encrypt(self, host: str) -> ssl.SSLSocket:
-        """From here on all is encrypted. Raises ProbeError as `encrypted` does."""
-        self.sock = found = encrypted(self.sock, host, self._deadline)
-        return found
+        """Start TLS. Raises ProbeError as `encrypted` does."""
+        self.sock = wrapped = encrypted(self.sock, host, self._deadline)
+        return wrapped
 
     def _cut(self) -> None:
         with suppress(OSError):
@@ -136,17 +135,18 @@ def dial(host: str, port: int, policy: Policy, deadline: Deadline) -> socket.soc
     is made; ProbeError.
     """
     check_host(host, policy)
-    there = instead_of(host, policy)
-    addresses = (there[0],) if there else resolved(host, deadline)
+    replacement = replacement_of(host, policy)
+    addresses = (replacement[0],) if replacement else resolved(host, deadline)
+    # All are checked before the first connection: the order is the other side's choice.
     for address in addresses:
         check_address(address, host, policy)
-    at = shown(ascii_name(host), port)
-    if there is None:
-        return _connected(addresses, port, at, deadline)
-    instead = shown(*there)
-    return _connected(
-        addresses, there[1], at if instead == at else f"{instead}, which stands for {at}", deadline
-    )
+    endpoint = shown(ascii_name(host), port)
+    if replacement is not None:
+        port = replacement[1]
+        instead = shown(*replacement)
+        if instead != endpoint:
+            endpoint = f"{instead}, which stands for {endpoint}"
+    return _connect(addresses, port, endpoint, deadline)
 
 
 def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
@@ -155,41 +155,43 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     if literal(name):
         return (name,)
     try:
-        found = BackgroundTask(
-            lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        ).within(deadline.left())
+        lookup = BackgroundTask(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
+        entries = lookup.within(deadline.remaining())
     except Timeout:
         raise NoWay(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
     except OSError as error:
         raise _unknown(error, name) from None
-    addresses = tuple(
-        dict.fromkeys(
-            str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)
-        )
-    )
+    addresses: dict[str, None] = {}
+    for family, _, _, _, sockaddr in entries:
+        if family in (socket.AF_INET, socket.AF_INET6):
+            addresses[str(sockaddr[0])] = None
     if not addresses:
         raise ProbeError(f"the name {name} has no address")
-    return addresses
+    return tuple(addresses)
 
 
 def _unknown(error: OSError, name: str) -> ProbeError:
-    """A resolver that does not answer says nothing of the name."""
+    """The error for a failed lookup. If the resolver does not answer, nothing is known about the
+    name.
+    """
     if error.errno == socket.EAI_AGAIN:
         return NoWay(f"the name {name} cannot be looked up: the resolver does not answer")
     return ProbeError(f"the name {name} is not known here")
 
 
-def _connected(addresses: Sequence[str], port: int, at: str, deadline: Deadline) -> socket.socket:
-    """Try one after the other, each for its share of the time that is left."""
+def _connect(
+    addresses: Sequence[str], port: int, endpoint: str, deadline: Deadline
+) -> socket.socket:
+    """Try one after the other, each for its share of the remaining time."""
     problem: OSError = TimeoutError()
     for tried, address in enumerate(addresses):
         if deadline.over():
             raise late(deadline)
-        sock = socket.socket(
-            socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM
-        )
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(max(_LEAST_S, deadline.left() / (len(addresses) - tried)))
+            sock.settimeout(max(_LEAST_S, deadline.remaining() / (len(addresses) - tried)))
+            # By its checked address: a name could resolve to another one now.
             sock.connect((address, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -197,25 +199,25 @@ def _connected(addresses: Sequence[str], port: int, at: str, deadline: Deadline)
             problem = error
         else:
             return sock
-    raise failed(problem, at, deadline) from None
+    raise failed(problem, endpoint, deadline) from None
 
 
 def trusted() -> ssl.SSLContext:
-    """What is trusted on this machine, or what SSL_CERT_FILE and SSL_CERT_DIR say instead."""
+    """The certificates that this machine trusts, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
     return _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @cache
 def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Kept, for reading all certificates takes longer than many a probe; the ssl module itself
-    looks at the variables.
+    """Cached, since reading all certificates takes longer than many a probe. The ssl module itself
+    reads the variables, which are only the key here.
     """
     return ssl.create_default_context()
 
 
 def encrypted(sock: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
-    """Shake hands over a connected socket, which is used up. A `Line` around it makes it end at the
-    deadline. Raises ProbeError.
+    """Start TLS over a connected socket, which the result replaces. A `Connection` around it makes
+    it end at the deadline. Raises ProbeError.
     """
     name, wrapped = ascii_name(host), None
     peer: Any = None
@@ -230,31 +232,26 @@ def encrypted(sock: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSock
 
 
 def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> ProbeError:
-    """Why no hands were shaken with a host, in plain words. `peer` is the vetted address that was
-    connected to.
-    """
+    """The error for a failed TLS handshake. `peer` is the checked address that was connected to."""
     if not isinstance(error, ssl.SSLCertVerificationError) or deadline.over():
         return failed(error, host, deadline)
     code = error.verify_code
-    if code in (_EXPIRED, _NOT_YET):
-        when = _seen(peer, host, deadline).get("notAfter" if code == _EXPIRED else "notBefore")
-        day = f"{_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
-        if code == _EXPIRED:
-            return ProbeError(
-                f"the certificate of {host} has expired" + (f" on {day}" if day else "")
-            )
-        return ProbeError(
-            f"the certificate of {host} is not valid yet" + (f", but from {day}" if day else "")
-        )
+    if code == _EXPIRED:
+        when = _refused_certificate(peer, host, deadline).get("notAfter")
+        day = f" on {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
+        return ProbeError(f"the certificate of {host} has expired{day}")
+    if code == _NOT_YET:
+        when = _refused_certificate(peer, host, deadline).get("notBefore")
+        day = f", but from {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
+        return ProbeError(f"the certificate of {host} is not valid yet{day}")
     if code in (_WRONG_NAME, _WRONG_IP):
-        names = names_in(_seen(peer, host, deadline))
-        of = (
-            ", but for"
-            f" {', '.join(names[:_MOST_NAMES])}{', ...' if len(names) > _MOST_NAMES else ''}"
-            if names
-            else ""
+        names = names_in(_refused_certificate(peer, host, deadline))
+        if not names:
+            return ProbeError(f"the certificate is not for {host}")
+        more = ", ..." if len(names) > _MOST_NAMES else ""
+        return ProbeError(
+            f"the certificate is not for {host}, but for {', '.join(names[:_MOST_NAMES])}{more}"
         )
-        return ProbeError(f"the certificate is not for {host}{of}")
     if code in _SELF_SIGNED:
         return ProbeError(
             f"the certificate of {host} is self-signed, or its issuer is, and that is not trusted"
@@ -265,11 +262,11 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
     return ProbeError(f"the certificate of {host} is not accepted: {error.verify_message}")
 
 
-def _handshake(error: ssl.SSLError, at: str) -> str:
+def _handshake(error: ssl.SSLError, endpoint: str) -> str:
     """An error of TLS that is not about the certificate."""
     reason = (error.reason or "").replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "unexpected eof" in reason:
-        return f"{at} has closed the connection"
+        return f"{endpoint} has closed the connection"
     if reason in (
         "wrong version number",
         "packet length too long",
@@ -277,21 +274,21 @@ def _handshake(error: ssl.SSLError, at: str) -> str:
         "http request",
         "unknown protocol",
     ):
-        return f"{at} does not speak TLS"
+        return f"{endpoint} does not speak TLS"
     if reason in ("unsupported protocol", "tlsv1 alert protocol version"):
-        return f"{at} speaks no version of TLS that is still good"
-    return f"the encryption with {at} fails: {reason or 'the TLS handshake was refused'}"
+        return f"{endpoint} speaks no version of TLS that is still good"
+    return f"the encryption with {endpoint} fails: {reason or 'the TLS handshake was refused'}"
 
 
-def _seen(peer: Any, host: str, deadline: Deadline) -> Mapping[str, Any]:
-    """The certificate of the same address, looked at a second time without its name and its times,
-    which the ssl module tells of no certificate that it has refused. Empty if that fails.
+def _refused_certificate(peer: Any, host: str, deadline: Deadline) -> Mapping[str, Any]:
+    """The certificate of the same address, read by a second connection that does not check name and
+    times: the ssl module gives no details of one that it has refused. Empty if that fails.
     """
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_flags |= _NO_CHECK_TIME
     try:
-        with Connection(_connected(peer[:1], peer[1], host, deadline), deadline) as line:
+        with Connection(_connect(peer[:1], peer[1], host, deadline), deadline) as line:
             line.sock = wrapped = context.wrap_socket(
                 line.sock, server_hostname=host, do_handshake_on_connect=False
             )
@@ -307,7 +304,7 @@ def certificate_ends(sock: ssl.SSLSocket) -> datetime:
 
 
 def names_in(certificate: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names and addresses that a certificate, as `getpeercert` has it, is for."""
+    """The names and addresses that a certificate (of `getpeercert`) is for."""
     return tuple(
         str(value)
         for sort, value in certificate.get("subjectAltName", ())

@@ -1,6 +1,4 @@
-"""What does an HTTP address answer? One request and the redirects that follow from it, with an end
-to bytes and time.
-"""
+"""Sends an HTTP request and follows its redirects, with limits on bytes and time."""
 
 import re
 import zlib
@@ -20,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.errors import ErrorClass, ProbeError, ProbeRefused
 from toolkit.ports.net.dial import (
@@ -58,9 +57,9 @@ _FOLDED = re.compile(r"[\r\n]+[ \t]*")
 
 
 class HttpResponse(Struct, frozen=True):
-    """An answer. `cut` says that `body` is only its beginning; `took_s` is from before connecting
-    to the end of the body, redirects included; `url` is where it ended, `redirects` the addresses
-    that it was sent on to.
+    """A response. `cut` says that `body` is only its beginning; `took_s` is from before connecting
+    to the end of the body, redirects included; `url` is the last address, `redirects` all that the
+    request was redirected to.
     """
 
     status: int
@@ -78,66 +77,75 @@ class HttpResponse(Struct, frozen=True):
 
 
 class _ResponseParts(Struct, frozen=True):
-    """What one address answered. `onward` is where it redirects to, `cookies` whether it was sent
-    any.
+    """The response of one address. `onward` is where it redirects to, `cookies` whether the request
+    had any of the jar.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes
-    cut: bool
-    onward: str | None
-    cookies: bool
-    certificate_ends: datetime | None
+    body: bytes = b""
+    cut: bool = False
+    onward: str | None = None
+    cookies: bool = False
+    certificate_ends: datetime | None = None
+
+
+class _Session(Struct, frozen=True):
+    """What all requests of a probe share."""
+
+    policy: Policy
+    deadline: Deadline
+    jar: "CookieJar | None"
+    follow: bool
 
 
 def ask(
-    asked: HttpRequest,
+    request: HttpRequest,
     policy: Policy,
     seconds: float,
     jar: "CookieJar | None" = None,
     follow: bool = True,
 ) -> HttpResponse:
-    """Ask once, and follow redirects. `seconds` are for all of it; `jar` sends its cookies and
-    keeps those of every answer.
+    """Send a request, and follow redirects. `seconds` is the time-out for all of it; `jar` sends
+    its cookies and collects those of every response.
 
-    Raises ProbeRefused for what may not be asked, ProbeError if there is no whole answer in time.
+    Raises ProbeRefused for what the policy forbids, ProbeError if there is no whole response in
+    time.
     """
-    check(asked)
-    if where(asked.url).scheme == "https":
-        trusted()  # reading the certificates is not the other side's time
-    began, deadline = monotonic(), within(seconds)
+    check(request)
+    if where(request.url).scheme == "https":
+        trusted()  # the time that reading the certificates takes is not the other side's
+    began = monotonic()
+    session = _Session(policy, within(seconds), jar, follow)
     redirects: list[str] = []
     while True:
-        with _from_an_answer() if redirects else nullcontext():
-            heard = _exchange(asked, policy, deadline, jar, follow)
-        if heard.onward is None:
+        with _blame_the_response() if redirects else nullcontext():
+            response = _exchange(request, session)
+        if response.onward is None:
             break
         if len(redirects) == MOST_REDIRECTS:
-            raise ProbeError(
-                f"it redirects in a circle: {where(asked.url).at}"
-                if len(set(redirects)) < len(redirects)
-                else f"it redirects more than {MOST_REDIRECTS} times"
-            )
-        with _from_an_answer():
-            asked = onward(asked, heard.status, heard.onward, heard.cookies)
-            _check_redirect(where(asked.url), policy)
-        redirects.append(asked.url)
+            if len(set(redirects)) < len(redirects):
+                raise ProbeError(f"it redirects in a circle: {where(request.url).at}")
+            raise ProbeError(f"it redirects more than {MOST_REDIRECTS} times")
+        with _blame_the_response():
+            request = onward(request, response.status, response.onward, response.cookies)
+            _check_redirect(where(request.url), policy)
+        redirects.append(request.url)
     return HttpResponse(
-        status=heard.status,
-        headers=heard.headers,
-        body=heard.body,
-        cut=heard.cut,
+        status=response.status,
+        headers=response.headers,
+        body=response.body,
+        cut=response.cut,
         took_s=monotonic() - began,
-        url=where(asked.url).url,
+        url=where(request.url).url,
         redirects=tuple(redirects),
-        certificate_ends=heard.certificate_ends,
+        certificate_ends=response.certificate_ends,
     )
 
 
 @contextmanager
-def _from_an_answer() -> Iterator[None]:
-    """What is refused here is refused because of what was answered."""
+def _blame_the_response() -> Iterator[None]:
+    """After a redirect, a refusal is a failure of the system, and not a mistake in rules.toml."""
     try:
         yield
     except ProbeRefused as refused:
@@ -145,36 +153,36 @@ def _from_an_answer() -> Iterator[None]:
         raise
 
 
-def _check_redirect(there: HttpAddress, policy: Policy) -> None:
+def _check_redirect(address: HttpAddress, policy: Policy) -> None:
     try:
-        check_host(there.host, policy)
+        check_host(address.host, policy)
     except ProbeRefused as refused:
-        next_ = "" if is_never(there.host) else refused.facts["next"]
-        raise ProbeRefused(f"it redirects to {there.at}, which is not allowed", next_) from None
+        next_ = "" if is_never(address.host) else refused.facts["next"]
+        raise ProbeRefused(f"it redirects to {address.at}, which is not allowed", next_) from None
 
 
-def _exchange(
-    asked: HttpRequest, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool
-) -> _ResponseParts:
-    there = where(asked.url)
-    with Connection(dial(there.host, there.port, policy, deadline), deadline) as line:
-        ends = certificate_ends(line.encrypt(there.host)) if there.scheme == "https" else None
-        connection = HTTPConnection(there.host, there.port)
-        connection.auto_open = 0
+def _exchange(request: HttpRequest, session: _Session) -> _ResponseParts:
+    address, deadline = where(request.url), session.deadline
+    with Connection(dial(address.host, address.port, session.policy, deadline), deadline) as line:
+        ends = None
+        if address.scheme == "https":
+            ends = certificate_ends(line.encrypt(address.host))
+        connection = HTTPConnection(address.host, address.port)
+        connection.auto_open = 0  # it must never connect by itself, to an unchecked address
         connection.sock = line.sock
         response: HTTPResponse | None = None
         try:
-            cookies = _send(connection, asked, there, jar)
+            cookies = _send(connection, request, address, session.jar)
             response = connection.getresponse()
-            if (
-                deadline.over()
-            ):  # what was cut off in the middle of the headers passes for their end
+            # Headers that were cut off at the deadline look as if they had ended.
+            if deadline.over():
                 raise late(deadline)
-            return _heard(response, there, asked, jar, follow, cookies, ends, deadline)
+            parts = _read_response(response, request, address, session)
+            return replace(parts, cookies=cookies, certificate_ends=ends)
         except OSError as error:
-            raise failed(error, there.at, deadline, response is not None) from None
+            raise failed(error, address.at, deadline, response is not None) from None
         except HTTPException as error:
-            raise _garbled(error, there.at, deadline, response is not None) from None
+            raise _garbled(error, address.at, deadline, response is not None) from None
         finally:
             if response is not None:
                 response.close()
@@ -182,120 +190,113 @@ def _exchange(
 
 
 def _send(
-    connection: HTTPConnection, asked: HttpRequest, there: HttpAddress, jar: "CookieJar | None"
+    connection: HTTPConnection, request: HttpRequest, address: HttpAddress, jar: "CookieJar | None"
 ) -> bool:
-    """Send the request; whether there were cookies of the jar in it."""
-    connection.putrequest(asked.method, there.target, skip_host=True, skip_accept_encoding=True)
-    headers = {"Host": there.named, "Connection": "close", **asked.headers}
-    if "accept-encoding" not in {name.lower() for name in asked.headers}:
+    """Send the request; whether it has cookies of the jar."""
+    connection.putrequest(request.method, address.target, skip_host=True, skip_accept_encoding=True)
+    headers = {"Host": address.named, "Connection": "close", **request.headers}
+    if "accept-encoding" not in {name.lower() for name in request.headers}:
         headers["Accept-Encoding"] = "identity"
-    cookies = _cookies(asked, jar)
+    cookies = _cookies(request, jar)
     if cookies is not None:
         headers["Cookie"] = cookies
-    if asked.body is not None or asked.method.upper() in _WITH_CONTENT:
-        headers["Content-Length"] = str(len(asked.body or b""))
+    if request.body is not None or request.method.upper() in _WITH_CONTENT:
+        headers["Content-Length"] = str(len(request.body or b""))
     for name, value in headers.items():
         connection.putheader(name, value.encode("utf-8", "replace"))
     with suppress(BrokenPipeError):  # it may have answered already: too much, not allowed
-        connection.endheaders(asked.body)
+        connection.endheaders(request.body)
     return cookies is not None
 
 
-def _heard(
-    response: HTTPResponse,
-    there: HttpAddress,
-    asked: HttpRequest,
-    jar: "CookieJar | None",
-    follow: bool,
-    cookies: bool,
-    ends: datetime | None,
-    deadline: Deadline,
+def _read_response(
+    response: HTTPResponse, request: HttpRequest, address: HttpAddress, session: _Session
 ) -> _ResponseParts:
     headers = tuple((name, _FOLDED.sub(" ", value)) for name, value in response.getheaders())
-    if jar is not None:
-        _keep_cookies(response, asked, jar)
-    location = response.getheader("Location") if follow and response.status in REDIRECTS else None
-    if location is not None:  # nobody needs the content
-        return _ResponseParts(response.status, headers, b"", False, location, cookies, ends)
-    packed = _read(response, there, deadline)
+    if session.jar is not None:
+        _store_cookies(response, request, session.jar)
+    if session.follow and response.status in REDIRECTS:
+        location = response.getheader("Location")
+        if location is not None:  # the body of a redirect is not needed
+            return _ResponseParts(response.status, headers, onward=location)
+    packed = _read_body(response, address, session.deadline)
     cut = len(packed) > MOST_BODY
     body, more = unpacked(packed[:MOST_BODY], response.getheader("Content-Encoding", ""), cut)
-    return _ResponseParts(response.status, headers, body, cut or more, None, cookies, ends)
+    return _ResponseParts(response.status, headers, body, cut or more)
 
 
-def _read(response: HTTPResponse, there: HttpAddress, deadline: Deadline) -> bytes:
-    """The body, or one byte more of it than is kept. Raises ProbeError if it ended before it was
-    whole.
-    """
-    found = bytearray()
-    while len(found) <= MOST_BODY:
-        part = response.read1(
-            MOST_BODY + 1 - len(found)
-        )  # not `read`, which believes in chunks of -1 bytes
+def _read_body(response: HTTPResponse, address: HttpAddress, deadline: Deadline) -> bytes:
+    """The body, or one byte more than MOST_BODY of it. Raises ProbeError if it was cut off."""
+    body = bytearray()
+    while len(body) <= MOST_BODY:
+        # Not `read`, which accepts chunks of -1 bytes.
+        part = response.read1(MOST_BODY + 1 - len(body))
         if not part:
             break
-        found += part
-    if deadline.over() and len(found) <= MOST_BODY:
-        raise late(deadline, begun=True)
-    if len(found) <= MOST_BODY and response.length:
-        raise ProbeError(f"{there.at} has closed the connection before the end of its answer")
-    return bytes(found[: MOST_BODY + 1])
+        body += part
+    if len(body) <= MOST_BODY:
+        if deadline.over():
+            raise late(deadline, begun=True)
+        if response.length:
+            raise ProbeError(f"{address.at} has closed the connection before the end of its answer")
+    return bytes(body[: MOST_BODY + 1])
 
 
 def unpacked(packed: bytes, encoding: str, cut: bool) -> tuple[bytes, bool]:
-    """The content of an answer, and whether there is more of it. `cut` says that `packed` is only a
-    beginning. Raises ProbeError.
+    """The decompressed content, and whether it is only the beginning. `cut` says that `packed` is
+    only a beginning. Raises ProbeError.
     """
-    how = encoding.strip().lower()
-    if not packed or how not in (*_GZIP, "deflate"):
+    encoding = encoding.strip().lower()
+    if not packed or encoding not in (*_GZIP, "deflate"):
         return packed, False
-    wrapped = (
-        how in _GZIP or packed[0] & 0x0F == 8
-    )  # what is called deflate comes with zlib's header or without
-    stream = zlib.decompressobj(47 if wrapped else -15)
+    # What servers call deflate comes with zlib's header or without it.
+    has_header = encoding in _GZIP or packed[0] & 0x0F == 8
+    stream = zlib.decompressobj(47 if has_header else -15)
     try:
-        found = stream.decompress(packed, MOST_BODY + 1)
+        content = stream.decompress(packed, MOST_BODY + 1)
     except zlib.error:
-        raise ProbeError(f"the answer is not the {how} that it says it is") from None
-    if not stream.eof and not cut and len(found) <= MOST_BODY:
-        raise ProbeError(f"the answer ends in the middle of its {how}")
-    return found[:MOST_BODY], len(found) > MOST_BODY
+        raise ProbeError(f"the answer is not the {encoding} that it says it is") from None
+    if not stream.eof and not cut and len(content) <= MOST_BODY:
+        raise ProbeError(f"the answer ends in the middle of its {encoding}")
+    return content[:MOST_BODY], len(content) > MOST_BODY
 
 
-def _garbled(error: HTTPException, at: str, deadline: Deadline, begun: bool) -> ProbeError:
+def _garbled(error: HTTPException, endpoint: str, deadline: Deadline, begun: bool) -> ProbeError:
     if deadline.over():
         return late(deadline, begun)
     if isinstance(error, RemoteDisconnected):
-        return ProbeError(f"{at} has closed the connection")
+        return ProbeError(f"{endpoint} has closed the connection")
     if isinstance(error, IncompleteRead):
-        return ProbeError(f"{at} has closed the connection before the end of its answer")
+        return ProbeError(f"{endpoint} has closed the connection before the end of its answer")
     if isinstance(error, BadStatusLine | UnknownProtocol):
-        return ProbeError(f"{at} does not speak HTTP")
-    return ProbeError(f"the headers of the answer of {at} are too long or too many")
+        return ProbeError(f"{endpoint} does not speak HTTP")
+    return ProbeError(f"the headers of the answer of {endpoint} are too long or too many")
 
 
-def _cookies(asked: HttpRequest, jar: "CookieJar | None") -> str | None:
-    """What the jar has for this address; the request's own cookies win over it."""
-    if jar is None or "cookie" in {name.lower() for name in asked.headers}:
+def _cookies(request: HttpRequest, jar: "CookieJar | None") -> str | None:
+    """The jar's cookies for this address; the request's own cookies win over them."""
+    if jar is None or "cookie" in {name.lower() for name in request.headers}:
         return None
-    request = _as_jars_know_it(asked)
-    jar.add_cookie_header(request)
-    return request.get_header("Cookie")
+    carrier = _urllib_request(request)
+    jar.add_cookie_header(carrier)
+    return carrier.get_header("Cookie")
 
 
-def _keep_cookies(response: HTTPResponse, asked: HttpRequest, jar: "CookieJar") -> None:
-    """Keep those that can be sent again: one with a folded line or a control character could be
-    more than a cookie to somebody.
+def _store_cookies(response: HTTPResponse, request: HttpRequest, jar: "CookieJar") -> None:
+    """Store the cookies that can be sent again: one with a folded line or a control character could
+    smuggle a header into the next request.
     """
-    found = response.headers.get_all("Set-Cookie") or []
+    cookies = response.headers.get_all("Set-Cookie") or []
     del response.headers["Set-Cookie"]
-    for one in found:
-        if not NO_VALUE.search(one):
-            response.headers["Set-Cookie"] = one
-    jar.extract_cookies(response, _as_jars_know_it(asked))
+    for cookie in cookies:
+        if not NO_VALUE.search(cookie):
+            response.headers["Set-Cookie"] = cookie
+    jar.extract_cookies(response, _urllib_request(request))
 
 
-def _as_jars_know_it(asked: HttpRequest) -> "Request":
+def _urllib_request(request: HttpRequest) -> "Request":
+    """The request in the form that cookie jars take."""
     from urllib.request import Request  # only its data: it opens nothing
 
-    return Request(where(asked.url).url, method=asked.method)  # noqa: S310 (http and https only, see `where`)
+    url = where(request.url).url  # which allows http and https only
+    return Request(url, method=request.method)  # noqa: S310

@@ -1,5 +1,5 @@
-"""What may be asked for at all, and what is left of it when an answer sends it on to another
-address? Nothing here touches the network.
+"""Requests: which are valid, and what becomes of one at a redirect. Nothing here touches the
+network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ _OURS = frozenset(
         "proxy-connection",
     )
 )
-"""Headers that say how the request is framed, and to whom it goes."""
+"""Headers about the framing and the receiver of a request, which are ours to set."""
 _TOKEN = pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _METHOD = pattern(r"[A-Za-z][A-Za-z-]{0,19}")
 _CONTROL = pattern(r"[\x00-\x20\x7f]")
@@ -60,7 +60,7 @@ class HttpAddress(Struct, frozen=True):
 
     @property
     def at(self) -> str:
-        """`host:port`, which is all that is ever told of an address."""
+        """`host:port`, which is all that messages show of an address."""
         return f"{self._host}:{self.port}"
 
     @property
@@ -84,8 +84,8 @@ class HttpAddress(Struct, frozen=True):
 
 
 def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
-    """An address in its parts. Raises ProbeRefused, which never tells the whole address: it may
-    hold secrets.
+    """An address in its parts. Raises ProbeRefused, which never shows the whole address: it may
+    contain secrets.
     """
     if _CONTROL.search(url):
         raise ProbeRefused("the address has a space or a control character in it")
@@ -95,9 +95,9 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
     except ValueError:
         raise ProbeRefused("the address cannot be read") from None
     if parts.scheme not in schemes:
+        what = f"{parts.scheme[:20]}:" if parts.scheme else "an address without a scheme"
         raise ProbeRefused(
-            f"{parts.scheme[:20] + ':' if parts.scheme else 'an address without a scheme'} is not"
-            " allowed here",
+            f"{what} is not allowed here",
             f"use {' or '.join(f'{scheme}://' for scheme in schemes)}",
         )
     if "@" in parts.netloc:
@@ -106,17 +106,19 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
         raise ProbeRefused("the address has no host")
     if port == 0:
         raise ProbeRefused("0 is no port")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = parts.path or "/"
+    if parts.query:
+        target += f"?{parts.query}"
     return HttpAddress(
         parts.scheme, ascii_name(host), port or PORTS[parts.scheme], _percent(target)
     )
 
 
-def check(asked: HttpRequest) -> None:
-    """Raises ProbeRefused for a method or headers that would be more than what they seem."""
-    if not _METHOD.fullmatch(asked.method) or asked.method.upper() == "CONNECT":
-        raise ProbeRefused(f"{asked.method[:20]!r} is no method that can be used")
-    check_headers(asked.headers)
+def check(request: HttpRequest) -> None:
+    """Raises ProbeRefused for a method or headers that could change the request's framing."""
+    if not _METHOD.fullmatch(request.method) or request.method.upper() == "CONNECT":
+        raise ProbeRefused(f"{request.method[:20]!r} is no method that can be used")
+    check_headers(request.headers)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -132,28 +134,24 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ProbeRefused(f"the header {name} has a control character in its value")
 
 
-def onward(asked: HttpRequest, status: int, location: str, cookies: bool = False) -> HttpRequest:
-    """The request that a redirect leads to; `cookies` says that there were some besides the
+def onward(request: HttpRequest, status: int, location: str, cookies: bool = False) -> HttpRequest:
+    """The next request after a redirect; `cookies` says that the last one had some besides its
     headers.
 
-    Within one origin (scheme, host, port) everything goes along. Another one gets no credentials
+    Within one origin (scheme, host, port) everything is sent again. Another one gets no credentials
     and no content. Raises ProbeRefused.
     """
-    before = where(asked.url)
+    before = where(request.url)
     after = _target(before.url, location)
-    method = _method(asked.method, status)
-    headers, body = dict(asked.headers), asked.body
-    if method != asked.method:
-        headers, body = (
-            {
-                name: value
-                for name, value in headers.items()
-                if not name.lower().startswith(_OF_CONTENT)
-            },
-            None,
-        )
+    method = _method(request.method, status)
+    headers, body = dict(request.headers), request.body
+    if method != request.method:
+        body = None
+        for name in request.headers:
+            if name.lower().startswith(_OF_CONTENT):
+                del headers[name]
     if after.origin != before.origin:
-        hidden = CREDENTIALS | {name.lower() for name in asked.secret_headers}
+        hidden = CREDENTIALS | {name.lower() for name in request.secret_headers}
         secret = {name for name in headers if name.lower() in hidden}
         if before.scheme == "https" and after.scheme == "http" and (secret or cookies):
             raise ProbeRefused(
@@ -166,14 +164,14 @@ def onward(asked: HttpRequest, status: int, location: str, cookies: bool = False
                 "ask that address itself",
             )
         headers = {name: value for name, value in headers.items() if name not in secret}
-    return replace(asked, method=method, url=after.url, headers=headers, body=body)
+    return replace(request, method=method, url=after.url, headers=headers, body=body)
 
 
 def _target(url: str, location: str) -> HttpAddress:
-    """Where a redirect leads to; bytes that are not ASCII have come as Latin-1."""
-    quoted = "".join(
-        char if "!" <= char <= "~" else f"%{ord(char) & 0xFF:02X}" for char in location.strip(" \t")
-    )
+    """The address that a redirect leads to; http.client decodes its bytes as Latin-1."""
+    quoted = ""
+    for char in location.strip(" \t"):
+        quoted += char if "!" <= char <= "~" else f"%{ord(char) & 0xFF:02X}"
     try:
         joined = urljoin(url, quoted)
         scheme = urlsplit(joined).scheme

@@ -1,4 +1,4 @@
-"""Is a port open, and what does it say?"""
+"""Connects to a port, sends bytes and waits for the expected ones."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -16,28 +16,28 @@ def talk(
     policy: Policy,
     seconds: float,
     send: bytes | None,
-    wanted: Callable[[bytes], bool] | None,
+    is_expected: Callable[[bytes], bool] | None,
 ) -> tuple[bytes, float]:
-    """Connect, send, and receive until `wanted` is true of all that has come; the bytes, and how
-    many seconds it took.
+    """Connect, send, and receive until `is_expected` is true of all that was received; the bytes,
+    and the seconds that it took.
 
-    Without `wanted` nothing is waited for. The bytes may be other than wanted: the other side has
-    closed, MOST_BYTES are there, or the time is over. Raises ProbeRefused; ProbeError if there is
-    no connection, or not a single byte in time.
+    Without `is_expected` nothing is received. The bytes may be others than expected: if the other
+    side has closed, MOST_BYTES have come, or the time is over. Raises ProbeRefused; ProbeError if
+    there is no connection, or not a single byte in time.
     """
-    began, deadline, at, found = monotonic(), within(seconds), shown(host, port), bytearray()
+    began, deadline, received = monotonic(), within(seconds), bytearray()
     with Connection(dial(host, port, policy, deadline), deadline) as line:
         try:
             if send is not None:
                 line.sock.sendall(send)
-            while wanted is not None and len(found) < MOST_BYTES:
-                part = line.sock.recv(min(_CHUNK, MOST_BYTES - len(found)))
-                found += part
-                if not part or wanted(bytes(found)):
+            while is_expected is not None and len(received) < MOST_BYTES:
+                part = line.sock.recv(min(_CHUNK, MOST_BYTES - len(received)))
+                received += part
+                if not part or is_expected(bytes(received)):
                     break
         except OSError as error:
-            if not found:
-                raise failed(error, at, deadline) from None
-        if wanted is not None and not found and deadline.over():
+            if not received:
+                raise failed(error, shown(host, port), deadline) from None
+        if is_expected is not None and not received and deadline.over():
             raise late(deadline)
-    return bytes(found), monotonic() - began
+    return bytes(received), monotonic() - began

@@ -1,4 +1,4 @@
-"""Which certificate does a port show?"""
+"""Reads the certificate of a port."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,8 +11,8 @@ from toolkit.ports.net.policy import Policy
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate that is trusted and fits. `ends` is in UTC, `names` are those that it is for,
-    `protocol` is such as `TLSv1.3`.
+    """A certificate that is trusted and matches the host. `ends` is in UTC, `names` are those that
+    it is for, `protocol` is such as `TLSv1.3`.
     """
 
     ends: datetime
@@ -22,20 +22,23 @@ class Certificate(Struct, frozen=True):
 
 
 def look(host: str, port: int, policy: Policy, seconds: float) -> Certificate:
-    """Shake hands once. Raises ProbeRefused; ProbeError for a certificate that is not to be
-    trusted, and for no answer.
+    """Do a TLS handshake. Raises ProbeRefused; ProbeError for a certificate that is not trusted,
+    and for no answer.
     """
-    trusted()  # reading the certificates is not the other side's time
+    trusted()  # the time that reading the certificates takes is not the other side's
     deadline = within(seconds)
     with Connection(dial(host, port, policy, deadline), deadline) as line:
         sock = line.encrypt(host)
-        found: Mapping[str, Any] = sock.getpeercert() or {}
+        details: Mapping[str, Any] = sock.getpeercert() or {}
         return Certificate(
-            certificate_ends(sock), _issuer(found), names_in(found), sock.version() or ""
+            certificate_ends(sock), _issuer(details), names_in(details), sock.version() or ""
         )
 
 
 def _issuer(certificate: Mapping[str, Any]) -> str:
     """The organization that issued it, else its common name."""
-    said = {key: value for pairs in certificate.get("issuer", ()) for key, value in pairs}
-    return str(said.get("organizationName") or said.get("commonName") or "somebody without a name")
+    names: dict[str, str] = {}
+    for pairs in certificate.get("issuer", ()):
+        names.update(pairs)
+    name = names.get("organizationName") or names.get("commonName")
+    return str(name or "somebody without a name")

@@ -1,10 +1,12 @@
-"""What does a WebSocket say? The only door to the package websockets."""
+"""Exchanges messages over a WebSocket. Only this module uses the package websockets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from socket import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from toolkit.errors import ProbeError
 from toolkit.ports.net.dial import (
@@ -32,11 +34,21 @@ _SCHEMES = ("ws", "wss")
 Message = str | bytes
 
 
+class Conversation(Struct, frozen=True):
+    """The messages to send, and the one to wait for: the first of at most `most` messages that
+    `is_expected` accepts, None to wait for none.
+    """
+
+    send: Sequence[str] = ()
+    is_expected: Callable[[Message], bool] | None = None
+    most: int = 100
+
+
 class NotSeen(ProbeError):
     """{reason}"""
 
     def __init__(self, reason: str, seen: tuple[Message, ...], took_s: float) -> None:
-        """`seen` are the messages that came instead of the wanted one, in `took_s` seconds."""
+        """`seen` are the messages that came instead of the expected one, in `took_s` seconds."""
         super().__init__(reason)
         self.seen, self.took_s = seen, took_s
 
@@ -46,125 +58,120 @@ def talk(
     policy: Policy,
     seconds: float,
     headers: Mapping[str, str],
-    send: Sequence[str],
-    wanted: Callable[[Message], bool] | None,
-    most: int = 100,
+    conversation: Conversation,
 ) -> tuple[tuple[Message, ...], float]:
-    """Connect, send all, and receive until `wanted` is true of a message; the messages, the wanted
-    one last, and the seconds it took.
+    """Connect, send all messages, and receive until the expected one comes; the received messages,
+    the expected one last, and the seconds that it took.
 
-    Without `wanted` nothing is waited for. Raises ProbeRefused; NotSeen if the deadline, the other
-    side's close or `most` messages come first; ProbeError if it does not even come to a
-    conversation.
+    Raises ProbeRefused; NotSeen if the deadline, the other side's close or `most` messages come
+    first; ProbeError if there is no connection.
     """
     from websockets.exceptions import ConnectionClosed
 
-    there = where(url, _SCHEMES)
+    address = where(url, _SCHEMES)
     check_headers(headers)
-    if there.scheme == "wss":
-        trusted()  # reading the certificates is not the other side's time
+    if address.scheme == "wss":
+        trusted()  # the time that reading the certificates takes is not the other side's
     began, deadline = monotonic(), within(seconds)
-    seen: list[Message] = []
+    received: list[Message] = []
     with (
-        Connection(dial(there.host, there.port, policy, deadline), deadline) as line,
+        Connection(dial(address.host, address.port, policy, deadline), deadline) as line,
         ExitStack() as end,
     ):
-        connection = _opened(end, there, line.sock, headers, deadline)
+        connection = _open(end, address, line.sock, headers, deadline)
         try:
-            found = _converse(connection, deadline, send, wanted, most, seen)
+            matched = _converse(connection, deadline, conversation, received)
         except (ConnectionClosed, TimeoutError) as error:
-            raise NotSeen(
-                _why(error, seen, there, deadline), tuple(seen), monotonic() - began
-            ) from None
+            reason = _interruption(error, received, address, deadline)
+            raise NotSeen(reason, tuple(received), monotonic() - began) from None
         took = monotonic() - began
-    if not found:
-        raise NotSeen(f"none of the first {most} messages is as expected", tuple(seen), took)
-    return tuple(seen), took
+    if not matched:
+        reason = f"none of the first {conversation.most} messages is as expected"
+        raise NotSeen(reason, tuple(received), took)
+    return tuple(received), took
 
 
-def _opened(
-    end: ExitStack, there: HttpAddress, sock: socket, headers: Mapping[str, str], deadline: Deadline
+def _open(
+    end: ExitStack,
+    address: HttpAddress,
+    sock: socket,
+    headers: Mapping[str, str],
+    deadline: Deadline,
 ) -> "ClientConnection":
-    """Shake hands; the connection is closed with `end`. TLS is the package's as well, for it needs
-    to know of it, with what we trust.
+    """Do the handshake; the connection is closed with `end`. TLS is left to the package, which
+    wants to know about it, with our trusted certificates.
     """
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
 
-    secure = trusted() if there.scheme == "wss" else None
+    secure = trusted() if address.scheme == "wss" else None
     agent = None if "user-agent" in {name.lower() for name in headers} else "toolkit"
     peer: Any = None
     try:
         peer = sock.getpeername()
         return end.enter_context(
             connect(
-                there.url,
+                address.url,
                 sock=sock,
                 ssl=secure,
-                server_hostname=there.host if secure else None,
-                proxy=None,
-                compression=None,
+                server_hostname=address.host if secure else None,
+                proxy=None,  # the connection is made already, to a checked address
+                compression=None,  # a small compressed message could be a huge one
                 additional_headers=dict(headers),
                 user_agent_header=agent,
                 max_size=MOST_BYTES,
-                open_timeout=deadline.left(),
+                open_timeout=deadline.remaining(),
                 close_timeout=CLOSE_S,
                 ping_interval=None,
             )
         )
     except OSError as error:
-        raise (
-            unencrypted(error, there.host, peer, deadline)
-            if secure
-            else failed(error, there.at, deadline)
-        ) from None
+        if secure:
+            raise unencrypted(error, address.host, peer, deadline) from None
+        raise failed(error, address.at, deadline) from None
     except (WebSocketException, ValueError) as error:
-        raise _refused(error, there, deadline) from None
+        raise _refused(error, address, deadline) from None
 
 
 def _converse(
     connection: "ClientConnection",
     deadline: Deadline,
-    send: Sequence[str],
-    wanted: Callable[[Message], bool] | None,
-    most: int,
-    seen: list[Message],
+    conversation: Conversation,
+    received: list[Message],
 ) -> bool:
-    """Send and receive; whether the wanted message has come. Raises ConnectionClosed,
-    TimeoutError.
+    """Send, and receive into `received`; whether the expected message has come. Raises
+    ConnectionClosed, TimeoutError.
     """
-    for message in send:
+    is_expected = conversation.is_expected
+    for message in conversation.send:
         connection.send(message)
-    while wanted is not None and len(seen) < most:
-        seen.append(connection.recv(timeout=deadline.left()))
-        if wanted(seen[-1]):
+    while is_expected is not None and len(received) < conversation.most:
+        received.append(connection.recv(timeout=deadline.remaining()))
+        if is_expected(received[-1]):
             return True
-    return wanted is None
+    return is_expected is None
 
 
-def _why(
+def _interruption(
     error: "ConnectionClosed | TimeoutError",
-    seen: Sequence[Message],
-    there: HttpAddress,
+    received: Sequence[Message],
+    address: HttpAddress,
     deadline: Deadline,
 ) -> str:
-    """Why the wanted message has not come."""
+    """Why the expected message has not come."""
     if isinstance(error, TimeoutError) or deadline.over():
-        return f"no message{' as expected' if seen else ''} within {deadline.seconds:.3g} s"
+        return f"no message{' as expected' if received else ''} within {deadline.seconds:.3g} s"
     if error.rcvd is not None:
-        return (
-            f"{there.at} has closed the connection:"
-            f" {error.rcvd.code}{f' {error.rcvd.reason}' if error.rcvd.reason else ''}"
-        )
+        reason = f" {error.rcvd.reason}" if error.rcvd.reason else ""
+        return f"{address.at} has closed the connection: {error.rcvd.code}{reason}"
     if error.sent is not None:  # by the package, for what it received
-        return (
-            f"{there.at} has sent what is no good message: {error.sent.reason or error.sent.code}"
-        )
-    return f"{there.at} has closed the connection"
+        reason = error.sent.reason or str(error.sent.code)
+        return f"{address.at} has sent what is no good message: {reason}"
+    return f"{address.at} has closed the connection"
 
 
-def _refused(error: Exception, there: HttpAddress, deadline: Deadline) -> ProbeError:
-    """Why no conversation has come about. A redirect is refused as well, and the package wraps its
+def _refused(error: Exception, address: HttpAddress, deadline: Deadline) -> ProbeError:
+    """The error for a failed handshake. A redirect is refused as well, and the package wraps its
     status into errors of other kinds.
     """
     from websockets.exceptions import InvalidStatus
@@ -172,10 +179,10 @@ def _refused(error: Exception, there: HttpAddress, deadline: Deadline) -> ProbeE
     status = error if isinstance(error, InvalidStatus) else error.__context__
     if isinstance(status, InvalidStatus):
         return ProbeError(
-            f"{there.at} has refused the handshake with status {status.response.status_code}"
+            f"{address.at} has refused the handshake with status {status.response.status_code}"
         )
     if deadline.over():
         return late(deadline)
     if isinstance(error.__cause__, EOFError | OSError):
-        return ProbeError(f"{there.at} has closed the connection")
-    return ProbeError(f"{there.at} does not speak WebSocket")
+        return ProbeError(f"{address.at} has closed the connection")
+    return ProbeError(f"{address.at} does not speak WebSocket")

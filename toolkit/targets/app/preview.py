@@ -134,7 +134,7 @@ def create_calls(settings: AppSettings) -> tuple[PlannedCall, ...]:
         ),
         PlannedCall(
             "ecr:PutLifecyclePolicy",
-            {"repository": name, "keep": f"the newest {ecr.KEPT} images"},
+            {"repository": name, "keep": f"the newest {ecr.MOST_IMAGES} images"},
             once=True,
         ),
     )

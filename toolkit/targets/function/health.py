@@ -16,6 +16,7 @@ from toolkit.targets.times import iso_utc
 
 FAILING, WARNING = 0.05, 0.01
 """The share of calls that fail from which on it is that."""
+CALLS = metrics.MetricNames("AWS/Lambda", ("Errors", "Invocations"), "FunctionName")
 WINDOW = timedelta(hours=1)
 _VERSION = re.compile(r"(?P<commit>[0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-dirty-[0-9a-f]+)?")
 """A version's name (model.py) as the description of a published version."""
@@ -47,9 +48,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     def errors() -> Iterator[Finding]:
         # Metrics come per whole minute: the current one counts, too.
         end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
-        counted = metrics.sums(
-            aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
-        )
+        counted = metrics.sums(aws, CALLS, name, end - WINDOW, end)
         yield error_finding(name, *counted)
 
     def ringing() -> list[Finding]:
