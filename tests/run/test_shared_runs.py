@@ -383,7 +383,7 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
         town.cloud.down = down
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mirror, "FLUSH_S", 0.2)
-            patch.setattr(mirror, "AGAIN_S", 0.05)
+            patch.setattr(mirror, "RETRY_S", 0.05)
             ran = town.start("one")
         assert ran.status == "succeeded"
         assert any("not wholly in the bucket yet" in words for _, words in town.listener.told_)

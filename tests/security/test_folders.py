@@ -55,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(found))
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     found.mkdir(mode=0o700)
-    monkeypatch.setattr(environment, "_make", lambda *_: pytest.fail("it was made"))
+    monkeypatch.setattr(environment, "_create", lambda *_: pytest.fail("it was made"))
     ready = Path(environment.LOCK).read_bytes()
     import hashlib
     import sys

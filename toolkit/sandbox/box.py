@@ -180,8 +180,9 @@ def variables(box: Box, location: Location | None = None) -> dict[str, str]:
     """The environment variables that make the sandbox AWS, and nothing else; in `location`, for
     commands that name none.
     """
-    account = (location.account if location else None) or provision.ACCOUNT
-    region = (location.region if location else None) or box.region
+    location = location or Location()
+    account = location.account or provision.ACCOUNT
+    region = location.region or box.region
     return {
         "AWS_ENDPOINT_URL": box.server.url,
         "AWS_CONFIG_FILE": os.path.join(folder(), "aws-config"),
