@@ -442,6 +442,7 @@ def test_a_rule_for_the_folder_above_has_the_submodule(parent: Repo, toolkit: To
 # However git is configured, and wherever one stands
 
 
+@pytest.mark.slow("configurations", keep=15)
 @pytest.mark.parametrize(
     "setting",
     [

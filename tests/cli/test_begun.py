@@ -103,6 +103,7 @@ def begin(team: Team) -> tuple[Repo, Run, Repo, Run]:
     return clone, ada, theirs, bob
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("skew", [0, -HOUR, HOUR], ids=["right", "behind", "ahead"])
 def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_said(
     team: Team, skew: int
@@ -159,6 +160,7 @@ def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:
     assert (record["good"]["verdict"], record["last"]) == ("succeeded", None)
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     team: Team, skew: int
@@ -174,6 +176,7 @@ def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     assert (states(ada)["queue"], states(bob)["queue"]) == ("clean", "clean")
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all(
     team: Team, skew: int
@@ -248,6 +251,7 @@ def test_health_tells_of_a_deploy_that_died(team: Team) -> None:
     assert f"run {run} has begun to deploy it" in signs[0]["cause"]
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize(
     ("open_", "more"), [(False, 0), (True, 1)], ids=["nothing open", "one left"]
 )

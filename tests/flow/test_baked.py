@@ -362,6 +362,7 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
     ]
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
 def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(
     oven: Oven, fault: str
@@ -489,6 +490,7 @@ def test_alarms_that_cannot_be_read_before_a_deploy_refuse_it(oven: Oven) -> Non
     assert not oven.is_new()
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
 @pytest.mark.parametrize(
     "times", [{"settle": "20s"}, {"bake": "20s"}], ids=["grace period", "bake"]
@@ -574,6 +576,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("answer", [NOTHING, ODD], ids=["nothing", "another reason"])
 def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
     oven: Oven, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]

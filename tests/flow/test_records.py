@@ -155,6 +155,7 @@ def a_folder_in_its_place(repo: Repo) -> None:
     repo.write({"backend/src/app.py/b.py": "1\n"})
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize(
     "change", [edited, added, removed, executable, linked, a_folder_in_its_place]
 )

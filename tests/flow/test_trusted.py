@@ -124,6 +124,7 @@ def test_line_ends_are_no_difference(clone: Repo) -> None:
     assert differences(loaded(clone)) == []
 
 
+@pytest.mark.slow("sweeps", keep=4)
 @pytest.mark.parametrize(
     ("field", "old", "new", "effect"),
     [

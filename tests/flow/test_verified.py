@@ -287,6 +287,7 @@ UNKNOWN = [
 """What keeps a question to AWS from being answered."""
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize("problem", UNKNOWN, ids=lambda problem: problem.code)
 def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(
     street: Street, problem: CloudError
@@ -322,6 +323,7 @@ NET = {
 }
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize("sort", NET)
 @pytest.mark.parametrize(
     ("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")]
@@ -341,6 +343,7 @@ def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
     ), outcome.cause
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize(
     ("number", "verdict"),
     [
