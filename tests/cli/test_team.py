@@ -650,6 +650,7 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
     assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("change", ["commit", "environment", "endpoint", "tree", "source"])
 def test_a_plan_without_steps_is_stale_like_any_other(
     team: Team, tmp_path: Path, change: str

@@ -65,6 +65,7 @@ def test_an_unborn_head_is_no_commit(tmp_path: Path) -> None:
         git.require_head()
 
 
+@pytest.mark.slow("sweeps", keep=10)
 @pytest.mark.parametrize(
     "name",
     [
