@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.sandbox", "tests.support.slow"]
 settings.register_profile(
     "toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-for profile, examples in {"quick": 30, "complete": 300, "night": 5000}.items():
+for profile, examples in {"quick": 20, "complete": 300, "night": 5000}.items():
     settings.register_profile(
         profile, parent=settings.get_profile("toolkit"), max_examples=examples
     )

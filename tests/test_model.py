@@ -25,6 +25,7 @@ def test_a_noun_holds_no_list_that_could_grow() -> None:
     assert not [
         f"{noun.__name__}.{field.name}"
         for noun in NOUNS
+        if issubclass(noun, msgspec.Struct)
         for field in msgspec.structs.fields(noun)
         if str(field.type).startswith(("list", "dict", "set"))
     ]

@@ -217,6 +217,7 @@ def nested(shop: Shop) -> Repo:
     return shop.repo
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("path", ["infra/outer.yaml", "docs/inner.yaml", "docs/code/f.py"])
 @pytest.mark.parametrize("how", [("HEAD~1",), ("--committed", "HEAD~1")])
 def test_a_template_counts_with_what_it_nests_and_names(

@@ -31,6 +31,7 @@ def conflict(repo: Repo, how: str) -> None:
         repo.git(*command)
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick", "stash"])
 def test_a_conflict_is_told_named_and_refused_in_a_protected_environment(
     shop: Shop, how: str

@@ -65,7 +65,7 @@ elastic_load_balancing_v2 =
 """
 
 
-@pytest.mark.slow("sweeps", keep=6)
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize(
     ("profile", "env", "expected"),
     [
