@@ -58,5 +58,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     people and records, and is held against the clocks of others.
     """
     faster = Hurry()
-    patch.setattr(clock.Real, "elapsed", lambda self: faster.elapsed())
-    patch.setattr(clock.Real, "wait", lambda self, seconds, wake=None: faster.wait(seconds, wake))
+    patch.setattr(clock.SystemClock, "elapsed", lambda self: faster.elapsed())
+    patch.setattr(
+        clock.SystemClock, "wait", lambda self, seconds, wake=None: faster.wait(seconds, wake)
+    )
