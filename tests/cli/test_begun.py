@@ -138,6 +138,7 @@ def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: T
         assert "is deploying it" in bob("health", "queue").out
 
 
+@pytest.mark.slow("crashes")
 def test_a_deploy_that_goes_on_is_told_as_that_where_rules_toml_names_no_region(team: Team) -> None:
     """Its lock is that of no region then."""
     rules = RULES.replace('regions = ["eu-west-1"]\n', "")
@@ -160,7 +161,7 @@ def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:
     assert (record["good"]["verdict"], record["last"]) == ("succeeded", None)
 
 
-@pytest.mark.slow("crashes", keep=1)
+@pytest.mark.slow("crashes")
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     team: Team, skew: int
@@ -176,7 +177,7 @@ def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     assert (states(ada)["queue"], states(bob)["queue"]) == ("clean", "clean")
 
 
-@pytest.mark.slow("crashes", keep=1)
+@pytest.mark.slow("crashes")
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all(
     team: Team, skew: int
@@ -202,6 +203,7 @@ def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all
     ), again
 
 
+@pytest.mark.slow("crashes")
 def test_a_deploy_that_died_is_clean_to_nobody_though_its_shared_journal_is_damaged(
     team: Team,
 ) -> None:

@@ -321,6 +321,7 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("signal", [2, 15])
 def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
     oven: Oven, signal: int
@@ -594,6 +595,7 @@ def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
     )
 
 
+@pytest.mark.slow("long bakes", keep=1)
 def test_an_empty_answer_in_between_says_nothing(
     oven: Oven, monkeypatch: pytest.MonkeyPatch
 ) -> None:

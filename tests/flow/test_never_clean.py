@@ -259,7 +259,7 @@ class Team:
                         assert answer.states[target] == "clean", where
 
 
-EXAMPLES = by_mode(4, 30, 500)
+EXAMPLES = by_mode(2, 30, 500)
 
 STEPS = (
     "deploy",
