@@ -32,10 +32,24 @@ def test_of_a_program():
 def test_of_root():
     pass
 """
+OTHER = """\
+import pytest
+
+pytestmark = pytest.mark.slow("git", keep=1, of="file")
+
+@pytest.mark.parametrize("case", range(3))
+def test_a(case):
+    pass
+
+def test_b():
+    pass
+"""
 SAID = """\
-left out: 8 slow tests; `scripts/test --all` runs them
+left out: 11 slow tests; `scripts/test --all` runs them
       7 sweeps
               7 test_it.py
+      3 git
+              3 test_other.py
       1 kills
               1 test_it.py
 """
@@ -44,6 +58,7 @@ left out: 8 slow tests; `scripts/test --all` runs them
 def ran(folder: Path, *args: str) -> tuple[int, str]:
     """The exit code and the words of a run of these tests."""
     (folder / "test_it.py").write_text(FILE)
+    (folder / "test_other.py").write_text(OTHER)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  slow\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.slow", *args]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -61,15 +76,15 @@ def ran(folder: Path, *args: str) -> tuple[int, str]:
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
 def test_the_quick_run_says_what_it_leaves_out(tmp_path: Path, workers: tuple[str, ...]) -> None:
     code, said = ran(tmp_path, "--quick", *workers)
-    assert (code, SAID in said, "3 passed, 2 skipped" in said) == (0, True, True), said
+    assert (code, SAID in said, "4 passed, 2 skipped" in said) == (0, True, True), said
 
 
 def test_without_a_choice_all_are_run(tmp_path: Path) -> None:
     code, said = ran(tmp_path)
-    assert (code, "left out" in said, "11 passed, 2 skipped" in said) == (0, False, True), said
+    assert (code, "left out" in said, "15 passed, 2 skipped" in said) == (0, False, True), said
 
 
 def test_in_a_complete_run_a_program_that_is_missing_is_a_failure(tmp_path: Path) -> None:
     code, said = ran(tmp_path, "--complete")
-    assert (code, "11 passed, 1 skipped, 1 error" in said) == (1, True), said
+    assert (code, "15 passed, 1 skipped, 1 error" in said) == (1, True), said
     assert "left out of a complete run: Skipped: no such program" in said

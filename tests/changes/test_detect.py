@@ -15,6 +15,8 @@ from toolkit.errors import UsageError
 from toolkit.model import Change
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("git", keep=90, of="file")
+
 APP = "backend/src/app.py"
 Found = dict[str, tuple[str, str]]
 

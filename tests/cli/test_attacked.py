@@ -18,6 +18,8 @@ from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from toolkit.flow import recorded
 
+pytestmark = pytest.mark.slow("records", keep=14, of="file")
+
 Run = Callable[..., Result]
 PUSH = ("push", "-qf", "origin", "HEAD:main")
 

@@ -18,6 +18,8 @@ from tests.cli.test_deploy_errors import shop as shop
 from tests.support.run import ROOT
 from toolkit.ports.aws import client
 
+pytestmark = pytest.mark.slow("credentials", keep=25, of="file")
+
 KEYS = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI0123456789\n"
 MFA = (
     "[default]\nrole_arn = arn:aws:iam::111111111111:role/d\nsource_profile = y\nmfa_serial ="

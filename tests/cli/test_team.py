@@ -16,6 +16,8 @@ from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 
+pytestmark = pytest.mark.slow("records", keep=36, of="file")
+
 RULES = """\
 version = 1
 project = "team"

@@ -30,6 +30,8 @@ from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
 from toolkit.run.stop import Stop
 
+pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
+
 RULES = """\
 version = 1
 project = "p"

@@ -19,6 +19,8 @@ from toolkit.model import DiffResult, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
 
+pytestmark = pytest.mark.slow("records", keep=28, of="file")
+
 
 def compared(
     repo: Repo,

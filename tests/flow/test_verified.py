@@ -47,6 +47,8 @@ from toolkit.run.stop import Stop
 from toolkit.targets.app import kind as app
 from toolkit.targets.stack import kind as stack
 
+pytestmark = pytest.mark.slow("checks of a deploy", keep=24, of="file")
+
 ONE, TWO, THREE = "1" * 39 + "a", "2" * 39 + "b", "3" * 39 + "c"
 """Three commits: what ran, what is deployed, and somebody else's."""
 

@@ -12,6 +12,8 @@ from tests.support.repo import Repo
 from toolkit.changes import names as naming
 from toolkit.changes.names import generated_in, is_commit
 
+pytestmark = pytest.mark.slow("git", keep=20, of="file")
+
 CONFIG = "backend/config.json"
 
 

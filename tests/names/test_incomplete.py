@@ -13,6 +13,8 @@ import pytest
 from tests.names.shop import PROD, Shop
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow("git", keep=16, of="file")
+
 ALLOW = ("-c", "protocol.file.allow=always")
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 12\n"
 

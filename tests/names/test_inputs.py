@@ -16,6 +16,8 @@ from toolkit.ports.git import Git
 from toolkit.targets.stack import kind as stack
 from toolkit.targets.stack.references import local_paths
 
+pytestmark = pytest.mark.slow("git", keep=20, of="file")
+
 ELSEWHERE = "docker/Dockerfile.base"
 
 

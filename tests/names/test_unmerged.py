@@ -8,6 +8,8 @@ import pytest
 from tests.names.shop import PROD, Shop
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow("git", keep=6, of="file")
+
 MAIN = "backend/main.py"
 
 

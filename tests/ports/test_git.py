@@ -23,6 +23,8 @@ from toolkit.errors import (
 )
 from toolkit.ports.git import GITLINK, Git
 
+pytestmark = pytest.mark.slow("git", keep=45, of="file")
+
 
 def opened(repo: Repo) -> Git:
     return Git.open(str(repo.path))

@@ -5,7 +5,8 @@
 With neither, pytest runs what it is asked for.
 
 The mark says why: `slow("kills")`. `slow("faults", keep=3)` on a test of many cases leaves three of
-them in the quick run, drawn by their names.
+them in the quick run, drawn by their names; `slow("git", keep=9, of="file")` for a whole file
+leaves nine of its cases, besides those of tests with a mark of their own.
 """
 
 from collections import Counter
@@ -45,21 +46,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     sweeps: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("slow") is not None:
-            sweeps.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        mark = item.get_closest_marker("slow")
+        if mark is not None:
+            test = item.nodeid.partition("[")[0]
+            of_the_file = mark.kwargs.get("of") == "file"
+            sweeps.setdefault(item.location[0] if of_the_file else test, []).append(item)
     left: list[pytest.Item] = []
     for cases in sweeps.values():
         mark = cases[0].get_closest_marker("slow")
         assert mark is not None
-        kept = mark.kwargs.get("keep", 0)
-        left += sorted(cases, key=_drawn)[kept:]
-    for item in left:
-        mark = item.get_closest_marker("slow")
-        assert mark is not None
-        config.stash[_LEFT_OUT][mark.args[0], item.location[0]] += 1
+        gone = sorted(cases, key=_drawn)[mark.kwargs.get("keep", 0) :]
+        for item in gone:
+            config.stash[_LEFT_OUT][mark.args[0], item.location[0]] += 1
+        left += gone
     if left:
-        gone = set(left)
-        items[:] = [item for item in items if item not in gone]
+        without = set(left)
+        items[:] = [item for item in items if item not in without]
         config.hook.pytest_deselected(items=left)
 
 
