@@ -99,16 +99,6 @@ HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib
 
 KNOWN_CIRCLES = {
     frozenset({"toolkit.flow.loads", "toolkit.flow.smoke"}),
-    frozenset(
-        {
-            "toolkit.targets.app",
-            "toolkit.targets.ecs.health",
-            "toolkit.targets.ecs.policy",
-            "toolkit.targets.ecs.release",
-            "toolkit.targets.ecs.survey",
-            "toolkit.targets.ecs.watch",
-        }
-    ),
 }
 """Circles of imports that there are, lazy ones counted: each is the files that import each other.
 None may be added, and one that is gone is taken out.
