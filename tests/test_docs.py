@@ -21,6 +21,7 @@ def test_a_generated_page_is_current(path: Path) -> None:
     assert path.read_text() == pages.generated()[path], MEND
 
 
+@pytest.mark.slow("sandbox", keep=6)
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 def test_every_example_prints_what_the_page_says(page: Path) -> None:
     assert pages.with_examples_run(page.read_text()) == page.read_text(), MEND

@@ -11,6 +11,8 @@ from toolkit.errors import MissingCommit, NoCommits, UnknownRef, UsageError
 from toolkit.model import Base
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("git", keep=30, of="file")
+
 APP, LAMBDA, FARGATE = (
     "backend/src/app.py",
     "lambda/login/handler.py",

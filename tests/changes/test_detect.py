@@ -15,6 +15,8 @@ from toolkit.errors import UsageError
 from toolkit.model import Change
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("git", keep=90, of="file")
+
 APP = "backend/src/app.py"
 Found = dict[str, tuple[str, str]]
 
@@ -442,6 +444,7 @@ def test_a_rule_for_the_folder_above_has_the_submodule(parent: Repo, toolkit: To
 # However git is configured, and wherever one stands
 
 
+@pytest.mark.slow("configurations", keep=15)
 @pytest.mark.parametrize(
     "setting",
     [

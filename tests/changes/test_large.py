@@ -37,6 +37,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     return repo
 
 
+@pytest.mark.slow("large", keep=1)
 @pytest.mark.parametrize(
     ("args", "told"),
     [
@@ -57,6 +58,7 @@ def test_a_hundred_thousand_changes_are_answered_in_less_than_300_megabytes(
     assert found.peak_mb < 300
 
 
+@pytest.mark.slow("large")
 def test_a_hundred_thousand_changes_are_all_in_the_json(large: Repo, tmp_path: Path) -> None:
     found = measured(large.path, tmp_path / "report", "diff", "--json", "HEAD~1..HEAD", cpu_s=60)
     assert len(json.loads(found.out)["changes"]) == FILES

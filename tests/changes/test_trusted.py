@@ -14,6 +14,8 @@ from toolkit.changes.trusted import TrustedBase, find
 from toolkit.errors import NoTrustedBase, UsageError
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("git", keep=40, of="file")
+
 
 @pytest.fixture(autouse=True)
 def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,14 +216,14 @@ class Town:
 
 
 def main() -> None:
-    """Rounds until the time is over."""
+    """Rounds until the time is over, and one was killed."""
     seed, seconds, folder = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
     pytest.MonkeyPatch().setattr(ports, "SystemClock", lambda: Hurried(TIMES))
     kills = rounds = 0
     wrong = ""
     until = time.monotonic() + seconds
     length = 0.0
-    while time.monotonic() < until and not wrong:
+    while (time.monotonic() < until or not kills) and not wrong:
         chance = Random(f"{seed} {rounds}")
         location = folder / str(rounds)
         location.mkdir()

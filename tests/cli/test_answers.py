@@ -4,7 +4,6 @@ are unknown, or in doubt: no bug of ours, and nothing that is well.
 
 import copy
 import json
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,11 +14,12 @@ import pytest
 from tests.cli.test_deploy_errors import Shop
 from tests.cli.test_deploy_errors import shop as shop
 from tests.support.aws import Endpoint
+from tests.support.modes import by_mode
 from toolkit.errors import Unexpected
 from toolkit.ports.aws import answers, client
 from toolkit.ports.aws.client import Aws
 
-NIGHT = bool(os.environ.get("NIGHT"))
+AT_ONCE, SEEDS = by_mode(10, 60, 1 << 32), by_mode(1, 4, 40)
 INSTEAD: tuple[Any, ...] = (None, [], {}, "x", -1, 7.5, True, [None], ["x"], [[]], "MISSING")
 
 
@@ -128,6 +128,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.slow("faults", keep=1)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_answer_of_another_form_is_a_bug(shop: Shop, spoiler: Spoiler, name: str) -> None:
     """One field of one answer at a time, in as many ways as there is time for (NIGHT=1: all)."""
@@ -140,7 +141,7 @@ def test_no_answer_of_another_form_is_a_bug(shop: Shop, spoiler: Spoiler, name: 
         for change in mutants(body)
     ]
     assert len(every) > 50
-    wanted = every if NIGHT else random.Random(7).sample(every, 40)
+    wanted = random.Random(7).sample(every, min(AT_ONCE, len(every)))
     for operation, change in wanted:
         spoiler.spoil(operation, change)
         result = shop(*COMMANDS[name])
@@ -152,6 +153,7 @@ def test_no_answer_of_another_form_is_a_bug(shop: Shop, spoiler: Spoiler, name: 
 COUNTS = ("runningCount", "desiredCount")
 
 
+@pytest.mark.slow("faults", keep=3)
 @pytest.mark.parametrize("value", INSTEAD, ids=str)
 @pytest.mark.parametrize("where", ["service", "deployment"])
 @pytest.mark.parametrize("count", COUNTS)
@@ -173,6 +175,7 @@ def test_a_count_that_is_none_never_reads_ok(
     )
 
 
+@pytest.mark.slow("faults", keep=3)
 @pytest.mark.parametrize(
     "body",
     [
@@ -204,6 +207,7 @@ def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(
     assert live["states"]["web"] == "unknown"
 
 
+@pytest.mark.slow("faults", keep=1)
 @pytest.mark.parametrize(
     "body",
     [
@@ -240,8 +244,9 @@ READS = (
 )
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize("operation", [*WRITES, *READS])
-@pytest.mark.parametrize("seed", range(40 if NIGHT else 2))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(
     shop: Shop, spoiler: Spoiler, operation: str, seed: int
 ) -> None:

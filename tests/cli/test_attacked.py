@@ -18,6 +18,8 @@ from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from toolkit.flow import recorded
 
+pytestmark = pytest.mark.slow("records", keep=14, of="file")
+
 Run = Callable[..., Result]
 PUSH = ("push", "-qf", "origin", "HEAD:main")
 
@@ -344,6 +346,7 @@ def forged(team: Team, **facts: Any) -> None:
         team.endpoint.s3.put("state", key, json.dumps(document).encode())
 
 
+@pytest.mark.slow("damaged records", keep=3)
 @pytest.mark.parametrize(
     "commit", ["HEAD", "main", "HEAD@{0}", ":/", "", "-x", None, "0" * 40, "abbreviated"]
 )
@@ -357,6 +360,7 @@ def test_what_is_no_whole_commit_in_a_record_is_never_clean(team: Team, commit: 
     assert "Nothing to deploy" not in ada("deploy", "--dry-run", "--without", "page").out
 
 
+@pytest.mark.slow("damaged records", keep=2)
 @pytest.mark.parametrize(
     "when", ["x", "", "2026-01-01T00:00:00", "2026-13-45T99:99:99+00:00", "9" * 100]
 )
@@ -383,6 +387,7 @@ def test_what_is_no_time_in_a_record_costs_no_command_its_answer(team: Team, whe
 ESCAPES = "\x1b[31m" + "x" * 4000
 
 
+@pytest.mark.slow("damaged records", keep=1)
 @pytest.mark.parametrize(
     "facts", [{"unsure": False}, {"who": ESCAPES, "run": "a\nb"}, {"n": -1}, {"n": 2**70}]
 )

@@ -103,6 +103,7 @@ def begin(team: Team) -> tuple[Repo, Run, Repo, Run]:
     return clone, ada, theirs, bob
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("skew", [0, -HOUR, HOUR], ids=["right", "behind", "ahead"])
 def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_said(
     team: Team, skew: int
@@ -137,6 +138,7 @@ def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: T
         assert "is deploying it" in bob("health", "queue").out
 
 
+@pytest.mark.slow("crashes")
 def test_a_deploy_that_goes_on_is_told_as_that_where_rules_toml_names_no_region(team: Team) -> None:
     """Its lock is that of no region then."""
     rules = RULES.replace('regions = ["eu-west-1"]\n', "")
@@ -159,6 +161,7 @@ def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:
     assert (record["good"]["verdict"], record["last"]) == ("succeeded", None)
 
 
+@pytest.mark.slow("crashes")
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     team: Team, skew: int
@@ -174,6 +177,7 @@ def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
     assert (states(ada)["queue"], states(bob)["queue"]) == ("clean", "clean")
 
 
+@pytest.mark.slow("crashes")
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
 def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all(
     team: Team, skew: int
@@ -199,6 +203,7 @@ def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all
     ), again
 
 
+@pytest.mark.slow("crashes")
 def test_a_deploy_that_died_is_clean_to_nobody_though_its_shared_journal_is_damaged(
     team: Team,
 ) -> None:
@@ -248,6 +253,7 @@ def test_health_tells_of_a_deploy_that_died(team: Team) -> None:
     assert f"run {run} has begun to deploy it" in signs[0]["cause"]
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize(
     ("open_", "more"), [(False, 0), (True, 1)], ids=["nothing open", "one left"]
 )

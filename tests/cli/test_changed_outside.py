@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.town import RULES, Town, eventually, main
 
+pytestmark = pytest.mark.slow("sandbox")
+
 VALUE = "a-value-that-is-never-shown"
 WORKER = """
 [targets.worker]

@@ -29,6 +29,8 @@ from toolkit.record.shared_runs import JOURNAL_MOST
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
+pytestmark = pytest.mark.slow("colleagues", keep=14, of="file")
+
 RUN = "20261120-193742-aaaa"
 RULES = """\
 version = 1

@@ -18,6 +18,8 @@ from tests.cli.test_deploy_errors import shop as shop
 from tests.support.run import ROOT
 from toolkit.ports.aws import client
 
+pytestmark = pytest.mark.slow("credentials", keep=25, of="file")
+
 KEYS = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI0123456789\n"
 MFA = (
     "[default]\nrole_arn = arn:aws:iam::111111111111:role/d\nsource_profile = y\nmfa_serial ="
@@ -43,6 +45,7 @@ def _patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "CALL_S", 30.0)
 
 
+@pytest.mark.slow("sweeps", keep=8)
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
     ("config", "said"),
@@ -117,6 +120,7 @@ def given_roles(shop: Shop) -> list[str]:
     return codes
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize(
     "command",
     [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)],
@@ -255,6 +259,7 @@ def run_of(shop: Shop) -> Any:
     return lambda command: tuple(run if word == RUN else word for word in command)
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("command", RECORDS, ids=" ".join)
 def test_what_was_recorded_names_the_endpoint_first_too(
     shop: Shop, run_of: Any, command: tuple[str, ...]
@@ -286,6 +291,7 @@ def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Shop) -> No
     assert result.err == f"endpoint: {shop.endpoint.url} (not AWS)\n"
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("command", RECORDS[:-1], ids=" ".join)
 def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(
     shop: Shop, run_of: Any, command: tuple[str, ...]

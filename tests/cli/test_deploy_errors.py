@@ -266,6 +266,7 @@ def check_the_commands(text: str) -> None:
                     assert any(word in option.opts for option in command.params), found
 
 
+@pytest.mark.slow("faults", keep=16)
 @pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
 @pytest.mark.parametrize("trouble", EVERYWHERE)
 def test_trouble_before_anything_is_begun_is_told(
@@ -419,7 +420,8 @@ def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(
     text = f"exit {result.code}\n" + re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", result.out).replace(
         shop.repo.head[:12], "COMMIT"
     )
-    assert re.sub(r"\bin \d+s|tk-[0-9a-f]{24}", "...", text) == snapshot
+    text = re.sub(r" in \d+s", "", text)  # told from a second on: a slow machine needs one
+    assert re.sub("tk-[0-9a-f]{24}", "...", text) == snapshot
     for bad in ("Traceback", SECRET, "/?"):
         assert bad not in result.out + result.err
     check_the_commands(result.out + result.err)
@@ -439,6 +441,7 @@ def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(
     assert shop.endpoint.calls.applied(operation) == 1
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize(
     "kind", ["expired", "denied", "500", "throttle", "silent", "drip", "truncated"]
 )

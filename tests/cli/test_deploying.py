@@ -14,6 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.cli.town import CRASH, FAILING, FILES, Town, eventually, main, queue
 
+pytestmark = pytest.mark.slow("sandbox")
+
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:

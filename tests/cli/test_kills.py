@@ -16,10 +16,11 @@ import pytest
 from tests.cli import killed
 from tests.cli.killed import STUCK_S, Town
 from tests.support.aws import Remote
+from tests.support.modes import by_mode
 from tests.support.record import recorded
 from tests.support.run import ROOT
 
-SECONDS = 300 if os.environ.get("NIGHT") else 30
+SECONDS = by_mode(4, 30, 300)
 LENGTH_S = 8.0
 """How long an undisturbed deploy takes with the machine's own clock, at most."""
 
@@ -55,6 +56,7 @@ class Apart(Town):
                 return None if child.wait() < 0 else child.returncode
 
 
+@pytest.mark.slow("kills", keep=1)
 @pytest.mark.parametrize("half", [1, 2])
 def test_commands_that_are_killed_at_any_moment_are_gone_on_with_exactly(
     half: int, tmp_path: Path
@@ -75,6 +77,7 @@ def test_commands_that_are_killed_at_any_moment_are_gone_on_with_exactly(
     assert found["kills"] > 0, f"SEED={chosen}: {found}"
 
 
+@pytest.mark.slow("kills")
 def test_processes_from_their_very_start_on_are_gone_on_with_exactly(
     aws_process: Remote, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from toolkit.model import Location, Provision
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import provision
 
+pytestmark = pytest.mark.slow("permissions, one by one")
+
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 RULES = f"""\
 version = 1

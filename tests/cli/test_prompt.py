@@ -13,6 +13,8 @@ from toolkit import flow
 from toolkit.cli.prompt import choices
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("terminals", keep=8, of="file")
+
 DOWN = "\x1b[B"
 
 

@@ -16,6 +16,8 @@ from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 
+pytestmark = pytest.mark.slow("records", keep=36, of="file")
+
 RULES = """\
 version = 1
 project = "team"
@@ -650,6 +652,7 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
     assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("change", ["commit", "environment", "endpoint", "tree", "source"])
 def test_a_plan_without_steps_is_stale_like_any_other(
     team: Team, tmp_path: Path, change: str

@@ -14,6 +14,8 @@ from toolkit.flow.compare import DiffRequest, Points, RecordedBase, diff
 from toolkit.model import DiffResult, Rules
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("trusted base", keep=30, of="file")
+
 RULES = """\
 version = 1
 project = "shop"

@@ -14,6 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.cli.town import DOCKERFILE, Town
 
+pytestmark = pytest.mark.slow("sandbox")
+
 RULES = """\
 version = 1
 project = "wellbeing"

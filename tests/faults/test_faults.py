@@ -18,12 +18,13 @@ from tests.faults import deploys
 from tests.faults.deploys import DEADLINE_S, KINDS, SPARE_S, UNTOKENED, Deploy, tries
 from tests.support.aws import Endpoint
 from tests.support.aws.faults import Fault
+from tests.support.modes import by_mode
 from toolkit.model import Outcome
 from toolkit.ports.aws import client
 
-NIGHT = bool(os.environ.get("NIGHT"))
+ALL = by_mode(False, False, True)
 SEED = int(os.environ.get("SEED") or Random().randrange(1 << 32))
-SAMPLE = 4
+SAMPLE = by_mode(1, 4, 4)
 """How many of the calls meet a fault that never ends, in CI."""
 CALLS = {
     "app": (
@@ -159,6 +160,7 @@ def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(
     assert set(CALLS[kind]) == {call.operation for call in stage.endpoint.calls}
 
 
+@pytest.mark.slow("faults", keep=14)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("kind", "call"), EACH)
 def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
@@ -178,12 +180,13 @@ def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
         )
         judged(stage, deploy, outcome, hint)
         at += 1
-        if fault in SLOW and not NIGHT:
+        if fault in SLOW and not ALL:
             return
     stage.calm()
     assert at > 0
 
 
+@pytest.mark.slow("faults", keep=4)
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "silent"])
 @pytest.mark.parametrize(("kind", "call"), [(kind, call) for kind, call in EACH if call in WRITES])
@@ -198,7 +201,8 @@ def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
     judged(stage, deploy, outcome, f"{fault} after {call}")
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if NIGHT or fault not in SLOW])
+@pytest.mark.slow("faults", keep=3)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if ALL or fault not in SLOW])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
     stage: Stage, kind: str, fault: str
@@ -208,9 +212,9 @@ def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
     clean.begun()
     often = {call: stage.endpoint.calls.count(call) for call in CALLS[kind]}
     locations = [(call, skip) for call in CALLS[kind] for skip in range(often[call])]
-    for call, skip in (
-        locations if NIGHT else Random(f"{SEED} {kind} {fault}").sample(locations, SAMPLE)
-    ):
+    if not ALL:
+        locations = Random(f"{SEED} {kind} {fault}").sample(locations, SAMPLE)
+    for call, skip in locations:
         deploy = stage.deploy(kind)
         spoilt = stage.fault(call, None, fault, skip=skip)
         outcome = deploy.begun()

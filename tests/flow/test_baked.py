@@ -30,6 +30,8 @@ from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
 from toolkit.run.stop import Stop
 
+pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
+
 RULES = """\
 version = 1
 project = "p"
@@ -321,6 +323,7 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("signal", [2, 15])
 def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
     oven: Oven, signal: int
@@ -362,6 +365,7 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
     ]
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
 def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(
     oven: Oven, fault: str
@@ -489,6 +493,7 @@ def test_alarms_that_cannot_be_read_before_a_deploy_refuse_it(oven: Oven) -> Non
     assert not oven.is_new()
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
 @pytest.mark.parametrize(
     "times", [{"settle": "20s"}, {"bake": "20s"}], ids=["grace period", "bake"]
@@ -574,6 +579,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("answer", [NOTHING, ODD], ids=["nothing", "another reason"])
 def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
     oven: Oven, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
@@ -591,6 +597,7 @@ def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
     )
 
 
+@pytest.mark.slow("long bakes", keep=1)
 def test_an_empty_answer_in_between_says_nothing(
     oven: Oven, monkeypatch: pytest.MonkeyPatch
 ) -> None:

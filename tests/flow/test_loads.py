@@ -41,6 +41,7 @@ def test_a_load_has_its_figures_and_the_next_one_is_held_against_them(site: Site
     assert "(was " in again.detail
 
 
+@pytest.mark.slow("locust")
 def test_a_load_with_errors_fails_and_says_how_many(site: Site) -> None:
     """Every third answer is good: the check passes at its third try, the load meets the bad
     ones.
@@ -50,6 +51,7 @@ def test_a_load_with_errors_fails_and_says_how_many(site: Site) -> None:
     assert (bad.results[1].misses[0].what, bad.results[1].figures["errors"] > 2) == ("errors", True)
 
 
+@pytest.mark.slow("locust")
 def test_a_status_that_is_expected_is_no_error(site: Site) -> None:
     smoked = site.smoke(LOAD.format(path="/status/503") + "expect.status = 503\n", load=True)
     assert words(smoked) == {"up": "passed", "up (load)": "passed"}

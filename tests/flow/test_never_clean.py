@@ -5,7 +5,6 @@ differs, and never one due whose content and settings are those that were deploy
 The oracle knows nothing of git: it keeps the bytes that each deploy took.
 """
 
-import os
 import random
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.support.modes import by_mode
 from tests.support.record import KnownAws
 from tests.support.repo import Repo
 from toolkit.changes import detect, fingerprint
@@ -259,7 +259,7 @@ class Team:
                         assert answer.states[target] == "clean", where
 
 
-EXAMPLES = 500 if os.environ.get("NIGHT") else 12
+EXAMPLES = by_mode(2, 30, 500)
 
 STEPS = (
     "deploy",

@@ -19,6 +19,8 @@ from toolkit.model import DiffResult, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
 
+pytestmark = pytest.mark.slow("records", keep=28, of="file")
+
 
 def compared(
     repo: Repo,
@@ -155,6 +157,7 @@ def a_folder_in_its_place(repo: Repo) -> None:
     repo.write({"backend/src/app.py/b.py": "1\n"})
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize(
     "change", [edited, added, removed, executable, linked, a_folder_in_its_place]
 )

@@ -15,6 +15,8 @@ from toolkit.flow.trusted import load_trusted
 from toolkit.model import Backwards, JudgeEffect, Rules
 from toolkit.ports.git import Git
 
+pytestmark = pytest.mark.slow("trusted base", keep=30, of="file")
+
 RULES = """\
 version = 1
 project = "shop"
@@ -124,6 +126,7 @@ def test_line_ends_are_no_difference(clone: Repo) -> None:
     assert differences(loaded(clone)) == []
 
 
+@pytest.mark.slow("sweeps", keep=4)
 @pytest.mark.parametrize(
     ("field", "old", "new", "effect"),
     [

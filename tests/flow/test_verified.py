@@ -47,6 +47,8 @@ from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.stack.kind import kind as stack
 
+pytestmark = pytest.mark.slow("checks of a deploy", keep=24, of="file")
+
 ONE, TWO, THREE = "1" * 39 + "a", "2" * 39 + "b", "3" * 39 + "c"
 """Three commits: what ran, what is deployed, and somebody else's."""
 
@@ -287,6 +289,7 @@ UNKNOWN = [
 """What keeps a question to AWS from being answered."""
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize("problem", UNKNOWN, ids=lambda problem: problem.code)
 def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(
     street: Street, problem: CloudError
@@ -322,6 +325,7 @@ NET = {
 }
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize("sort", NET)
 @pytest.mark.parametrize(
     ("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")]
@@ -341,6 +345,7 @@ def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
     ), outcome.cause
 
 
+@pytest.mark.slow("faults", keep=2)
 @pytest.mark.parametrize(
     ("number", "verdict"),
     [

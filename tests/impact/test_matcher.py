@@ -29,13 +29,14 @@ def plainly(rules: list[list[str]], path: str) -> tuple[Hit, ...]:
     return tuple(hits)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "path"), [(pattern, path) for pattern, them in EXAMPLES.items() for path in them]
-)
-def test_looking_up_gives_what_the_table_says(pattern: str, path: str) -> None:
-    starts_with_mark = path.startswith("!") and not pattern.startswith("\\!")
-    found = Matcher([["x"], [pattern]]).match(path.removeprefix("!") if starts_with_mark else path)
-    assert ((1, 0) in found) != starts_with_mark
+def test_looking_up_gives_what_the_table_says() -> None:
+    wrong = []
+    for pattern, path in [(pattern, path) for pattern, them in EXAMPLES.items() for path in them]:
+        negated = path.startswith("!") and not pattern.startswith("\\!")
+        found = Matcher([["x"], [pattern]]).match(path.removeprefix("!") if negated else path)
+        if ((1, 0) in found) == negated:
+            wrong.append((pattern, path))
+    assert not wrong
 
 
 @given(questions())

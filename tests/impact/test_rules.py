@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -284,6 +285,7 @@ def test_groups_may_share_members_and_hold_groups() -> None:
     )
 
 
+@cache
 def hostile_rules() -> dict[str, str]:
     def rule(name: str, deploy: list[str]) -> str:
         return (
@@ -366,6 +368,7 @@ def hostile_rules() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow("bombs", keep=5)
 @pytest.mark.parametrize("case", hostile_rules())
 def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     text = HEAD + hostile_rules()[case]

@@ -12,6 +12,8 @@ from tests.support.repo import Repo
 from toolkit.changes import names as naming
 from toolkit.changes.names import generated_in, is_commit
 
+pytestmark = pytest.mark.slow("git", keep=20, of="file")
+
 CONFIG = "backend/config.json"
 
 
@@ -141,6 +143,7 @@ def test_an_ignored_link_counts_by_where_it_leads(alone: Shop) -> None:
     assert alone.live()["current"] == "other.py"
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize(
     "dockerfile",
     [
@@ -159,6 +162,7 @@ def test_what_no_copy_takes_is_not_in_the_name(alone: Shop, dockerfile: str) -> 
     assert alone.tag == alone.repo.head
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize(
     "dockerfile",
     [
@@ -179,6 +183,7 @@ def test_what_a_copy_takes_by_any_way_is_in_the_name(alone: Shop, dockerfile: st
     assert generated(alone)
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize(
     ("ignore", "there"),
     [

@@ -13,6 +13,8 @@ import pytest
 from tests.names.shop import PROD, Shop
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow("git", keep=16, of="file")
+
 ALLOW = ("-c", "protocol.file.allow=always")
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 12\n"
 
@@ -134,6 +136,7 @@ def test_a_submodule_above_the_build_context_counts(shop: Shop) -> None:
     assert shop.refused(*PROD, repo=clone)[0].startswith("submodule 'lib' is not checked out")
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("cone", [True, False])
 def test_what_a_sparse_checkout_leaves_out_is_told_named_and_due_once_it_is_there(
     shop: Shop, cone: bool
@@ -214,6 +217,7 @@ def test_a_file_that_lfs_leaves_alone_is_the_commit(shop: Shop) -> None:
     assert shop.tag == shop.repo.head
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("content", ["U2FsdGVkX1secret\n", b"\0GITCRYPT\0\x01\x02"])
 def test_a_filter_that_was_not_applied_is_refused_or_named(
     shop: Shop, content: str | bytes
@@ -226,6 +230,7 @@ def test_a_filter_that_was_not_applied_is_refused_or_named(
     assert incomplete(shop, shop.repo)
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("setting", ["clean", "smudge"])
 def test_a_filter_that_changes_nothing_on_disk_stops_nothing(shop: Shop, setting: str) -> None:
     shop.repo.commit("strip", {".gitattributes": "*.nb filter=strip\n", "backend/a.nb": "x\n"})
@@ -246,6 +251,7 @@ def test_line_ends_and_keywords_that_git_puts_in_itself_stop_nothing(shop: Shop)
     assert found["k.id"].startswith("$Id: ")
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
 def test_an_edit_that_the_index_hides_is_due_named_and_refused(shop: Shop, how: str) -> None:
     shop.deploy()

@@ -16,6 +16,8 @@ from toolkit.ports.git import Git
 from toolkit.targets.stack.kind import kind as stack
 from toolkit.targets.stack.references import local_paths
 
+pytestmark = pytest.mark.slow("git", keep=20, of="file")
+
 ELSEWHERE = "docker/Dockerfile.base"
 
 
@@ -217,6 +219,7 @@ def nested(shop: Shop) -> Repo:
     return shop.repo
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("path", ["infra/outer.yaml", "docs/inner.yaml", "docs/code/f.py"])
 @pytest.mark.parametrize("how", [("HEAD~1",), ("--committed", "HEAD~1")])
 def test_a_template_counts_with_what_it_nests_and_names(

@@ -8,6 +8,8 @@ import pytest
 from tests.names.shop import PROD, Shop
 from tests.support.repo import Repo
 
+pytestmark = pytest.mark.slow("git", keep=6, of="file")
+
 MAIN = "backend/main.py"
 
 
@@ -31,6 +33,7 @@ def conflict(repo: Repo, how: str) -> None:
         repo.git(*command)
 
 
+@pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick", "stash"])
 def test_a_conflict_is_told_named_and_refused_in_a_protected_environment(
     shop: Shop, how: str

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.modes import by_mode
 from tests.support.run import ROOT
 from toolkit.errors import BadConfig
 from toolkit.ports.aws import endpoint as module
@@ -64,6 +65,7 @@ elastic_load_balancing_v2 =
 """
 
 
+@pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize(
     ("profile", "env", "expected"),
     [
@@ -175,6 +177,7 @@ def test_what_others_run_at_an_address_of_amazon_is_not_aws(
     assert endpoint(None) == address
 
 
+@pytest.mark.slow("sweeps", keep=8)
 @pytest.mark.parametrize(
     "region",
     [
@@ -223,7 +226,9 @@ WORDS = st.sampled_from(["", A, B, C])
 
 
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=by_mode(15, 60, 300),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(
     general=WORDS,

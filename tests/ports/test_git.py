@@ -23,6 +23,8 @@ from toolkit.errors import (
 )
 from toolkit.ports.git import GITLINK, Git
 
+pytestmark = pytest.mark.slow("git", keep=45, of="file")
+
 
 def opened(repo: Repo) -> Git:
     return Git.open(str(repo.path))
@@ -65,6 +67,7 @@ def test_an_unborn_head_is_no_commit(tmp_path: Path) -> None:
         git.require_head()
 
 
+@pytest.mark.slow("sweeps", keep=10)
 @pytest.mark.parametrize(
     "name",
     [

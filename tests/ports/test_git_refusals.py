@@ -15,6 +15,8 @@ from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit.ports.git_refusals import refusal
 
+pytestmark = pytest.mark.slow("git", keep=30, of="file")
+
 
 def hint(found: Result) -> str:
     """The command behind the last colon of the hint."""

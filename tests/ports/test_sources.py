@@ -186,6 +186,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow("sweeps", keep=4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(
     machine: Machine, name: str
@@ -417,6 +418,7 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
 }
 
 
+@pytest.mark.slow("sweeps", keep=6)
 @pytest.mark.parametrize("name", VARIABLES)
 def test_variables_that_give_no_credentials_are_told_with_what_to_do(
     machine: Machine, name: str
@@ -558,6 +560,7 @@ FILES: dict[str, tuple[str, type[ToolkitError], str, str]] = {
 }
 
 
+@pytest.mark.slow("sweeps", keep=6)
 @pytest.mark.parametrize("name", FILES)
 def test_files_that_give_no_credentials_are_told_with_what_to_do(
     machine: Machine, name: str
@@ -688,6 +691,7 @@ NONSENSE = [
 ]
 
 
+@pytest.mark.slow("sweeps", keep=3)
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", NONSENSE)
 def test_a_container_address_that_answers_nonsense_is_told(
@@ -700,6 +704,7 @@ def test_a_container_address_that_answers_nonsense_is_told(
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in next_of(problem)
 
 
+@pytest.mark.slow("sweeps", keep=3)
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", NONSENSE)
 def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: bytes) -> None:
@@ -927,6 +932,7 @@ def made(kind: type[Exception]) -> Exception:
     return kind()
 
 
+@pytest.mark.slow("sweeps", keep=12)
 @pytest.mark.parametrize("kind", raised_by_sources(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("when", ["load", "use"])
 @pytest.mark.parametrize("source", ["env", "custom-process", "assume-role", "of-a-later-botocore"])

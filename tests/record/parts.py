@@ -13,11 +13,12 @@ from pathlib import Path
 from random import Random
 from threading import Condition, Event
 
+from tests.support.modes import by_mode
 from toolkit.record.disk import Disk
 from toolkit.record.holder import Holder
 from toolkit.record.state import Store
 
-NIGHT = 10 if os.environ.get("NIGHT") else 1
+ROUNDS = by_mode(1, 2, 10)
 """How many times longer random tests run at night."""
 
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.record.parts import NIGHT, Broken, seeded, store
+from tests.record.parts import ROUNDS, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.processes import facts
 from toolkit.record import journal
@@ -187,7 +187,7 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
     last = data.rindex(b"\n", 0, -1) + 1
     bits = len(data) * 8
     with seeded("flips") as chance:
-        for bit in chance.sample(range(bits), min(2000, bits)) if NIGHT == 1 else range(bits):
+        for bit in chance.sample(range(bits), min(2000, bits)) if ROUNDS < 10 else range(bits):
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             try:
@@ -383,7 +383,7 @@ while True:
 
 
 def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
-    for number in range(3 * NIGHT):
+    for number in range(3 * ROUNDS):
         run = f"{RUN}{number}"
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, here.folder, run], stdout=subprocess.PIPE, env=ENV

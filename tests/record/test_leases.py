@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from tests.record.bucket import S3
-from tests.record.parts import NIGHT, Impatient, seeded, someone, store
+from tests.record.parts import ROUNDS, Impatient, seeded, someone, store
 from tests.support.sandbox import Cloud
 from toolkit.errors import LockHeld, LockLost, Refused, ToolkitError, Unreachable
 from toolkit.ports import processes
@@ -279,7 +279,7 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
     in any order.
     """
     with seeded("clocks") as chance:
-        for _ in range(6 * NIGHT):
+        for _ in range(6 * ROUNDS):
             s3.refuse.clear()
             s3.objects.clear()
             own = Impatient()
@@ -323,7 +323,7 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
     never make one again.
     """
     ports, acted, problems = Lock(), list[str](), list[BaseException]()
-    rounds = 12 * NIGHT
+    rounds = 12 * ROUNDS
 
     def run(number: int, seed: int) -> None:
         from random import Random

@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from tests.record.parts import NIGHT, Clock, Impatient, seeded, someone, store
+from tests.record.parts import ROUNDS, Clock, Impatient, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
 from toolkit.model import Location
 from toolkit.ports import processes
@@ -373,7 +373,7 @@ def test_of_many_processes_one_holds_a_lock_whoever_is_killed(here: Store) -> No
 
         racers = [start() for _ in range(3)]
         try:
-            while rounds < 120 * NIGHT:
+            while rounds < 120 * ROUNDS:
                 racer = chance.choice(racers)
                 assert racer.stdout is not None
                 said = racer.stdout.readline()

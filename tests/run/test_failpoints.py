@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
+from tests.support.modes import by_mode
 from toolkit.errors import Exit, FileProblem
 from toolkit.model import RunResult
 
-NIGHT = bool(os.environ.get("NIGHT"))
-PAIRS = 400
+PAIRS = by_mode(40, 400, 1 << 32)
 """How many pairs of each setting are tried when there is no night for all of them."""
 
 
@@ -67,6 +67,7 @@ def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
     return Trial(SETTINGS[request.param], tmp_path)
 
 
+@pytest.mark.slow("crashes", keep=1)
 def test_a_crash_at_any_point_loses_nothing_and_does_nothing_twice(trial: Trial) -> None:
     points = trial.points_after()
     assert len(points) > 60
@@ -74,6 +75,7 @@ def test_a_crash_at_any_point_loses_nothing_and_does_nothing_twice(trial: Trial)
         trial.points_after(point)
 
 
+@pytest.mark.slow("crashes", keep=1)
 def test_a_crash_of_what_goes_on_after_a_crash_loses_nothing_and_does_nothing_twice(
     trial: Trial,
 ) -> None:
@@ -81,7 +83,7 @@ def test_a_crash_of_what_goes_on_after_a_crash_loses_nothing_and_does_nothing_tw
     singles = trial.points_after()
     pairs = [(first, second) for first in singles for second in trial.points_after(first)]
     assert len(pairs) > 1000
-    for pair in pairs if NIGHT else Random(seed).sample(pairs, PAIRS):
+    for pair in Random(seed).sample(pairs, min(PAIRS, len(pairs))):
         try:
             trial.points_after(*pair)
         except AssertionError as wrong:
@@ -92,6 +94,7 @@ LONG = 1000
 """More writes than any of these runs makes."""
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("times", [1, 2, 5, LONG])
 def test_a_disk_that_fills_up_at_any_write_leaves_the_run_to_resume_or_to_its_true_end(
     trial: Trial, times: int

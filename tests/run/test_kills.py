@@ -11,10 +11,13 @@ from random import Random
 
 import pytest
 
+from tests.support.modes import by_mode
+
 ROOT = Path(__file__).parents[2]
-KILLS = 10_000 if os.environ.get("NIGHT") else 500
+KILLS = by_mode(40, 500, 10_000)
 
 
+@pytest.mark.slow("kills", keep=1)
 @pytest.mark.parametrize("half", [1, 2])
 def test_runs_that_are_killed_at_any_moment_lose_nothing_and_do_nothing_twice(
     half: int, tmp_path: Path

@@ -309,6 +309,7 @@ def taken_over(setting: Setting, folder: Path, fatal: Point, how: type[mirror.Mi
         town.is_exact()
 
 
+@pytest.mark.slow("crashes", keep=1)
 @pytest.mark.parametrize("how", [Eager, Lagging], ids=["at once", "behind"])
 @pytest.mark.parametrize("name", ["tokens", "looks", "failing", "undone"])
 def test_wherever_one_machine_dies_another_one_goes_on_and_each_effect_is_there_once(

@@ -15,11 +15,12 @@ import pexpect
 import pytest
 
 from tests.run import signalled, simulated
+from tests.support.modes import by_mode
 from tests.support.run import ROOT, Result
 from toolkit.record import journal
 from toolkit.record.state import open_store
 
-MOMENTS = 100 if os.environ.get("NIGHT") else 3
+MOMENTS = by_mode(1, 5, 100)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPING = "stopping: nothing new is begun"
 ARGUMENTS = ["-m", "tests.run.signalled", "signalled", "-C"]
@@ -187,6 +188,26 @@ def test_a_closed_terminal_stops_it_without_an_error(tmp_path: Path) -> None:
     )
     again = resumed(tmp_path)
     assert again.code == 0, again.err
+    is_whole(tmp_path)
+
+
+@pytest.mark.parametrize("number", SIGNALS[::2], ids=lambda number: number.name)
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """As `nohup` and a script's `toolkit deploy &` ask for it."""
+    script = f'trap "" {number.value}; exec "$@"'
+    child = subprocess.Popen(
+        ["sh", "-c", script, "sh", sys.executable, *ARGUMENTS, str(tmp_path)],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    until_it_acts(tmp_path, lambda: child.poll() is None)
+    child.send_signal(number)
+    said = child.communicate(timeout=60)[0].decode()
+    assert (child.returncode, STOPPING in said) == (0, False), said
     is_whole(tmp_path)
 
 

@@ -50,6 +50,7 @@ def configure(shop: Shop, line: str) -> None:
     shop.endpoint.ecr.image("backend", shop.repo.commit())
 
 
+@pytest.mark.slow("hostile input", keep=5)
 @pytest.mark.parametrize("args", COMMANDS, ids=lambda args: args[0])
 @pytest.mark.parametrize(
     ("before", "wrong", "line"),
@@ -139,6 +140,7 @@ def test_a_parameter_that_looks_like_a_credential_is_refused(
     assert not shop.endpoint.calls.count(*WRITES)
 
 
+@pytest.mark.slow("hostile input", keep=4)
 @pytest.mark.parametrize(
     "args", [("deploy-app",), ("deploy-stack", "jobs"), ("deploy", "--all")], ids=" ".join
 )
@@ -188,6 +190,7 @@ def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(sho
     assert not shop.endpoint.calls.count(*WRITES)
 
 
+@pytest.mark.slow("hostile input", keep=3)
 @pytest.mark.parametrize("key", ["\x03", "\x04", "\x1b"], ids=["ctrl-c", "ctrl-d", "escape"])
 @pytest.mark.parametrize("asked", ["consent", "name", "list"])
 def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) -> None:
@@ -232,6 +235,7 @@ def test_a_bucket_of_another_account_gets_nothing(shop: Shop) -> None:
     ) == (7, True, 0), refused.err
 
 
+@pytest.mark.slow("hostile input", keep=2)
 @pytest.mark.parametrize(
     "damage",
     [b'{"n": 1}\n', b"\x1b[2J\n", b"x" * 10_000_000 + b"\n", b"{}\r\n"],
@@ -269,6 +273,7 @@ def test_a_state_folder_that_is_a_link_is_refused(shop: Shop) -> None:
     )
 
 
+@pytest.mark.slow("hostile input", keep=2)
 @pytest.mark.parametrize(
     "body",
     [b'{"who": "\x1b[2J"}', b"x" * 10_000_000, b"{", b'{"who": 1}'],

@@ -118,6 +118,7 @@ def test_the_trap_works_plain_git_runs_the_program(
     assert mark in "\n".join(hostile.ran)
 
 
+@pytest.mark.slow("hostile input", keep=12)
 @pytest.mark.parametrize("args", VERBS, ids=" ".join)
 def test_no_command_runs_a_program_of_the_repository(
     hostile: Hostile, toolkit: Toolkit, args: tuple[str, ...]

@@ -96,6 +96,7 @@ def test_a_command_that_ci_systems_find_anywhere_is_disarmed_in_json(
     assert not has_command(found.out)
 
 
+@pytest.mark.slow("hostile input", keep=8)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_an_odd_name_is_explained_by_itself(repo: Repo, toolkit: Toolkit, name: bytes) -> None:
     repo.commit("one", {b"backend/src/" + name: "x"})

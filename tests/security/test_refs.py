@@ -44,6 +44,7 @@ REFS = [
 ]
 
 
+@pytest.mark.slow("hostile input", keep=8)
 @pytest.mark.parametrize("ref", REFS, ids=ascii)
 def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(
     repo: Repo, toolkit: Toolkit, ref: str

@@ -175,6 +175,7 @@ BOMBS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow("bombs", keep=4)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_of_rules_exits_with_two_quickly_and_small(tmp_path: Path, bomb: str) -> None:
     """S16: within a second on an idle machine; three of processor time are allowed for."""
@@ -189,6 +190,7 @@ def test_a_bomb_of_rules_exits_with_two_quickly_and_small(tmp_path: Path, bomb: 
     assert len(found.err.splitlines()) < 20
 
 
+@pytest.mark.slow("bombs", keep=1)
 @pytest.mark.parametrize(
     "bomb", [b'"\\' * 500_000, b'\\"""\n' * 200_000], ids=["in a line", "over many lines"]
 )
@@ -220,6 +222,7 @@ def test_an_included_file_that_is_too_large_is_told_with_its_name_and_size(
     assert "checks.toml: it has 2,000,000 bytes; 1,048,576 are the most" in found.err
 
 
+@pytest.mark.slow("bombs")
 def test_a_rules_file_as_large_as_one_may_be_is_read_in_time(tmp_path: Path) -> None:
     """S16: the limits are no smaller than what a large repository needs."""
     rules = [

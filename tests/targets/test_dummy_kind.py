@@ -97,6 +97,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow("sweeps", keep=15)
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
 def test_a_kind_that_nobody_knows_breaks_no_command(
     dummy: None, repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
