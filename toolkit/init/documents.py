@@ -6,6 +6,7 @@ stand for once written out. A value that holds itself is refused.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -101,6 +102,13 @@ _SCALARS = (
     ("merge", r"<<\Z", ["<"]),
 )
 """Tag, regular expression and first characters of the scalars that are more than strings."""
+
+
+def as_mapping(value: object) -> Mapping[str, object]:
+    """A part of a document, empty if it is not a mapping."""
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _construct_untagged(loader: Any, node: Any) -> Any:

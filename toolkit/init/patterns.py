@@ -44,7 +44,9 @@ def everything_in(folder: str) -> str:
     """The pattern for everything in a folder; the empty folder is the root."""
     while folder and len(_escaped(folder)) + 3 > LONGEST:
         folder = folder.rpartition("/")[0]
-    return f"{_escaped(folder)}/**" if folder else "**"
+    if folder:
+        return f"{_escaped(folder)}/**"
+    return "**"
 
 
 def within(folder: str, pattern: str) -> str:
@@ -52,7 +54,9 @@ def within(folder: str, pattern: str) -> str:
     if not folder:
         return pattern
     long = f"{_escaped(folder)}/{pattern}"
-    return long if len(long) <= LONGEST else everything_in(folder)
+    if len(long) <= LONGEST:
+        return long
+    return everything_in(folder)
 
 
 def is_valid_pattern(pattern: str) -> bool:

@@ -11,6 +11,7 @@ from posixpath import basename, normpath
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.init.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
 from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug
@@ -200,11 +201,11 @@ def _project_name(tree: TrackedFiles) -> str:
         ("pyproject.toml", tomllib.loads, ("project", "name")),
     ):
         try:
-            value = load(tree.read(path) or "")
+            value: object = load(tree.read(path) or "")
         except (ValueError, RecursionError):
             continue
         for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
+            value = as_mapping(value).get(key)
         if isinstance(value, str):
             return slug(value.rpartition("/")[2])
     return ""

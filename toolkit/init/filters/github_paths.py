@@ -211,7 +211,9 @@ def _without_absorbed_repetitions(repetitions: list[tuple[str, str]]) -> list[tu
 def _options(piece: str, times: str) -> list[Pieces]:
     if times == "+":
         raise Inexact("`+` repeats a character, which cannot be said")
-    return [(), (piece,)] if times else [(piece,)]
+    if times:
+        return [(), (piece,)]
+    return [(piece,)]
 
 
 def _without_inner_folders(pieces: Pieces) -> Iterator[Pieces]:

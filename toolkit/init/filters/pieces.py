@@ -125,7 +125,9 @@ def _spell_piece(pieces: Pieces, index: int) -> str:
         return "**"
     if piece[0] == "\0":
         return piece[1:]
-    return f"\\{piece}" if piece in _MAGIC else piece
+    if piece in _MAGIC:
+        return f"\\{piece}"
+    return piece
 
 
 def _escape_ends(text: str) -> str:

@@ -13,7 +13,7 @@ from posixpath import basename
 
 from msgspec import Struct
 
-from toolkit.init.documents import load_yaml
+from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.draft import Draft, DraftRule, DraftTarget
 from toolkit.init.filters.github_paths import TranslatedPatterns, from_paths, from_paths_ignore
 from toolkit.init.filters.picomatch import Inexact, from_picomatch, negates
@@ -172,15 +172,15 @@ def _step_filters(file: str, document: Mapping[object, object]) -> Iterator[_Fil
     """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a
     composite action.
     """
-    jobs = document.get("jobs")
-    listed = list(jobs.values()) if isinstance(jobs, Mapping) else []
-    for job in [*listed, document.get("runs")]:
-        steps = job.get("steps") if isinstance(job, Mapping) else None
-        for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, Mapping):
-                action = str(step.get("uses", "")).lower()
-                if action.startswith("dorny/paths-filter@"):
-                    yield from _filters_of_step(file, step.get("with"))
+    jobs = as_mapping(document.get("jobs"))
+    for job in (*jobs.values(), document.get("runs")):
+        steps = as_mapping(job).get("steps")
+        if not isinstance(steps, list):
+            continue
+        for step in map(as_mapping, steps):
+            action = str(step.get("uses", "")).lower()
+            if action.startswith("dorny/paths-filter@"):
+                yield from _filters_of_step(file, step.get("with"))
 
 
 def _filters_of_step(file: str, arguments: object) -> Iterator[_Filter]:

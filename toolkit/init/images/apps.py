@@ -206,7 +206,9 @@ def _stack_of_app(name: str, stacks: Sequence[Stack]) -> Stack | None:
     for stack in stacks:
         if name in stack.target.name or stack.target.name in name:
             alike.append(stack)
-    return alike[0] if len(alike) == 1 else None
+    if len(alike) == 1:
+        return alike[0]
+    return None
 
 
 def _name_in_stack(stack: Stack | None, key: str, app: str, several: bool) -> str | None:
@@ -218,7 +220,9 @@ def _name_in_stack(stack: Stack | None, key: str, app: str, several: bool) -> st
     names = sorted(set(stack.values.get(key, ())))
     if len(names) > 1 or (several and key != "cluster"):
         names = [name for name in names if app in slug(name)]
-    return names[0] if len(names) == 1 else None
+    if len(names) == 1:
+        return names[0]
+    return None
 
 
 def _app_name(image: AppImage) -> str:

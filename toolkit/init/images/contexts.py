@@ -8,7 +8,7 @@ from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
 from toolkit.impact.matcher import Matcher
-from toolkit.init.documents import load_yaml
+from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.images.dockerfile import copy_sources
 from toolkit.init.images.instructions import expand
 from toolkit.init.patterns import UNKNOWN, within
@@ -140,16 +140,13 @@ def _compose_contexts(composes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
                 yield normpath(joined(folder, dockerfile)), folder
 
 
-def _builds(text: str) -> Iterator[dict[str, object]]:
+def _builds(text: str) -> Iterator[Mapping[str, object]]:
     try:
         document = load_yaml(text)
     except ValueError:
         return
-    services = document.get("services") if isinstance(document, dict) else None
-    if not isinstance(services, dict):
-        return
-    for service in services.values():
-        build = service.get("build") if isinstance(service, dict) else None
+    for service in as_mapping(as_mapping(document).get("services")).values():
+        build = as_mapping(service).get("build")
         if isinstance(build, str):
             yield {"context": build}
         elif isinstance(build, dict):

@@ -142,7 +142,9 @@ class _Terminators:
         """The line after the first one from `start` on that is `name` (behind tabs, if `tabs`)."""
         numbers = self._line_numbers(tabs).get(name, [])
         index = bisect_right(numbers, start - 1)
-        return numbers[index] + 1 if index < len(numbers) else None
+        if index < len(numbers):
+            return numbers[index] + 1
+        return None
 
     def _line_numbers(self, tabs: bool) -> dict[str, list[int]]:
         if tabs not in self._numbers:
@@ -242,7 +244,9 @@ class _Word:
             return UNKNOWN
         present = bool(value) if colon else value is not None
         if operator == "-":
-            return value or "" if present else alternative
+            if present:
+                return value or ""
+            return alternative
         if operator == "+" and value is not None:
             return alternative if present else ""
         if operator == "?" and value is not None:

@@ -46,6 +46,20 @@ LONGEST_TEXT = 400
 VARIABLE = re.compile(r"\{(\w+)\}")
 
 
+def without_braces(text: str) -> str | None:
+    """A literal text; None if it has braces, which would read as variables."""
+    if set(text) & set("{}"):
+        return None
+    return text
+
+
+def placeholder(name: str) -> str | None:
+    """`{name}` for a variable; None if its name cannot be one in rules.toml."""
+    if name.isascii() and name.isidentifier():
+        return f"{{{name.lower()}}}"
+    return None
+
+
 def all_known(values: Sequence[str | None]) -> list[str] | None:
     """The values; None if one of them is unknown, or if there are none."""
     known = [value for value in values if value is not None]
