@@ -196,6 +196,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     if not isinstance(table, dict):
         reader.add_problem(f"expected a table, got {type_of(table)}", "checks", name)
         return None
+    # The key of a check's type says what it asks: `http = …`, `tcp = …`.
     type_names = [key for key in check_types.known if key in table]
     if len(type_names) != 1:
         reader.add_problem(_type_problem(type_names, table, check_types), "checks", name)
@@ -217,6 +218,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         )
     if common.load is not None and type_name != "http":
         reader.add_problem("`load` is for `http`", "checks", name, "load")
+    # A child process usually needs longer than a request.
     default_timeout = COMMAND_S if type_name == "command" else TIMEOUT_S
     timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
     uses = check_types.names(settings)

@@ -76,6 +76,7 @@ def _names(
     """Each setting that must not be empty, or has to look like something, and holds one of these
     variables.
     """
+    # A quick look at all of it first: most settings hold none of the variables.
     if not any(f"{{{variable}}}" in repr(settings) for variable in empty):
         return
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), msgspec.to_builtins(settings))]

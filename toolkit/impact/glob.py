@@ -67,6 +67,7 @@ class PatternError(ValueError):
 def alternatives(pattern: str) -> list[Plain]:
     """The plain alternatives of one pattern (without a leading `!`). Raises PatternError."""
     _refuse_what_never_matches(pattern)
+    # Most patterns have nothing but stars; the parser is far slower.
     if _UNUSUAL.isdisjoint(pattern):
         simple = _simple(pattern)
         if simple is not None:
@@ -336,6 +337,7 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
     split = list(_split(tokens))
     if any(segment in _NO_NAMES for segment in split):
         return
+    # `a**b` is `a*b`, or `a*/**/*b`: each `**` inside a name doubles the alternatives.
     inside = _inner_globstars(tokens)
     if len(inside) > MOST_INNER:
         raise PatternError(
@@ -443,6 +445,7 @@ def _groups(plain: Plain) -> list[list[str]]:
 
 
 def _segment_regex(segment: Segment) -> str:
+    # A plain name.
     if isinstance(segment, str):
         return re.escape(segment)
     if segment == (STAR,):

@@ -79,6 +79,7 @@ class _Matches:
         rules = book.rules.rules
         hits = [index for index, _ in book.matching(Change(path, "unknown"))]
         self.rules.update(hits)
+        # An ignored path counts for nothing, whatever matches it.
         if book.ignores(path):
             self.ignored.update(hits)
             return
@@ -184,6 +185,7 @@ class _SimilarNames:
         """A folder's content, another case, or a name that is nearly the same."""
         pattern = pattern.removeprefix("!")
         literal = pattern.removesuffix("/**")
+        # A pattern with wildcards has no single name that could be misspelt.
         if not self._hints_left or any(char in literal for char in "*?[{\\"):
             return ""
         self._hints_left -= 1

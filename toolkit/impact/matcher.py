@@ -38,6 +38,7 @@ class _Regex:
         self._match: Callable[[str], object] | None = None
 
     def __call__(self, path: str) -> bool:
+        # Compiling costs more than everything else that is done for most rules.
         if self._match is None:
             self._match = re.compile(self.source).fullmatch
         return self._match(path) is not None
@@ -131,6 +132,7 @@ class Matcher:
         ids = merged.always
         if not merged.plain:
             ids = self._narrow(merged, ids, path, path[cut + 1 :])
+        # Many paths match the same patterns, so each set of patterns is resolved once.
         hits = self._hits.get(ids)
         if hits is None:
             return self._resolve(ids)
@@ -138,6 +140,7 @@ class Matcher:
 
     @staticmethod
     def _narrow(merged: _Merged, ids: tuple[int, ...], path: str, name: str) -> tuple[int, ...]:
+        # Lists, not generators, in here: this runs for each path, and they are faster.
         entries = merged.names.get(name)
         if entries:
             ids += tuple([pattern_id for pattern_id, test in entries if test is None or test(path)])
@@ -183,6 +186,7 @@ class Matcher:
                 below += shelf.below
                 in_folders += [pattern_id for pattern_id, test in shelf.folders if test(folder)]
         key = (tuple(in_folders), *((id(shelf), is_own) for shelf, is_own in shelves))
+        # Folders with the same shelves share one merge: there are far more folders than rules.
         merged = self._shared.get(key)
         if merged is None:
             merged = self._shared[key] = _Merged((*below, *in_folders), shelves)
@@ -214,6 +218,7 @@ class Matcher:
             for plain in plains:
                 self._file(pattern_id, plain)
         if patterns and all(pattern.startswith("!") for pattern in patterns):
+            # A rule of exclusions alone matches everything else.
             self._shelf("").below.append(self._new_id(rule, -1, False))
 
     def _new_id(self, rule: int, index: int, negative: bool) -> int:

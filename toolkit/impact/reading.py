@@ -55,6 +55,7 @@ class FileReader:
 
     def line(self, *keys: str | int) -> int | None:
         """The line of a value."""
+        # Reading the positions takes time; a file without problems needs none.
         if self._lines is None:
             self._lines = toml.TomlLines(self.text)
         return self._lines.line_of(*keys)
@@ -62,6 +63,7 @@ class FileReader:
     def add_problem(self, message: str, *keys: str | int) -> None:
         """A problem at these keys. Raises TooMany."""
         self.problems.append(Problem(self.line(*keys), _dotted(keys), message))
+        # A hostile file has thousands, and looking up names for each would take minutes.
         if len(self.problems) == MOST_PROBLEMS:
             raise TooMany
 

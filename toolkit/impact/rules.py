@@ -261,6 +261,7 @@ def load(
     loader = _Loader(text, file, get_kind, kind_names, check_types)
     try:
         rules = loader.load(tables, draft)
+    # More problems than anybody reads at once: those found so far are enough.
     except TooMany:
         rules = None
     if rules is None or loader.problems:
@@ -305,6 +306,7 @@ class _Loader(FileReader):
             include=top.include,
             checks=self._checks(top),
         )
+        # All of these collect problems, so that a person sees them in one go.
         self._check_patterns(loaded)
         self._check_names(loaded, tables)
         # What follows relies on names that exist, and each next step on what the last one found.
@@ -363,6 +365,7 @@ class _Loader(FileReader):
             self._add_kind_problem(name, kind_name)
             return None
         kind = self.kinds(kind_name)
+        # The kind's own struct knows nothing of the keys that all targets have.
         own = {key: value for key, value in table.items() if key not in COMMON}
         settings = self.convert_named(name, own, kind.Settings, "targets")
         if settings is None:
@@ -519,6 +522,7 @@ class _Loader(FileReader):
             for index, url in enumerate(environment.urls):
                 filled = url
                 for variable in _NAMED.findall(url):
+                    # An unknown variable is a problem of its own; here it must not hide another.
                     filled = filled.replace(f"{{{variable}}}", variables.get(variable, "x"))
                 problem = base_url_problem(filled)
                 if problem:

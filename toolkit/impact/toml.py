@@ -57,6 +57,7 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
     `data` is.
     """
     text = _decode(data)
+    # Before the parser sees it: its time and stack grow with nesting and dots.
     _measure(_blank(text))
     try:
         return text, tomllib.loads(text)
@@ -163,6 +164,7 @@ class TomlLines:
         ends = [*starts[1:], len(self._text)]
         sections: dict[tuple[str | int, ...], _Section] = {}
         sections[()] = _Section(0, 0, starts[0] if starts else len(self._text))
+        # Each `[[name]]` begins the next element of an array.
         counts: dict[tuple[str | int, ...], int] = {}
         for header, end in zip(headers, ends, strict=False):
             words = self._words(*header.span(2))
@@ -230,6 +232,7 @@ class TomlLines:
         dotted = r"[ \t]*\.[ \t]*".join(_written(str(name)) for name in names)
         key = re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE)
         for match in key.finditer(self._text, section.start, section.end):
+            # In a string or a comment, the blanked text has no `=` there.
             if self._blank[match.end() - 1] == "=":
                 return match.end()
         return None

@@ -129,6 +129,7 @@ class RuleBook:
 
     def line(self, *keys: str | int) -> int | None:
         """Where a value stands in rules.toml."""
+        # Positions are only needed where a reason is shown.
         if self._lines is None:
             self._lines = TomlLines(self.rules.text)
         return self._lines.line_of(*keys)
@@ -269,6 +270,7 @@ def _touch_one(
     names: dict[str, None] = {}
     called: dict[str, None] = {}
     for book, today in books:
+        # What is ignored by one version of the rules may still count in another.
         if book.ignores(path):
             continue
         hits = book.matching(change)
@@ -286,6 +288,7 @@ def _touch_one(
             _call_for(book.fallback, today, reason, targets, called)
     if names:
         return ChangeMatch(change, tuple(names), tuple(called), "matched")
+    # rules.toml itself: its change is judged by what it does to the rules.
     if path in own:
         return ChangeMatch(change, (), (), "rules")
     if books[0][0].ignores(path) and not called:

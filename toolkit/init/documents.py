@@ -37,6 +37,7 @@ def load_yaml(text: str) -> object:
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST:
         raise ValueError(f"it has more than {LONGEST // 1024} kB")
     try:
+        # Events come without recursion, so the depth can be measured before anything is built.
         _refuse_depth(text)
         value = yaml.load(text, _loader())  # noqa: S506 - a safe loader, with less in it
     except yaml.YAMLError as error:
@@ -62,6 +63,7 @@ def _loader() -> type[Any]:
     """A safe loader with YAML 1.2's scalars, plain data for unknown tags, and a limit on merges."""
     import yaml
 
+    # The C loader is much faster, but is not in every build of the library.
     base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]

@@ -91,6 +91,7 @@ def _with_valid_patterns(
         exclusions += [(index, pattern) for pattern in dict.fromkeys(candidates)]
     # One matcher for both: the rules come first, the exclusions after them.
     matcher = Matcher([*included, *([pattern] for _, pattern in exclusions)])
+    # An exclusion is useful where its own rule would match the path without it.
     useful: set[int] = set()
     for path in tree.paths:
         hits = {hit for hit, _ in matcher.match(path)}

@@ -20,6 +20,7 @@ _PART = re.compile(rf"{_CLASS.pattern}|\[[^\]]*\]?|\\.|\*+|.", re.ASCII | re.DOT
 def literal(path: str) -> str:
     """The pattern for one path."""
     pattern = _escaped(path)
+    # Too long for a pattern: its folder is wider, but never too narrow.
     if len(pattern) > LONGEST:
         return everything_in(path.rpartition("/")[0])
     return _mark_trailing_space(pattern)

@@ -58,6 +58,7 @@ def from_github(pattern: str) -> tuple[str, ...]:
         raise Inexact(f"it has more than {LONGEST} characters")
     repetitions = _without_absorbed_repetitions(list(_pieces_with_repetition(pattern)))
     options = [_options(piece, times) for piece, times in repetitions]
+    # Counted before they are made: thirty `?` would be a billion patterns.
     alternatives = 1
     for option in options:
         alternatives *= len(option)

@@ -55,6 +55,7 @@ def to_patterns(sequences: Iterable[Pieces]) -> tuple[str, ...]:
     """
     patterns: dict[str, None] = {}
     for count, pieces in enumerate(sequences):
+        # The sequences come one at a time, so that this stops a hostile pattern.
         if count >= MOST:
             raise Inexact(f"it stands for more than {MOST} patterns here")
         patterns.update(dict.fromkeys(_patterns(_without_redundant(pieces))))

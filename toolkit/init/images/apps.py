@@ -115,6 +115,7 @@ def find_apps(
     deployed = [path for path in texts if not _is_for_development(path)] or list(texts)
     composes = {path: tree.read(path) or "" for path in tree.paths if is_compose(path)}
     folders = build_contexts({path: texts[path] for path in deployed}, tree.paths, composes)
+    # The names of services in a stack are only certain where there is one app.
     several = len(deployed) > 1
     parts = []
     for path in deployed:
@@ -281,6 +282,7 @@ def _names_files(tree: TrackedFiles, pattern: str) -> bool:
     _, dot, extension = pattern.rpartition("/")[2].rpartition(".")
     if not dot or not extension.isalnum():
         return False
+    # `COPY *.json` may also mean folders of such names, with all that is in them.
     files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
     return not any(
         inside.match(path) and not files.match(path) for path in tree.below(literal_prefix(pattern))

@@ -12,6 +12,7 @@ from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.images.dockerfile import copy_sources
 from toolkit.init.images.instructions import expand
 from toolkit.init.patterns import UNKNOWN, within
+from toolkit.init.tree import clean_path
 
 _COMPOSE = ("compose", "docker-compose")
 _FARTHEST = 4
@@ -97,6 +98,7 @@ def _candidates(dockerfile: str) -> Iterator[str]:
     yield folder
     if folder:
         yield ""
+    # Farther up than that, the root is the better guess.
     for _ in range(_FARTHEST):
         folder = dirname(folder)
         if folder:
@@ -134,9 +136,8 @@ def _compose_contexts(composes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             dockerfile = _compose_value(build.get("dockerfile", "Dockerfile"))
             if context is None or dockerfile is None or "://" in context or context.startswith("/"):
                 continue
-            folder = normpath(joined(dirname(path), context))
+            folder = clean_path(joined(dirname(path), context))
             if folder.split("/")[0] != "..":
-                folder = "" if folder == "." else folder
                 yield normpath(joined(folder, dockerfile)), folder
 
 

@@ -181,6 +181,7 @@ class _Word:
             part = self._part(depth, quoted=until == '"')
             size += len(part)
             parts.append(part)
+            # `ENV A=$A$A` in a few lines would fill the memory.
             if size > LONGEST_VALUE:
                 self.position = len(self.text)
                 return UNKNOWN
@@ -201,10 +202,14 @@ class _Word:
         if char == "'":
             return self._quoted()
         if char == '"':
-            inside = self.read('"', depth + 1) if depth < DEEPEST else UNKNOWN
-            self._next()
-            return inside
+            return self._inner('"', depth)
         return char
+
+    def _inner(self, end: str, depth: int) -> str:
+        """The word up to `end`, which is skipped."""
+        inside = self.read(end, depth + 1) if depth < DEEPEST else UNKNOWN
+        self._next()
+        return inside
 
     def _next(self) -> str:
         char = self.text[self.position : self.position + 1]
@@ -238,8 +243,7 @@ class _Word:
         operator = self._next()
         if operator == "}":
             return UNKNOWN if colon or value is None else value
-        alternative = self.read("}", depth + 1) if depth < DEEPEST else UNKNOWN
-        self._next()
+        alternative = self._inner("}", depth)
         if value == UNKNOWN:
             return UNKNOWN
         present = bool(value) if colon else value is not None

@@ -4,10 +4,12 @@ in.
 
 import re
 from collections.abc import Mapping, Sequence
-from posixpath import dirname, normpath
+from posixpath import dirname
 from posixpath import join as joined
 
 from msgspec import Struct
+
+from toolkit.init.tree import clean_path
 
 STACK_VALUES = {
     "cluster_name": "cluster",
@@ -119,14 +121,12 @@ def path_from_root(path: str, folder: str) -> str | None:
     if "\0" in path or len(path) > LONGEST_TEXT:
         return None
     absolute = path.startswith("/")
-    clean = normpath(path.lstrip("/") if absolute else joined(folder, path))
-    if clean.split("/")[0] == "..":
-        return None
-    return "" if clean == "." else clean
+    clean = clean_path(path.lstrip("/") if absolute else joined(folder, path))
+    return None if clean.split("/")[0] == ".." else clean
 
 
 def folder_of(path: str) -> str:
-    """The folder of a file, as the absolute path that `from_root` takes."""
+    """The folder of a file, as the absolute path that `path_from_root` takes."""
     return f"/{dirname(path)}"
 
 

@@ -202,15 +202,13 @@ class _Values:
         """A string with `{name}` for what is only known when the app runs; None where even that is
         unknown.
         """
-        text = self._text(node, depth) if depth < DEEPEST else None
-        return None if text is None or len(text) > LONGEST_TEXT else text
+        return _bounded(self._text, node, depth)
 
     def path(self, node: ast.expr, depth: int = 0) -> str | None:
         """A path: from `/`, which is the repository's root, where `__file__` is part of it, else as
         written.
         """
-        path = self._path(node, depth) if depth < DEEPEST else None
-        return None if path is None or len(path) > LONGEST_TEXT else path
+        return _bounded(self._path, node, depth)
 
     def _text(self, node: ast.expr, depth: int) -> str | None:
         match node:
@@ -317,6 +315,16 @@ class _Values:
             if value is not None:
                 memory[name] = find(value, depth + 1)
         return memory[name]
+
+
+def _bounded(find: _Find, node: ast.expr, depth: int) -> str | None:
+    """What `find` makes of an expression; None if that is too deep or too long."""
+    if depth >= DEEPEST:
+        return None
+    text = find(node, depth)
+    if text is None or len(text) > LONGEST_TEXT:
+        return None
+    return text
 
 
 def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:

@@ -72,6 +72,7 @@ class _Outline:
     """
 
     def __init__(self, text: str) -> None:
+        # Both keep the length and the lines, so that a position means the same in each.
         self.text = _SKIPPED.sub(_without_comment, text)
         self.bare = _blank_strings(text)
         self.close: dict[int, int] = {}

@@ -18,7 +18,7 @@ from toolkit.init.images.apps import read_image
 from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.stacks.code import plain_name
 from toolkit.init.tests_and_docs import test_patterns
-from toolkit.init.tree import TrackedFiles
+from toolkit.init.tree import TrackedFiles, clean_path
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")
 _LOOKS_RIGHT = re.compile(r"AWSTemplateFormatVersion|AWS::")
@@ -75,6 +75,7 @@ def find_templates(tree: TrackedFiles, names: TargetNames) -> Evidence:
             continue
         if template:
             templates.append(template)
+    # A nested template is deployed with the one that names it.
     nested: set[str] = set()
     for template in templates:
         nested.update(_nested_paths(tree, template))
@@ -361,10 +362,10 @@ def _local_path(template: Template, value: object) -> str | None:
         or value in template.names
     ):
         return None
-    path = normpath(joined(dirname(template.path), value))
+    path = clean_path(joined(dirname(template.path), value))
     if path.startswith("/") or path.split("/")[0] == "..":
         return None
-    return "" if path == "." else path
+    return path
 
 
 def _stack_values(templates: list[Template]) -> dict[str, tuple[str, ...]]:
