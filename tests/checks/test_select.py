@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from toolkit.checks.select import Task, closure, for_environment, tasks
 from toolkit.errors import Refused
-from toolkit.impact.checks import givers_of, waits
+from toolkit.impact.checks import capturing_checks, predecessors
 from toolkit.model import Check, Location
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))
@@ -24,7 +24,8 @@ def made(
 ) -> dict[str, Task]:
     named = {one.name: one for one in checks}
     return {
-        task.name: task for task in tasks(list(named), named, givers_of(named), urls, locations)
+        task.name: task
+        for task in tasks(list(named), named, capturing_checks(named), urls, locations)
     }
 
 
@@ -102,9 +103,11 @@ def test_a_path_without_a_base_address_is_refused_with_what_to_do() -> None:
 
 def test_choosing_one_takes_what_gives_it_values_and_what_cleans_up_after_it() -> None:
     named = {one.name: one for one in (LOGIN, BOOK, LOOK, CANCEL)}
-    givers = givers_of(named)
+    givers = capturing_checks(named)
     waiting = {
-        name: waits(one, givers) if not one.always else waits(check("x", uses=one.uses), givers)
+        name: predecessors(one, givers)
+        if not one.always
+        else predecessors(check("x", uses=one.uses), givers)
         for name, one in named.items()
     }
     assert closure(["book"], named, waiting) == ("login", "book", "cancel")

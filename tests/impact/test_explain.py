@@ -63,7 +63,7 @@ def test_an_unmatched_path_names_what_it_falls_back_to() -> None:
 
 @given(books(), st.sampled_from(PATHS))
 def test_the_story_ends_where_a_change_of_any_status_goes(rules: RuleBook, path: str) -> None:
-    found, calls = explain(path, rules), rules.called(path, "unknown")
+    found, calls = explain(path, rules), rules.impact_of(path, "unknown")
     expected = (found.fallback,) if found.fallback else found.targets
     assert set(expected) == set(calls.targets)
     assert {

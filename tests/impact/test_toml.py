@@ -75,7 +75,7 @@ def test_a_text_may_be_as_deep_as_it_says() -> None:
 
 def test_line_ends_of_windows_are_line_ends() -> None:
     text, tables = parse(b"a = 1\r\n[b]\r\nc = 2\r\n")
-    assert (tables, TomlLines(text).of("b", "c")) == ({"a": 1, "b": {"c": 2}}, 3)
+    assert (tables, TomlLines(text).line_of("b", "c")) == ({"a": 1, "b": {"c": 2}}, 3)
 
 
 _UNITS = {
@@ -124,7 +124,7 @@ def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
 def _seconds_to_read(text: str) -> float:
     start = time.process_time()
     with contextlib.suppress(TomlError):
-        TomlLines(parse(text.encode())[0]).of("a", 9, "b")
+        TomlLines(parse(text.encode())[0]).line_of("a", 9, "b")
     return time.process_time() - start
 
 
@@ -208,12 +208,12 @@ def test_a_values_line_is_found_in_any_layout(case: str) -> None:
     keys, text = LAYOUTS[case]
     parse(text.encode())
     expected = next(number for number, line in enumerate(text.splitlines(), 1) if "<--" in line)
-    assert TomlLines(text).of(*keys) == expected
+    assert TomlLines(text).line_of(*keys) == expected
 
 
 def test_what_is_nowhere_has_no_line() -> None:
-    assert TomlLines("a = 1\n").of("b", "c") is None
-    assert TomlLines("").of("b") is None
+    assert TomlLines("a = 1\n").line_of("b", "c") is None
+    assert TomlLines("").line_of("b") is None
 
 
 class Written(Struct):
@@ -331,7 +331,7 @@ def test_the_line_that_is_found_holds_the_value(written: Written) -> None:
     lines = TomlLines(text)
     for keys, value in written.values.items():
         assert value in str(_at(tables, keys))
-        line = lines.of(*keys)
+        line = lines.line_of(*keys)
         assert line is not None
         assert value in written.lines[line - 1], keys
 
@@ -348,7 +348,7 @@ def test_any_text_is_read_or_refused_and_every_key_has_a_line(text: str) -> None
         _, tables = parse(text.encode())
     except TomlError:
         return
-    assert all(TomlLines(text).of(key) for key in tables)
+    assert all(TomlLines(text).line_of(key) for key in tables)
 
 
 @given(st.binary(max_size=50))

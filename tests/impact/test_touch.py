@@ -258,7 +258,7 @@ def test_asking_for_the_calls_alone_gives_the_same_as_asking_for_the_reasons(
     rules: RuleBook, changes: list[Change]
 ) -> None:
     for change in changes:
-        impact, calls = touch([change], rules), rules.called(change.path, change.status)
+        impact, calls = touch([change], rules), rules.impact_of(change.path, change.status)
         assert (tuple(impact.targets), calls.unmatched) == (
             tuple(dict.fromkeys(calls.targets)),
             bool(impact.unmatched),

@@ -52,7 +52,7 @@ class DraftedRepository:
         if self._book.ignores(path):
             return "ignored"
         hits = [self.rules.rules[rule] for rule, _ in self._book.matching(Change(path, "modified"))]
-        deploy = self._book.narrowed(name for rule in hits for name in rule.deploy)
+        deploy = self._book.narrowest(name for rule in hits for name in rule.deploy)
         return sorted(deploy) or next((check for rule in hits for check in rule.run), "unmatched")
 
     def forgotten(self) -> tuple[UncoveredSource, ...]:

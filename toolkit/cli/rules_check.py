@@ -10,8 +10,7 @@ from toolkit.cli import options, output
 from toolkit.errors import Exit
 from toolkit.flow import checks
 from toolkit.flow.sources import inputs_of
-from toolkit.impact.lint import INFORMATION, lint
-from toolkit.impact.lint import generated as lint_generated
+from toolkit.impact.lint import INFORMATION, generated_findings, lint
 from toolkit.model import Rules
 from toolkit.ports.git import Git
 from toolkit.show import lint as show
@@ -48,7 +47,7 @@ def rules_check(
         if not git.bare:
             inputs = inputs_of(loaded, loaded.environment)
             images = {name for name, target in inputs.items() if target.images}
-            findings = lint_generated(flow.book(loaded), _generated(loaded, git), images)
+            findings = generated_findings(flow.book(loaded), _generated(loaded, git), images)
             result = replace(result, findings=(*result.findings, *findings))
         codes = {finding.code for finding in result.findings}
         serious = bool(result.unowned or codes.difference(INFORMATION))

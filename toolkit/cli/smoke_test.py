@@ -12,7 +12,7 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
-from toolkit.impact.reading import wrong_base
+from toolkit.impact.reading import base_url_problem
 from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop
@@ -180,7 +180,7 @@ def _request(ctx: click.Context, arguments: SmokeTestArguments) -> flow.SmokeTes
 
 
 def _address(url: str | None) -> str | None:
-    wrong = None if url is None else wrong_base(url)
+    wrong = None if url is None else base_url_problem(url)
     if wrong:
         raise UsageError(
             f"--url {url!r} {wrong}", "write it as https://api.example.com or http://127.0.0.1:8080"

@@ -74,7 +74,7 @@ def together(rules: Rules) -> Checks:
         raise wrong[0]
     if wrong:
         raise RulesError(rules.file, [one for problem in wrong for one in _problems(problem)])
-    return reading.together(parts)
+    return reading.merge_checks(parts)
 
 
 def _problems(wrong: RulesError | FileProblem) -> list[Problem]:
@@ -90,11 +90,11 @@ def _check(rules: Rules, found: Checks) -> None:
     """
     variables = {name: one.vars for name, one in rules.environments.items()}
     problems: list[Problem] = []
-    for where, key, message in reading.problems(found, variables, BUILT_IN):
+    for where, key, message in reading.find_problems(found, variables, BUILT_IN):
         file, _, line = where.rpartition(":")
         problems.append(Problem(int(line), key, message, file))
     for name, target in rules.targets.items():
-        for word in reading.resolved(_of(target.settings), found)[1]:
+        for word in reading.resolve_words(_of(target.settings), found)[1]:
             words = (
                 *found.checks,
                 *{tag: None for check in found.checks.values() for tag in check.tags},
@@ -102,7 +102,7 @@ def _check(rules: Rules, found: Checks) -> None:
             there = nearest(word, words) or (
                 "there are none" if not words else f"there are {', '.join(words[:8])}"
             )
-            at = toml.TomlLines(rules.text).of("targets", name, "checks")
+            at = toml.TomlLines(rules.text).line_of("targets", name, "checks")
             problems.append(
                 Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}")
             )
@@ -118,7 +118,7 @@ def deciding(settings: object, found: Checks) -> tuple[str, ...]:
     """The names of the checks that decide about a deploy with these settings. Raises Refused where
     one of them is gone: the settings may be those of a run that was begun with another rules.toml.
     """
-    names, gone = reading.resolved(_of(settings), found)
+    names, gone = reading.resolve_words(_of(settings), found)
     if gone:
         raise Refused(
             f"check {gone[0]!r}, which decides about it, is no longer there",
@@ -360,7 +360,12 @@ def tasks(found: Checks, names: Sequence[str], scene: CheckSetup) -> tuple[selec
     """These checks, each where it is done. Raises Refused."""
     unchosen = scene.environments if scene.environment is None else None
     return select.tasks(
-        names, found.checks, reading.givers_of(found.checks), scene.urls, scene.locations, unchosen
+        names,
+        found.checks,
+        reading.capturing_checks(found.checks),
+        scene.urls,
+        scene.locations,
+        unchosen,
     )
 
 
@@ -376,9 +381,9 @@ def _waits(found: Checks) -> dict[str, frozenset[str]]:
     """What has to be done for a check: what it needs, and what gives it values. What cleans up
     needs no more than its values.
     """
-    givers = reading.givers_of(found.checks)
+    givers = reading.capturing_checks(found.checks)
     return {
-        name: reading.waits(replace(check, needs=()) if check.always else check, givers)
+        name: reading.predecessors(replace(check, needs=()) if check.always else check, givers)
         for name, check in found.checks.items()
     }
 

@@ -26,7 +26,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted, told
-from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
+from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
     Base,
     Change,
@@ -429,7 +429,7 @@ def _with_first_step(
         return answer
     users = _users(request, rules, git, git.require_head(), seen)
     small = _answer(request, base, answer.head, rules, [*known, change], seen, users)
-    impact = merged([answer.impact, replace(small.impact, targets={}, checks={})])
+    impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     plan = replace(answer.plan, checks=small.plan.checks)
     return replace(
@@ -603,7 +603,7 @@ def _answer(
     rules: Rules,
     parts: Sequence[Comparison],
     seen: detect.WorkingTree | None,
-    users: Users = nobody,
+    users: Users = no_users,
 ) -> DiffResult:
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
@@ -616,7 +616,7 @@ def _answer(
                 (), FormerRules(), leaves, f"what judges a deploy differs from {rules.trust.ref}"
             ),
         )
-    impact = merged([_impact(part, today, graph, named, users) for part in parts])
+    impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
     said = str(same_location(rules, request.rules, request.environment))
     unknown = next(
         (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
@@ -659,7 +659,9 @@ def _impact(
     """What one comparison calls for, of the targets that it is for."""
     impact = touch(part.changes, today, part.before.books, part.before.own, users)
     if part.before.books:
-        impact = merged([impact, Impact((), _resettled(today, part.before.books, named), {})])
+        impact = merge_impacts(
+            [impact, Impact((), _resettled(today, part.before.books, named), {})]
+        )
     if part.leaves is None:
         return impact
     if part.because:
@@ -667,7 +669,7 @@ def _impact(
         return replace(
             impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason)
         )
-    return limited(impact, part.leaves, graph)
+    return limit_to(impact, part.leaves, graph)
 
 
 def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:

@@ -24,7 +24,7 @@ def replay(
     users = used(rules, rules.environment, git, None)
     for commit, changes in git.log(revisions, limit):
         called = [
-            (change.path, asked.called(change.path, detect.status(change.letter)))
+            (change.path, asked.impact_of(change.path, detect.status(change.letter)))
             for change in changes
         ]
         called = [

@@ -137,7 +137,7 @@ def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | N
     asked = RuleBook(rules, graph.covered)
 
     def owned(path: str) -> Collection[str] | None:
-        called = asked.called(path, "unknown")
+        called = asked.impact_of(path, "unknown")
         return (
             None
             if called.unmatched or path == own

@@ -265,7 +265,7 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, sorts())
-        return RulesAndChecks(old, reading.together(parts))
+        return RulesAndChecks(old, reading.merge_checks(parts))
     except RulesError as problem:
         raise _unusable(problem, base) from None
 
@@ -382,9 +382,9 @@ def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
     words = _gates(target).get("checks", ())
     if not words:
         return ()
-    from toolkit.impact.checks import resolved
+    from toolkit.impact.checks import resolve_words
 
-    return resolved(words, trusted.checks)[1]
+    return resolve_words(words, trusted.checks)[1]
 
 
 def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:

@@ -9,11 +9,11 @@ from msgspec import Meta, Struct
 
 from toolkit.errors import RulesError
 from toolkit.impact import toml
-from toolkit.impact.reading import FileReader, TooMany, listed, nearest, type_of
+from toolkit.impact.reading import FileReader, TooMany, list_words, nearest, type_of
 from toolkit.model import Check, Checks, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
-"""The keys of every check, whatever its sort."""
+"""The keys of every check, whatever its type."""
 MOST_CHECKS = 500
 TIMEOUT_S, COMMAND_S = 10, 300
 """How long one try may take where the file does not say: a child usually needs longer."""
@@ -29,7 +29,7 @@ Word = Annotated[
 
 
 class CheckTypeSchema(Protocol):
-    """What this stage needs to know of a sort (verify/base.py has all of it)."""
+    """What this stage needs to know of a check type (checks/base.py has all of it)."""
 
     Settings: Any
 
@@ -39,8 +39,8 @@ class CheckTypeSchema(Protocol):
 
 
 class CheckTypes(Struct, frozen=True):
-    """The sorts that there are: their names, and one by its name. `names` and `misused` say which
-    names stand in settings.
+    """The check types that there are: their names, and one by its name. `names` and `misused` say
+    which names stand in settings.
     """
 
     known: tuple[str, ...]
@@ -122,7 +122,7 @@ class ChecksFile(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: dict[str, Any] = {}
 
 
-def load_file(data: bytes, file: str, sorts: CheckTypes) -> Checks:
+def load_file(data: bytes, file: str, check_types: CheckTypes) -> Checks:
     """The checks of an included file. Raises RulesError with every problem."""
     try:
         text, tables = toml.parse(data)
@@ -132,116 +132,110 @@ def load_file(data: bytes, file: str, sorts: CheckTypes) -> Checks:
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
     reader = FileReader(text, file, COMMON)
     reader.refuse_credentials()
-    found = Checks()
+    checks = Checks()
     try:
         top = reader.convert(tables, ChecksFile)
         if top is not None:
-            found = read(reader, top.checks, top.secrets, sorts)
+            checks = read(reader, top.checks, top.secrets, check_types)
     except TooMany:
         pass
     if reader.problems:
         raise RulesError(file, reader.problems)
-    return found
+    return checks
 
 
 def read(
     reader: FileReader,
     checks: Mapping[str, object],
     secrets: Mapping[str, object],
-    sorts: CheckTypes,
+    check_types: CheckTypes,
 ) -> Checks:
     """The checks and secrets of these tables; what is wrong with them is a problem of the reader's.
     Raises TooMany.
     """
     if len(checks) > MOST_CHECKS:
-        reader.wrong(f"there are {len(checks)} checks; {MOST_CHECKS} are the most", "checks")
+        reader.add_problem(f"there are {len(checks)} checks; {MOST_CHECKS} are the most", "checks")
         return Checks()
-    kept = {secret.name: secret for secret in _secrets(reader, secrets, sorts)}
-    made = {
-        check.name: check
-        for name, table in checks.items()
-        if (check := _check(reader, name, table, sorts)) is not None
-    }
-    return Checks(made, kept)
+    secrets_by_name = {secret.name: secret for secret in _secrets(reader, secrets, check_types)}
+    checks_by_name: dict[str, Check] = {}
+    for name, table in checks.items():
+        check = _check(reader, name, table, check_types)
+        if check is not None:
+            checks_by_name[name] = check
+    return Checks(checks_by_name, secrets_by_name)
 
 
 def _secrets(
-    reader: FileReader, tables: Mapping[str, object], sorts: CheckTypes
+    reader: FileReader, tables: Mapping[str, object], check_types: CheckTypes
 ) -> Iterator[Secret]:
     for name, table in tables.items():
-        one = reader.named(name, table, SecretTable, "secrets")
-        if one is None:
+        secret = reader.convert_named(name, table, SecretTable, "secrets")
+        if secret is None:
             continue
         if not name.replace("_", "a").isalnum() or name[0].isdigit():
-            reader.wrong(
+            reader.add_problem(
                 "the name of a secret is made of letters, digits and `_`, for it is written"
                 " `{name}`",
                 "secrets",
                 name,
             )
-        if name in sorts.built_in:
-            reader.wrong(f"every check knows `{{{name}}}` already", "secrets", name)
-        if sum(location is not None for location in (one.env, one.ssm, one.secret)) != 1:
-            reader.wrong("needs one of `env`, `ssm` and `secret`", "secrets", name)
-        elif one.key is not None and one.secret is None:
-            reader.wrong("`key` is for `secret`", "secrets", name, "key")
-        words = [one.env or "", one.ssm or "", one.secret or ""]
-        for word in sorted(sorts.misused(words)):
-            reader.wrong(f"days cannot be added to `{{{word}}}`", "secrets", name)
-        yield Secret(name, one.env, one.ssm, one.secret, one.key, sorts.names(words))
+        if name in check_types.built_in:
+            reader.add_problem(f"every check knows `{{{name}}}` already", "secrets", name)
+        locations = (secret.env, secret.ssm, secret.secret)
+        if sum(location is not None for location in locations) != 1:
+            reader.add_problem("needs one of `env`, `ssm` and `secret`", "secrets", name)
+        elif secret.key is not None and secret.secret is None:
+            reader.add_problem("`key` is for `secret`", "secrets", name, "key")
+        words = [location or "" for location in locations]
+        for word in sorted(check_types.misused(words)):
+            reader.add_problem(f"days cannot be added to `{{{word}}}`", "secrets", name)
+        yield Secret(name, *locations, secret.key, check_types.names(words))
 
 
-def _check(reader: FileReader, name: str, table: object, sorts: CheckTypes) -> Check | None:
+def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes) -> Check | None:
     if not isinstance(table, dict):
-        reader.wrong(f"expected a table, got {type_of(table)}", "checks", name)
+        reader.add_problem(f"expected a table, got {type_of(table)}", "checks", name)
         return None
-    found = [key for key in sorts.known if key in table]
-    if len(found) != 1:
-        reader.wrong(_which(found, table, sorts), "checks", name)
+    # The key of a check's type says what it asks: `http = …`, `tcp = …`.
+    type_names = [key for key in check_types.known if key in table]
+    if len(type_names) != 1:
+        reader.add_problem(_type_problem(type_names, table, check_types), "checks", name)
         return None
-    sort = sorts.sort(found[0])
-    settings = reader.named(
-        name,
-        {key: value for key, value in table.items() if key not in COMMON},
-        sort.Settings,
-        "checks",
-    )
-    common = reader.convert(
-        {key: table[key] for key in COMMON if key in table}, CommonTable, "checks", name
-    )
+    type_name = type_names[0]
+    check_type = check_types.sort(type_name)
+    own = {key: value for key, value in table.items() if key not in COMMON}
+    settings = reader.convert_named(name, own, check_type.Settings, "checks")
+    shared = {key: table[key] for key in COMMON if key in table}
+    common = reader.convert(shared, CommonTable, "checks", name)
     if settings is None or common is None:
         return None
-    wrong = sort.problem(settings)
-    if wrong:
-        reader.wrong(wrong, "checks", name)
-    for word in sorted(sorts.misused(settings)):
-        reader.wrong(
+    problem = check_type.problem(settings)
+    if problem:
+        reader.add_problem(problem, "checks", name)
+    for word in sorted(check_types.misused(settings)):
+        reader.add_problem(
             f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name
         )
-    if common.load is not None and found[0] != "http":
-        reader.wrong("`load` is for `http`", "checks", name, "load")
+    if common.load is not None and type_name != "http":
+        reader.add_problem("`load` is for `http`", "checks", name, "load")
+    # A child process usually needs longer than a request.
+    default_timeout = COMMAND_S if type_name == "command" else TIMEOUT_S
+    timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
+    uses = check_types.names(settings)
     return Check(
         name=name,
-        check_type=found[0],
+        check_type=type_name,
         settings=settings,
-        asks=sort.asks(settings),
+        asks=check_type.asks(settings),
         tags=common.tags,
         needs=common.needs,
         always=common.always,
         environments=common.environments,
-        timeout_s=float(
-            reader.duration(
-                common.timeout,
-                COMMAND_S if found[0] == "command" else TIMEOUT_S,
-                "checks",
-                name,
-                "timeout",
-            )
-        ),
+        timeout_s=float(timeout),
         retry_s=float(reader.duration(common.retry, 0, "checks", name, "retry")),
         captures=tuple(getattr(settings, "capture", ())),
-        uses=(uses := sorts.names(settings)),
-        based=sort.based(settings) or "url" in uses,
+        uses=uses,
+        based=check_type.based(settings) or "url" in uses,
         load=_load(reader, name, common.load),
         where=f"{reader.file}:{reader.line('checks', name) or 1}",
     )
@@ -252,21 +246,25 @@ def _load(reader: FileReader, name: str, table: LoadTable | None) -> Load | None
         return None
     seconds = reader.duration(table.time, 20, "checks", name, "load")
     if not 1 <= seconds <= 600:
-        reader.wrong("a load lasts from 1s to 10m", "checks", name, "load")
+        reader.add_problem("a load lasts from 1s to 10m", "checks", name, "load")
     return Load(table.users, seconds, table.worse, table.errors)
 
 
-def _which(found: list[str], table: Mapping[str, object], sorts: CheckTypes) -> str:
-    """What is wrong with a check that is of no sort, or of several."""
-    if found:
-        return f"a check asks one thing; it has {' and '.join(f'`{key}`' for key in found)}"
-    near = next(
-        (word for key in table if key not in COMMON and (word := nearest(key, sorts.known))), ""
-    )
-    return f"it asks nothing; {near or 'give it one of ' + listed(sorts.known)}"
+def _type_problem(
+    type_names: list[str], table: Mapping[str, object], check_types: CheckTypes
+) -> str:
+    """What is wrong with a check that is of no type, or of several."""
+    if type_names:
+        keys = " and ".join(f"`{key}`" for key in type_names)
+        return f"a check asks one thing; it has {keys}"
+    for key in table:
+        suggestion = nearest(key, check_types.known) if key not in COMMON else ""
+        if suggestion:
+            return f"it asks nothing; {suggestion}"
+    return f"it asks nothing; give it one of {list_words(check_types.known)}"
 
 
-def together(parts: Mapping[str, Checks]) -> Checks:
+def merge_checks(parts: Mapping[str, Checks]) -> Checks:
     """The checks of several files as one. Raises RulesError for a name that two of them have."""
     from toolkit.errors import Problem
 
@@ -275,131 +273,135 @@ def together(parts: Mapping[str, Checks]) -> Checks:
     for file, part in parts.items():
         for name, check in part.checks.items():
             if name in checks:
-                raise RulesError(
-                    file,
-                    [
-                        Problem(
-                            _line(check.where),
-                            f"checks.{name}",
-                            f"it is in {checks[name].where}, too",
-                        )
-                    ],
-                )
+                message = f"it is in {checks[name].where}, too"
+                raise RulesError(file, [Problem(_line(check.where), f"checks.{name}", message)])
             checks[name] = check
         for name, secret in part.secrets.items():
             if secrets.setdefault(name, secret) != secret:
-                raise RulesError(
-                    file,
-                    [Problem(None, f"secrets.{name}", "another file has it, too, and differently")],
-                )
+                message = "another file has it, too, and differently"
+                raise RulesError(file, [Problem(None, f"secrets.{name}", message)])
     return Checks(checks, secrets)
 
 
-def problems(
-    found: Checks, variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]
-) -> Iterator[tuple[str, str, str]]:
-    """What is wrong between the checks of all files, as file:line, key and message. `variables` are
-    those of each environment.
-    """
-    givers: dict[str, str] = {}
-    for check in found.checks.values():
+_CheckProblem = tuple[str, str, str]
+"""file:line, key and message."""
+
+
+def find_problems(
+    checks: Checks, variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]
+) -> Iterator[_CheckProblem]:
+    """What is wrong between the checks of all files. `variables` are those of each environment."""
+    capturing: dict[str, str] = {}
+    reserved = {*checks.secrets, *built_in}.union(*variables.values())
+    for check in checks.checks.values():
         for name in check.captures:
-            if (
-                name in found.secrets
-                or name in built_in
-                or any(name in known for known in variables.values())
-            ):
-                yield (
-                    check.where,
-                    f"checks.{check.name}",
-                    f"it captures `{{{name}}}`, which is a variable or a secret already",
-                )
-            elif name in givers:
-                yield (
-                    check.where,
-                    f"checks.{check.name}",
-                    f"it captures `{{{name}}}`, as {givers[name]!r} does already",
-                )
-            givers.setdefault(name, check.name)
-    for check in found.checks.values():
-        yield from _dangling(check, found, givers, variables, built_in)
-    cycle = _cycle({name: waits(check, givers) for name, check in found.checks.items()})
+            message = ""
+            if name in reserved:
+                message = f"it captures `{{{name}}}`, which is a variable or a secret already"
+            elif name in capturing:
+                message = f"it captures `{{{name}}}`, as {capturing[name]!r} does already"
+            if message:
+                yield check.where, f"checks.{check.name}", message
+            capturing.setdefault(name, check.name)
+    names = _Names(checks, variables, (*checks.secrets, *capturing, *built_in))
+    for check in checks.checks.values():
+        for message in (
+            *_dangling_names(check, checks, variables),
+            *names.in_secrets(check),
+            *names.in_check(check),
+        ):
+            yield check.where, f"checks.{check.name}", message
+    cycle = _cycle({name: predecessors(check, capturing) for name, check in checks.checks.items()})
     if cycle:
-        first = found.checks[cycle[0]]
-        yield (
-            first.where,
-            f"checks.{first.name}",
-            f"the checks wait for each other in a circle: {' -> '.join(cycle)}",
-        )
+        first = checks.checks[cycle[0]]
+        message = f"the checks wait for each other in a circle: {' -> '.join(cycle)}"
+        yield first.where, f"checks.{first.name}", message
 
 
-def _dangling(
-    check: Check,
-    found: Checks,
-    givers: Mapping[str, str],
-    variables: Mapping[str, Mapping[str, str]],
-    built_in: tuple[str, ...],
-) -> Iterator[tuple[str, str, str]]:
-    key = f"checks.{check.name}"
-    names = tuple(found.checks)
-    for other in check.needs:
-        if other not in found.checks:
-            yield (
-                check.where,
-                key,
-                f"{other!r} is no check; {nearest(other, names) or 'there are ' + listed(names)}",
-            )
+def _dangling_names(
+    check: Check, checks: Checks, variables: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """Checks and environments that do not exist."""
+    names = tuple(checks.checks)
+    for needed in check.needs:
+        if needed not in names:
+            hint = nearest(needed, names) or f"there are {list_words(names)}"
+            yield f"{needed!r} is no check; {hint}"
+    environments = tuple(variables)
     for name in check.environments:
-        if name not in variables:
-            yield (
-                check.where,
-                key,
-                (
-                    f"{name!r} is no environment;"
-                    f" {nearest(name, tuple(variables)) or 'there are ' + listed(tuple(variables))}"
-                ),
-            )
-    wanted = check.environments or tuple(variables) or ("",)
-    for secret in sorted(check.uses & found.secrets.keys()):
-        for name in sorted(found.secrets[secret].uses):
-            lacking = [one for one in wanted if name not in variables.get(one, {})]
-            if lacking:
-                of = f" of environment {lacking[0]!r}" if lacking[0] else ""
-                near = (
-                    nearest(name, tuple(variables.get(lacking[0], {})))
-                    or "a secret's name can only hold variables of `vars`"
+        if name not in environments:
+            hint = nearest(name, environments) or f"there are {list_words(environments)}"
+            yield f"{name!r} is no environment; {hint}"
+
+
+class _Names(Struct, frozen=True):
+    """What `{name}` may stand for. `everywhere` are those that each environment has."""
+
+    checks: Checks
+    variables: Mapping[str, Mapping[str, str]]
+    everywhere: tuple[str, ...]
+
+    def in_secrets(self, check: Check) -> Iterator[str]:
+        """Unknown variables in the names of the secrets that a check uses."""
+        secrets = self.checks.secrets
+        for secret in sorted(check.uses & secrets.keys()):
+            for name in sorted(secrets[secret].uses):
+                environment = self._environment_without(name, check)
+                if environment is not None:
+                    hint = (
+                        nearest(name, self._variables(environment))
+                        or "a secret's name can only hold variables of `vars`"
+                    )
+                    yield (
+                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no"
+                        f" variable{_of(environment)}; {hint}"
+                    )
+
+    def in_check(self, check: Check) -> Iterator[str]:
+        """Unknown names in a check itself."""
+        for name in sorted(check.uses - set(self.everywhere)):
+            environment = self._environment_without(name, check)
+            if environment is not None:
+                words = (*self.everywhere, *self._variables(environment))
+                hint = (
+                    nearest(name, words)
+                    or "to mean the braces themselves, write each of them twice"
                 )
                 yield (
-                    check.where,
-                    key,
-                    (
-                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no"
-                        f" variable{of}; {near}"
-                    ),
+                    f"`{{{name}}}` is no variable{_of(environment)}, secret or captured value;"
+                    f" {hint}"
                 )
-    for name in sorted(check.uses - found.secrets.keys() - givers.keys() - set(built_in)):
-        lacking = [one for one in wanted if name not in variables.get(one, {})]
-        if lacking:
-            near = nearest(
-                name, (*found.secrets, *givers, *built_in, *variables.get(lacking[0], {}))
-            )
-            of = f" of environment {lacking[0]!r}" if lacking[0] else ""
-            hint = near or "to mean the braces themselves, write each of them twice"
-            yield (
-                check.where,
-                key,
-                f"`{{{name}}}` is no variable{of}, secret or captured value; {hint}",
-            )
+
+    def _environment_without(self, name: str, check: Check) -> str | None:
+        """The first of the check's environments that has no such variable."""
+        for environment in check.environments or tuple(self.variables) or ("",):
+            if name not in self.variables.get(environment, {}):
+                return environment
+        return None
+
+    def _variables(self, environment: str) -> tuple[str, ...]:
+        return tuple(self.variables.get(environment, {}))
 
 
-def waits(check: Check, givers: Mapping[str, str]) -> frozenset[str]:
-    """The checks that a check comes after: what it needs, and what gives it values."""
-    return frozenset((*check.needs, *(givers[name] for name in check.uses if name in givers)))
+def _of(environment: str) -> str:
+    if environment:
+        return f" of environment {environment!r}"
+    return ""
 
 
-def givers_of(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Captured name -> the check that gives it its value."""
-    return {name: check.name for check in checks.values() for name in check.captures}
+def predecessors(check: Check, capturing: Mapping[str, str]) -> frozenset[str]:
+    """The checks that a check comes after: what it needs, and what captures its values."""
+    sources = {capturing[name] for name in check.uses if name in capturing}
+    return frozenset(sources.union(check.needs))
+
+
+def capturing_checks(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Captured name -> the check that captures it."""
+    names: dict[str, str] = {}
+    for check in checks.values():
+        for name in check.captures:
+            names[name] = check.name
+    return names
 
 
 def _cycle(waiting: Mapping[str, frozenset[str]]) -> list[str] | None:
@@ -416,19 +418,20 @@ def _cycle(waiting: Mapping[str, frozenset[str]]) -> list[str] | None:
 
 def _line(where: str) -> int | None:
     number = where.rpartition(":")[2]
-    return int(number) if number.isdigit() else None
+    if number.isdigit():
+        return int(number)
+    return None
 
 
-def resolved(words: tuple[str, ...], found: Checks) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def resolve_words(
+    words: tuple[str, ...], checks: Checks
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The checks that names and tags mean, in the file's order, and the words that mean none."""
-    tags = {tag for check in found.checks.values() for tag in check.tags}
-    unknown = tuple(word for word in words if word not in found.checks and word not in tags)
-    wanted = set(words)
-    return (
-        tuple(
-            name
-            for name, check in found.checks.items()
-            if name in wanted or wanted & set(check.tags)
-        ),
-        unknown,
-    )
+    chosen = set(words)
+    names: list[str] = []
+    meanings: set[str] = set()
+    for name, check in checks.checks.items():
+        meanings.update((name, *check.tags))
+        if name in chosen or chosen & set(check.tags):
+            names.append(name)
+    return tuple(names), tuple(word for word in words if word not in meanings)

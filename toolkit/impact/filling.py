@@ -13,7 +13,7 @@ from msgspec import Meta
 from toolkit.impact.reading import annotation, annotations
 from toolkit.model import Environment, Resource, Rules
 
-Found = tuple[str, tuple[str | int, ...]]
+KeyedProblem = tuple[str, tuple[str | int, ...]]
 """A problem: what is wrong, and the keys where it is to be fixed."""
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -25,12 +25,12 @@ be filled in.
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
     """The text with every `{name}` of a known variable replaced."""
-    return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
+    return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
-def holes(rules: Rules) -> Iterator[Found | None]:
+def find_holes(rules: Rules) -> Iterator[KeyedProblem | None]:
     """The empty variables that leave a hole in a name, each at its place in `vars`; None for each
-    name that was looked at.
+    name that was filled in, so that the caller can stop.
 
     A variable may be empty where that makes a name all the same, as in `api{suffix}`, and in what
     is no name: a value of `env` or of `parameters` may be empty, too.
@@ -42,20 +42,18 @@ def holes(rules: Rules) -> Iterator[Found | None]:
                 empty.setdefault(variable, []).append(environment)
     if not empty:
         return
-    told = set[tuple[str, str]]()
+    reported = set[tuple[str, str]]()
     for name, target in rules.targets.items():
         for keys, text in _names(target.settings, empty):
             for variable in sorted(empty.keys() & set(_VARIABLE.findall(text))):
                 for environment in empty[variable]:
                     yield None
-                    if (environment.name, variable) in told or not is_hole(
-                        text, variable, environment.vars
-                    ):
-                        continue
-                    told.add((environment.name, variable))
-                    setting = ".".join(map(str, ("targets", name, *keys)))
-                    message = f"it is empty, and {setting} ({text!r}) needs it; fill it in"
-                    yield message, ("environments", environment.name, "vars", variable)
+                    key = (environment.name, variable)
+                    if key not in reported and is_hole(text, variable, environment.vars):
+                        reported.add(key)
+                        setting = ".".join(map(str, ("targets", name, *keys)))
+                        message = f"it is empty, and {setting} ({text!r}) needs it; fill it in"
+                        yield message, ("environments", environment.name, "vars", variable)
 
 
 def is_hole(text: str, variable: str, variables: Mapping[str, str]) -> bool:
@@ -78,6 +76,7 @@ def _names(
     """Each setting that must not be empty, or has to look like something, and holds one of these
     variables.
     """
+    # A quick look at all of it first: most settings hold none of the variables.
     if not any(f"{{{variable}}}" in repr(settings) for variable in empty):
         return
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), msgspec.to_builtins(settings))]
@@ -86,82 +85,92 @@ def _names(
         if isinstance(value, dict):
             waiting += [((*keys, key), inside) for key, inside in value.items()]
         elif isinstance(value, (list, tuple)):
-            waiting += [((*keys, at), inside) for at, inside in enumerate(value)]
+            waiting += [((*keys, index), inside) for index, inside in enumerate(value)]
         elif isinstance(value, str) and _is_name(type(settings), keys):
             yield keys, value
 
 
 def _is_name(settings: type[Any], keys: Sequence[str | int]) -> bool:
-    metas = [
-        part for part in annotations(annotation(settings, list(keys))) if isinstance(part, Meta)
-    ]
-    return any(meta.min_length or meta.pattern for meta in metas)
+    for part in annotations(annotation(settings, list(keys))):
+        if isinstance(part, Meta) and (part.min_length or part.pattern):
+            return True
+    return False
 
 
-def shared(writes: Mapping[str, Sequence[Resource]], rules: Rules) -> Iterator[Found | None]:
+def find_shared(
+    writes: Mapping[str, Sequence[Resource]], rules: Rules
+) -> Iterator[KeyedProblem | None]:
     """The targets that change what another one changes, in any environment; None for each name that
-    was filled in.
+    was filled in, so that the caller can stop.
     """
     fixed = _Writers()
-    open_: list[tuple[str, Resource]] = []
-    for target, things in writes.items():
-        for thing in things:
-            other = fixed.add(target, thing)
-            if other is not None:
-                yield _both(target, other, thing, ""), ("targets", target)
-            elif "{" in thing.name or "{" in (thing.part or ""):
-                open_.append((target, thing))
-    if not open_:
+    with_variables: list[tuple[str, Resource]] = []
+    for target, resources in writes.items():
+        for resource in resources:
+            rival = fixed.add(target, resource)
+            if rival is not None:
+                yield _conflict(target, rival, resource, ""), ("targets", target)
+            elif "{" in resource.name or "{" in (resource.part or ""):
+                with_variables.append((target, resource))
+    if not with_variables:
         return
-    told = set[tuple[str, str]]()
+    reported = set[tuple[str, str]]()
+    for environment, region in _places(rules, with_variables):
+        writers = _Writers(fixed)
+        variables = {"region": region, **environment.vars}
+        for target, resource in with_variables:
+            yield None
+            part = resource.part and fill(resource.part, variables)
+            filled = Resource(resource.what, fill(resource.name, variables), part)
+            rival = writers.add(target, filled)
+            if rival is not None and (target, rival) not in reported:
+                reported.add((target, rival))
+                where = f" in environment {environment.name!r}"
+                yield _conflict(target, rival, filled, where), ("targets", target)
+
+
+def _places(
+    rules: Rules, resources: Sequence[tuple[str, Resource]]
+) -> Iterator[tuple[Environment, str]]:
+    """The environments, each with its regions; with one only, if no name depends on the region."""
+    by_region = any("{region}" in repr(resource) for _, resource in resources)
     for environment in rules.environments.values():
-        for region in (
-            environment.regions
-            if any("{region}" in repr(thing) for _, thing in open_)
-            else environment.regions[:1] or ("",)
-        ):
-            here = _Writers(fixed)
-            variables = {"region": region, **environment.vars}
-            for target, thing in open_:
-                yield None
-                name = Resource(
-                    thing.what,
-                    fill(thing.name, variables),
-                    thing.part and fill(thing.part, variables),
-                )
-                other = here.add(target, name)
-                if other is not None and (target, other) not in told:
-                    told.add((target, other))
-                    where = f" in environment {environment.name!r}"
-                    yield _both(target, other, name, where), ("targets", target)
+        regions = environment.regions
+        if not by_region:
+            regions = regions[:1] or ("",)
+        for region in regions:
+            yield environment, region
 
 
 class _Writers:
-    """Who changes what, as far as that is known; `also` are those of everywhere."""
+    """Which target changes what; `everywhere` are those of all environments."""
 
-    def __init__(self, also: "_Writers | None" = None) -> None:
-        self._also = also
+    def __init__(self, everywhere: "_Writers | None" = None) -> None:
+        self._everywhere = everywhere
         self._parts: dict[tuple[str, str], dict[str | None, str]] = {}
 
-    def add(self, target: str, thing: Resource) -> str | None:
-        """Whoever else changes it, and None if nobody does."""
-        other = self.of(target, thing)
-        self._parts.setdefault((thing.what, thing.name), {}).setdefault(thing.part, target)
-        return other
+    def add(self, target: str, resource: Resource) -> str | None:
+        """Another target that changes it; None if there is none."""
+        rival = self._other_writer(target, resource)
+        parts = self._parts.setdefault((resource.what, resource.name), {})
+        parts.setdefault(resource.part, target)
+        return rival
 
-    def of(self, target: str, thing: Resource) -> str | None:
-        """Whoever changes that part of it, or all of it."""
-        parts = self._parts.get((thing.what, thing.name), {})
-        meant = (
-            parts if thing.part is None else [part for part in (thing.part, None) if part in parts]
-        )
-        other = next((parts[part] for part in meant if parts[part] != target), None)
-        return other if other is not None or self._also is None else self._also.of(target, thing)
+    def _other_writer(self, target: str, resource: Resource) -> str | None:
+        parts = self._parts.get((resource.what, resource.name), {})
+        # Part None is all of it, so it collides with every part.
+        colliding = list(parts) if resource.part is None else [resource.part, None]
+        for part in colliding:
+            if part in parts and parts[part] != target:
+                return parts[part]
+        if self._everywhere is None:
+            return None
+        return self._everywhere._other_writer(target, resource)
 
 
-def _both(target: str, other: str, thing: Resource, where: str) -> str:
-    part = f" ({thing.part})" if thing.part else ""
+def _conflict(target: str, rival: str, resource: Resource, where: str) -> str:
+    part = f" ({resource.part})" if resource.part else ""
     return (
-        f"it changes the {thing.what} {thing.name!r}{part}{where}, as target {other!r} does; each"
-        " needs its own"
+        f"it changes the {resource.what} {resource.name!r}{part}{where}, as target {rival!r} does;"
+        " each needs its own"
     )

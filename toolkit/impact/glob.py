@@ -13,7 +13,7 @@ backtracking.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise, product
 
 LONGEST = 1024
 """The most characters a pattern may have."""
@@ -67,21 +67,19 @@ class PatternError(ValueError):
 def alternatives(pattern: str) -> list[Plain]:
     """The plain alternatives of one pattern (without a leading `!`). Raises PatternError."""
     _refuse_what_never_matches(pattern)
+    # Most patterns have nothing but stars; the parser is far slower.
     if _UNUSUAL.isdisjoint(pattern):
         simple = _simple(pattern)
         if simple is not None:
             return [simple]
-    found = list(
-        islice(
-            (plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)),
-            MOST_ALTERNATIVES + 1,
-        )
-    )
-    if not found:
+    # Lazily, and one more than is allowed: a short pattern may stand for billions.
+    plains = chain.from_iterable(map(_segments, _Parser(pattern).parse()))
+    listed = list(islice(plains, MOST_ALTERNATIVES + 1))
+    if not listed:
         raise PatternError("it can never match: every alternative has an empty, `.` or `..` folder")
-    if len(found) > MOST_ALTERNATIVES:
+    if len(listed) > MOST_ALTERNATIVES:
         raise PatternError(_TOO_MANY)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(listed))
 
 
 def _simple(pattern: str) -> Plain | None:
@@ -115,14 +113,14 @@ def _refuse_what_never_matches(pattern: str) -> None:
     if pattern[0] == "/":
         raise PatternError(
             "it can never match: paths start at the repository's root without a slash; write"
-            f" `{_mended(pattern)}`"
+            f" `{_corrected(pattern)}`"
         )
     if pattern[-1] == "/":
         raise PatternError(
-            f"it can never match: git names files, not folders; write `{_mended(pattern)}`"
+            f"it can never match: git names files, not folders; write `{_corrected(pattern)}`"
         )
     if pattern[-1].isspace() and not pattern.endswith("\\ "):
-        raise PatternError(f"it ends in white space; write `{_mended(pattern)}`")
+        raise PatternError(f"it ends in white space; write `{_corrected(pattern)}`")
     if "." in pattern or "//" in pattern:
         _refuse_dots(pattern)
 
@@ -136,19 +134,17 @@ def _refuse_dots(pattern: str) -> None:
         )
     if "." in segments or "" in segments:
         raise PatternError(
-            f"it can never match: no path has an empty or `.` folder; write `{_mended(pattern)}`"
+            f"it can never match: no path has an empty or `.` folder; write `{_corrected(pattern)}`"
         )
 
 
-def _mended(pattern: str) -> str:
+def _corrected(pattern: str) -> str:
     """The pattern without empty and `.` folders and white space at its end, and with all that is in
     a folder for the folder.
     """
     *folders, last = pattern.rstrip().split("/")
-    return (
-        "/".join(segment for segment in (*folders, last or "**") if segment not in ("", "."))
-        or "**"
-    )
+    segments = [segment for segment in (*folders, last or "**") if segment not in ("", ".")]
+    return "/".join(segments) or "**"
 
 
 class _Parser:
@@ -163,73 +159,76 @@ class _Parser:
         return self._sequence(0, len(self.pattern))
 
     def _sequence(self, start: int, end: int) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = [()]
+        sequences: list[tuple[str, ...]] = [()]
         run: list[str] = []  # what all of them go on with
-        at = start
-        while at < end:
-            options, at = self._element(at, end)
+        position = start
+        while position < end:
+            options, position = self._element(position, end)
             if len(options) == 1:
                 run += options[0]
                 continue
-            if len(found) * len(options) > MOST_ALTERNATIVES:
+            if len(sequences) * len(options) > MOST_ALTERNATIVES:
                 raise PatternError(_TOO_MANY)
-            found = [(*one, *run, *option) for one in found for option in options]
+            pairs = product(sequences, options)
+            sequences = [(*sequence, *run, *option) for sequence, option in pairs]
             run.clear()
-        return [(*one, *run) for one in found] if run else found
+        if run:
+            return [(*sequence, *run) for sequence in sequences]
+        return sequences
 
-    def _element(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
-        text, char = self.pattern, self.pattern[at]
+    def _element(self, start: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        text, char = self.pattern, self.pattern[start]
         if char == "\\":
-            return self._escape(at, end)
-        if char in "*?@+!" and at + 1 < end and text[at + 1] == "(":
+            return self._escape(start, end)
+        if char in "*?@+!" and start + 1 < end and text[start + 1] == "(":
             raise PatternError(
                 f"`{char}(…)` is not supported; write the alternatives in braces, `{{a,b}}`, or"
                 " `\\(` for a parenthesis"
             )
         if char == "*":
-            stop = at
+            stop = start
             while stop < end and text[stop] == "*":
                 stop += 1
-            return [(STAR if stop - at == 1 else GLOBSTAR,)], stop
+            return [(STAR if stop - start == 1 else GLOBSTAR,)], stop
         if char == "?":
-            return [(ANY,)], at + 1
+            return [(ANY,)], start + 1
         if char == "[":
-            return self._bracket(at, end)
+            return self._bracket(start, end)
         if char == "{":
-            return self._brace(at, end)
-        if char == "(" and "|" in text[at : self._closing_parenthesis(at, end)]:
+            return self._brace(start, end)
+        if char == "(" and "|" in text[start : self._closing_parenthesis(start, end)]:
             raise PatternError(
                 "`(a|b)` is not supported; write `{a,b}`, or `\\(` for a parenthesis"
             )
-        return [(char,)], at + 1
+        return [(char,)], start + 1
 
-    def _closing_parenthesis(self, at: int, end: int) -> int:
-        found = self.pattern.find(")", at, end)
-        return end if found < 0 else found
+    def _closing_parenthesis(self, start: int, end: int) -> int:
+        close = self.pattern.find(")", start, end)
+        return end if close < 0 else close
 
-    def _escape(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
-        if at + 1 >= end or self.pattern[at + 1] not in _SPECIAL:
+    def _escape(self, start: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        if start + 1 >= end or self.pattern[start + 1] not in _SPECIAL:
             raise PatternError(
                 "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders"
                 " write `/`"
             )
-        return [(self.pattern[at + 1],)], at + 2
+        return [(self.pattern[start + 1],)], start + 2
 
-    def _bracket(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
-        inner, close = self._bracket_end(at, end)
+    def _bracket(self, start: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        inner, close = self._bracket_end(start, end)
         content = self.pattern[inner:close]
         if "/" in content:
             raise PatternError("a character class cannot hold `/`")
         options: list[tuple[str, ...]] = [
-            ("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)
+            ("\0" + _char_class(content, negated=self.pattern[start + 1] in "!^"),)
         ]
-        if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[at + 1 : close]):
-            options.append(tuple(self.pattern[at : close + 1]))
+        if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[start + 1 : close]):
+            options.append(tuple(self.pattern[start : close + 1]))
         return options, close + 1
 
-    def _bracket_end(self, at: int, end: int) -> tuple[int, int]:
+    def _bracket_end(self, start: int, end: int) -> tuple[int, int]:
         """Where the content of the class at `at` starts, and where its closing bracket is."""
-        text, inner = self.pattern, at + 1
+        text, inner = self.pattern, start + 1
         if inner < end and text[inner] in "!^":
             inner += 1
         stop = inner
@@ -243,21 +242,23 @@ class _Parser:
             raise PatternError("its `[` is never closed; write `\\[` for a bracket")
         return inner, stop
 
-    def _brace(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
-        close, commas = self._brace_end(at, end)
-        content = self.pattern[at + 1 : close]
+    def _brace(self, start: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        close, commas = self._brace_end(start, end)
+        content = self.pattern[start + 1 : close]
         if not commas and ".." in content:
             return [("\0" + _range(content),)], close + 1
-        if (
-            not commas
-        ):  # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders
-            return [("{", *inner, "}") for inner in self._sequence(at + 1, close)], close + 1
-        bounds = [at, *commas, close]
-        return [one for a, b in pairwise(bounds) for one in self._sequence(a + 1, b)], close + 1
+        if not commas:
+            # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders.
+            inside = self._sequence(start + 1, close)
+            return [("{", *sequence, "}") for sequence in inside], close + 1
+        options: list[tuple[str, ...]] = []
+        for before, after in pairwise([start, *commas, close]):
+            options += self._sequence(before + 1, after)
+        return options, close + 1
 
-    def _brace_end(self, at: int, end: int) -> tuple[int, list[int]]:
+    def _brace_end(self, start: int, end: int) -> tuple[int, list[int]]:
         """Where the brace at `at` is closed, and the commas that are its own."""
-        text, depth, stop = self.pattern, 0, at
+        text, depth, stop = self.pattern, 0, start
         commas: list[int] = []
         while stop < end:
             char = text[stop]
@@ -295,20 +296,20 @@ def _range(content: str) -> str:
 def _char_class(content: str, negated: bool) -> str:
     """The regular expression for one character of `[content]`; never `/`."""
     parts: list[str] = []
-    at, crosses_slash = 0, False
-    while at < len(content):
-        posix = re.compile(r"\[:([a-z]*):\]").match(content, at)
+    position, crosses_slash = 0, False
+    while position < len(content):
+        posix = re.compile(r"\[:([a-z]*):\]").match(content, position)
         if posix:
             if posix[1] not in _POSIX:
                 raise PatternError(
                     f"`{posix[0]}` is no character class; there are {', '.join(sorted(_POSIX))}"
                 )
             parts.append(_POSIX[posix[1]])
-            at = posix.end()
+            position = posix.end()
             continue
-        low, at = _class_char(content, at)
-        if content[at : at + 1] == "-" and at + 1 < len(content):
-            high, at = _class_char(content, at + 1)
+        low, position = _class_char(content, position)
+        if content[position : position + 1] == "-" and position + 1 < len(content):
+            high, position = _class_char(content, position + 1)
             if high < low:
                 raise PatternError(f"the range `{low}-{high}` is the wrong way round")
             crosses_slash |= low <= "/" <= high
@@ -318,13 +319,15 @@ def _char_class(content: str, negated: bool) -> str:
     body = "".join(parts)
     if negated:
         return f"[^/{body}]"
-    return f"(?!/)[{body}]" if crosses_slash else f"[{body}]"
+    if crosses_slash:
+        return f"(?!/)[{body}]"
+    return f"[{body}]"
 
 
-def _class_char(content: str, at: int) -> tuple[str, int]:
-    if content[at] == "\\" and at + 1 < len(content):
-        at += 1
-    return content[at], at + 1
+def _class_char(content: str, position: int) -> tuple[str, int]:
+    if content[position] == "\\" and position + 1 < len(content):
+        position += 1
+    return content[position], position + 1
 
 
 def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
@@ -334,6 +337,7 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
     split = list(_split(tokens))
     if any(segment in _NO_NAMES for segment in split):
         return
+    # `a**b` is `a*b`, or `a*/**/*b`: each `**` inside a name doubles the alternatives.
     inside = _inner_globstars(tokens)
     if len(inside) > MOST_INNER:
         raise PatternError(
@@ -360,42 +364,44 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
 def _inner_globstars(tokens: tuple[str, ...]) -> list[int]:
     """Where a `**` is only part of a segment."""
     ends = ("/", *tokens, "/")
-    return [
-        at
-        for at, token in enumerate(tokens)
-        if token is GLOBSTAR and not ends[at] == "/" == ends[at + 2]
-    ]
+    indices = []
+    for index, token in enumerate(tokens):
+        is_whole_segment = ends[index] == "/" == ends[index + 2]
+        if token is GLOBSTAR and not is_whole_segment:
+            indices.append(index)
+    return indices
 
 
 def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     start = 0
-    for at, one in enumerate(tokens):
-        if one == "/":
-            yield tokens[start:at]
-            start = at + 1
+    for index, token in enumerate(tokens):
+        if token == "/":  # noqa: S105 - no secret
+            yield tokens[start:index]
+            start = index + 1
     yield tokens[start:]
 
 
 def _merge_stars(segment: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        token
-        for at, token in enumerate(segment)
-        if not (token is STAR and at and segment[at - 1] is STAR)
-    )
+    merged: list[str] = []
+    for token in segment:
+        if not (token is STAR and merged and merged[-1] is STAR):
+            merged.append(token)
+    return tuple(merged)
 
 
 def regex(plain: Plain) -> str:
     """The regular expression for all of a path (to be used with `fullmatch`)."""
+    expression = _without_last_globstar(plain)
     if plain[-1] is GLOBSTAR and len(plain) > 1:
-        return _upto(plain) + ("(?:/(?s:.*))?" if names_itself(plain) else "/(?s:.+)")
-    return _upto(plain)
+        expression += "(?:/(?s:.*))?" if names_itself(plain) else "/(?s:.+)"
+    return expression
 
 
 def folder_regex(plain: Plain) -> str:
     """For a pattern that ends in `/**`: the regular expression for the folders whose files it
     matches.
     """
-    return _upto(plain) + "(?:/(?s:.*))?"
+    return _without_last_globstar(plain) + "(?:/(?s:.*))?"
 
 
 def names_itself(plain: Plain) -> bool:
@@ -407,19 +413,21 @@ def names_itself(plain: Plain) -> bool:
     return plain[-2][-1] is not STAR
 
 
-def _upto(plain: Plain) -> str:
+def _without_last_globstar(plain: Plain) -> str:
     """The regular expression for all but a last `/**`."""
-    groups = _groups(plain)
+    groups = ["/".join(group) for group in _groups(plain)]
     if not groups:
         return "(?s:.+)"
-    closed = plain[-1] is GLOBSTAR
-    parts = ["" if plain[0] is GLOBSTAR else "/".join(groups.pop(0))]
-    while groups:
-        group = "/".join(groups.pop(0))
-        between = "" if parts == [""] else "/"
-        if groups or closed:
-            end = "(?=/)" if groups else r"(?=/|\Z)"
-            parts.append(f"{between}(?>(?:[^/]*/)*?{group}{end})")
+    ends_open = plain[-1] is GLOBSTAR
+    parts: list[str] = []
+    if plain[0] is not GLOBSTAR:
+        parts.append(groups.pop(0))
+    for number, group in enumerate(groups, 1):
+        between = "/" if parts else ""
+        if number < len(groups):
+            parts.append(f"{between}(?>(?:[^/]*/)*?{group}(?=/))")
+        elif ends_open:
+            parts.append(rf"{between}(?>(?:[^/]*/)*?{group}(?=/|\Z))")
         else:
             parts.append(f"{between}(?:[^/]*/)*{group}")
     return "".join(parts)
@@ -437,6 +445,7 @@ def _groups(plain: Plain) -> list[list[str]]:
 
 
 def _segment_regex(segment: Segment) -> str:
+    # A plain name.
     if isinstance(segment, str):
         return re.escape(segment)
     if segment == (STAR,):

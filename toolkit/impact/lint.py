@@ -4,7 +4,7 @@ overlapping rules, unowned files.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
@@ -23,38 +23,38 @@ def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Li
     """Look at the rules against the paths that are tracked. `groups` are targets that cover
     others.
     """
-    seen = _Seen(book, paths)
+    matches = _Matches(book, paths)
     findings = [
-        *_dead(book, seen, paths),
-        *_shadowed(book, seen),
-        *_overlaps(book, seen, frozenset(groups)),
+        *_dead(book, matches, paths),
+        *_shadowed(book, matches),
+        *_overlaps(book, matches, frozenset(groups)),
     ]
     return Lint(
         tuple(sorted(findings, key=lambda finding: finding.line or 0)),
         len(paths),
-        tuple(count_by_folder(seen.unowned)),
+        tuple(count_by_folder(matches.unowned)),
     )
 
 
-def generated(
-    book: RuleBook, found: Mapping[str, Sequence[str]], images: Collection[str]
+def generated_findings(
+    book: RuleBook, files: Mapping[str, Sequence[str]], images: Collection[str]
 ) -> tuple[LintFinding, ...]:
     """A finding for each target whose build takes files that git does not know. `images` are the
     targets that are built by a Dockerfile.
     """
-    return tuple(
-        LintFinding(
-            GENERATED,
-            book.line("targets", name),
-            f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the"
-            f" build of {name} (such as {paths[0]})",
-            "keep them out with .dockerignore, or commit them" if name in images else "",
+    findings = []
+    for name, paths in files.items():
+        verb = "goes" if len(paths) == 1 else "go"
+        message = (
+            f"{_files(len(paths))} that git ignores {verb} into the build of {name} (such as"
+            f" {paths[0]})"
         )
-        for name, paths in found.items()
-    )
+        hint = "keep them out with .dockerignore, or commit them" if name in images else ""
+        findings.append(LintFinding(GENERATED, book.line("targets", name), message, hint))
+    return tuple(findings)
 
 
-class _Seen:
+class _Matches:
     """What matched in one pass over the paths."""
 
     def __init__(self, book: RuleBook, paths: Sequence[str]) -> None:
@@ -64,72 +64,66 @@ class _Seen:
         self.ignored: Counter[int] = Counter()
         self.together: Counter[tuple[int, int]] = Counter()
         self.unowned: list[str] = []
-        keys = [
-            (rule, at) for rule, one in enumerate(book.rules.rules) for at in range(len(one.paths))
-        ]
-        single = Matcher(
-            [[book.rules.rules[rule].paths[at].removeprefix("!")] for rule, at in keys]
-        )
+        keys: list[tuple[int, int]] = []
+        single_patterns: list[list[str]] = []
+        for rule_index, rule in enumerate(book.rules.rules):
+            for index, pattern in enumerate(rule.paths):
+                keys.append((rule_index, index))
+                single_patterns.append([pattern.removeprefix("!")])
+        matcher = Matcher(single_patterns)
         for path in paths:
-            self.patterns.update(keys[hit] for hit, _ in single.match(path))
-            self._rules(book, path)
+            self.patterns.update(keys[hit] for hit, _ in matcher.match(path))
+            self._count_rules(book, path)
 
-    def _rules(self, book: RuleBook, path: str) -> None:
-        hits = [rule for rule, _ in book.matching(Change(path, "unknown"))]
+    def _count_rules(self, book: RuleBook, path: str) -> None:
+        rules = book.rules.rules
+        hits = [index for index, _ in book.matching(Change(path, "unknown"))]
         self.rules.update(hits)
+        # An ignored path counts for nothing, whatever matches it.
         if book.ignores(path):
             self.ignored.update(hits)
             return
         if not hits:
             self.unowned.append(path)
-        narrow = book.narrowed(name for rule in hits for name in book.rules.rules[rule].deploy)
-        self.useful.update(
-            rule
-            for rule in hits
-            if book.rules.rules[rule].run
-            or not set(book.rules.rules[rule].deploy).isdisjoint(narrow)
-        )
+        narrowest = book.narrowest(chain.from_iterable(rules[index].deploy for index in hits))
+        for index in hits:
+            if rules[index].run or not set(rules[index].deploy).isdisjoint(narrowest):
+                self.useful[index] += 1
         self.together.update(combinations(hits, 2))
 
 
-def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[LintFinding]:
-    nearest = _Nearest(paths)
+def _dead(book: RuleBook, matches: _Matches, paths: Sequence[str]) -> Iterator[LintFinding]:
+    names = _SimilarNames(paths)
     for index, rule in enumerate(book.rules.rules):
-        dead = [at for at in range(len(rule.paths)) if not seen.patterns[index, at]]
-        if not seen.rules[index]:
-            hint = next((hint for at in dead if (hint := nearest.to(rule.paths[at]))), "")
-            yield LintFinding(
-                "dead-rule",
-                book.line("rules", index),
-                f"rule {rule.name!r} matches no tracked file",
-                hint,
-            )
+        dead = [number for number in range(len(rule.paths)) if not matches.patterns[index, number]]
+        if not matches.rules[index]:
+            hint = names.first_hint([rule.paths[number] for number in dead])
+            message = f"rule {rule.name!r} matches no tracked file"
+            yield LintFinding("dead-rule", book.line("rules", index), message, hint)
             continue
-        for at in dead:
-            hint = nearest.to(rule.paths[at])
-            code, does = (
-                ("dead-exclusion", "excludes")
-                if rule.paths[at].startswith("!")
-                else ("dead-pattern", "matches")
-            )
+        for number in dead:
+            pattern = rule.paths[number]
+            code, verb = "dead-pattern", "matches"
+            if pattern.startswith("!"):
+                code, verb = "dead-exclusion", "excludes"
             yield LintFinding(
                 code,
-                book.line("rules", index, "paths", at),
-                f"{rule.paths[at]!r} {does} no tracked file",
-                hint,
+                book.line("rules", index, "paths", number),
+                f"{pattern!r} {verb} no tracked file",
+                names.hint(pattern),
             )
 
 
-def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[LintFinding]:
+def _shadowed(book: RuleBook, matches: _Matches) -> Iterator[LintFinding]:
     for index, rule in enumerate(book.rules.rules):
-        matched = seen.rules[index]
-        if matched and seen.ignored[index] == matched:
+        matched = matches.rules[index]
+        if matched and matches.ignored[index] == matched:
             yield LintFinding(
                 "ignored-rule",
                 book.line("rules", index),
                 f"all files of rule {rule.name!r} are ignored, so it never calls for anything",
             )
-        elif matched and not seen.useful[index]:
+        elif matched and not matches.useful[index]:
             message = (
                 f"rule {rule.name!r} never counts: narrower rules match all that it matches"
                 f" ({_files(matched)})"
@@ -137,23 +131,22 @@ def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[LintFinding]:
             yield LintFinding("shadowed-rule", book.line("rules", index), message)
 
 
-def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[LintFinding]:
+def _overlaps(book: RuleBook, matches: _Matches, groups: frozenset[str]) -> Iterator[LintFinding]:
     """Rules with files in common and other targets. One that deploys a group is meant to be wider
     than others.
     """
-    for (one, other), number in sorted(seen.together.items()):
-        first, second = book.rules.rules[one], book.rules.rules[other]
-        both = {*first.deploy, *second.deploy}
+    for (index, other_index), number in sorted(matches.together.items()):
+        first, second = book.rules.rules[index], book.rules.rules[other_index]
         if (
             first.deploy
             and second.deploy
             and set(first.deploy) != set(second.deploy)
-            and groups.isdisjoint(both)
+            and groups.isdisjoint((*first.deploy, *second.deploy))
         ):
             message = (
                 f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
             )
-            yield LintFinding("overlap", book.line("rules", other), message)
+            yield LintFinding("overlap", book.line("rules", other_index), message)
 
 
 def _files(number: int) -> str:
@@ -161,49 +154,67 @@ def _files(number: int) -> str:
 
 
 def _folders(paths: Sequence[str]) -> set[str]:
-    found: set[str] = set()
+    folders: set[str] = set()
     for path in paths:
-        at = path.rfind("/")
-        while at > 0 and path[:at] not in found:
-            found.add(path[:at])
-            at = path.rfind("/", 0, at)
-    return found
+        slash = path.rfind("/")
+        while slash > 0 and path[:slash] not in folders:
+            folders.add(path[:slash])
+            slash = path.rfind("/", 0, slash)
+    return folders
 
 
-class _Nearest:
-    """What patterns that match nothing may have meant; told of the first ones only, since looking
-    for it takes time.
+class _SimilarNames:
+    """Hints for patterns that match nothing; for the first ones only, since looking for a similar
+    name takes time.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._folders = _folders(paths)
         self._names = {*paths, *self._folders}
-        self._left = MOST_HINTS
+        self._hints_left = MOST_HINTS
 
-    def to(self, pattern: str) -> str:
+    def first_hint(self, patterns: Sequence[str]) -> str:
+        """The first hint that there is for one of the patterns."""
+        for pattern in patterns:
+            hint = self.hint(pattern)
+            if hint:
+                return hint
+        return ""
+
+    def hint(self, pattern: str) -> str:
         """A folder's content, another case, or a name that is nearly the same."""
-        from difflib import get_close_matches
-
         pattern = pattern.removeprefix("!")
         literal = pattern.removesuffix("/**")
-        if not self._left or any(char in literal for char in "*?[{\\"):
+        # A pattern with wildcards has no single name that could be misspelt.
+        if not self._hints_left or any(char in literal for char in "*?[{\\"):
             return ""
-        self._left -= 1
+        self._hints_left -= 1
         if literal in self._folders and literal == pattern:
             return f"it is a folder; did you mean '{literal}/**'?"
         tail = pattern[len(literal) :]
-        names = self._folders if tail else self._names
-        same = [
-            one for one in names if one.lower() == literal.lower() or one.endswith(f"/{literal}")
-        ]
-        close = sorted(same) or get_close_matches(
-            literal, sorted(names) if len(names) < MOST_COMPARED else [], 1, 0.75
-        )
-        return (
-            f"did you mean '{close[0]}{tail or ('/**' if close[0] in self._folders else '')}'?"
-            if close
-            else ""
-        )
+        name = self._similar(literal, self._folders if tail else self._names)
+        if not name:
+            return ""
+        if not tail and name in self._folders:
+            tail = "/**"
+        return f"did you mean '{name}{tail}'?"
+
+    @staticmethod
+    def _similar(literal: str, names: set[str]) -> str:
+        from difflib import get_close_matches
+
+        same: list[str] = []
+        for name in names:
+            if name.lower() == literal.lower() or name.endswith(f"/{literal}"):
+                same.append(name)
+        if same:
+            return min(same)
+        if len(names) >= MOST_COMPARED:  # comparing takes time
+            return ""
+        close = get_close_matches(literal, sorted(names), 1, 0.75)
+        if close:
+            return close[0]
+        return ""
 
 
 def count_by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:

@@ -38,6 +38,7 @@ class _Regex:
         self._match: Callable[[str], object] | None = None
 
     def __call__(self, path: str) -> bool:
+        # Compiling costs more than everything else that is done for most rules.
         if self._match is None:
             self._match = re.compile(self.source).fullmatch
         return self._match(path) is not None
@@ -85,9 +86,9 @@ class _Merged:
         self.names: dict[str, list[_Entry]] = {}
         self.extensions: dict[str, list[tuple[str, int, _Regex | None]]] = {}
         self.loose: list[tuple[int, _Regex]] = []
-        for shelf, own in shelves:
+        for shelf, is_own in shelves:
             self._add(shelf.names, shelf.extensions, shelf.loose)
-            if own:
+            if is_own:
                 self._add(shelf.own_names, shelf.own_extensions, shelf.own_loose)
         self.plain = not (self.names or self.extensions or self.loose)
 
@@ -131,33 +132,38 @@ class Matcher:
         ids = merged.always
         if not merged.plain:
             ids = self._narrow(merged, ids, path, path[cut + 1 :])
+        # Many paths match the same patterns, so each set of patterns is resolved once.
         hits = self._hits.get(ids)
-        return self._resolve(ids) if hits is None else hits
+        if hits is None:
+            return self._resolve(ids)
+        return hits
 
     @staticmethod
     def _narrow(merged: _Merged, ids: tuple[int, ...], path: str, name: str) -> tuple[int, ...]:
+        # Lists, not generators, in here: this runs for each path, and they are faster.
         entries = merged.names.get(name)
         if entries:
-            ids += tuple([one for one, test in entries if test is None or test(path)])
+            ids += tuple([pattern_id for pattern_id, test in entries if test is None or test(path)])
         if merged.extensions:
             suffixes = merged.extensions.get(name[name.rfind(".") :])
             if suffixes:
                 ids += tuple(
                     [
-                        one
-                        for suffix, one, test in suffixes
+                        pattern_id
+                        for suffix, pattern_id, test in suffixes
                         if name.endswith(suffix) and (test is None or test(path))
                     ]
                 )
-        for one, test in merged.loose:
+        for pattern_id, test in merged.loose:
             if test(path):
-                ids += (one,)
+                ids += (pattern_id,)
         return ids
 
     def _resolve(self, ids: tuple[int, ...]) -> tuple[Hit, ...]:
         first: dict[int, int] = {}
         excluded: set[int] = set()
-        for rule, index, negative in (self._patterns[one] for one in ids):
+        for pattern_id in ids:
+            rule, index, negative = self._patterns[pattern_id]
             if negative:
                 excluded.add(rule)
             elif index < first.get(rule, index + 1):
@@ -171,33 +177,34 @@ class Matcher:
         pattern's literal folder.
         """
         shelves: list[tuple[_Shelf, bool]] = []
+        below: list[int] = []
+        in_folders: list[int] = []
         for ancestor in self._ancestors(folder):
             shelf = self._shelves.get(ancestor)
             if shelf is not None:
                 shelves.append((shelf, ancestor == folder))
-        in_folders = tuple(
-            one for shelf, _ in shelves for one, test in shelf.folders if test(folder)
-        )
-        key = (in_folders, *((id(shelf), own) for shelf, own in shelves))
+                below += shelf.below
+                in_folders += [pattern_id for pattern_id, test in shelf.folders if test(folder)]
+        key = (tuple(in_folders), *((id(shelf), is_own) for shelf, is_own in shelves))
+        # Folders with the same shelves share one merge: there are far more folders than rules.
         merged = self._shared.get(key)
         if merged is None:
-            always = (*(one for shelf, _ in shelves for one in shelf.below), *in_folders)
-            merged = self._shared[key] = _Merged(always, shelves)
+            merged = self._shared[key] = _Merged((*below, *in_folders), shelves)
         if len(folder) < 4096:  # a longer name is an attack on memory, not a folder
             self._merged[folder] = merged
         return merged
 
     def _ancestors(self, folder: str) -> list[str]:
-        found, at = [""], 0
+        ancestors, start = [""], 0
         for _ in range(self._deepest):
-            at = folder.find("/", at)
-            if at < 0:
+            slash = folder.find("/", start)
+            if slash < 0:
                 break
-            found.append(folder[:at])
-            at += 1
-        if folder and found[-1] != folder and len(found) <= self._deepest:
-            found.append(folder)
-        return found
+            ancestors.append(folder[:slash])
+            start = slash + 1
+        if folder and ancestors[-1] != folder and len(ancestors) <= self._deepest:
+            ancestors.append(folder)
+        return ancestors
 
     def _add_rule(self, rule: int, patterns: Sequence[str]) -> None:
         for index, pattern in enumerate(patterns):
@@ -207,10 +214,11 @@ class Matcher:
             except PatternError as error:
                 error.rule, error.pattern = rule, index  # type: ignore[attr-defined]
                 raise
-            one = self._new_id(rule, index, negative)
+            pattern_id = self._new_id(rule, index, negative)
             for plain in plains:
-                self._file(one, plain)
+                self._file(pattern_id, plain)
         if patterns and all(pattern.startswith("!") for pattern in patterns):
+            # A rule of exclusions alone matches everything else.
             self._shelf("").below.append(self._new_id(rule, -1, False))
 
     def _new_id(self, rule: int, index: int, negative: bool) -> int:
@@ -224,7 +232,7 @@ class Matcher:
             self._deepest = max(self._deepest, folder.count("/") + 1 if folder else 0)
         return shelf
 
-    def _file(self, one: int, plain: Plain) -> None:
+    def _file(self, pattern_id: int, plain: Plain) -> None:
         """Put one plain alternative on the shelf of its literal leading folder."""
         literal = 0
         while (
@@ -236,57 +244,63 @@ class Matcher:
         lead, rest = plain[:literal], plain[literal:]
         if not rest:
             *folders, name = lead
-            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((one, None))  # type: ignore[arg-type]
+            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((pattern_id, None))  # type: ignore[arg-type]
         elif rest == (GLOBSTAR,):
-            self._file_tree(one, lead)
+            self._file_tree(pattern_id, lead)
         elif rest[-1] is GLOBSTAR:
-            self._file_folders(one, lead, plain)
+            self._file_folders(pattern_id, lead, plain)
         else:
-            self._file_tail(one, lead, rest, plain)
+            self._file_tail(pattern_id, lead, rest, plain)
 
-    def _file_tree(self, one: int, lead: Plain) -> None:
+    def _file_tree(self, pattern_id: int, lead: Plain) -> None:
         """`dir/**`: everything below the folder, and a submodule (or file) of its name."""
-        self._shelf("/".join(lead)).below.append(one)  # type: ignore[arg-type]
+        self._shelf("/".join(lead)).below.append(pattern_id)  # type: ignore[arg-type]
         if lead:
             *folders, name = lead
-            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((one, None))  # type: ignore[arg-type]
+            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((pattern_id, None))  # type: ignore[arg-type]
 
-    def _file_folders(self, one: int, lead: Plain, plain: Plain) -> None:
+    def _file_folders(self, pattern_id: int, lead: Plain, plain: Plain) -> None:
         """`**/dir/**`: decided by the folder alone, but for a submodule (or file) that the rest
         names.
         """
         shelf = self._shelf("/".join(lead))  # type: ignore[arg-type]
-        shelf.folders.append((one, _Regex(folder_regex(plain))))
+        shelf.folders.append((pattern_id, _Regex(folder_regex(plain))))
         if names_itself(plain):
-            self._file_name(shelf, one, plain[-2], regex(plain[:-1]), own=False)
+            self._file_name(shelf, pattern_id, plain[-2], regex(plain[:-1]), own_folder=False)
 
-    def _file_tail(self, one: int, lead: Plain, rest: Plain, plain: Plain) -> None:
+    def _file_tail(self, pattern_id: int, lead: Plain, rest: Plain, plain: Plain) -> None:
         shelf = self._shelf("/".join(lead))  # type: ignore[arg-type]
         last = rest[-1]
         if len(rest) == 1:
-            self._file_name(shelf, one, last, _own_test(last, plain), own=True)
+            self._file_name(shelf, pattern_id, last, _own_test(last, plain), own_folder=True)
         elif len(rest) == 2 and rest[0] is GLOBSTAR:
-            self._file_name(shelf, one, last, _own_test(last, plain), own=False)
+            self._file_name(shelf, pattern_id, last, _own_test(last, plain), own_folder=False)
         else:
-            self._file_name(shelf, one, last, regex(plain), own=False)
+            self._file_name(shelf, pattern_id, last, regex(plain), own_folder=False)
 
     def _file_name(
-        self, shelf: _Shelf, one: int, last: str | tuple[str, ...], test: str | None, own: bool
+        self,
+        shelf: _Shelf,
+        pattern_id: int,
+        last: str | tuple[str, ...],
+        test: str | None,
+        own_folder: bool,
     ) -> None:
         """File by what `last` pins down; `test` is the regular expression that must hold besides
         (None: nothing).
         """
+        names, extensions, loose = shelf.names, shelf.extensions, shelf.loose
+        if own_folder:
+            names, extensions, loose = shelf.own_names, shelf.own_extensions, shelf.own_loose
         checked = None if test is None else _Regex(test)
         suffix = _suffix(last)
         if isinstance(last, str):
-            (shelf.own_names if own else shelf.names).setdefault(last, []).append((one, checked))
+            names.setdefault(last, []).append((pattern_id, checked))
         elif suffix:
             extension = suffix[suffix.rfind(".") :]
-            (shelf.own_extensions if own else shelf.extensions).setdefault(extension, []).append(
-                (suffix, one, checked)
-            )
+            extensions.setdefault(extension, []).append((suffix, pattern_id, checked))
         else:
-            (shelf.own_loose if own else shelf.loose).append((one, checked or _Regex("(?s:.*)")))
+            loose.append((pattern_id, checked or _Regex("(?s:.*)")))
 
 
 def _own_test(last: str | tuple[str, ...], plain: Plain) -> str | None:
@@ -302,9 +316,11 @@ def _suffix(last: str | tuple[str, ...]) -> str:
     """
     if isinstance(last, str):
         return ""
-    at = len(last)
-    while at and last[at - 1][0] != "\0":
-        at -= 1
-    literal = "".join(last[at:])
+    start = len(last)
+    while start and last[start - 1][0] != "\0":
+        start -= 1
+    literal = "".join(last[start:])
     dot = literal.find(".")
-    return literal[dot:] if dot >= 0 else ""
+    if dot >= 0:
+        return literal[dot:]
+    return ""

@@ -36,10 +36,10 @@ class TooMany(Exception):
 
 def seconds(duration: str) -> int | None:
     """`2m30s` in seconds, None if it is no duration."""
-    found = _DURATION.fullmatch(duration)
-    if not found or not duration:
+    match = _DURATION.fullmatch(duration)
+    if not match or not duration:
         return None
-    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
 
 
@@ -55,25 +55,26 @@ class FileReader:
 
     def line(self, *keys: str | int) -> int | None:
         """The line of a value."""
+        # Reading the positions takes time; a file without problems needs none.
         if self._lines is None:
             self._lines = toml.TomlLines(self.text)
-        return self._lines.of(*keys)
+        return self._lines.line_of(*keys)
 
-    def wrong(self, message: str, *keys: str | int) -> None:
+    def add_problem(self, message: str, *keys: str | int) -> None:
         """A problem at these keys. Raises TooMany."""
         self.problems.append(Problem(self.line(*keys), _dotted(keys), message))
+        # A hostile file has thousands, and looking up names for each would take minutes.
         if len(self.problems) == MOST_PROBLEMS:
             raise TooMany
 
     def refuse_credentials(self) -> None:
         """A problem if the text holds what looks like a credential."""
-        found = (
-            _CREDENTIAL.search(self.text)
-            if any(mark in self.text for mark in _CREDENTIAL_MARKS)
-            else None
-        )
-        if found:
-            line = self.text.count("\n", 0, found.start()) + 1
+        # The marks are found far faster than the expression searches a long text.
+        if not any(mark in self.text for mark in _CREDENTIAL_MARKS):
+            return
+        credential = _CREDENTIAL.search(self.text)
+        if credential:
+            line = self.text.count("\n", 0, credential.start()) + 1
             message = (
                 "this looks like a credential; keep it in the environment or in a secret store"
             )
@@ -85,13 +86,13 @@ class FileReader:
             return msgspec.convert(table, into)
         except msgspec.ValidationError as error:
             path, message = self._explain(str(error), into)
-            self.wrong(message, *keys, *path)
+            self.add_problem(message, *keys, *path)
             return None
 
-    def named(self, name: str, table: object, into: type[Any], section: str) -> Any:
+    def convert_named(self, name: str, table: object, into: type[Any], section: str) -> Any:
         """The same for a table that somebody gave a name."""
         if not _NAME.fullmatch(name):
-            self.wrong(
+            self.add_problem(
                 "a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts",
                 section,
                 name,
@@ -99,48 +100,47 @@ class FileReader:
             return None
         return self.convert(table, into, section, name)
 
-    def known(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
+    def check_word(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
         """A problem unless the word is one of these."""
         if word not in words:
-            self.unknown(word, words, what, *keys)
+            self.add_unknown_word(word, words, what, *keys)
 
-    def unknown(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
+    def add_unknown_word(
+        self, word: str, words: tuple[str, ...], what: str, *keys: str | int
+    ) -> None:
         """A problem: the word is none of these."""
-        there = f"there are {listed(words)}" if words else "there is none"
-        self.wrong(f"{word!r} is no {what}; {nearest(word, words) or there}", *keys)
+        choice = f"there are {list_words(words)}" if words else "there is none"
+        self.add_problem(f"{word!r} is no {what}; {nearest(word, words) or choice}", *keys)
 
-    def duration(self, given: object, default: int, *keys: str | int) -> int:
+    def duration(self, text: object, default: int, *keys: str | int) -> int:
         """A duration in seconds."""
-        if given is None:
+        if text is None:
             return default
-        found = seconds(given) if isinstance(given, str) else None
-        if found is None:
-            self.wrong('expected a duration such as "2m30s"', *keys)
-        return found or 0
+        duration = seconds(text) if isinstance(text, str) else None
+        if duration is None:
+            self.add_problem('expected a duration such as "2m30s"', *keys)
+        return duration or 0
 
     def _explain(self, message: str, into: type[Any]) -> tuple[list[str | int], str]:
         """msgspec's words in ours: the path of the value below the table, and what was expected,
         with the nearest valid key.
         """
-        path = [
-            int(index) if index else key
-            for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", message.partition(" - at `")[2])
-        ]
-        said = message.partition(" - at `")[0]
-        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL)
+        reason, _, location = message.partition(" - at `")
+        path: list[str | int] = []
+        for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", location):
+            path.append(int(index) if index else key)
+        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
         if unknown:
-            words = (
-                *_fields(into, path),
-                *(self._common if into.__name__.endswith("Settings") and not path else ()),
-            )
-            return [
-                *path,
-                unknown[1],
-            ], f"unknown key; {nearest(unknown[1], words) or 'there are ' + listed(words)}"
-        missing = re.fullmatch(r"Object missing required field `(.*)`", said)
+            key = unknown[1]
+            words = tuple(_fields(into, path))
+            if into.__name__.endswith("Settings") and not path:
+                words += self._common
+            hint = nearest(key, words) or f"there are {list_words(words)}"
+            return [*path, key], f"unknown key; {hint}"
+        missing = re.fullmatch(r"Object missing required field `(.*)`", reason)
         if missing:
             return path, f"`{missing[1]}` is missing"
-        if " matching regex " in said:
+        if " matching regex " in reason:
             described = _described(into, path)
             return path, f"expected {described[:1].lower()}{described[1:].rstrip('.')}"
         for ours, theirs in (
@@ -150,8 +150,8 @@ class FileReader:
             ("a number", "int"),
             ("true or false", "bool"),
         ):
-            said = re.sub(rf"`{theirs}(?: \| null)?`", ours, said)
-        return path, said[:1].lower() + said[1:]
+            reason = re.sub(rf"`{theirs}(?: \| null)?`", ours, reason)
+        return path, reason[:1].lower() + reason[1:]
 
 
 def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
@@ -163,12 +163,10 @@ def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
 
 def _described(into: type[Any], path: list[str | int]) -> str:
     """In words, what the pattern of the text at a path wants."""
-    metas = [
-        part
-        for part in annotations(annotation(into, path))
-        if isinstance(part, Meta) and part.pattern
-    ]
-    return next((meta.description for meta in metas if meta.description), "something else")
+    for part in annotations(annotation(into, path)):
+        if isinstance(part, Meta) and part.pattern and part.description:
+            return part.description
+    return "something else"
 
 
 def annotation(into: Any, path: list[str | int]) -> Any:
@@ -193,7 +191,7 @@ def annotations(hint: Any) -> Iterator[Any]:
         yield from annotations(part)
 
 
-def wrong_base(url: str) -> str | None:
+def base_url_problem(url: str) -> str | None:
     """Why paths cannot be put behind an address, None if they can."""
     if not re.match("https?://", url):
         return "does not begin with http:// or https://"
@@ -203,23 +201,28 @@ def wrong_base(url: str) -> str | None:
 
 
 def nearest(word: str, words: tuple[str, ...]) -> str:
-    """`did you mean 'app'?`, empty if nothing is near."""
+    """`did you mean 'app'?`, empty if nothing is similar."""
     from difflib import get_close_matches
 
+    # Comparing takes time, and a hostile file could ask for very much of it.
     if len(word) > LONGEST_COMPARED or len(words) > MOST_COMPARED:
         return ""
-    close = get_close_matches(
-        word.lower(), [one.lower() for one in words if len(one) <= LONGEST_COMPARED], 1, 0.6
-    )
-    return next(
-        (f"did you mean {one!r}?" for one in words if close and one.lower() == close[0]), ""
-    )
+    by_lower: dict[str, str] = {}
+    for candidate in words:
+        by_lower.setdefault(candidate.lower(), candidate)
+    short = [lower for lower in by_lower if len(lower) <= LONGEST_COMPARED]
+    close = get_close_matches(word.lower(), short, 1, 0.6)
+    if close:
+        return f"did you mean {by_lower[close[0]]!r}?"
+    return ""
 
 
-def listed(words: tuple[str, ...]) -> str:
+def list_words(words: tuple[str, ...]) -> str:
     """The first of them, and how many more."""
-    shown = ", ".join(words[:8])
-    return f"{shown} and {len(words) - 8} more" if len(words) > 8 else shown
+    first = ", ".join(words[:8])
+    if len(words) > 8:
+        return f"{first} and {len(words) - 8} more"
+    return first
 
 
 def type_of(value: object) -> str:
@@ -235,6 +238,7 @@ def type_of(value: object) -> str:
 
 def _dotted(keys: tuple[str | int, ...]) -> str:
     """`rules[3].paths[0]` for ("rules", 3, "paths", 0)."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(
-        "."
-    )
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}"
+    return text.removeprefix(".")

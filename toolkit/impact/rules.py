@@ -4,14 +4,22 @@ key, and what was expected.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 from msgspec import Meta, Struct
 
 from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
-from toolkit.impact.reading import FileReader, TooMany, listed, nearest, type_of, wrong_base
+from toolkit.impact.reading import (
+    FileReader,
+    TooMany,
+    base_url_problem,
+    list_words,
+    nearest,
+    type_of,
+)
 from toolkit.model import (
     CHECKS,
     STATUSES,
@@ -237,23 +245,23 @@ def load(
     data: bytes,
     file: str,
     kinds: Mapping[str, KindSchema] | Callable[[str], KindSchema],
-    known: Collection[str],
-    sorts: "Callable[[], CheckTypes] | None" = None,
+    kind_names: Collection[str],
+    check_types: "Callable[[], CheckTypes] | None" = None,
     draft: bool = False,
 ) -> Rules:
-    """The rules of one file. `kinds(name)` gives a kind for each of the names in `known`; `sorts`
-    the sorts of checks, without which those are not read. In a draft variables may be empty still.
+    """The rules of one file. `kinds(name)` gives a kind for each of `kind_names`; `check_types` the
+    types of checks, without which those are not read. In a draft variables may be empty still.
     Raises RulesError with every problem.
     """
     try:
         text, tables = toml.parse(data)
     except toml.TomlError as error:
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
-    loader = _Loader(
-        text, file, kinds if callable(kinds) else kinds.__getitem__, known, sorts, draft
-    )
+    get_kind = kinds if callable(kinds) else kinds.__getitem__
+    loader = _Loader(text, file, get_kind, kind_names, check_types)
     try:
-        rules = loader.load(tables)
+        rules = loader.load(tables, draft)
+    # More problems than anybody reads at once: those found so far are enough.
     except TooMany:
         rules = None
     if rules is None or loader.problems:
@@ -269,15 +277,14 @@ class _Loader(FileReader):
         text: str,
         file: str,
         kinds: Callable[[str], KindSchema],
-        known: Collection[str],
-        sorts: "Callable[[], CheckTypes] | None",
-        draft: bool,
+        kind_names: Collection[str],
+        check_types: "Callable[[], CheckTypes] | None",
     ) -> None:
         super().__init__(text, file, COMMON)
-        self.kinds, self._kind_names, self._sorts, self._draft = kinds, known, sorts, draft
+        self.kinds, self._kind_names, self._check_types = kinds, kind_names, check_types
         self._written = 0
 
-    def load(self, tables: dict[str, Any]) -> Rules | None:
+    def load(self, tables: dict[str, Any], draft: bool) -> Rules | None:
         self.refuse_credentials()
         top = self.convert(tables, RulesFile)
         if top is None:
@@ -285,7 +292,6 @@ class _Loader(FileReader):
         environments = dict(self._environments(top.environments))
         targets = dict(self._targets(top.targets))
         rules = tuple(self._rules(top.rules))
-        accept = tuple(Accept(one.path, one.reason) for one in top.accept)
         loaded = Rules(
             file=self.file,
             text=self.text,
@@ -296,52 +302,53 @@ class _Loader(FileReader):
             unmatched=top.unmatched,
             targets=targets,
             rules=rules,
-            accept=accept,
+            accept=tuple(Accept(entry.path, entry.reason) for entry in top.accept),
             include=top.include,
             checks=self._checks(top),
         )
+        # All of these collect problems, so that a person sees them in one go.
         self._check_patterns(loaded)
         self._check_names(loaded, tables)
+        # What follows relies on names that exist, and each next step on what the last one found.
         if not self.problems:
             self._check_cycles(targets)
             self._check_size(targets)
+            self._check_addresses(environments)
             self._check_variables(loaded)
             self._check_covering(loaded)
         if not self.problems:
-            self._check_names_in_use(loaded)
+            self._check_names_in_use(loaded, draft)
         return loaded
 
     def _environments(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Environment]]:
         for name, table in tables.items():
-            one = self.named(name, table, EnvironmentTable, "environments")
-            if one:
-                yield (
+            settings = self.convert_named(name, table, EnvironmentTable, "environments")
+            if settings:
+                environment = Environment(
                     name,
-                    Environment(
-                        name,
-                        one.account,
-                        one.regions,
-                        one.profile,
-                        one.protected,
-                        one.vars,
-                        one.store,
-                        one.urls,
-                        one.hosts,
-                        one.private,
-                        one.rollback,
-                        Backwards(one.backwards),
-                    ),
+                    settings.account,
+                    settings.regions,
+                    settings.profile,
+                    settings.protected,
+                    settings.vars,
+                    settings.store,
+                    settings.urls,
+                    settings.hosts,
+                    settings.private,
+                    settings.rollback,
+                    Backwards(settings.backwards),
                 )
+                yield name, environment
 
     def _checks(self, top: RulesFile) -> Checks:
         """Loaded only where there are any."""
-        if self._sorts is None or not (top.checks or top.secrets):
+        if self._check_types is None or not (top.checks or top.secrets):
             return Checks()
         from toolkit.impact import checks
 
         reader = FileReader(self.text, self.file, checks.COMMON)
         reader.problems = self.problems
-        return checks.read(reader, top.checks, top.secrets, self._sorts())
+        return checks.read(reader, top.checks, top.secrets, self._check_types())
 
     def _targets(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Target]]:
         for name, table in tables.items():
@@ -351,35 +358,23 @@ class _Loader(FileReader):
 
     def _target(self, name: str, table: object) -> Target | None:
         if not isinstance(table, dict):
-            self.wrong(f"expected a table, got {type_of(table)}", "targets", name)
+            self.add_problem(f"expected a table, got {type_of(table)}", "targets", name)
             return None
         kind_name = table.get("kind")
         if not isinstance(kind_name, str) or kind_name not in self._kind_names:
-            said = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
-            names = tuple(self._kind_names)
-            near = nearest(str(kind_name), names)
-            self.wrong(
-                f"{said}; {near or 'there are ' + listed(names)}",
-                "targets",
-                name,
-                *(["kind"] if kind_name else []),
-            )
+            self._add_kind_problem(name, kind_name)
             return None
         kind = self.kinds(kind_name)
+        # The kind's own struct knows nothing of the keys that all targets have.
         own = {key: value for key, value in table.items() if key not in COMMON}
-        settings = self.named(name, own, kind.Settings, "targets")
+        settings = self.convert_named(name, own, kind.Settings, "targets")
         if settings is None:
             return None
         problem = kind.problem(settings)
         if problem:
-            self.wrong(problem, "targets", name)
-        estimate, deadline = (
-            self.duration(table.get(key), default, "targets", name, key)
-            for key, default in (
-                ("estimate", kind.estimate_s),
-                ("deadline", kind.deadline_s),
-            )
-        )
+            self.add_problem(problem, "targets", name)
+        estimate = self._target_duration(name, table, "estimate", kind.estimate_s)
+        deadline = self._target_duration(name, table, "deadline", kind.deadline_s)
         return Target(
             name,
             kind_name,
@@ -391,33 +386,46 @@ class _Loader(FileReader):
             deadline,
         )
 
+    def _add_kind_problem(self, name: str, kind_name: object) -> None:
+        message = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
+        names = tuple(self._kind_names)
+        hint = nearest(str(kind_name), names)
+        keys = ["targets", name]
+        if kind_name:
+            keys.append("kind")
+        self.add_problem(f"{message}; {hint or 'there are ' + list_words(names)}", *keys)
+
+    def _target_duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
+        return self.duration(table.get(key), default, "targets", name, key)
+
     def _needs(self, name: str, table: dict[str, Any]) -> tuple[str, ...]:
-        found = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
-        return found or ()
+        needs = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
+        return needs or ()
 
     def _rules(self, tables: tuple[object, ...]) -> Iterator[Rule]:
-        seen: dict[str, int] = {}
+        first_uses: dict[str, int] = {}
         for index, table in enumerate(tables):
-            one = self.convert(table, RuleTable, "rules", index)
-            if one is None:
+            rule = self.convert(table, RuleTable, "rules", index)
+            if rule is None:
                 continue
-            if not (one.deploy or one.run):
-                self.wrong(
+            if not (rule.deploy or rule.run):
+                self.add_problem(
                     "it calls for nothing; give it `deploy` or `run`, or move its paths to"
                     " `ignore`",
                     "rules",
                     index,
                 )
-            if seen.setdefault(one.name, index) != index:
-                self.wrong(f"there is another rule named {one.name!r}", "rules", index, "name")
-            yield Rule(one.name, one.paths, one.deploy, one.run, one.changes)
+            if first_uses.setdefault(rule.name, index) != index:
+                message = f"there is another rule named {rule.name!r}"
+                self.add_problem(message, "rules", index, "name")
+            yield Rule(rule.name, rule.paths, rule.deploy, rule.run, rule.changes)
 
     def _check_patterns(self, loaded: Rules) -> None:
         self._check_list(loaded.ignore, "ignore")
         for index, rule in enumerate(loaded.rules):
             self._check_list(rule.paths, "rules", index, "paths")
-        for index, one in enumerate(loaded.accept):
-            self._check_pattern(one.path, "accept", index, "path")
+        for index, accept in enumerate(loaded.accept):
+            self._check_pattern(accept.path, "accept", index, "path")
 
     def _check_list(self, patterns: tuple[str, ...], *keys: str | int) -> None:
         for index, pattern in enumerate(patterns):
@@ -425,13 +433,12 @@ class _Loader(FileReader):
 
     def _check_pattern(self, pattern: str, *keys: str | int) -> None:
         try:
-            self._written += len(alternatives(pattern.removeprefix("!"))) * max(
-                len(pattern), SHORTEST
-            )
+            count = len(alternatives(pattern.removeprefix("!")))
+            self._written += count * max(len(pattern), SHORTEST)
         except PatternError as error:
-            self.wrong(f"the pattern {pattern!r} cannot be used: {error}", *keys)
+            self.add_problem(f"the pattern {pattern!r} cannot be used: {error}", *keys)
         if self._written > MOST_WRITTEN:
-            self.wrong(
+            self.add_problem(
                 "up to here all patterns, with their braces written out, have more than"
                 f" {MOST_WRITTEN:,} characters",
                 *keys,
@@ -443,32 +450,29 @@ class _Loader(FileReader):
         told.
         """
         targets = tuple(tables.get("targets", {}))
-        if loaded.environment is not None and loaded.environment not in tables.get(
-            "environments", {}
-        ):
-            self.unknown(
-                loaded.environment, tuple(loaded.environments), "environment", "environment"
-            )
-        if loaded.unmatched not in ("warn", "fail", *targets):
-            self.unknown(
-                loaded.unmatched, ("warn", "fail", *targets), "policy or target", "unmatched"
-            )
+        environment = loaded.environment
+        if environment is not None and environment not in tables.get("environments", {}):
+            names = tuple(loaded.environments)
+            self.add_unknown_word(environment, names, "environment", "environment")
+        policies = ("warn", "fail", *targets)
+        self.check_word(loaded.unmatched, policies, "policy or target", "unmatched")
         for name, target in loaded.targets.items():
             for key, others in (("needs", target.needs), ("members", target.members)):
                 for index, other in enumerate(others):
-                    self.known(other, targets, "target", "targets", name, key, index)
+                    self.check_word(other, targets, "target", "targets", name, key, index)
         for index, rule in enumerate(loaded.rules):
-            for at, name in enumerate(rule.deploy):
-                self.known(name, targets, "target", "rules", index, "deploy", at)
-            for at, check in enumerate(rule.run):
-                self.known(check, CHECKS, "check", "rules", index, "run", at)
-            for at, status in enumerate(rule.changes):
-                self.known(status, STATUSES, "status", "rules", index, "changes", at)
+            for key, words, valid, what in (
+                ("deploy", rule.deploy, targets, "target"),
+                ("run", rule.run, CHECKS, "check"),
+                ("changes", rule.changes, STATUSES, "status"),
+            ):
+                for number, word in enumerate(words):
+                    self.check_word(word, valid, what, "rules", index, key, number)
 
     def _check_cycles(self, targets: Mapping[str, Target]) -> None:
         cycle = _cycle(targets)
         if cycle:
-            self.wrong(
+            self.add_problem(
                 f"the targets need each other in a circle: {' -> '.join(cycle)}",
                 "targets",
                 cycle[0],
@@ -480,15 +484,15 @@ class _Loader(FileReader):
         """
         if self.problems:
             return
-        left = MOST_PAIRS
-        for key, name, reached in _reached(targets):
-            left -= reached
-            if left < 0:
+        total = 0
+        for key, name, count in _connections(targets):
+            total += count
+            if total > MOST_PAIRS:
                 message = (
                     f"up to here, groups and `needs` connect targets in more than {MOST_PAIRS:,}"
                     " ways"
                 )
-                self.wrong(message, "targets", name, key)
+                self.add_problem(message, "targets", name, key)
                 raise TooMany
 
     def _check_covering(self, loaded: Rules) -> None:
@@ -505,152 +509,154 @@ class _Loader(FileReader):
                 part = min(covered[name].intersection(rule.deploy), default=None)
                 if part:
                     message = f"{name!r} covers {part!r} already; name only one of them"
-                    self.wrong(message, "rules", index, "deploy", rule.deploy.index(name))
+                    self.add_problem(message, "rules", index, "deploy", rule.deploy.index(name))
 
-    def _check_variables(self, loaded: Rules) -> None:
-        """Every `{name}` in a setting must stand for something in every environment, and in what an
-        environment itself says.
-        """
-        for environment in loaded.environments.values():
+    def _check_addresses(self, environments: Mapping[str, Environment]) -> None:
+        """`urls` and `hosts`: their variables exist, and paths can be put behind the addresses."""
+        for environment in environments.values():
+            name, variables = environment.name, environment.vars
             for key, words in (("urls", environment.urls), ("hosts", environment.hosts)):
-                for variable in sorted(
-                    set(_NAMED.findall(" ".join(words))) - environment.vars.keys()
-                ):
-                    near = (
-                        nearest(variable, tuple(environment.vars))
-                        or f"add it to [environments.{environment.name}] vars"
-                    )
-                    self.wrong(
-                        f"`{{{variable}}}` is no variable; {near}",
-                        "environments",
-                        environment.name,
-                        key,
-                    )
+                for variable in sorted(set(_NAMED.findall(" ".join(words))) - variables.keys()):
+                    hint = _variable_hint(variable, environment)
+                    message = f"`{{{variable}}}` is no variable; {hint}"
+                    self.add_problem(message, "environments", name, key)
             for index, url in enumerate(environment.urls):
                 filled = url
                 for variable in _NAMED.findall(url):
-                    value = environment.vars.get(variable, "x")
-                    filled = filled.replace(f"{{{variable}}}", value)
-                wrong = wrong_base(filled)
-                if wrong:
-                    self.wrong(f"{url!r} {wrong}", "environments", environment.name, "urls", index)
+                    # An unknown variable is a problem of its own; here it must not hide another.
+                    filled = filled.replace(f"{{{variable}}}", variables.get(variable, "x"))
+                problem = base_url_problem(filled)
+                if problem:
+                    self.add_problem(f"{url!r} {problem}", "environments", name, "urls", index)
+
+    def _check_variables(self, loaded: Rules) -> None:
+        """Every `{name}` in a setting must stand for something in every environment."""
         if not loaded.environments:
             return
         everywhere = _everywhere(loaded.environments)
         for name, target in loaded.targets.items():
             for variable in sorted(_used(target.settings) - everywhere):
                 for environment in loaded.environments.values():
-                    if variable not in environment.vars and not (
-                        variable == REGION and environment.regions
-                    ):
-                        near = nearest(variable, tuple(environment.vars))
-                        message = (
-                            f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
-                        )
-                        self.wrong(
-                            message + (near or f"add it to [environments.{environment.name}] vars"),
-                            "targets",
-                            name,
-                        )
+                    if _has_variable(environment, variable):
+                        continue
+                    hint = _variable_hint(variable, environment)
+                    self.add_problem(
+                        f"`{{{variable}}}` is no variable of environment {environment.name!r};"
+                        f" {hint}",
+                        "targets",
+                        name,
+                    )
 
-    def _check_names_in_use(self, loaded: Rules) -> None:
+    def _check_names_in_use(self, loaded: Rules, draft: bool) -> None:
         """What only shows when variables are filled in: names that are empty, or have a hole; two
         targets that change the same thing.
         """
         from toolkit.impact import filling
 
-        left = MOST_FILLED
-        holes = () if self._draft else filling.holes(loaded)
-        shared = filling.shared(
-            {
-                name: self.kinds(one.kind).writes(one.settings)
-                for name, one in loaded.targets.items()
-            },
-            loaded,
-        )
-        for looks in (holes, shared):
-            for problem in looks:
-                if problem is not None:
-                    self.wrong(problem[0], *problem[1])
-                    continue
-                left -= 1
-                if left < 0:
-                    most = (
-                        f"{MOST_FILLED:,} names of targets to fill in for all environments and"
-                        " regions"
-                    )
-                    self.wrong(f"there are more than {most}", "environments")
-                    raise TooMany
+        writes: dict[str, tuple[Resource, ...]] = {}
+        for name, target in loaded.targets.items():
+            writes[name] = self.kinds(target.kind).writes(target.settings)
+        holes = () if draft else filling.find_holes(loaded)
+        filled = 0
+        for problem in chain(holes, filling.find_shared(writes, loaded)):
+            if problem is not None:
+                message, keys = problem
+                self.add_problem(message, *keys)
+                continue
+            filled += 1
+            if filled > MOST_FILLED:
+                message = (
+                    f"there are more than {MOST_FILLED:,} names of targets to fill in for all"
+                    " environments and regions"
+                )
+                self.add_problem(message, "environments")
+                raise TooMany
+
+
+def _has_variable(environment: Environment, name: str) -> bool:
+    return name in environment.vars or (name == REGION and bool(environment.regions))
+
+
+def _variable_hint(name: str, environment: Environment) -> str:
+    suggestion = nearest(name, tuple(environment.vars))
+    return suggestion or f"add it to [environments.{environment.name}] vars"
 
 
 def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
     """The variables that every environment has."""
-    known = [frozenset(one.vars) for one in environments.values()]
-    region = [REGION] if all(one.regions for one in environments.values()) else []
-    return VARIABLES.union(known[0].intersection(*known[1:]), region)
+    names = [frozenset(environment.vars) for environment in environments.values()]
+    shared = VARIABLES | names[0].intersection(*names[1:])
+    if all(environment.regions for environment in environments.values()):
+        shared |= {REGION}
+    return shared
 
 
 def _used(settings: Any) -> set[str]:
     """The variables in a target's settings."""
     text = repr(settings)
-    return set(_VARIABLE.findall(text)) if "{" in text else set()
+    if "{" in text:
+        return set(_VARIABLE.findall(text))
+    return set()
 
 
-def _reached(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
+def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
     """Of each target the steps that it takes to find what it covers, then of each leaf those to
     find what it waits for. No circles.
     """
     leaves: dict[str, frozenset[str]] = {}
     for name, target in targets.items():
         if target.members:
-            steps = _steps(name, targets)
-            yield "members", name, steps
-            leaves[name] = frozenset(
-                one for one in _inside(name, targets) if not targets[one].members
-            )
+            yield "members", name, _steps(name, targets)
+            inside = _inside(name, targets)
+            leaves[name] = frozenset(member for member in inside if not targets[member].members)
     direct: dict[str, set[str]] = {}
     for name, target in targets.items():
-        needed = (
-            set[str]().union(*(leaves.get(need, (need,)) for need in target.needs))
-            if target.needs
-            else ()
-        )
-        own = leaves.get(name, (name,)) if needed else ()
-        yield "needs", name, len(own) * len(needed)
-        for leaf in own:
+        needed: set[str] = set()
+        for need in target.needs:
+            needed.update(leaves.get(need, (need,)))
+        waiting_leaves = leaves.get(name, (name,)) if needed else ()
+        yield "needs", name, len(waiting_leaves) * len(needed)
+        for leaf in waiting_leaves:
             direct.setdefault(leaf, set()).update(needed)
     for leaf, needed in direct.items():
-        found, waiting = set(needed), [*needed]
-        while waiting and len(found) <= MOST_PAIRS:
-            new = direct.get(waiting.pop(), set()) - found
-            found |= new
-            waiting += new
-        yield "needs", leaf, len(found)
+        reached, waiting = set(needed), [*needed]
+        while waiting and len(reached) <= MOST_PAIRS:
+            fresh = direct.get(waiting.pop(), set()) - reached
+            reached |= fresh
+            waiting += fresh
+        yield "needs", leaf, len(reached)
 
 
 def _steps(name: str, targets: Mapping[str, Target]) -> int:
     """How many members are looked at to find all that a group covers; it stops counting where that
     is too much.
     """
-    found, waiting, steps = {name}, [name], 0
+    reached, waiting, steps = {name}, [name], 0
     while waiting and steps <= MOST_PAIRS:
         members = targets[waiting.pop()].members
         steps += len(members)
-        new = set(members) - found
-        found |= new
-        waiting += new
+        fresh = set(members) - reached
+        reached |= fresh
+        waiting += fresh
     return steps
 
 
 def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:
     """Everything that a group covers, at any depth."""
-    found, waiting = set[str](), [*targets[name].members]
+    covered, waiting = set[str](), [*targets[name].members]
     while waiting:
         member = waiting.pop()
-        if member not in found:
-            found.add(member)
+        if member not in covered:
+            covered.add(member)
             waiting += targets[member].members
-    return found
+    return covered
+
+
+class _Moment(NamedTuple):
+    """The start or the end of a target's deploy."""
+
+    target: str
+    event: str
 
 
 def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
@@ -659,20 +665,22 @@ def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
     """
     from graphlib import CycleError, TopologicalSorter
 
-    waits: dict[str, set[str]] = {}
+    waits: dict[_Moment, set[_Moment]] = {}
     for name, target in targets.items():
-        waits.setdefault(f"{name} starts", set()).update(f"{need} is done" for need in target.needs)
-        waits.setdefault(f"{name} is done", set()).add(f"{name} starts")
+        starts, is_done = _Moment(name, "starts"), _Moment(name, "is done")
+        waits.setdefault(starts, set()).update(_Moment(need, "is done") for need in target.needs)
+        waits.setdefault(is_done, set()).add(starts)
         for member in target.members:
-            waits.setdefault(f"{member} starts", set()).add(f"{name} starts")
-            waits[f"{name} is done"].add(f"{member} is done")
+            waits.setdefault(_Moment(member, "starts"), set()).add(starts)
+            waits[is_done].add(_Moment(member, "is done"))
     try:
-        TopologicalSorter({node: sorted(others) for node, others in waits.items()}).prepare()
+        TopologicalSorter({moment: sorted(before) for moment, before in waits.items()}).prepare()
     except CycleError as error:
-        names = [
-            node.rsplit(" ", 2 if node.endswith("is done") else 1)[0]
-            for node in reversed(error.args[1])
-        ]
-        circle = [name for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
-        return circle if len(circle) > 1 else circle * 2
+        circle: list[str] = []
+        for moment in reversed(error.args[1]):
+            if circle[-1:] != [moment.target]:
+                circle.append(moment.target)
+        if len(circle) > 1:
+            return circle
+        return circle * 2
     return None

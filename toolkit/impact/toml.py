@@ -1,8 +1,8 @@
 """Reads TOML that may be hostile, and says on which line a value stands.
 
 The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute
-or exhaust the stack. So the text is measured first. It also forgets positions; `Lines` finds them
-again, on demand, in a text that is known to parse.
+or exhaust the stack. So the text is measured first. It also forgets positions; `TomlLines` finds
+them again, on demand, in a text that is known to parse.
 """
 
 import re
@@ -10,7 +10,7 @@ import tomllib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST_BYTES = 1024 * 1024
 MOST_COLUMNS = 16 * 1024
@@ -34,6 +34,7 @@ _STRING_OR_COMMENT = re.compile(
     r"|\#[^\n]*",
     re.MULTILINE,
 )
+_NOT_NEWLINE = re.compile(r"[^\n]")
 _BRACKET = re.compile(r"[\[\]{}]")
 _HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)
 _WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
@@ -56,14 +57,15 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
     `data` is.
     """
     text = _decode(data)
+    # Before the parser sees it: its time and stack grow with nesting and dots.
     _measure(_blank(text))
     try:
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
-        found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-        line = int(found[1]) if found and found[1] else text.count("\n") + 1
-        raise TomlError(message[: found.start()] if found else message, line) from None
+        location = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(location[1]) if location and location[1] else text.count("\n") + 1
+        raise TomlError(message[: location.start()] if location else message, line) from None
     except ValueError:  # a number that Python refuses to read
         raise TomlError("a number in it is too long") from None
     except RecursionError:
@@ -92,15 +94,13 @@ def _blank(text: str) -> str:
     return _STRING_OR_COMMENT.sub(_filler, text)
 
 
-def _filler(found: re.Match[str]) -> str:
-    whole = found[0]
+def _filler(match: re.Match[str]) -> str:
+    whole = match[0]
     if whole[0] == "#":
         return " " * len(whole)
-    return (
-        "x" * len(whole)
-        if "\n" not in whole
-        else "".join("\n" if char == "\n" else "x" for char in whole)
-    )
+    if "\n" not in whole:  # most strings: this is far faster
+        return "x" * len(whole)
+    return _NOT_NEWLINE.sub("x", whole)
 
 
 def _measure(blank: str) -> None:
@@ -121,13 +121,21 @@ def _measure(blank: str) -> None:
     if dots > MOST_ALL_DOTS:
         raise TomlError(f"it has {dots:,} dots outside of quotes; {MOST_ALL_DOTS:,} are the most")
     depth = 0
-    for found in _BRACKET.finditer(blank):
-        depth += 1 if found[0] in "[{" else -1
+    for bracket in _BRACKET.finditer(blank):
+        depth += 1 if bracket[0] in "[{" else -1
         if depth > MOST_NESTING:
             raise TomlError(
                 f"it is nested deeper than {MOST_NESTING} levels",
-                blank.count("\n", 0, found.start()) + 1,
+                blank.count("\n", 0, bracket.start()) + 1,
             )
+
+
+class _Section(NamedTuple):
+    """Where a table stands in the text: its name in the header, its first line and its end."""
+
+    header: int
+    start: int
+    end: int
 
 
 class TomlLines:
@@ -136,50 +144,53 @@ class TomlLines:
     def __init__(self, text: str) -> None:
         self._text = text
         self._blank = _blank(text)
-        self._ends = [found.start() for found in re.finditer("\n", text)]
+        self._ends = [match.start() for match in re.finditer("\n", text)]
         self._sections = self._find_sections()
 
-    def of(self, *keys: str | int) -> int | None:
+    def line_of(self, *keys: str | int) -> int | None:
         """The line of a value, by keys and indices (`"rules", 2, "paths", 0`); that of the nearest
         thing around it if it is not found.
         """
         for length in range(len(keys), 0, -1):
-            at = self._find(keys[:length])
-            if at is not None:
-                return bisect_left(self._ends, at) + 1
+            position = self._find(keys[:length])
+            if position is not None:
+                return bisect_left(self._ends, position) + 1
         return None
 
-    def _find_sections(self) -> dict[tuple[str | int, ...], tuple[int, int, int]]:
-        """Path of a table -> where its header, its first line and its end are. The root's path is
-        empty.
-        """
+    def _find_sections(self) -> dict[tuple[str | int, ...], _Section]:
+        """Path of a table -> where it stands. The root's path is empty."""
         headers = list(self._headers())
-        sections: dict[tuple[str | int, ...], tuple[int, int, int]] = {}
-        sections[()] = (0, 0, headers[0].start() if headers else len(self._text))
+        starts = [header.start() for header in headers]
+        ends = [*starts[1:], len(self._text)]
+        sections: dict[tuple[str | int, ...], _Section] = {}
+        sections[()] = _Section(0, 0, starts[0] if starts else len(self._text))
+        # Each `[[name]]` begins the next element of an array.
         counts: dict[tuple[str | int, ...], int] = {}
-        for at, header in enumerate(headers):
+        for header, end in zip(headers, ends, strict=False):
             words = self._words(*header.span(2))
             path = self._indexed(words, counts)
             if header[1] == "[[":
                 counts[path] = counts.get(path, -1) + 1
                 path = (*path, counts[path])
-            end = headers[at + 1].start() if at + 1 < len(headers) else len(self._text)
-            sections.setdefault(path, (header.start(2), header.end(), end))
+            sections.setdefault(path, _Section(header.start(2), header.end(), end))
         return sections
 
     def _headers(self) -> Iterator[re.Match[str]]:
         """The headers, without the rows of an array of arrays, which look the same."""
-        at = depth = 0
-        for found in _HEADER.finditer(self._blank):
-            before = self._blank[at : found.start()]
+        position = depth = 0
+        for header in _HEADER.finditer(self._blank):
+            before = self._blank[position : header.start()]
             depth += before.count("[") + before.count("{") - before.count("]") - before.count("}")
-            at = found.start()
+            position = header.start()
             if depth == 0:
-                yield found
+                yield header
 
     def _words(self, start: int, end: int) -> list[str]:
-        found = (_WORD.finditer(self._text, start, end)) if end > start else ()
-        return [next((group for group in one.groups() if group is not None), "") for one in found]
+        words: list[str] = []
+        if end > start:
+            for match in _WORD.finditer(self._text, start, end):
+                words.append(match[1] or match[2] or match[3] or "")
+        return words
 
     @staticmethod
     def _indexed(
@@ -195,46 +206,47 @@ class TomlLines:
 
     def _find(self, keys: tuple[str | int, ...]) -> int | None:
         if keys in self._sections:
-            return self._sections[keys][0]
+            return self._sections[keys].header
         for length in range(len(keys) - 1, -1, -1):
             section = self._sections.get(keys[:length])
             if section is not None:
                 return self._find_in(section, keys[length:])
         return None
 
-    def _find_in(self, section: tuple[int, int, int], keys: tuple[str | int, ...]) -> int | None:
+    def _find_in(self, section: _Section, keys: tuple[str | int, ...]) -> int | None:
         """A key of a section, and perhaps the n-th element of its array."""
         names = list(takewhile(lambda key: isinstance(key, str), keys))
         for length in range(len(names), 0, -1):
-            at = self._key(section, names[:length])
-            if at is not None:
-                rest = keys[length:]
-                return (
-                    self._element(at, section[2], rest[0])
-                    if len(rest) == 1 and isinstance(rest[0], int)
-                    else (None if rest else at)
-                )
+            position = self._key(section, names[:length])
+            if position is None:
+                continue
+            rest = keys[length:]
+            if not rest:
+                return position
+            if len(rest) == 1 and isinstance(rest[0], int):
+                return self._element(position, section.end, rest[0])
+            return None
         return None
 
-    def _key(self, section: tuple[int, int, int], names: Sequence[str | int]) -> int | None:
+    def _key(self, section: _Section, names: Sequence[str | int]) -> int | None:
         dotted = r"[ \t]*\.[ \t]*".join(_written(str(name)) for name in names)
-        for found in re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE).finditer(
-            self._text, section[1], section[2]
-        ):
-            if self._blank[found.end() - 1] == "=":
-                return found.end()
+        key = re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE)
+        for match in key.finditer(self._text, section.start, section.end):
+            # In a string or a comment, the blanked text has no `=` there.
+            if self._blank[match.end() - 1] == "=":
+                return match.end()
         return None
 
     def _element(self, start: int, end: int, index: int) -> int | None:
         """Where the n-th element of the array that starts here stands."""
-        depth = seen = 0
+        depth = count = 0
         expected = False
-        for found in _ELEMENT.finditer(self._blank, start, end):
-            char = found[0][0]
+        for match in _ELEMENT.finditer(self._blank, start, end):
+            char = match[0][0]
             if depth == 1 and expected and char != "]":
-                if seen == index:
-                    return found.start()
-                seen, expected = seen + 1, False
+                if count == index:
+                    return match.start()
+                count, expected = count + 1, False
             if char in "[{":
                 depth += 1
                 expected = expected or depth == 1
@@ -251,5 +263,7 @@ def _written(name: str) -> str:
     """The regular expression for a key as it may be written: in quotes, or bare if that is
     possible.
     """
-    forms = [f'"{name}"', f"'{name}'", *([name] if _BARE.fullmatch(name) else [])]
+    forms = [f'"{name}"', f"'{name}'"]
+    if _BARE.fullmatch(name):
+        forms.append(name)
     return f"(?:{'|'.join(map(re.escape, forms))})"

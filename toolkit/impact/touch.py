@@ -1,6 +1,7 @@
 """What do the changes touch? Changes x rules -> impact."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from msgspec import Struct
@@ -30,8 +31,8 @@ class RuleBook:
         self.rules = rules
         self._covered = covered
         self._matcher = Matcher([rules.ignore, *(rule.paths for rule in rules.rules)])
-        self._narrowed: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._called: dict[tuple[str, str], ChangeImpact] = {}
+        self._narrowest: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._impacts: dict[tuple[str, str], ChangeImpact] = {}
         self._lines: TomlLines | None = None
         self._locations: dict[Hit, tuple[str, str, int | None]] = {}
 
@@ -50,38 +51,41 @@ class RuleBook:
             if rule and _counts(self.rules.rules[rule - 1], change.status)
         )
 
-    def narrowed(self, targets: Iterable[str]) -> tuple[str, ...]:
+    def narrowest(self, targets: Iterable[str]) -> tuple[str, ...]:
         """The targets without those that cover another one of them."""
         key = tuple(dict.fromkeys(targets))
         if len(key) < 2:
             return key
-        found = self._narrowed.get(key)
-        if found is None:
-            found = tuple(one for one in key if self._covered.get(one, frozenset()).isdisjoint(key))
-            self._narrowed[key] = found
-        return found
+        narrowest = self._narrowest.get(key)
+        if narrowest is None:
+            narrowest = tuple(
+                name for name in key if self._covered.get(name, frozenset()).isdisjoint(key)
+            )
+            self._narrowest[key] = narrowest
+        return narrowest
 
     def narrower(self, name: str, targets: Iterable[str]) -> str:
         """Which of the targets a group covers, so that it was dropped for it."""
-        return next((one for one in targets if one in self._covered.get(name, ())), "")
+        covered = self._covered.get(name, ())
+        return next((target for target in targets if target in covered), "")
 
-    def called(self, path: str, status: str) -> ChangeImpact:
+    def impact_of(self, path: str, status: str) -> ChangeImpact:
         """What a change of a path calls for, without the reasons: for many changes at once."""
         key = (path, status)
-        found = self._called.get(key)
-        if found is None:
-            found = self._called[key] = self._call(Change(path, status))
-        return found
+        impact = self._impacts.get(key)
+        if impact is None:
+            impact = self._impacts[key] = self._find_impact(Change(path, status))
+        return impact
 
-    def _call(self, change: Change) -> ChangeImpact:
+    def _find_impact(self, change: Change) -> ChangeImpact:
         if self.ignores(change.path):
             return ChangeImpact((), (), False)
         rules = [self.rules.rules[rule] for rule, _ in self.matching(change)]
         if not rules:
             return ChangeImpact(self.fallback, (), True)
         return ChangeImpact(
-            self.narrowed(name for rule in rules for name in rule.deploy),
-            tuple(name for rule in rules for name in rule.run),
+            self.narrowest(chain.from_iterable(rule.deploy for rule in rules)),
+            tuple(chain.from_iterable(rule.run for rule in rules)),
             False,
         )
 
@@ -90,25 +94,26 @@ class RuleBook:
         """What a path calls for that no rule matches: the target that `unmatched` names, if it
         names one.
         """
-        return () if self.rules.unmatched in ("warn", "fail") else (self.rules.unmatched,)
+        if self.rules.unmatched in ("warn", "fail"):
+            return ()
+        return (self.rules.unmatched,)
 
     def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
-        return (
-            self._covered[name] - self._covered.keys()
-            if name in self._covered
-            else frozenset((name,))
-        )
+        if name not in self._covered:
+            return frozenset((name,))
+        return self._covered[name] - self._covered.keys()
 
-    def in_terms_of(self, today: "RuleBook") -> dict[str, tuple[str, ...]]:
+    def changed_groups(self, today: "RuleBook") -> dict[str, tuple[str, ...]]:
         """For each group of these rules that is another one today, or none: the targets that it
         stood for.
         """
-        return {
-            name: tuple(sorted(self.leaves(name)))
-            for name in self._covered
-            if name not in today.rules.targets or self.leaves(name) != today.leaves(name)
-        }
+        groups: dict[str, tuple[str, ...]] = {}
+        for name in self._covered:
+            leaves = self.leaves(name)
+            if name not in today.rules.targets or leaves != today.leaves(name):
+                groups[name] = tuple(sorted(leaves))
+        return groups
 
     def reason(self, path: str, hit: Hit) -> Reason:
         """Why a rule matched a path, with the line of the pattern."""
@@ -124,9 +129,10 @@ class RuleBook:
 
     def line(self, *keys: str | int) -> int | None:
         """Where a value stands in rules.toml."""
+        # Positions are only needed where a reason is shown.
         if self._lines is None:
             self._lines = TomlLines(self.rules.text)
-        return self._lines.of(*keys)
+        return self._lines.line_of(*keys)
 
 
 Users = Callable[[str], Collection[str]]
@@ -135,7 +141,7 @@ it.
 """
 
 
-def nobody(path: str) -> Collection[str]:
+def no_users(path: str) -> Collection[str]:
     """Where nothing is known of inputs."""
     return ()
 
@@ -145,7 +151,7 @@ def touch(
     book: RuleBook,
     old: Sequence[RuleBook] = (),
     own: Collection[str] = (),
-    users: Users = nobody,
+    users: Users = no_users,
 ) -> Impact:
     """The impact of changes under the rules of today and, if rules.toml itself changed, also those
     that were in force before.
@@ -156,21 +162,25 @@ def touch(
     itself, which is never unmatched. The `users` of a path are called for as well, unless `ignore`
     covers it.
     """
-    books = [(book, {}), *((one, one.in_terms_of(book)) for one in old)]
+    books = [(book, {}), *((old_book, old_book.changed_groups(book)) for old_book in old)]
     targets: Reasons = {}
     checks: Reasons = {}
-    touched = [
-        _with_users(_touch_one(change, books, targets, checks, own), book, users, targets)
-        for change in changes
-    ]
-    removed = tuple(sorted(name for name in targets if name not in book.rules.targets))
+    touched = []
+    for change in changes:
+        match = _touch_one(change, books, targets, checks, own)
+        touched.append(_with_users(match, book, users, targets))
+    current: dict[str, tuple[Reason, ...]] = {}
+    removed: list[str] = []
+    for name, reasons in targets.items():
+        if name in book.rules.targets:
+            current[name] = tuple(reasons)
+        else:
+            removed.append(name)
     return Impact(
         touched=tuple(touched),
-        targets={
-            name: tuple(reasons) for name, reasons in targets.items() if name in book.rules.targets
-        },
+        targets=current,
         checks={name: tuple(reasons) for name, reasons in checks.items()},
-        removed=removed,
+        removed=tuple(sorted(removed)),
     )
 
 
@@ -180,7 +190,7 @@ class Leaves(Protocol):
     def leaves(self, name: str) -> frozenset[str]: ...
 
 
-def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
+def limit_to(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
     """The part of an impact that concerns these targets; a group that they are not all of is
     written out. What is no longer in rules.toml concerns none of them.
     """
@@ -188,25 +198,23 @@ def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
     def inside(name: str) -> tuple[str, ...]:
         if name in impact.removed:
             return ()
-        own = graph.leaves(name)
-        return (name,) if own <= leaves else tuple(sorted(own & leaves))
+        own_leaves = graph.leaves(name)
+        if own_leaves <= leaves:
+            return (name,)
+        return tuple(sorted(own_leaves & leaves))
 
     targets: dict[str, tuple[Reason, ...]] = {}
     for name, reasons in impact.targets.items():
-        for one in inside(name):
-            targets[one] = targets.get(one, ()) + reasons
-
-    def written_out(names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part for name in names for part in inside(name)))
-
-    return replace(
-        impact,
-        targets=targets,
-        touched=tuple(replace(one, targets=written_out(one.targets)) for one in impact.touched),
-    )
+        for target in inside(name):
+            targets[target] = targets.get(target, ()) + reasons
+    touched = []
+    for match in impact.touched:
+        names = dict.fromkeys(chain.from_iterable(map(inside, match.targets)))
+        touched.append(replace(match, targets=tuple(names)))
+    return replace(impact, targets=targets, touched=tuple(touched))
 
 
-def merged(impacts: Sequence[Impact]) -> Impact:
+def merge_impacts(impacts: Sequence[Impact]) -> Impact:
     """Several impacts as one: of each path everything that any of them makes of it, of each target
     all reasons.
     """
@@ -215,10 +223,13 @@ def merged(impacts: Sequence[Impact]) -> Impact:
     touched: dict[str, ChangeMatch] = {}
     targets: dict[str, dict[Reason, None]] = {}
     checks: dict[str, dict[Reason, None]] = {}
+    removed: set[str] = set()
     for impact in impacts:
-        for one in impact.touched:
-            before = touched.get(one.change.path)
-            touched[one.change.path] = one if before is None else _both(before, one)
+        removed.update(impact.removed)
+        for match in impact.touched:
+            path = match.change.path
+            earlier = touched.get(path)
+            touched[path] = match if earlier is None else _merge_matches(earlier, match)
         for name, reasons in impact.targets.items():
             targets.setdefault(name, {}).update(dict.fromkeys(reasons))
         for name, reasons in impact.checks.items():
@@ -227,20 +238,21 @@ def merged(impacts: Sequence[Impact]) -> Impact:
         touched=tuple(touched[path] for path in sorted(touched)),
         targets={name: tuple(reasons) for name, reasons in targets.items()},
         checks={name: tuple(reasons) for name, reasons in checks.items()},
-        removed=tuple(sorted({name for impact in impacts for name in impact.removed})),
+        removed=tuple(sorted(removed)),
     )
 
 
-def _both(one: ChangeMatch, other: ChangeMatch) -> ChangeMatch:
+def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
-    change = one.change if one.change == other.change else replace(one.change, status="unknown")
-    rules, targets = (
-        tuple(dict.fromkeys((*a, *b)))
-        for a, b in ((one.rules, other.rules), (one.targets, other.targets))
-    )
-    return ChangeMatch(
-        change, rules, targets, one.verdict if one.rules or not other.rules else other.verdict
-    )
+    change = first.change
+    if change != second.change:
+        change = replace(change, status="unknown")
+    verdict = first.verdict
+    if second.rules and not first.rules:
+        verdict = second.verdict
+    rules = tuple(dict.fromkeys((*first.rules, *second.rules)))
+    targets = tuple(dict.fromkeys((*first.targets, *second.targets)))
+    return ChangeMatch(change, rules, targets, verdict)
 
 
 Version = tuple[RuleBook, Mapping[str, tuple[str, ...]]]
@@ -254,58 +266,67 @@ def _touch_one(
     checks: Reasons,
     own: Collection[str],
 ) -> ChangeMatch:
+    path = change.path
     names: dict[str, None] = {}
     called: dict[str, None] = {}
     for book, today in books:
-        if book.ignores(change.path):
+        # What is ignored by one version of the rules may still count in another.
+        if book.ignores(path):
             continue
         hits = book.matching(change)
-        narrow = book.narrowed(name for rule, _ in hits for name in book.rules.rules[rule].deploy)
+        rules = book.rules.rules
+        narrowest = book.narrowest(chain.from_iterable(rules[index].deploy for index, _ in hits))
         for hit in hits:
-            rule = book.rules.rules[hit[0]]
+            rule = rules[hit[0]]
             names[rule.name] = None
-            wanted = [
-                one for name in rule.deploy if name in narrow for one in today.get(name, (name,))
-            ]
-            _note(change.path, book.reason(change.path, hit), wanted, targets)
-            _note(change.path, book.reason(change.path, hit), rule.run, checks)
-            called.update(dict.fromkeys(wanted))
-        if not hits and change.path not in own:
-            wanted = [one for name in book.fallback for one in today.get(name, (name,))]
-            _note(
-                change.path,
-                Reason(change.path, "unmatched", "", book.line("unmatched")),
-                wanted,
-                targets,
-            )
-            called.update(dict.fromkeys(wanted))
+            reason = book.reason(path, hit)
+            deploy = [name for name in rule.deploy if name in narrowest]
+            _call_for(deploy, today, reason, targets, called)
+            _add_reason(reason, rule.run, checks)
+        if not hits and path not in own:
+            reason = Reason(path, "unmatched", "", book.line("unmatched"))
+            _call_for(book.fallback, today, reason, targets, called)
     if names:
         return ChangeMatch(change, tuple(names), tuple(called), "matched")
-    if change.path in own:
+    # rules.toml itself: its change is judged by what it does to the rules.
+    if path in own:
         return ChangeMatch(change, (), (), "rules")
-    if books[0][0].ignores(change.path) and not called:
+    if books[0][0].ignores(path) and not called:
         return ChangeMatch(change, (), (), "ignored")
     return ChangeMatch(change, (), tuple(called), "unmatched")
 
 
-def _with_users(one: ChangeMatch, book: RuleBook, users: Users, targets: Reasons) -> ChangeMatch:
+def _call_for(
+    names: Iterable[str],
+    today: Mapping[str, tuple[str, ...]],
+    reason: Reason,
+    targets: Reasons,
+    called: dict[str, None],
+) -> None:
+    """Call for targets, by what they are called today."""
+    for name in names:
+        current = today.get(name, (name,))
+        _add_reason(reason, current, targets)
+        called.update(dict.fromkeys(current))
+
+
+def _with_users(match: ChangeMatch, book: RuleBook, users: Users, targets: Reasons) -> ChangeMatch:
     """What a change calls for, and besides the targets that are built from its path."""
-    path = one.change.path
+    path = match.change.path
     names = users(path)
     if not names or book.ignores(path):
-        return one
+        return match
     for name in sorted(names):
         reason = Reason(path, f"{name} is built from {path}", "", book.line("targets", name))
-        _note(path, reason, (name,), targets)
-    return replace(one, targets=tuple(dict.fromkeys((*one.targets, *sorted(names)))))
+        _add_reason(reason, (name,), targets)
+    return replace(match, targets=tuple(dict.fromkeys((*match.targets, *sorted(names)))))
 
 
-def _note(path: str, reason: Reason, names: Iterable[str], into: Reasons) -> None:
+def _add_reason(reason: Reason, names: Iterable[str], into: Reasons) -> None:
     for name in names:
         reasons = into.setdefault(name, [])
-        if not (
-            reasons and reasons[-1].path == path
-        ):  # a second rule for the same path adds nothing to know
+        # A second rule for the same path tells nobody more.
+        if not reasons or reasons[-1].path != reason.path:
             reasons.append(reason)
 
 

@@ -1,7 +1,6 @@
 """How much of a repository do rules cover, and which sources of its images do they forget?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from posixpath import normpath
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from toolkit.init.images.contexts import ignore_file
 from toolkit.init.images.dockerfile import CopySource, copy_sources
 from toolkit.init.images.dockerignore import exclusion_check
 from toolkit.init.patterns import within
+from toolkit.init.tree import clean_path, folder_prefix
 
 MOST_FOLDERS = 10
 """The most top folders that are named."""
@@ -96,6 +96,7 @@ def uncovered_sources(
         rules = frozenset(hit - 2 for hit, _ in matcher.match(path))
         if -1 not in rules:
             candidates.append((path, rules))
+    # What a rule leaves out by `!` was left out on purpose.
     exclusions = Matcher(
         [pattern[1:] for pattern in patterns if pattern.startswith("!")] for patterns in lists
     )
@@ -104,7 +105,7 @@ def uncovered_sources(
         if dockerfile not in images.owners:
             continue
         owners = images.owners[dockerfile]
-        context = _normalized_folder(images.contexts.get(dockerfile, ""))
+        context = clean_path(images.contexts.get(dockerfile) or ".")
         ignore_path = ignore_file(dockerfile, context, images.ignore_files)
         is_excluded = exclusion_check(images.ignore_files.get(ignore_path or "", ""))
         missed: list[str] = []
@@ -126,15 +127,9 @@ def uncovered_sources(
     return tuple(uncovered)
 
 
-def _normalized_folder(written: str) -> str:
-    """A folder as rules.toml may write it (`.`, `./backend/`), from the root."""
-    clean = normpath(written or ".")
-    return "" if clean == "." else clean
-
-
 def _is_in_context(path: str, context: str, is_excluded: Callable[[str], bool]) -> bool:
     """Whether a file is part of the build context."""
-    start = f"{context}/" if context else ""
+    start = folder_prefix(context)
     return path.startswith(start) and not is_excluded(path[len(start) :])
 
 

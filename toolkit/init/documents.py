@@ -6,6 +6,7 @@ stand for once written out. A value that holds itself is refused.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +37,7 @@ def load_yaml(text: str) -> object:
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST:
         raise ValueError(f"it has more than {LONGEST // 1024} kB")
     try:
+        # Events come without recursion, so the depth can be measured before anything is built.
         _refuse_depth(text)
         value = yaml.load(text, _loader())  # noqa: S506 - a safe loader, with less in it
     except yaml.YAMLError as error:
@@ -61,6 +63,7 @@ def _loader() -> type[Any]:
     """A safe loader with YAML 1.2's scalars, plain data for unknown tags, and a limit on merges."""
     import yaml
 
+    # The C loader is much faster, but is not in every build of the library.
     base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]
@@ -101,6 +104,13 @@ _SCALARS = (
     ("merge", r"<<\Z", ["<"]),
 )
 """Tag, regular expression and first characters of the scalars that are more than strings."""
+
+
+def as_mapping(value: object) -> Mapping[str, object]:
+    """A part of a document, empty if it is not a mapping."""
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _construct_untagged(loader: Any, node: Any) -> Any:

@@ -101,7 +101,9 @@ def _pairs(settings: Mapping[str, object]) -> Iterator[str]:
 
 def _key(name: str) -> str:
     bare = name and all(char.isascii() and (char.isalnum() or char in "-_") for char in name)
-    return name if bare else _value(name)
+    if bare:
+        return name
+    return _value(name)
 
 
 def _value(value: object) -> str:
@@ -115,7 +117,9 @@ def _value(value: object) -> str:
         return _array([_value(element) for element in value])
     if isinstance(value, Mapping):
         pairs = [f"{_key(str(key))} = {_value(inner)}" for key, inner in value.items()]
-        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+        if pairs:
+            return f"{{ {', '.join(pairs)} }}"
+        return "{}"
     raise ValueError(f"TOML has no word for {type(value).__name__}")
 
 

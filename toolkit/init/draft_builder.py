@@ -91,6 +91,7 @@ def _with_valid_patterns(
         exclusions += [(index, pattern) for pattern in dict.fromkeys(candidates)]
     # One matcher for both: the rules come first, the exclusions after them.
     matcher = Matcher([*included, *([pattern] for _, pattern in exclusions)])
+    # An exclusion is useful where its own rule would match the path without it.
     useful: set[int] = set()
     for path in tree.paths:
         hits = {hit for hit, _ in matcher.match(path)}
@@ -98,13 +99,13 @@ def _with_valid_patterns(
             number = hit - len(rules)
             if number >= 0 and exclusions[number][0] in hits:
                 useful.add(number)
-    kept: list[list[str]] = [[] for _ in rules]
+    useful_exclusions: list[list[str]] = [[] for _ in rules]
     for number, (index, pattern) in enumerate(exclusions):
         if number in useful:
-            kept[index].append(f"!{pattern}")
+            useful_exclusions[index].append(f"!{pattern}")
     return [
         replace(rule, paths=(*patterns, *excluded))
-        for rule, patterns, excluded in zip(rules, included, kept, strict=True)
+        for rule, patterns, excluded in zip(rules, included, useful_exclusions, strict=True)
     ]
 
 

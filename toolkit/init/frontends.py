@@ -291,6 +291,7 @@ def _output_folder(
         return "out"
     if "nuxt" in dependencies and "nuxt generate" in commands:
         return ".output/public"
+    # A build script in a folder called like a front end is one, whatever bundler it uses.
     output = _default_output(tree, folder, dependencies)
     if output is None and basename(folder) in _FOLDERS and "build" in scripts:
         output = "dist"

@@ -20,6 +20,7 @@ _PART = re.compile(rf"{_CLASS.pattern}|\[[^\]]*\]?|\\.|\*+|.", re.ASCII | re.DOT
 def literal(path: str) -> str:
     """The pattern for one path."""
     pattern = _escaped(path)
+    # Too long for a pattern: its folder is wider, but never too narrow.
     if len(pattern) > LONGEST:
         return everything_in(path.rpartition("/")[0])
     return _mark_trailing_space(pattern)
@@ -44,7 +45,9 @@ def everything_in(folder: str) -> str:
     """The pattern for everything in a folder; the empty folder is the root."""
     while folder and len(_escaped(folder)) + 3 > LONGEST:
         folder = folder.rpartition("/")[0]
-    return f"{_escaped(folder)}/**" if folder else "**"
+    if folder:
+        return f"{_escaped(folder)}/**"
+    return "**"
 
 
 def within(folder: str, pattern: str) -> str:
@@ -52,7 +55,9 @@ def within(folder: str, pattern: str) -> str:
     if not folder:
         return pattern
     long = f"{_escaped(folder)}/{pattern}"
-    return long if len(long) <= LONGEST else everything_in(folder)
+    if len(long) <= LONGEST:
+        return long
+    return everything_in(folder)
 
 
 def is_valid_pattern(pattern: str) -> bool:

@@ -11,6 +11,7 @@ from posixpath import basename, normpath
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.init.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
 from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug
@@ -81,6 +82,7 @@ def draft_repository(
     plain = tree.with_candidates(lambda path: "{" not in path)
     main = plain.with_candidates(lambda path: not _SECOND & set(path.split("/")[:-1]))
     evidence = _gather_evidence(main, name)
+    # Examples and tests have Dockerfiles and stacks, too, but are rarely what is deployed.
     if not evidence.targets:
         evidence = _gather_evidence(plain, name)
     filters, filter_notes = _ci_filters(tree)
@@ -147,6 +149,7 @@ def _gather_evidence(tree: TrackedFiles, project: str) -> Evidence:
     """All that is deployed: stacks first, since they may take images and front ends with them, then
     images, then sites.
     """
+    # The names are shared, so that no two kinds of targets get the same one.
     names = TargetNames(project)
     infra = merge_evidence((find_cdk_apps(tree, names), find_templates(tree, names)))
     images = find_apps(tree, names, infra.stacks, infra.taken)
@@ -200,11 +203,11 @@ def _project_name(tree: TrackedFiles) -> str:
         ("pyproject.toml", tomllib.loads, ("project", "name")),
     ):
         try:
-            value = load(tree.read(path) or "")
+            value: object = load(tree.read(path) or "")
         except (ValueError, RecursionError):
             continue
         for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
+            value = as_mapping(value).get(key)
         if isinstance(value, str):
             return slug(value.rpartition("/")[2])
     return ""

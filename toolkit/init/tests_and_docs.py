@@ -9,7 +9,7 @@ from posixpath import basename, dirname
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.contexts import is_compose
 from toolkit.init.patterns import everything_in, literal, literal_prefix, within
-from toolkit.init.tree import TrackedFiles
+from toolkit.init.tree import TrackedFiles, folder_prefix
 
 _TEST_FOLDERS = ("tests", "test", "__tests__", "src/test")
 _TEST_SUFFIX = re.compile(r"\.(?:test|spec)\.[cm]?[jt]sx?\Z|_test\.go\Z")
@@ -81,6 +81,7 @@ def documentation_patterns(
         patterns.append("docs/**")
     patterns += _FOR_PEOPLE
     matcher = Matcher([pattern] for pattern in patterns)
+    # A pattern that matches a deployed file would hide its changes.
     present: set[int] = set()
     hiding: set[int] = set()
     for path in tree.paths:
@@ -159,7 +160,7 @@ def _markdown_patterns(
 
 def _test_folders(tree: TrackedFiles, folder: str) -> Iterator[str]:
     for name in _TEST_FOLDERS:
-        tests = f"{folder}/{name}" if folder else name
+        tests = folder_prefix(folder) + name
         if tree.is_folder(tests) and any(map(looks_like_test, tree.below(tests))):
             yield everything_in(tests)
 

@@ -5,10 +5,21 @@ few.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from posixpath import dirname
+from posixpath import dirname, normpath
 
 MOST_READ = 2000
 """The most files that one survey reads; what lies beyond is said, not guessed."""
+
+
+def folder_prefix(folder: str) -> str:
+    """What the paths in a folder begin with; the empty folder is the root."""
+    return f"{folder}/" if folder else ""
+
+
+def clean_path(path: str) -> str:
+    """A path without `.` and `..` in it, as far as that is possible; the root is the empty one."""
+    clean = normpath(path)
+    return "" if clean == "." else clean
 
 
 class TrackedFiles:
@@ -41,7 +52,7 @@ class TrackedFiles:
 
     def below(self, folder: str) -> Iterator[str]:
         """The tracked files in a folder, at any depth."""
-        start = f"{folder}/" if folder else ""
+        start = folder_prefix(folder)
         index = bisect_left(self.paths, start)
         while index < len(self.paths) and self.paths[index].startswith(start):
             yield self.paths[index]

@@ -322,8 +322,8 @@ class Kind:
         is known; returns what runs.
 
         It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises
-        CloudError: what could not be looked at is told as `unknown` with the reason (findings.py). An
-        address of `health` is no part of it.
+        CloudError: what could not be looked at is told as `unknown` with the reason (findings.py).
+        An address of `health` is no part of it.
         """
         return None
 

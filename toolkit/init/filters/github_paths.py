@@ -58,6 +58,7 @@ def from_github(pattern: str) -> tuple[str, ...]:
         raise Inexact(f"it has more than {LONGEST} characters")
     repetitions = _without_absorbed_repetitions(list(_pieces_with_repetition(pattern)))
     options = [_options(piece, times) for piece, times in repetitions]
+    # Counted before they are made: thirty `?` would be a billion patterns.
     alternatives = 1
     for option in options:
         alternatives *= len(option)
@@ -211,7 +212,9 @@ def _without_absorbed_repetitions(repetitions: list[tuple[str, str]]) -> list[tu
 def _options(piece: str, times: str) -> list[Pieces]:
     if times == "+":
         raise Inexact("`+` repeats a character, which cannot be said")
-    return [(), (piece,)] if times else [(piece,)]
+    if times:
+        return [(), (piece,)]
+    return [(piece,)]
 
 
 def _without_inner_folders(pieces: Pieces) -> Iterator[Pieces]:

@@ -237,8 +237,7 @@ class _Parser:
 
     def _element(self, start: int, ends: str) -> tuple[list[Pieces], int]:
         char = self.text[start]
-        following = self.text[start + 1 : start + 2]
-        if following == "(" and char in "*+!?@":
+        if char in "*+!?@" and self.text.startswith("(", start + 1):
             return self._extended_group(start)
         match char:
             case "\\":
@@ -255,6 +254,10 @@ class _Parser:
                 return self._brace(start)
             case "(":
                 return self._parenthesis(start)
+        return self._plain_char(start)
+
+    def _plain_char(self, start: int) -> tuple[list[Pieces], int]:
+        char = self.text[start]
         if char == "|" and not self.group_free:
             raise Inexact("a `|` stands outside of parentheses")
         if self.braces and re.match(r"\.\\?\.", self.text[start:]):

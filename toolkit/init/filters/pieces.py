@@ -55,6 +55,7 @@ def to_patterns(sequences: Iterable[Pieces]) -> tuple[str, ...]:
     """
     patterns: dict[str, None] = {}
     for count, pieces in enumerate(sequences):
+        # The sequences come one at a time, so that this stops a hostile pattern.
         if count >= MOST:
             raise Inexact(f"it stands for more than {MOST} patterns here")
         patterns.update(dict.fromkeys(_patterns(_without_redundant(pieces))))
@@ -125,7 +126,9 @@ def _spell_piece(pieces: Pieces, index: int) -> str:
         return "**"
     if piece[0] == "\0":
         return piece[1:]
-    return f"\\{piece}" if piece in _MAGIC else piece
+    if piece in _MAGIC:
+        return f"\\{piece}"
+    return piece
 
 
 def _escape_ends(text: str) -> str:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from posixpath import basename
+from typing import Any
 
 from msgspec import Struct
 
-from toolkit.init.documents import load_yaml
+from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.draft import Draft, DraftRule, DraftTarget
 from toolkit.init.filters.github_paths import TranslatedPatterns, from_paths, from_paths_ignore
 from toolkit.init.filters.picomatch import Inexact, from_picomatch, negates
@@ -31,6 +32,13 @@ _QUANTIFIERS = ("some", "every", "some-with-excludes")
 
 Rules = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 """The paths of each rule, and the statuses it is limited to."""
+
+
+def _as_list(value: object) -> list[Any] | None:
+    """A list, or a single text as one; None for anything else."""
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else None
 
 
 class ImportedFilters(Struct, frozen=True):
@@ -104,6 +112,7 @@ def _event_filters(file: str, events: object) -> Iterator[_Filter]:
             lists: tuple[object, ...] = tuple(
                 _pattern_list(settings[key]) if key in settings else None for key in _EVENT_KEYS
             )
+            # An event without filters always runs, which is no filter to import.
             if lists != (None, None):
                 events_by_lists.setdefault(lists, []).append(str(event))
     stem = _stem(file)
@@ -142,10 +151,9 @@ def _event_filter(
 
 def _pattern_list(value: object) -> tuple[str, ...] | str:
     """The patterns under a key; a word in the place of what is no list of strings."""
-    values = [value] if isinstance(value, str) else value
+    values = _as_list(value)
     if (
-        isinstance(values, list)
-        and values
+        values
         and all(isinstance(pattern, str) and pattern for pattern in values)
         and len(values) <= MOST_ITEMS
     ):
@@ -172,15 +180,15 @@ def _step_filters(file: str, document: Mapping[object, object]) -> Iterator[_Fil
     """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a
     composite action.
     """
-    jobs = document.get("jobs")
-    listed = list(jobs.values()) if isinstance(jobs, Mapping) else []
-    for job in [*listed, document.get("runs")]:
-        steps = job.get("steps") if isinstance(job, Mapping) else None
-        for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, Mapping):
-                action = str(step.get("uses", "")).lower()
-                if action.startswith("dorny/paths-filter@"):
-                    yield from _filters_of_step(file, step.get("with"))
+    jobs = as_mapping(document.get("jobs"))
+    for job in (*jobs.values(), document.get("runs")):
+        steps = as_mapping(job).get("steps")
+        if not isinstance(steps, list):
+            continue
+        for step in map(as_mapping, steps):
+            action = str(step.get("uses", "")).lower()
+            if action.startswith("dorny/paths-filter@"):
+                yield from _filters_of_step(file, step.get("with"))
 
 
 def _filters_of_step(file: str, arguments: object) -> Iterator[_Filter]:
@@ -267,9 +275,9 @@ def _items(value: object, notes: list[str]) -> Iterator[_Item]:
 
 
 def _patterns(value: object) -> tuple[str, ...]:
-    values = [value] if isinstance(value, str) else value
+    values = _as_list(value)
     if (
-        not isinstance(values, list)
+        values is None
         or not all(isinstance(pattern, str) for pattern in values)
         or len(values) > MOST_ITEMS
     ):
@@ -311,6 +319,7 @@ class _Reader:
         statuses_by_paths: dict[tuple[str, ...], list[str]] = {}
         for status in STATUSES:
             counting = [item for item in items if status in item.statuses]
+            # All items have to match, and one of them never does for this status.
             if self.quantifier == "every" and len(counting) < len(items):
                 continue
             for paths in self._paths(counting):

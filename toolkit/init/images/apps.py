@@ -115,6 +115,7 @@ def find_apps(
     deployed = [path for path in texts if not _is_for_development(path)] or list(texts)
     composes = {path: tree.read(path) or "" for path in tree.paths if is_compose(path)}
     folders = build_contexts({path: texts[path] for path in deployed}, tree.paths, composes)
+    # The names of services in a stack are only certain where there is one app.
     several = len(deployed) > 1
     parts = []
     for path in deployed:
@@ -206,7 +207,9 @@ def _stack_of_app(name: str, stacks: Sequence[Stack]) -> Stack | None:
     for stack in stacks:
         if name in stack.target.name or stack.target.name in name:
             alike.append(stack)
-    return alike[0] if len(alike) == 1 else None
+    if len(alike) == 1:
+        return alike[0]
+    return None
 
 
 def _name_in_stack(stack: Stack | None, key: str, app: str, several: bool) -> str | None:
@@ -218,7 +221,9 @@ def _name_in_stack(stack: Stack | None, key: str, app: str, several: bool) -> st
     names = sorted(set(stack.values.get(key, ())))
     if len(names) > 1 or (several and key != "cluster"):
         names = [name for name in names if app in slug(name)]
-    return names[0] if len(names) == 1 else None
+    if len(names) == 1:
+        return names[0]
+    return None
 
 
 def _app_name(image: AppImage) -> str:
@@ -277,6 +282,7 @@ def _names_files(tree: TrackedFiles, pattern: str) -> bool:
     _, dot, extension = pattern.rpartition("/")[2].rpartition(".")
     if not dot or not extension.isalnum():
         return False
+    # `COPY *.json` may also mean folders of such names, with all that is in them.
     files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
     return not any(
         inside.match(path) and not files.match(path) for path in tree.below(literal_prefix(pattern))

@@ -8,10 +8,11 @@ from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
 from toolkit.impact.matcher import Matcher
-from toolkit.init.documents import load_yaml
+from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.images.dockerfile import copy_sources
 from toolkit.init.images.instructions import expand
 from toolkit.init.patterns import UNKNOWN, within
+from toolkit.init.tree import clean_path
 
 _COMPOSE = ("compose", "docker-compose")
 _FARTHEST = 4
@@ -97,6 +98,7 @@ def _candidates(dockerfile: str) -> Iterator[str]:
     yield folder
     if folder:
         yield ""
+    # Farther up than that, the root is the better guess.
     for _ in range(_FARTHEST):
         folder = dirname(folder)
         if folder:
@@ -134,22 +136,18 @@ def _compose_contexts(composes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             dockerfile = _compose_value(build.get("dockerfile", "Dockerfile"))
             if context is None or dockerfile is None or "://" in context or context.startswith("/"):
                 continue
-            folder = normpath(joined(dirname(path), context))
+            folder = clean_path(joined(dirname(path), context))
             if folder.split("/")[0] != "..":
-                folder = "" if folder == "." else folder
                 yield normpath(joined(folder, dockerfile)), folder
 
 
-def _builds(text: str) -> Iterator[dict[str, object]]:
+def _builds(text: str) -> Iterator[Mapping[str, object]]:
     try:
         document = load_yaml(text)
     except ValueError:
         return
-    services = document.get("services") if isinstance(document, dict) else None
-    if not isinstance(services, dict):
-        return
-    for service in services.values():
-        build = service.get("build") if isinstance(service, dict) else None
+    for service in as_mapping(as_mapping(document).get("services")).values():
+        build = as_mapping(service).get("build")
         if isinstance(build, str):
             yield {"context": build}
         elif isinstance(build, dict):

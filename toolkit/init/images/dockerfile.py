@@ -86,6 +86,7 @@ class _Reader:
         return expand(word, self.scope.value, self.escape)
 
     def _from(self, instruction: Instruction) -> None:
+        # Before FROM, only the global ARGs count in its own line.
         self.scope = self.globals
         image, *alias = instruction.flags()[1].split() or [""]
         self.scope = _Scope(self.stages.get(self._expanded(image).lower()))
@@ -115,6 +116,7 @@ class _Reader:
 
     def _copy(self, instruction: Instruction) -> Iterator[CopySource]:
         flags, rest = instruction.flags()
+        # `--from` copies out of another stage or image, not out of the context.
         if any(name == "from" and self._expanded(value) for name, value in flags):
             return
         excludes = tuple(value for name, value in flags if name == "exclude")

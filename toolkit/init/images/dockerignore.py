@@ -66,7 +66,9 @@ def allowed_patterns(text: str) -> tuple[str, ...] | None:
             patterns = []
         elif line.back and patterns is not None:
             patterns += line.patterns
-    return None if patterns is None else tuple(patterns)
+    if patterns is None:
+        return None
+    return tuple(patterns)
 
 
 def exclusion_check(text: str) -> Callable[[str], bool]:
@@ -101,7 +103,9 @@ def _read_line(path: str, back: bool) -> IgnoreLine:
 
 def _with_below(pattern: str) -> tuple[str, ...]:
     """`name/**` is the name itself, too, unless it ends in a star."""
-    return (pattern, f"{pattern}/**") if pattern.endswith("*") else (f"{pattern}/**",)
+    if pattern.endswith("*"):
+        return (pattern, f"{pattern}/**")
+    return (f"{pattern}/**",)
 
 
 def _are_disjoint(line: IgnoreLine, other: IgnoreLine) -> bool:

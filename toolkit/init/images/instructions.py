@@ -142,7 +142,9 @@ class _Terminators:
         """The line after the first one from `start` on that is `name` (behind tabs, if `tabs`)."""
         numbers = self._line_numbers(tabs).get(name, [])
         index = bisect_right(numbers, start - 1)
-        return numbers[index] + 1 if index < len(numbers) else None
+        if index < len(numbers):
+            return numbers[index] + 1
+        return None
 
     def _line_numbers(self, tabs: bool) -> dict[str, list[int]]:
         if tabs not in self._numbers:
@@ -179,6 +181,7 @@ class _Word:
             part = self._part(depth, quoted=until == '"')
             size += len(part)
             parts.append(part)
+            # `ENV A=$A$A` in a few lines would fill the memory.
             if size > LONGEST_VALUE:
                 self.position = len(self.text)
                 return UNKNOWN
@@ -199,10 +202,14 @@ class _Word:
         if char == "'":
             return self._quoted()
         if char == '"':
-            inside = self.read('"', depth + 1) if depth < DEEPEST else UNKNOWN
-            self._next()
-            return inside
+            return self._inner('"', depth)
         return char
+
+    def _inner(self, end: str, depth: int) -> str:
+        """The word up to `end`, which is skipped."""
+        inside = self.read(end, depth + 1) if depth < DEEPEST else UNKNOWN
+        self._next()
+        return inside
 
     def _next(self) -> str:
         char = self.text[self.position : self.position + 1]
@@ -236,13 +243,14 @@ class _Word:
         operator = self._next()
         if operator == "}":
             return UNKNOWN if colon or value is None else value
-        alternative = self.read("}", depth + 1) if depth < DEEPEST else UNKNOWN
-        self._next()
+        alternative = self._inner("}", depth)
         if value == UNKNOWN:
             return UNKNOWN
         present = bool(value) if colon else value is not None
         if operator == "-":
-            return value or "" if present else alternative
+            if present:
+                return value or ""
+            return alternative
         if operator == "+" and value is not None:
             return alternative if present else ""
         if operator == "?" and value is not None:

@@ -80,6 +80,7 @@ def reachable_files(tree: TrackedFiles, entries: Iterable[str], root: str) -> li
     reached = dict.fromkeys(entries)
     waiting = list(reached)
     for path in waiting:  # grows while it is read
+        # One entry may reach every file of a large repository.
         if len(reached) < MOST_FOLLOWED:
             fresh = [file for file in _imported_files(tree, path, root) if file not in reached]
             reached |= dict.fromkeys(fresh)

@@ -28,7 +28,7 @@ from toolkit.init.stacks.python_code import read_python, read_python_loosely
 from toolkit.init.stacks.script_code import read_script
 from toolkit.init.stacks.shared import own_manifests, remove_shared
 from toolkit.init.tests_and_docs import looks_like_test, test_patterns
-from toolkit.init.tree import TrackedFiles
+from toolkit.init.tree import TrackedFiles, folder_prefix
 
 MOST_CODE = 500
 """The most files of one app that are looked at."""
@@ -62,7 +62,7 @@ def find_cdk_apps(tree: TrackedFiles, names: TargetNames) -> Evidence:
     folders = [dirname(path) for path in tree.candidates if basename(path) == "cdk.json"]
     parts = []
     for folder in folders:
-        start = f"{folder}/" if folder else ""
+        start = folder_prefix(folder)
         inner = [other for other in folders if other != folder and other.startswith(start)]
         parts.append(_app_evidence(tree, names, folder, inner))
     return merge_evidence(parts)
@@ -87,6 +87,7 @@ def _app_evidence(
         {name: names.short(name, stack_names) for name in stack_names},
         program.needs(stacks),
     )
+    # A change that may touch every stack deploys the group.
     group = names.new("infra") if len(stacks) > 1 else ""
     owners = {stack.class_name: _targets_of(app, stack.class_name) for stack in stacks}
     code = deployed_code(tree, folder, program, owners, app.every)
@@ -278,6 +279,7 @@ def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[s
         module = basename(dirname(path))
     words = classes | {module}
     importers = []
+    # The files that make the stacks import all of them anyway.
     for file in files:
         if file.path == path or file.path in makers:
             continue

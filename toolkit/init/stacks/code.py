@@ -4,10 +4,12 @@ in.
 
 import re
 from collections.abc import Mapping, Sequence
-from posixpath import dirname, normpath
+from posixpath import dirname
 from posixpath import join as joined
 
 from msgspec import Struct
+
+from toolkit.init.tree import clean_path
 
 STACK_VALUES = {
     "cluster_name": "cluster",
@@ -44,6 +46,20 @@ LONGEST_TEXT = 400
 """Longer names and paths are not names and paths."""
 
 VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+def without_braces(text: str) -> str | None:
+    """A literal text; None if it has braces, which would read as variables."""
+    if set(text) & set("{}"):
+        return None
+    return text
+
+
+def placeholder(name: str) -> str | None:
+    """`{name}` for a variable; None if its name cannot be one in rules.toml."""
+    if name.isascii() and name.isidentifier():
+        return f"{{{name.lower()}}}"
+    return None
 
 
 def all_known(values: Sequence[str | None]) -> list[str] | None:
@@ -105,14 +121,12 @@ def path_from_root(path: str, folder: str) -> str | None:
     if "\0" in path or len(path) > LONGEST_TEXT:
         return None
     absolute = path.startswith("/")
-    clean = normpath(path.lstrip("/") if absolute else joined(folder, path))
-    if clean.split("/")[0] == "..":
-        return None
-    return "" if clean == "." else clean
+    clean = clean_path(path.lstrip("/") if absolute else joined(folder, path))
+    return None if clean.split("/")[0] == ".." else clean
 
 
 def folder_of(path: str) -> str:
-    """The folder of a file, as the absolute path that `from_root` takes."""
+    """The folder of a file, as the absolute path that `path_from_root` takes."""
     return f"/{dirname(path)}"
 
 

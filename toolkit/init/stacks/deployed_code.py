@@ -130,7 +130,9 @@ def _asset_patterns(tree: TrackedFiles, source: str, asset: CodeAsset) -> tuple[
     if asset.what == "image" and dockerfile in tree:
         return read_image(tree, dockerfile, source).positive
     if source in tree:
-        return bundle_patterns(tree, source) if is_entry else (literal(source),)
+        if is_entry:
+            return bundle_patterns(tree, source)
+        return (literal(source),)
     if is_entry:
         return (everything_in(source), *manifest_patterns(tree, source))
     return (everything_in(source),)

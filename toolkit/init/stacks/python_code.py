@@ -23,7 +23,9 @@ from toolkit.init.stacks.code import (
     CreatedObject,
     all_known,
     path_from_root,
+    placeholder,
     plain_name,
+    without_braces,
 )
 
 DEEPEST = 40
@@ -162,7 +164,9 @@ class _Reader:
 
     def _path(self, value: ast.expr | None) -> str | None:
         raw = self.values.path(value) if value is not None else None
-        return None if raw is None else path_from_root(raw, self.folder)
+        if raw is None:
+            return None
+        return path_from_root(raw, self.folder)
 
     def _stack_values(self, call: _Call) -> Iterator[tuple[str, str, str]]:
         named = [
@@ -198,20 +202,18 @@ class _Values:
         """A string with `{name}` for what is only known when the app runs; None where even that is
         unknown.
         """
-        text = self._text(node, depth) if depth < DEEPEST else None
-        return None if text is None or len(text) > LONGEST_TEXT else text
+        return _bounded(self._text, node, depth)
 
     def path(self, node: ast.expr, depth: int = 0) -> str | None:
         """A path: from `/`, which is the repository's root, where `__file__` is part of it, else as
         written.
         """
-        path = self._path(node, depth) if depth < DEEPEST else None
-        return None if path is None or len(path) > LONGEST_TEXT else path
+        return _bounded(self._path, node, depth)
 
     def _text(self, node: ast.expr, depth: int) -> str | None:
         match node:
             case ast.Constant(value=str() | int() as value):
-                return None if set(str(value)) & set("{}") else str(value)
+                return without_braces(str(value))
             case ast.JoinedStr(values=parts):
                 return _concatenate([self.text(part, depth + 1) for part in parts])
             case ast.FormattedValue(value=value) | ast.Call(func=ast.Name(id="str"), args=[value]):
@@ -222,13 +224,15 @@ class _Values:
                 return _concatenate([self.text(first, depth + 1), self.text(second, depth + 1)])
             case ast.Name(id=name):
                 text = self._remembered(self._texts, name, depth, self.text)
-                return _placeholder(name) if text is None else text
+                if text is None:
+                    return placeholder(name)
+                return text
             case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str() as name)):
-                return _placeholder(name)
+                return placeholder(name)
             case ast.Call(args=[ast.Constant(value=str() as name), *others]) if (
                 _last_name(node.func) in _LOOKUPS
             ):
-                return self._with_default(_placeholder(name), others[-1] if others else None)
+                return self._with_default(placeholder(name), others[-1] if others else None)
         return None
 
     def _with_default(self, text: str | None, default: ast.expr | None) -> str | None:
@@ -290,7 +294,9 @@ class _Values:
 
     def _joined(self, parts: list[ast.expr], depth: int) -> str | None:
         paths = all_known([self.path(part, depth + 1) for part in parts])
-        return joined(*paths) if paths else None
+        if paths:
+            return joined(*paths)
+        return None
 
     def _above(self, node: ast.expr, levels: int, depth: int) -> str | None:
         path = self.path(node, depth + 1)
@@ -309,6 +315,16 @@ class _Values:
             if value is not None:
                 memory[name] = find(value, depth + 1)
         return memory[name]
+
+
+def _bounded(find: _Find, node: ast.expr, depth: int) -> str | None:
+    """What `find` makes of an expression; None if that is too deep or too long."""
+    if depth >= DEEPEST:
+        return None
+    text = find(node, depth)
+    if text is None or len(text) > LONGEST_TEXT:
+        return None
+    return text
 
 
 def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -370,11 +386,9 @@ def _concatenate(parts: list[str | None]) -> str | None:
     if not parts:  # an f-string without anything in it
         return ""
     texts = all_known(parts)
-    return None if texts is None else "".join(texts)
-
-
-def _placeholder(name: str) -> str | None:
-    return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None
+    if texts is None:
+        return None
+    return "".join(texts)
 
 
 _LOOSE_CLASS = re.compile(r"^class\s+(\w+)\s*\(([^()\n]{0,200})\)\s*:", re.MULTILINE)

@@ -22,6 +22,8 @@ from toolkit.init.stacks.code import (
     all_known,
     folder_of,
     path_from_root,
+    placeholder,
+    without_braces,
 )
 
 DEEPEST = 40
@@ -70,6 +72,7 @@ class _Outline:
     """
 
     def __init__(self, text: str) -> None:
+        # Both keep the length and the lines, so that a position means the same in each.
         self.text = _SKIPPED.sub(_without_comment, text)
         self.bare = _blank_strings(text)
         self.close: dict[int, int] = {}
@@ -274,13 +277,13 @@ class _Values:
         if literal and literal[3] is not None:
             return _fill_template(literal[3], lambda hole: self.text(hole, depth + 1))
         if literal:
-            return None if set(literal[2]) & set("{}") else literal[2]
+            return without_braces(literal[2])
         options = _FALLBACK.split(written)
         if len(options) > 1:
             return self._with_default(options, depth)
         lookup = _LOOKUP.search(written)
         if lookup:
-            return _placeholder(lookup[1])
+            return placeholder(lookup[1])
         dotted = _DOTTED.fullmatch(written)
         if not dotted:
             return None
@@ -288,7 +291,7 @@ class _Values:
             value = self._remembered(self._texts, dotted[1], depth, self.text)
             if value is not None:
                 return value
-        return _placeholder(dotted[1])
+        return placeholder(dotted[1])
 
     def _with_default(self, options: list[str], depth: int) -> str | None:
         """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context
@@ -318,7 +321,9 @@ class _Values:
 
     def _joined(self, parts: list[str], depth: int) -> str | None:
         paths = all_known([self.path(part, depth + 1) for part in parts if part])
-        return joined(*paths) if paths else None
+        if paths:
+            return joined(*paths)
+        return None
 
     def _remembered(
         self, memory: dict[str, str | None], name: str, depth: int, find: _Find
@@ -342,7 +347,9 @@ def _blank(text: str) -> str:
 
 def _without_comment(match: re.Match[str]) -> str:
     """A comment as blanks, a string as it is."""
-    return match[0] if match[1] is None else _blank(match[0])
+    if match[1] is None:
+        return match[0]
+    return _blank(match[0])
 
 
 def _blank_strings(text: str) -> str:
@@ -356,7 +363,9 @@ def _name_argument(arguments: list[str]) -> str | None:
         option = _STACK_NAME_OPTION.search(arguments[2])
         if option:
             return _up_to_comma(arguments[2][option.end() :])
-    return arguments[1] if len(arguments) > 1 else None
+    if len(arguments) > 1:
+        return arguments[1]
+    return None
 
 
 def _stem(module: str) -> str:
@@ -381,7 +390,9 @@ def _up_to_comma(written: str) -> str:
 
 def _concatenate(parts: list[str], find: Callable[[str], str | None]) -> str | None:
     texts = all_known([find(part) for part in parts])
-    return None if texts is None else "".join(texts)
+    if texts is None:
+        return None
+    return "".join(texts)
 
 
 def _fill_template(template: str, find: Callable[[str], str | None]) -> str | None:
@@ -393,7 +404,3 @@ def _fill_template(template: str, find: Callable[[str], str | None]) -> str | No
         return None
     pieces[1::2] = values
     return "".join(pieces)
-
-
-def _placeholder(name: str) -> str | None:
-    return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None

@@ -80,5 +80,7 @@ def _widest_exclusion(path: str, folder: str, prefixes: Sequence[str]) -> str:
             continue
         start = f"{candidate}/"
         if not any(f"{prefix}/".startswith(start) for prefix in prefixes):
-            return everything_in(candidate) if path.startswith(start) else literal(path)
+            if path.startswith(start):
+                return everything_in(candidate)
+            return literal(path)
     return literal(path)

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from toolkit.init.documents import load_yaml
+from toolkit.init.documents import as_mapping, load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
 from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
 from toolkit.init.images.apps import read_image
 from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.stacks.code import plain_name
 from toolkit.init.tests_and_docs import test_patterns
-from toolkit.init.tree import TrackedFiles
+from toolkit.init.tree import TrackedFiles, clean_path
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")
 _LOOKS_RIGHT = re.compile(r"AWSTemplateFormatVersion|AWS::")
@@ -43,7 +43,7 @@ _HOLE = re.compile(r"\$\{(\w+)\}")
 class Resource(NamedTuple):
     """One resource of a template."""
 
-    kind: str
+    type: str
     properties: Mapping[str, object]
     metadata: Mapping[str, object]
 
@@ -75,6 +75,7 @@ def find_templates(tree: TrackedFiles, names: TargetNames) -> Evidence:
             continue
         if template:
             templates.append(template)
+    # A nested template is deployed with the one that names it.
     nested: set[str] = set()
     for template in templates:
         nested.update(_nested_paths(tree, template))
@@ -100,11 +101,11 @@ def _read_template(path: str, text: str) -> Template | None:
         if "AWSTemplateFormatVersion" in text:
             raise ValueError(str(error)) from None
         return None
-    table = _mapping(document)
-    listed = _resources(_mapping(table.get("Resources")))
+    table = as_mapping(document)
+    listed = _resources(as_mapping(table.get("Resources")))
     if not listed:
         return None
-    parameters = _mapping(table.get("Parameters"))
+    parameters = as_mapping(table.get("Parameters"))
     defaults: dict[str, str] = {}
     required: list[str] = []
     for name, parameter in parameters.items():
@@ -118,21 +119,21 @@ def _read_template(path: str, text: str) -> Template | None:
         path,
         "AWS::Serverless" in str(table.get("Transform", ""))[:1000],
         listed,
-        frozenset(map(str, (*_mapping(table.get("Resources")), *parameters))),
+        frozenset(map(str, (*as_mapping(table.get("Resources")), *parameters))),
         defaults,
-        _mapping(_mapping(table.get("Globals")).get("Function")),
+        as_mapping(as_mapping(table.get("Globals")).get("Function")),
         tuple(sorted(required)),
     )
 
 
 def _resources(table: Mapping[str, object]) -> tuple[Resource, ...]:
     resources = []
-    for resource in table.values():
-        kind = resource.get("Type") if isinstance(resource, dict) else None
+    for value in table.values():
+        entry = as_mapping(value)
+        kind = entry.get("Type")
         if isinstance(kind, str) and kind.startswith(("AWS::", "Custom::", "Alexa::")):
-            entry = _mapping(resource)
-            properties, metadata = entry.get("Properties"), entry.get("Metadata")
-            resources.append(Resource(kind, _mapping(properties), _mapping(metadata)))
+            properties = as_mapping(entry.get("Properties"))
+            resources.append(Resource(kind, properties, as_mapping(entry.get("Metadata"))))
     return tuple(resources)
 
 
@@ -194,7 +195,7 @@ def _stack_evidence(
 
 
 def _runs_containers(template: Template) -> bool:
-    return any(resource.kind == "AWS::ECS::Service" for resource in template.resources)
+    return any(resource.type == "AWS::ECS::Service" for resource in template.resources)
 
 
 def _stack_questions(
@@ -224,9 +225,9 @@ def _configured_name(tree: TrackedFiles, template: Template) -> str | None:
         config = tomllib.loads(tree.read(joined(dirname(template.path), "samconfig.toml")) or "")
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
-    default = _mapping(config.get("default"))
+    default = as_mapping(config.get("default"))
     for command in ("deploy", "global"):
-        name = _mapping(_mapping(default.get(command)).get("parameters")).get("stack_name")
+        name = as_mapping(as_mapping(default.get(command)).get("parameters")).get("stack_name")
         if isinstance(name, str) and name and plain_name(name) and "{" not in name:
             return name
     return None
@@ -267,7 +268,10 @@ def _code_patterns(tree: TrackedFiles, template: Template) -> Iterator[str]:
     for dockerfile in _dockerfiles(tree, template):
         yield from read_image(tree, dockerfile, dirname(dockerfile)).positive
     for path in _existing_paths(tree, template):
-        yield literal(path) if path in tree else everything_in(path)
+        if path in tree:
+            yield literal(path)
+        else:
+            yield everything_in(path)
 
 
 def _parameter_files(
@@ -288,7 +292,10 @@ def _parameter_files(
         matching = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", name)]
         if matching and max(matching, key=len) != own_stem:
             continue
-        yield literal(path) if matching or not folder else everything_in(dirname(path))
+        if matching or not folder:
+            yield literal(path)
+        else:
+            yield everything_in(dirname(path))
 
 
 def _code_folders(tree: TrackedFiles, template: Template) -> Iterator[str]:
@@ -321,7 +328,7 @@ def _is_too_wide(template: Template, folder: str) -> bool:
 def _named_paths(template: Template) -> Iterator[str]:
     for resource in template.resources:
         properties = resource.properties
-        if resource.kind == "AWS::Serverless::Function":
+        if resource.type == "AWS::Serverless::Function":
             properties = {**template.common, **properties}
             if properties.get("PackageType") == "Image":
                 continue  # its Dockerfile stands in its metadata
@@ -355,18 +362,18 @@ def _local_path(template: Template, value: object) -> str | None:
         or value in template.names
     ):
         return None
-    path = normpath(joined(dirname(template.path), value))
+    path = clean_path(joined(dirname(template.path), value))
     if path.startswith("/") or path.split("/")[0] == "..":
         return None
-    return "" if path == "." else path
+    return path
 
 
 def _stack_values(templates: list[Template]) -> dict[str, tuple[str, ...]]:
     names: dict[str, list[str]] = {}
     for template in templates:
         for resource in template.resources:
-            for (kind, key), word in _VALUES.items():
-                if resource.kind == kind:
+            for (resource_type, key), word in _VALUES.items():
+                if resource.type == resource_type:
                     name = _resource_name(template, resource.properties.get(key))
                     if name:
                         names.setdefault(word, []).append(name)
@@ -384,8 +391,6 @@ def _resource_name(template: Template, value: object) -> str | None:
     filled = _HOLE.sub(
         lambda hole: template.defaults.get(hole[1]) or f"{{{hole[1].lower()}}}", value
     )
-    return None if "$" in filled else plain_name(filled)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
+    if "$" in filled:
+        return None
+    return plain_name(filled)
