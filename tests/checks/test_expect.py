@@ -18,7 +18,7 @@ CARS = {
 
 
 def of_json(path: str, wanted: Any, content: Any = CARS) -> list[Mismatch]:
-    return list(expect.of_json(content, {path: wanted}))
+    return list(expect.json_mismatches(content, {path: wanted}))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_cannot_be_expected_is_told_when_rules_are_read(wanted: Expect, wor
 def test_a_status_is_the_wanted_one_or_any_good_one(
     status: int, wanted: Any, miss: tuple[str, str] | None
 ) -> None:
-    assert list(expect.of_status(status, wanted)) == (
+    assert list(expect.status_mismatches(status, wanted)) == (
         [] if miss is None else [Mismatch("status", *miss)]
     )
 
@@ -135,23 +135,25 @@ def test_of_several_headers_of_a_name_one_has_to_fit() -> None:
     ]
     assert (
         list(
-            expect.of_headers(
+            expect.header_mismatches(
                 headers, {"Set-Cookie": {"like": "b=*"}, "content-type": {"like": "text/*"}}
             )
         )
         == []
     )
-    assert list(expect.of_headers(headers, {"X-Frame-Options": "DENY"})) == [
+    assert list(expect.header_mismatches(headers, {"X-Frame-Options": "DENY"})) == [
         Mismatch("header X-Frame-Options", '"DENY"', "nothing is there")
     ]
 
 
 def test_too_late_is_a_miss_with_both_times() -> None:
-    assert list(expect.of_time(0.9, "800ms")) == [Mismatch("time", "at most 800ms", "900ms")]
-    assert list(expect.of_time(0.9, "1s")) == []
+    assert list(expect.time_mismatches(0.9, "800ms")) == [
+        Mismatch("time", "at most 800ms", "900ms")
+    ]
+    assert list(expect.time_mismatches(0.9, "1s")) == []
 
 
 def test_a_text_is_what_the_body_holds_and_a_condition_is_about_all_of_it() -> None:
-    assert list(expect.of_body("<title>Cars</title>", "Cars")) == []
-    assert list(expect.of_body("<title>Cars</title>", {"like": "<title>*"})) == []
-    assert list(expect.of_body("oh", "Cars")) == [Mismatch("body", '"Cars" in it', '"oh"')]
+    assert list(expect.body_mismatches("<title>Cars</title>", "Cars")) == []
+    assert list(expect.body_mismatches("<title>Cars</title>", {"like": "<title>*"})) == []
+    assert list(expect.body_mismatches("oh", "Cars")) == [Mismatch("body", '"Cars" in it', '"oh"')]

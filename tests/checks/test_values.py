@@ -67,13 +67,15 @@ def test_a_value_with_braces_is_put_in_as_it_is() -> None:
 def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
     settings = filled(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
     [path] = settings.json
-    assert expect.at({"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path) == [7]
+    assert expect.value_at(
+        {"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path
+    ) == [7]
 
 
 def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
     settings = filled(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
     with pytest.raises(ProbeError, match="with the values that stand in it"):
-        list(expect.of_json({"a": 1}, settings.json))
+        list(expect.json_mismatches({"a": 1}, settings.json))
 
 
 @pytest.mark.parametrize(

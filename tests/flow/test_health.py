@@ -464,7 +464,7 @@ def test_what_no_deploy_has_put_there_is_somebody_elses(
     ],
 )
 def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object, said: str) -> None:
-    assert addresses.says(content) == said
+    assert addresses.reported_version(content) == said
 
 
 @pytest.mark.parametrize(
@@ -496,7 +496,7 @@ def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object,
 def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
     said: str, deployed: Version, another: bool
 ) -> None:
-    assert addresses.is_another(said, deployed) is another
+    assert addresses.is_other_version(said, deployed) is another
 
 
 def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.test_smoke import Site, site, words
-from toolkit.checks.load import LastLoad, misses
+from toolkit.checks.load import LastLoad, load_mismatches
 from toolkit.errors import UsageError
 from toolkit.model import Load, Mismatch
 from toolkit.ports.load import LoadFigures, percentile
@@ -122,19 +122,19 @@ WANTED = Load(5, 10, 1.5, 0.0)
 def test_slower_by_more_than_the_factor_is_worse(
     before: LastLoad | None, bad: list[Mismatch]
 ) -> None:
-    assert list(misses(FINE, WANTED, before)) == bad
+    assert list(load_mismatches(FINE, WANTED, before)) == bad
 
 
 def test_a_few_milliseconds_more_are_no_matter_whatever_the_factor() -> None:
-    assert list(misses(LoadFigures(100, 0, 10, 4, 5, 6), WANTED, LastLoad(1, 1, 2))) == []
+    assert list(load_mismatches(LoadFigures(100, 0, 10, 4, 5, 6), WANTED, LastLoad(1, 1, 2))) == []
 
 
 def test_the_share_of_errors_that_is_good_is_said_in_rules_toml() -> None:
     some = LoadFigures(requests=100, errors=2, seconds=10, p50=1, p95=1, p99=1, first="status 503")
-    assert list(misses(some, WANTED, None)) == [
+    assert list(load_mismatches(some, WANTED, None)) == [
         Mismatch("errors", "at most 0.0%", "2.0%, the first: status 503")
     ]
-    assert list(misses(some, Load(5, 10, 1.5, 0.05), None)) == []
+    assert list(load_mismatches(some, Load(5, 10, 1.5, 0.05), None)) == []
 
 
 def test_percentiles_are_by_nearest_rank() -> None:

@@ -28,15 +28,15 @@ a date, or a build's number.
 """
 
 
-def sign(url: str, context: CheckContext) -> tuple[Finding, str]:
+def check_address(url: str, context: CheckContext) -> tuple[Finding, str]:
     """How an address is, and the commit or version that it reports (empty if it reports none that
     can be compared).
     """
     try:
         response, content = reachable(url, context)
     except ToolkitError as problem:
-        return _without_answer(shown(url), problem), ""
-    return _answered(shown(url), response), says(content)
+        return _without_answer(without_query(url), problem), ""
+    return _answered(without_query(url), response), reported_version(content)
 
 
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
@@ -60,12 +60,12 @@ def _answered(address: str, response: "HttpResponse") -> Finding:
     return Finding(address, "ok", f"answers in {response.took_s * 1000:.0f}ms")
 
 
-def shown(url: str) -> str:
+def without_query(url: str) -> str:
     """An address without what follows a question mark."""
     return url.partition("?")[0]
 
 
-def says(content: Any) -> str:
+def reported_version(content: Any) -> str:
     """The commit (or the version, if it looks like one) that an answer reports; empty if there is
     none.
     """
@@ -77,14 +77,14 @@ def says(content: Any) -> str:
     return ""
 
 
-def is_another(reported: str, deployed: LiveVersion | Version | None) -> bool:
+def is_other_version(reported: str, deployed: LiveVersion | Version | None) -> bool:
     """Whether the reported version is another one than what is deployed. What cannot be compared
     is not.
     """
-    return bool(reported) and bool(_names(deployed)) and not is_of(reported, deployed)
+    return bool(reported) and bool(_names(deployed)) and not is_same_version(reported, deployed)
 
 
-def is_of(reported: str, deployed: LiveVersion | Version | None) -> bool:
+def is_same_version(reported: str, deployed: LiveVersion | Version | None) -> bool:
     """Whether the reported version is this one. Services often report a shortened commit."""
     if not reported:
         return False
@@ -100,11 +100,11 @@ def _names(deployed: LiveVersion | Version | None) -> list[str]:
     return [name for name in (version, deployed.commit) if name and _HEX.fullmatch(name)]
 
 
-def another(url: str, reported: str, deployed: str) -> Finding:
+def wrong_version(url: str, reported: str, deployed: str) -> Finding:
     """The finding for an address that reports another version than what is deployed."""
-    cause = f"{shown(url)} says that it is {reported[:12]}, but {deployed[:12]} is deployed"
+    cause = f"{without_query(url)} says that it is {reported[:12]}, but {deployed[:12]} is deployed"
     return Finding(
-        shown(url),
+        without_query(url),
         "failing",
         f"answers as {reported[:12]}",
         cause=cause,
@@ -112,7 +112,7 @@ def another(url: str, reported: str, deployed: str) -> Finding:
     )
 
 
-def wait_until_well(
+def wait_until_healthy(
     url: str,
     ask: Callable[[], tuple[Finding, str]],
     expected: Version,
@@ -127,10 +127,10 @@ def wait_until_well(
         finding, reported = ask()
         problem = finding
         if finding.status in ("ok", "warning"):
-            if not is_another(reported, expected):
+            if not is_other_version(reported, expected):
                 return None
-            if any(is_of(reported, version) for version in others()):
+            if any(is_same_version(reported, version) for version in others()):
                 return None
-            problem = another(url, reported, expected.name)
+            problem = wrong_version(url, reported, expected.name)
         if finding.detail == NOT_ASKED or not again(problem.cause):
             return problem

@@ -29,7 +29,7 @@ class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
 
 
 problem = base.no_problem
-based = base.never_based
+based = base.never_needs_base_url
 host = base.no_host
 
 

@@ -94,7 +94,7 @@ def no_problem(settings: Any) -> str | None:
     return None
 
 
-def never_based(settings: Any) -> bool:
+def never_needs_base_url(settings: Any) -> bool:
     """For a check type that asks no path."""
     return False
 

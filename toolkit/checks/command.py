@@ -46,7 +46,7 @@ class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
 
 
 problem = base.no_problem
-based = base.never_based
+based = base.never_needs_base_url
 host = base.no_host
 
 

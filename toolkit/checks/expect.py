@@ -90,7 +90,7 @@ def problem(expect: Expect) -> str | None:
 
 def _wrong_condition(setting: Any) -> str | None:
     try:
-        condition = want(setting)
+        condition = to_condition(setting)
     except msgspec.ValidationError as error:
         keys = ", ".join(field.encode_name for field in msgspec.structs.fields(Condition))
         return (
@@ -102,7 +102,7 @@ def _wrong_condition(setting: Any) -> str | None:
     return None
 
 
-def want(setting: Any) -> Condition:
+def to_condition(setting: Any) -> Condition:
     """The condition that a value of rules.toml stands for. Raises msgspec.ValidationError."""
     if isinstance(setting, Mapping):
         return msgspec.convert(setting, Condition)
@@ -153,7 +153,7 @@ def _compiled(path: str) -> Any:
     return environment.compile(path)
 
 
-def at(content: Any, path: str) -> Any:
+def value_at(content: Any, path: str) -> Any:
     """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
     is none or that cannot be decided.
 
@@ -174,13 +174,13 @@ def at(content: Any, path: str) -> Any:
     return values[0] if compiled.singular_query() else values
 
 
-def of_json(content: Any, conditions: Mapping[str, Any]) -> Iterator[Mismatch]:
+def json_mismatches(content: Any, conditions: Mapping[str, Any]) -> Iterator[Mismatch]:
     """The JSON conditions that do not hold."""
     for path, setting in conditions.items():
-        yield from of_value(path, at(content, path), want(setting))
+        yield from value_mismatches(path, value_at(content, path), to_condition(setting))
 
 
-def of_value(what: str, value: Any, condition: Condition) -> Iterator[Mismatch]:
+def value_mismatches(what: str, value: Any, condition: Condition) -> Iterator[Mismatch]:
     """The parts of a condition that do not hold for a value; UNSET is a value that is missing."""
     exists = value is not UNSET
     if exists and condition.exists:
@@ -188,7 +188,9 @@ def of_value(what: str, value: Any, condition: Condition) -> Iterator[Mismatch]:
     else:
         holds = exists == condition.exists
     if not holds:
-        yield Mismatch(what, shown_want(condition), shown(value) if exists else "nothing is there")
+        yield Mismatch(
+            what, shown_condition(condition), shown(value) if exists else "nothing is there"
+        )
 
 
 def _holds(condition: Condition, value: Any) -> Iterator[bool]:
@@ -231,7 +233,7 @@ def _contains(value: Any, part: Any) -> bool:
     return isinstance(value, (list, dict)) and any(_same(element, part) for element in value)
 
 
-def of_headers(
+def header_mismatches(
     headers: Sequence[tuple[str, str]], conditions: Mapping[str, Any]
 ) -> Iterator[Mismatch]:
     """The header conditions that do not hold; of several headers of one name one has to fit."""
@@ -239,7 +241,7 @@ def of_headers(
         values: list[Any] = [value for key, value in headers if key.lower() == name.lower()]
         misses: list[Mismatch] = []
         for value in values or [UNSET]:
-            mismatch = next(of_value(f"header {name}", value, want(setting)), None)
+            mismatch = next(value_mismatches(f"header {name}", value, to_condition(setting)), None)
             if mismatch is None:
                 break
             misses.append(mismatch)
@@ -247,15 +249,15 @@ def of_headers(
             yield misses[0]
 
 
-def of_body(text: str, setting: Any) -> Iterator[Mismatch]:
+def body_mismatches(text: str, setting: Any) -> Iterator[Mismatch]:
     """The conditions on a body's text; a plain text is one that it must hold."""
     if isinstance(setting, str):
-        yield from of_value("body", text, Condition(contains=setting))
+        yield from value_mismatches("body", text, Condition(contains=setting))
     elif setting is not None:
-        yield from of_value("body", text, want(setting))
+        yield from value_mismatches("body", text, to_condition(setting))
 
 
-def of_status(status: int, expected: int | tuple[int, ...] | None) -> Iterator[Mismatch]:
+def status_mismatches(status: int, expected: int | tuple[int, ...] | None) -> Iterator[Mismatch]:
     """Whether the status is the right one; without an expected one, any 2xx is."""
     if expected is None:
         if not 200 <= status < 300:
@@ -266,7 +268,7 @@ def of_status(status: int, expected: int | tuple[int, ...] | None) -> Iterator[M
         yield Mismatch("status", " or ".join(map(str, choices)), str(status))
 
 
-def of_time(took_s: float, within: str | None) -> Iterator[Mismatch]:
+def time_mismatches(took_s: float, within: str | None) -> Iterator[Mismatch]:
     """Whether it took too long."""
     limit_ms = None if within is None else milliseconds(within)
     if limit_ms is not None and took_s * 1000 > limit_ms:
@@ -293,7 +295,7 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def shown_want(condition: Condition) -> str:
+def shown_condition(condition: Condition) -> str:
     """A condition for people: `at least 1`."""
     if not condition.exists:
         return "nothing"

@@ -101,7 +101,7 @@ def ask(settings: HttpSettings, context: base.CheckContext) -> base.CheckAnswer:
     values, missing = _captured(settings.capture, response)
     misses = tuple(_misses(settings.expect, response))
     # Another status than the expected one says more than that its body lacks a value.
-    if not any(expect.of_status(response.status, settings.expect.status)):
+    if not any(expect.status_mismatches(response.status, settings.expect.status)):
         misses += missing
     first_lines = lines(response.body) if misses else ()
     return base.CheckAnswer(response.took_s, misses, values, first_lines, _detail(response))
@@ -137,23 +137,25 @@ def _misses(expected: Expect, response: "HttpResponse") -> Iterator[Mismatch]:
     """What does not hold. With a wrong status the content is not judged: it is an error page, and
     nothing in it can be as expected.
     """
-    wrong = list(expect.of_status(response.status, expected.status))
+    wrong = list(expect.status_mismatches(response.status, expected.status))
     yield from wrong
-    yield from expect.of_time(response.took_s, expected.within)
+    yield from expect.time_mismatches(response.took_s, expected.within)
     if wrong:
         return
-    yield from expect.of_headers(response.headers, expected.headers)
-    yield from expect.of_body(expect.text(response.body), expected.body)
-    yield from of_content(response.body, expected.json, response.cut)
+    yield from expect.header_mismatches(response.headers, expected.headers)
+    yield from expect.body_mismatches(expect.text(response.body), expected.body)
+    yield from content_mismatches(response.body, expected.json, response.cut)
 
 
-def of_content(body: bytes, conditions: Mapping[str, Any], cut: bool = False) -> Iterator[Mismatch]:
+def content_mismatches(
+    body: bytes, conditions: Mapping[str, Any], cut: bool = False
+) -> Iterator[Mismatch]:
     """The JSON conditions that do not hold; all at once if it is no JSON."""
     if not conditions:
         return
     content = expect.parsed(body)
     if content is not UNSET:
-        yield from expect.of_json(content, conditions)
+        yield from expect.json_mismatches(content, conditions)
     elif cut:
         yield Mismatch("body", "JSON", "more than is read of it")
     else:
@@ -206,7 +208,7 @@ def text_at(content: Any, path: str) -> str | None:
     """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET where
     the answer is no JSON.
     """
-    return as_text(UNSET if content is UNSET else expect.at(content, path))
+    return as_text(UNSET if content is UNSET else expect.value_at(content, path))
 
 
 def as_text(value: Any) -> str | None:
@@ -245,6 +247,6 @@ def reachable(url: str, context: base.CheckContext) -> tuple["HttpResponse", Any
 
     headers = {"User-Agent": _AGENT, "Accept": "*/*"}
     response = http.ask(http.HttpRequest("GET", url, headers), context.policy, context.seconds)
-    for mismatch in expect.of_status(response.status, None):
+    for mismatch in expect.status_mismatches(response.status, None):
         raise ProbeError(f"it answers with status {mismatch.found}")
     return response, expect.parsed(response.body)

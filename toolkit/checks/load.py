@@ -24,7 +24,7 @@ class LastLoad(Struct, frozen=True):
     p99: float
 
 
-def described(
+def encode_job(
     request: HttpRequest, policy: Policy, status: int | tuple[int, ...] | None, seconds: float
 ) -> bytes:
     """What the child reads (ports/load/user.py). It holds secrets: it goes through a pipe, never
@@ -48,7 +48,9 @@ def described(
     ).encode()
 
 
-def misses(figures: LoadFigures, load: Load, before: LastLoad | None) -> Iterator[Mismatch]:
+def load_mismatches(
+    figures: LoadFigures, load: Load, before: LastLoad | None
+) -> Iterator[Mismatch]:
     """What is not good about it: too many errors, or slower than in the last good run by more than
     the factor.
     """

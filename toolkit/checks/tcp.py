@@ -33,7 +33,7 @@ class TcpSettings(base.CheckSettings, frozen=True, kw_only=True):
     ] = BytesExpectation()
 
 
-based = base.never_based
+based = base.never_needs_base_url
 
 
 def problem(settings: TcpSettings) -> str | None:
@@ -67,14 +67,14 @@ def ask(settings: TcpSettings, context: base.CheckContext) -> base.CheckAnswer:
     expected = settings.expect
 
     def fits(answer: bytes) -> bool:
-        return not any(expect.of_body(expect.text(answer), expected.body))
+        return not any(expect.body_mismatches(expect.text(answer), expected.body))
 
     is_complete = None if expected.body is None else fits
     sent = None if settings.send is None else settings.send.encode()
     answer, took_s = tcp.talk(host, port, context.policy, context.seconds, sent, is_complete)
     misses: tuple[Mismatch, ...] = (
-        *expect.of_body(expect.text(answer), expected.body),
-        *expect.of_time(took_s, expected.within),
+        *expect.body_mismatches(expect.text(answer), expected.body),
+        *expect.time_mismatches(took_s, expected.within),
     )
     first_lines = lines(answer) if misses else ()
     detail = f"open, {took_s * 1000:.0f}ms"

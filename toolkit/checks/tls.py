@@ -27,7 +27,7 @@ class TlsSettings(base.CheckSettings, frozen=True, kw_only=True):
 
 
 problem = base.no_problem
-based = base.never_based
+based = base.never_needs_base_url
 
 
 def asks(settings: TlsSettings) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Struct, field
 
 from toolkit.checks import base, expect
-from toolkit.checks.http import lines, of_content, text_at, wrong_captures
+from toolkit.checks.http import content_mismatches, lines, text_at, wrong_captures
 from toolkit.errors import ProbeError
 from toolkit.model import Mismatch
 
@@ -110,7 +110,7 @@ def ask(settings: WebSocketSettings, context: base.CheckContext) -> base.CheckAn
 def _late(settings: WebSocketSettings, took_s: float) -> tuple[Mismatch, ...]:
     if settings.expect is None:
         return ()
-    return tuple(expect.of_time(took_s, settings.expect.within))
+    return tuple(expect.time_mismatches(took_s, settings.expect.within))
 
 
 def _unexpected(
@@ -130,7 +130,10 @@ def _unexpected(
 
 def _misses(expected: MessageExpectation, message: str | bytes) -> list[Mismatch]:
     body = _bytes(message)
-    return [*expect.of_body(expect.text(body), expected.body), *of_content(body, expected.json)]
+    return [
+        *expect.body_mismatches(expect.text(body), expected.body),
+        *content_mismatches(body, expected.json),
+    ]
 
 
 def _captured(captures: Mapping[str, str], message: str | bytes) -> dict[str, str]:

@@ -15,7 +15,7 @@ from toolkit.impact.explain import explain as explain_path
 from toolkit.model import Commit
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.show import explained as show
+from toolkit.show import explanation as show
 
 
 @click.command(epilog="Example: toolkit explain cdk/stacks/fargate_stack.py")

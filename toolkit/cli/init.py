@@ -12,7 +12,7 @@ from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.show import surveyed as show
+from toolkit.show import survey as show
 
 
 @click.command(epilog="Then: toolkit rules check, toolkit diff")

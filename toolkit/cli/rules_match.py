@@ -10,7 +10,7 @@ from toolkit.cli import options, output
 from toolkit.impact.touch import touch
 from toolkit.model import Change
 from toolkit.ports import files
-from toolkit.show import matched as show
+from toolkit.show import matches as show
 
 
 @click.command("match", epilog="Example: git ls-files -z | toolkit rules match -z -")

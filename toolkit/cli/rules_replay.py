@@ -12,7 +12,7 @@ from toolkit.cli import options, output
 from toolkit.errors import GitError, UsageError
 from toolkit.model import Commit, Replayed
 from toolkit.ports.git import Git
-from toolkit.show import replayed as show
+from toolkit.show import replay as show
 
 LONG = 2000
 """From how many commits on a progress bar is worth a look."""

@@ -89,7 +89,7 @@ def _one(
     try:
         before = record.read(store, environment, task.name)
         comparable = before if before is not None and before.asks == asks else None
-        given = load.described(
+        given = load.encode_job(
             http.request(settings, task.base),
             stage.scene.policy,
             settings.expect.status,
@@ -101,7 +101,7 @@ def _one(
             if comparable is None
             else load.LastLoad(comparable.p50, comparable.p95, comparable.p99)
         )
-        bad = hidden(load.misses(found, wanted, then), veil)
+        bad = hidden(load.load_mismatches(found, wanted, then), veil)
         if not bad:
             now = ports.clock.now().isoformat(timespec="seconds")
             record.save(

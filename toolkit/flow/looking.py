@@ -170,7 +170,7 @@ def ask_addresses(
 def addresses_of(subject: Subject) -> frozenset[str]:
     """What the signs of its health addresses are called."""
     return (
-        frozenset(map(addresses.shown, subject.job.settings.addresses))
+        frozenset(map(addresses.without_query, subject.job.settings.addresses))
         if subject.job is not None
         else frozenset()
     )
@@ -210,7 +210,7 @@ def _of_kind(board: Board, at: int, subject: Subject, ports: Ports) -> None:
 
 
 def _of_address(board: Board, at: int, url: str, around: CheckContext) -> None:
-    found, said = addresses.sign(url, around)
+    found, said = addresses.check_address(url, around)
     board.tell(
         at,
         (
@@ -311,10 +311,10 @@ def compared(
     words, _, said = sign.detail.partition(SAYS)
     if (
         live is not None
-        and addresses.is_another(said, live)
-        and not any(addresses.is_of(said, other) for other in others)
+        and addresses.is_other_version(said, live)
+        and not any(addresses.is_same_version(said, other) for other in others)
     ):
-        return addresses.another(sign.what, said, live.version or live.commit or "")
+        return addresses.wrong_version(sign.what, said, live.version or live.commit or "")
     return replace(sign, detail=words)
 
 
@@ -326,7 +326,7 @@ def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> li
         for at, other in enumerate(subjects)
         if job is not None
         and other.job is not None
-        and address in map(addresses.shown, other.job.settings.addresses)
+        and address in map(addresses.without_query, other.job.settings.addresses)
         and other.location.environment == subject.location.environment
         and may_answer_for(job, other.job)
     ]

@@ -470,10 +470,10 @@ def _addresses(
                     yield targets.kind(other.kind).live(other, ports)
 
         def ask(url: str = url) -> tuple[Finding, str]:
-            return desk.ask(lambda: addresses.sign(url, around))
+            return desk.ask(lambda: addresses.check_address(url, around))
 
-        desk.phase(f"asking {addresses.shown(url)}")
-        wrong = addresses.wait_until_well(url, ask, job.version, again, others)
+        desk.phase(f"asking {addresses.without_query(url)}")
+        wrong = addresses.wait_until_healthy(url, ask, job.version, again, others)
         if wrong is not None:
             unknown = wrong.status == "unknown"
             more = f" ({wrong.next})" if unknown and wrong.next else ""
