@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from toolkit import __version__
-from toolkit.cli import output
+from toolkit.cli import debugging, output
 from toolkit.errors import Exit, ToolkitError, exit_codes
+from toolkit.ports import debug
 
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
@@ -157,6 +158,7 @@ class LazyGroup(click.Group):
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
 @click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+@debugging.debug_option
 @click.pass_context
 def cli(ctx: click.Context, /, **common: str | None) -> None:
     """Tells what of your system is out of date, and the narrowest deploy that mends it."""
@@ -182,12 +184,15 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has enough of it
         output.silence()
         code = Exit.OK
-    os._exit(output.flush() or code)
+    code = output.flush() or code
+    debug.tell("exit", str(int(code)))
+    os._exit(code)
 
 
 def run(args: list[str]) -> int:
     """The exit code of a command line. Errors are reported here, and only here."""
     output.set_endpoint(None, silent=True)
+    debugging.begin(args)
     try:
         return int(cli.main(args, prog_name="toolkit", standalone_mode=False) or 0)
     except click.exceptions.Abort:
@@ -198,6 +203,7 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
+        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
         from toolkit.flow.advice import advised, as_typed
 
         same = as_typed(args)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import Rules
 from toolkit.ports.git import Git
@@ -15,7 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def common(command: Command) -> Command:
-    """-C and --rules, as they may also stand before the command."""
+    """-C, --rules and --debug, as they may also stand before the command."""
+    command = debugging.debug_option(command)
     command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(
         command
     )

@@ -13,6 +13,7 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import advised, same_location
 from toolkit.flow.behind import RecordedVersions, against_head, against_record, recorded
+from toolkit.flow.decisions import tell_health
 from toolkit.flow.looking import (
     SAYS,
     Board,
@@ -123,6 +124,7 @@ def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     checkups = against_head(checkups, request.folder, request.rules, git, notes, request.allowed)
     checkups = [_told(checkup, rules, request) for checkup in checkups]
     took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
+    tell_health(checkups)
     looked = _looked(names, tuple(checkups), took_s, notes)
     first = dict.fromkeys(request.redact(words) for name in names for words in told(rules, name))
     return replace(looked, first=tuple(first))

@@ -33,7 +33,7 @@ from toolkit.errors import (
     UnknownRef,
 )
 from toolkit.model import Commit
-from toolkit.ports import process
+from toolkit.ports import debug, process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
@@ -768,11 +768,15 @@ class Git:
         return next(iter(self._log_of([self.require_head()], [path], 1)), None)
 
     def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
+        began = debug.now()
         with self._python() as python:
-            return [
+            commits = [
                 _commit(one)
                 for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)
             ]
+        command = ("git", "rev-list", f"--max-count={most}", *revisions, "--", *paths)
+        debug.program_ended(command, self.root, 0, began)
+        return commits
 
     @contextmanager
     def _python(self) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
 from toolkit.model import Location
-from toolkit.ports import process
+from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
 
@@ -590,6 +590,10 @@ def _session(profile: str | None, region: str | None, person: MfaPrompt | None =
     )
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     _watch_sources(core, profile, person or MfaPrompt())
+    if debug.sink is not None:
+        from toolkit.ports.aws import calls
+
+        calls.watch(core, profile)
     return session
 
 
@@ -659,6 +663,7 @@ def _within(seconds: float, do: Callable[[], Found]) -> Found:
     try:
         return BackgroundTask(do).within(seconds)
     except Timeout:
+        debug.tell("aws", "given up", after_s=f"{seconds:g}")
         raise _TooSlow(seconds) from None
 
 
