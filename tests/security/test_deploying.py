@@ -148,7 +148,10 @@ def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
 ) -> None:
     """S26."""
     refused = process(shop.repo.path, *args, given=given, CI="1")
-    assert (refused.code, "nobody is here to say yes" in refused.err) == (2, True), refused.err
+    assert (refused.code, "confirmation needed, but this is not a terminal" in refused.err) == (
+        2,
+        True,
+    ), refused.err
     assert not shop.endpoint.calls
 
 
@@ -160,7 +163,10 @@ def test_without_an_input_nothing_is_deployed(shop: Shop, given: str) -> None:
     refused = subprocess.run(
         command, cwd=shop.repo.path, env=env, capture_output=True, text=True, timeout=60
     )
-    assert (refused.returncode, "nobody is here to say yes" in refused.stderr) == (
+    assert (
+        refused.returncode,
+        "confirmation needed, but this is not a terminal" in refused.stderr,
+    ) == (
         2,
         True,
     ), refused.stderr

@@ -315,7 +315,7 @@ def test_a_bucket_of_somebody_else_is_unknown_with_both_reasons(
         assert (signs[what].status, signs[what].detail) == ("unknown", "not allowed")
         assert (
             signs[what].cause
-            == f"bucket www belongs to another account, or these credentials may not {action} on it"
+            == f"bucket www belongs to another account, or these credentials are not allowed to call {action} on it"
         )
     assert {call.params.get("ExpectedBucketOwner") for call in scripted.calls.of("s3:*")} == {
         account

@@ -29,7 +29,7 @@ watches it again."""
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Build an image, push it, and put it live on ECS.
 
-    Succeeds only once the service runs it.
+    Succeeds only once the service is running it.
     """
     common = deploying.common_options(ctx, arguments)
     if arguments["no_build"] and not arguments["image"]:

@@ -66,7 +66,7 @@ def deploy_options(command: Command) -> Command:
             options.environment,
             options.profile,
             options.region,
-            click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+            click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
             click.option(
                 "--confirm",
                 metavar="NAME",
@@ -85,24 +85,24 @@ def deploy_options(command: Command) -> Command:
                 help="Steps at the same time.",
             ),
             click.option(
-                "--fail-fast", is_flag=True, help="Begin no other step once one has failed."
+                "--fail-fast", is_flag=True, help="Start no further steps after a failure."
             ),
             click.option(
                 "--allow-backwards",
                 is_flag=True,
-                help="Deploy even where that takes live commits out.",
+                help="Deploy even if that removes commits that are live.",
             ),
             click.option(
                 "--no-checks",
                 is_flag=True,
-                help="Do not ask health addresses and checks afterwards.",
+                help="Skip health addresses and checks afterwards.",
             ),
             options.allowed,
             click.option(
                 "--lock-timeout",
                 metavar="TIME",
                 default="0s",
-                help="How long to wait for somebody else's run, such as 15m.",
+                help="How long to wait for another run's lock, such as 15m.",
             ),
             options.as_json,
             options.quiet,
@@ -118,7 +118,7 @@ take_over = click.option(
     "--take-over",
     is_flag=True,
     help=(
-        "Keep what was changed outside of toolkit: base the new task definition on the running one."
+        "Keep what was changed outside toolkit: base the new task definition on the running one."
     ),
 )
 
@@ -149,7 +149,7 @@ def app_options(command: Command) -> Command:
                 "--in-progress",
                 type=click.Choice(["wait", "refuse", "replace"]),
                 help=(
-                    "What to do about somebody else's deployment of the same service; the default"
+                    "What to do if another deployment of the service is in progress; the default"
                     " is to wait."
                 ),
             ),
@@ -175,12 +175,12 @@ def stack_options(command: Command) -> Command:
             click.option(
                 "--recreate",
                 is_flag=True,
-                help="Stacks: delete one that was never created, and create it anew.",
+                help="Stacks: delete one whose creation failed, and create it again.",
             ),
             click.option(
                 "--continue-rollback",
                 is_flag=True,
-                help="Stacks: first finish a rollback that got stuck.",
+                help="Stacks: first continue a stuck rollback (UPDATE_ROLLBACK_FAILED).",
             ),
         )
     ):

@@ -26,19 +26,17 @@ def common(command: Command) -> Command:
     )(command)
 
 
-environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
 profile = click.option(
     "--profile", metavar="NAME", help="The AWS profile, instead of the environment's."
 )
-region = click.option(
-    "--region", metavar="NAME", help="Only this one of the environment's regions."
-)
+region = click.option("--region", metavar="NAME", help="Only this region of the environment.")
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
-quiet = click.option("-q", "--quiet", is_flag=True, help="Only the answer itself.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
 verbose = click.option(
-    "-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what."
+    "-v", "--verbose", is_flag=True, help="Print more: reasons, and who changed what."
 )
 no_color = click.option(
     "--no-color",

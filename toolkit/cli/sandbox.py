@@ -51,7 +51,7 @@ def up(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Start it, and print the lines to export."""
+    """Start the sandbox, and print the lines to export."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))
@@ -124,7 +124,7 @@ def reset(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Empty it, and make anew what the targets need. Its address stays."""
+    """Empty it and recreate what the targets need. Its address stays."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))

@@ -113,7 +113,7 @@ def _recorded(
     sign = Finding(
         "record",
         "warning",
-        "changed behind toolkit's back",
+        "changed outside toolkit",
         live.since,
         why,
         f"see what it is; to put yours back: {command}",

@@ -595,7 +595,7 @@ def _source(
     if stale:
         raise StalePlan(
             f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}",
-            "make it anew: toolkit diff --out FILE",
+            "create it again: toolkit diff --out FILE",
         )
     return now
 

@@ -84,7 +84,7 @@ def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     )
     if not any(subject.kind != "credentials" for subject in subjects):
         raise Refused(
-            "rules.toml names nothing that can be looked at",
+            "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
         )
     board = Board(subjects)

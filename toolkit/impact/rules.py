@@ -194,7 +194,7 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     environment: Annotated[
-        str | None, Meta(description="The environment that is meant when none is named.")
+        str | None, Meta(description="The environment to use when none is named.")
     ] = None
     ignore: Annotated[
         tuple[Pattern, ...], Meta(description="A change here never calls for anything.")

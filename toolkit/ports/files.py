@@ -307,7 +307,7 @@ def own_folder(path: str, what: str, variable: str) -> str:
     problem = wrong_with(found, os.geteuid(), what)
     if problem:
         raise StateDamaged(
-            path=path, reason=f"{problem}; mend that, or set {variable} to another folder"
+            path=path, reason=f"{problem}; fix that, or set {variable} to another folder"
         )
     return path
 

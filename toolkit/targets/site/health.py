@@ -114,7 +114,7 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
     """
     if isinstance(problem, NotAllowed):
         cause = (
-            f"bucket {bucket} belongs to another account, or these credentials may not {action}"
+            f"bucket {bucket} belongs to another account, or these credentials are not allowed to call {action}"
             " on it"
         )
         return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)

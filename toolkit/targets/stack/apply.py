@@ -198,7 +198,7 @@ class _StackDeploy:
         raise Refused(
             f"the rollback of {name} is stuck at"
             f" {', '.join(failed) or 'a resource of a nested stack'}",
-            "mend the cause, or leave them out: aws cloudformation continue-update-rollback"
+            "fix the cause, or leave them out: aws cloudformation continue-update-rollback"
             f" --stack-name {name} --resources-to-skip {' '.join(failed)}",
         )
 
