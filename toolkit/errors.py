@@ -559,7 +559,7 @@ class NoImage(Missing):
 
 
 class Throttled(CloudError):
-    """AWS is throttling calls ({call})"""
+    """AWS is throttling {call}"""
 
     code = "throttled"
     error_class = ErrorClass.THROTTLED
@@ -575,10 +575,10 @@ class Unreachable(CloudError):
 
 
 class Unwell(Unreachable):
-    """AWS is having problems with {call}: {reason}"""
+    """AWS is having problems: {call} returned {reason}"""
 
     code = "unwell"
-    hint = "try again in a few minutes; nothing is wrong on this side"
+    hint = "try again in a few minutes"
 
 
 class Unexpected(Unreachable):
@@ -670,7 +670,7 @@ class NotAllowed(CredentialsProblem):
 
 
 class WrongAccount(CredentialsProblem):
-    """these credentials are for account {found}, but environment {environment} is account
+    """these credentials are for account {found}, but environment {environment} uses account
     {wanted}
     """
 

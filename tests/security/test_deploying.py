@@ -198,7 +198,7 @@ def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(sho
 @pytest.mark.parametrize("asked", ["consent", "name", "list"])
 def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) -> None:
     """S27."""
-    args, question = ["deploy-app"], "Go on?"
+    args, question = ["deploy-app"], "Continue?"
     if asked == "name":
         configure(shop, "protected = true")
         question = "Type its name"

@@ -62,7 +62,7 @@ def wrong_captures(captures: Mapping[str, str]) -> str | None:
     for name, where in captures.items():
         if not _WHERE.fullmatch(where):
             return (
-                f"capture.{name}: {where!r} is no place in an answer; write a JSON path"
+                f"capture.{name}: {where!r} is not a place in an answer; write a JSON path"
                 " (`$.token`), `header:NAME`, `cookie:NAME` or `body`"
             )
         if where.startswith("$"):

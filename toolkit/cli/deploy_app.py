@@ -11,7 +11,7 @@ from toolkit.flow.deploy import only_one
 EPILOG = """\b
 Examples:
   toolkit deploy-app                              the only app of rules.toml
-  toolkit deploy-app app                          build, push, and put it live
+  toolkit deploy-app app                          build, push, and roll out
   toolkit deploy-app app --no-build --image v1.4  an image that is in the repository already
   toolkit deploy-app app --dry-run                every call that would be made
 

@@ -213,7 +213,9 @@ def read_plan(path: str) -> PlanFile:
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
         return PlanFile(names, dict(document["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{path} is no plan", "write one with: toolkit diff --out FILE") from None
+        raise UsageError(
+            f"{path} is not a plan", "write one with: toolkit diff --out FILE"
+        ) from None
 
 
 def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
@@ -318,7 +320,7 @@ def run_trusted(
     # what is deployed.
     if flow.is_stale(prepared, request, git):
         raise Refused(
-            "the files have changed since they were looked at", f"run it again: toolkit {command}"
+            "the files have changed since they were checked", f"run it again: toolkit {command}"
         )
     still = flow.still_of(request, prepared, git, ports)
     run_options = run_request(run, command, common, prepared.rules, still)
@@ -485,7 +487,7 @@ def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     elif not common.yes:
         from toolkit.cli.prompt import confirm
 
-        if not confirm("Go on?", default=True):
+        if not confirm("Continue?", default=True):
             raise Declined()
 
 

@@ -214,7 +214,7 @@ def _checkup(
     location, live = subject.location, board.live(at)
     problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
-        sign = replace(unknown(subject.name, problem), detail="not looked at")
+        sign = replace(unknown(subject.name, problem), detail="not checked")
         seen = tuple(
             replace(one, detail=one.detail.partition(SAYS)[0])
             for one in board.signs(at)

@@ -329,7 +329,7 @@ def problems(
         yield (
             first.where,
             f"checks.{first.name}",
-            f"the checks wait for each other in a circle: {' -> '.join(cycle)}",
+            f"the checks wait for each other in a cycle: {' -> '.join(cycle)}",
         )
 
 
@@ -347,7 +347,7 @@ def _dangling(
             yield (
                 check.where,
                 key,
-                f"{other!r} is no check; {nearest(other, names) or 'there are ' + listed(names)}",
+                f"unknown check {other!r}; {nearest(other, names) or 'there are ' + listed(names)}",
             )
     for name in check.environments:
         if name not in variables:
@@ -355,7 +355,7 @@ def _dangling(
                 check.where,
                 key,
                 (
-                    f"{name!r} is no environment;"
+                    f"unknown environment {name!r};"
                     f" {nearest(name, tuple(variables)) or 'there are ' + listed(tuple(variables))}"
                 ),
             )
@@ -373,8 +373,8 @@ def _dangling(
                     check.where,
                     key,
                     (
-                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no"
-                        f" variable{of}; {near}"
+                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is not"
+                        f" a variable{of}; {near}"
                     ),
                 )
     for name in sorted(check.uses - found.secrets.keys() - givers.keys() - set(built_in)):
@@ -388,7 +388,7 @@ def _dangling(
             yield (
                 check.where,
                 key,
-                f"`{{{name}}}` is no variable{of}, secret or captured value; {hint}",
+                f"`{{{name}}}` is not a variable{of}, secret or captured value; {hint}",
             )
 
 

@@ -107,7 +107,7 @@ class FileReader:
     def unknown(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
         """A problem: the word is none of these."""
         there = f"there are {listed(words)}" if words else "there is none"
-        self.wrong(f"{word!r} is no {what}; {nearest(word, words) or there}", *keys)
+        self.wrong(f"unknown {what} {word!r}; {nearest(word, words) or there}", *keys)
 
     def duration(self, given: object, default: int, *keys: str | int) -> int:
         """A duration in seconds."""

@@ -355,7 +355,7 @@ class _Loader(FileReader):
             return None
         kind_name = table.get("kind")
         if kind_name not in self._kind_names:
-            said = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
+            said = "its `kind` is missing" if kind_name is None else f"unknown kind {kind_name!r}"
             near = nearest(str(kind_name), self._kind_names)
             self.wrong(
                 f"{said}; {near or 'there are ' + listed(self._kind_names)}",
@@ -468,7 +468,7 @@ class _Loader(FileReader):
         cycle = _cycle(targets)
         if cycle:
             self.wrong(
-                f"the targets need each other in a circle: {' -> '.join(cycle)}",
+                f"the targets need each other in a cycle: {' -> '.join(cycle)}",
                 "targets",
                 cycle[0],
             )
@@ -520,7 +520,7 @@ class _Loader(FileReader):
                         or f"add it to [environments.{environment.name}] vars"
                     )
                     self.wrong(
-                        f"`{{{variable}}}` is no variable; {near}",
+                        f"`{{{variable}}}` is not a variable; {near}",
                         "environments",
                         environment.name,
                         key,
@@ -544,7 +544,8 @@ class _Loader(FileReader):
                     ):
                         near = nearest(variable, tuple(environment.vars))
                         message = (
-                            f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
+                            f"`{{{variable}}}` is not a variable of environment"
+                            f" {environment.name!r}; "
                         )
                         self.wrong(
                             message + (near or f"add it to [environments.{environment.name}] vars"),

@@ -358,7 +358,7 @@ def _settings(folder: str) -> dict[str, Any]:
     try:
         found = json.loads(read(path))
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     if (
         isinstance(found, dict)
         and isinstance(found.get("app"), list)
@@ -599,7 +599,7 @@ def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str])
     try:
         remembered = json.loads(read(path)) if os.path.exists(path) else {}
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     said = {name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)}
     return {
         **said,
@@ -763,9 +763,9 @@ def _json(path: str) -> dict[str, Any]:
     try:
         found = json.loads(read(path))
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     if not isinstance(found, dict):
-        raise FileProblem(path=path, reason="it is no JSON object")
+        raise FileProblem(path=path, reason="it is not a JSON object")
     return found
 
 

@@ -77,7 +77,7 @@ def _regular(path: str, flags: int) -> int:
     if not stat.S_ISREG(mode):
         if not os.path.abspath(path).startswith(_SHELLS):
             os.close(descriptor)
-            raise OSError(22, "it is no regular file; to read from a pipe, use standard input")
+            raise OSError(22, "it is not a regular file; to read from a pipe, use standard input")
         os.set_blocking(descriptor, True)
     return descriptor
 
@@ -95,7 +95,7 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
     """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileProblem(path=path, reason="it is there, and it is no regular file")
+        raise FileProblem(path=path, reason="it is there, and it is not a regular file")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
@@ -177,7 +177,7 @@ def read_inside(root: str, name: str, most: int) -> bytes:
         descriptor = open_below(os.path.realpath(root), found, os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(22, "it is no regular file")
+                raise OSError(22, "it is not a regular file")
             return file.read(most + 1)
     except OSError as error:
         raise FileProblem(
@@ -317,7 +317,7 @@ def wrong_with(found: os.stat_result, me: int, what: str) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return f"the folder of {what} is a link"
     if not stat.S_ISDIR(found.st_mode):
-        return f"the place of {what} is no folder"
+        return f"the place of {what} is not a folder"
     if found.st_uid != me:
         return f"the folder of {what} belongs to another user ({found.st_uid})"
     if found.st_mode & 0o022:

@@ -163,7 +163,7 @@ class Git:
         if done.code == -signal.SIGKILL:
             reason = (
                 f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is"
-                " no file?"
+                " not a file?"
             )
             raise GitError(verb="rev-parse", reason=reason)
         if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(

@@ -48,7 +48,7 @@ def open_own(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | _OWN, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return descriptor
 
 

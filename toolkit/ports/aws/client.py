@@ -354,7 +354,7 @@ class Aws:
             except Exception as problem:
                 raise self._unusable(problem) from None
             if not _is_address(made.meta.endpoint_url):
-                raise errors.BadConfig("AWS_ENDPOINT_URL is no address")
+                raise errors.BadConfig("AWS_ENDPOINT_URL is not an address")
             made.meta.events.register("before-parse", _whole)
             made.meta.events.register("before-parse", _modelled)
             self._clients[service, once] = made
@@ -478,7 +478,8 @@ class Aws:
                 call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})"
             )
         elif status >= 500:
-            problem = errors.Unwell(call=call, reason=f"{status} {code}")
+            reason = f"{status} {code}" if code != str(status) else code
+            problem = errors.Unwell(call=call, reason=reason)
         else:
             message = _ADDRESS.sub(_BARE, message)
             problem = errors.CloudError(
@@ -721,7 +722,7 @@ def _settings(problem: Exception, boto: Any) -> str:
     if isinstance(problem, boto.ConfigParseError):
         return f"{facts.get('path')} cannot be read"
     if isinstance(problem, ValueError) and str(problem).startswith("Invalid endpoint"):
-        return "AWS_ENDPOINT_URL is no address"
+        return "AWS_ENDPOINT_URL is not an address"
     known = (
         boto.ConfigNotFound,
         boto.InvalidConfigError,

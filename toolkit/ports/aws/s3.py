@@ -69,7 +69,7 @@ class Bucket:
         found = _ADDRESS.fullmatch(address)
         if found is None:
             raise errors.Refused(
-                f"{address} is no address of a store", "write it as s3://bucket/prefix"
+                f"{address} is not an address of a store", "write it as s3://bucket/prefix"
             )
         self._aws, self._name = aws, found["bucket"]
         self._prefix = f"{found['prefix']}/" if found["prefix"] else ""

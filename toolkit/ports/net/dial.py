@@ -240,9 +240,7 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
         when = _seen(peer, host, deadline).get("notAfter" if code == _EXPIRED else "notBefore")
         day = f"{_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
         if code == _EXPIRED:
-            return ProbeError(
-                f"the certificate of {host} has expired" + (f" on {day}" if day else "")
-            )
+            return ProbeError(f"the certificate of {host} expired" + (f" on {day}" if day else ""))
         return ProbeError(
             f"the certificate of {host} is not valid yet" + (f", but from {day}" if day else "")
         )

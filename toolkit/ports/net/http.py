@@ -115,7 +115,7 @@ def ask(
             break
         if len(redirects) == MOST_REDIRECTS:
             raise ProbeError(
-                f"it redirects in a circle: {where(asked.url).at}"
+                f"redirect loop: {where(asked.url).at}"
                 if len(set(redirects)) < len(redirects)
                 else f"it redirects more than {MOST_REDIRECTS} times"
             )

@@ -114,8 +114,8 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
     """
     if isinstance(problem, NotAllowed):
         cause = (
-            f"bucket {bucket} belongs to another account, or these credentials are not allowed to call {action}"
-            " on it"
+            f"bucket {bucket} belongs to another account, or these credentials are not allowed to"
+            f" call {action} on it"
         )
         return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
