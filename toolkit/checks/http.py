@@ -246,5 +246,5 @@ def reachable(url: str, context: base.CheckContext) -> tuple["HttpResponse", Any
     headers = {"User-Agent": _AGENT, "Accept": "*/*"}
     response = http.ask(http.HttpRequest("GET", url, headers), context.policy, context.seconds)
     for mismatch in expect.of_status(response.status, None):
-        raise ProbeError(f"it answers with status {mismatch.found}")
+        raise ProbeError(f"it returned {mismatch.found}")
     return response, expect.parsed(response.body)

@@ -27,7 +27,7 @@ watches it again."""
 @deploying.deploy_options
 @click.pass_context
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
-    """Build an image, push it, and put it live on ECS.
+    """Build an image, push it, and roll it out on ECS.
 
     Succeeds only once the service is running it.
     """

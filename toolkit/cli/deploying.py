@@ -224,7 +224,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     time = arguments.pop("lock_timeout")
     timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {time!r} is no time", "write it as 90s, 15m or 1h30m")
+        raise UsageError(f"--lock-timeout {time!r} is not a time", "write it as 90s, 15m or 1h30m")
     fields: dict[str, Any] = {
         "folder": folder,
         "lock_timeout": timeout,
@@ -266,7 +266,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     """Prepare, ask for consent, deploy and report. The exit code."""
     rules = flow.check(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment(request.environment, rules)
     allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
     return run_trusted(command, common, replace(request, allowed=allowed), git)
@@ -358,7 +358,7 @@ def _prepare(
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
     if not (common.yes or _can_ask(common)):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     _ask_consent(common, jobs)
 
 
@@ -506,7 +506,7 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
         return
     fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
     if refused:
-        raise Refused(warnings[0], f"{fix}; or say that it is meant: --allow-backwards")
+        raise Refused(warnings[0], f"{fix}; or add --allow-backwards")
     if common.dry_run:
         output.note(
             f"note: with --yes this deploy would be refused (exit 2): {fix}; or add"

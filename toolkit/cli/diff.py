@@ -58,7 +58,7 @@ or unmatched paths where rules.toml says "fail"."""
 @options.no_color
 @click.pass_context
 def diff(ctx: click.Context, /, **values: Any) -> int:
-    """What is out of date, why, and the narrowest deploy that mends it.
+    """Show what is out of date, why, and the smallest deploy that fixes it.
 
     Without BASE: what is out of date, against each target's last recorded deploy (`last`), or
     against what AWS says is running (`live`). A target of which no deploy is recorded is unknown,

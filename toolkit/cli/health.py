@@ -67,7 +67,7 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
 @options.no_color
 @click.pass_context
 def health(ctx: click.Context, /, **values: Any) -> int:
-    """Is everything well that rules.toml names?
+    """Check that everything in rules.toml is healthy.
 
     Each target is asked in its own way: services, deployments, tasks, load balancers, images,
     stacks, functions, sites, alarms; then health addresses, certificates, queues and tables, and

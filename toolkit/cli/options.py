@@ -137,5 +137,5 @@ def time(option: str, text: str) -> float:
 
     time_s = seconds(text)
     if not time_s:
-        raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
+        raise UsageError(f"invalid {option} {text!r}", "use 20s, 5m or 1h30m")
     return float(time_s)

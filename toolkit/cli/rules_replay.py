@@ -66,7 +66,7 @@ def _resolve(revisions: str | None, git: Git) -> list[str]:
     if "..." in revisions:
         raise UsageError(
             f"{revisions} has no history of its own",
-            "say A..B, or the commit whose history is meant",
+            "use A..B, or a commit for its whole history",
         )
     start, end = split(revisions)
     commits = [git.resolve(end)]

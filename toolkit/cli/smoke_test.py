@@ -83,7 +83,7 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
 @options.no_color
 @click.pass_context
 def smoke_test(ctx: click.Context, /, **values: Any) -> int:
-    """Ask the live system what rules.toml says that it must answer.
+    """Run the checks in rules.toml against the live system.
 
     Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that
     are there already.

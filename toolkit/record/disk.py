@@ -101,7 +101,7 @@ def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
     if error.errno == errno.ELOOP:
         return StateDamaged(path=path, reason="it is a link")
     if error.errno == errno.EINVAL:
-        return StateDamaged(path=path, reason="it is no regular file")
+        return StateDamaged(path=path, reason="it is not a regular file")
     return FileProblem(path=path, reason=error_text(error))
 
 

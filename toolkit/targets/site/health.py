@@ -210,7 +210,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             "failing",
             "expired",
             ends.isoformat(),
-            f"{what} ended on {ends:%Y-%m-%d}{_renewal(certificate)}",
+            f"{what} expired on {ends:%Y-%m-%d}{_renewal(certificate)}",
             command,
         )
     if certificate.status != "ISSUED":

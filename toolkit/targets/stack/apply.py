@@ -419,7 +419,7 @@ class _StackDeploy:
     def _ask_consent(
         self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]
     ) -> None:
-        self.report.phase("to be agreed to")
+        self.report.phase("waiting for confirmation")
         touched = {effect.name for effect in effects}
         if stack is not None and not new:
             for line in compare.older_image_warnings(self.aws, self.source, stack, touched):
