@@ -233,7 +233,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
         "warning",
         detail,
         None,
-        f"{what} ends in {remaining}{_renewal(certificate)}",
+        f"{what} expires in {remaining}{_renewal(certificate)}",
         command,
     )
 
