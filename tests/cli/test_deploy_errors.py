@@ -122,7 +122,7 @@ def shop(
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr(client, "READ_S", 0.5)
     monkeypatch.setattr(client, "CALL_S", 2.0)
-    monkeypatch.setattr(step, "SURE_S", {"absent": 0.5, "unknown": 5.0})
+    monkeypatch.setattr(step, "CERTAIN_AFTER_S", {"absent": 0.5, "unknown": 5.0})
     monkeypatch.setattr(observe, "SURE_S", 1)
     return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)
 
