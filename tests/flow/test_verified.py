@@ -421,7 +421,7 @@ def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> Non
     street.says = blind
     assert street.asked(CHECKS, UP).verdict == "succeeded"
     assert any(
-        "whether it runs still could not be checked" in line for line in street.desk_log.lines
+        "whether it still runs could not be checked" in line for line in street.desk_log.lines
     )
 
 

@@ -148,7 +148,7 @@ def test_aws_is_told_who_asks(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [
-        ({"kind": "throttle"}, Throttled, "fewer calls"),
+        ({"kind": "throttle"}, Throttled, "AWS is throttling"),
         ({"kind": "503"}, Unwell, "is having problems"),
         (
             {"kind": "error", "code": "RequestTimeTooSkewed", "message": "x", "status": 403},
