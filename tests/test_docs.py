@@ -12,7 +12,12 @@ from tests.support.run import ROOT
 from toolkit.cli.main import COMMANDS
 from toolkit.errors import Exit
 
-ALL = [*pages.PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "adr").glob("*.md"))]
+ALL = [
+    *pages.PAGES,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs" / "adr").glob("*.md")),
+]
 MEND = "run scripts/docs and look at what it changed"
 
 

@@ -1,3 +1,3 @@
-"""toolkit: what of a system is out of date, and the narrowest deploy that mends it."""
+"""toolkit: which parts of a system are out of date, and the smallest deploy that fixes it."""
 
 __version__ = "0.1.0"

@@ -214,7 +214,7 @@ class RulesError(ToolkitError):
     """{file} cannot be used"""
 
     code = "rules"
-    hint = "mend it, then run `toolkit rules check`"
+    hint = "fix it, then run `toolkit rules check`"
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         super().__init__(file=file)
@@ -532,7 +532,7 @@ class CloudError(ToolkitError):
 
     code = "aws"
     error_class = ErrorClass.UNEXPECTED
-    hint = "mend what AWS names, then run it again: what is done already is not done twice"
+    hint = "fix what AWS reports and run it again; finished steps are not repeated"
 
     aws_code = ""
     """AWS's own word for it, such as `ValidationError`."""
@@ -559,7 +559,7 @@ class NoImage(Missing):
 
 
 class Throttled(CloudError):
-    """AWS asks for fewer calls ({call})"""
+    """AWS is throttling {call}"""
 
     code = "throttled"
     error_class = ErrorClass.THROTTLED
@@ -575,10 +575,10 @@ class Unreachable(CloudError):
 
 
 class Unwell(Unreachable):
-    """AWS has trouble of its own with {call}: {reason}"""
+    """AWS is having problems: {call} returned {reason}"""
 
     code = "unwell"
-    hint = "try again in a few minutes; nothing is wrong on this side"
+    hint = "try again in a few minutes"
 
 
 class Unexpected(Unreachable):
@@ -660,7 +660,7 @@ class Expired(CredentialsProblem):
 
 
 class NotAllowed(CredentialsProblem):
-    """these credentials may not {action} on {resource}{denied}"""
+    """these credentials are not allowed to call {action} on {resource}{denied}"""
 
     code = "not-allowed"
     hint = "see what is needed: toolkit permissions --json"
@@ -670,7 +670,7 @@ class NotAllowed(CredentialsProblem):
 
 
 class WrongAccount(CredentialsProblem):
-    """these credentials are for account {found}, but environment {environment} is account
+    """these credentials are for account {found}, but environment {environment} uses account
     {wanted}
     """
 

@@ -43,7 +43,7 @@ def test_nothing_is_deployed_without_somebody_to_say_yes(town: Town) -> None:
     refused = town("deploy-app")
     assert (refused.code, refused.err.splitlines()[-2:]) == (
         2,
-        ["error: nobody is here to say yes", "hint: add --yes"],
+        ["error: confirmation needed, but this is not a terminal", "hint: add --yes"],
     )
     assert (town.revisions(), town.answer()) == (1, "sandbox: nothing deployed\n")
 

@@ -57,7 +57,7 @@ def test_what_to_do_next_means_the_same_rules(repo: Repo, toolkit: Toolkit, befo
     named = ("--rules", "other.toml")
     args = (*named, "diff", "HEAD") if before else ("diff", "HEAD", *named)
     assert (
-        "hint: mend it, then run `toolkit rules check --rules other.toml`"
+        "hint: fix it, then run `toolkit rules check --rules other.toml`"
         in toolkit(repo.path, *args).err
     )
     assert (
@@ -83,9 +83,9 @@ def test_every_problem_of_a_rules_file_has_its_line(repo: Repo, toolkit: Toolkit
     )
     result = toolkit(repo.path, "diff", "HEAD")
     assert result.code == 2
-    assert "rules.toml:5: targets.app.kind: 'ap' is no kind; did you mean 'app'?" in result.err
+    assert "rules.toml:5: targets.app.kind: unknown kind 'ap'; did you mean 'app'?" in result.err
     assert (
-        "rules.toml:36: rules[1].deploy[0]: 'apo' is no target; did you mean 'app'?" in result.err
+        "rules.toml:36: rules[1].deploy[0]: unknown target 'apo'; did you mean 'app'?" in result.err
     )
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
     assert [one["line"] for one in problems] == [5, 36]

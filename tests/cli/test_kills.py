@@ -181,7 +181,7 @@ def test_credentials_of_another_account_are_refused_before_anything_is_done(begu
     before = len(begun.remote.calls())
     assert begun.command(("resume", "--yes"), STUCK_S) == 7
     assert (
-        "these credentials are for account 222222222222, but environment dev is account"
+        "these credentials are for account 222222222222, but environment dev uses account"
         " 111111111111" in begun.said()
     )
     assert {call.name for call in list(begun.remote.calls())[before:]} == {"sts:GetCallerIdentity"}

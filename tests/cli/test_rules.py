@@ -151,7 +151,7 @@ def test_check_tells_of_a_target_that_names_no_check(repo: Repo, toolkit: Toolki
     repo.write({"rules.toml": named})
     result = toolkit(repo.path, "rules", "check")
     assert result.code == 2
-    assert "'nope' is no check and no tag" in result.err
+    assert "'nope' is neither a check nor a tag" in result.err
 
 
 def test_match_needs_no_repository(

@@ -213,10 +213,7 @@ def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town:
         {"app": "unhealthy", "app:rollback": "succeeded"},
         "hello one",
     )
-    assert (
-        "http://web.example.com/health: it answers with status 500"
-        in done.json["steps"][0]["cause"]
-    )
+    assert "http://web.example.com/health: it returned 500" in done.json["steps"][0]["cause"]
     shown = town("show", done.json["run"], "--json").json["run"]
     assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [
         ("app", "unhealthy"),
@@ -322,7 +319,7 @@ def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
     [app] = [one for one in done.json["checkups"] if one["name"] == "app"]
     [record] = [sign for sign in app["signs"] if sign["what"] == "record"]
     why = (
-        f"{made.rpartition('/')[2]} was not put there by toolkit; it is the same as what run"
+        f"{made.rpartition('/')[2]} was not deployed by toolkit; it is the same as what run"
         f" {deployed.json['run']} deployed"
     )
     assert (done.code, record["status"], record["cause"]) == (0, "warning", why)
@@ -383,7 +380,7 @@ def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(t
     address = [sign for sign in signs if sign["what"] == "http://web.example.com/health"]
     assert [sign["status"] for sign in address] == ["ok"]  # it is asked without credentials
     assert {sign["cause"] for sign in signs if sign not in address} == {
-        "these credentials are for account 999999999999, but environment dev is account"
+        "these credentials are for account 999999999999, but environment dev uses account"
         " 111111111111"
     }
 

@@ -74,8 +74,8 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
             "see `toolkit show --rules r.toml 20261120-100000-aaaa`",
         ),
         (
-            "mend it, then run `toolkit rules check`",
-            "mend it, then run `toolkit rules check --rules r.toml`",
+            "fix it, then run `toolkit rules check`",
+            "fix it, then run `toolkit rules check --rules r.toml`",
         ),
         (
             "see what runs: toolkit health app",

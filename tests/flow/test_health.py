@@ -244,7 +244,7 @@ def test_an_address_that_may_not_be_asked_is_unknown(
         "unknown",
         "not asked",
         "unknown",
-        "could not be seen",
+        "could not be checked",
     )
     assert address.next.startswith("add it to `hosts`")
 
@@ -256,7 +256,7 @@ def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stag
     assert (found.status, found.detail) == ("failing", "not there"), found.cause
     stage.endpoint.on("ssm", "GetParameters", AwsError("AccessDeniedException", "no"))
     found = of(stage.look(), "limit").signs[0]
-    assert (found.status, found.detail) == ("unknown", "could not be seen")
+    assert (found.status, found.detail) == ("unknown", "could not be checked")
 
 
 def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Stage) -> None:
@@ -325,7 +325,7 @@ def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> 
     stage.rules()
     from toolkit.errors import Refused
 
-    with pytest.raises(Refused, match="names nothing that can be looked at"):
+    with pytest.raises(Refused, match="has nothing to check"):
         stage.look()
 
 
@@ -365,7 +365,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             LiveVersion("v2", None, None, None, None, {"task definition": "x/web:8"}),
             [record()],
-            "web:8 was not put there by toolkit",
+            "web:8 was not deployed by toolkit",
         ),
         (
             LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}),
@@ -389,7 +389,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
                     record(**{"task definition": "x/web:7"}), deployed=DeployedState(definition="d")
                 )
             ],
-            "web:8 was not put there by toolkit; it is the same as what run r2 deployed",
+            "web:8 was not deployed by toolkit; it is the same as what run r2 deployed",
         ),
         (
             LiveVersion(
@@ -409,12 +409,12 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             LiveVersion(None, detail={"stack": "s"}, deployed=DeployedState(template="t")),
             [replace(record(), deployed=DeployedState(template="other")), record()],
-            "what runs was not put there by toolkit",
+            "what runs was not deployed by toolkit",
         ),
         (
             LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
             [record()],
-            "it was changed at 2026-11-27 12:00, and no deploy of then is recorded",
+            "it was changed at 2026-11-27 12:00 UTC, but no deploy is recorded for that time",
         ),
         (
             LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),

@@ -105,12 +105,12 @@ def test_what_cannot_be_compared_is_due_with_the_reason(repo: Repo) -> None:
         repo,
         {
             **everywhere(repo.head),
-            "app": RecordedBase(None, "", unknown="what is live is no commit"),
+            "app": RecordedBase(None, "", unknown="what is live is not a commit"),
         },
     )
     assert (due(answer), answer.plan.steps[0].because) == (
         ["app"],
-        ("app: what is live is no commit",),
+        ("app: what is live is not a commit",),
     )
 
 

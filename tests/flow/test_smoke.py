@@ -597,7 +597,7 @@ def test_a_certificate_that_ends_soon_is_told_with_its_day(
         check = f'[checks.cert]\ntls = "localhost:{server.port}"\n'
         soon = site.one(check)
         assert (soon.status, soon.misses[0].what) == ("failed", "certificate")
-        assert soon.misses[0].found.startswith("ends in 5 days, on ")
+        assert soon.misses[0].found.startswith("expires in 5 days, on ")
         assert site.one(check + "expect.days = 3\n").status == "passed"
     with answering(
         lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=-1))

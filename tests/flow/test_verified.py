@@ -206,7 +206,7 @@ def test_what_answers_as_another_version_has_not(street: Street) -> None:
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     outcome = street.asked(HEALTH)
     assert (outcome.verdict, outcome.has_to_give_way) == ("unhealthy", True)
-    assert outcome.cause.endswith(f"/health says that it is {ONE[:12]}, but {TWO[:12]} is deployed")
+    assert outcome.cause.endswith(f"/health reports version {ONE[:12]}, but {TWO[:12]} is deployed")
 
 
 @pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "unhealthy")])
@@ -425,7 +425,9 @@ def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> Non
 
     street.says = blind
     assert street.asked(CHECKS, UP).verdict == "succeeded"
-    assert any("whether it runs still cannot be seen" in line for line in street.desk_log.lines)
+    assert any(
+        "whether it still runs could not be checked" in line for line in street.desk_log.lines
+    )
 
 
 @pytest.mark.parametrize(

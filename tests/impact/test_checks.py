@@ -145,15 +145,15 @@ WRONG = {
     ),
     "an unknown check": (
         UP + 'needs = ["dwon"]\n[checks.down]\nhttp = "GET /"\n',
-        "checks.up: 'dwon' is no check; did you mean 'down'?",
+        "checks.up: unknown check 'dwon'; did you mean 'down'?",
     ),
     "an unknown environment": (
         UP + 'environments = ["pord"]\n',
-        "checks.up: 'pord' is no environment; did you mean 'prod'?",
+        "checks.up: unknown environment 'pord'; did you mean 'prod'?",
     ),
     "an unknown name": (
         '[checks.up]\nhttp = "GET /{hots}"\n',
-        "`{hots}` is no variable of environment 'dev', secret or captured value",
+        "`{hots}` is not a variable of environment 'dev', secret or captured value",
     ),
     "braces in a path": (
         '[checks.up]\nhttp = "GET /"\nbody = "{x}"\n',
@@ -179,11 +179,11 @@ WRONG = {
             '[checks.a]\nhttp = "GET /{y}"\ncapture = { x = "body" }\n[checks.b]\nhttp = "GET'
             ' /{x}"\ncapture = { y = "body" }\n'
         ),
-        "the checks wait for each other in a circle",
+        "the checks wait for each other in a cycle",
     ),
     "no place in an answer": (
         UP + 'capture = { a = "token" }\n',
-        "capture.a: 'token' is no place in an answer",
+        "capture.a: 'token' is not a place in an answer",
     ),
     "two contents": (
         UP + 'body = "x"\nform = { a = "b" }\n',
@@ -219,11 +219,11 @@ WRONG = {
     "an unknown check of a target": (
         '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nchecks ='
         ' ["pu"]\n' + UP,
-        "rules.toml:11: targets.app.checks: 'pu' is no check and no tag; there are up",
+        "rules.toml:11: targets.app.checks: 'pu' is neither a check nor a tag; there are up",
     ),
     "a base address with an unknown name": (
         '[environments.x]\nurls = ["{nope}"]\n',
-        "environments.x.urls: `{nope}` is no variable; add",
+        "environments.x.urls: `{nope}` is not a variable; add",
     ),
     "a secret that every check knows": (
         '[secrets.today]\nenv = "P"\n',
@@ -231,16 +231,16 @@ WRONG = {
     ),
     "a host with an unknown name": (
         '[environments.x]\nhosts = ["{nope}.example.com"]\n',
-        "environments.x.hosts: `{nope}` is no variable",
+        "environments.x.hosts: `{nope}` is not a variable",
     ),
     "a base address with days": (
         '[environments.x]\nvars = { h = "a" }\nurls = ["https://{h+1}"]\n',
-        "environments.x.urls: `{h+1}` is no variable",
+        "environments.x.urls: `{h+1}` is not a variable",
     ),
     "a secret of an unknown name": (
         '[secrets.p]\nssm = "/{hots}/p"\n[checks.up]\nhttp = "GET /{p}"\n',
         (
-            "checks.up: the name of secret `{p}` holds `{hots}`, which is no variable of"
+            "checks.up: the name of secret `{p}` holds `{hots}`, which is not a variable of"
             " environment 'dev'; did you mean 'host'?"
         ),
     ),

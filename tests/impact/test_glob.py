@@ -157,7 +157,7 @@ REFUSED = {
     "[a/b]": "a character class cannot hold `/`",
     "[z-a]": "the range `z-a` is the wrong way round",
     "[[:letter:]]": (
-        "`[:letter:]` is no character class; there are alnum, alpha, digit, lower, upper, word,"
+        "`[:letter:]` is not a character class; there are alnum, alpha, digit, lower, upper, word,"
         " xdigit"
     ),
     "{a,b": "its `{` is never closed; write `\\{` for a brace",

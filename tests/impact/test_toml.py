@@ -199,7 +199,7 @@ LAYOUTS: dict[str, tuple[tuple[str | int, ...], str]] = {
     "a key without spaces": (("a",), "ab=1\na=2 # <--\n"),
     "the nearest, where a key is missing": (("b", "a"), "[b] # <--\nc = 1\n"),
     "the nearest, where an element is missing": (("b", "a", 7), "[b]\na = ['x'] # <--\n"),
-    "the nearest, where it is no array": (("b", "a", 0), "[b]\na = 'x' # <--\n"),
+    "the nearest, where it is not an array": (("b", "a", 0), "[b]\na = 'x' # <--\n"),
 }
 
 

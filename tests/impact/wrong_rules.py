@@ -56,15 +56,15 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "no such policy": (
         HEAD + 'unmatched = "wran"\n',
-        ":2: unmatched: 'wran' is no policy or target; did you mean 'warn'?",
+        ":2: unmatched: unknown policy or target 'wran'; did you mean 'warn'?",
     ),
     "no such environment": (
         HEAD + 'environment = "pord"\n[environments.prod]\n',
-        ":2: environment: 'pord' is no environment; did you mean 'prod'?",
+        ":2: environment: unknown environment 'pord'; did you mean 'prod'?",
     ),
     "no environment at all": (
         HEAD + 'environment = "prod"\n',
-        ":2: environment: 'prod' is no environment; there is none",
+        ":2: environment: unknown environment 'prod'; there is none",
     ),
     "an account that is a number": (
         HEAD + "[environments.dev]\naccount = 111111111111\n",
@@ -106,18 +106,18 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a kind that is none": (
         HEAD + '[targets.api]\nkind = "stak"\n',
-        ":3: targets.api.kind: 'stak' is no kind; did you mean 'stack'?",
+        ":3: targets.api.kind: unknown kind 'stak'; did you mean 'stack'?",
     ),
     "a kind that is near none": (
         HEAD + '[targets.api]\nkind = "terraform"\n',
         (
-            ":3: targets.api.kind: 'terraform' is no kind; there are app, stack, function, site,"
+            ":3: targets.api.kind: unknown kind 'terraform'; there are app, stack, function, site,"
             " command, group, manual"
         ),
     ),
     "a kind that is a number": (
         HEAD + "[targets.api]\nkind = 7\n",
-        ":3: targets.api.kind: 7 is no kind; there are app, stack, function, site, command,"
+        ":3: targets.api.kind: unknown kind 7; there are app, stack, function, site, command,"
         " group, manual",
     ),
     "a target's name that is none": (
@@ -192,13 +192,13 @@ WRONG: dict[str, tuple[str, ...]] = {
         HEAD + STACK + 'needs = "app"\n',
         ":6: targets.api.needs: expected an array, got text",
     ),
-    "a need that is no target": (
+    "a need that is not a target": (
         HEAD + STACK + 'needs = [\n"api",\n"apo"]\n',
-        ":8: targets.api.needs[1]: 'apo' is no target; did you mean 'api'?",
+        ":8: targets.api.needs[1]: unknown target 'apo'; did you mean 'api'?",
     ),
-    "a member that is no target": (
+    "a member that is not a target": (
         HEAD + STACK + '[targets.all]\nkind = "group"\nmembers = ["web"]\n',
-        ":8: targets.all.members[0]: 'web' is no target; there are api, all",
+        ":8: targets.all.members[0]: unknown target 'web'; there are api, all",
     ),
     "a rule without a name": (
         HEAD + STACK + '[[rules]]\npaths = ["a"]\ndeploy = ["api"]\n',
@@ -229,21 +229,21 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a rule for no target": (
         HEAD + STACK + RULE.replace('["api"]', '["api", "app"]'),
-        ":9: rules[0].deploy[1]: 'app' is no target; did you mean 'api'?",
+        ":9: rules[0].deploy[1]: unknown target 'app'; did you mean 'api'?",
     ),
     "a rule for a target where there is none": (
         HEAD + RULE,
-        ":5: rules[0].deploy[0]: 'api' is no target; there is none",
+        ":5: rules[0].deploy[0]: unknown target 'api'; there is none",
     ),
     "a rule for no check": (
         HEAD + STACK + RULE + 'run = ["smoketest"]\n',
-        ":10: rules[0].run[0]: 'smoketest' is no check; did you mean 'smoke-test'?",
+        ":10: rules[0].run[0]: unknown check 'smoketest'; did you mean 'smoke-test'?",
     ),
     "a rule for no status": (
         HEAD + STACK + RULE + 'changes = ["added", "renamed"]\n',
         (
-            ":10: rules[0].changes[1]: 'renamed' is no status; there are added, modified, deleted,"
-            " type-changed"
+            ":10: rules[0].changes[1]: unknown status 'renamed'; there are added, modified,"
+            " deleted, type-changed"
         ),
     ),
     "a rule for a group and its member": (
@@ -273,7 +273,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a circle": (
         HEAD + STACK + 'needs = ["web"]\n[targets.web]\n' + MANUAL + 'needs = ["api"]\n',
-        ":2: targets.api: the targets need each other in a circle: api -> web -> api",
+        ":2: targets.api: the targets need each other in a cycle: api -> web -> api",
     ),
     "a circle through a group": (
         HEAD
@@ -281,31 +281,31 @@ WRONG: dict[str, tuple[str, ...]] = {
         + 'needs = ["all"]\n[targets.all]\nkind = "group"\nmembers = ["web"]\n[targets.web]\n'
         + MANUAL
         + 'needs = ["api"]\n',
-        ":2: targets.api: the targets need each other in a circle: api -> all -> web -> api",
+        ":2: targets.api: the targets need each other in a cycle: api -> all -> web -> api",
     ),
     "a target that needs itself": (
         HEAD + STACK + 'needs = ["api"]\n',
-        ":2: targets.api: the targets need each other in a circle: api -> api",
+        ":2: targets.api: the targets need each other in a cycle: api -> api",
     ),
     "a group in itself": (
         HEAD + '[targets.all]\nkind = "group"\nmembers = ["all"]\n',
-        ":2: targets.all: the targets need each other in a circle: all -> all",
+        ":2: targets.all: the targets need each other in a cycle: all -> all",
     ),
     "a group that needs its member": (
         HEAD + STACK + '[targets.all]\nkind = "group"\nmembers = ["api"]\nneeds = ["api"]\n',
-        ":2: targets.api: the targets need each other in a circle: api -> all -> api",
+        ":2: targets.api: the targets need each other in a cycle: api -> all -> api",
     ),
     "a member that needs its group": (
         HEAD + STACK + 'needs = ["all"]\n[targets.all]\nkind = "group"\nmembers = ["api"]\n',
-        ":2: targets.api: the targets need each other in a circle: api -> all -> api",
+        ":2: targets.api: the targets need each other in a cycle: api -> all -> api",
     ),
     "a variable of no environment": (
         HEAD
         + '[environments.dev]\nvars = { suffix = "" }\n[environments.prod]\n'
         + STACK.replace('"Api"', '"Api{sufix}"'),
-        ":5: targets.api: `{sufix}` is no variable of environment 'dev'; did you mean 'suffix'?",
+        ":5: targets.api: `{sufix}` is not a variable of environment 'dev'; did you mean 'suffix'?",
         (
-            ":5: targets.api: `{sufix}` is no variable of environment 'prod'; add it to"
+            ":5: targets.api: `{sufix}` is not a variable of environment 'prod'; add it to"
             " [environments.prod] vars"
         ),
     ),

@@ -148,8 +148,8 @@ def test_aws_is_told_who_asks(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [
-        ({"kind": "throttle"}, Throttled, "fewer calls"),
-        ({"kind": "503"}, Unwell, "trouble of its own"),
+        ({"kind": "throttle"}, Throttled, "AWS is throttling"),
+        ({"kind": "503"}, Unwell, "is having problems"),
         (
             {"kind": "error", "code": "RequestTimeTooSkewed", "message": "x", "status": 403},
             WrongClock,

@@ -64,7 +64,7 @@ def test_a_link_is_refused(tmp_path: Path, which: str) -> None:
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    with pytest.raises(StateDamaged, match="is no folder"):
+    with pytest.raises(StateDamaged, match="is not a folder"):
         open_store("cars", str(tmp_path))
 
 

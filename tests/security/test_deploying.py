@@ -150,7 +150,10 @@ def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
 ) -> None:
     """S26."""
     refused = process(shop.repo.path, *args, given=given, CI="1")
-    assert (refused.code, "nobody is here to say yes" in refused.err) == (2, True), refused.err
+    assert (refused.code, "confirmation needed, but this is not a terminal" in refused.err) == (
+        2,
+        True,
+    ), refused.err
     assert not shop.endpoint.calls
 
 
@@ -162,7 +165,10 @@ def test_without_an_input_nothing_is_deployed(shop: Shop, given: str) -> None:
     refused = subprocess.run(
         command, cwd=shop.repo.path, env=env, capture_output=True, text=True, timeout=60
     )
-    assert (refused.returncode, "nobody is here to say yes" in refused.stderr) == (
+    assert (
+        refused.returncode,
+        "confirmation needed, but this is not a terminal" in refused.stderr,
+    ) == (
         2,
         True,
     ), refused.stderr
@@ -195,7 +201,7 @@ def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(sho
 @pytest.mark.parametrize("asked", ["consent", "name", "list"])
 def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) -> None:
     """S27."""
-    args, question = ["deploy-app"], "Go on?"
+    args, question = ["deploy-app"], "Continue?"
     if asked == "name":
         configure(shop, "protected = true")
         question = "Type its name"

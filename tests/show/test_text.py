@@ -279,7 +279,7 @@ def test_a_wrong_rules_file_is_a_line_for_each_problem() -> None:
     assert error(RulesError("rules.toml", problems)) == [
         "error: rules.toml:3: rules[0].paths: expected an array",
         "       rules.toml: it is not UTF-8",
-        "hint: mend it, then run `toolkit rules check`",
+        "hint: fix it, then run `toolkit rules check`",
     ]
 
 

@@ -329,7 +329,7 @@ def rules_reference() -> str:
 INTRODUCTION = """\
 `toolkit` looks for `rules.toml`, then `.toolkit/rules.toml`, in the folder you stand in and in
 those above it, up to the repository's root; `--rules FILE` names another one. Unknown keys, wrong
-types, names that stand for nothing and targets that need each other in a circle are errors with a
+types, names that stand for nothing and targets that need each other in a cycle are errors with a
 line. `toolkit rules schema` prints this as JSON Schema for editors
 ([rules.schema.json](rules.schema.json) is a copy).
 

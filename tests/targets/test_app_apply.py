@@ -453,7 +453,8 @@ def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
     job = stage.job(location=Location("dev", "eu-west-1", "222222222222"))
     for act in (lambda: previewed(stage, job), lambda: stage.applied(job)):
         with pytest.raises(
-            WrongAccount, match="account 111111111111, but environment dev is account 222222222222"
+            WrongAccount,
+            match="account 111111111111, but environment dev uses account 222222222222",
         ):
             act()
     assert stage.writes == []
@@ -532,7 +533,7 @@ def test_an_image_for_another_processor_is_refused_before_it_is_built(buildable:
 def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage) -> None:
     from toolkit.errors import ToolkitError
 
-    with pytest.raises(ToolkitError, match="context `src` is no folder"):
+    with pytest.raises(ToolkitError, match="context `src` is not a folder"):
         previewed(stage, unbuilt(stage))
     (stage.folder / "src").mkdir()
     with pytest.raises(ToolkitError, match="Dockerfile"):

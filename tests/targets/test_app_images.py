@@ -488,7 +488,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stag
     )
     assert (
         caught.value.hint.format(**caught.value.facts)
-        == f'if that is meant, set `repository = "{THEIR_HOST}/backend"`'
+        == f'if that is intended, set `repository = "{THEIR_HOST}/backend"`'
     )
 
 

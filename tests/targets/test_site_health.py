@@ -209,7 +209,7 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     shown(scripted, -timedelta(hours=1), "EXPIRED")
     found = certificate()
     assert (found.status, found.detail) == ("failing", "expired")
-    assert found.cause.startswith("the certificate of shop.example ended on 20")
+    assert found.cause.startswith("the certificate of shop.example expired on 20")
     assert found.cause.endswith("; no renewal has begun")
     assert found.next == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
     assert found.since is not None
@@ -231,7 +231,7 @@ def test_a_certificate_that_ends_soon_is_a_warning(
     found = certificate()
     assert found.status == status
     assert found.cause == (
-        f"the certificate of shop.example ends in {said}; no renewal has begun" if said else ""
+        f"the certificate of shop.example expires in {said}; no renewal has begun" if said else ""
     )
 
 
@@ -243,14 +243,14 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
     )
     assert (
         certificate().cause
-        == "the certificate of shop.example ends in 9 days; its renewal: FAILED: CAA_ERROR"
+        == "the certificate of shop.example expires in 9 days; its renewal: FAILED: CAA_ERROR"
     )
     shown(scripted, timedelta(days=9, hours=1), Type="IMPORTED")
     found = certificate()
     assert (
         found.cause
-        == "the certificate of shop.example ends in 9 days; it was imported, so that ACM does not"
-        " renew it"
+        == "the certificate of shop.example expires in 9 days; it was imported, so that ACM does"
+        " not renew it"
     )
     assert (
         found.next
@@ -315,7 +315,8 @@ def test_a_bucket_of_somebody_else_is_unknown_with_both_reasons(
         assert (signs[what].status, signs[what].detail) == ("unknown", "not allowed")
         assert (
             signs[what].cause
-            == f"bucket www belongs to another account, or these credentials may not {action} on it"
+            == "bucket www belongs to another account, or these credentials are not allowed to"
+            f" call {action} on it"
         )
     assert {call.params.get("ExpectedBucketOwner") for call in scripted.calls.of("s3:*")} == {
         account

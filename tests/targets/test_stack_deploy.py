@@ -602,7 +602,9 @@ def test_a_run_that_is_stopped_while_it_asks_executes_nothing_and_names_the_chan
     report = Report()
     report = Report(
         on_event=lambda event: (
-            setattr(report, "stopping", True) if event[:2] == ("phase", "to be agreed to") else None
+            setattr(report, "stopping", True)
+            if event[:2] == ("phase", "waiting for confirmation")
+            else None
         )
     )
     with pytest.raises(Stopped):

@@ -229,7 +229,7 @@ def test_a_change_set_that_became_obsolete_is_made_and_shown_once_more(
 
     def meanwhile(event: tuple[Any, ...]) -> None:
         sets = cloud.stacks["Shop"].change_sets
-        if event[:2] == ("phase", "to be agreed to") and len(sets) == 1:
+        if event[:2] == ("phase", "waiting for confirmation") and len(sets) == 1:
             next(iter(sets.values())).execution = "OBSOLETE"
 
     job = stacks.job()

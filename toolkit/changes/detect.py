@@ -213,7 +213,7 @@ def relative(path: str) -> str:
         )
     if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
         raise UsageError(
-            f"{path!r} is no path in the repository",
+            f"{path!r} is not a path in the repository",
             "write it from the repository's root, as `git diff --name-only` does",
         )
     return path

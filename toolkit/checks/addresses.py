@@ -55,7 +55,7 @@ def _answered(address: str, response: "HttpResponse") -> Finding:
         days = (response.certificate_ends - datetime.now(UTC)).days
         if days < SOON_DAYS:
             detail = f"certificate: {days} days left"
-            cause = f"the certificate of {address} ends in {days} days"
+            cause = f"the certificate of {address} expires in {days} days"
             return Finding(address, "warning", detail, cause=cause, next="renew it")
     return Finding(address, "ok", f"answers in {response.took_s * 1000:.0f}ms")
 
@@ -102,7 +102,7 @@ def _names(deployed: LiveVersion | Version | None) -> list[str]:
 
 def wrong_version(url: str, reported: str, deployed: str) -> Finding:
     """The finding for an address that reports another version than what is deployed."""
-    cause = f"{without_query(url)} says that it is {reported[:12]}, but {deployed[:12]} is deployed"
+    cause = f"{without_query(url)} reports version {reported[:12]}, but {deployed[:12]} is deployed"
     return Finding(
         without_query(url),
         "failing",

@@ -98,7 +98,7 @@ def _wrong_condition(setting: Any) -> str | None:
             " write { equals = … })"
         )
     if condition.type is not UNSET and condition.type not in _TYPES:
-        return f"{condition.type!r} is no type of JSON; there are {', '.join(_TYPES)}"
+        return f"{condition.type!r} is not a type of JSON; there are {', '.join(_TYPES)}"
     return None
 
 
@@ -124,7 +124,7 @@ def wrong_path(path: str) -> str | None:
         words = str(error).splitlines()[0] or type(error).__name__
         if not path.startswith("$"):
             words += "; it begins with `$`: `$.status`"
-        return f"{path!r} is no JSON path: {words}"
+        return f"{path!r} is not a JSON path: {words}"
     return None
 
 

@@ -62,7 +62,7 @@ def wrong_captures(captures: Mapping[str, str]) -> str | None:
     for name, where in captures.items():
         if not _WHERE.fullmatch(where):
             return (
-                f"capture.{name}: {where!r} is no place in an answer; write a JSON path"
+                f"capture.{name}: {where!r} is not a place in an answer; write a JSON path"
                 " (`$.token`), `header:NAME`, `cookie:NAME` or `body`"
             )
         if where.startswith("$"):
@@ -248,5 +248,5 @@ def reachable(url: str, context: base.CheckContext) -> tuple["HttpResponse", Any
     headers = {"User-Agent": _AGENT, "Accept": "*/*"}
     response = http.ask(http.HttpRequest("GET", url, headers), context.policy, context.seconds)
     for mismatch in expect.status_mismatches(response.status, None):
-        raise ProbeError(f"it answers with status {mismatch.found}")
+        raise ProbeError(f"it returned {mismatch.found}")
     return response, expect.parsed(response.body)

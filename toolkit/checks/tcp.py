@@ -55,7 +55,7 @@ def split(address: str) -> tuple[str, int]:
     """Host and port. Raises ProbeError."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ProbeError(f"{port!r} is no port")
+        raise ProbeError(f"{port!r} is not a port")
     return host.strip("[]"), int(port)
 
 

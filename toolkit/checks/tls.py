@@ -51,7 +51,7 @@ def ask(settings: TlsSettings, context: base.CheckContext) -> base.CheckAnswer:
     misses: tuple[Mismatch, ...] = ()
     if days < settings.expect.days:
         expected = f"good for {settings.expect.days} days"
-        got = f"ends in {days} days, on {certificate.ends:%Y-%m-%d}"
+        got = f"expires in {days} days, on {certificate.ends:%Y-%m-%d}"
         misses = (Mismatch("certificate", expected, got),)
     detail = f"certificate until {certificate.ends:%Y-%m-%d}, by {certificate.issuer}"
     return base.CheckAnswer(monotonic() - began, misses, detail=detail)

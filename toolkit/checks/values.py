@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from toolkit.ports import debug
+
 _NAME = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\+(\d{1,6}))?\}")
 
 _QUOTES = re.compile(r"""[\x00-\x1f"'\\]""")
@@ -174,6 +176,7 @@ class Redactor:
         for form in forms:
             if len(form) >= shortest:
                 self._values.setdefault(form, name)
+                debug.hide(form)
 
     def over(self, text: str) -> str:
         """The text without them; longer ones first, for one may hold another."""

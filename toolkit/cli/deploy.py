@@ -58,7 +58,7 @@ def deploy(
     Steps that do not wait for each other run side by side.
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
-        raise UsageError("targets, --all and --plan exclude each other", "say which one is meant")
+        raise UsageError("targets, --all and --plan exclude each other", "say which one")
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(

@@ -11,7 +11,7 @@ from toolkit.flow.deploy import only_one
 EPILOG = """\b
 Examples:
   toolkit deploy-app                              the only app of rules.toml
-  toolkit deploy-app app                          build, push, and put it live
+  toolkit deploy-app app                          build, push, and roll out
   toolkit deploy-app app --no-build --image v1.4  an image that is in the repository already
   toolkit deploy-app app --dry-run                every call that would be made
 
@@ -27,9 +27,9 @@ watches it again."""
 @deploying.deploy_options
 @click.pass_context
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
-    """Build an image, push it, and put it live on ECS.
+    """Build an image, push it, and roll it out on ECS.
 
-    Succeeds only once the service runs it.
+    Succeeds only once the service is running it.
     """
     common = deploying.common_options(ctx, arguments)
     if arguments["no_build"] and not arguments["image"]:

@@ -66,7 +66,7 @@ def deploy_options(command: Command) -> Command:
             options.environment,
             options.profile,
             options.region,
-            click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+            click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
             click.option(
                 "--confirm",
                 metavar="NAME",
@@ -85,24 +85,24 @@ def deploy_options(command: Command) -> Command:
                 help="Steps at the same time.",
             ),
             click.option(
-                "--fail-fast", is_flag=True, help="Begin no other step once one has failed."
+                "--fail-fast", is_flag=True, help="Start no further steps after a failure."
             ),
             click.option(
                 "--allow-backwards",
                 is_flag=True,
-                help="Deploy even where that takes live commits out.",
+                help="Deploy even if that removes commits that are live.",
             ),
             click.option(
                 "--no-checks",
                 is_flag=True,
-                help="Do not ask health addresses and checks afterwards.",
+                help="Skip health addresses and checks afterwards.",
             ),
             options.allowed,
             click.option(
                 "--lock-timeout",
                 metavar="TIME",
                 default="0s",
-                help="How long to wait for somebody else's run, such as 15m.",
+                help="How long to wait for another run's lock, such as 15m.",
             ),
             options.as_json,
             options.quiet,
@@ -118,7 +118,7 @@ take_over = click.option(
     "--take-over",
     is_flag=True,
     help=(
-        "Keep what was changed outside of toolkit: base the new task definition on the running one."
+        "Keep what was changed outside toolkit: base the new task definition on the running one."
     ),
 )
 
@@ -149,7 +149,7 @@ def app_options(command: Command) -> Command:
                 "--in-progress",
                 type=click.Choice(["wait", "refuse", "replace"]),
                 help=(
-                    "What to do about somebody else's deployment of the same service; the default"
+                    "What to do if another deployment of the service is in progress; the default"
                     " is to wait."
                 ),
             ),
@@ -175,12 +175,12 @@ def stack_options(command: Command) -> Command:
             click.option(
                 "--recreate",
                 is_flag=True,
-                help="Stacks: delete one that was never created, and create it anew.",
+                help="Stacks: delete one whose creation failed, and create it again.",
             ),
             click.option(
                 "--continue-rollback",
                 is_flag=True,
-                help="Stacks: first finish a rollback that got stuck.",
+                help="Stacks: first continue a stuck rollback (UPDATE_ROLLBACK_FAILED).",
             ),
         )
     ):
@@ -213,7 +213,9 @@ def read_plan(path: str) -> PlanFile:
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
         return PlanFile(names, dict(document["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{path} is no plan", "write one with: toolkit diff --out FILE") from None
+        raise UsageError(
+            f"{path} is not a plan", "write one with: toolkit diff --out FILE"
+        ) from None
 
 
 def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
@@ -222,7 +224,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     time = arguments.pop("lock_timeout")
     timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {time!r} is no time", "write it as 90s, 15m or 1h30m")
+        raise UsageError(f"--lock-timeout {time!r} is not a time", "write it as 90s, 15m or 1h30m")
     fields: dict[str, Any] = {
         "folder": folder,
         "lock_timeout": timeout,
@@ -264,7 +266,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     """Prepare, ask for consent, deploy and report. The exit code."""
     rules = flow.check(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment(request.environment, rules)
     allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
     return run_trusted(command, common, replace(request, allowed=allowed), git)
@@ -318,7 +320,7 @@ def run_trusted(
     # what is deployed.
     if flow.is_stale(prepared, request, git):
         raise Refused(
-            "the files have changed since they were looked at", f"run it again: toolkit {command}"
+            "the files have changed since they were checked", f"run it again: toolkit {command}"
         )
     still = flow.still_of(request, prepared, git, ports)
     run_options = run_request(run, command, common, prepared.rules, still)
@@ -356,7 +358,7 @@ def _prepare(
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
     if not (common.yes or _can_ask(common)):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     _ask_consent(common, jobs)
 
 
@@ -485,7 +487,7 @@ def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     elif not common.yes:
         from toolkit.cli.prompt import confirm
 
-        if not confirm("Go on?", default=True):
+        if not confirm("Continue?", default=True):
             raise Declined()
 
 
@@ -504,7 +506,7 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
         return
     fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
     if refused:
-        raise Refused(warnings[0], f"{fix}; or say that it is meant: --allow-backwards")
+        raise Refused(warnings[0], f"{fix}; or add --allow-backwards")
     if common.dry_run:
         output.note(
             f"note: with --yes this deploy would be refused (exit 2): {fix}; or add"

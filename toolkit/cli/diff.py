@@ -20,7 +20,7 @@ from toolkit.show.text import line, listing
 EPILOG = """\b
 Examples:
   toolkit diff                     against what was deployed last
-  toolkit diff live                against what AWS says that runs
+  toolkit diff live                against what AWS says is running
   toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              against what was tagged
   toolkit diff --committed HEAD~3  the last three commits, as committed
@@ -37,7 +37,7 @@ or unmatched paths where rules.toml says "fail"."""
 @options.common
 @options.environment
 @click.option(
-    "--committed", is_flag=True, help="Compare HEAD as committed; do not look at the working tree."
+    "--committed", is_flag=True, help="Compare HEAD as committed, without the working tree."
 )
 @click.option(
     "--paths-from",
@@ -58,7 +58,7 @@ or unmatched paths where rules.toml says "fail"."""
 @options.no_color
 @click.pass_context
 def diff(ctx: click.Context, /, **values: Any) -> int:
-    """What is out of date, why, and the narrowest deploy that mends it.
+    """Show what is out of date, why, and the smallest deploy that fixes it.
 
     Without BASE: what is out of date, against each target's last recorded deploy (`last`), or
     against what AWS says is running (`live`). A target of which no deploy is recorded is unknown,

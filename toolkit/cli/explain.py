@@ -26,7 +26,7 @@ from toolkit.show import explanation as show
 def explain(
     ctx: click.Context, paths: tuple[str, ...], folder: str | None, rules: str | None, as_json: bool
 ) -> int:
-    """Which rule, pattern and line sends a PATH where, and why no other rule does.
+    """Explain which rule, pattern and line matches a PATH, and why no other rule does.
 
     PATH need not exist. In a repository it also says who touched it last.
     """

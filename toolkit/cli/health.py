@@ -26,7 +26,7 @@ Examples:
   toolkit health --all-environments     all of them
   toolkit health app api                only these
   toolkit health --watch --interval 10s
-  toolkit health -v                     everything that was looked at
+  toolkit health -v                     everything that was checked
 
 Nothing is changed, and no program is started. What does not answer by the deadline is unknown,
 never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wrong or unknown,
@@ -43,13 +43,19 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
     metavar="TIME",
     default="20s",
     show_default=True,
-    help="The deadline for all of it.",
+    help="Overall deadline.",
 )
-@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Check again and again, until Ctrl-C.")
 @click.option(
-    "--interval", metavar="TIME", default="30s", show_default=True, help="How often, with --watch."
+    "--interval",
+    metavar="TIME",
+    default="30s",
+    show_default=True,
+    help="Time between looks with --watch.",
 )
-@click.option("--junit", "report", metavar="FILE", help="Also write it to FILE, as JUnit's XML.")
+@click.option(
+    "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit XML."
+)
 @options.common
 @options.environment
 @options.profile
@@ -61,7 +67,7 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
 @options.no_color
 @click.pass_context
 def health(ctx: click.Context, /, **values: Any) -> int:
-    """Is everything well that rules.toml names?
+    """Check that everything in rules.toml is healthy.
 
     Each target is asked in its own way: services, deployments, tasks, load balancers, images,
     stacks, functions, sites, alarms; then health addresses, certificates, queues and tables, and

@@ -5,7 +5,7 @@ import os
 import click
 
 from toolkit import flow
-from toolkit.cli import options, output
+from toolkit.cli import debugging, options, output
 from toolkit.errors import FileIsThere, UsageError
 from toolkit.init.coverage import measure_coverage
 from toolkit.init.draft import draft_to_toml
@@ -27,6 +27,7 @@ from toolkit.show import survey as show
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @options.as_json
+@debugging.debug_option
 @click.pass_context
 def init(
     ctx: click.Context, folder: str | None, out: str | None, force: bool, as_json: bool

@@ -19,14 +19,14 @@ class LockGroup(LazyGroup):
     """The commands of `toolkit lock`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
-        "show": ("toolkit.cli.lock_show", "Who holds which lock, since when, and for what."),
+        "show": ("toolkit.cli.lock_show", "Show who holds which lock, since when, and for what."),
         "release": ("toolkit.cli.lock_release", "Release a lock whose holder is gone."),
     }
 
 
 @click.group("lock", cls=LockGroup)
 def lock() -> None:
-    """The locks that keep two runs from one target."""
+    """Show or release the locks that keep two runs from deploying one target."""
 
 
 def locks(project: options.Project, as_json: bool = False, changes: bool = False) -> Locks:

@@ -19,7 +19,7 @@ from toolkit.show import history as display
     metavar="ID",
     help="The lock's id, as `toolkit lock show` prints it.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say whose lock it is.")
+@click.option("--dry-run", is_flag=True, help="Only show whose lock it is.")
 @options.common
 @options.environment
 @options.allowed

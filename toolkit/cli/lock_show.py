@@ -19,7 +19,7 @@ from toolkit.show import history as display
 @options.as_json
 @click.pass_context
 def lock_show(ctx: click.Context, /, target: str | None, as_json: bool, **values: Any) -> int:
-    """Who holds which lock, since when, and for what.
+    """Show who holds which lock, since when, and for what.
 
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """

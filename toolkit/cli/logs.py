@@ -33,7 +33,7 @@ MOST_BYTES = 64 << 20
 def logs(
     ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None
 ) -> int:
-    """The logs of a run's steps."""
+    """Show the logs of a run's steps."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))

@@ -11,39 +11,43 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from toolkit import __version__
-from toolkit.cli import output
+from toolkit.cli import debugging, output
 from toolkit.errors import Exit, ToolkitError, exit_codes
+from toolkit.ports import debug
 
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
-    "diff": ("toolkit.cli.diff", "What is out of date, why, and the narrowest deploy."),
+    "diff": ("toolkit.cli.diff", "Show what is out of date, why, and the smallest deploy."),
     "health": (
         "toolkit.cli.health",
-        "Is everything well that rules.toml names? For every morning.",
+        "Check that everything in rules.toml is healthy.",
     ),
-    "health-check": ("toolkit.cli.health", "The same as health."),
-    "smoke-test": ("toolkit.cli.smoke_test", "Ask the live system what it must answer."),
+    "health-check": ("toolkit.cli.health", "Same as health."),
+    "smoke-test": (
+        "toolkit.cli.smoke_test",
+        "Run the checks in rules.toml against the live system.",
+    ),
     "deploy": ("toolkit.cli.deploy", "Deploy what is due, what is named, or everything."),
-    "deploy-app": ("toolkit.cli.deploy_app", "Build an image, push it, and put it live on ECS."),
+    "deploy-app": ("toolkit.cli.deploy_app", "Build an image, push it, and roll it out on ECS."),
     "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
-    "rollback": ("toolkit.cli.rollback", "Put the last good version of a target back."),
-    "resume": ("toolkit.cli.resume", "Go on with a run that was left open."),
+    "rollback": ("toolkit.cli.rollback", "Restore the last good version of a target."),
+    "resume": ("toolkit.cli.resume", "Continue an interrupted run."),
     "history": (
         "toolkit.cli.history",
-        "List runs: those of this machine, and with a store everybody's.",
+        "List runs started from this machine, and with a store everybody's.",
     ),
-    "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
-    "logs": ("toolkit.cli.logs", "What the steps of a run said."),
+    "show": ("toolkit.cli.show_", "Show one run: its command, and how each step ended."),
+    "logs": ("toolkit.cli.logs", "Show the logs of a run's steps."),
     "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),
-    "lock": ("toolkit.cli.lock", "Who is at work on what."),
-    "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
+    "lock": ("toolkit.cli.lock", "Show or release deploy locks."),
+    "explain": ("toolkit.cli.explain", "Explain which rule, pattern and line matches a path."),
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
     "sandbox": (
         "toolkit.cli.sandbox",
-        "An AWS on this machine, to try everything without an account.",
+        "Run an AWS emulator on this machine, to try everything without an account.",
     ),
-    "doctor": ("toolkit.cli.doctor", "Programs and versions; rules against Dockerfiles."),
-    "permissions": ("toolkit.cli.permissions", "The IAM policy that the targets need."),
+    "doctor": ("toolkit.cli.doctor", "Check programs and versions, and rules against Dockerfiles."),
+    "permissions": ("toolkit.cli.permissions", "Print the IAM policy that the targets need."),
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
@@ -156,10 +160,11 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, message="toolkit %(version)s")
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
-@click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+@click.option("-e", "--env", metavar="NAME", help="The environment to use.")
+@debugging.debug_option
 @click.pass_context
 def cli(ctx: click.Context, /, **common: str | None) -> None:
-    """Tells what of your system is out of date, and the narrowest deploy that mends it."""
+    """Show which parts of your system are out of date and the smallest deploy that fixes it."""
     ctx.obj = common
 
 
@@ -182,12 +187,15 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has enough of it
         output.silence()
         code = Exit.OK
-    os._exit(output.flush() or code)
+    code = output.flush() or code
+    debug.tell("exit", str(int(code)))
+    os._exit(code)
 
 
 def run(args: list[str]) -> int:
     """The exit code of a command line. Errors are reported here, and only here."""
     output.set_endpoint(None, silent=True)
+    debugging.begin(args)
     try:
         return int(cli.main(args, prog_name="toolkit", standalone_mode=False) or 0)
     except click.exceptions.Abort:
@@ -198,6 +206,7 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
+        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
         from toolkit.flow.advice import advised, as_typed
 
         same = as_typed(args)

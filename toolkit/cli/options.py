@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import Rules
 from toolkit.ports.git import Git
@@ -15,7 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def common(command: Command) -> Command:
-    """-C and --rules, as they may also stand before the command."""
+    """-C, --rules and --debug, as they may also stand before the command."""
+    command = debugging.debug_option(command)
     command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(
         command
     )
@@ -24,19 +26,17 @@ def common(command: Command) -> Command:
     )(command)
 
 
-environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
 profile = click.option(
     "--profile", metavar="NAME", help="The AWS profile, instead of the environment's."
 )
-region = click.option(
-    "--region", metavar="NAME", help="Only this one of the environment's regions."
-)
+region = click.option("--region", metavar="NAME", help="Only this region of the environment.")
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
-quiet = click.option("-q", "--quiet", is_flag=True, help="Only the answer itself.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
 verbose = click.option(
-    "-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what."
+    "-v", "--verbose", is_flag=True, help="Print more: reasons, and who changed what."
 )
 no_color = click.option(
     "--no-color",
@@ -137,5 +137,5 @@ def time(option: str, text: str) -> float:
 
     time_s = seconds(text)
     if not time_s:
-        raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
+        raise UsageError(f"invalid {option} {text!r}", "use 20s, 5m or 1h30m")
     return float(time_s)

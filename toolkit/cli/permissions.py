@@ -16,13 +16,13 @@ from toolkit.show import policy as show
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @options.common
 @options.environment
-@click.option("--region", metavar="NAME", help="Only this one of the environment's regions.")
+@click.option("--region", metavar="NAME", help="Only this region of the environment.")
 @options.as_json
 @click.pass_context
 def permissions(
     ctx: click.Context, /, targets: tuple[str, ...], region: str | None, **values: Any
 ) -> int:
-    """The IAM policy that these targets need, or all of rules.toml.
+    """Print the IAM policy that these targets need, or all of rules.toml.
 
     With --json it is the policy document itself, ready for `aws iam create-policy`.
     """

@@ -12,6 +12,7 @@ from typing import Any
 
 from toolkit.cli import output
 from toolkit.model import GOOD, Job, Outcome, Verdict
+from toolkit.ports import debug
 from toolkit.show import run as show
 from toolkit.show.text import duration, line
 
@@ -190,7 +191,7 @@ class CountProgress:
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._done, self._failed = total, 0, 0
         self._status: Any = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr.isatty() and not debug.on_stderr:
             from rich.console import Console
 
             self._status = Console(stderr=True, highlight=False, markup=False).status(
@@ -275,6 +276,6 @@ def listener(several: bool, quiet: bool, verbose: bool) -> "PlainProgress | Scre
     """The right one for where stderr goes. Log lines (-v) would tear a screen that is redrawn."""
     if quiet:
         return QuietProgress()
-    if verbose or not sys.stderr.isatty():
+    if verbose or debug.on_stderr or not sys.stderr.isatty():
         return PlainProgress(verbose)
     return ScreenProgress(several)

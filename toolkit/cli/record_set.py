@@ -28,7 +28,7 @@ To ask, run `toolkit diff live`."""
 @options.common
 @options.environment
 @options.allowed
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--confirm",
     metavar="NAME",

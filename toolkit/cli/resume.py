@@ -40,7 +40,7 @@ watched, what never arrived is done now. Nothing is done twice."""
 @deploying.deploy_options
 @click.pass_context
 def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
-    """Go on with a run that was left open.
+    """Continue an interrupted run.
 
     A run is open while a step of it may still be at work, or was never begun.
     """

@@ -42,7 +42,7 @@ def rollback(
     take_over: bool,
     **arguments: Any,
 ) -> int:
-    """Put the last good version of a target back."""
+    """Restore the last good version of a target."""
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(common, targets=(target,), action="rollback")
@@ -60,7 +60,7 @@ def rollback(
     if as_list:
         return _list(choice, common.as_json)
     if not (common.dry_run or common.yes or output.interactive()):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
             f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"

@@ -15,7 +15,10 @@ class RulesGroup(LazyGroup):
             "toolkit.cli.rules_check",
             "Find dead, shadowed and overlapping rules, and files that no rule owns.",
         ),
-        "match": ("toolkit.cli.rules_match", "Say where paths go; needs no repository."),
+        "match": (
+            "toolkit.cli.rules_match",
+            "Show which targets paths belong to; needs no repository.",
+        ),
         "replay": ("toolkit.cli.rules_replay", "Run today's rules over history."),
         "import": ("toolkit.cli.rules_import", "Turn CI path filters into rules."),
         "schema": ("toolkit.cli.rules_schema", "Print the JSON Schema of rules.toml."),

@@ -6,7 +6,7 @@ import click
 from msgspec.structs import replace
 
 from toolkit import flow
-from toolkit.cli import options, output
+from toolkit.cli import debugging, options, output
 from toolkit.errors import Exit, UsageError
 from toolkit.init.documents import LONGEST
 from toolkit.init.draft import draft_to_toml
@@ -27,6 +27,7 @@ from toolkit.show.text import line
 )
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 @options.as_json
+@debugging.debug_option
 @click.pass_context
 def rules_import(
     ctx: click.Context,

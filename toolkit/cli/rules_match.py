@@ -27,10 +27,10 @@ def rules_match(
     nul: bool,
     as_json: bool,
 ) -> int:
-    """Say where each PATH goes: a line a path, with its targets and rules. `-` (or no PATH) reads
+    """Show the targets and rules of each PATH, one line per path. `-` (or no PATH) reads
     them from standard input.
 
-    Paths are meant from the repository's root.
+    Paths are relative to the repository root.
     """
     folder = options.enter(ctx, folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))

@@ -25,7 +25,7 @@ LONG = 2000
     "-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most the N newest commits."
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object a commit, newest first."
+    "--json", "as_json", is_flag=True, help="Print one JSON object per commit, newest first."
 )
 @click.pass_context
 def rules_replay(
@@ -36,9 +36,9 @@ def rules_replay(
     limit: int | None,
     as_json: bool,
 ) -> int:
-    """Run today's rules over history (first parents) and say what each commit would have deployed.
+    """Run today's rules over history (first parents) and show what each commit would have deployed.
 
-    RANGE is a commit, whose whole history is meant (default HEAD), or A..B. Works in a bare
+    RANGE is a commit (its whole history; default HEAD) or A..B. Works in a bare
     repository with --rules FILE.
     """
     folder = options.enter(ctx, folder)
@@ -66,7 +66,7 @@ def _resolve(revisions: str | None, git: Git) -> list[str]:
     if "..." in revisions:
         raise UsageError(
             f"{revisions} has no history of its own",
-            "say A..B, or the commit whose history is meant",
+            "use A..B, or a commit for its whole history",
         )
     start, end = split(revisions)
     commits = [git.resolve(end)]

@@ -51,7 +51,7 @@ def up(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Start it, and print the lines to export."""
+    """Start the sandbox, and print the lines to export."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))
@@ -66,7 +66,7 @@ def up(
 @sandbox.command("down")
 @options.as_json
 def down(as_json: bool) -> int:
-    """End it with everything in it, and print the lines that undo those of `up`."""
+    """Stop the sandbox, delete everything in it, and print the lines that undo those of `up`."""
     names: list[str] = []
     with box.exclusive():
         sandbox = box.load()
@@ -86,7 +86,7 @@ def down(as_json: bool) -> int:
 @sandbox.command("status")
 @options.as_json
 def status(as_json: bool) -> int:
-    """Say whether it runs, where, and what is in it. Exits with 1 if it does not run."""
+    """Show whether it runs, where, and what is in it. Exits with 1 if it does not run."""
     sandbox = box.load()
     if sandbox is None or not (
         server.is_running(sandbox.server) and server.is_answering(sandbox.server)
@@ -124,7 +124,7 @@ def reset(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Empty it, and make anew what the targets need. Its address stays."""
+    """Empty it and recreate what the targets need. Its address stays."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))

@@ -25,7 +25,7 @@ from toolkit.show import history as display
 @options.as_json
 @click.pass_context
 def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as_json: bool) -> int:
-    """One run: what was asked, and how each step ended."""
+    """Show one run: its command, and how each step ended."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))

@@ -51,10 +51,10 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
     "--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many times."
 )
 @click.option(
-    "--retry", metavar="TIME", help="Try each check again for so long until it passes, such as 30s."
+    "--retry", metavar="TIME", help="Keep retrying each check for this long, such as 30s."
 )
 @click.option(
-    "--timeout", metavar="TIME", default="5m", show_default=True, help="The deadline for all of it."
+    "--timeout", metavar="TIME", default="5m", show_default=True, help="Overall deadline."
 )
 @click.option(
     "--parallel",
@@ -69,9 +69,9 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
     help="Then a small load with the checks that have `load`; needs locust (the extra `load`).",
 )
 @click.option(
-    "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit's XML."
+    "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit XML."
 )
-@click.option("--list", "only_list", is_flag=True, help="List the checks, and ask nothing.")
+@click.option("--list", "only_list", is_flag=True, help="List the checks without running them.")
 @options.common
 @options.environment
 @options.profile
@@ -83,7 +83,7 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
 @options.no_color
 @click.pass_context
 def smoke_test(ctx: click.Context, /, **values: Any) -> int:
-    """Ask the live system what rules.toml says that it must answer.
+    """Run the checks in rules.toml against the live system.
 
     Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that
     are there already.

@@ -113,7 +113,7 @@ def _recorded(
     sign = Finding(
         "record",
         "warning",
-        "changed behind toolkit's back",
+        "changed outside toolkit",
         live.since,
         why,
         f"see what it is; to put yours back: {command}",
@@ -133,7 +133,7 @@ def foreign(live: LiveVersion, records: Sequence[Record]) -> str:
                     "another tool has taken toolkit's tags away; what runs is still what run"
                     f" {record.run} deployed"
                 )
-        why = f"{what} was not put there by toolkit"
+        why = f"{what} was not deployed by toolkit"
         return f"{why}; it is the same as what run {kept[0].run} deployed" if kept else why
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"
@@ -151,7 +151,9 @@ def foreign(live: LiveVersion, records: Sequence[Record]) -> str:
     times = [when for record in records if (when := moment(record.when)) is not None]
     since = moment(live.since or "")
     if since is not None and times and since - max(times) > SLACK:
-        return f"it was changed at {since:%Y-%m-%d %H:%M}, and no deploy of then is recorded"
+        return (
+            f"it was changed at {since:%Y-%m-%d %H:%M} UTC, but no deploy is recorded for that time"
+        )
     return ""
 
 

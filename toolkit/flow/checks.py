@@ -104,7 +104,9 @@ def _check(rules: Rules, found: Checks) -> None:
             )
             at = toml.TomlLines(rules.text).line_of("targets", name, "checks")
             problems.append(
-                Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}")
+                Problem(
+                    at, f"targets.{name}.checks", f"{word!r} is neither a check nor a tag; {there}"
+                )
             )
     if problems:
         raise RulesError(rules.file, problems)

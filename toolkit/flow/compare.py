@@ -10,6 +10,7 @@ from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
 from toolkit.flow.advice import same_location
+from toolkit.flow.decisions import debugged
 from toolkit.flow.rulebook import (
     book,
     command,
@@ -134,6 +135,7 @@ class Comparison(Struct, frozen=True):
     unrecorded: bool = False
 
 
+@debugged
 def diff(request: DiffRequest, git: Git | None, records: Records | None = None) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
     refused.

@@ -16,6 +16,7 @@ from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import DiffRequest, Points, Records, diff, owns
 from toolkit.flow.contents import TargetVersions, at_commit, contents, digests, generated_of
+from toolkit.flow.decisions import tell_jobs
 from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled, uncounted
 from toolkit.flow.sources import used
@@ -144,6 +145,7 @@ def prepare(
     jobs = tuple(replace(job, recorded=recorded(job, rules, ports)) for job in jobs)
     standby = undoing(jobs, rules, ports) if order.checked and order.action == "deploy" else ()
     previews = _warned(_previews(jobs, ports), jobs, holds, changed)
+    tell_jobs((*jobs, *standby), previews, left)
     back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
     may_go_back = found is not None and found.backwards is Backwards.ALLOW
     newest = {
@@ -593,7 +595,7 @@ def _source(
     if stale:
         raise StalePlan(
             f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}",
-            "make it anew: toolkit diff --out FILE",
+            "create it again: toolkit diff --out FILE",
         )
     return now
 

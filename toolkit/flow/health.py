@@ -13,6 +13,7 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import advised, same_location
 from toolkit.flow.behind import RecordedVersions, against_head, against_record, recorded
+from toolkit.flow.decisions import tell_health
 from toolkit.flow.looking import (
     SAYS,
     Board,
@@ -83,7 +84,7 @@ def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     )
     if not any(subject.kind != "credentials" for subject in subjects):
         raise Refused(
-            "rules.toml names nothing that can be looked at",
+            "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
         )
     board = Board(subjects)
@@ -123,6 +124,7 @@ def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     checkups = against_head(checkups, request.folder, request.rules, git, notes, request.allowed)
     checkups = [_told(checkup, rules, request) for checkup in checkups]
     took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
+    tell_health(checkups)
     looked = _looked(names, tuple(checkups), took_s, notes)
     first = dict.fromkeys(request.redact(words) for name in names for words in told(rules, name))
     return replace(looked, first=tuple(first))
@@ -213,7 +215,7 @@ def _checkup(
     location, live = subject.location, board.live(at)
     problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
-        sign = replace(unknown(subject.name, problem), detail="not looked at")
+        sign = replace(unknown(subject.name, problem), detail="not checked")
         seen = tuple(
             replace(one, detail=one.detail.partition(SAYS)[0])
             for one in board.signs(at)

@@ -259,7 +259,7 @@ def _of_check(board: Board, at: int, subject: Subject, around: CheckContext, rul
 def _in_short(found: Result) -> str:
     """What is wrong with a check, in a few words; the cause says it whole."""
     if found.status != "failed":
-        return "could not be seen"
+        return "could not be checked"
     if found.misses:
         return f"{found.misses[0].what}: {found.misses[0].found}"
     return "not there" if found.cause.startswith("there is no ") else "no good answer"

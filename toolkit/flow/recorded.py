@@ -479,7 +479,7 @@ def point_of(live: LiveVersion) -> RecordedBase:
         return RecordedBase(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
         return RecordedBase(
-            None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes
+            None, "", unknown="what is live of it was not deployed by toolkit", notes=live.notes
         )
     version = live.version or ""
     return RecordedBase(

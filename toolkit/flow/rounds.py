@@ -18,6 +18,7 @@ from toolkit.checks.select import Task
 from toolkit.checks.tries import carry_out
 from toolkit.checks.values import generated
 from toolkit.flow.checks import CheckSetup
+from toolkit.flow.decisions import tell_result
 from toolkit.model import Result
 from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
@@ -109,6 +110,7 @@ class CheckRun:
         result = replace(self._result(task), at=task.at)
         with self._lock:
             self._results[name] = result
+        tell_result(result)
         self._terms.told(result)
         return True
 

@@ -14,7 +14,7 @@ from toolkit.impact.reading import nearest
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Rules, Target
 from toolkit.plan.graph import Graph
-from toolkit.ports import files
+from toolkit.ports import debug, files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING
 
@@ -27,9 +27,11 @@ def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     FileProblem.
     """
     if named:
+        debug.tell("rules", named, why="named")
         return read_rules(bytes_of(named), shown(named))
     root = git.root if git and not git.bare else None
     path = files.find_rules(folder, root)
+    debug.tell("rules", path, why="the nearest one", folder=folder)
     return read_rules(bytes_of(path, root or os.path.dirname(path)), shown(path))
 
 

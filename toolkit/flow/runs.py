@@ -329,12 +329,12 @@ def _locked(
 
     def waiting(name: str, other: Holder) -> None:
         told.listener.told(
-            "toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}"
+            "toolkit", f"waiting for {other.who}, who is deploying {name}: {other.command}"
         )
 
     def asked(name: str, other: Holder) -> None:
         told.listener.told(
-            "toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}"
+            "toolkit", f"asked {other.who} to stop, who is deploying {name}: {other.command}"
         )
 
     def yields(wish: StopRequest) -> None:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
+from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import load_rules, read_rules, rules_path, sorts
 from toolkit.impact import toml
 from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
@@ -120,7 +121,9 @@ def load_trusted(folder: str, named: str | None, git: Git | None, allowed: bool 
     `allowed`: somebody lets it decide by itself. Raises RulesError, NoRules, FileProblem; GitError
     with the command that fetches it where the trusted base cannot be read.
     """
-    return judged(load_rules(folder, named, git), folder, named, git, allowed)
+    rules = judged(load_rules(folder, named, git), folder, named, git, allowed)
+    tell_trust(rules.trust)
+    return rules
 
 
 def judged(

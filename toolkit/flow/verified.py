@@ -328,7 +328,7 @@ class Verifier:
         try:
             superseded.check_still_live(job, targets.kind(job.kind), outcome.live, self._ports)
         except CloudError as problem:
-            desk.log(f"whether it runs still cannot be seen: {problem}")
+            desk.log(f"whether it still runs could not be checked: {problem}")
 
     def _failed(self, job: Job, outcome: Outcome, wrong: BakeFailure) -> Outcome:
         """It is live, and not good. What only runs as it did before is left alone: nothing of this

@@ -314,7 +314,7 @@ def find_problems(
     cycle = _cycle({name: predecessors(check, capturing) for name, check in checks.checks.items()})
     if cycle:
         first = checks.checks[cycle[0]]
-        message = f"the checks wait for each other in a circle: {' -> '.join(cycle)}"
+        message = f"the checks wait for each other in a cycle: {' -> '.join(cycle)}"
         yield first.where, f"checks.{first.name}", message
 
 
@@ -326,12 +326,12 @@ def _dangling_names(
     for needed in check.needs:
         if needed not in names:
             hint = nearest(needed, names) or f"there are {list_words(names)}"
-            yield f"{needed!r} is no check; {hint}"
+            yield f"unknown check {needed!r}; {hint}"
     environments = tuple(variables)
     for name in check.environments:
         if name not in environments:
             hint = nearest(name, environments) or f"there are {list_words(environments)}"
-            yield f"{name!r} is no environment; {hint}"
+            yield f"unknown environment {name!r}; {hint}"
 
 
 class _Names(Struct, frozen=True):
@@ -353,8 +353,8 @@ class _Names(Struct, frozen=True):
                         or "a secret's name can only hold variables of `vars`"
                     )
                     yield (
-                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no"
-                        f" variable{_of(environment)}; {hint}"
+                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is not"
+                        f" a variable{_of(environment)}; {hint}"
                     )
 
     def in_check(self, check: Check) -> Iterator[str]:
@@ -368,7 +368,7 @@ class _Names(Struct, frozen=True):
                     or "to mean the braces themselves, write each of them twice"
                 )
                 yield (
-                    f"`{{{name}}}` is no variable{_of(environment)}, secret or captured value;"
+                    f"`{{{name}}}` is not a variable{_of(environment)}, secret or captured value;"
                     f" {hint}"
                 )
 

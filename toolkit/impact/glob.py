@@ -302,7 +302,7 @@ def _char_class(content: str, negated: bool) -> str:
         if posix:
             if posix[1] not in _POSIX:
                 raise PatternError(
-                    f"`{posix[0]}` is no character class; there are {', '.join(sorted(_POSIX))}"
+                    f"`{posix[0]}` is not a character class; there are {', '.join(sorted(_POSIX))}"
                 )
             parts.append(_POSIX[posix[1]])
             position = posix.end()

@@ -110,7 +110,7 @@ class FileReader:
     ) -> None:
         """A problem: the word is none of these."""
         choice = f"there are {list_words(words)}" if words else "there is none"
-        self.add_problem(f"{word!r} is no {what}; {nearest(word, words) or choice}", *keys)
+        self.add_problem(f"unknown {what} {word!r}; {nearest(word, words) or choice}", *keys)
 
     def duration(self, text: object, default: int, *keys: str | int) -> int:
         """A duration in seconds."""

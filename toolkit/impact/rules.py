@@ -202,7 +202,7 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     environment: Annotated[
-        str | None, Meta(description="The environment that is meant when none is named.")
+        str | None, Meta(description="The environment to use when none is named.")
     ] = None
     ignore: Annotated[
         tuple[Pattern, ...], Meta(description="A change here never calls for anything.")
@@ -387,7 +387,7 @@ class _Loader(FileReader):
         )
 
     def _add_kind_problem(self, name: str, kind_name: object) -> None:
-        message = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
+        message = "its `kind` is missing" if kind_name is None else f"unknown kind {kind_name!r}"
         names = tuple(self._kind_names)
         hint = nearest(str(kind_name), names)
         keys = ["targets", name]
@@ -473,7 +473,7 @@ class _Loader(FileReader):
         cycle = _cycle(targets)
         if cycle:
             self.add_problem(
-                f"the targets need each other in a circle: {' -> '.join(cycle)}",
+                f"the targets need each other in a cycle: {' -> '.join(cycle)}",
                 "targets",
                 cycle[0],
             )
@@ -518,7 +518,7 @@ class _Loader(FileReader):
             for key, words in (("urls", environment.urls), ("hosts", environment.hosts)):
                 for variable in sorted(set(_NAMED.findall(" ".join(words))) - variables.keys()):
                     hint = _variable_hint(variable, environment)
-                    message = f"`{{{variable}}}` is no variable; {hint}"
+                    message = f"`{{{variable}}}` is not a variable; {hint}"
                     self.add_problem(message, "environments", name, key)
             for index, url in enumerate(environment.urls):
                 filled = url
@@ -541,7 +541,7 @@ class _Loader(FileReader):
                         continue
                     hint = _variable_hint(variable, environment)
                     self.add_problem(
-                        f"`{{{variable}}}` is no variable of environment {environment.name!r};"
+                        f"`{{{variable}}}` is not a variable of environment {environment.name!r};"
                         f" {hint}",
                         "targets",
                         name,
@@ -660,7 +660,7 @@ class _Moment(NamedTuple):
 
 
 def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
-    """Targets that need each other in a circle. A group is done when its members are, which start
+    """Targets that need each other in a cycle. A group is done when its members are, which start
     when its own needs are done.
     """
     from graphlib import CycleError, TopologicalSorter

@@ -360,7 +360,7 @@ def _settings(folder: str) -> dict[str, Any]:
     try:
         settings = json.loads(read(path))
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     if not isinstance(settings, dict):
         raise FileProblem(path=path, reason="it names no `app`")
     command = settings.get("app")
@@ -596,7 +596,7 @@ def _context(
         if os.path.exists(path):
             remembered = json.loads(read(path))
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     defaults = {
         name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)
     }
@@ -762,9 +762,9 @@ def _json(path: str) -> dict[str, Any]:
     try:
         document = json.loads(read(path))
     except ValueError:
-        raise FileProblem(path=path, reason="it is no JSON") from None
+        raise FileProblem(path=path, reason="it is not JSON") from None
     if not isinstance(document, dict):
-        raise FileProblem(path=path, reason="it is no JSON object")
+        raise FileProblem(path=path, reason="it is not a JSON object")
     return document
 
 

@@ -79,7 +79,7 @@ def _regular(path: str, flags: int) -> int:
     if not stat.S_ISREG(mode):
         if not os.path.abspath(path).startswith(_SHELLS):
             os.close(descriptor)
-            raise OSError(22, "it is no regular file; to read from a pipe, use standard input")
+            raise OSError(22, "it is not a regular file; to read from a pipe, use standard input")
         os.set_blocking(descriptor, True)
     return descriptor
 
@@ -95,7 +95,7 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
     """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileProblem(path=path, reason="it is there, and it is no regular file")
+        raise FileProblem(path=path, reason="it is there, and it is not a regular file")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
@@ -179,7 +179,7 @@ def read_inside(root: str, name: str, most: int) -> bytes:
         descriptor = open_below(os.path.realpath(root), real, os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(22, "it is no regular file")
+                raise OSError(22, "it is not a regular file")
             return file.read(most + 1)
     except OSError as error:
         raise FileProblem(
@@ -313,7 +313,7 @@ def own_folder(path: str, what: str, variable: str) -> str:
     problem = folder_problem(status, os.geteuid(), what)
     if problem:
         raise StateDamaged(
-            path=path, reason=f"{problem}; mend that, or set {variable} to another folder"
+            path=path, reason=f"{problem}; fix that, or set {variable} to another folder"
         )
     return path
 
@@ -323,7 +323,7 @@ def folder_problem(status: os.stat_result, user: int, what: str) -> str | None:
     if stat.S_ISLNK(status.st_mode):
         return f"the folder of {what} is a link"
     if not stat.S_ISDIR(status.st_mode):
-        return f"the place of {what} is no folder"
+        return f"the place of {what} is not a folder"
     if status.st_uid != user:
         return f"the folder of {what} belongs to another user ({status.st_uid})"
     if status.st_mode & 0o022:

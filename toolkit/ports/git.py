@@ -33,7 +33,7 @@ from toolkit.errors import (
     UnknownRef,
 )
 from toolkit.model import Commit
-from toolkit.ports import process
+from toolkit.ports import debug, process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
@@ -164,7 +164,7 @@ class Git:
         if done.code == -signal.SIGKILL:
             reason = (
                 f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is"
-                " no file?"
+                " not a file?"
             )
             raise GitError(verb="rev-parse", reason=reason)
         # `safe.bareRepository` lets git refuse a bare repository; an explicit one is opened below.
@@ -747,9 +747,13 @@ class Git:
         return next(iter(self._log_of([self.require_head()], [path], 1)), None)
 
     def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
+        began = debug.now()
         with self._python() as python:
-            commits = python.iter_commits(list(revisions), paths=list(paths), max_count=most)
-            return [_commit(commit) for commit in commits]
+            found = python.iter_commits(list(revisions), paths=list(paths), max_count=most)
+            commits = [_commit(commit) for commit in found]
+        command = ("git", "rev-list", f"--max-count={most}", *revisions, "--", *paths)
+        debug.program_ended(command, self.root, 0, began)
+        return commits
 
     @contextmanager
     def _python(self) -> Iterator[Any]:

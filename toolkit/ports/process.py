@@ -13,6 +13,8 @@ from threading import Thread
 
 from msgspec import Struct
 
+from toolkit.ports import debug
+
 CHUNK = 1 << 18
 LONGEST = 1 << 20
 """Bytes after which a line without an end is given out."""
@@ -38,6 +40,7 @@ class StreamedProgram:
     def __init__(
         self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
     ) -> None:
+        self._command, self._began = (argv, folder), debug.now()
         self._process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -100,6 +103,8 @@ class StreamedProgram:
                 process.wait(0.2)  # most programs end by themselves when their output is closed
             except subprocess.TimeoutExpired:
                 process.kill()
+        if self.code is None:
+            debug.program_ended(*self._command, process.wait(), self._began)
         self.code = process.wait()
         self._complaints.join()
         if process.stderr is not None:
@@ -114,6 +119,8 @@ class LineProgram:
     def __init__(
         self, argv: Sequence[str], folder: str, env: Mapping[str, str], stdin: bytes | None = None
     ) -> None:
+        self._command, self._began = (argv, folder), debug.now()
+        debug.program_started(argv, folder)
         self._process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -191,6 +198,8 @@ class LineProgram:
                 continue
         if process.wait() != 0:
             self._signal(signal.SIGKILL)  # what it started and did not end
+        if self.code is None:
+            debug.program_ended(*self._command, process.returncode, self._began)
         self.code = process.returncode
         if process.stdout is not None:
             process.stdout.close()
@@ -218,6 +227,9 @@ class BoundedProgram:
     def __init__(self, argv: Sequence[str], seconds: float, asks: bool) -> None:
         self._seconds, self._alone = seconds, not asks
         stdin = None if asks else subprocess.DEVNULL
+        # no arguments: they may hold what it signs in with
+        self._command, self._began = argv[:1], debug.now()
+        debug.program_started(self._command)
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
             argv,
             stdin=stdin,
@@ -234,7 +246,9 @@ class BoundedProgram:
     def communicate(self) -> tuple[bytes, bytes]:
         """All that it writes. Raises ProgramTimeout, after it was ended."""
         try:
-            return self._process.communicate(timeout=self._seconds)
+            written = self._process.communicate(timeout=self._seconds)
+            debug.program_ended(self._command, "", self._process.returncode, self._began)
+            return written
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError, PermissionError):
                 if self._alone:
@@ -245,6 +259,7 @@ class BoundedProgram:
             for pipe in (self._process.stdout, self._process.stderr):
                 if pipe is not None:
                     pipe.close()
+            debug.program_ended(self._command, "", self._process.returncode, self._began)
             raise ProgramTimeout(self._seconds) from None
 
 
@@ -254,6 +269,15 @@ def run(
     """Run a program to its end. One that is still running after `patience_s` is killed; its code is
     then -9.
     """
+    began = debug.now()
+    done = _run(argv, folder, env, patience_s)
+    debug.program_ended(argv, folder, done.code, began)
+    return done
+
+
+def _run(
+    argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None
+) -> CompletedProgram:
     try:
         done = subprocess.run(
             argv,

@@ -48,7 +48,7 @@ def open_own(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | _OWN, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return descriptor
 
 
@@ -101,7 +101,7 @@ def file_error(path: str, error: OSError) -> FileProblem | StateDamaged:
     if error.errno == errno.ELOOP:
         return StateDamaged(path=path, reason="it is a link")
     if error.errno == errno.EINVAL:
-        return StateDamaged(path=path, reason="it is no regular file")
+        return StateDamaged(path=path, reason="it is not a regular file")
     return FileProblem(path=path, reason=error_text(error))
 
 

@@ -450,7 +450,7 @@ def ambiguous_reason(target: str, records: Iterable[Record]) -> str:
     """Why a target that is recorded in several places cannot be judged."""
     locations = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
     where = ", ".join(locations)
-    return f"{target} is recorded in {where}, and rules.toml does not say which is meant"
+    return f"{target} is recorded in {where}, and rules.toml does not say which one"
 
 
 def without_body(record: Record) -> Record:

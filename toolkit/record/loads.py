@@ -37,7 +37,7 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
         return msgspec.convert(json.loads(data), LoadRecord)
     except (ValueError, RecursionError):
         raise StateDamaged(
-            path=path, reason="it is no record of a load; delete it to begin anew"
+            path=path, reason="it is not the record of a load; delete it to start again"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
 from toolkit.model import Location
+from toolkit.ports import debug
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
@@ -132,6 +133,7 @@ class Locks:
         pause = PAUSE_S
         while True:
             attempted, by, remaining_s = side.attempt(name, holder)
+            debug.tell("lock", name, where=side.where, held_by=by.run if by else None)
             if attempted is not None:
                 lock: HeldLock = attempted
                 return lock

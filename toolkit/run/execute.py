@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
+from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
@@ -345,6 +346,14 @@ class Execution:
     def _keep(self, outcome: Outcome) -> None:
         with self._lock:
             self._outcomes[outcome.step] = outcome
+        debug.tell(
+            "verdict",
+            outcome.step,
+            outcome.verdict,
+            cause=outcome.cause,
+            open=outcome.open,
+            seconds=outcome.took_s,
+        )
         self._listener.ended(outcome)
 
     def _skip_dependent(self, step: str, need: str) -> None:

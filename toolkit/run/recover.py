@@ -137,7 +137,7 @@ def _outcome(job: Job, entry: JournalEntry) -> Outcome:
     facts = entry.facts
     word, took = facts["verdict"], facts.get("took_s", 0.0)
     if word not in ENDS or not isinstance(took, (int, float)):
-        raise ValueError(f"line {entry.n} is no end of a step")
+        raise ValueError(f"line {entry.n} is not an end of a step")
     verdict = Verdict(word)
     if facts.get("unverified") is True:
         # Journals of the version before say so of what is live and not good, and that it failed.

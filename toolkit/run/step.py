@@ -23,6 +23,7 @@ from toolkit.errors import (
     ToolkitError,
 )
 from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
+from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
 from toolkit.run.pace import Pace
@@ -278,6 +279,8 @@ class _Watch:
     def _take_in(self, observation: Observation) -> None:
         """Show what is new, and remember since when the state has been the same."""
         journal = self._run.journal
+        state, cause = observation.state, observation.cause
+        debug.tell("look", self._run.job.step, state=state, sure=observation.sure, cause=cause)
         for line in observation.lines:
             journal.log(line)
         if observation.phase:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from toolkit.errors import FileProblem, NotAgreed
 from toolkit.model import Job, Outcome
+from toolkit.ports import debug
 from toolkit.ports.clock import Clock
 from toolkit.run.stop import Stop
 
@@ -110,6 +111,7 @@ class StepJournal:
             self._phase = words
             words = self._redact(words)
             self._log.write(f"-- {words}")
+            debug.tell("phase", self._job.step, words)
             self._listener.phase(self._job.step, words)
 
     def log(self, line: str) -> None:
@@ -152,6 +154,7 @@ class StepJournal:
                 "intent", self._job.step, call=call, token=self._job.token, what=what, **more
             )
         )
+        debug.tell("intent", self._job.step, call, prepares=more.get("prepares"))
         parameters = " ".join(f"{name}={value}" for name, value in what.items())
         self._log.write(f"-> {call} {parameters}".rstrip())
 
@@ -176,6 +179,7 @@ class StepJournal:
         while True:
             try:
                 self._journal.append("accepted", self._job.step, receipt=facts)
+                debug.tell("receipt", self._job.step, *facts)
                 return
             except FileProblem as problem:
                 self._stop.ask(problem=problem)

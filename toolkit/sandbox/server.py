@@ -15,7 +15,7 @@ from http.client import HTTPConnection, HTTPException
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed
-from toolkit.ports import files, process
+from toolkit.ports import debug, files, process
 from toolkit.sandbox import guard, signature
 
 OWNER = "000000000000"
@@ -102,6 +102,7 @@ def start(python: str, folder: str, region: str, options: StartOptions = _DEFAUL
     )
     # The child has its own copy of it.
     os.close(stdin)
+    debug.program_started([python, "-I", ENGINE, folder], folder)
     born = _start_time(pid) or ""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and _start_time(pid) == born:

@@ -176,7 +176,7 @@ def summary(answer: DiffResult) -> str:
     if kinds:
         text += f" ({kinds})"
     if head.commit and head.dirty is None:
-        text += ", uncommitted files not looked at"
+        text += ", uncommitted files not checked"
     if answer.environment:
         text += f", environment {answer.environment}"
     return f"{text}."

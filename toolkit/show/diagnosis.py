@@ -89,7 +89,7 @@ def _lines(
     for row in programs:
         yield f"{row.name:<8} {row.version or '-':<10} {row.remark}".rstrip()
     if images is None:
-        yield "not in a git repository, so no rules were looked at"
+        yield "not in a git repository, so no rules were checked"
     else:
         yield from _image_lines(images, file)
 

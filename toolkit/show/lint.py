@@ -16,8 +16,7 @@ def _lines(rules: Rules, result: Lint | None) -> Iterator[str]:
     sizes = f"{count(len(rules.rules), 'rule')}, {count(len(rules.targets), 'target')}"
     if result is None:
         yield (
-            f"{quote(rules.file)}: no errors ({sizes}); not in a repository, so no file was"
-            " looked at"
+            f"{quote(rules.file)}: no errors ({sizes}); not in a repository, so no file was checked"
         )
         return
     yield f"{quote(rules.file)}: no errors ({sizes}, {count(result.files, 'tracked file')})"

@@ -57,4 +57,4 @@ def _short(problem: ToolkitError) -> str:
         return "not allowed"
     if isinstance(problem, CloudError):
         return "no answer"
-    return "cannot be seen"
+    return "could not be checked"

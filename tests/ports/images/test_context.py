@@ -52,7 +52,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY . /", "a": ""})
     monkeypatch.chdir(root)
     make(Path("odd"))
-    with pytest.raises(Refused, match="`odd` is no file"):
+    with pytest.raises(Refused, match="`odd` is not a file"):
         built_in(root, tmp_path / "layers")
     (root / ".dockerignore").write_text("odd")
     assert "a" in built_in(root, tmp_path / "layers").files

@@ -424,5 +424,5 @@ def test_a_recipe_for_an_engine_needs_a_dockerfile_and_a_context(recipe: Recipe)
     check_recipe(recipe, "docker")
     with pytest.raises(Refused, match="no Dockerfile `x`"):
         check_recipe(Recipe(recipe.root, "backend", "x"), "docker")
-    with pytest.raises(Refused, match="`nowhere` is no folder"):
+    with pytest.raises(Refused, match="`nowhere` is not a folder"):
         check_recipe(Recipe(recipe.root, "nowhere", "backend/Dockerfile"), "podman")

@@ -250,7 +250,7 @@ def test_an_expired_certificate_tells_since_when(
     with Raw(lambda peer: peer.hang(), authority.context(ends=timedelta(days=-2))) as server:
         day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
         with pytest.raises(
-            ProbeError, match=rf"^the certificate of 127.0.0.1 has expired on {day} \d\d:\d\d UTC$"
+            ProbeError, match=rf"^the certificate of 127.0.0.1 expired on {day} \d\d:\d\d UTC$"
         ):
             shaken(server)
 

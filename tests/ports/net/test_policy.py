@@ -161,7 +161,7 @@ def test_a_refusal_says_what_to_write() -> None:
         check_address("10.0.0.1", "api.example.com", Policy(()))
     assert (
         found.value.facts["next"]
-        == "add `private = true` to the environment in rules.toml, if that is meant"
+        == "add `private = true` to the environment in rules.toml, if that is intended"
     )
     with pytest.raises(
         ProbeRefused, match=r"^169.254.169.254 is a link-local address: it is never asked$"

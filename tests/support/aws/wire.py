@@ -171,7 +171,7 @@ class Asked:
         else:
             raise AwsError(
                 "MethodNotAllowed",
-                f"{self.method} {self.path} is no operation of {self.service}",
+                f"{self.method} {self.path} is not an operation of {self.service}",
                 405,
             )
         shape = self._operation().input_shape
@@ -423,7 +423,7 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
         if getattr(shape, "is_document_type", False):
             return None
         if not isinstance(given, Mapping):
-            return f"{at or 'the input'} is no structure"
+            return f"{at or 'the input'} is not a structure"
         for name in shape.required_members:
             if given.get(name) is None:
                 return f"{f'{at}.' if at else ''}{name} is missing"
@@ -437,7 +437,7 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
         return None
     if kind == "list":
         if not isinstance(given, (list, tuple)):
-            return f"{at} is no list"
+            return f"{at} is not a list"
         return next(
             (
                 found
@@ -448,7 +448,7 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
         )
     if kind == "map":
         if not isinstance(given, Mapping):
-            return f"{at} is no map"
+            return f"{at} is not a map"
         return next(
             (
                 found

@@ -63,7 +63,7 @@ def to_patterns(sequences: Iterable[Pieces]) -> tuple[str, ...]:
         try:
             alternatives(pattern)
         except PatternError as error:
-            raise Inexact(f"`{pattern}` is no pattern here: {error}") from None
+            raise Inexact(f"`{pattern}` is not a pattern here: {error}") from None
     return tuple(patterns)
 
 

@@ -135,7 +135,7 @@ def _event_filter(
             file, label, names, problems=("GitHub refuses `paths` and `paths-ignore` together",)
         )
     if not isinstance(patterns, tuple):
-        return _Filter(file, label, names, problems=("it is no list of patterns",))
+        return _Filter(file, label, names, problems=("it is not a list of patterns",))
     translate = from_paths if key == "paths" else from_paths_ignore
     translated = translate(patterns)
     return _Filter(
@@ -271,7 +271,7 @@ def _items(value: object, notes: list[str]) -> Iterator[_Item]:
             for key, patterns in entry.items():
                 yield _Item(_patterns(patterns), tuple(_statuses(str(_yaml_key(key)), notes)))
         else:
-            raise ValueError(f"`{_yaml_key(entry)}` is no pattern")
+            raise ValueError(f"`{_yaml_key(entry)}` is not a pattern")
 
 
 def _patterns(value: object) -> tuple[str, ...]:

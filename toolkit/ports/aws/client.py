@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
 from toolkit.model import Location
-from toolkit.ports import process
+from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
 
@@ -352,7 +352,7 @@ class Aws:
             except Exception as problem:
                 raise self._setup_problem(problem) from None
             if not _is_address(client.meta.endpoint_url):
-                raise errors.BadConfig("AWS_ENDPOINT_URL is no address")
+                raise errors.BadConfig("AWS_ENDPOINT_URL is not an address")
             client.meta.events.register("before-parse", _refuse_cut_off)
             client.meta.events.register("before-parse", _refuse_unmodelled)
             self._clients[service, once] = client
@@ -449,7 +449,8 @@ class Aws:
                 call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})"
             )
         elif status >= 500:
-            problem = errors.Unwell(call=call, reason=f"{status} {code}")
+            reason = f"{status} {code}" if code != str(status) else code
+            problem = errors.Unwell(call=call, reason=reason)
         else:
             message = _ADDRESS.sub(_BARE, message)
             if code not in message:
@@ -556,6 +557,10 @@ def _session(profile: str | None, region: str | None, person: MfaPrompt | None =
     core.register_component("data_loader", Models(extra_search_paths=extra))
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     _watch_sources(core, profile, person or MfaPrompt())
+    if debug.sink is not None:
+        from toolkit.ports.aws import calls
+
+        calls.watch(core, profile)
     return session
 
 
@@ -623,6 +628,7 @@ def _within(seconds: float, do: Callable[[], Result]) -> Result:
     try:
         return BackgroundTask(do).within(seconds)
     except Timeout:
+        debug.tell("aws", "given up", after_s=f"{seconds:g}")
         raise _TooSlow(seconds) from None
 
 
@@ -709,7 +715,7 @@ def _settings_reason(problem: Exception, boto: Any) -> str:
     if isinstance(problem, boto.ConfigParseError):
         return f"{facts.get('path')} cannot be read"
     if isinstance(problem, ValueError) and str(problem).startswith("Invalid endpoint"):
-        return "AWS_ENDPOINT_URL is no address"
+        return "AWS_ENDPOINT_URL is not an address"
     self_explaining = (
         boto.ConfigNotFound,
         boto.InvalidConfigError,

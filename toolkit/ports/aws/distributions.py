@@ -60,7 +60,9 @@ def region(certificate: str) -> str:
     """Where a certificate is, from its ARN. Raises Unexpected for what is none."""
     parts = certificate.split(":")
     if len(parts) < 4:
-        raise Unexpected(call="cloudfront:GetDistribution", reason="ACMCertificateArn is no ARN")
+        raise Unexpected(
+            call="cloudfront:GetDistribution", reason="ACMCertificateArn is not an ARN"
+        )
     return parts[3]
 
 

@@ -69,7 +69,7 @@ class Bucket:
         parts = _ADDRESS.fullmatch(address)
         if parts is None:
             raise errors.Refused(
-                f"{address} is no address of a store", "write it as s3://bucket/prefix"
+                f"{address} is not an address of a store", "write it as s3://bucket/prefix"
             )
         self._aws, self._name = aws, parts["bucket"]
         self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""

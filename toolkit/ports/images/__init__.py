@@ -71,7 +71,7 @@ def check_recipe(recipe: Recipe, builder_name: str) -> None:
     builtin.dockerfile_text(recipe)
     if not os.path.isdir(os.path.join(recipe.root, recipe.context)):
         raise Refused(
-            f"the build context `{recipe.context}` is no folder of this repository",
+            f"the build context `{recipe.context}` is not a folder of this repository",
             "correct `build.context` in rules.toml",
         )
 

@@ -80,9 +80,9 @@ def name(words: str) -> ImageName:
     if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", path) or (
         digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
     ):
-        raise Refused(f"`{words}` is no name of an image")
+        raise Refused(f"`{words}` is not a name of an image")
     if tag and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
-        raise Refused(f"`{words}` is no name of an image")
+        raise Refused(f"`{words}` is not a name of an image")
     if host in ("index.docker.io", "registry-1.docker.io"):
         host = _HUB
     if host == _HUB and "/" not in path:

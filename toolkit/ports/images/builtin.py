@@ -205,7 +205,7 @@ def context_folder(recipe: Recipe) -> str:
     folder = os.path.realpath(os.path.join(root, recipe.context))
     if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
         raise Refused(
-            f"the build context `{recipe.context}` is no folder of this repository",
+            f"the build context `{recipe.context}` is not a folder of this repository",
             "correct `build.context` in rules.toml",
         )
     return folder

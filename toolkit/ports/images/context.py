@@ -110,7 +110,7 @@ class Context:
     def refuse_uncopyable(self, path: str, node: ContextFile) -> None:
         """Raises Refused for what is never copied."""
         if node.form == "other":
-            raise Refused(f"`{path}` is no file, folder or link")
+            raise Refused(f"`{path}` is not a file, folder or link")
         if ".git" in path.split("/"):
             raise Refused(
                 f"`{path}` would get into the image, and with it everything that git knows",

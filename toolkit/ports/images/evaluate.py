@@ -258,8 +258,8 @@ class _Evaluation:
         stage = named(self._earlier, instruction.flags["from"])
         if stage is None:
             raise instruction.refuse(
-                f"`{instruction.flags['from']}` is no earlier stage of this Dockerfile, and images"
-                " are not copied from",
+                f"`{instruction.flags['from']}` is not an earlier stage of this Dockerfile, and"
+                " images are not copied from",
                 ENGINES,
             )
         return stage.number
@@ -300,10 +300,10 @@ class _Evaluation:
             word = self._expand(instruction, unexpanded)
             match = _PORT.fullmatch(word)
             if not match:
-                raise instruction.refuse(f"`{word}` is no port")
+                raise instruction.refuse(f"`{word}` is not a port")
             first, last = int(match[1]), int(match[2] or match[1])
             if not first <= last <= 65535:
-                raise instruction.refuse(f"`{word}` is no port")
+                raise instruction.refuse(f"`{word}` is not a port")
             protocol = (match[3] or "tcp").lower()
             ports |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
         self.config["ExposedPorts"] = ports
@@ -356,7 +356,9 @@ class _Evaluation:
                 check[_TIMES[name]] = _duration(instruction, value)
         if "retries" in instruction.flags:
             if not instruction.flags["retries"].isdecimal():
-                raise instruction.refuse(f"--retries={instruction.flags['retries']} is no number")
+                raise instruction.refuse(
+                    f"--retries={instruction.flags['retries']} is not a number"
+                )
             check["Retries"] = int(instruction.flags["retries"])
         self.config["Healthcheck"] = check
 
@@ -391,7 +393,7 @@ def _duration(instruction: Instruction, words: str) -> int:
     """A duration of Go's, such as 1m30s, in nanoseconds."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", words)
     if words != "0" and (not parts or "".join("".join(part) for part in parts) != words):
-        raise instruction.refuse(f"`{words}` is no duration such as 30s")
+        raise instruction.refuse(f"`{words}` is not a duration such as 30s")
     return sum(round(float(number) * _NS[unit]) for number, unit in parts)
 
 

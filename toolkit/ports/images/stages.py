@@ -49,7 +49,7 @@ def platform(words: str | None) -> Platform:
     if len(parts) == 1:
         parts = ["linux", *parts]
     if len(parts) > 3 or not all(parts):
-        raise Refused(f"`{words}` is no platform", "a platform is written like linux/arm64")
+        raise Refused(f"`{words}` is not a platform", "a platform is written like linux/arm64")
     architecture = _ARCHITECTURES.get(parts[1], parts[1])
     variant = parts[2] if len(parts) == 3 else ""
     if (architecture, variant) == ("arm64", "v8"):

@@ -239,7 +239,7 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
     if code == _EXPIRED:
         when = _refused_certificate(peer, host, deadline).get("notAfter")
         day = f" on {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
-        return ProbeError(f"the certificate of {host} has expired{day}")
+        return ProbeError(f"the certificate of {host} expired{day}")
     if code == _NOT_YET:
         when = _refused_certificate(peer, host, deadline).get("notBefore")
         day = f", but from {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""

@@ -125,7 +125,7 @@ def ask(
             break
         if len(redirects) == MOST_REDIRECTS:
             if len(set(redirects)) < len(redirects):
-                raise ProbeError(f"it redirects in a circle: {where(request.url).at}")
+                raise ProbeError(f"redirect loop: {where(request.url).at}")
             raise ProbeError(f"it redirects more than {MOST_REDIRECTS} times")
         with _blame_the_response():
             request = onward(request, response.status, response.onward, response.cookies)

@@ -14,7 +14,7 @@ Ip = IPv4Address | IPv6Address
 
 CONNECT_TO = "TOOLKIT_CONNECT_TO"
 _ADD_HOST = "add it to `hosts` of the environment in rules.toml"
-_ADD_PRIVATE = "add `private = true` to the environment in rules.toml, if that is meant"
+_ADD_PRIVATE = "add `private = true` to the environment in rules.toml, if that is intended"
 _NAME = pattern(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _LONGEST_NAME = 253
 

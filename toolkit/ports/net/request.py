@@ -105,7 +105,7 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
     if not host:
         raise ProbeRefused("the address has no host")
     if port == 0:
-        raise ProbeRefused("0 is no port")
+        raise ProbeRefused("0 is not a port")
     target = parts.path or "/"
     if parts.query:
         target += f"?{parts.query}"
@@ -117,7 +117,7 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
 def check(request: HttpRequest) -> None:
     """Raises ProbeRefused for a method or headers that could change the request's framing."""
     if not _METHOD.fullmatch(request.method) or request.method.upper() == "CONNECT":
-        raise ProbeRefused(f"{request.method[:20]!r} is no method that can be used")
+        raise ProbeRefused(f"{request.method[:20]!r} is not a method that can be used")
     check_headers(request.headers)
 
 
@@ -125,7 +125,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
     """Raises ProbeRefused for headers that cannot be sent."""
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise ProbeRefused(f"{name!r} is no name of a header")
+            raise ProbeRefused(f"{name!r} is not a name of a header")
         if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
             raise ProbeRefused(
                 f"the header {name} cannot be set: it follows from the address and the content"

@@ -167,7 +167,7 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
             raise NoRepository(
                 name=repository.name,
                 where=where,
-                next=f'if that is meant, set `repository = "{uri}"`',
+                next=f'if that is intended, set `repository = "{uri}"`',
             ) from None
     if repository.account:
         raise problem

@@ -81,7 +81,7 @@ def function_finding(function: Function) -> Finding:
     """What Lambda says of a function, or of one version."""
     since = iso_utc(function.modified)
     wait = f"aws lambda wait function-updated-v2 --function-name {function.name}"
-    mend = "mend what Lambda names, and deploy the stack that it is in again"
+    mend = "fix what Lambda reports, and deploy the stack that it is in again"
     if function.state == "Failed":
         return Finding(
             "function", "failing", "Failed", since, function.reason or "it cannot be called", mend

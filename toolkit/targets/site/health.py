@@ -115,8 +115,8 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
     """
     if isinstance(problem, NotAllowed):
         cause = (
-            f"bucket {bucket} belongs to another account, or these credentials may not {action}"
-            " on it"
+            f"bucket {bucket} belongs to another account, or these credentials are not allowed to"
+            f" call {action} on it"
         )
         return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
@@ -211,7 +211,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             "failing",
             "expired",
             ends.isoformat(),
-            f"{what} ended on {ends:%Y-%m-%d}{_renewal(certificate)}",
+            f"{what} expired on {ends:%Y-%m-%d}{_renewal(certificate)}",
             command,
         )
     if certificate.status != "ISSUED":
@@ -234,7 +234,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
         "warning",
         detail,
         None,
-        f"{what} ends in {remaining}{_renewal(certificate)}",
+        f"{what} expires in {remaining}{_renewal(certificate)}",
         command,
     )
 

@@ -201,7 +201,7 @@ class _StackDeploy:
         raise Refused(
             f"the rollback of {name} is stuck at"
             f" {', '.join(failed) or 'a resource of a nested stack'}",
-            "mend the cause, or leave them out: aws cloudformation continue-update-rollback"
+            "fix the cause, or leave them out: aws cloudformation continue-update-rollback"
             f" --stack-name {name} --resources-to-skip {' '.join(failed)}",
         )
 
@@ -424,7 +424,7 @@ class _StackDeploy:
     def _ask_consent(
         self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]
     ) -> None:
-        self.report.phase("to be agreed to")
+        self.report.phase("waiting for confirmation")
         touched = {effect.name for effect in effects}
         if stack is not None and not new:
             for line in compare.older_image_warnings(self.aws, self.source, stack, touched):

@@ -68,7 +68,7 @@ def read(text: str) -> Document:
     except (ValueError, RecursionError):
         data, spans = _yaml(text)
     if not isinstance(data, Mapping):
-        raise ValueError("it is no mapping")
+        raise ValueError("it is not a mapping")
     return Document(text, data, spans)
 
 

@@ -198,7 +198,7 @@ def _refuse_without_bootstrap(
         raise
     except ValueError:
         raise Unexpected(
-            call="ssm:GetParameter", reason=f"the version in {parameter} is no number"
+            call="ssm:GetParameter", reason=f"the version in {parameter} is not a number"
         ) from None
     if version < required:
         raise Refused(

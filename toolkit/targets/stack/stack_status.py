@@ -81,7 +81,7 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):
         raise Refused(
-            f"stack {name} is {status}, which toolkit cannot mend",
+            f"stack {name} is {status}, which toolkit cannot fix",
             f"see aws cloudformation describe-stacks --stack-name {name}",
         )
 
