@@ -28,6 +28,9 @@ class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
     ]
 
 
+Settings = AwsSettings
+
+
 problem = base.no_problem
 based = base.never_needs_base_url
 host = base.no_host

@@ -45,6 +45,9 @@ class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
     ] = {}
 
 
+Settings = CommandCheckSettings
+
+
 problem = base.no_problem
 based = base.never_needs_base_url
 host = base.no_host

@@ -26,6 +26,9 @@ class DnsSettings(base.CheckSettings, frozen=True, kw_only=True):
     )
 
 
+Settings = DnsSettings
+
+
 problem = base.no_problem
 based = base.never_needs_base_url
 

@@ -49,6 +49,9 @@ class HttpSettings(base.CheckSettings, frozen=True, kw_only=True):
     capture: base.Captures = field(default_factory=dict)
 
 
+Settings = HttpSettings
+
+
 def problem(settings: HttpSettings) -> str | None:
     """What is wrong with conditions, captures and content."""
     contents = (settings.json, settings.form, settings.body)

@@ -33,6 +33,9 @@ class TcpSettings(base.CheckSettings, frozen=True, kw_only=True):
     ] = BytesExpectation()
 
 
+Settings = TcpSettings
+
+
 based = base.never_needs_base_url
 
 

@@ -26,6 +26,9 @@ class TlsSettings(base.CheckSettings, frozen=True, kw_only=True):
     ] = CertificateExpectation()
 
 
+Settings = TlsSettings
+
+
 problem = base.no_problem
 based = base.never_needs_base_url
 

@@ -50,6 +50,9 @@ class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
     capture: base.Captures = field(default_factory=dict)
 
 
+Settings = WebSocketSettings
+
+
 def problem(settings: WebSocketSettings) -> str | None:
     """What is wrong with conditions and captures."""
     expected = settings.expect
