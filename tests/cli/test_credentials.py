@@ -187,9 +187,9 @@ def shop_regions(shop: Shop) -> str:
             "no answer from AWS",
         ),
         (lambda shop: shop.rules('regions = ["eu-west-1"]', ""), "no AWS region is set"),
-        (lambda shop: shop.fault("*", "denied"), "may not"),
-        (lambda shop: shop.fault("DescribeServices", "denied"), "may not"),
-        (lambda shop: shop.fault("*", "503"), "trouble"),
+        (lambda shop: shop.fault("*", "denied"), "not allowed"),
+        (lambda shop: shop.fault("DescribeServices", "denied"), "not allowed"),
+        (lambda shop: shop.fault("*", "503"), "having problems"),
     ],
     ids=["unreachable", "no-region", "denied", "partly-denied", "503"],
 )

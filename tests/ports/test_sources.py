@@ -402,7 +402,7 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
     "endpoint": (
         {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": "what"},
         BadConfig,
-        "no address",
+        "not an address",
         "",
     ),
     "endpoint-port": (
@@ -412,7 +412,7 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
             "AWS_ENDPOINT_URL": "http://localhost:port",
         },
         BadConfig,
-        "no address",
+        "not an address",
         "",
     ),
 }

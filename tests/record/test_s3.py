@@ -59,7 +59,7 @@ def test_an_address_is_a_bucket_and_a_prefix(address: str, named: str) -> None:
 
 @pytest.mark.parametrize("address", ["state", "s3:/state", "s3://", "https://state"])
 def test_another_address_is_refused(address: str) -> None:
-    with pytest.raises(Refused, match="no address of a store"):
+    with pytest.raises(Refused, match="not an address of a store"):
         Bucket(Aws(), address)
 
 

@@ -167,7 +167,7 @@ def test_a_link_out_is_refused_and_named(
     assert (
         "link" in found.err
         or "outside of the repository" in found.err
-        or "no folder of this repository" in found.err
+        or "not a folder of this repository" in found.err
     )
     assert CANARY not in found.out + found.err
 
@@ -203,7 +203,7 @@ def test_an_engine_is_not_started_on_a_file_that_is_not_the_repositorys(
 def test_an_engine_is_not_given_a_context_elsewhere(repo: Repo, secret: Path) -> None:
     (repo.path / "linked").symlink_to(secret.parent)
     asked = Recipe(str(repo.path), "linked", "app/Dockerfile")
-    with pytest.raises(Refused, match="no folder of this repository"):
+    with pytest.raises(Refused, match="not a folder of this repository"):
         engines._options(asked)
     (repo.path / "app/Dockerfile.dockerignore").unlink()
     (repo.path / "app/.dockerignore").unlink()

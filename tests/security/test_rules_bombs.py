@@ -37,8 +37,8 @@ from toolkit.impact.matcher import Matcher
             7,
             "run",
         ),
-        ('[targets.x]\nkind = "toolkit.cli.main"\n', 3, "is not a kind"),
-        ('[targets.x]\nkind = "../../x"\n', 3, "is not a kind"),
+        ('[targets.x]\nkind = "toolkit.cli.main"\n', 3, "unknown kind"),
+        ('[targets.x]\nkind = "../../x"\n', 3, "unknown kind"),
         ('[targets."$(touch pwn)"]\nkind = "manual"\ninstructions = "i"\n', 2, "a name is made of"),
         ('[environments."-x"]\nregions = []\n', 2, "a name is made of"),
         (
@@ -46,7 +46,7 @@ from toolkit.impact.matcher import Matcher
             3,
             "endpoint_url: unknown key",
         ),
-        ('[[rules]]\nname = "r"\npaths = ["a"]\nrun = ["touch pwn"]\n', 5, "is not a check"),
+        ('[[rules]]\nname = "r"\npaths = ["a"]\nrun = ["touch pwn"]\n', 5, "unknown check"),
         ('[[rules]]\nname = "r"\npaths = ["a"]\nexec = "touch pwn"\n', 5, "exec: unknown key"),
         (
             '[[rules]]\nname = "r"\npaths = ["../../etc/passwd"]\nrun = ["smoke-test"]\n',

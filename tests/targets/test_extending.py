@@ -104,7 +104,7 @@ def test_every_command_gets_along_with_it(project: Project, command: str) -> Non
     done = project(command, *ARGUMENTS.get(command, []))
     assert done.returncode != 3, done.stderr
     assert "bug in toolkit" not in done.stderr
-    assert "'copy' is no kind" not in done.stderr
+    assert "unknown kind 'copy'" not in done.stderr
 
 
 def test_its_settings_are_checked_and_in_the_schema(project: Project) -> None:
@@ -120,7 +120,7 @@ def test_without_the_package_its_kind_is_unknown(project: Project) -> None:
     project.python = Path(sys.executable)
     done = project("diff")
     assert done.returncode == 2
-    assert "'copy' is no kind" in done.stderr
+    assert "unknown kind 'copy'" in done.stderr
 
 
 def test_a_package_in_the_repository_is_no_kind(project: Project) -> None:
@@ -136,4 +136,4 @@ def test_a_package_in_the_repository_is_no_kind(project: Project) -> None:
         words, cwd=project.repo.path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "'copy' is no kind" in done.stderr
+    assert "unknown kind 'copy'" in done.stderr

@@ -13,9 +13,9 @@ from time import monotonic
 
 from toolkit import __version__
 from toolkit.cli import output
-from toolkit.cli.debugging import VARIABLE
 from toolkit.cli.redaction import redactor
 from toolkit.ports import debug
+from toolkit.ports.debug import VARIABLE
 from toolkit.show import text
 
 LONGEST = 1000

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from toolkit.ports.debug import VARIABLE
 
-VARIABLE = "TOOLKIT_DEBUG"
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def debug_option(command: Command) -> Command:

@@ -9,6 +9,9 @@ from time import monotonic
 
 Sink = Callable[[str, Sequence[str], Mapping[str, object]], None]
 
+VARIABLE = "TOOLKIT_DEBUG"
+"""Names the file that the lines go to."""
+
 sink: Sink | None = None
 """Where lines go: None while nobody wants them."""
 

@@ -73,7 +73,7 @@ def test_the_history_of_a_repository_never_gets_into_an_image(tmp_path: Path, pa
 def test_a_context_outside_of_the_repository_is_refused(tmp_path: Path, context: str) -> None:
     folder(tmp_path / "other", {"a": ""})
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch", "link -> ../other": ""})
-    with pytest.raises(Refused, match="no folder of this repository"):
+    with pytest.raises(Refused, match="not a folder of this repository"):
         plan_build(Recipe(str(root), context, "Dockerfile"))
 
 

@@ -166,7 +166,7 @@ def test_a_link_in_the_image_is_followed_where_a_copy_goes(tmp_path: Path) -> No
         ("COPY dangling /x", "not in the build context"),
         ("COPY dang* /x/", "link to nothing"),
         ("COPY round /x", "never ends"),
-        ("COPY --from=0 a /x", "no earlier stage"),
+        ("COPY --from=0 a /x", "not an earlier stage"),
     ],
 )
 def test_what_docker_would_refuse_is_refused_with_its_line(

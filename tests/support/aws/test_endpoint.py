@@ -451,7 +451,7 @@ def test_an_operation_that_is_not_offered_can_be_answered_by_the_test(
     ("answer", "mistake"),
     [
         ({"Acount": "1"}, "Acount is unknown"),
-        ({"Account": 1}, "Account is not a string"),
+        ({"Account": 1}, "Account is no string"),
         (None, "is not offered here"),
     ],
 )
