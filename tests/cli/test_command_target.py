@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,10 +183,10 @@ def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team
     assert states(team("diff", "--json")) != {"infra": "clean"}
     team.started()
     (team.state / "slow").unlink()
-    journal = next((Path(os.environ["XDG_STATE_HOME"])).rglob("*.jsonl"))
-    facts = [json.loads(line) for line in journal.read_text().splitlines()]
-    [process] = [line["process"] for line in facts if line.get("process")]
-    os.killpg(process["pid"], signal.SIGKILL)
+    journals = list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.jsonl"))
+    text = "".join(path.read_text() for path in journals)
+    process = int(re.findall(r'"process":\{[^}]*"pid":(\d+)', text)[-1])
+    os.killpg(process, signal.SIGKILL)
     (team.state / "live").write_text(team.head)
     resumed = team("resume", "--yes")
     assert resumed.code == 0, resumed.err

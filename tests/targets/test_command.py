@@ -358,8 +358,11 @@ def test_health_is_what_its_program_says(project: Project, code: str, status: st
         assert found[0].cause == "`./health.py` ended with exit code 1: queue is full"
 
 
-def test_the_programs_of_the_repository_that_a_look_starts_are_known() -> None:
+def test_every_word_that_a_look_starts_may_be_a_file_of_the_repository() -> None:
     settings = CommandSettings(
-        deploy=("./deploy.sh",), live=("../live.sh",), health=("curl", "x"), folder="infra"
+        deploy=("./deploy.sh",),
+        live=("../live.sh",),
+        health=("python", "health.py"),
+        folder="infra",
     )
-    assert KIND.programs(settings) == ("live.sh",)
+    assert KIND.programs(settings) == ("live.sh", "infra/python", "infra/health.py")

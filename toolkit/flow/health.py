@@ -9,8 +9,10 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
+from toolkit.flow import trusted_programs
 from toolkit.flow.advice import advised, same_location
 from toolkit.flow.behind import RecordedVersions, against_head, against_record, recorded
 from toolkit.flow.decisions import tell_health
@@ -80,7 +82,7 @@ def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     everywhere: list[str | None] = [*rules.environments] or [None]
     names = everywhere if request.everywhere else [environment(request.environment, rules)]
     subjects = tuple(
-        subject for name in names for subject in _subjects(request, rules, found, name)
+        subject for name in names for subject in _subjects(request, rules, found, name, git)
     )
     if not any(subject.kind != "credentials" for subject in subjects):
         raise Refused(
@@ -154,7 +156,7 @@ def _looked(
 
 
 def _subjects(
-    request: HealthRequest, rules: Rules, found: Checks, name: str | None
+    request: HealthRequest, rules: Rules, found: Checks, name: str | None, git: Git | None
 ) -> Iterable[Subject]:
     """What there is to look at in one environment."""
     there = rules.environments.get(name) if name else None
@@ -166,7 +168,9 @@ def _subjects(
         if asks_aws:
             yield Subject("credentials", "credentials", location)
     for job in jobs:
-        yield Subject(job.target, job.kind, job.location, job=job)
+        programs = targets.kind(job.kind).programs(job.settings)
+        untrusted = trusted_programs.difference(programs, git) if programs else ""
+        yield Subject(job.target, job.kind, job.location, job=job, untrusted=untrusted)
     if not request.targets:
         yield from _checks(found, there, locations)
 

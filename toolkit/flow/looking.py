@@ -44,6 +44,8 @@ class Subject(Struct, frozen=True):
     location: Location
     job: Job | None = None
     check: Check | None = None
+    untrusted: str = ""
+    """Why the programs that it would start must not be started."""
 
 
 class Board:
@@ -204,6 +206,10 @@ def _start(board: Board, at: int, question: Callable[[], None]) -> None:
 
 def _of_kind(board: Board, at: int, subject: Subject, ports: Ports) -> None:
     assert subject.job is not None  # noqa: S101 (for the type checker)
+    if subject.untrusted:
+        cause = f"its programs are not started: {subject.untrusted}"
+        board.tell(at, Finding("health", "unknown", "not run", cause=cause))
+        return
     live = targets.kind(subject.kind).health(subject.job, ports, lambda sign: board.tell(at, sign))
     board.begin(at)
     board.end(at, live, lives=True)

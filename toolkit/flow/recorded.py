@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.changes.names import generated_in, is_commit
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import Exit, Refused, ToolkitError
 from toolkit.flow import rivals
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.stores import existing_store, really, store_for
@@ -75,7 +75,11 @@ def reader(
         if (
             look or how == "live"
         ):  # not another account's record, where rules.toml leaves it to the credentials
-            where = tuple(really(location, ports) for location in where)
+            # Only of AWS do account and region have to be known, so that targets of others alone
+            # need no credentials.
+            kinds = {rules.targets[name].kind for name in leaves(rules)}
+            if any(targets.kind(kind).provider == "aws" for kind in kinds):
+                where = tuple(really(location, ports) for location in where)
         else:
             where = tuple(
                 replace(location, region=location.region or default_region(location.profile))
@@ -370,7 +374,7 @@ def _live(
     that is not what its own tags say, as far as the record knows that run.
     """
     known = {location: _records_in(store, location, ports, told) for location in where}
-    seen = look(leaves(rules), rules, where, variables, ports)
+    seen = look(leaves(rules), rules, where, variables, ports, starts_programs=False)
     unasked = [
         live
         for live in seen.values()
@@ -415,6 +419,7 @@ def look(
     where: Sequence[Location],
     variables: Mapping[str, str],
     ports: Ports,
+    starts_programs: bool = True,
 ) -> dict[tuple[str, str | None], LiveVersion | ToolkitError | None]:
     """What runs of these targets in each place, asked side by side; of what cannot be asked, the
     reason.
@@ -426,13 +431,17 @@ def look(
     ]
     jobs = making.jobs_without_run(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
-        seen = list(pool.map(lambda job: _seen(job, ports), jobs))
+        seen = list(pool.map(lambda job: _seen(job, ports, starts_programs), jobs))
     return {(job.target, job.location.region): live for job, live in zip(jobs, seen, strict=True)}
 
 
-def _seen(job: Job, ports: Ports) -> LiveVersion | ToolkitError | None:
+def _seen(job: Job, ports: Ports, starts_programs: bool) -> LiveVersion | ToolkitError | None:
+    kind = targets.kind(job.kind)
+    if kind.live_starts_programs and not starts_programs:
+        what = f"what is live of {job.target} is said by a program, and `diff` starts none"
+        return Refused(what, f"deploy it: toolkit deploy {job.target}")
     try:
-        live: LiveVersion | None = targets.kind(job.kind).live(job, ports)
+        live: LiveVersion | None = kind.live(job, ports)
     except ToolkitError as problem:
         return problem
     return live

@@ -182,6 +182,8 @@ class Kind:
     """Whether what answers at its `health` addresses is its own program, also where another target
     names the same address.
     """
+    live_starts_programs: bool = False
+    """Whether `live` starts programs that rules.toml names: `diff` starts none."""
     by_image: bool = False
     """Whether an image that a person names can be deployed in place of what lies in the working
     tree.
@@ -240,8 +242,8 @@ class Kind:
         return ()
 
     def programs(self, settings: Any) -> tuple[str, ...]:
-        """The repository's own programs, as paths from its root, that `live` and `health` would
-        start. They are started only where they are those of the trusted base, and never by `diff`.
+        """The repository's own files, as paths from its root, that `live` and `health` would start.
+        `health` starts them only where they are those of the trusted base, and `diff` never does.
         """
         return ()
 

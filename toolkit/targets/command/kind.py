@@ -35,6 +35,7 @@ class Command(base.Kind):
     action = "deploy"
     estimate_s = 60
     provider = "command"
+    live_starts_programs = True
     Settings = CommandSettings
 
     def problem(self, settings: CommandSettings) -> str | None:
@@ -51,10 +52,9 @@ class Command(base.Kind):
         return Inputs() if settings.folder in ("", ".") else Inputs(folders=(settings.folder,))
 
     def programs(self, settings: CommandSettings) -> tuple[str, ...]:
-        """What `live` and `health` start of the repository."""
-        looks = (settings.live, settings.health)
-        paths = [program.repository_program(settings, words) for words in looks if words]
-        return tuple(path for path in paths if path is not None)
+        """Each word of `live` and `health` that may name a file: a program, or its script."""
+        words = (*settings.live, *settings.health)
+        return tuple(dict.fromkeys(program.possible_file(settings, word) for word in words))
 
     def irreversible(self, settings: CommandSettings) -> tuple[str, str] | None:
         """Without `rollback` nobody knows how."""

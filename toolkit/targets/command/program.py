@@ -38,6 +38,11 @@ def repository_program(settings: CommandSettings, words: Sequence[str]) -> str |
     return os.path.normpath(os.path.join(settings.folder, words[0]))
 
 
+def possible_file(settings: CommandSettings, word: str) -> str:
+    """The path from the repository's root that a word stands for, if it names a file at all."""
+    return os.path.normpath(os.path.join(settings.folder, word))
+
+
 def start(job: Job, words: Sequence[str], root: str, env: Mapping[str, str]) -> process.LineProgram:
     """The program, started in its folder. Raises Refused where it is not there, or leads out of the
     repository.
