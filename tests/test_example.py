@@ -61,9 +61,11 @@ def test_a_file_of_the_example_goes_where_its_readme_says(
     path: str, targets: tuple[str, ...]
 ) -> None:
     assert (EXAMPLE / path).is_file()
-    assert flow.book(rules(EXAMPLE / "rules.toml")).impact_of(path, "modified").targets == targets
     assert (
-        flow.book(rules(ROOT / "rules.toml")).impact_of(PREFIX + path, "modified").targets
+        flow.rule_book(rules(EXAMPLE / "rules.toml")).impact_of(path, "modified").targets == targets
+    )
+    assert (
+        flow.rule_book(rules(ROOT / "rules.toml")).impact_of(PREFIX + path, "modified").targets
         == targets
     )
 

@@ -35,7 +35,7 @@ def test_an_imported_filter_answers_as_the_real_one_on_every_commit_and_path(
 ) -> None:
     result = import_filters([(one["file"], _workflow(one))])
     assert (result.count, result.inexact) == (1, ())
-    book = flow.book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
+    book = flow.rule_book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
     paths, commits = data["paths"], data["commits"]
     changed = [
         [(paths[path], _LETTERS[letter]) for letter, path in changes] for _, changes in commits

@@ -121,7 +121,7 @@ def test_a_comparison_of_commits_has_no_working_tree(repo: Repo) -> None:
 
 
 def test_without_a_repository_there_is_no_tree(repo: Repo) -> None:
-    request = flow.DiffRequest(folder=str(repo.path), given=())
+    request = flow.DiffRequest(folder=str(repo.path), changes=())
     found = source.of(flow.diff(request, None), None)
     assert (found["head"], found["tree"]) == (None, None)
 

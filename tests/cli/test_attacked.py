@@ -16,7 +16,7 @@ from tests.cli.test_team import RULES, Team, deployed, states, template
 from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
-from toolkit.flow import recorded
+from toolkit.flow import recorded_bases
 
 pytestmark = pytest.mark.slow("records", keep=14, of="file")
 
@@ -43,7 +43,7 @@ def everything_deployed(team: Team, run: Run) -> None:
 @pytest.mark.parametrize(
     "operation", ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"]
 )
-def test_a_stack_that_cannot_be_looked_at_is_not_called_up_to_date_by_deploy(
+def test_a_stack_that_cannot_be_compared_with_live_is_not_called_up_to_date_by_deploy(
     team: Team, operation: str
 ) -> None:
     _, ada = team.colleague("ada")
@@ -65,15 +65,15 @@ def test_what_a_colleague_deploys_while_deploy_looks_is_not_called_up_to_date(
     theirs, bob = team.colleague("bob")
     everything_deployed(team, ada)
     theirs.commit("newer", {"queue.json": template(2)})
-    looked_at: Any = recorded._looked_at
+    looked_at: Any = recorded_bases._compared_with_live
 
     def between(*arguments: Any, **more: Any) -> Any:
-        monkeypatch.setattr(recorded, "_looked_at", looked_at)
+        monkeypatch.setattr(recorded_bases, "_compared_with_live", looked_at)
         deployed(team, bob)
         os.chdir(clone.path)
         return looked_at(*arguments, **more)
 
-    monkeypatch.setattr(recorded, "_looked_at", between)
+    monkeypatch.setattr(recorded_bases, "_compared_with_live", between)
     done = ada("deploy", "--yes")
     assert (done.code == 0, "Nothing to deploy" in done.out) == (False, False), done
 

@@ -19,7 +19,7 @@ from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.cli.deploying import CONSENTS, stack_options
-from toolkit.flow.colleagues import placed
+from toolkit.flow.colleagues import relocation
 from toolkit.model import Job, Version
 from toolkit.record import journal as journals
 from toolkit.record.journal import Journal
@@ -290,9 +290,9 @@ def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
 
 def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> None:
     job = replace(team.job(), wishes={"allow_delete": True, "recreate": True, "force": True})
-    assert placed(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
-    assert placed(team.rules, "mine")(job).wishes == job.wishes
-    assert placed(team.rules, "mine")(job).location.profile == "mine"
+    assert relocation(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
+    assert relocation(team.rules, "mine")(job).wishes == job.wishes
+    assert relocation(team.rules, "mine")(job).location.profile == "mine"
 
 
 def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:

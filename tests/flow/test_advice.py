@@ -4,7 +4,7 @@ import click
 import pytest
 
 from toolkit.cli.main import cli
-from toolkit.flow.advice import COMMANDS, SameOptions, advised, as_typed, same_location
+from toolkit.flow.advice import COMMANDS, SameOptions, same_options, typed_options, with_options
 from toolkit.flow.rulebook import read_rules
 
 RULES = read_rules(
@@ -34,7 +34,7 @@ regions = ["eu-west-1"]
 def test_only_what_is_not_meant_anyway_is_said(
     named: str | None, environment: str | None, region: str | None, said: str
 ) -> None:
-    assert str(same_location(RULES, named, environment, region)) == said
+    assert str(same_options(RULES, named, environment, region)) == said
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_only_what_is_not_meant_anyway_is_said(
     ],
 )
 def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, wanted: str) -> None:
-    assert advised(text, SameOptions(env=" --env prod")) == wanted
-    assert advised(text, SameOptions()) == text
+    assert with_options(text, SameOptions(env=" --env prod")) == wanted
+    assert with_options(text, SameOptions()) == text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
 )
 def test_every_command_is_given_the_options_that_it_has(text: str, wanted: str) -> None:
     assert (
-        advised(text, SameOptions(" --rules r.toml", " --env prod", " --region us-east-1"))
+        with_options(text, SameOptions(" --rules r.toml", " --env prod", " --region us-east-1"))
         == wanted
     )
 
@@ -107,7 +107,7 @@ def test_every_command_is_given_the_options_that_it_has(text: str, wanted: str) 
     ],
 )
 def test_what_a_command_line_said_is_said_again(line: str, said: str) -> None:
-    assert str(as_typed(line.split())) == said
+    assert str(typed_options(line.split())) == said
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from tests.support.aws import AwsError, Endpoint
 from tests.targets.apps import Clock
 from toolkit.checks import addresses
 from toolkit.flow import health
-from toolkit.flow.behind import foreign
-from toolkit.flow.health import HealthRequest, HealthResult, look
-from toolkit.flow.looking import SAYS, ask_about, compared
+from toolkit.flow.drift import outside_change
+from toolkit.flow.health import HealthRequest, HealthResult, check_health
+from toolkit.flow.health_questions import SAYS, compare_address, start_questions
 from toolkit.model import DeployedState, Finding, HealthReport, LiveVersion, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -62,7 +62,7 @@ class Stage:
             Clock(self.endpoint),
             lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
         )
-        return look(
+        return check_health(
             HealthRequest(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
             None,
             ports,
@@ -201,10 +201,10 @@ def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
     monkeypatch.setattr(client, "WINDOW_S", 0.1)
 
     def slowly(*about: Any) -> None:
-        ask_about(*about)
+        start_questions(*about)
         time.sleep(0.15)  # longer than anybody waits for the next one
 
-    monkeypatch.setattr(health, "ask_about", slowly)
+    monkeypatch.setattr(health, "start_questions", slowly)
     assert stage.look().status == "ok"
     once = (
         "ecs:DescribeServices",
@@ -318,7 +318,7 @@ def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     others: tuple[LiveVersion | None, ...], status: str
 ) -> None:
     sign = Finding("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
-    assert compared(sign, LiveVersion("90d7db0"), others).status == status
+    assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
 def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:
@@ -444,7 +444,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
 def test_what_no_deploy_has_put_there_is_somebody_elses(
     live: LiveVersion, records: list[Record], why: str
 ) -> None:
-    assert foreign(live, records) == why
+    assert outside_change(live, records) == why
 
 
 @pytest.mark.parametrize(

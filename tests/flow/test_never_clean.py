@@ -20,8 +20,8 @@ from tests.support.record import KnownAws
 from tests.support.repo import Repo
 from toolkit.changes import detect, fingerprint
 from toolkit.flow.compare import DiffRequest, diff
-from toolkit.flow.recorded import reader
-from toolkit.flow.rulebook import load_rules, owners, rules_path, settled
+from toolkit.flow.recorded_bases import records_reader
+from toolkit.flow.rulebook import load_rules, path_owners, rules_path, target_settings
 from toolkit.flow.stores import store_for
 from toolkit.model import Location
 from toolkit.ports.clock import SystemClock
@@ -202,10 +202,10 @@ class Team:
         target = self.random.choice(tuple(TARGETS))
         ports, git = self.ports(endpoint), Git.open(str(self.repo.path))
         rules = load_rules(str(self.repo.path), None, git)
-        own = settled(rules, environment)
-        path_owners = fingerprint.PathOwners(owners(rules, rules_path(rules, git)))
+        own = target_settings(rules, environment)
+        owners = fingerprint.PathOwners(path_owners(rules, rules_path(rules, git)))
         paths = detect.look(git).paths
-        version = fingerprint.versions(own, path_owners, git, paths)[target]
+        version = fingerprint.versions(own, owners, git, paths)[target]
         location = Location(environment, "eu-west-1", ENVIRONMENTS[environment])
         store = store_for(rules, ports, None)
         self.count += 1
@@ -239,7 +239,9 @@ class Team:
                 ports = self.ports(endpoint)
                 request = DiffRequest(str(self.repo.path), environment=environment)
                 answer = diff(
-                    request, Git.open(str(self.repo.path)), reader(ports, lambda words: None)
+                    request,
+                    Git.open(str(self.repo.path)),
+                    records_reader(ports, lambda words: None),
                 )
                 planned = {step.target for step in answer.plan.steps}
                 for target in TARGETS:

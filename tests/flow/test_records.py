@@ -13,8 +13,8 @@ from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import PathOwners, versions
 from toolkit.flow.compare import DiffRequest, FailedRun, Points, RecordedBase, diff
-from toolkit.flow.recorded import point_of
-from toolkit.flow.rulebook import owners, rules_path, settled
+from toolkit.flow.recorded_bases import live_base
+from toolkit.flow.rulebook import path_owners, rules_path, target_settings
 from toolkit.model import DiffResult, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
@@ -353,8 +353,8 @@ def version(repo: Repo, target: str) -> Version:
     """What would be deployed of a target now."""
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
-    settings = {target: settled(rules, None)[target]}
-    own = PathOwners(owners(rules, rules_path(rules, git)))
+    settings = {target: target_settings(rules, None)[target]}
+    own = PathOwners(path_owners(rules, rules_path(rules, git)))
     return versions(settings, own, git, detect.look(git).paths)[target]
 
 
@@ -469,7 +469,7 @@ def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo
 def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
     """D2: a container of the same image that `container` leaves out."""
     live = LiveVersion(repo.head, repo.head, notes=("container side is left as it is",))
-    answer = compared(repo, {**everywhere(repo.head), "app": point_of(live)}, base="live")
+    answer = compared(repo, {**everywhere(repo.head), "app": live_base(live)}, base="live")
     assert (due(answer), answer.notes) == ([], ("app: container side is left as it is",))
     assert "note: app: container side is left as it is" in text(answer)
     assert document(answer, False)["notes"] == ["app: container side is left as it is"]
@@ -483,6 +483,6 @@ def test_what_runs_beside_what_nobody_knows_is_told_too(
         LiveVersion(repo.head, repo.head, notes=("container side is left as it is",)), **what
     )
     answer = compared(
-        repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live"
+        repo, {**everywhere(repo.head), "app": (live_base(live), live_base(live))}, base="live"
     )
     assert answer.notes == ("app: container side is left as it is",)

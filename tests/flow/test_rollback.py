@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from tests.support.record import KnownAws, put
 from toolkit.errors import Refused, Unreachable, UsageError
 from toolkit.flow.deploy import DeployRequest, prepare
-from toolkit.flow.previous import good_before
+from toolkit.flow.good_deploys import last_good_before
 from toolkit.flow.rollback import (
     Candidate,
     RollbackChoice,
-    at_work,
     candidates,
-    choices,
-    orders,
-    pick,
+    deploying_run,
+    pick_candidate,
+    request_fields,
+    rollback_choice,
 )
 from toolkit.model import Job, LiveVersion, Location, Preview, Version
 from toolkit.ports.clock import SystemClock
@@ -104,11 +104,11 @@ class Coasts:
         order = DeployRequest(
             folder=str(self.folder), targets=("app",), action="rollback", region=region
         )
-        return choices(order, None, self.ports, busy=busy)
+        return rollback_choice(order, None, self.ports, busy=busy)
 
     def chosen(self, wanted: str | None = None, busy: bool = False) -> str:
         choice = self.choice(busy)
-        return pick(choice.found, wanted, choice.back, choice.target).record.version
+        return pick_candidate(choice.candidates, wanted, choice.back, choice.target).record.version
 
     def found(self, look: bool = True, region: str | None = None) -> list[Candidate]:
         order = DeployRequest(
@@ -120,7 +120,7 @@ class Coasts:
         return [one.record.version for one in self.found(False, region)]
 
     def picked(self, wanted: str | None = None, region: str | None = None) -> str:
-        return pick(self.found(region=region), wanted).record.version
+        return pick_candidate(self.found(region=region), wanted).record.version
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(
 def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
-    said = orders(pick(coasts.found(), None))
+    said = request_fields(pick_candidate(coasts.found(), None))
     assert (
         said["wishes"]["version"],
         {region: one["task_definition"] for region, one in said["each"].items()},
@@ -174,7 +174,7 @@ def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
         folder=str(coasts.folder),
         targets=("app",),
         action="rollback",
-        **orders(pick(coasts.found(), None)),
+        **request_fields(pick_candidate(coasts.found(), None)),
     )
     jobs = prepare(order, "run", None, coasts.ports).jobs
     assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
@@ -188,20 +188,20 @@ def test_a_run_is_found_though_a_newer_one_deployed_the_same_version(coasts: Coa
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     assert coasts.versions().count("v1") >= 1
     assert [one.record.version for one in coasts.found(False) if not one.older] == ["v1"]
-    chosen = pick(coasts.found(), "run-1")
+    chosen = pick_candidate(coasts.found(), "run-1")
     assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {
         "eu": "eu:1",
         "us": "us:1",
     }
-    assert pick(coasts.found(), "v1").record.run == "run-2"
+    assert pick_candidate(coasts.found(), "v1").record.run == "run-2"
 
 
 def test_a_run_that_deployed_one_region_only_is_no_older_candidate_of_both(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", digest="sha256:v1")
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     with pytest.raises(Refused, match="no good deploy of 'run-1' is recorded"):
-        pick(coasts.found(), "run-1")
-    assert pick(coasts.found(region="eu"), "run-1").record.run == "run-1"
+        pick_candidate(coasts.found(), "run-1")
+    assert pick_candidate(coasts.found(region="eu"), "run-1").record.run == "run-1"
 
 
 def test_a_version_has_to_have_been_good_in_every_region(coasts: Coasts) -> None:
@@ -245,7 +245,7 @@ def test_a_tag_that_means_another_image_now_can_go_back_to_the_image_it_meant(
 ) -> None:
     coasts.deployed("stable", "eu", "us", digest="sha256:a")
     coasts.deployed("stable", "eu", "us", verdict="failed", digest="sha256:b")
-    found = pick(coasts.found(), None)
+    found = pick_candidate(coasts.found(), None)
     assert {record.detail["digest"] for record in found.each.values()} == {"sha256:a"}
 
 
@@ -266,7 +266,7 @@ def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(
 
     coasts.deployed("v1", "eu", "us")
     monkeypatch.setattr(
-        "toolkit.flow.previous.open_ledger",
+        "toolkit.flow.good_deploys.open_ledger",
         lambda store, location, ports: Behind(store, scope_of(store, location)),
     )
     with pytest.raises(Unreachable, match="s3 does not answer"):
@@ -374,7 +374,7 @@ def test_versions_whose_image_is_gone_are_skipped_and_marked(coasts: Coasts) -> 
     for version in ("v1", "v2", "v3"):
         coasts.deployed(version, "eu", "us")
     coasts.images = {"sha256:v2-us": False}
-    assert [(one.record.version, one.gone) for one in coasts.choice().found] == [
+    assert [(one.record.version, one.gone) for one in coasts.choice().candidates] == [
         ("v3", False),
         ("v2", True),
         ("v1", False),
@@ -391,21 +391,27 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.images = {"sha256:v1-eu": None}
-    assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([False, None], "v1")
+    assert ([one.gone for one in coasts.choice().candidates], coasts.chosen()) == (
+        [False, None],
+        "v1",
+    )
 
     def blind(
         job: Job, details: Sequence[Mapping[str, str]], ports: Ports
     ) -> tuple[bool | None, ...]:
         raise Unreachable(call="ecr", reason="timed out")
 
-    monkeypatch.setattr(app, "restorable", blind)
-    assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([None, None], "v1")
+    monkeypatch.setattr(app, "kept", blind)
+    assert ([one.gone for one in coasts.choice().candidates], coasts.chosen()) == (
+        [None, None],
+        "v1",
+    )
 
 
 def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None:
     order = DeployRequest(folder=str(coasts.folder), targets=("app",), action="rollback")
     locks = open_locks(open_store("p", coasts.ports.root), Location("dev", "us"), coasts.ports)
-    assert at_work(order, None, coasts.ports) is None
+    assert deploying_run(order, None, coasts.ports) is None
     for action, name, known in (
         ("deploy", "app", True),
         ("", "app", True),
@@ -414,9 +420,9 @@ def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None
     ):
         by = holder("run-1", "toolkit deploy app", coasts.ports.clock.now(), action=action)
         held = locks.take([f"dev/us/{name}"], by, 0, lambda name, by: None)
-        assert (at_work(order, None, coasts.ports) is not None) is known, (action, name)
+        assert (deploying_run(order, None, coasts.ports) is not None) is known, (action, name)
         held.release()
-    assert at_work(order, None, coasts.ports) is None
+    assert deploying_run(order, None, coasts.ports) is None
 
 
 def record(version: str, verdict: str = "succeeded", digest: str = "a") -> Record:
@@ -438,5 +444,5 @@ def record(version: str, verdict: str = "succeeded", digest: str = "a") -> Recor
 def test_what_a_deploy_goes_back_to_is_the_last_good_deploy_of_another_version(
     records: list[Record], deployed: Version, back: str | None
 ) -> None:
-    found = good_before(records, deployed)
+    found = last_good_before(records, deployed)
     assert (found and found.version) == back

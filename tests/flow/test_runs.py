@@ -10,9 +10,9 @@ from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs
-from toolkit.flow.deploy import DeployRequest, PreparedRun, check, still_of, undoing
+from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
-from toolkit.flow.stores import really
+from toolkit.flow.stores import resolved_location
 from toolkit.model import Job, Location, RecordedDeploy, RunResult, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -92,8 +92,8 @@ def recorded_as(ports: Ports, version: str, run: str, fingerprint: str | None = 
 def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
     job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
-    job = replace(job, recorded=flow.recorded(job, rules, ports))
-    return PreparedRun(rules, (job,), {}, (), {}, undoing((job,), rules, ports))
+    job = replace(job, recorded=flow.recorded_deploy_of(job, rules, ports))
+    return PreparedRun(rules, (job,), {}, (), {}, standby_jobs((job,), rules, ports))
 
 
 def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(
@@ -101,7 +101,7 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
 ) -> None:
     recorded_as(ports, "v0", "09-run")
     found = prepared(ports)
-    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
+    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
     still(found.jobs[0])
     recorded_as(ports, "v2", "10-run")
     with pytest.raises(StalePlan, match="the last good version of app is another one by now"):
@@ -111,7 +111,7 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
 def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(ports: Ports) -> None:
     recorded_as(ports, "v0", "09-run")
     found = replace(prepared(ports), standby=())
-    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
+    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
     still(found.jobs[0])
     recorded_as(ports, "v0", "10-run")
     with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
@@ -133,7 +133,7 @@ def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
     recorded_as(ports, "v0", "09-run")
     found = replace(prepared(ports), standby=())
     job = replace(found.jobs[0], version=Version("v1", "c", fingerprint, settings=settings))
-    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
+    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
     recorded_as(ports, "v1", "10-run", recorded)
     if not refused:
         still(job)
@@ -148,7 +148,7 @@ def test_what_puts_a_version_back_asks_that_versions_own_address(ports: Ports) -
         RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(),
         "rules.toml",
     )
-    [back] = undoing(
+    [back] = standby_jobs(
         (
             replace(
                 JOB,
@@ -169,9 +169,11 @@ def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(ports: Port
     stack = '[targets.net]\nkind = "stack"\nstack = "Net-{region}"\ntemplate = "net.json"\n'
     regions = '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n'
     (Path(ports.root) / "rules.toml").write_text(f"version = 1\n{regions}{stack}")
-    check(DeployRequest(folder=ports.root, targets=("Net-us-east-1",), kind="deploy-stack"), None)
+    validate(
+        DeployRequest(folder=ports.root, targets=("Net-us-east-1",), kind="deploy-stack"), None
+    )
     with pytest.raises(UsageError, match="no target 'Net-mars'"):
-        check(DeployRequest(folder=ports.root, targets=("Net-mars",), kind="deploy-stack"), None)
+        validate(DeployRequest(folder=ports.root, targets=("Net-mars",), kind="deploy-stack"), None)
 
 
 @pytest.mark.parametrize("checked", [True, False])
@@ -273,7 +275,7 @@ def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above
         store,
         Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"),
     )
-    ledger = open_ledger(store, really(JOB.location, ports), ports)
+    ledger = open_ledger(store, resolved_location(JOB.location, ports), ports)
     late = Record(
         "app",
         "dev",

@@ -129,7 +129,7 @@ class Site:
             lambda profile, region: Aws(profile, region or "eu-west-1"),
         )
         stage = flow.prepare(request, None, ports)
-        return flow.smoke(request, stage, ports, stop or Stop(), lambda result: None)
+        return flow.run_smoke_test(request, stage, ports, stop or Stop(), lambda result: None)
 
     def one(self, checks: str, **asked: Any) -> Result:
         """The result of the last check."""
@@ -531,7 +531,7 @@ def test_several_base_addresses_are_asked_each_for_itself(site: Site) -> None:
         SystemClock(),
         lambda profile, region: Aws(profile, region),
     )
-    smoked = flow.smoke(
+    smoked = flow.run_smoke_test(
         request, flow.prepare(request, None, ports), ports, Stop(), lambda result: None
     )
     assert {

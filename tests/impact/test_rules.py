@@ -374,7 +374,7 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     text = HEAD + hostile_rules()[case]
     start = time.process_time()
     with suppress(RulesError):
-        flow.book(load(text)).impact_of("a", "added")
+        flow.rule_book(load(text)).impact_of("a", "added")
     assert (
         time.process_time() - start < 2
     )  # at the limits it takes half of a second on a quiet machine

@@ -24,7 +24,7 @@ members = ["a", "b"]
 
 
 def book(text: str) -> RuleBook:
-    return flow.book(flow.read_rules(text.encode(), "rules.toml"))
+    return flow.rule_book(flow.read_rules(text.encode(), "rules.toml"))
 
 
 def rule(name: str, paths: str, calls: str, more: str = "") -> str:

@@ -54,10 +54,10 @@ def plan(
     impact = touch(
         changes,
         RuleBook(rules, graph.covered),
-        () if old is None else (flow.book(old),),
+        () if old is None else (flow.rule_book(old),),
         ("rules.toml",),
     )
-    return build.build(impact, rules, graph, flow.command, options)
+    return build.build(impact, rules, graph, flow.deploy_command, options)
 
 
 @st.composite

@@ -226,7 +226,7 @@ def test_only_some_reasons_are_written_out_and_the_other_paths_counted() -> None
 
 def test_a_reason_without_a_line_names_the_file() -> None:
     assert (
-        build.because(Reason("p", "one", "p/**", None), "rules.toml")
+        build.reason_text(Reason("p", "one", "p/**", None), "rules.toml")
         == 'p matches p/** of rule "one" (rules.toml)'
     )
 
@@ -263,7 +263,9 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
 
 def test_everything_is_every_target_for_one_reason() -> None:
     rules = load(target("g", members=["a"]), target("a"), target("b", ["a"]))
-    found = build.everything(rules, Graph(rules.targets), flow.command, " -e x", "nobody knows")
+    found = build.plan_everything(
+        rules, Graph(rules.targets), flow.deploy_command, " -e x", "nobody knows"
+    )
     assert [(step.target, step.because) for step in found.steps] == [
         ("g", ("nobody knows",)),
         ("b", ("nobody knows",)),

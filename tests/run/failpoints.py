@@ -20,7 +20,7 @@ from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
-from toolkit.flow.baked import BakeCheck, bake
+from toolkit.flow.bake import BakeCheck, bake
 from toolkit.model import Job, Outcome, RunResult, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
@@ -110,7 +110,7 @@ class Setting(Struct, frozen=True):
     baked: frozenset[str] = frozenset()
 
     def verify(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
-        """As flow.verified does."""
+        """As flow.gates does."""
         if job.step in self.baked:
             assert bake(10.0, [BakeCheck(lambda: None, 2.0)], desk, desk._clock) is None
         return (

@@ -76,12 +76,12 @@ def sign_in_for_runs(rules: Rules, ports: Ports, silent: bool = False) -> None:
 
 
 def _locations(request: SignIn, rules: Rules) -> tuple[Location, ...]:
-    from toolkit.flow.rulebook import environment
+    from toolkit.flow.rulebook import environment_name
     from toolkit.run.jobs import locations
 
     names: list[str | None] = [*rules.environments] or [None]
     if not request.everywhere:
-        names = [environment(request.environment, rules)]
+        names = [environment_name(request.environment, rules)]
     every: list[Location] = []
     for name in names:
         settings = rules.environments.get(name) if name else None

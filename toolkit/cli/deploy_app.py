@@ -6,7 +6,7 @@ import click
 
 from toolkit.cli import deploying, options
 from toolkit.errors import UsageError
-from toolkit.flow.deploy import only_one
+from toolkit.flow.deploy import only_target
 
 EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> i
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,
-        targets=(target or only_one("deploy-app", common.folder, common.rules, git),),
+        targets=(target or only_target("deploy-app", common.folder, common.rules, git),),
         kind="deploy-app",
         wishes=deploying.kind_options(arguments),
     )

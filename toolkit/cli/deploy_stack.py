@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from toolkit.cli import deploying, options
-from toolkit.flow.deploy import only_one
+from toolkit.flow.deploy import only_target
 
 EPILOG = """\b
 Examples:
@@ -35,7 +35,7 @@ def deploy_stack(ctx: click.Context, /, target: str | None, **arguments: Any) ->
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,
-        targets=(target or only_one("deploy-stack", common.folder, common.rules, git),),
+        targets=(target or only_target("deploy-stack", common.folder, common.rules, git),),
         kind="deploy-stack",
         wishes=deploying.kind_options(arguments),
     )

@@ -16,11 +16,11 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import runs, verified
-from toolkit.flow.advice import advised, same_location
-from toolkit.flow.recorded import reader
-from toolkit.flow.rulebook import environment
-from toolkit.flow.trusted import agree, told
+from toolkit.flow import gates, runs
+from toolkit.flow.advice import same_options, with_options
+from toolkit.flow.recorded_bases import records_reader
+from toolkit.flow.rulebook import environment_name
+from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.impact.reading import seconds
 from toolkit.model import Job, Rules, RunResult
 from toolkit.ports import files
@@ -264,10 +264,10 @@ def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
 
 def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
     """Prepare, ask for consent, deploy and report. The exit code."""
-    rules = flow.check(request, git)
+    rules = flow.validate(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
-    name = environment(request.environment, rules)
+        raise Refused("nobody is here to say yes", "add --yes")
+    name = environment_name(request.environment, rules)
     allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
     return run_trusted(command, common, replace(request, allowed=allowed), git)
 
@@ -281,12 +281,12 @@ def confirm_trust(
     `changes`: something is to be changed. Where only this rules.toml says where, a person has to
     agree to that.
     """
-    for remark in told(rules, environment):
+    for remark in trust_notice(rules, environment):
         output.note(f"note: {line(remark)}")
     if not changes or not rules.trust.is_refused(environment):
         return common.allowed
     if not _can_ask(common):
-        agree(rules, environment)
+        require_rules_consent(rules, environment)
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
@@ -322,12 +322,12 @@ def run_trusted(
         raise Refused(
             "the files have changed since they were checked", f"run it again: toolkit {command}"
         )
-    still = flow.still_of(request, prepared, git, ports)
+    still = flow.freshness_check(request, prepared, git, ports)
     run_options = run_request(run, command, common, prepared.rules, still)
 
     def start(control: TerminalControl) -> RunResult:
-        verify = verified.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
-        facts = {"alarms": verified.baselines(proofs)}
+        verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
+        facts = {"alarms": gates.pack_baselines(proofs)}
         is_rollback = request.action == "rollback"
         started = replace(run_options, verify=verify, facts=facts, preempts=is_rollback)
         return runs.start(started, prepared, ports, control)
@@ -337,10 +337,10 @@ def run_trusted(
 
 def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
-) -> tuple[flow.PreparedRun, Mapping[str, verified.Gate]]:
+) -> tuple[flow.PreparedRun, Mapping[str, gates.Gate]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     with progress.checking(common.quiet or common.as_json):
-        records = reader(
+        records = records_reader(
             ports,
             lambda words: output.note(f"note: {words}"),
             look=True,
@@ -348,10 +348,10 @@ def _prepare(
             region=common.region,
         )
         prepared = flow.prepare(request, run, git, ports, records)
-        proofs: Mapping[str, verified.Gate] = {}
+        proofs: Mapping[str, gates.Gate] = {}
         if not common.no_checks:
-            proofs = verified.proofs(prepared.rules, prepared.jobs, ports, redactor())
-    previews = verified.with_warnings(prepared.previews, proofs)
+            proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
+    previews = gates.with_alarm_warnings(prepared.previews, proofs)
     return replace(prepared, previews=previews), proofs
 
 
@@ -372,8 +372,8 @@ def run_request(
 
     def advise(job: Job, next: str) -> str:
         location = job.location
-        same = same_location(rules, common.rules, location.environment, location.region)
-        return advised(next, same)
+        same = same_options(rules, common.rules, location.environment, location.region)
+        return with_options(next, same)
 
     return runs.RunRequest(
         run,

@@ -119,8 +119,8 @@ def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> flow.
         rules=options.inherited(ctx, "rules", arguments.rules),
         environment=options.inherited(ctx, "env", arguments.env),
         committed=arguments.committed,
-        given=paths,
-        given_name="standard input" if paths_from == "-" else paths_from or "",
+        changes=paths,
+        changes_name="standard input" if paths_from == "-" else paths_from or "",
         allowed=arguments.allowed,
     )
 
@@ -161,13 +161,14 @@ def _reader(
             return {}
         from toolkit.cli import account
         from toolkit.cli.ports import open_ports
-        from toolkit.flow.recorded import reader
+        from toolkit.flow.recorded_bases import records_reader
 
         ports = open_ports(Git.open(os.getcwd()), os.getcwd())
         called = ports if how == "live" or shared else None
         sign_in = account.SignIn(environment=environment, silent=silent)
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
-        return reader(ports, lambda words: output.note(f"note: {words}"))(how, rules, environment)
+        read_records = records_reader(ports, lambda words: output.note(f"note: {words}"))
+        return read_records(how, rules, environment)
 
     return read
 

@@ -10,7 +10,7 @@ from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
-from toolkit.flow.contents import gaps_of, generated_of
+from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
 from toolkit.init.repository_draft import stack_images
@@ -107,12 +107,12 @@ def _images(rules: Rules, git: Git) -> show.DockerfileRows:
         path: tuple(sorted(built[path][1])) for path in dockerfiles if path in built
     }
     working_tree = look(git)
-    gaps = gaps_of(rules, rules.environment, git, working_tree)
+    gaps = commit_gaps(rules, rules.environment, git, working_tree)
     return show.DockerfileRows(
         targets_by_path,
         tuple(sorted(set(built) - set(dockerfiles))),
         uncovered,
-        generated_of(rules, rules.environment, git, working_tree),
+        generated_files(rules, rules.environment, git, working_tree),
         {name: describe(incomplete) for name, incomplete in gaps.items()},
         _unprepared(rules, git),
     )

@@ -10,7 +10,7 @@ from toolkit import flow
 from toolkit.changes.detect import relative
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
-from toolkit.flow.sources import used
+from toolkit.flow.build_inputs import input_targets
 from toolkit.impact.explain import explain as explain_path
 from toolkit.model import Commit
 from toolkit.ports import files
@@ -32,10 +32,10 @@ def explain(
     """
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
-    book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
+    book = flow.rule_book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
     options.known_environment(ctx, book.rules)
     rules_path = flow.rules_path(book.rules, git)
-    users = used(book.rules, book.rules.environment, git, None)
+    users = input_targets(book.rules, book.rules.environment, git, None)
     explanations = [explain_path(_path(path, git), book, users.by) for path in paths]
     commits: list[Commit | None] = [None] * len(explanations)
     if git and git.head:

@@ -93,7 +93,7 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     if arguments.watch:
         return _watch(request, git, ports, arguments)
     with progress.checking(silent):
-        result = flow.look(request, git, ports)
+        result = flow.check_health(request, git, ports)
     if arguments.as_json:
         output.document(show.document(result))
     else:
@@ -169,7 +169,7 @@ def _watch(
     try:
         with screen:
             while True:
-                result = flow.look(request, git, ports)
+                result = flow.check_health(request, git, ports)
                 if arguments.as_json:
                     output.document(show.document(result))
                     output.flush()

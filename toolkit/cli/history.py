@@ -6,7 +6,7 @@ from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
-from toolkit.flow.stores import stores_around
+from toolkit.flow.stores import project_stores
 from toolkit.ports import processes
 from toolkit.show import history as show
 from toolkit.show.text import line
@@ -36,12 +36,12 @@ def history(
     """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
-    stores, loaded = stores_around(folder, named, git), load_rules(folder, named, git)
+    stores, loaded = project_stores(folder, named, git), load_rules(folder, named, git)
     ports = open_ports(git, folder)
     environment = options.known_environment(ctx, loaded)
     account.sign_in_for_runs(loaded, ports, silent=as_json)
-    problems = colleagues.send(loaded, ports, stores)
-    runs, notes = colleagues.listed(loaded, ports, stores, most, environment)
+    problems = colleagues.send_unsent(loaded, ports, stores)
+    runs, notes = colleagues.list_runs(loaded, ports, stores, most, environment)
     for words in (*problems, *notes):
         output.note(f"note: {line(words)}")
     if as_json:

@@ -41,7 +41,7 @@ def init(
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
     if path != "-" and not force and os.path.lexists(path):
-        raise FileIsThere(path=flow.shown(path))
+        raise FileIsThere(path=flow.display_path(path))
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
         raise UsageError("git tracks no file here", "add some first: git add")
@@ -53,7 +53,7 @@ def init(
     if path != "-":
         files.write(path, text.encode(), replace=force)
     covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
-    written = None if path == "-" else flow.shown(path)
+    written = None if path == "-" else flow.display_path(path)
     if as_json:
         return output.document(
             show.document(result.notes, result.questions, covered, rules, text, written)

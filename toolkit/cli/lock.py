@@ -7,9 +7,9 @@ import click
 from toolkit.cli import account, options, output
 from toolkit.cli.main import LazyGroup
 from toolkit.cli.ports import open_ports
-from toolkit.flow.rulebook import environment
+from toolkit.flow.rulebook import environment_name
 from toolkit.flow.stores import store_for
-from toolkit.flow.trusted import agree, load_trusted, told
+from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.record.locks import Locks, open_locks
 from toolkit.run.jobs import locations
 from toolkit.show.text import line
@@ -35,13 +35,13 @@ def locks(project: options.Project, as_json: bool = False, changes: bool = False
     """
     git = options.repository(project.folder)
     rules = load_trusted(project.folder, project.rules, git, project.allowed)
-    name = environment(project.environment, rules)
+    name = environment_name(project.environment, rules)
     ports = open_ports(git, project.folder)
     sign_in = account.SignIn(environment=name, silent=as_json, shared=True)
     account.sign_in_with(sign_in, rules, ports)
-    for remark in told(rules, name):
+    for remark in trust_notice(rules, name):
         output.note(f"note: {line(remark)}")
     if changes:
-        agree(rules, name)
+        require_rules_consent(rules, name)
     location = locations(rules.environments.get(name) if name else None, None, None)[0]
     return open_locks(store_for(rules, ports, location.profile), location, ports)

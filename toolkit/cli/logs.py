@@ -11,7 +11,7 @@ from toolkit.errors import Refused
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
-from toolkit.flow.stores import store_with, stores_around
+from toolkit.flow.stores import project_stores, store_of_run
 from toolkit.ports import files
 from toolkit.record.history import log_path
 from toolkit.record.state import Store
@@ -36,17 +36,17 @@ def logs(
     """Show the logs of a run's steps."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
-    store = store_with(run, stores_around(folder, named, git))
+    store = store_of_run(run, project_stores(folder, named, git))
     loaded, ports = load_rules(folder, named, git), open_ports(git, folder)
     options.known_environment(ctx, loaded)
     account.sign_in_for_runs(loaded, ports)
     shared = newer_run(run, store, loaded, ports)
-    story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
+    story = flow.run_story(store, run) if shared is None else colleagues.run_story(shared)
     steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:
         raise Refused(f"run {run} has no step {step!r}", f"it has {', '.join(steps) or 'none'}")
     for name in [step] if step else steps:
-        log = colleagues.log(run, name, loaded, ports, _local_log(store, run, name))
+        log = colleagues.step_log(run, name, loaded, ports, _local_log(store, run, name))
         if log is None:
             output.note(f"{line(name)}: nothing was written")
             continue

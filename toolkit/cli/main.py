@@ -206,12 +206,11 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
-        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
-        from toolkit.flow.advice import advised, as_typed
+        from toolkit.flow.advice import typed_options, with_options
 
-        same = as_typed(args)
+        same = typed_options(args)
         return output.error(
-            error, _command(args), "--json" in args, lambda hint: advised(hint, same)
+            error, _command(args), "--json" in args, lambda hint: with_options(hint, same)
         )
     except output.ReaderGone:
         raise BrokenPipeError from None

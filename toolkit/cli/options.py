@@ -91,10 +91,10 @@ def known_environment(ctx: click.Context, rules: Rules) -> str | None:
     """The environment that was named, also before a command that needs none. Raises UsageError
     where rules.toml has none of that name.
     """
-    from toolkit.flow.rulebook import environment
+    from toolkit.flow.rulebook import environment_name
 
     name = inherited(ctx, "env", ctx.params.get("env"))
-    return None if name is None else environment(name, rules)
+    return None if name is None else environment_name(name, rules)
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

@@ -16,7 +16,7 @@ from prompt_toolkit.key_binding import (
 
 from toolkit.cli import output
 from toolkit.model import DiffResult, Plan
-from toolkit.plan.build import without
+from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
 from toolkit.show.text import duration, line
@@ -67,11 +67,11 @@ def wider(result: DiffResult, graph: Graph) -> list[tuple[str, list[str], int]]:
     commands: list[tuple[str, list[str], int]] = []
     for name, members in result.covered.items():
         if due < members:
-            left_out = without(graph.leaves(name), by_hand, graph)
+            left_out = without_options(graph.leaves(name), by_hand, graph)
             command = f"toolkit deploy {name}{left_out}{options}"
             commands.append((command, [name], graph.estimate([name])))
     everything = list(result.rules.targets)
-    left_out = without(_leaves(everything, graph), by_hand, graph)
+    left_out = without_options(_leaves(everything, graph), by_hand, graph)
     command = f"toolkit deploy --all{left_out}{options}"
     return [*commands, (command, everything, result.plan.full_estimate_s)]
 

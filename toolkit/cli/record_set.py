@@ -48,7 +48,7 @@ def record_set(
     ports = open_ports(git, request.folder)
     sign_in(request, git, ports, silent=as_json, shared=False)
     commit_id = git.resolve(commit)
-    location = flow.where_of(request, git)
+    location = flow.first_location(request, git)
     can_ask = output.interactive() and not as_json
     if location.protected:
         confirm_name(str(location.environment), values["confirm"], can_ask)

@@ -11,10 +11,10 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
-from toolkit.flow import colleagues, runs, verified
-from toolkit.flow.deploy import DeployRequest, files_of
+from toolkit.flow import colleagues, gates, runs
+from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
-from toolkit.flow.stores import store_for, store_with, stores_around
+from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Rules, RunResult
 from toolkit.ports import processes
@@ -49,18 +49,18 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     options.known_environment(ctx, load_rules(common.folder, common.rules, git))
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
-    stores = stores_around(common.folder, common.rules, git)
+    stores = project_stores(common.folder, common.rules, git)
     name = run or _newest(stores)
-    store = store_with(name, stores)
+    store = store_of_run(name, stores)
     rules = load_trusted(common.folder, common.rules, git, common.allowed)
     shared = newer_run(name, store, rules, ports, common.profile)
     if shared is None:
-        state = runs.left_of(store, name, ports)
+        state = runs.run_state(store, name, ports)
     else:
-        store = store_for(rules, ports, shared.room.location.profile)
-        state = colleagues.left_of(shared, rules, ports, common.profile)
+        store = store_for(rules, ports, shared.store.location.profile)
+        state = colleagues.run_state(shared, rules, ports, common.profile)
         if state.ended:
-            colleagues.settle(store, shared)
+            colleagues.record_claim(store, shared)
     if state.ended:
         raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
     if common.dry_run:
@@ -77,11 +77,11 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
             _ask_consent(common, name, shared_run.writer, state)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
         dropped = () if is_ours else deploying.CONSENTS
-        placed = colleagues.placed(rules, common.profile, dropped)
+        placed = colleagues.relocation(rules, common.profile, dropped)
     deploy_request = DeployRequest(
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
-    still = files_of(deploy_request, rules, git)
+    still = files_check(deploy_request, rules, git)
     request = deploying.run_request(name, "resume", common, rules, still)
     if placed is not None:
         request = replace(request, placed=placed)
@@ -89,7 +89,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     proofs = _proofs(name, state, rules, ports, common.no_checks)
 
     def continue_run(control: deploying.TerminalControl) -> RunResult:
-        verify = verified.Verifier(rules, proofs, ports, control.stop, standby)
+        verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
         return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
 
     return deploying.run_with_progress("resume", common, state.jobs, continue_run)
@@ -97,12 +97,12 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
 
 def _proofs(
     name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
-) -> Mapping[str, verified.Gate]:
+) -> Mapping[str, gates.Gate]:
     """What each open step has to pass, with the alarms as they were when the run began."""
-    baselines = verified.read_baselines(state.facts, f"run {name}")
+    baselines = gates.read_baselines(state.facts, f"run {name}")
     if no_checks or state.facts.get("checked") is False:
         return {}
-    return verified.proofs(rules, state.open, ports, redactor(), baselines)
+    return gates.step_gates(rules, state.open, ports, redactor(), baselines)
 
 
 def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:

@@ -9,8 +9,8 @@ from toolkit.cli import deploying, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
-from toolkit.flow.deploy import check
-from toolkit.flow.rulebook import environment
+from toolkit.flow.deploy import validate
+from toolkit.flow.rulebook import environment_name
 from toolkit.show import history as display
 from toolkit.show.text import line
 
@@ -46,15 +46,15 @@ def rollback(
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(common, targets=(target,), action="rollback")
-    rules = check(request, git)
-    name = environment(request.environment, rules)
+    rules = validate(request, git)
+    name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
     allowed = deploying.confirm_trust(rules, name, common, changes)
     request = replace(request, allowed=allowed)
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
-    holder = None if as_list else flow.at_work(request, git, ports)
-    choice = flow.choices(
+    holder = None if as_list else flow.deploying_run(request, git, ports)
+    choice = flow.rollback_choice(
         request, git, ports, look=version is None and not as_list, busy=holder is not None
     )
     if as_list:
@@ -66,7 +66,7 @@ def rollback(
             f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"
             f" ({line(holder.command)}): it is asked to stop"
         )
-    version_options = flow.orders(_choose(choice, version, common))
+    version_options = flow.request_fields(_choose(choice, version, common))
     wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
     request = replace(request, wishes=wishes, each=version_options["each"])
     return deploying.run_trusted("rollback", common, request, git)
@@ -78,7 +78,7 @@ def _choose(
     """The version of the command line, the one that a person picks from the list, or the last good
     one that is not live.
     """
-    candidates = [candidate for candidate in choice.found if not candidate.older]
+    candidates = [candidate for candidate in choice.candidates if not candidate.older]
     can_ask = output.interactive() and not common.yes and not common.as_json
     if version is None and can_ask and len(candidates) > 1:
         from toolkit.cli.prompt import pick
@@ -90,7 +90,7 @@ def _choose(
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
         version = pick("Which version?", labels)
-    chosen = flow.pick(choice.found, version, choice.back, choice.target)
+    chosen = flow.pick_candidate(choice.candidates, version, choice.back, choice.target)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
             if candidate.gone and not candidate.live:
@@ -100,7 +100,7 @@ def _choose(
 
 
 def _list(choice: flow.RollbackChoice, as_json: bool) -> int:
-    candidates = [candidate for candidate in choice.found if not candidate.older]
+    candidates = [candidate for candidate in choice.candidates if not candidate.older]
     records = [candidate.record for candidate in candidates]
     gone = [candidate.gone for candidate in candidates]
     if as_json:

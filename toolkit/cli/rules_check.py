@@ -9,7 +9,7 @@ from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit
 from toolkit.flow import checks
-from toolkit.flow.sources import inputs_of
+from toolkit.flow.build_inputs import target_inputs
 from toolkit.impact.lint import INFORMATION, generated_findings, lint
 from toolkit.model import Rules
 from toolkit.ports.git import Git
@@ -36,18 +36,18 @@ def rules_check(
     git = options.repository(folder)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
     options.known_environment(ctx, loaded)
-    checks.load(loaded)
+    checks.load_checks(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     result, serious = None, False
     if git is not None:
         rules_path = flow.rules_path(loaded, git)
         result = lint(
-            flow.book(loaded), [path for path in git.files() if path != rules_path], groups
+            flow.rule_book(loaded), [path for path in git.files() if path != rules_path], groups
         )
         if not git.bare:
-            inputs = inputs_of(loaded, loaded.environment)
+            inputs = target_inputs(loaded, loaded.environment)
             images = {name for name, target in inputs.items() if target.images}
-            findings = generated_findings(flow.book(loaded), _generated(loaded, git), images)
+            findings = generated_findings(flow.rule_book(loaded), _generated(loaded, git), images)
             result = replace(result, findings=(*result.findings, *findings))
         codes = {finding.code for finding in result.findings}
         serious = bool(result.unowned or codes.difference(INFORMATION))
@@ -61,6 +61,6 @@ def rules_check(
 def _generated(rules: Rules, git: Git) -> Mapping[str, Sequence[str]]:
     """For each target the files that its build takes and git does not know."""
     from toolkit.changes.detect import look
-    from toolkit.flow.contents import generated_of
+    from toolkit.flow.versions import generated_files
 
-    return generated_of(rules, rules.environment, git, look(git))
+    return generated_files(rules, rules.environment, git, look(git))

@@ -33,7 +33,7 @@ def rules_match(
     Paths are relative to the repository root.
     """
     folder = options.enter(ctx, folder)
-    book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
+    book = flow.rule_book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
     options.known_environment(ctx, book.rules)
     if sys.stdin.isatty() and (not paths or "-" in paths):
         output.note("reading paths, a line each; end with Ctrl-D")

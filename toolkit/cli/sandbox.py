@@ -161,7 +161,7 @@ def _home(rules: Rules | None, environment: str | None) -> Location:
     """
     if rules is None:
         return Location(account=provision.ACCOUNT, region=provision.REGION)
-    name, locations = rulebook.environment(environment, rules), provision.locations(rules)
+    name, locations = rulebook.environment_name(environment, rules), provision.locations(rules)
     for location in locations:
         if location.environment == name:
             return location
@@ -171,7 +171,7 @@ def _home(rules: Rules | None, environment: str | None) -> Location:
 def _fill(sandbox: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
     if rules is None:
         return box.provision_parts(sandbox, (), (), output.note)
-    every = checks.load(rules)
+    every = checks.load_checks(rules)
 
     def read(path: str) -> str | None:
         return files.text_inside(root, path)
@@ -182,7 +182,7 @@ def _fill(sandbox: box.Box, rules: Rules | None, root: str, bare: bool) -> box.B
         jobs.fill_settings,
         read,
         bare,
-        lambda location: checks.wanted(every, location),
+        lambda location: checks.sandbox_provisions(every, location),
     )
     try:
         return box.provision_parts(

@@ -12,7 +12,7 @@ def newer_run(
     run: str, store: Store, rules: Rules, ports: Ports, profile: str | None = None
 ) -> colleagues.ColleagueRun | None:
     """The run in the team's bucket, where that is newer than what this machine knows of it."""
-    shared, problem = colleagues.newer(run, store, rules, ports, profile)
+    shared, problem = colleagues.newer_copy(run, store, rules, ports, profile)
     if problem:
         output.note(
             "note: whether another machine has gone on with it could not be checked:"

@@ -92,7 +92,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     request = _request(ctx, arguments)
     git = options.repository(request.folder)
     if arguments.only_list:
-        return _list(flow.listed(request, git), arguments.as_json)
+        return _list(flow.list_checks(request, git), arguments.as_json)
     if arguments.report:
         files.check_writable(arguments.report)
     ports = open_ports(git, request.folder)
@@ -117,7 +117,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
         watcher.say("stopping; what cleans up is still done")
 
     with watcher, signals.handled(stop, say_stopping, lambda number: None):
-        result = flow.smoke(request, stage, ports, stop, watcher.told)
+        result = flow.run_smoke_test(request, stage, ports, stop, watcher.told)
     if arguments.as_json:
         output.document(show.document(result))
     else:

@@ -9,18 +9,25 @@ are the only ones that touch the world.
 
 from toolkit.flow.compare import DiffRequest, Points, diff
 from toolkit.flow.replays import replay, tally
-from toolkit.flow.rulebook import book, command, load_rules, read_rules, rules_path, shown
+from toolkit.flow.rulebook import (
+    deploy_command,
+    display_path,
+    load_rules,
+    read_rules,
+    rule_book,
+    rules_path,
+)
 
 __all__ = [
     "DiffRequest",
     "Points",
-    "book",
-    "command",
+    "deploy_command",
     "diff",
+    "display_path",
     "load_rules",
     "read_rules",
     "replay",
+    "rule_book",
     "rules_path",
-    "shown",
     "tally",
 ]

@@ -1,5 +1,5 @@
-"""What to do next, as a command that means what this one meant: the same rules.toml, environment
-and region. Pure.
+"""Next commands with the same rules.toml, environment and region as the command that prints them.
+Pure.
 """
 
 import re
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.model import Rules
 
@@ -37,8 +38,8 @@ _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?
 
 
 class SameOptions(Struct, frozen=True):
-    """The options, each behind a space, that make a command mean the same; empty where it does so
-    anyway.
+    """The options, each after a space, that a command needs to act on the same rules, environment
+    and region; empty where it does so without.
     """
 
     rules: str = ""
@@ -49,43 +50,52 @@ class SameOptions(Struct, frozen=True):
         return self.rules + self.env + self.region
 
 
-def same_location(
+def same_options(
     rules: Rules, named: str | None, environment: str | None, region: str | None = None
 ) -> SameOptions:
-    """What has to be said for these rules (`named` is what --rules said), this environment, and
-    this region where that has several.
+    """The options for these rules (`named` is the value of --rules), this environment, and this
+    region where the environment has several.
     """
-    there = rules.environments.get(environment) if environment else None
-    return SameOptions(
-        f" --rules {quote(named)}" if named else "",
-        f" --env {environment}" if environment not in (None, rules.environment) else "",
-        f" --region {region}" if region and there is not None and len(there.regions) > 1 else "",
-    )
+    same = SameOptions()
+    if named:
+        same = replace(same, rules=f" --rules {quote(named)}")
+    if environment not in (None, rules.environment):
+        same = replace(same, env=f" --env {environment}")
+    settings = rules.environments.get(environment or "")
+    if region and settings is not None and len(settings.regions) > 1:
+        same = replace(same, region=f" --region {region}")
+    return same
 
 
-def as_typed(args: Sequence[str]) -> SameOptions:
-    """What a command line said itself: for an error that came before anything was known of the
-    rules.
+def typed_options(args: Sequence[str]) -> SameOptions:
+    """The options as they stand on a command line: for an error that came before rules.toml was
+    read.
     """
-    said: dict[str, str] = {}
+    options: dict[str, str] = {}
     words = iter(args)
     for word in words:
         if word == "--":
             break
-        if found := re.fullmatch(_TYPED, word):
-            value = found["joined"] if found["value"] is None else found["value"]
-            said[found["name"] or "env"] = next(words, "") if value is None else value
+        match = re.fullmatch(_TYPED, word)
+        if match is None:
+            continue
+        value = match["value"]
+        if value is None:
+            value = match["joined"]
+        if value is None:  # `--env dev` and `-e dev`: the value is the next word
+            value = next(words, "")
+        options[match["name"] or "env"] = value
     return SameOptions(
-        **{name: f" --{name} {quote(value)}" for name, value in said.items() if value}
+        **{name: f" --{name} {quote(value)}" for name, value in options.items() if value}
     )
 
 
-def advised(text: str, same: SameOptions) -> str:
-    """A text in which every command of ours means the same."""
+def with_options(text: str, same: SameOptions) -> str:
+    """A text in which every command of ours has these options."""
     for names, commands in COMMANDS.items():
-        said = "".join(getattr(same, name) for name in names)
-        if said:
+        options = "".join(getattr(same, name) for name in names)
+        if options:
             pattern = rf"\btoolkit (?:{'|'.join(commands)})\b{_UNSAID}"
             # The options may hold backslashes: they are no template of `re`'s.
-            text = re.sub(pattern, rf"\g<0>{said.replace(chr(92), chr(92) * 2)}", text)
+            text = re.sub(pattern, rf"\g<0>{options.replace(chr(92), chr(92) * 2)}", text)
     return text

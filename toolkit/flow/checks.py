@@ -1,5 +1,5 @@
-"""The checks of a rules.toml with those of the files that it includes, and what is needed to carry
-some of them out.
+"""The checks of a rules.toml with those of the files that it includes, and what is needed to run
+some of them: addresses, secrets and the hosts that may be asked.
 """
 
 import os
@@ -23,7 +23,11 @@ from toolkit.errors import (
     UsageError,
     WrongAccount,
 )
-from toolkit.flow.rulebook import bytes_of, sorts
+from toolkit.flow.rulebook import (
+    check_types,
+    read_rules_bytes,
+    variables_of,
+)
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
@@ -36,26 +40,26 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.base import JudgedSettings
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
-"""What is said from outside of the repository: where hosts really are, and the only hosts that may
-be asked.
+"""Settings from outside of the repository: where hosts really are, and the only hosts that may be
+asked.
 """
 SECRETS_S = 60.0
-"""How long secrets may take to be read, where nobody says anything else."""
+"""How long secrets may take to be read where the caller has no deadline, in seconds."""
 
 
-def load(rules: Rules) -> Checks:
+def load_checks(rules: Rules) -> Checks:
     """All checks, whichever file they are in; where the trusted base has others, those.
 
     Raises RulesError with every problem, FileProblem.
     """
     if rules.trust.checks is not None:
         return rules.trust.checks
-    found = together(rules)
-    _check(rules, found)
-    return found
+    checks = all_checks(rules)
+    _refuse_problems(rules, checks)
+    return checks
 
 
-def together(rules: Rules) -> Checks:
+def all_checks(rules: Rules) -> Checks:
     """The checks of rules.toml and of what it includes. Raises RulesError with what is wrong in all
     of these files, FileProblem where that is all that is wrong.
     """
@@ -67,60 +71,72 @@ def together(rules: Rules) -> Checks:
         try:
             if not files.is_inside(path, folder):
                 raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
-            parts[path] = reading.load_file(bytes_of(path, folder), os.path.relpath(path), sorts())
+            parts[path] = reading.load_file(
+                read_rules_bytes(path, folder), os.path.relpath(path), check_types()
+            )
         except (RulesError, FileProblem) as problem:
             wrong.append(problem)
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
-        raise RulesError(rules.file, [one for problem in wrong for one in _problems(problem)])
+        problems: list[Problem] = []
+        for error in wrong:
+            problems += _problems(error)
+        raise RulesError(rules.file, problems)
     return reading.merge_checks(parts)
 
 
-def _problems(wrong: RulesError | FileProblem) -> list[Problem]:
-    """What is wrong with one file, with its name."""
-    if isinstance(wrong, RulesError):
-        return [Problem(one.line, one.key, one.message, wrong.file) for one in wrong.problems]
-    return [Problem(None, "", wrong.facts["reason"], os.path.relpath(wrong.facts["path"]))]
+def _problems(error: RulesError | FileProblem) -> list[Problem]:
+    """The problems of one file, with its name."""
+    if isinstance(error, RulesError):
+        return [
+            Problem(problem.line, problem.key, problem.message, error.file)
+            for problem in error.problems
+        ]
+    return [Problem(None, "", error.facts["reason"], os.path.relpath(error.facts["path"]))]
 
 
-def _check(rules: Rules, found: Checks) -> None:
-    """What only shows when all files are read: names that stand for nothing, and circles. Raises
-    RulesError with all of it.
+def _refuse_problems(rules: Rules, checks: Checks) -> None:
+    """Problems that only show when all files are read: names that stand for nothing, and circles.
+    Raises RulesError with all of them.
     """
-    variables = {name: one.vars for name, one in rules.environments.items()}
+    variables = {name: environment.vars for name, environment in rules.environments.items()}
     problems: list[Problem] = []
-    for where, key, message in reading.find_problems(found, variables, BUILT_IN):
+    for where, key, message in reading.find_problems(checks, variables, BUILT_IN):
         file, _, line = where.rpartition(":")
         problems.append(Problem(int(line), key, message, file))
+    words = (*checks.checks, *_tags(checks))
     for name, target in rules.targets.items():
-        for word in reading.resolve_words(_of(target.settings), found)[1]:
-            words = (
-                *found.checks,
-                *{tag: None for check in found.checks.values() for tag in check.tags},
-            )
-            there = nearest(word, words) or (
-                "there are none" if not words else f"there are {', '.join(words[:8])}"
-            )
-            at = toml.TomlLines(rules.text).line_of("targets", name, "checks")
-            problems.append(
-                Problem(
-                    at, f"targets.{name}.checks", f"{word!r} is neither a check nor a tag; {there}"
-                )
-            )
+        for word in reading.resolve_words(_of(target.settings), checks)[1]:
+            hint = nearest(word, words)
+            if not hint and words:
+                hint = f"there are {', '.join(words[:8])}"
+            elif not hint:
+                hint = "there are none"
+            line_number = toml.TomlLines(rules.text).line_of("targets", name, "checks")
+            message = f"{word!r} is neither a check nor a tag; {hint}"
+            problems.append(Problem(line_number, f"targets.{name}.checks", message))
     if problems:
         raise RulesError(rules.file, problems)
+
+
+def _tags(checks: Checks) -> tuple[str, ...]:
+    """All tags, each once, in the order of the checks."""
+    tags: dict[str, None] = {}
+    for check in checks.checks.values():
+        tags |= dict.fromkeys(check.tags)
+    return tuple(tags)
 
 
 def _of(settings: object) -> tuple[str, ...]:
     return settings.checks if isinstance(settings, JudgedSettings) else ()
 
 
-def deciding(settings: object, found: Checks) -> tuple[str, ...]:
+def deciding_checks(settings: object, checks: Checks) -> tuple[str, ...]:
     """The names of the checks that decide about a deploy with these settings. Raises Refused where
     one of them is gone: the settings may be those of a run that was begun with another rules.toml.
     """
-    names, gone = reading.resolve_words(_of(settings), found)
+    names, gone = reading.resolve_words(_of(settings), checks)
     if gone:
         raise Refused(
             f"check {gone[0]!r}, which decides about it, is no longer there",
@@ -129,97 +145,95 @@ def deciding(settings: object, found: Checks) -> tuple[str, ...]:
     return names
 
 
+class CheckSelection(Struct, frozen=True):
+    """The checks that are to run, by `names`, and where. `url` was given on the command line in
+    place of the environment's `urls`; `redact` hides what looks like a secret in what is shown;
+    `seconds` is how long secrets may take to be read.
+    """
+
+    rules: Rules
+    checks: Checks
+    names: Sequence[str]
+    environment: Environment | None
+    locations: Sequence[Location]
+    url: str | None = None
+    redact: Callable[[str], str] = str
+    seconds: float = SECRETS_S
+
+
 class CheckSetup(Struct, frozen=True):
-    """What checks are carried out with: where, at which addresses, under which policy, and the
-    values that are known. `veil` hides what is secret of them. `environments` are all that there
-    are.
+    """What checks run with: where, at which addresses, under which policy, and the values of their
+    variables. `redactor` hides the secret ones. `environments` are all that rules.toml has.
     """
 
     environment: str | None
     locations: tuple[Location, ...]
     urls: tuple[str, ...]
     policy: Policy
-    known: Mapping[str, str]
-    veil: Redactor
+    values: Mapping[str, str]
+    redactor: Redactor
     root: str
     environments: tuple[str, ...] = ()
 
 
-def scene(
-    rules: Rules,
-    found: Checks,
-    wanted: Sequence[str],
-    environment: Environment | None,
-    locations: Sequence[Location],
-    ports: Ports,
-    url: str | None = None,
-    redact: Callable[[str], str] = str,
-    seconds: float = SECRETS_S,
-) -> CheckSetup:
-    """Everything that these checks need, secrets included. `url` is what somebody said instead of
-    the environment's `urls`; `redact` takes out of what is told what looks like a secret of
-    anybody's. `seconds` is how long secrets may take to be read.
+def check_setup(selection: CheckSelection, ports: Ports) -> CheckSetup:
+    """Everything that these checks need, secrets included.
 
-    Raises Refused for a secret that is not there, WrongAccount, CloudError.
+    Raises Refused for a secret that does not exist, WrongAccount, CloudError.
     """
-    variables = dict(environment.vars) if environment else {}
-    _check_accounts(found, wanted, locations, ports, seconds)
-    hidden = _secrets(found, wanted, locations, ports, variables, seconds)
-    urls = (
-        (url,)
-        if url
-        else (
-            tuple(filled(environment.urls if environment else (), variables)) if environment else ()
-        )
-    )
-    known = {
-        **variables,
-        **hidden,
-        "environment": environment.name if environment else "",
-    }
+    rules, environment, url = selection.rules, selection.environment, selection.url
+    variables = dict(variables_of(environment))
+    # Before any secret is read: those of another account are not for this one's hosts.
+    _check_accounts(selection, ports)
+    hidden = _secrets(selection, ports, variables)
+    urls: tuple[str, ...] = ()
+    if url:
+        urls = (url,)
+    elif environment is not None:
+        urls = tuple(filled(environment.urls, variables))
+    name = environment.name if environment else None
     return CheckSetup(
-        environment=environment.name if environment else None,
-        locations=tuple(locations),
+        environment=name,
+        locations=tuple(selection.locations),
         urls=urls,
-        policy=policy(rules, found, environment, url),
-        known=known,
-        veil=Redactor(hidden, redact),
+        policy=host_policy(rules, selection.checks, environment, url),
+        values={**variables, **hidden, "environment": name or ""},
+        redactor=Redactor(hidden, selection.redact),
         root=os.path.dirname(os.path.abspath(rules.file)),
         environments=tuple(rules.environments),
     )
 
 
-def _check_accounts(
-    found: Checks,
-    wanted: Sequence[str],
-    locations: Sequence[Location],
-    ports: Ports,
-    seconds: float,
-) -> None:
-    """What is there in another account says nothing about this one, and its secrets are not for
+def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
+    """Refuse another account: its resources say nothing about this one, and its secrets are not for
     this one's hosts.
 
-    Raises WrongAccount; what else is wrong, a check of AWS says itself, but nobody's secrets are
-    read.
+    Raises WrongAccount. Any other problem is left to the checks of AWS to report, but where secrets
+    would be read it is raised.
     """
-    used = set[str]().union(*(found.checks[name].uses for name in wanted))
-    secret = any(one.env is None for name, one in found.secrets.items() if name in used)
-    if not secret and not any(found.checks[name].check_type == "aws" for name in wanted):
+    checks = [selection.checks.checks[name] for name in selection.names]
+    used = set[str]().union(*(check.uses for check in checks))
+    secret = any(
+        secret.env is None for name, secret in selection.checks.secrets.items() if name in used
+    )
+    if not secret and not any(check.check_type == "aws" for check in checks):
         return
-    until = monotonic() + seconds
-    for asked in [
-        BackgroundTask(partial(_check_account, location, ports)) for location in locations
-    ]:
+    until = monotonic() + selection.seconds
+    tasks = [
+        BackgroundTask(partial(_check_account, location, ports)) for location in selection.locations
+    ]
+    for task in tasks:
         try:
-            asked.within(until - monotonic())
+            task.within(until - monotonic())
         except WrongAccount:
             raise
-        except (ToolkitError, Timeout) as problem:
+        except ToolkitError:
             if secret:
-                late = Unreachable(
-                    call="secrets", reason=f"whose account it is was not known within {seconds:g} s"
-                )
-                raise problem if isinstance(problem, ToolkitError) else late from None
+                raise
+        except Timeout:
+            if secret:
+                reason = f"whose account it is was not known within {selection.seconds:g} s"
+                raise Unreachable(call="secrets", reason=reason) from None
 
 
 def _check_account(location: Location, ports: Ports) -> None:
@@ -227,56 +241,53 @@ def _check_account(location: Location, ports: Ports) -> None:
 
 
 def _secrets(
-    found: Checks,
-    wanted: Sequence[str],
-    locations: Sequence[Location],
-    ports: Ports,
-    variables: Mapping[str, str],
-    seconds: float,
+    selection: CheckSelection, ports: Ports, variables: Mapping[str, str]
 ) -> dict[str, str]:
-    used = set[str]().union(*(found.checks[name].uses for name in wanted))
-    asked = {}
-    for name, secret in found.secrets.items():
+    """The values of the secrets that the checks use, read side by side."""
+    checks = selection.checks
+    used = set[str]().union(*(checks.checks[name].uses for name in selection.names))
+    tasks = {}
+    for name, secret in checks.secrets.items():
         if name in used:
-            read = partial(secrets.value, secret, ports.aws(locations[0]), variables)
-            asked[name] = BackgroundTask(read)
-    until = monotonic() + seconds
+            read = partial(secrets.value, secret, ports.aws(selection.locations[0]), variables)
+            tasks[name] = BackgroundTask(read)
+    until = monotonic() + selection.seconds
     try:
-        return {name: one.within(until - monotonic()) for name, one in asked.items()}
+        return {name: task.within(until - monotonic()) for name, task in tasks.items()}
     except Timeout:
-        raise Unreachable(
-            call="secrets", reason=f"those of the checks were not read within {seconds:g} s"
-        ) from None
+        reason = f"those of the checks were not read within {selection.seconds:g} s"
+        raise Unreachable(call="secrets", reason=reason) from None
 
 
-def policy(
-    rules: Rules, found: Checks, environment: Environment | None, url: str | None = None
+def host_policy(
+    rules: Rules, checks: Checks, environment: Environment | None, url: str | None = None
 ) -> Policy:
-    """Which hosts probes may ask: what the outside says, else `hosts` of the environment, else
-    those that rules.toml itself names.
+    """Which hosts probes may ask: those of TOOLKIT_PROBE_HOSTS, else `hosts` of the environment,
+    else those that rules.toml itself mentions.
     """
-    variables = environment.vars if environment else {}
+    variables = variables_of(environment)
     instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
-    outside = _outside()
-    said = (
-        outside
-        or (tuple(filled(environment.hosts, variables)) if environment else ())
-        or _named(rules, found, environment)
-    )
+    hosts = _outside_hosts()
+    if not hosts and environment is not None:
+        hosts = tuple(filled(environment.hosts, variables))
+    if not hosts:
+        hosts = _mentioned_hosts(rules, checks, environment)
     if url is not None:
         host = host_of(url)
-        said = (*said, host)
-        instead |= _here(url, host)
-    return Policy(said, environment.private if environment else False, instead)
+        hosts = (*hosts, host)
+        instead |= _local_address(url, host)
+    return Policy(hosts, environment.private if environment else False, instead)
 
 
-def _outside() -> tuple[str, ...]:
-    """The only hosts that may be asked, where somebody says so. Raises UsageError where that was
-    said, and none.
+def _outside_hosts() -> tuple[str, ...]:
+    """The hosts of TOOLKIT_PROBE_HOSTS, empty if it is not set. Raises UsageError if it is set and
+    has no host.
     """
-    said = os.environ.get(HOSTS)
-    hosts = tuple((said or "").replace(",", " ").split())
-    if said is not None and not hosts:
+    setting = os.environ.get(HOSTS)
+    if setting is None:
+        return ()
+    hosts = tuple(setting.replace(",", " ").split())
+    if not hosts:
         raise UsageError(
             f"{HOSTS} is set, and names no host",
             f"name the hosts that may be asked, or unset {HOSTS}",
@@ -284,8 +295,10 @@ def _outside() -> tuple[str, ...]:
     return hosts
 
 
-def _here(url: str, host: str) -> dict[str, tuple[str, int]]:
-    """Somebody who says an address of this machine on the command line means it."""
+def _local_address(url: str, host: str) -> dict[str, tuple[str, int]]:
+    """The host's own address where that is a local one: whoever gives it on the command line means
+    it, though probes may not ask such addresses otherwise.
+    """
     from ipaddress import ip_address
     from urllib.parse import urlsplit
 
@@ -298,29 +311,33 @@ def _here(url: str, host: str) -> dict[str, tuple[str, int]]:
     return {} if address.is_global else {host: (str(address), port)}
 
 
-def _named(rules: Rules, found: Checks, environment: Environment | None) -> tuple[str, ...]:
+def _mentioned_hosts(
+    rules: Rules, checks: Checks, environment: Environment | None
+) -> tuple[str, ...]:
     """The hosts that are written down for an environment: in its `urls`, in `health` of targets, in
     the addresses of checks.
     """
-    from toolkit import checks
+    from toolkit.checks import check_type
 
-    variables = environment.vars if environment else {}
-    hosts = {host_of(url) for url in filled(environment.urls if environment else (), variables)}
-    regions = (environment.regions if environment else ()) or ("",)
+    hosts = set[str]()
+    variables: Mapping[str, str] = {}
+    regions: Sequence[str] = ()
+    if environment is not None:
+        variables, regions = environment.vars, environment.regions
+        hosts = {host_of(url) for url in filled(environment.urls, variables)}
     for target in rules.targets.values():
-        if isinstance(target.settings, JudgedSettings):
-            hosts |= {
-                host_of(_put(url, {"region": region, **variables}))
-                for url in target.settings.addresses
-                for region in regions
-            }
-    for check in found.checks.values():
-        hosts.add(_put(checks.check_type(check.check_type).host(check.settings), variables))
+        if not isinstance(target.settings, JudgedSettings):
+            continue
+        for region in regions or ("",):
+            by_region = {"region": region, **variables}
+            hosts.update(host_of(_fill(url, by_region)) for url in target.settings.addresses)
+    for check in checks.checks.values():
+        hosts.add(_fill(check_type(check.check_type).host(check.settings), variables))
     return tuple(sorted(host for host in hosts if host and "{" not in host))
 
 
-def _put(text: str, variables: Mapping[str, str]) -> str:
-    """With the environment's variables; what is only known later is left, and such a host has to be
+def _fill(text: str, variables: Mapping[str, str]) -> str:
+    """With the environment's variables; what is only known later stays, and such a host has to be
     in `hosts`.
     """
     for name, value in variables.items():
@@ -328,28 +345,22 @@ def _put(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
-def chosen(
-    found: Checks, only: Sequence[str], tags: Sequence[str], environment: str | None
+def choose_checks(
+    checks: Checks, only: Sequence[str], tags: Sequence[str], environment: str | None
 ) -> tuple[str, ...]:
     """The checks that are asked for, with what they need. Raises UsageError, Refused."""
-    if not found.checks:
+    if not checks.checks:
         raise Refused(
             "rules.toml has no checks",
             "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`",
         )
-    _know(only, tuple(found.checks), "check")
-    _know(tags, tuple({tag: None for check in found.checks.values() for tag in check.tags}), "tag")
-    wanted = [
-        name
-        for name, check in found.checks.items()
-        if (not (only or tags)) or name in only or set(check.tags) & set(tags)
-    ]
-    names = select.for_environment(
-        select.closure(wanted, found.checks, _waits(found)),
-        found.checks,
-        _waits(found),
-        environment,
-    )
+    _require_existing(only, tuple(checks.checks), "check")
+    _require_existing(tags, _tags(checks), "tag")
+    chosen: list[str] = []
+    for name, check in checks.checks.items():
+        if not (only or tags) or name in only or set(check.tags) & set(tags):
+            chosen.append(name)
+    names = deploy_checks(checks, chosen, environment)
     if not names:
         raise Refused(
             f"no check is for environment {environment}",
@@ -358,63 +369,63 @@ def chosen(
     return names
 
 
-def tasks(found: Checks, names: Sequence[str], scene: CheckSetup) -> tuple[select.Task, ...]:
-    """These checks, each where it is done. Raises Refused."""
-    unchosen = scene.environments if scene.environment is None else None
-    return select.tasks(
-        names,
-        found.checks,
-        reading.capturing_checks(found.checks),
-        scene.urls,
-        scene.locations,
-        unchosen,
-    )
+def check_tasks(checks: Checks, names: Sequence[str], setup: CheckSetup) -> tuple[select.Task, ...]:
+    """These checks, each in its location. Raises Refused."""
+    unchosen = setup.environments if setup.environment is None else None
+    givers = reading.capturing_checks(checks.checks)
+    return select.tasks(names, checks.checks, givers, setup.urls, setup.locations, unchosen)
 
 
-def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
-    """The checks of a deploy with what they need, in an environment; none is no error."""
-    waits = _waits(found)
+def deploy_checks(checks: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
+    """These checks with what they need, as far as they are for this environment; may be empty."""
+    waits = _waits(checks)
     return select.for_environment(
-        select.closure(names, found.checks, waits), found.checks, waits, environment
+        select.closure(names, checks.checks, waits), checks.checks, waits, environment
     )
 
 
-def _waits(found: Checks) -> dict[str, frozenset[str]]:
+def _waits(checks: Checks) -> dict[str, frozenset[str]]:
     """What has to be done for a check: what it needs, and what gives it values. What cleans up
-    needs no more than its values.
+    needs no more than its values, so that it runs also after a failure.
     """
-    givers = reading.capturing_checks(found.checks)
-    return {
-        name: reading.predecessors(replace(check, needs=()) if check.always else check, givers)
-        for name, check in found.checks.items()
-    }
+    givers = reading.capturing_checks(checks.checks)
+    waits: dict[str, frozenset[str]] = {}
+    for name, check in checks.checks.items():
+        if check.always:
+            check = replace(check, needs=())
+        waits[name] = reading.predecessors(check, givers)
+    return waits
 
 
-def _know(words: Sequence[str], there: tuple[str, ...], what: str) -> None:
+def _require_existing(words: Sequence[str], existing: tuple[str, ...], noun: str) -> None:
+    """Raises UsageError for the first word that does not exist."""
     for word in words:
-        if word not in there:
-            known = (", ".join(there[:8]) or "none") + (
-                f" and {len(there) - 8} more" if len(there) > 8 else ""
-            )
-            raise UsageError(
-                f"there is no {what} {word!r}", nearest(word, there) or f"there are: {known}"
-            )
+        if word in existing:
+            continue
+        names = ", ".join(existing[:8]) or "none"
+        if len(existing) > 8:
+            names += f" and {len(existing) - 8} more"
+        hint = nearest(word, existing) or f"there are: {names}"
+        raise UsageError(f"there is no {noun} {word!r}", hint)
 
 
-def wanted(found: Checks, there: Environment | None) -> list[Provision]:
-    """What checks look for in AWS, for the sandbox to make; what cannot be made by its name alone
-    is left to somebody.
+def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[Provision]:
+    """What checks look for in AWS, for the sandbox to create. What cannot be created by its name
+    alone is left out.
     """
-    variables = dict(there.vars) if there else {}
-    fit = [
-        check
-        for check in found.checks.values()
-        if check.check_type == "aws"
-        and check.uses <= variables.keys()
-        and (not check.environments or (there and there.name in check.environments))
-    ]
-    named = [filled(check.settings, variables).aws.partition(":") for check in fit]
-    return [Provision(what, name) for what, _, name in named if what in MADE]
+    variables = dict(variables_of(environment))
+    provisions: list[Provision] = []
+    for check in checks.checks.values():
+        if check.check_type != "aws" or not check.uses <= variables.keys():
+            continue
+        if check.environments and (
+            environment is None or environment.name not in check.environments
+        ):
+            continue
+        what, _, name = filled(check.settings, variables).aws.partition(":")
+        if what in MADE:
+            provisions.append(Provision(what, name))
+    return provisions
 
 
 MADE = ("bucket", "table", "queue", "parameter")

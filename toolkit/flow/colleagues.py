@@ -1,7 +1,7 @@
-"""The runs that colleagues have begun with the same store: listed, looked at, and gone on with.
+"""The runs that colleagues have begun with the same store: listed, shown and resumed.
 
-What stands in a bucket, others may have written. So it only says what was begun and how far that
-came: what may be deployed, where, and with which settings, is what rules.toml here says.
+Others may have written what is in a bucket. So it only says what was begun and how far that came:
+what may be deployed, where, and with which settings, is taken from rules.toml here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
-from toolkit.flow.runs import RunStory, shelf_in
+from toolkit.flow.rulebook import find_environment
+from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.model import Environment, Job, Location, Rules
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
@@ -29,13 +30,14 @@ from toolkit.run import jobs as making
 from toolkit.run.recover import RunState, recover_state
 
 WAIT_S = 20.0
-"""How long the buckets may take to say what is in them, in seconds."""
+"""How long the buckets may take to list their runs, in seconds."""
 LOOKED_AT = 100
-"""How many of the newest runs are looked at for those of one environment."""
+"""How many of the newest runs are read to find those of one environment."""
 SIDE_BY_SIDE = 8
+"""How many runs are read from a bucket at the same time."""
 BETWEEN = b"-- as the bucket has it, from another machine:\n"
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 class SharedStore(Struct, frozen=True):
@@ -48,170 +50,175 @@ class SharedStore(Struct, frozen=True):
 class ColleagueRun(Struct, frozen=True):
     """A run as a bucket has it."""
 
-    room: SharedStore
+    store: SharedStore
     run: SharedRun
 
 
-def rooms(
+def shared_stores(
     rules: Rules, ports: Ports, profile: str | None = None, only: str | None = None
 ) -> list[SharedStore]:
-    """The buckets of all environments, or of one only, each once. Raises Refused for what is no
-    address.
+    """The buckets of all environments, or of one only, each once. Raises Refused for an address
+    that is not valid.
     """
-    found: dict[tuple[str, str | None], SharedStore] = {}
+    stores: dict[tuple[str, str | None], SharedStore] = {}
     for name, environment in rules.environments.items():
         if only not in (None, name):
             continue
         location = _location(environment, profile)
-        shelf = shelf_in(location, ports)
+        shelf = shared_runs(location, ports)
         if shelf is not None and environment.store is not None:
-            found.setdefault(
-                (environment.store.rstrip("/"), environment.account), SharedStore(location, shelf)
-            )
-    return list(found.values())
+            address = environment.store.rstrip("/"), environment.account
+            stores.setdefault(address, SharedStore(location, shelf))
+    return list(stores.values())
 
 
 def _location(environment: Environment, profile: str | None) -> Location:
     return making.locations(environment, profile, None)[0]
 
 
-def listed(
+def list_runs(
     rules: Rules, ports: Ports, stores: Sequence[Store], most: int, environment: str | None = None
 ) -> tuple[list[Summary], list[str]]:
     """The newest runs of this machine and of all that share a store with it, newest first, all or
-    those in an environment; and what has to be said besides: what of it could not be read. Raises
-    FileProblem.
+    those in an environment; with notes on what could not be read. Raises FileProblem.
     """
-    looked = most if environment is None else max(most, LOOKED_AT)
-    found: dict[str, Summary] = {
-        one.run: one for store in stores for one in history.runs(store, looked)
-    }
+    limit = most if environment is None else max(most, LOOKED_AT)
+    summaries: dict[str, Summary] = {}
+    for store in stores:
+        for summary in history.runs(store, limit):
+            summaries[summary.run] = summary
     notes: list[str] = []
-    for room, theirs, problem in _asked(
-        rooms(rules, ports, only=environment), lambda room: _summaries(room, ports, looked)
+    for shared, theirs, problem in _ask_all(
+        shared_stores(rules, ports, only=environment),
+        lambda shared: _summaries(shared, ports, limit),
     ):
         if problem:
-            notes.append(f"the runs in {room.location.store} could not be read: {problem}")
-        for one in theirs or ():
-            mine = found.get(one.run)
-            if mine is None or _says_more(one, mine):
-                found[one.run] = one
-    newest = sorted(found.values(), key=lambda one: one.run, reverse=True)
-    return [
-        one for one in newest if environment in (None, one.environment) or one.status == "damaged"
-    ][:most], notes
+            notes.append(f"the runs in {shared.location.store} could not be read: {problem}")
+        for summary in theirs or ():
+            mine = summaries.get(summary.run)
+            if mine is None or _says_more(summary, mine):
+                summaries[summary.run] = summary
+    newest = sorted(summaries.values(), key=lambda summary: summary.run, reverse=True)
+    shown: list[Summary] = []
+    for summary in newest:
+        # A damaged run does not say which environment it is of, so it is always shown.
+        if environment in (None, summary.environment) or summary.status == "damaged":
+            shown.append(summary)
+    return shown[:most], notes
 
 
 def _says_more(theirs: Summary, mine: Summary) -> bool:
-    """Whether the bucket knows more of a run than its journal here: another machine has gone on
-    with it.
+    """Whether the bucket knows more of a run than this machine's journal: another machine has
+    resumed it.
     """
     if mine.status == "running" or theirs.status == "damaged" or (mine.ended and not theirs.ended):
         return False
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
 
-def send(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
-    """Send what was left of this machine's runs; what went wrong, in words."""
+def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
+    """Send what could not be sent of this machine's runs; returns what went wrong, in words."""
 
     def shelf_of(journal: Journal) -> SharedRuns | None:
         location = location_of(journal.entries)
-        return None if location is None else shelf_in(location, ports)
+        return None if location is None else shared_runs(location, ports)
 
-    if not any(one.store for one in rules.environments.values()):
+    if not any(environment.store for environment in rules.environments.values()):
         return []
-    return [
-        words for store in stores for words in mirror.send_unsent_runs(store, shelf_of).values()
-    ]
+    problems: list[str] = []
+    for store in stores:
+        problems += mirror.send_unsent_runs(store, shelf_of).values()
+    return problems
 
 
-def _asked(
-    locations: Sequence[SharedStore], ask: Callable[[SharedStore], Found]
-) -> Iterator[tuple[SharedStore, Found | None, str]]:
-    """What each bucket says, all asked side by side, or why it does not."""
+def _ask_all(
+    stores: Sequence[SharedStore], ask: Callable[[SharedStore], Answer]
+) -> Iterator[tuple[SharedStore, Answer | None, str]]:
+    """The answer of each bucket, all asked side by side, or why there is none."""
     until = monotonic() + WAIT_S
-    asides = [(room, BackgroundTask(lambda room=room: ask(room))) for room in locations]  # type: ignore[misc]
-    for room, aside in asides:
+    tasks = [(store, BackgroundTask(lambda store=store: ask(store))) for store in stores]  # type: ignore[misc]
+    for store, task in tasks:
         try:
-            yield room, aside.within(until - monotonic()), ""
+            yield store, task.within(until - monotonic()), ""
         except Timeout:
-            yield room, None, f"no answer within {WAIT_S:g} s"
+            yield store, None, f"no answer within {WAIT_S:g} s"
         except (CloudError, Refused) as problem:
-            yield room, None, str(problem)
+            yield store, None, str(problem)
 
 
-def _summaries(room: SharedStore, ports: Ports, most: int) -> list[Summary]:
-    names = room.shelf.names(most, f"{ports.clock.now():%Y%m}")
+def _summaries(store: SharedStore, ports: Ports, most: int) -> list[Summary]:
+    names = [name for name, *_ in store.shelf.names(most, f"{ports.clock.now():%Y%m}")]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        return [
-            one for one in pool.map(lambda name: _summary(room, name[0]), names) if one is not None
-        ]
+        summaries = pool.map(lambda name: _summary(store, name), names)
+        return [summary for summary in summaries if summary is not None]
 
 
-def _summary(room: SharedStore, run: str) -> Summary | None:
+def _summary(store: SharedStore, run: str) -> Summary | None:
     """One run in the bucket; a damaged one costs only itself."""
     try:
-        found = room.shelf.get(run)
-        return None if found is None else told(ColleagueRun(room, found))
+        shared = store.shelf.get(run)
+        return None if shared is None else run_summary(ColleagueRun(store, shared))
     except StateDamaged as problem:
         return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
 
 
-def told(shared: ColleagueRun) -> Summary:
-    """A run in a line. Whether it is at work, its lock says. Raises CloudError, Refused."""
-    found = history.summarize(shared.run.run, shared.run.entries, False)
-    if found.ended is None and _at_work(shared):
-        return replace(found, status="running")
-    return found
+def run_summary(shared: ColleagueRun) -> Summary:
+    """A run in a line. Its lock says whether it is at work. Raises CloudError, Refused."""
+    summary = history.summarize(shared.run.run, shared.run.entries, False)
+    if summary.ended is None and _at_work(shared):
+        return replace(summary, status="running")
+    return summary
 
 
 def _at_work(shared: ColleagueRun) -> bool:
-    jobs = shared.run.entries[0].facts.get("jobs") if shared.run.entries else None
-    first = jobs[0] if isinstance(jobs, list) and jobs and isinstance(jobs[0], dict) else {}
     location = location_of(shared.run.entries)
-    if location is None or not isinstance(first.get("target"), str):
+    if location is None:
         return False
-    return shared.room.shelf.at_work(shared.run.run, lock_name(location, first["target"]))
+    # Others may have written these entries: nothing is taken to have the right type.
+    jobs = shared.run.entries[0].facts.get("jobs")
+    if not isinstance(jobs, list) or not jobs or not isinstance(jobs[0], dict):
+        return False
+    target = jobs[0].get("target")
+    if not isinstance(target, str):
+        return False
+    return shared.store.shelf.at_work(shared.run.run, lock_name(location, target))
 
 
-def found_in(
+def find_run(
     run: str, rules: Rules, ports: Ports, profile: str | None = None
 ) -> ColleagueRun | None:
     """A run as a bucket has it, None if none has. Raises StateDamaged, CloudError, Refused, and
     Refused where no bucket answers in time.
     """
     problems: list[Exception] = []
-    for room in rooms(rules, ports, profile):
+    for store in shared_stores(rules, ports, profile):
         try:
-            found = BackgroundTask(lambda room=room: room.shelf.get(run)).within(WAIT_S)  # type: ignore[misc]
+            shared = BackgroundTask(lambda store=store: store.shelf.get(run)).within(WAIT_S)  # type: ignore[misc]
         except Timeout:
-            problems.append(
-                Refused(
-                    f"{room.location.store} did not answer within {WAIT_S:g} s",
-                    "check the network, and try again",
-                )
-            )
+            late = f"{store.location.store} did not answer within {WAIT_S:g} s"
+            problems.append(Refused(late, "check the network, and try again"))
             continue
         except (CloudError, Refused, StateDamaged) as problem:
             problems.append(problem)
             continue
-        if found is not None:
-            return ColleagueRun(room, found)
+        if shared is not None:
+            return ColleagueRun(store, shared)
+    # Only once no bucket has it: a bucket that cannot be read may be another environment's.
     if problems:
         raise problems[0]
     return None
 
 
-def newer(
+def newer_copy(
     run: str, store: Store, rules: Rules, ports: Ports, profile: str | None = None
 ) -> tuple[ColleagueRun | None, str]:
     """The run as a bucket has it, where this machine has none of that name or one that another
-    machine has gone on with; in words, why that could not be found out where there is one here.
-    Raises what `found_in` raises where there is none here.
+    machine has resumed; in words, why the buckets could not be read where this machine has one.
+    Raises what `find_run` raises where this machine has none.
     """
-    mine = _entries_here(store, run)
+    mine = _local_entries(store, run)
     try:
-        shared = found_in(run, rules, ports, profile)
+        shared = find_run(run, rules, ports, profile)
     except ToolkitError as problem:
         if mine is None:
             raise
@@ -224,7 +231,8 @@ def newer(
     return (shared if behind or apart else None), ""
 
 
-def _entries_here(store: Store, run: str) -> tuple[JournalEntry, ...] | None:
+def _local_entries(store: Store, run: str) -> tuple[JournalEntry, ...] | None:
+    """This machine's journal of a run, None if it has none; empty where it cannot be read."""
     from toolkit.record import journal
 
     try:
@@ -235,117 +243,97 @@ def _entries_here(store: Store, run: str) -> tuple[JournalEntry, ...] | None:
         return ()
 
 
-def log(run: str, step: str, rules: Rules, ports: Ports, here: bytes | None) -> bytes | None:
-    """What a step said: what is `here`, and what another machine has written besides. A bucket that
-    does not answer adds nothing.
+def step_log(run: str, step: str, rules: Rules, ports: Ports, local: bytes | None) -> bytes | None:
+    """The log of a step: the `local` one, and what another machine has written besides. A bucket
+    that does not answer adds nothing.
     """
-    found = here
-    for _, theirs, _ in _asked(rooms(rules, ports), lambda room: room.shelf.log(run, step)):
-        if theirs is None or (found or b"").startswith(theirs[0]):
+    text = local
+    for _, log, _ in _ask_all(
+        shared_stores(rules, ports), lambda store: store.shelf.log(run, step)
+    ):
+        known = text or b""
+        if log is None or known.startswith(log[0]):
             continue
-        found = (
-            theirs[0]
-            if theirs[0].startswith(found or b"")
-            else (found or b"") + BETWEEN + theirs[0]
-        )
-    return found
+        text = log[0] if log[0].startswith(known) else known + BETWEEN + log[0]
+    return text
 
 
-def story(shared: ColleagueRun) -> RunStory:
-    """A run looked back at. Raises CloudError, Refused."""
-    ends = {entry.step: entry.facts for entry in shared.run.entries if entry.state == "outcome"}
-    summary = told(shared)
-    return RunStory(
-        summary,
-        tuple(
-            (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
-            for step, _, verdict in summary.steps
-        ),
-    )
+def run_story(shared: ColleagueRun) -> RunStory:
+    """A colleague's run in retrospect. Raises CloudError, Refused."""
+    return story_of(run_summary(shared), shared.run.entries)
 
 
-def left_of(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | None) -> RunState:
-    """What is left of a colleague's run, with its jobs where this machine reaches them. Raises
-    Refused where they are not what rules.toml here says, StateDamaged.
+def run_state(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | None) -> RunState:
+    """What is still to do of a colleague's run, with its jobs where this machine reaches them.
+    Raises Refused where they are not what rules.toml here says, StateDamaged.
     """
-    found = recover_state(shared.run.entries, ports.clock.now(), shared.run.run)
-    for job in found.jobs:
+    state = recover_state(shared.run.entries, ports.clock.now(), shared.run.run)
+    for job in state.jobs:
         _check(job, shared, rules)
-    return replace(found, jobs=tuple(placed(rules, profile)(job) for job in found.jobs))
+    return replace(state, jobs=tuple(map(relocation(rules, profile), state.jobs)))
 
 
-def placed(rules: Rules, profile: str | None, consents: Sequence[str] = ()) -> Callable[[Job], Job]:
-    """What has a job where this machine reaches it: with the profile that is used here, and without
-    these `consents`, which somebody else may have given.
+def relocation(
+    rules: Rules, profile: str | None, consents: Sequence[str] = ()
+) -> Callable[[Job], Job]:
+    """Returns a function that gives a job the profile that this machine uses, and takes away these
+    `consents`, which somebody else may have given.
     """
 
-    def here(job: Job) -> Job:
-        environment = rules.environments.get(job.location.environment or "")
-        named = profile or (environment.profile if environment else None)
-        wishes = {name: value for name, value in job.wishes.items() if name not in consents}
-        return replace(job, location=replace(job.location, profile=named), wishes=wishes)
+    def relocated(job: Job) -> Job:
+        environment = find_environment(job.location.environment, rules)
+        own_profile = profile or (environment.profile if environment else None)
+        wishes = {name: wish for name, wish in job.wishes.items() if name not in consents}
+        return replace(job, location=replace(job.location, profile=own_profile), wishes=wishes)
 
-    return here
+    return relocated
 
 
 def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
-    """A job has to be of a target, in a place, and with the settings that rules.toml here has.
-    Raises Refused.
+    """Refuse a job that is not one of rules.toml here, or not of this run: whoever can write to the
+    bucket may have changed it. Raises Refused.
     """
-    run, facts = shared.run.run, last_writer(shared.run.entries[:1])
-    environment, target = (
-        rules.environments.get(job.location.environment or ""),
-        rules.targets.get(job.target),
-    )
-    where = (
-        next(
-            (
-                one
-                for one in making.locations(environment, None, None)
-                if one.region == job.location.region
-            ),
-            None,
-        )
-        if environment
-        else None
-    )
-    here = (where.account, where.protected, (where.store or "").rstrip("/")) if where else None
-    there = (job.location.account, job.location.protected, (job.location.store or "").rstrip("/"))
-    same = (
-        target is not None and environment is not None and here == there and target.kind == job.kind
-    )
-    if same and target is not None and environment is not None:
-        variables: Mapping[str, str] = {
-            "region": job.location.region or "",
-            **environment.vars,
-            **making.version_variables(job.version),
-        }
-        same = making.fill_settings(target.settings, variables) == job.settings
-    if (
-        not same
-        or job.run != run
-        or job.token != making.step_token(run, job.step, job.version.fingerprint)
-    ):
-        commit = facts.get("commit") or job.version.commit
-        next_ = (
-            f"go on with it where rules.toml is as it was then: git checkout {commit}"
-            if isinstance(commit, str)
-            else ""
-        )
-        raise Refused(
-            f"step {job.step} of run {run} is not what rules.toml here says",
-            next_ or "see `toolkit show`",
-        )
+    run = shared.run.run
+    token = making.step_token(run, job.step, job.version.fingerprint)
+    if job.run == run and job.token == token and _is_in_rules(job, rules):
+        return
+    next_ = "see `toolkit show`"
+    commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
+    if isinstance(commit, str):
+        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}"
+    raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 
-def settle(store: Store, shared: ColleagueRun) -> None:
-    """Have the journal here say what became of its run elsewhere. What is not to be done now is
-    left for the next time.
+def _is_in_rules(job: Job, rules: Rules) -> bool:
+    """Whether rules.toml has the job's target, in this place and with these settings."""
+    environment = find_environment(job.location.environment, rules)
+    target = rules.targets.get(job.target)
+    if environment is None or target is None or target.kind != job.kind:
+        return False
+    variables: Mapping[str, str] = {
+        "region": job.location.region or "",
+        **environment.vars,
+        **making.version_variables(job.version),
+    }
+    for location in making.locations(environment, None, None):
+        if location.region == job.location.region:
+            same_place = _place(location) == _place(job.location)
+            return same_place and making.fill_settings(target.settings, variables) == job.settings
+    return False
+
+
+def _place(location: Location) -> tuple[str | None, bool, str]:
+    return location.account, location.protected, (location.store or "").rstrip("/")
+
+
+def record_claim(store: Store, shared: ColleagueRun) -> None:
+    """Record in this machine's journal that another machine has taken the run over. Where that
+    fails, it is done the next time.
     """
     with suppress(ToolkitError):
         journal = Journal.reopen(store, shared.run.run)
         try:
-            mirror.claim_run(shared.room.shelf, journal)
+            mirror.claim_run(shared.store.shelf, journal)
         finally:
             journal.close()
 

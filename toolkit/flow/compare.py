@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -9,24 +10,24 @@ from msgspec.structs import replace
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
-from toolkit.flow.advice import same_location
+from toolkit.flow.advice import same_options
+from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.decisions import debugged
 from toolkit.flow.rulebook import (
-    book,
-    command,
-    environment,
-    fallback,
+    deploy_command,
+    environment_name,
+    fallback_targets,
     instructions,
     load_rules,
-    owners,
+    path_owners,
     read_rules,
+    rule_book,
     rules_path,
     settings_digest,
-    settled,
-    uncounted,
+    target_settings,
+    uncounted_plan,
 )
-from toolkit.flow.sources import used
-from toolkit.flow.trusted import load_trusted, told
+from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
     Base,
@@ -48,30 +49,32 @@ from toolkit.ports.git import Git
 
 
 class DiffRequest(Struct, frozen=True):
-    """What a person asked `diff` for. `given` are paths that stand in for git's answer."""
+    """What a person asked `diff` for. `changes` are paths that stand in for git's answer, and
+    `changes_name` is where they were read from.
+    """
 
     folder: str
     base: str | None = None
     rules: str | None = None
     environment: str | None = None
     committed: bool = False
-    given: tuple[Change, ...] | None = None
-    given_name: str = ""
+    changes: tuple[Change, ...] | None = None
+    changes_name: str = ""
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
     plan: str | None = None
-    """A plan's own file, as git names it: it is no change, unless a rule knows it."""
+    """A plan's own file, as git names it: it is no change, unless a rule matches it."""
 
 
 class FormerRules(Struct, frozen=True):
     """The rules that were in force at other points, where they differ. `unknown` says why every
     target has to count as due.
 
-    `own` are the paths of rules.toml, today's and those of then.
+    `paths` are those of rules.toml, today's and those of then.
     """
 
     books: tuple[RuleBook, ...] = ()
-    own: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     unknown: str | None = None
 
@@ -123,8 +126,8 @@ Records = Callable[[str, Rules, str | None], Points]
 class Comparison(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
-    `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what
-    is live of them; `unrecorded`, that this is so because no deploy is recorded.
+    `because` says why they are due whatever changed; `doubtful`, that it is unknown what is live of
+    them; `unrecorded`, that this is so because no deploy is recorded.
     """
 
     changes: Sequence[Change]
@@ -135,156 +138,191 @@ class Comparison(Struct, frozen=True):
     unrecorded: bool = False
 
 
+class _DiffInputs(Struct, frozen=True):
+    """What every part of one answer is made from. `tree` is a look at the working tree, None where
+    only commits are compared.
+    """
+
+    request: DiffRequest
+    rules: Rules
+    tree: detect.WorkingTree | None = None
+
+
 @debugged
 def diff(request: DiffRequest, git: Git | None, records: Records | None = None) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
     refused.
     """
-    if request.given is not None:
-        return _diff_of_paths(request, request.given, git)
+    if request.changes is not None:
+        return _diff_of_paths(request, request.changes, git)
     if git is None:
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     git.require_head()
     if records is not None and request.base in (None, *bases.RECORDED):
         rules = _rules(request, git)
-        points = records(request.base or "last", rules, environment(request.environment, rules))
+        name = environment_name(request.environment, rules)
+        points = records(request.base or "last", rules, name)
         return _diff_of_records(request, rules, points, git)
     base, end = bases.choose(request.base, git)
+    commit = end or git.require_head()
     with ExitStack() as started:
-        diffs = [
-            started.enter_context(git.diff_trees(start, end or git.require_head()))
-            for start in base.commits
-        ]
+        diffs = [started.enter_context(git.diff_trees(start, commit)) for start in base.commits]
         rules = _rules(request, git)  # while git is at work
         changes = detect.between(diffs)
-    seen = detect.look(git) if end is None and not request.committed else None
-    part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
-    users = _users(request, rules, git, end or git.require_head(), seen)
-    return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
+    tree = None
+    if end is None and not request.committed:
+        tree = detect.look(git)
+    inputs = _DiffInputs(request, rules, tree)
+    part = _part(inputs, base, changes, git, commit)
+    users = _users(inputs, git, commit)
+    return _answer(inputs, base, _head(git, end, tree), [part], users)
 
 
 def _rules(request: DiffRequest, git: Git) -> Rules:
-    """What is out of date is judged as the trusted base says; what a change calls for is not
-    judged.
+    """The rules for a request. What is out of date is judged as the trusted base says; what a
+    change between two points calls for is not judged.
     """
     if request.base in (None, *bases.RECORDED):
         return load_trusted(request.folder, request.rules, git, request.allowed)
     return load_rules(request.folder, request.rules, git)
 
 
-def _head(git: Git, end: str | None, seen: detect.WorkingTree | None) -> Head:
-    return Head(
-        end or git.head, None if end else git.branch, None if seen is None else bool(seen.paths)
-    )
+def _head(git: Git, end: str | None, tree: detect.WorkingTree | None) -> Head:
+    dirty = None if tree is None else bool(tree.paths)
+    return Head(end, None, dirty) if end else Head(git.head, git.branch, dirty)
 
 
 def _part(
-    request: DiffRequest,
-    rules: Rules,
-    base: Base,
-    committed: Sequence[Change],
-    git: Git,
-    end: str,
-    seen: detect.WorkingTree | None,
+    inputs: _DiffInputs, base: Base, committed: Sequence[Change], git: Git, end: str
 ) -> Comparison:
-    """The comparison with one base: with the working tree where somebody looked at it."""
-    changes = committed
-    if seen is not None:
-        changes = (
-            detect.in_work_tree(committed, git, base.commits, seen)
-            if base.commits
-            else detect.uncommitted(git, seen)
-        )
-    points = base.commits if seen is not None else (*base.commits, end)
-    return Comparison(changes, _before(request, rules, base, points, git))
+    """The comparison with one base: up to the working tree where that was read."""
+    tree = inputs.tree
+    if tree is None:
+        points = (*base.commits, end)
+        return Comparison(committed, _before(inputs, base, points, git))
+    if base.commits:
+        changes = detect.in_work_tree(committed, git, base.commits, tree)
+    else:
+        changes = detect.uncommitted(git, tree)
+    return Comparison(changes, _before(inputs, base, base.commits, git))
 
 
 def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Git) -> DiffResult:
-    """Each target against what is recorded of it. One without a record is unknown, and so due."""
+    """Each target against its own record. One without a record is unknown, and so due."""
     head = git.require_head()
-    seen = None if request.committed else detect.look(git, uncounted(request.plan, rules, git))
+    tree = None
+    if not request.committed:
+        tree = detect.look(git, uncounted_plan(request.plan, rules, git))
+    inputs = _DiffInputs(request, rules, tree)
+    content = _Content(inputs, git)
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
-    content = _Content(request, rules, git, seen)
-    groups: dict[tuple[str, ...], set[str]] = {}
-    each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
-    unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
-    parts: list[Comparison] = []
+    recorded = {name: points.get(name) or (UNRECORDED,) for name in leaves}
+    unrecorded = frozenset(
+        name for name in leaves if any(point.unrecorded for point in recorded[name])
+    )
     failed = {
-        name: words for name in leaves if (words := _failed_before(name, each[name], content))
+        name: words for name in leaves if (words := _failed_before(name, recorded[name], content))
     }
-    for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
-        alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
-        parts.append(Comparison((), FormerRules(), alike, why, doubtful=True, unrecorded=True))
+    parts = _unrecorded_parts(unrecorded, recorded)
+    # Target -> the commits that it is compared with; none where its content is as deployed.
+    compared: dict[str, tuple[str, ...]] = {}
     for name in leaves:
-        recorded = each[name]
         if name in unrecorded:
             continue
-        part = _without_comparison(name, recorded, content, git)
+        part = _without_comparison(name, recorded[name], content, git)
         if part is not None:
             parts.append(part)
-            continue
-        if content.same(name, recorded):
-            groups.setdefault((), set()).add(name)
-            continue
-        parts += _besides(name, recorded, content)
-        groups.setdefault(tuple(sorted({str(point.commit) for point in recorded})), set()).add(name)
-    named = {name: commits for commits, names in groups.items() for name in names}
-    for commits, names in groups.items():
-        if commits:
-            parts.append(
-                _against(
-                    request, rules, Base("last", None, commits, "recorded"), names, git, head, seen
-                )
-            )
-    how = "live" if request.base == "live" else "last"
-    chosen = (
-        "what is live"
-        if how == "live"
-        else RECORDED
-        if len(unrecorded) < len(leaves)
-        else NOT_RECORDED
-    )
-    commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
-    base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
-    users = _users(request, rules, git, head, seen)
-    answer = _answer(request, base, _head(git, None, seen), rules, parts, seen, users)
+        elif content.same(name, recorded[name]):
+            compared[name] = ()
+        else:
+            parts += _due_anyway(name, recorded[name], content)
+            compared[name] = tuple(sorted({str(point.commit) for point in recorded[name]}))
+    parts += _compared_parts(inputs, compared, git, head)
+    chosen = RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
+    base = _base_of_records(request, chosen, {name: compared.get(name, ()) for name in leaves})
+    users = _users(inputs, git, head)
+    answer = _answer(inputs, base, _head(git, None, tree), parts, users)
     if unrecorded:
-        answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
+        answer = _with_first_step(answer, inputs, parts, unrecorded, git)
     due = _covered(answer, rules)
     failed = {name: words for name, words in failed.items() if name in due}
-    besides = [
-        f"{name}: {words}"
-        for name in leaves
-        for words in dict.fromkeys(note for point in each[name] for note in point.notes)
-    ]
-    again = (
-        f"{name}: {words}; deployed again, it may end the same way"
-        for name, words in failed.items()
-    )
-    notes = (*answer.notes, *besides, *again)
     return replace(
-        answer, standings=_standings(answer, points, rules, git), failed_before=failed, notes=notes
+        answer,
+        standings=_standings(answer, points, rules, git),
+        failed_before=failed,
+        notes=(*answer.notes, *_record_notes(recorded, failed)),
     )
+
+
+def _compared_parts(
+    inputs: _DiffInputs, compared: Mapping[str, tuple[str, ...]], git: Git, head: str
+) -> Iterator[Comparison]:
+    """The parts of the targets that are compared with commits."""
+    # Targets of the same commits are compared at once: mostly that is one call of git for all.
+    groups: dict[tuple[str, ...], set[str]] = {}
+    for name, commits in compared.items():
+        if commits:
+            groups.setdefault(commits, set()).add(name)
+    for commits, names in groups.items():
+        yield _against(inputs, Base("last", None, commits, "recorded"), names, git, head)
+
+
+def _base_of_records(
+    request: DiffRequest, chosen: str, compared: Mapping[str, tuple[str, ...]]
+) -> Base:
+    commits: dict[str, None] = {}
+    for name in sorted(compared):
+        commits |= dict.fromkeys(compared[name])
+    if request.base == "live":
+        return Base("live", None, tuple(commits), "what is live", compared)
+    return Base("last", None, tuple(commits), chosen, compared)
+
+
+def _record_notes(
+    recorded: Mapping[str, Sequence[RecordedBase]], failed: Mapping[str, str]
+) -> Iterator[str]:
+    """What there is to say of what is live, and of deploys that have failed before."""
+    for name, points in recorded.items():
+        notes: dict[str, None] = {}
+        for point in points:
+            notes |= dict.fromkeys(point.notes)
+        for note in notes:
+            yield f"{name}: {note}"
+    for name, words in failed.items():
+        yield f"{name}: {words}; deployed again, it may end the same way"
+
+
+def _unrecorded_parts(
+    unrecorded: frozenset[str], recorded: Mapping[str, Sequence[RecordedBase]]
+) -> list[Comparison]:
+    """A part for each reason why nothing is recorded, with its targets."""
+    by_reason: dict[str, set[str]] = {}
+    for name in unrecorded:
+        why = next(str(point.unknown) for point in recorded[name] if point.unrecorded)
+        by_reason.setdefault(why, set()).add(name)
+    return [
+        Comparison((), FormerRules(), frozenset(names), why, doubtful=True, unrecorded=True)
+        for why, names in sorted(by_reason.items())
+    ]
 
 
 def _failed_before(name: str, recorded: Sequence[RecordedBase], content: "_Content") -> str:
-    """Which run has deployed just what would be deployed now, and how that ended; empty where none
-    has that did not go well.
+    """The run that has deployed just what would be deployed now and did not go well, and how it
+    ended; empty where there is none.
     """
     for point in recorded:
         failed = point.failed
-        if failed is None or (failed.fingerprint, failed.settings) == (
-            point.fingerprint,
-            point.settings,
-        ):
+        if failed is None:
             continue
+        tried = (failed.fingerprint, failed.settings)
+        if tried == (point.fingerprint, point.settings):
+            continue  # it was good another time
         now = content.version(name)
-        if (failed.fingerprint, failed.settings) == (now.fingerprint, content.settings(name)):
-            same = failed.version == now.name or failed.version.startswith(f"{now.name}-generated-")
-            return (
-                f"run {failed.run} of {'this commit' if same else 'the same content'}"
-                f" {failed.ended}"
-            )
+        if tried == (now.fingerprint, content.settings(name)):
+            what = "the same content"
+            if failed.version == now.name or failed.version.startswith(f"{now.name}-generated-"):
+                what = "this commit"
+            return f"run {failed.run} of {what} {failed.ended}"
     return ""
 
 
@@ -294,16 +332,10 @@ def _covered(answer: DiffResult, rules: Rules) -> set[str]:
     return set[str]().union(*(graph.leaves(step.target) for step in answer.plan.steps))
 
 
-def _unrecorded(recorded: Sequence[RecordedBase]) -> str:
-    return next(str(point.unknown) for point in recorded if point.unrecorded)
-
-
 def _without_comparison(
     name: str, recorded: Sequence[RecordedBase], content: "_Content", git: Git
 ) -> Comparison | None:
-    """What there is to say of a target whose record no commit can be compared with; None if there
-    is such a commit.
-    """
+    """The part of a target whose record cannot be compared with any commit; None if it can."""
     only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
@@ -326,48 +358,41 @@ def _without_comparison(
     return Comparison((), FormerRules(), only, because, doubtful=True)
 
 
-def _besides(
+def _due_anyway(
     name: str, recorded: Sequence[RecordedBase], content: "_Content"
 ) -> Iterator[Comparison]:
-    """Why a target is due whatever changed since the commit of its last deploy."""
+    """The parts of a target that is due whatever changed since the commit of its last deploy."""
     only = frozenset((name,))
     if any(point.dirty for point in recorded):
-        yield Comparison(
-            (),
-            FormerRules(),
-            only,
-            f"{name} was deployed with files that are not as committed, and are others now",
-        )
+        because = f"{name} was deployed with files that are not as committed, and are others now"
+        yield Comparison((), FormerRules(), only, because)
     since = next((point.since for point in recorded if point.since), None)
     if since:
-        yield Comparison((), FormerRules(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
+        because = f"{name}: {since}"
+        yield Comparison((), FormerRules(notes=(because,)), only, because)
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
-        yield Comparison(
-            (),
-            FormerRules(),
-            only,
-            f"the settings of {name} are not those that it was deployed with",
-        )
+        because = f"the settings of {name} are not those that it was deployed with"
+        yield Comparison((), FormerRules(), only, because)
 
 
 class _Content:
-    """The content of the targets as it is now, digested when somebody asks."""
+    """The content of the targets as it is now. It is digested only when it is needed: mostly the
+    commits say enough.
+    """
 
-    def __init__(
-        self, request: DiffRequest, rules: Rules, git: Git, seen: detect.WorkingTree | None
-    ) -> None:
-        self._rules, self._git = rules, git
-        self._named = environment(request.environment, rules)
-        self._look = seen or detect.WorkingTree((), ())
-        self._settings = settled(rules, self._named)
+    def __init__(self, inputs: _DiffInputs, git: Git) -> None:
+        self._rules, self._git = inputs.rules, git
+        self._environment = environment_name(inputs.request.environment, inputs.rules)
+        self._tree = inputs.tree or detect.WorkingTree((), ())
+        self._settings = target_settings(inputs.rules, self._environment)
         self._versions: Mapping[str, Version] | None = None
-        self._here: dict[str, bool] = {}
+        self._in_clone: dict[str, bool] = {}
 
     def holds(self, commit: str) -> bool:
         """Whether this clone has a commit. Git is asked once: many targets were deployed at one."""
-        if commit not in self._here:
-            self._here[commit] = self._git.has(commit)
-        return self._here[commit]
+        if commit not in self._in_clone:
+            self._in_clone[commit] = self._git.has(commit)
+        return self._in_clone[commit]
 
     def settings(self, name: str) -> str:
         """The digest of a target's settings."""
@@ -389,58 +414,55 @@ class _Content:
     def version(self, name: str) -> Version:
         """What would be deployed of a target."""
         if self._versions is None:
-            from toolkit.flow.contents import contents
+            from toolkit.flow.versions import target_versions
 
-            look = self._look
-            found = contents(
+            self._versions = target_versions(
                 self._settings,
                 self._rules,
-                self._named,
+                self._environment,
                 self._git,
-                look,
-                look.paths,
+                self._tree,
                 without_generated=True,
-            )
-            self._versions = found.versions
+            ).versions
         return self._versions[name]
 
 
 def _with_first_step(
     answer: DiffResult,
-    request: DiffRequest,
-    rules: Rules,
+    inputs: _DiffInputs,
     parts: Sequence[Comparison],
     unrecorded: frozenset[str],
     git: Git,
-    seen: detect.WorkingTree | None,
 ) -> DiffResult:
     """The answer with what the changes since the default base call for, which a newcomer wants to
-    see first. The plan holds all the same what nothing is known of.
+    see first. The plan still holds every target without a record.
     """
     answer = replace(answer, unrecorded=tuple(sorted(unrecorded)))
+    head = git.require_head()
     try:
         base = bases.choose(None, git)[0]
     except GitError:  # nothing in common with the mainline
         return answer
     if not base.commits:
         return answer
-    known = [part for part in parts if not part.unrecorded]
-    alone = answer.base.chosen == NOT_RECORDED
-    change = _against(request, rules, base, unrecorded, git, git.require_head(), seen)
+    recorded = [part for part in parts if not part.unrecorded]
+    change = _against(inputs, base, unrecorded, git, head)
     if change.because:
         return answer
-    users = _users(request, rules, git, git.require_head(), seen)
-    small = _answer(request, base, answer.head, rules, [*known, change], seen, users)
+    users = _users(inputs, git, head)
+    small = _answer(inputs, base, answer.head, [*recorded, change], users)
     impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
-    plan = replace(answer.plan, checks=small.plan.checks)
+    shown_base = answer.base
+    if shown_base.chosen == NOT_RECORDED:
+        shown_base = replace(shown_base, name=base.name, commits=base.commits)
     return replace(
         answer,
-        base=replace(answer.base, name=base.name, commits=base.commits) if alone else answer.base,
+        base=shown_base,
         first=small.plan,
         impact=impact,
-        plan=plan,
-        refusal=_refusal(rules, impact),
+        plan=replace(answer.plan, checks=small.plan.checks),
+        refusal=_refusal(inputs.rules, impact),
         reasons=small.impact.targets,
     )
 
@@ -449,111 +471,105 @@ def _standings(answer: DiffResult, points: Points, rules: Rules, git: Git) -> di
     """How HEAD stands to what is live of each target that is due, where it is not simply ahead."""
     from toolkit.changes.direction import standing, unanswered
 
-    head, due = git.require_head(), _covered(answer, rules)
-    live = {
-        (name, str(point.commit))
-        for name in due
-        for point in points.get(name, ())
-        if point.commit and point.commit != head
-    }
+    head = git.require_head()
+    live = set[tuple[str, str]]()
+    for name in _covered(answer, rules):
+        for point in points.get(name, ()):
+            if point.commit and point.commit != head:
+                live.add((name, str(point.commit)))
     commits = {commit for _, commit in live}
-    here = [commit for commit in commits if git.has(commit)]
-    if not commits or (len(here) == len(commits) and git.behind(here, head)):
+    present = [commit for commit in commits if git.has(commit)]
+    # One call of git for the usual case: all of them are behind HEAD.
+    if not commits or (len(present) == len(commits) and git.behind(present, head)):
         return {}
-    owned = owners(rules, rules_path(rules, git))
-    users = used(rules, answer.environment, git, None if not git.bare else head).by
-    found: dict[str, Standing] = {}
+    owned = path_owners(rules, rules_path(rules, git))
+    users = input_targets(rules, answer.environment, git, head if git.bare else None).by
+    standings: dict[str, Standing] = {}
     for name, commit in sorted(live):
         try:
-            one = standing(commit, head, owns(rules, owned, users, name), git)
+            current = standing(commit, head, owns(rules, owned, users, name), git)
         except GitError as problem:
-            one = unanswered(problem, commit)
-        if one.direction is not Direction.AHEAD and (name not in found or one.backwards):
-            found[name] = one
-    return found
+            current = unanswered(problem, commit)
+        # Of several regions the one that would go backwards counts.
+        if current.direction is not Direction.AHEAD and (
+            name not in standings or current.backwards
+        ):
+            standings[name] = current
+    return standings
 
 
 def owns(
     rules: Rules, owned: Callable[[str], Collection[str] | None], users: Users, name: str
 ) -> Callable[[str], bool]:
     """Whether a path can make a target due."""
-    falls_back = name in fallback(rules)
+    falls_back = name in fallback_targets(rules)
 
     def owns_path(path: str) -> bool:
-        owners_of_it = owned(path)
-        return (falls_back if owners_of_it is None else name in owners_of_it) or name in users(path)
+        owners = owned(path)
+        by_rules = falls_back if owners is None else name in owners
+        return by_rules or name in users(path)
 
     return owns_path
 
 
 def _against(
-    request: DiffRequest,
-    rules: Rules,
-    base: Base,
-    names: Collection[str],
-    git: Git,
-    head: str,
-    seen: detect.WorkingTree | None,
+    inputs: _DiffInputs, base: Base, names: Collection[str], git: Git, head: str
 ) -> Comparison:
+    """The comparison of some targets with one base."""
     with ExitStack() as started:
         committed = detect.between(
             [started.enter_context(git.diff_trees(start, head)) for start in base.commits]
         )
-    part = _part(request, rules, base, committed, git, head, seen)
-    return replace(
-        part,
-        leaves=frozenset(names),
-        because=part.before.unknown,
-        doubtful=part.before.unknown is not None,
-    )
+    part = _part(inputs, base, committed, git, head)
+    unknown = part.before.unknown
+    return replace(part, leaves=frozenset(names), because=unknown, doubtful=unknown is not None)
 
 
-def _diff_of_paths(request: DiffRequest, given: Sequence[Change], git: Git | None) -> DiffResult:
+def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | None) -> DiffResult:
     """The answer for a list of paths. What rules.toml was before is not known then, which counts if
     it is on the list.
     """
     rules = load_rules(request.folder, request.rules, git)
     path = rules_path(rules, git)
-    changed = any(change.path == path for change in given)
-    unknown = (
-        f"{rules.file} is among the paths, and what it was before is not known" if changed else None
-    )
+    unknown = None
+    if any(change.path == path for change in changes):
+        unknown = f"{rules.file} is among the paths, and what it was before is not known"
     before = FormerRules(
-        own=frozenset((path,) if path else ()),
+        paths=frozenset((path,) if path else ()),
         unknown=unknown,
-        notes=() if given else ("the list of paths is empty",),
+        notes=() if changes else ("the list of paths is empty",),
     )
-    users = used(rules, environment(request.environment, rules), git, None).by
-    base = Base("paths", request.given_name, (), "--paths-from")
-    return _answer(request, base, Head(), rules, [Comparison(given, before)], None, users=users)
+    users = input_targets(rules, environment_name(request.environment, rules), git, None).by
+    base = Base("paths", request.changes_name, (), "--paths-from")
+    inputs = _DiffInputs(request, rules)
+    return _answer(inputs, base, Head(), [Comparison(changes, before)], users)
 
 
-def _users(
-    request: DiffRequest, rules: Rules, git: Git, commit: str, seen: detect.WorkingTree | None
-) -> Users:
-    """The targets that are built from a path, as the files are that would be deployed. They are
-    looked at when somebody asks: without a change nobody does.
+def _users(inputs: _DiffInputs, git: Git, commit: str) -> Users:
+    """The targets that are built from a path, as the files are that would be deployed. The files
+    are read at the first call: without a change there is none.
     """
-    known: list[Users] = []
+    by_path: Users | None = None
 
     def users(path: str) -> Collection[str]:
-        if not known:
-            named = environment(request.environment, rules)
-            known.append(used(rules, named, git, commit if seen is None else None).by)
-        return known[0](path)
+        nonlocal by_path
+        if by_path is None:
+            named = environment_name(inputs.request.environment, inputs.rules)
+            point = commit if inputs.tree is None else None
+            by_path = input_targets(inputs.rules, named, git, point).by
+        return by_path(path)
 
     return users
 
 
-def _before(
-    request: DiffRequest, rules: Rules, base: Base, points: Sequence[str], git: Git
-) -> FormerRules:
+def _before(inputs: _DiffInputs, base: Base, points: Sequence[str], git: Git) -> FormerRules:
     """The rules as they were at these commits, if they were others. What cannot be read there makes
     everything due.
 
     They are looked for where they would have been found then: rules.toml may have been moved, or be
     a link.
     """
+    request, rules = inputs.request, inputs.rules
     if base.kind == "none":
         return FormerRules(unknown=base.chosen)
     path = rules_path(rules, git)
@@ -562,77 +578,79 @@ def _before(
     locations = files.locations_of_rules(path, files.relative(request.folder, git.root) or "")
     if request.rules:  # where that file is new, the rules that were in force count
         locations = [path, *(location for location in locations if location != path)]
-    found = git.blobs([(commit, location) for commit in points for location in locations])
-    texts: dict[bytes, str] = {}
-    missing: list[str] = []
-    for at, commit in enumerate(points):
-        there = [
-            (location, data)
-            for location, data in zip(locations, found[at * len(locations) :], strict=False)
-            if data is not None
-        ]
-        if there:
-            texts.setdefault(there[0][1].replace(b"\r\n", b"\n"), f"{there[0][0]} at {commit[:12]}")
+    keys = list(product(points, locations))
+    blobs = dict(zip(keys, git.blobs(keys), strict=True))
+    # A text of rules.toml -> where it stands: the path and the commit.
+    texts: dict[bytes, tuple[str, str]] = {}
+    is_new = False
+    for commit in points:
+        location = next((place for place in locations if blobs[commit, place] is not None), None)
+        if location is not None:
+            text = _with_plain_newlines(blobs[commit, location] or b"")
+            texts.setdefault(text, (location, commit))
         elif commit in base.commits:
-            missing += [commit for location in locations if git.blob(commit, location) is None][:1]
-    texts.pop(rules.text.encode().replace(b"\r\n", b"\n"), None)
-    own = frozenset((path, *(name.rpartition(" at ")[0] for name in texts.values())))
-    return _books(
-        rules,
-        texts,
-        own,
-        (f"{rules.file} is new: there were no rules at the base",) if missing else (),
-    )
+            # Raises where a partial clone has not fetched the file: then it is not missing.
+            is_new = is_new or None in [git.blob(commit, place) for place in locations]
+    texts.pop(_with_plain_newlines(rules.text.encode()), None)
+    paths = frozenset((path, *(location for location, _ in texts.values())))
+    notes = (f"{rules.file} is new: there were no rules at the base",) if is_new else ()
+    return _former_rules(rules, texts, paths, notes)
 
 
-def _books(
-    rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes: tuple[str, ...]
+def _with_plain_newlines(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n")
+
+
+def _former_rules(
+    rules: Rules,
+    texts: Mapping[bytes, tuple[str, str]],
+    paths: frozenset[str],
+    notes: tuple[str, ...],
 ) -> FormerRules:
     try:
-        old = tuple(book(read_rules(data, name)) for data, name in texts.items())
-    except RulesError:
-        return FormerRules(
-            own=own, unknown=f"{rules.file} changed, and what it was before cannot be read"
+        books = tuple(
+            rule_book(read_rules(text, f"{location} at {commit[:12]}"))
+            for text, (location, commit) in texts.items()
         )
-    changed = (f"{rules.file} changed: its old and its new rules both count",) if old else ()
-    return FormerRules(old, own, (*notes, *changed))
+    except RulesError:
+        unknown = f"{rules.file} changed, and what it was before cannot be read"
+        return FormerRules(paths=paths, unknown=unknown)
+    if books:
+        notes = (*notes, f"{rules.file} changed: its old and its new rules both count")
+    return FormerRules(books, paths, notes)
 
 
 def _answer(
-    request: DiffRequest,
+    inputs: _DiffInputs,
     base: Base,
     head: Head,
-    rules: Rules,
     parts: Sequence[Comparison],
-    seen: detect.WorkingTree | None,
     users: Users = no_users,
 ) -> DiffResult:
-    named = environment(request.environment, rules)
+    request, rules, tree = inputs.request, inputs.rules, inputs.tree
+    named = environment_name(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
     if rules.trust.is_due(named):
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
-        parts = (
-            *parts,
-            Comparison(
-                (), FormerRules(), leaves, f"what judges a deploy differs from {rules.trust.ref}"
-            ),
-        )
+        because = f"what judges a deploy differs from {rules.trust.ref}"
+        parts = (*parts, Comparison((), FormerRules(), leaves, because))
     impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
-    said = str(same_location(rules, request.rules, request.environment))
+    options = str(same_options(rules, request.rules, request.environment))
     unknown = next(
         (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
     )
-    plan = (
-        build.everything(rules, graph, command, said, unknown)
-        if unknown
-        else build.build(impact, rules, graph, command, said)
-    )
-    doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
-    notes = (
-        *(note for part in parts for note in part.before.notes),
-        *_notes(base, head, rules, impact, seen),
-    )
+    if unknown:
+        plan = build.plan_everything(rules, graph, deploy_command, options, unknown)
+        states = dict.fromkeys(rules.targets, "unknown")
+    else:
+        plan = build.build(impact, rules, graph, deploy_command, options)
+        doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
+        states = _states(rules, plan, graph, doubtful)
+    notes: dict[str, None] = {}
+    for part in parts:
+        notes |= dict.fromkeys(part.before.notes)
+    notes |= dict.fromkeys(_notes(base, head, rules, impact, tree))
     return DiffResult(
         base=base,
         head=head,
@@ -640,17 +658,13 @@ def _answer(
         rules=rules,
         impact=impact,
         plan=plan,
-        states=(
-            dict.fromkeys(rules.targets, "unknown")
-            if unknown
-            else _states(rules, plan, graph, doubtful)
-        ),
+        states=states,
         refusal=_refusal(rules, impact),
-        options=said,
+        options=options,
         covered=graph.covered,
-        uncommitted=() if seen is None else seen.paths,
-        notes=tuple(dict.fromkeys(notes)),
-        told_first=told(rules, named),
+        uncommitted=() if tree is None else tree.paths,
+        notes=tuple(notes),
+        told_first=trust_notice(rules, named),
         instructions=instructions(rules),
     )
 
@@ -659,18 +673,16 @@ def _impact(
     part: Comparison, today: RuleBook, graph: Graph, named: str | None, users: Users
 ) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
-    impact = touch(part.changes, today, part.before.books, part.before.own, users)
+    impact = touch(part.changes, today, part.before.books, part.before.paths, users)
     if part.before.books:
-        impact = merge_impacts(
-            [impact, Impact((), _resettled(today, part.before.books, named), {})]
-        )
+        changed = _changed_settings(today, part.before.books, named)
+        impact = merge_impacts([impact, Impact((), changed, {})])
     if part.leaves is None:
         return impact
     if part.because:
         reason = (Reason("", part.because, "", None),)
-        return replace(
-            impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason)
-        )
+        names = _in_groups(part.leaves, graph, today.rules)
+        return replace(impact, targets=dict.fromkeys(names, reason))
     return limit_to(impact, part.leaves, graph)
 
 
@@ -684,26 +696,24 @@ def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:
     return graph.narrow([*groups, *leaves])
 
 
-def _resettled(
+def _changed_settings(
     today: RuleBook, old: Sequence[RuleBook], named: str | None
 ) -> dict[str, tuple[Reason, ...]]:
-    """The targets whose settings are others than they were: where they are deployed, and with what,
-    is part of what is live.
+    """The targets whose settings have changed: where they are deployed, and with what, is part of
+    what is live.
     """
-    before = [settled(one.rules, named) for one in old]
-    return {
-        name: (
-            Reason(
-                today.rules.file, f"the settings of {name} changed", "", today.line("targets", name)
-            ),
-        )
-        for name, settings in settled(today.rules, named).items()
-        if any(one.get(name) != settings for one in before)
-    }
+    before = [target_settings(book.rules, named) for book in old]
+    changed: dict[str, tuple[Reason, ...]] = {}
+    for name, settings in target_settings(today.rules, named).items():
+        if any(former.get(name) != settings for former in before):
+            line = today.line("targets", name)
+            reason = Reason(today.rules.file, f"the settings of {name} changed", "", line)
+            changed[name] = (reason,)
+    return changed
 
 
 def _notes(
-    base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.WorkingTree | None
+    base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
 ) -> Iterator[str]:
     if base.kind == "none":
         yield (
@@ -716,40 +726,40 @@ def _notes(
         )
     if len(base.commits) > 1 and base.kind in ("ref", "range"):
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
-    if seen is not None and seen.hidden:
+    if tree is not None and tree.hidden:
         yield (
-            f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or"
+            f"{_some([state.path for state in tree.hidden])} changed, though assume-unchanged or"
             " skip-worktree hides it from git"
         )
-    if seen is not None and seen.unmerged:
-        yield f"{_some(seen.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
+    if tree is not None and tree.unmerged:
+        yield f"{_some(tree.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
         yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
 
 
 def _some(paths: Sequence[str]) -> str:
     """The first of several paths, and how many more there are, with the verb `is` or `are`."""
-    rest = len(paths) - 1
-    return f"{paths[0]!r} and {rest} more are" if rest else f"{paths[0]!r} is"
+    if len(paths) == 1:
+        return f"{paths[0]!r} is"
+    return f"{paths[0]!r} and {len(paths) - 1} more are"
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:
-    return (
-        f'{rules.file} says unmatched = "fail"'
-        if rules.unmatched == "fail" and impact.unmatched
-        else None
-    )
+    if rules.unmatched == "fail" and impact.unmatched:
+        return f'{rules.file} says unmatched = "fail"'
+    return None
 
 
-def _states(
-    rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str] = frozenset()
-) -> dict[str, str]:
-    """A group is due when any part of it is, and unknown when nothing is known of a part of it."""
+def _states(rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]) -> dict[str, str]:
+    """A group is due when any part of it is, and unknown when any part of it is."""
     due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
-    known = {
-        name: "clean" if due.isdisjoint(graph.leaves(name)) else "due" for name in rules.targets
-    }
-    return {
-        name: state if doubtful.isdisjoint(graph.leaves(name)) else "unknown"
-        for name, state in known.items()
-    }
+    states: dict[str, str] = {}
+    for name in rules.targets:
+        leaves = graph.leaves(name)
+        if not doubtful.isdisjoint(leaves):
+            states[name] = "unknown"
+        elif due.isdisjoint(leaves):
+            states[name] = "clean"
+        else:
+            states[name] = "due"
+    return states

@@ -1,5 +1,5 @@
-"""`deploy`, `resume` and `rollback`: from what somebody asked for to a run that has ended, was
-stopped, or is in doubt.
+"""`deploy`, `resume` and `rollback`: from the command line to the jobs of a run that is ready to
+begin.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,13 +14,34 @@ from toolkit.changes import completeness, detect, source
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.compare import DiffRequest, Points, Records, diff, owns
-from toolkit.flow.contents import TargetVersions, at_commit, contents, digests, generated_of
 from toolkit.flow.decisions import tell_jobs
-from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
-from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled, uncounted
-from toolkit.flow.sources import used
+from toolkit.flow.good_deploys import (
+    good_deploys,
+    last_good_before,
+    last_recorded,
+    recorded_deploy,
+    records_of,
+)
+from toolkit.flow.rulebook import (
+    environment_name,
+    find_environment,
+    load_rules,
+    path_owners,
+    rules_path,
+    target_settings,
+    uncounted_plan,
+    variables_of,
+)
 from toolkit.flow.trusted import load_trusted
+from toolkit.flow.versions import (
+    TargetVersions,
+    generated_digests,
+    generated_files,
+    target_versions,
+    versions_at_commit,
+)
 from toolkit.model import (
     Backwards,
     DiffResult,
@@ -38,9 +59,10 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
+from toolkit.targets.base import Kind
 
 MOST_PREVIEWS = 16
-"""How many kinds are asked side by side."""
+"""How many jobs are previewed at the same time."""
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
@@ -72,9 +94,9 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
 
 
 class PreparedRun(Struct, frozen=True):
-    """What is about to be done. `left` are targets that this run cannot deploy, each with the
-    reason; `standby` what puts the last good version back where a step is live and does not pass
-    its checks.
+    """A run that is ready to begin. `left` are targets that it cannot deploy, each with the reason;
+    `standby` are the jobs that put the last good version back where a step is live and does not
+    pass its checks.
     """
 
     rules: Rules
@@ -94,12 +116,24 @@ class PreparedRun(Struct, frozen=True):
     """What would be deployed, but for `--without`."""
 
 
-def check(order: DeployRequest, git: Git | None) -> Rules:
-    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError,
+class _Selection(Struct, frozen=True):
+    """The targets to deploy, groups written out. `left` are those that this run cannot deploy, each
+    with the reason; `changed` those that are due only by files that git ignores, with these;
+    `excluded` those that `--without` leaves out.
+    """
+
+    targets: tuple[Target, ...]
+    left: tuple[tuple[str, str], ...]
+    changed: Mapping[str, tuple[str, ...]]
+    excluded: tuple[str, ...]
+
+
+def validate(order: DeployRequest, git: Git | None) -> Rules:
+    """Refuse what is wrong by the command line and rules.toml alone. Raises RulesError,
     UsageError, GitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    environment(order.environment, rules)
+    environment_name(order.environment, rules)
     for name in (*order.targets, *order.without):
         _resolved(name, order.kind if name in order.targets else None, rules)
     return rules
@@ -108,56 +142,69 @@ def check(order: DeployRequest, git: Git | None) -> Rules:
 def prepare(
     order: DeployRequest, run: str, git: Git | None, ports: Ports, records: Records | None = None
 ) -> PreparedRun:
-    """The jobs of an order, each looked at by its kind: everything that can be known to fail is
+    """The jobs of an order, each previewed by its kind: everything that can be known to fail is
     refused here, before anything is changed.
 
     Raises ToolkitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment(order.environment, rules)
-    found = rules.environments.get(name) if name else None
-    wanted, left, changed, excluded = _wanted(order, rules, git, records)
+    name = environment_name(order.environment, rules)
+    environment = find_environment(name, rules)
+    selection = _select(order, rules, git, records)
     if order.source is not None and not order.targets:
         _refuse_an_empty_plan(order, rules, name, git, records)
-    if not wanted:
-        return PreparedRun(rules, (), {}, left, {}, excluded=excluded)
-    holds, drawn_from = (
-        _contents(order, wanted, rules, name, git),
-        _source(order, wanted, rules, name, git),
-    )
-    versions = holds.versions
+    if not selection.targets:
+        return PreparedRun(rules, (), {}, selection.left, {}, excluded=selection.excluded)
+    content = _versions(order, selection.targets, rules, name, git)
+    drawn_from = _source(order, selection.targets, rules, name, git)
     graph = Graph(rules.targets)
-    names = [target.name for target in wanted]
+    names = [target.name for target in selection.targets]
     jobs = making.make_jobs(
         making.JobRequest(
             run,
-            [rules.targets[one] for one in graph.order(names)],
-            making.locations(found, order.profile, order.region),
-            found.vars if found else {},
-            versions,
-            {one: sorted(graph.waits_for(one, names)) for one in names},
+            [rules.targets[target] for target in graph.order(names)],
+            making.locations(environment, order.profile, order.region),
+            variables_of(environment),
+            content.versions,
+            {target: sorted(graph.waits_for(target, names)) for target in names},
             order.action,
             order.wishes,
         )
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
-    _refuse_what_its_name_does_not_say(jobs, holds, rules, git)
-    jobs = tuple(replace(job, recorded=recorded(job, rules, ports)) for job in jobs)
-    standby = undoing(jobs, rules, ports) if order.checked and order.action == "deploy" else ()
-    previews = _warned(_previews(jobs, ports), jobs, holds, changed)
-    tell_jobs((*jobs, *standby), previews, left)
-    back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
-    may_go_back = found is not None and found.backwards is Backwards.ALLOW
-    newest = {
-        job.step: record.run
-        for job in jobs
-        if (record := last_recorded(job, rules, ports)) is not None
-    }
-    return PreparedRun(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
+    _refuse_incomplete_commits(jobs, content, rules, git)
+    jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
+    standby: tuple[Job, ...] = ()
+    if order.checked and order.action == "deploy":
+        standby = standby_jobs(jobs, rules, ports)
+    previews = _with_warnings(_previews(jobs, ports), jobs, content, selection.changed)
+    tell_jobs((*jobs, *standby), previews, selection.left)
+    back: tuple[tuple[str, Standing], ...] = ()
+    if order.action == "deploy":
+        back = _backwards(jobs, previews, rules, git)
+    newest: dict[str, str] = {}
+    for job in jobs:
+        record = last_recorded(job, rules, ports)
+        if record is not None:
+            newest[job.step] = record.run
+    return PreparedRun(
+        rules,
+        jobs,
+        previews,
+        selection.left,
+        drawn_from,
+        standby,
+        back,
+        backwards_allowed=environment is not None and environment.backwards is Backwards.ALLOW,
+        newest=newest,
+        excluded=selection.excluded,
+    )
 
 
 def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:
-    """What is wished for a job. An image that a person named is none of what other kinds deploy."""
+    """What is wished for a job. An image that a person named concerns only kinds that deploy
+    images.
+    """
     wishes = {**job.wishes, **order.each.get(job.location.region, {})}
     if order.action == "deploy" and not targets.kind(job.kind).by_image:
         wishes.pop("image", None)
@@ -171,35 +218,31 @@ def _can_be_deployed(target: Target) -> bool:
 def _refuse_an_empty_plan(
     order: DeployRequest, rules: Rules, name: str | None, git: Git | None, records: Records | None
 ) -> None:
-    """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises
-    StalePlan.
+    """A plan without steps has to be true still, like any other plan. Raises StalePlan where
+    something is due by now.
     """
     _source(order, (), rules, name, git)
-    named, _ = _named(replace(order, source=None), rules, git, records)
+    due, _ = _named_targets(replace(order, source=None), rules, git, records)
     graph = Graph(rules.targets)
-    left_out = set[str]().union(*(graph.leaves(name) for name in order.without))
-    leaves = set[str]().union(*(graph.leaves(name) for name in named)) - left_out
-    names = sorted(name for name in leaves if _can_be_deployed(rules.targets[name]))
+    without = set[str]().union(*(graph.leaves(target) for target in order.without))
+    leaves = set[str]().union(*(graph.leaves(target) for target in due)) - without
+    names = sorted(leaf for leaf in leaves if _can_be_deployed(rules.targets[leaf]))
     if names:
-        due_now = ", ".join(names)
+        verb = "is" if len(names) == 1 else "are"
         raise StalePlan(
-            f"the plan has no steps, and {due_now} {'is' if len(names) == 1 else 'are'} due",
+            f"the plan has no steps, and {', '.join(names)} {verb} due",
             "see what is due: toolkit diff",
         )
 
 
 def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: Ports) -> None:
-    """A colleague may have deployed while we waited for the lock: what they put there is not taken
-    out unseen. Raises StalePlan.
+    """A colleague may have deployed while we waited for the lock: that is not taken out unseen.
+    Raises StalePlan.
     """
+    if git is None or git.bare:
+        return
     record = last_recorded(job, prepared.rules, ports)
-    if (
-        record is None
-        or record.run == prepared.newest.get(job.step)
-        or not record.commit
-        or git is None
-        or git.bare
-    ):
+    if record is None or record.run == prepared.newest.get(job.step) or not record.commit:
         return
     live = Preview((), live=LiveVersion(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
@@ -214,85 +257,85 @@ def _backwards(
     jobs: Sequence[Job], previews: Mapping[str, Preview], rules: Rules, git: Git | None
 ) -> tuple[tuple[str, Standing], ...]:
     """The steps whose live version holds commits that what is to be deployed does not. An image
-    that a person named is what they want.
+    that a person named is deployed as they want it.
     """
-    if git is None or git.bare:
+    if git is None or git.bare or not jobs:
         return ()
-    owned = owners(rules, rules_path(rules, git))
-    users = used(rules, jobs[0].location.environment if jobs else None, git, None).by
-    found = []
+    owned = path_owners(rules, rules_path(rules, git))
+    users = input_targets(rules, jobs[0].location.environment, git, None).by
+    backwards: list[tuple[str, Standing]] = []
     for job in jobs:
-        preview, wanted = previews.get(job.step), job.version.commit
-        live = preview.live.commit if preview is not None and preview.live is not None else None
-        if live is None or wanted is None or job.wishes.get("image"):
+        preview, commit = previews.get(job.step), job.version.commit
+        if preview is None or preview.live is None or job.wishes.get("image"):
+            continue
+        live = preview.live.commit
+        if live is None or commit is None:
             continue
         try:
-            stands = standing(live, wanted, owns(rules, owned, users, job.target), git)
+            stands = standing(live, commit, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
-        content = (
-            preview.live.fingerprint if preview is not None and preview.live is not None else None
-        )
-        if stands.backwards and content != job.version.fingerprint:
-            found.append((job.step, stands))
-    return tuple(found)
+        if stands.backwards and preview.live.fingerprint != job.version.fingerprint:
+            backwards.append((job.step, stands))
+    return tuple(backwards)
 
 
-def recorded(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
-    """What the record says of a job's target, so that its kind can tell whether somebody else has
+def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
+    """The recorded deploys of a job's target, so that its kind can tell whether somebody else has
     changed it since.
     """
     try:
-        return recorded_of(records_of(job, rules, ports))
+        return recorded_deploy(records_of(job, rules, ports))
     except ToolkitError as problem:
         if problem.exit == Exit.CREDENTIALS:
             raise  # the locks are in the same bucket
         return RecordedDeploy(problem=str(problem))
 
 
-def undoing(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, ...]:
-    """What puts the last good versions back, where the environment wants that and something says
-    whether it is needed.
+def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, ...]:
+    """The jobs that put the last good versions back, where the environment wants that and a gate
+    says whether it is needed.
 
     Raises ToolkitError.
     """
-    from toolkit.flow.verified import is_proved, undoing_of
+    from toolkit.flow.gates import has_gate, rollback_job
 
-    found = rules.environments.get(jobs[0].location.environment or "") if jobs else None
-    if found is None or found.rollback != "on-failure":
+    if not jobs:
         return ()
-    wanted = [
-        job
-        for job in jobs
-        if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None
-    ]
-    made: list[Job] = []
-    for job in wanted:
+    environment = find_environment(jobs[0].location.environment, rules)
+    if environment is None or environment.rollback != "on-failure":
+        return ()
+    standby: list[Job] = []
+    for job in jobs:
+        kind = targets.kind(job.kind)
+        if not has_gate(job) or kind.irreversible(job.settings) is not None:
+            continue
 
-        def kept(record: Record, job: Job = job) -> bool:
-            """Whether it can be put back still; also where nobody could tell."""
-            return targets.kind(job.kind).restorable(job, [record.detail], ports) != (False,)
+        def can_be_put_back(record: Record, job: Job = job, kind: Kind = kind) -> bool:
+            # Also where the kind cannot tell: then the rollback itself says what is wrong.
+            return kind.restorable(job, [record.detail], ports) != (False,)
 
-        record = good_before(previous(job, rules, ports), job.version, kept)
+        good = good_deploys(job, rules, ports)
+        record = last_good_before(good, job.version, can_be_put_back)
         if record is not None:
-            made.append(undoing_of(job, record, rules))
-    return tuple(made)
+            standby.append(rollback_job(job, record, rules))
+    return tuple(standby)
 
 
-def files_of(order: DeployRequest, rules: Rules, git: Git | None) -> Callable[[Job], None]:
-    """What says, right before a job is begun, whether its files are still what it is to deploy. It
-    raises StalePlan.
+def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable[[Job], None]:
+    """Returns a check for right before a job is begun: it raises StalePlan where the job's files
+    are no longer those that it is to deploy.
     """
 
-    def still(job: Job) -> None:
+    def check_files(job: Job) -> None:
         if job.action != "deploy" or job.wishes.get("image"):
             return
         if job.target not in rules.targets:
             raise StalePlan(
                 f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff"
             )
-        name = environment(order.environment, rules)
-        now = _contents(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
+        name = environment_name(order.environment, rules)
+        now = _versions(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
         content = (now.name, now.fingerprint, now.settings)
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
@@ -301,39 +344,45 @@ def files_of(order: DeployRequest, rules: Rules, git: Git | None) -> Callable[[J
                 "deploy what they are now: toolkit deploy",
             )
 
-    return still
+    return check_files
 
 
-def still_of(
+def freshness_check(
     order: DeployRequest, prepared: PreparedRun, git: Git | None, ports: Ports
 ) -> Callable[[Job], None]:
-    """The same of a run that is about to begin, whose locks were not yet its own when it was
-    prepared: what is recorded, and what would be put back, have to be the same still.
+    """The same for a run that is about to begin. It did not hold its locks yet when it was
+    prepared: what is recorded, and what would be put back, must not have changed since.
     """
-    files = files_of(order, prepared.rules, git)
-    back = {job.undoes: job.version.name for job in prepared.standby}
+    check_files = files_check(order, prepared.rules, git)
+    standby = {job.undoes: job.version.name for job in prepared.standby}
 
-    def still(job: Job) -> None:
-        files(job)
+    def check(job: Job) -> None:
+        check_files(job)
         if job.action == "deploy" and not prepared.backwards_allowed:
             _refuse_going_back(job, prepared, git, ports)
-        if job.step in back and [
-            one.version.name for one in undoing((job,), prepared.rules, ports)
-        ] != [back[job.step]]:
-            raise StalePlan(
-                f"the last good version of {job.target} is another one by now: somebody has"
-                " deployed it",
-                "run it again",
-            )
-        known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, ports)
-        if now is None or now.problem or (known is not None and known.run == now.run):
-            return
-        if not _is_recorded_by(now.run, job, prepared.rules, ports):
-            raise StalePlan(
-                f"run {now.run} has deployed {job.target} since this was prepared", "run it again"
-            )
+        if job.step in standby:
+            now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
+            if now != [standby[job.step]]:
+                raise StalePlan(
+                    f"the last good version of {job.target} is another one by now: somebody has"
+                    " deployed it",
+                    "run it again",
+                )
+        if not job.undoes:
+            _refuse_another_deploy(job, prepared.rules, ports)
 
-    return still
+    return check
+
+
+def _refuse_another_deploy(job: Job, rules: Rules, ports: Ports) -> None:
+    """Raises StalePlan where another run has deployed the job's target since it was prepared."""
+    before, now = job.recorded, recorded_deploy_of(job, rules, ports)
+    if now is None or now.problem or (before is not None and before.run == now.run):
+        return
+    if not _is_recorded_by(now.run, job, rules, ports):
+        raise StalePlan(
+            f"run {now.run} has deployed {job.target} since this was prepared", "run it again"
+        )
 
 
 def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
@@ -342,16 +391,13 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
 
     The name of an image may mean another one by now.
     """
-    ours = job.version
-    if ours.fingerprint.startswith("image "):
+    version = job.version
+    if version.fingerprint.startswith("image "):
         return False
     for record in records_of(job, rules, ports):
         if record.run == run:
-            return (record.version, record.fingerprint, record.settings) == (
-                ours.name,
-                ours.fingerprint,
-                ours.settings,
-            )
+            deployed = (record.version, record.fingerprint, record.settings)
+            return deployed == (version.name, version.fingerprint, version.settings)
     return False
 
 
@@ -359,81 +405,82 @@ def is_stale(prepared: PreparedRun, order: DeployRequest, git: Git | None) -> bo
     """Whether the files have changed since: a person may have thought about a question for an
     hour.
     """
-    wanted = [prepared.rules.targets[job.target] for job in prepared.jobs]
-    name = environment(order.environment, prepared.rules)
-    return bool(wanted) and _source(order, wanted, prepared.rules, name, git) != prepared.source
+    deployed = [prepared.rules.targets[job.target] for job in prepared.jobs]
+    name = environment_name(order.environment, prepared.rules)
+    return bool(deployed) and _source(order, deployed, prepared.rules, name, git) != prepared.source
 
 
-def only_one(action: str, folder: str, named: str | None, git: Git | None) -> str:
-    """The one target of that action, where nobody said which. Raises UsageError if there are
-    several, or none.
+def only_target(action: str, folder: str, named: str | None, git: Git | None) -> str:
+    """The one target of that action, for a command without a target. Raises UsageError if there
+    are several, or none.
     """
     rules = load_rules(folder, named, git)
-    found = [target.name for target in rules.targets.values() if target.action == action]
-    if len(found) == 1:
-        return found[0]
-    there = f"it is one of {', '.join(found[:8])}" if found else f"{rules.file} has none"
-    raise UsageError(f"`{action}` needs to know which target", there)
+    names = [target.name for target in rules.targets.values() if target.action == action]
+    if len(names) == 1:
+        return names[0]
+    hint = f"it is one of {', '.join(names[:8])}" if names else f"{rules.file} has none"
+    raise UsageError(f"`{action}` needs to know which target", hint)
 
 
-def _wanted(
+def _select(
     order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
-) -> tuple[
-    list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]], tuple[str, ...]
-]:
-    """The targets to deploy, groups written out, those that this run has to leave, those that only
-    files that git ignores make due, with these, and those that `--without` leaves out. Raises
-    Refused where a named one cannot be done."""
+) -> _Selection:
+    """The targets that the order is for. Raises Refused where a named one cannot be deployed."""
     graph = Graph(rules.targets)
-    names, changed = _named(order, rules, git, records)
+    names, changed = _named_targets(order, rules, git, records)
     without = set[str]().union(*(graph.leaves(name) for name in order.without))
     every = set[str]().union(*(graph.leaves(name) for name in names))
-    leaves = every - without
-    reasons = {
-        name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings)
-        for name in sorted(leaves)
-    }
-    left = tuple((name, reason) for name, reason in reasons.items() if reason)
+    among = frozenset(every - without)
+    leaves = sorted(among)
+    chosen: list[Target] = []
+    left: list[tuple[str, str]] = []
+    for name in leaves:
+        target = rules.targets[name]
+        reason = targets.kind(target.kind).runnable(target.settings)
+        if reason is None:
+            chosen.append(target)
+        else:
+            left.append((name, reason))
+    if left and not chosen:
+        name, reason = left[0]
+        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
     for name, reason in left:
-        if len(left) == len(leaves):
-            raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
-    blocked = {
-        name: other
-        for name, _ in left
-        for other in leaves
-        if name in graph.waits_for(other, leaves)
-    }
-    for name, other in blocked.items():
-        raise Refused(
-            f"{other} waits for {name}: {reasons[name]}",
-            f"once that is done, add --without {name}; --without {other} leaves {other} out",
-        )
-    wanted = [rules.targets[name] for name in sorted(leaves) if reasons[name] is None]
-    return wanted, left, changed, tuple(sorted(every & without))
+        for other in leaves:
+            if name in graph.waits_for(other, among):
+                raise Refused(
+                    f"{other} waits for {name}: {reason}",
+                    f"once that is done, add --without {name}; --without {other} leaves {other}"
+                    " out",
+                )
+    return _Selection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
 
 
-def _named(
+def _named_targets(
     order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
 ) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
-    """The targets by name: as said, all of them, or what is due. What only files that git ignores
-    make due comes with these.
+    """The targets by name: as named, all of them, or what is due; with those that are due only by
+    files that git ignores, and these files.
     """
     for name in order.without:
-        known(name, rules)
+        require_target(name, rules)
     if order.everything:
         return list(rules.targets), {}
     if order.targets or order.source is not None:
         return [_resolved(name, order.kind, rules) for name in order.targets], {}
-    once: dict[tuple[str, str | None], Points] = {}
+    if records is None:
+        answer = due_now(order, git, None)
+        return [step.target for step in answer.plan.steps], {}
+    read = records
+    cache: dict[tuple[str, str | None], Points] = {}
 
-    def recorded(how: str, rules: Rules, named: str | None) -> Points:
-        if (how, named) not in once and records is not None:
-            once[how, named] = records(how, rules, named)
-        return once[how, named]
+    def read_once(how: str, rules: Rules, environment: str | None) -> Points:
+        if (how, environment) not in cache:
+            cache[how, environment] = read(how, rules, environment)
+        return cache[how, environment]
 
-    answer = due(order, git, None if records is None else recorded)
+    answer = due_now(order, git, read_once)
     steps = [step.target for step in answer.plan.steps]
-    changed = {} if records is None else _regenerated(order, rules, git, recorded, steps)
+    changed = _regenerated(order, rules, git, read_once, steps)
     return [*steps, *changed], changed
 
 
@@ -443,27 +490,28 @@ def _regenerated(
     """The targets that are up to date by git, but whose builds take other files that git ignores
     than what is recorded as deployed.
 
-    `diff` does not ask for that: all such files would have to be read.
+    `diff` does not look for them: all such files would have to be read.
     """
     if git is None or git.bare:
         return {}
-    name = environment(order.environment, rules)
+    name = environment_name(order.environment, rules)
     graph = Graph(rules.targets)
-    due_already = set[str]().union(*(graph.leaves(step) for step in steps))
+    due = set[str]().union(*(graph.leaves(step) for step in steps))
     points = records("last", rules, name)
-    rest = [target for target in points if target not in due_already and target in rules.targets]
+    rest = [target for target in points if target not in due and target in rules.targets]
     if not rest:
         return {}
-    found = generated_of(rules, name, git, detect.look(git))
-    now = digests(found, git)
-    return {
-        target: found.get(target, ())
-        for target in rest
-        if {point.generated for point in points[target]} != {now.get(target, "")[:LETTERS]}
-    }
+    files = generated_files(rules, name, git, detect.look(git))
+    digests = generated_digests(files, git)
+    changed: dict[str, tuple[str, ...]] = {}
+    for target in rest:
+        recorded = {point.generated for point in points[target]}
+        if recorded != {digests.get(target, "")[:LETTERS]}:
+            changed[target] = files.get(target, ())
+    return changed
 
 
-def due(order: DeployRequest, git: Git | None, records: Records | None) -> DiffResult:
+def due_now(order: DeployRequest, git: Git | None, records: Records | None) -> DiffResult:
     """What `diff` says for this order. Raises Refused where it recommends nothing because
     rules.toml says so.
     """
@@ -486,126 +534,128 @@ def due(order: DeployRequest, git: Git | None, records: Records | None) -> DiffR
 def _resolved(name: str, kind: str | None, rules: Rules) -> str:
     """A target by its own name, or by what it is called in AWS (a stack's name)."""
     if name not in rules.targets:
-        meant = [target.name for target in rules.targets.values() if _is(target, name, rules)]
-        if len(meant) == 1:
-            name = meant[0]
-    known(name, rules)
+        matches = [
+            target.name for target in rules.targets.values() if _is_called(target, name, rules)
+        ]
+        if len(matches) == 1:
+            name = matches[0]
+    require_target(name, rules)
     action = rules.targets[name].action
     if kind is not None and action != kind:
         raise UsageError(f"{name} is not deployed by {kind}", f"use: toolkit {action} {name}")
     return name
 
 
-def _is(target: Target, name: str, rules: Rules) -> bool:
-    """Whether it is called so where it is deployed, in any environment, in any region."""
-    called = targets.kind(target.kind).aliases(target.settings)
-    several = [
-        {"region": region, **environment.vars}
-        for environment in rules.environments.values()
-        for region in environment.regions or ("",)
-    ] or [{}]
-    return any(making.fill_text(one, variables) == name for one in called for variables in several)
+def _is_called(target: Target, name: str, rules: Rules) -> bool:
+    """Whether AWS knows it by that name, in any environment and region."""
+    aliases = targets.kind(target.kind).aliases(target.settings)
+    places: list[Mapping[str, str]] = []
+    for environment in rules.environments.values():
+        for region in environment.regions or ("",):
+            places.append({"region": region, **environment.vars})
+    for variables in places or [{}]:
+        if name in [making.fill_text(alias, variables) for alias in aliases]:
+            return True
+    return False
 
 
-def known(name: str, rules: Rules) -> None:
-    """Raises UsageError, with the nearest name, for what is no target."""
-    if name not in rules.targets:
-        from difflib import get_close_matches
+def require_target(name: str, rules: Rules) -> None:
+    """Raises UsageError, with the nearest name, for a target that rules.toml does not have."""
+    if name in rules.targets:
+        return
+    from difflib import get_close_matches
 
-        close = get_close_matches(name, rules.targets, 1)
-        there = ", ".join(list(rules.targets)[:8]) or "none"
-        raise UsageError(
-            f"{rules.file} has no target {name!r}",
-            f"did you mean {close[0]!r}?" if close else f"it has {there}",
-        )
+    close = get_close_matches(name, rules.targets, 1)
+    names = ", ".join(list(rules.targets)[:8]) or "none"
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {names}"
+    raise UsageError(f"{rules.file} has no target {name!r}", hint)
 
 
-def _contents(
-    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+def _versions(
+    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    """What would be deployed of each target: the image that a person named, or what lies in the
+    """What would be deployed of each target: the image that a person named, or what is in the
     working tree.
     """
-    others = _from_files(order, wanted)
-    by_image = [target for target in wanted if target not in others]
-    parts = [_of_files(order, others, rules, name, git)] if others else []
-    parts += [_of_image(order, by_image, rules, name, git)] if by_image else []
-    return TargetVersions(
-        {name: version for part in parts for name, version in part.versions.items()},
-        {name: gaps for part in parts for name, gaps in part.gaps.items()},
-        {name: paths for part in parts for name, paths in part.generated.items()},
-    )
+    from_files = _from_files(order, chosen)
+    by_image = [target for target in chosen if target not in from_files]
+    if not by_image:
+        return _versions_of_files(order, from_files, rules, name, git)
+    images = _versions_of_image(order, by_image, rules, name, git)
+    if not from_files:
+        return images
+    content = _versions_of_files(order, from_files, rules, name, git)
+    return replace(content, versions={**content.versions, **images.versions})
 
 
-def _from_files(order: DeployRequest, wanted: Sequence[Target]) -> list[Target]:
+def _from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
     """Those of the targets that are deployed from the working tree."""
     if order.wishes.get("version"):
         return []
-    named = bool(order.wishes.get("image"))
-    return [
-        target
-        for target in wanted
-        if not named or (order.action == "deploy" and not targets.kind(target.kind).by_image)
-    ]
+    if not order.wishes.get("image"):
+        return list(chosen)
+    if order.action != "deploy":
+        return []
+    return [target for target in chosen if not targets.kind(target.kind).by_image]
 
 
-def _of_image(
-    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+def _versions_of_image(
+    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    image = order.wishes.get("version") or order.wishes.get("image")
-    if order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
-        settings = settled(rules, name)
-        return at_commit(
-            {target.name: settings[target.name] for target in wanted}, rules, name, git, str(image)
-        )
-    content = order.wishes.get("fingerprint") or f"image {image}"
+    wishes = order.wishes
+    image = str(wishes.get("version") or wishes.get("image"))
+    if order.action == "deploy" and git is not None and not git.bare and git.has(image):
+        settings = target_settings(rules, name)
+        own = {target.name: settings[target.name] for target in chosen}
+        return versions_at_commit(own, rules, name, git, image)
     version = Version(
-        str(image),
-        order.wishes.get("commit"),
-        content,
-        settings=str(order.wishes.get("settings") or ""),
+        image,
+        wishes.get("commit"),
+        wishes.get("fingerprint") or f"image {image}",
+        settings=str(wishes.get("settings") or ""),
     )
-    return TargetVersions(dict.fromkeys((target.name for target in wanted), version))
+    return TargetVersions(dict.fromkeys((target.name for target in chosen), version))
 
 
-def _of_files(
-    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+def _versions_of_files(
+    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    there = _working_tree(git)
-    seen = detect.look(there, uncounted(order.plan, rules, there))
-    settings = settled(rules, name)
-    own = {target.name: settings[target.name] for target in wanted}
-    return contents(own, rules, name, there, seen, seen.paths)
+    repository = _working_tree(git)
+    tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
+    settings = target_settings(rules, name)
+    own = {target.name: settings[target.name] for target in chosen}
+    return target_versions(own, rules, name, repository, tree)
 
 
 def _source(
-    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> dict[str, Any]:
-    """The digests that say whether what would be deployed is still the same; none where only images
-    that are there already are. Raises StalePlan where it is not what a plan was made of.
+    """The digests that say whether what would be deployed is still the same; empty where only
+    existing images are deployed. Raises StalePlan where it is not what a plan was made from.
     """
-    if order.source is None and not _from_files(order, wanted):
+    if order.source is None and not _from_files(order, chosen):
         return {}
-    found = _working_tree(git)
-    paths = [
-        path for path in detect.look(found).paths if path != order.plan
-    ]  # it cannot hold its own digest
-    now = source.digests(found.require_head(), rules, paths, found.root, name)
-    stale = [] if order.source is None else [key for key in now if _differs(key, order.source, now)]
+    repository = _working_tree(git)
+    # A plan file cannot hold its own digest.
+    paths = [path for path in detect.look(repository).paths if path != order.plan]
+    now = source.digests(repository.require_head(), rules, paths, repository.root, name)
+    if order.source is None:
+        return now
+    stale = [_SOURCES.get(key, key) for key in now if _differs(key, order.source, now)]
     if stale:
         raise StalePlan(
-            f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}",
-            "create it again: toolkit diff --out FILE",
+            f"the plan is stale: {', '.join(stale)}", "create it again: toolkit diff --out FILE"
         )
     return now
 
 
 def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a plan was drawn from something else. One of a list of paths, or of a bare
-    repository, looked at no commit or no files.
+    """Whether a plan was made from something else. A plan from a list of paths, or from a bare
+    repository, was made from no commit or no files, and says so with null.
     """
-    unasked = key in ("head", "tree") and planned.get(key, "") is None
-    return not unasked and (key not in planned or planned[key] != now[key])
+    if key in ("head", "tree") and planned.get(key, "") is None:
+        return False
+    return key not in planned or planned[key] != now[key]
 
 
 def _working_tree(git: Git | None) -> Git:
@@ -617,70 +667,59 @@ def _working_tree(git: Git | None) -> Git:
     return git
 
 
-def _refuse_what_its_name_does_not_say(
-    jobs: Sequence[Job], holds: TargetVersions, rules: Rules, git: Git | None
+def _refuse_incomplete_commits(
+    jobs: Sequence[Job], content: TargetVersions, rules: Rules, git: Git | None
 ) -> None:
     """In a protected environment only commits are deployed, and each of them whole. An image that a
-    person names is what it is, but its settings are those of rules.toml. Raises Refused."""
+    person names is deployed as it is, but its settings are those of rules.toml. Raises Refused.
+    """
     for job in jobs:
         if not job.location.protected or job.action != "deploy":
             continue
+        protected = f"environment {job.location.environment} is protected"
         if job.wishes.get("image"):
-            if (
-                git is not None
-                and not git.bare
-                and rules_path(rules, git) in detect.look(git).paths
-            ):
-                why = (
-                    f"{rules.file} is not as committed, and environment"
-                    f" {job.location.environment} is protected"
-                )
-                raise Refused(why, "commit it first")
-            continue
-        if gaps := holds.gaps.get(job.target):
+            if git is None or git.bare or rules_path(rules, git) not in detect.look(git).paths:
+                continue
+            raise Refused(f"{rules.file} is not as committed, and {protected}", "commit it first")
+        if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            raise Refused(f"{what}, and environment {job.location.environment} is protected", fix)
+            raise Refused(f"{what}, and {protected}", fix)
         if job.version.dirty:
-            raise Refused(
-                f"the files are not as committed, and environment {job.location.environment} is"
-                " protected",
-                "commit them first",
-            )
+            raise Refused(f"the files are not as committed, and {protected}", "commit them first")
 
 
-def _warned(
-    previews: dict[str, Preview],
+def _with_warnings(
+    previews: Mapping[str, Preview],
     jobs: Sequence[Job],
-    holds: TargetVersions,
+    content: TargetVersions,
     changed: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Preview]:
     """The previews, with what a version lacks of its commit, and why it is deployed though git sees
     no change.
     """
+    warned: dict[str, Preview] = {}
     for job in jobs:
         preview = previews.get(job.step)
         if preview is None:
             continue
-        said: list[str] = []
-        if gaps := holds.gaps.get(job.target):
+        warnings: list[str] = []
+        if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            said.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
+            warnings.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
         if job.target in changed:
-            said.append(
+            warnings.append(
                 "files that git ignores are others than at the last deploy:"
                 f" {_some(changed[job.target])}"
             )
-        previews[job.step] = replace(preview, warnings=(*said, *preview.warnings))
-    return previews
+        warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
+    return warned
 
 
 def _some(paths: Sequence[str]) -> str:
+    if not paths:
+        return "there are none any more"
     first = ", ".join(repr(path) for path in paths[:3])
-    return (
-        f"{first} and {len(paths) - 3} more"
-        if len(paths) > 3
-        else first or "there are none any more"
-    )
+    return f"{first} and {len(paths) - 3} more" if len(paths) > 3 else first
 
 
 _SOURCES = {
@@ -693,8 +732,8 @@ _SOURCES = {
 
 
 def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
-    """What each kind says of its job, side by side. What is missing may come from a step that goes
-    before: that is looked at again then.
+    """What each job would do, asked side by side. What a job lacks may be made by a step before it:
+    such a job has no preview yet.
     """
 
     def ask(job: Job) -> Preview | ToolkitError:
@@ -704,23 +743,23 @@ def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
             return problem
 
     with ThreadPoolExecutor(min(len(jobs), MOST_PREVIEWS)) as pool:
-        found = dict(zip((job.step for job in jobs), pool.map(ask, jobs), strict=True))
+        answers = list(pool.map(ask, jobs))
     previews: dict[str, Preview] = {}
-    for job in jobs:
-        one = found[job.step]
-        if isinstance(one, Preview):
-            previews[job.step] = one
-        elif not (isinstance(one, Missing) and job.needs):
-            raise one
+    for job, answer in zip(jobs, answers, strict=True):
+        if isinstance(answer, Preview):
+            previews[job.step] = answer
+        elif not (isinstance(answer, Missing) and job.needs):
+            raise answer
     return previews
 
 
-def warm(jobs: Iterable[Job], ports: Ports) -> None:
+def warm_clients(jobs: Iterable[Job], ports: Ports) -> None:
     """Make the AWS clients that these jobs need, before the first of them is begun."""
-    wanted: dict[Any, set[str]] = {}
+    services_by_client: dict[Any, set[str]] = {}
     for job in jobs:
-        if job.location.provider == "aws":
-            called = targets.kind(job.kind).services()
-            wanted.setdefault(ports.aws(job.location), set()).update(called)
-    for aws, services in wanted.items():
+        if job.location.provider != "aws":
+            continue
+        services = services_by_client.setdefault(ports.aws(job.location), set())
+        services.update(targets.kind(job.kind).services())
+    for aws, services in services_by_client.items():
         aws.warm(*sorted(services))

@@ -1,5 +1,5 @@
-"""`health`: everything that rules.toml names, looked at side by side, by one deadline; what did not
-answer by then is unknown.
+"""`health`: everything in rules.toml, checked at the same time and by one deadline; what has not
+answered by then is unknown.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,23 +13,34 @@ from toolkit import targets
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow import trusted_programs
-from toolkit.flow.advice import advised, same_location
-from toolkit.flow.behind import RecordedVersions, against_head, against_record, recorded
+from toolkit.flow.advice import same_options, with_options
+from toolkit.flow.compare import DiffRequest
 from toolkit.flow.decisions import tell_health
-from toolkit.flow.looking import (
+from toolkit.flow.drift import (
+    RecordedVersions,
+    read_recorded_versions,
+    with_head_state,
+    with_record_findings,
+)
+from toolkit.flow.health_questions import (
     SAYS,
     Board,
+    Questions,
     Subject,
-    addresses_of,
-    ask_about,
-    ask_addresses,
-    compared,
-    elsewhere,
-    more_coming,
-    warm,
+    address_names,
+    batch_reads,
+    compare_address,
+    others_at_address,
+    start_address_questions,
+    start_questions,
+    warm_clients,
 )
-from toolkit.flow.rulebook import environment
-from toolkit.flow.trusted import load_trusted, told
+from toolkit.flow.rulebook import (
+    environment_name,
+    find_environment,
+    variables_of,
+)
+from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.model import Check, Checks, Environment, Finding, HealthReport, Location, Rules, Target
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
@@ -39,12 +50,12 @@ from toolkit.targets.base import JudgedSettings
 from toolkit.targets.findings import unknown
 
 LOOKED_AT = ("aws", "tls", "dns")
-"""The sorts of checks that only look, and so are part of it."""
+"""The types of checks that only read, and so are part of it."""
 
 
 class HealthRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. `timeout_s` is the deadline for everything; `redact` takes what
-    looks like a secret out of what is told.
+    """What a person asked for. `timeout_s` is the deadline for everything; `redact` hides what
+    looks like a secret in what is shown.
     """
 
     folder: str
@@ -60,7 +71,7 @@ class HealthRequest(Struct, frozen=True, kw_only=True):
 
 
 class HealthResult(Struct, frozen=True):
-    """What was found. `status` is the worst word of all; `exit` 0 where that is ok or warning."""
+    """The reports. `status` is the worst of all; `exit` 0 where that is ok or warning."""
 
     environments: tuple[str, ...]
     status: str
@@ -69,101 +80,91 @@ class HealthResult(Struct, frozen=True):
     took_s: float
     notes: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
-    """What is told before anything else."""
+    """Notices to show before anything else."""
 
 
-def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
-    """Look at everything once. Raises RulesError, UsageError, Refused; never for what is not
-    well.
-    """
+def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
+    """Check everything once. Raises RulesError, UsageError, Refused; never for what is not well."""
     began = monotonic()
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
-    found = checking.load(rules)
-    everywhere: list[str | None] = [*rules.environments] or [None]
-    names = everywhere if request.everywhere else [environment(request.environment, rules)]
-    subjects = tuple(
-        subject for name in names for subject in _subjects(request, rules, found, name, git)
-    )
+    checks = checking.load_checks(rules)
+    names: list[str | None] = [*rules.environments] or [None]
+    if not request.everywhere:
+        names = [environment_name(request.environment, rules)]
+    subjects: list[Subject] = []
+    for name in names:
+        subjects += _subjects(request, rules, checks, name, git)
     if not any(subject.kind != "credentials" for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
         )
-    board = Board(subjects)
     policies = {
-        name: checking.policy(rules, found, rules.environments.get(name) if name else None)
-        for name in names
+        name: checking.host_policy(rules, checks, find_environment(name, rules)) for name in names
     }
+    board = Board(subjects)
+    questions = Questions(board, policies, request.timeout_s, rules, ports)
     until = began + request.timeout_s
-    for at, subject in enumerate(subjects):
-        ask_addresses(
-            board, at, subject, policies[subject.location.environment], request.timeout_s, ports
-        )
+    for index, subject in enumerate(subjects):
+        start_address_questions(questions, index, subject)
     with suppress(Timeout):  # what gives credentials may hang
-        BackgroundTask(lambda: warm(subjects, ports)).within(until - monotonic())
-    record = BackgroundTask(lambda: recorded(rules, subjects, ports))
-    with more_coming(subjects, ports):
-        for at, subject in enumerate(subjects):
-            ask_about(
-                board,
-                at,
-                subject,
-                policies[subject.location.environment],
-                request.timeout_s,
-                rules,
-                ports,
-            )
+        BackgroundTask(lambda: warm_clients(subjects, ports)).within(until - monotonic())
+    record = BackgroundTask(lambda: read_recorded_versions(rules, subjects, ports))
+    with batch_reads(subjects, ports):
+        for index, subject in enumerate(subjects):
+            start_questions(questions, index, subject)
     answered = board.close(until)
     try:
-        known = record.within(until - monotonic())
+        recorded = record.within(until - monotonic())
     except Timeout:
-        known = RecordedVersions(
-            notes=(f"the record of what is live was not read within {request.timeout_s:g} s",)
-        )
-    notes = list(known.notes)
-    checkups = [_checkup(board, at, subjects, answered[at], request) for at in range(len(subjects))]
-    checkups = against_record(checkups, subjects, known)
-    checkups = against_head(checkups, request.folder, request.rules, git, notes, request.allowed)
-    checkups = [_told(checkup, rules, request) for checkup in checkups]
+        late = f"the record of what is live was not read within {request.timeout_s:g} s"
+        recorded = RecordedVersions(notes=(late,))
+    notes = list(recorded.notes)
+    reports = [
+        _report(board, index, subjects, request, is_answered)
+        for index, is_answered in enumerate(answered)
+    ]
+    reports = with_record_findings(reports, subjects, recorded)
+    versions = DiffRequest(request.folder, rules=request.rules, allowed=request.allowed)
+    reports = with_head_state(reports, versions, git, notes)
+    reports = [_for_people(report, rules, request) for report in reports]
+    tell_health(reports)
     took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
-    tell_health(checkups)
-    looked = _looked(names, tuple(checkups), took_s, notes)
-    first = dict.fromkeys(request.redact(words) for name in names for words in told(rules, name))
-    return replace(looked, first=tuple(first))
+    first: dict[str, None] = {}
+    for name in names:
+        first |= dict.fromkeys(request.redact(line) for line in trust_notice(rules, name))
+    return replace(_result(names, tuple(reports), took_s, notes), first=tuple(first))
 
 
-def _looked(
+def _result(
     names: Sequence[str | None],
-    checkups: tuple[HealthReport, ...],
+    reports: tuple[HealthReport, ...],
     took_s: float,
     notes: Sequence[str],
 ) -> HealthResult:
-    words = {checkup.status for checkup in checkups}
-    worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in words)
-    wrong = [
-        sign
-        for checkup in checkups
-        for sign in checkup.signs
-        if sign.status in ("failing", "unknown")
-    ]
+    statuses = {report.status for report in reports}
+    worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in statuses)
+    wrong: list[Finding] = []
+    for report in reports:
+        wrong += [sign for sign in report.signs if sign.status in ("failing", "unknown")]
     # Where AWS could not be asked, and nothing else is wrong, that is what has to be fixed.
     code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
-    if wrong and all(sign.unasked for sign in wrong):
+    if wrong and all(finding.unasked for finding in wrong):
         code = Exit.CREDENTIALS
     return HealthResult(
-        tuple(name for name in names if name), worst, code, checkups, took_s, tuple(notes)
+        tuple(name for name in names if name), worst, code, reports, took_s, tuple(notes)
     )
 
 
 def _subjects(
-    request: HealthRequest, rules: Rules, found: Checks, name: str | None, git: Git | None
+    request: HealthRequest, rules: Rules, checks: Checks, name: str | None, git: Git | None
 ) -> Iterable[Subject]:
-    """What there is to look at in one environment."""
-    there = rules.environments.get(name) if name else None
-    locations = making.locations(there, request.profile, request.region)
-    wanted = _wanted(request, rules)
-    jobs = making.jobs_without_run(wanted, locations, there.vars if there else {})
-    asks_aws = bool(found.checks) or any(job.location.provider == "aws" for job in jobs)
+    """What there is to check in one environment."""
+    environment = find_environment(name, rules)
+    locations = making.locations(environment, request.profile, request.region)
+    watched = _watched_targets(request, rules)
+    jobs = making.jobs_without_run(watched, locations, variables_of(environment))
+    asks_aws = bool(checks.checks) or any(job.location.provider == "aws" for job in jobs)
     for location in locations:
         if asks_aws:
             yield Subject("credentials", "credentials", location)
@@ -172,18 +173,18 @@ def _subjects(
         untrusted = trusted_programs.difference(programs, git) if programs else ""
         yield Subject(job.target, job.kind, job.location, job=job, untrusted=untrusted)
     if not request.targets:
-        yield from _checks(found, there, locations)
+        yield from _check_subjects(checks, environment, locations)
 
 
-def _wanted(request: HealthRequest, rules: Rules) -> list[Target]:
-    """The targets that can be looked at, groups written out. Raises UsageError for one that is not
-    there.
+def _watched_targets(request: HealthRequest, rules: Rules) -> list[Target]:
+    """The targets whose health can be checked, groups written out. Raises UsageError for one that
+    does not exist.
     """
-    from toolkit.flow.deploy import known
+    from toolkit.flow.deploy import require_target
     from toolkit.plan.graph import Graph
 
     for name in request.targets:
-        known(name, rules)
+        require_target(name, rules)
     graph = Graph(rules.targets)
     leaves = set[str]().union(*(graph.leaves(name) for name in request.targets or rules.targets))
     return [
@@ -193,64 +194,59 @@ def _wanted(request: HealthRequest, rules: Rules) -> list[Target]:
     ]
 
 
-def _checks(
-    found: Checks, there: Environment | None, locations: Sequence[Location]
+def _check_subjects(
+    checks: Checks, environment: Environment | None, locations: Sequence[Location]
 ) -> Iterable[Subject]:
-    name = there.name if there else None
-    for check in found.checks.values():
+    name = environment.name if environment else None
+    for check in checks.checks.values():
         fits = not check.environments or name in check.environments
-        if fits and check.check_type in LOOKED_AT and not _lacks(check, there):
+        if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
             for location in locations if check.check_type == "aws" else locations[:1]:
                 yield Subject(check.name, "check", location, check=check)
 
 
-def _lacks(check: Check, there: Environment | None) -> bool:
+def _lacks_values(check: Check, environment: Environment | None) -> bool:
     """Whether a check uses what only a smoke test knows: secrets and captured values."""
-    return bool(check.uses - (there.vars.keys() if there else set()) - {"region", "environment"})
+    variables = {"region", "environment"}
+    if environment is not None:
+        variables |= environment.vars.keys()
+    return not check.uses <= variables
 
 
-def _checkup(
-    board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: HealthRequest
+def _report(
+    board: Board, index: int, subjects: Sequence[Subject], request: HealthRequest, answered: bool
 ) -> HealthReport:
-    """What is known of a subject. In an account that is not the right one, or cannot be asked,
-    nothing is.
+    """The report on a subject. In an account that is not the right one, or cannot be asked, all is
+    unknown but what its addresses answer.
     """
-    subject = subjects[at]
-    location, live = subject.location, board.live(at)
+    subject = subjects[index]
+    location, live = subject.location, board.live(index)
+    report = HealthReport(subject.name, subject.kind, location.environment, location.region, ())
     problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
-        sign = replace(unknown(subject.name, problem), detail="not checked")
-        seen = tuple(
-            replace(one, detail=one.detail.partition(SAYS)[0])
-            for one in board.signs(at)
-            if one.what in addresses_of(subject)
-        )
-        return HealthReport(
-            subject.name, subject.kind, location.environment, location.region, (sign, *seen)
-        )
-    signs = tuple(
-        compared(
-            sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))
-        )
-        for sign in board.signs(at)
-    )
+        findings = [replace(unknown(subject.name, problem), detail="not checked")]
+        for finding in board.signs(index):
+            if finding.what in address_names(subject):
+                detail = finding.detail.partition(SAYS)[0]
+                findings.append(replace(finding, detail=detail))
+        return replace(report, signs=tuple(findings))
+    findings = []
+    for finding in board.signs(index):
+        others = others_at_address(subjects, subject, finding.what)
+        findings.append(compare_address(finding, live, map(board.live, others)))
     if not answered:
         late = f"no answer within {request.timeout_s:g} s"
-        next_ = f"try again with --timeout {2 * request.timeout_s:.0f}s"
-        signs = (
-            *signs,
+        findings.append(
             Finding(
                 subject.name,
                 "unknown",
                 late,
                 cause=late,
-                next=next_,
+                next=f"try again with --timeout {2 * request.timeout_s:.0f}s",
                 unasked=_needs_credentials(subject),
-            ),
+            )
         )
-    return HealthReport(
-        subject.name, subject.kind, location.environment, location.region, signs, live
-    )
+    return replace(report, signs=tuple(findings), live=live)
 
 
 def _needs_credentials(subject: Subject) -> bool:
@@ -259,19 +255,17 @@ def _needs_credentials(subject: Subject) -> bool:
     return subject.check.check_type == "aws"
 
 
-def _told(checkup: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
-    """Without secrets, and with commands that mean the environment and the region that it is in."""
-    redact, said = (
-        request.redact,
-        same_location(rules, request.rules, checkup.environment, checkup.region),
-    )
-    signs = tuple(
+def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
+    """Without secrets, and with commands for the report's environment and region."""
+    redact = request.redact
+    same = same_options(rules, request.rules, report.environment, report.region)
+    findings = tuple(
         replace(
-            sign,
-            detail=redact(sign.detail),
-            cause=redact(sign.cause),
-            next=redact(advised(sign.next, said)),
+            finding,
+            detail=redact(finding.detail),
+            cause=redact(finding.cause),
+            next=redact(with_options(finding.next, same)),
         )
-        for sign in checkup.signs
+        for finding in report.signs
     )
-    return replace(checkup, signs=signs)
+    return replace(report, signs=findings)

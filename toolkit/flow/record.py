@@ -1,17 +1,20 @@
-"""`toolkit record`: what is recorded as live, said by a person, and put right where it is
-damaged.
-"""
+"""`toolkit record`: show what is recorded as live, set it by hand, and repair damaged records."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.errors import Refused
-from toolkit.flow.contents import at_commit
-from toolkit.flow.deploy import known
-from toolkit.flow.rulebook import environment, settled
-from toolkit.flow.stores import really, store_for
-from toolkit.flow.trusted import agree, load_trusted, told
+from toolkit.flow.deploy import require_target
+from toolkit.flow.rulebook import (
+    environment_name,
+    find_environment,
+    target_settings,
+)
+from toolkit.flow.stores import resolved_location, store_for
+from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
+from toolkit.flow.versions import versions_at_commit
 from toolkit.model import GOOD, Location, Rules, Verdict, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
@@ -55,25 +58,28 @@ class RecordLine(Struct, frozen=True):
         return f"{self.target}@{self.location.region}" if self.several else self.target
 
 
-def _around(
+def _load(
     request: RecordRequest, git: Git | None, changes: bool = True
 ) -> tuple[Rules, tuple[Location, ...]]:
+    """The rules, and the locations whose record is meant. Where that is to be changed, consent is
+    required.
+    """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
-    name = environment(request.environment, rules)
+    name = environment_name(request.environment, rules)
     if changes:
-        agree(rules, name)
-    found = rules.environments.get(name) if name else None
-    return rules, making.locations(found, request.profile, request.region)
+        require_rules_consent(rules, name)
+    environment = find_environment(name, rules)
+    return rules, making.locations(environment, request.profile, request.region)
 
 
 def show(
     request: RecordRequest, git: Git | None, ports: Ports
 ) -> tuple[list[RecordLine], list[str]]:
     """What is recorded of every target, and notes. Raises ToolkitError."""
-    rules, where = _around(request, git, changes=False)
+    rules, locations = _load(request, git, changes=False)
     lines: list[RecordLine] = []
-    notes = list(told(rules, where[0].environment))
-    for location in where:
+    notes = list(trust_notice(rules, locations[0].environment))
+    for location in locations:
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:
@@ -85,27 +91,25 @@ def show(
                 continue
             records = contents.records.get(name, ())
             good = next((record for record in records if record.verdict in GOOD), None)
-            last = records[0] if records and records[0] is not good else None
-            earlier = not records and name in before
-            lines.append(
-                RecordLine(
-                    name,
-                    location,
-                    good,
-                    last,
-                    contents.damaged.get(name, ""),
-                    earlier,
-                    len(where) > 1,
-                )
+            line = RecordLine(
+                name,
+                location,
+                good,
+                problem=contents.damaged.get(name, ""),
+                earlier=not records and name in before,
+                several=len(locations) > 1,
             )
+            if records and records[0] is not good:
+                line = replace(line, last=records[0])
+            lines.append(line)
     return lines, notes
 
 
-def where_of(request: RecordRequest, git: Git | None) -> Location:
-    """The place that is meant, the first of its regions. Raises RulesError, UsageError, GitError,
-    Refused.
+def first_location(request: RecordRequest, git: Git | None) -> Location:
+    """The location of the record, the first of its regions. Raises RulesError, UsageError,
+    GitError, Refused.
     """
-    return _around(request, git)[1][0]
+    return _load(request, git)[1][0]
 
 
 def set_(
@@ -114,37 +118,39 @@ def set_(
     """Record that a commit is live of these targets, because a person says so. Groups are written
     out. Raises ToolkitError.
     """
-    rules, where = _around(request, git)
+    rules, locations = _load(request, git)
     for name in targets:
-        known(name, rules)
-    at = git.resolve(commit)
+        require_target(name, rules)
+    environment = locations[0].environment
     graph = Graph(rules.targets)
     names = sorted(set[str]().union(*(graph.leaves(name) for name in targets)))
-    settings = settled(rules, where[0].environment)
+    settings = target_settings(rules, environment)
     own = {name: settings[name] for name in names}
-    versions = at_commit(own, rules, where[0].environment, git, at).versions
+    versions = versions_at_commit(own, rules, environment, git, git.resolve(commit)).versions
     ledgers = []
-    for location in where:
-        there = really(location, ports)
+    for location in locations:
+        resolved = resolved_location(location, ports)
         store = store_for(rules, ports, location.profile)
-        ledger = open_ledger(store, there, ports)
+        ledger = open_ledger(store, resolved, ports)
         for name in names:  # all of them can be read before any is written
             ledger.get(name)
-        ledgers.append((there, store, ledger))
+        ledgers.append((resolved, store, ledger))
     records: list[Record] = []
-    for there, store, ledger in ledgers:
+    for location, store, ledger in ledgers:
         for name in names:
-            record = _said(name, versions[name], there, store, ports)
+            record = _record_by_hand(name, versions[name], location, store, ports)
             ledger.put(record)
             records.append(record)
     return records
 
 
-def _said(name: str, version: Version, there: Location, store: Store, ports: Ports) -> Record:
+def _record_by_hand(
+    name: str, version: Version, location: Location, store: Store, ports: Ports
+) -> Record:
     return Record(
         target=name,
-        environment=there.environment,
-        region=there.region,
+        environment=location.environment,
+        region=location.region,
         version=version.name,
         commit=version.commit,
         fingerprint=version.fingerprint,
@@ -152,7 +158,7 @@ def _said(name: str, version: Version, there: Location, store: Store, ports: Por
         when=ports.clock.now().isoformat(timespec="seconds"),
         verdict=Verdict.SUCCEEDED,
         endpoint=store.endpoint,
-        account=there.account,
+        account=location.account,
         who=f"{processes.user()}@{processes.current_process().host}",
         origin=SET,
     )
@@ -161,14 +167,14 @@ def _said(name: str, version: Version, there: Location, store: Store, ports: Por
 def repair(
     request: RecordRequest, targets: Sequence[str], git: Git | None, ports: Ports
 ) -> list[tuple[str, str]]:
-    """Put aside what is damaged of these targets (none named: of all), target -> what was done.
-    Raises ToolkitError.
+    """Put aside the damaged records of these targets (none named: of all); returns each target and
+    what was done. Raises ToolkitError.
     """
-    rules, where = _around(request, git)
+    rules, locations = _load(request, git)
     for name in targets:
-        known(name, rules)
+        require_target(name, rules)
     done: list[tuple[str, str]] = []
-    for location in where:
+    for location in locations:
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents = ledger.all()
         damaged = [

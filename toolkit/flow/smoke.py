@@ -8,10 +8,13 @@ from msgspec import Struct
 from toolkit.checks.select import Task
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
-from toolkit.flow.rounds import PARALLEL, CheckOptions, CheckRun, status, together
-from toolkit.flow.rulebook import environment
+from toolkit.flow.check_run import PARALLEL, CheckOptions, CheckRun, combine_runs, overall_status
+from toolkit.flow.rulebook import (
+    environment_name,
+    find_environment,
+)
 from toolkit.flow.stores import store_for
-from toolkit.flow.trusted import agree, load_trusted, told
+from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -56,100 +59,107 @@ class SmokeTestResult(Struct, frozen=True):
 
 
 class SmokeTestSetup(Struct, frozen=True):
-    """Everything that is there before the first check is asked."""
+    """Everything that is needed for the first check."""
 
     run: str
-    found: Checks
+    checks: Checks
     names: tuple[str, ...]
-    scene: flow.CheckSetup
+    setup: flow.CheckSetup
     tasks: tuple[Task, ...]
     log: Callable[[Task], StepLog | None]
     store: Store | None = None
     first: tuple[str, ...] = ()
-    """What is told before anything else."""
+    """Notices to show before anything else."""
 
 
-def listed(request: SmokeTestRequest, git: Git | None) -> tuple[Check, ...]:
-    """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError,
+def list_checks(request: SmokeTestRequest, git: Git | None) -> tuple[Check, ...]:
+    """The checks that the request is for; no credentials are needed. Raises RulesError, UsageError,
     Refused.
     """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
-    found = flow.load(rules)
-    return tuple(
-        found.checks[name]
-        for name in flow.chosen(
-            found, request.only, request.tags, environment(request.environment, rules)
-        )
-    )
+    checks = flow.load_checks(rules)
+    environment = environment_name(request.environment, rules)
+    names = flow.choose_checks(checks, request.only, request.tags, environment)
+    return tuple(checks.checks[name] for name in names)
 
 
 def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTestSetup:
-    """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused,
-    CloudError before anything is asked.
+    """The checks that the request is for, and what they need. Raises RulesError, UsageError,
+    Refused, CloudError before any check is made.
     """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
-    name = environment(request.environment, rules)
-    agree(rules, name)
-    there = rules.environments.get(name) if name else None
-    found = flow.load(rules)
-    names = flow.chosen(found, request.only, request.tags, name)
-    where = locations(there, request.profile, request.region)
-    scene = flow.scene(
-        rules, found, names, there, where, ports, request.url, request.redact, request.timeout_s
+    name = environment_name(request.environment, rules)
+    require_rules_consent(rules, name)
+    environment = find_environment(name, rules)
+    checks = flow.load_checks(rules)
+    names = flow.choose_checks(checks, request.only, request.tags, name)
+    selection = flow.CheckSelection(
+        rules,
+        checks,
+        names,
+        environment,
+        locations(environment, request.profile, request.region),
+        request.url,
+        request.redact,
+        request.timeout_s,
     )
+    setup = flow.check_setup(selection, ports)
     run = new_run_id(ports.clock.now())
-    tasks = flow.tasks(found, names, scene)
-    kept = request.load or any(task.check.check_type == "command" for task in tasks)
-    store = (
-        store_for(rules, ports, request.profile or (there.profile if there else None))
-        if kept
-        else None
-    )
+    tasks = flow.check_tasks(checks, names, setup)
+    # A store is made only for what writes there: the logs of commands, the figures of loads.
+    store: Store | None = None
+    if request.load or any(task.check.check_type == "command" for task in tasks):
+        profile = request.profile or (environment.profile if environment else None)
+        store = store_for(rules, ports, profile)
 
     def log(task: Task) -> StepLog | None:
-        return (
-            StepLog(store, run, task.name, scene.veil.over)
-            if store is not None and task.check.check_type == "command"
-            else None
-        )
+        if store is None or task.check.check_type != "command":
+            return None
+        return StepLog(store, run, task.name, setup.redactor.over)
 
-    stage = SmokeTestSetup(run, found, names, scene, tasks, log, store, told(rules, name))
+    notice = trust_notice(rules, name)
+    prepared = SmokeTestSetup(run, checks, names, setup, tasks, log, store, notice)
     if request.load:
-        from toolkit.flow import loads
+        from toolkit.flow import load_test
 
-        loads.check(stage)
-    return stage
+        load_test.check_prerequisites(prepared)
+    return prepared
 
 
-def smoke(
+def run_smoke_test(
     request: SmokeTestRequest,
-    stage: SmokeTestSetup,
+    prepared: SmokeTestSetup,
     ports: Ports,
     stop: Stop,
-    told: Callable[[Result], None],
+    on_result: Callable[[Result], None],
 ) -> SmokeTestResult:
-    """Carry them out, `repeat` times. Never raises for what a check meets."""
+    """Run the checks, `repeat` times. Never raises for what a check meets."""
     began = monotonic()
-    terms = CheckOptions(
-        began + request.timeout_s, stop, request.retry_s, request.parallel, told, stage.log
+    options = CheckOptions(
+        began + request.timeout_s,
+        stop,
+        request.retry_s,
+        request.parallel,
+        on_result,
+        prepared.log,
     )
-    rounds: list[tuple[Result, ...]] = []
-    last = CheckRun((), stage.scene, ports, terms)
-    while len(rounds) < request.repeat and not (rounds and stop.asked):
-        last = CheckRun(stage.tasks, stage.scene, ports, terms)
-        rounds.append(last.carry_out())
-    results = together(rounds)
-    if request.load and stage.store is not None:
-        from toolkit.flow import loads
+    runs: list[tuple[Result, ...]] = []
+    last = CheckRun((), prepared.setup, ports, options)
+    while len(runs) < request.repeat and not (runs and stop.asked):
+        last = CheckRun(prepared.tasks, prepared.setup, ports, options)
+        runs.append(last.carry_out())
+    results = combine_runs(runs)
+    if request.load and prepared.store is not None:
+        from toolkit.flow import load_test
 
-        for result in loads.carry_out(stage, stage.store, last, results, ports, stop):
-            told(result)
+        for result in load_test.run_loads(prepared, prepared.store, last, results, ports, stop):
+            on_result(result)
             results = (*results, result)
-    word = status(results)
-    took = round(monotonic() - began, 2)
+    status = overall_status(results)
+    code: int = Exit.FAILED
     if stop.signal is not None:
-        return SmokeTestResult(
-            stage.run, stage.scene.environment, "cancelled", 128 + stop.signal, results, took
-        )
-    code = Exit.OK if word == "passed" else Exit.FAILED
-    return SmokeTestResult(stage.run, stage.scene.environment, word, code, results, took)
+        status, code = "cancelled", 128 + stop.signal
+    elif status == "passed":
+        code = Exit.OK
+    took = round(monotonic() - began, 2)
+    return SmokeTestResult(prepared.run, prepared.setup.environment, status, code, results, took)

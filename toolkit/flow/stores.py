@@ -1,5 +1,5 @@
-"""Where the runs, locks and records of a project are kept: apart for each endpoint, so that no
-sandbox passes for AWS.
+"""Where the runs, locks and records of a project are stored: separately for each endpoint, so that
+a sandbox is never taken for AWS.
 """
 
 import os
@@ -23,25 +23,24 @@ def store_for(rules: Rules, ports: Ports, profile: str | None) -> Store:
 
 
 def existing_store(rules: Rules, ports: Ports, profile: str | None) -> Store | None:
-    """The same where there is one already; nothing is made."""
+    """The same where it exists already; nothing is created."""
     return find_store(rules.project, ports.root, ports.endpoint(profile))
 
 
-def really(location: Location, ports: Ports) -> Location:
-    """A place with the account and region that the credentials and AWS's own settings say where
-    rules.toml does not: a record is of one account and one region. Raises CloudError, Refused.
+def resolved_location(location: Location, ports: Ports) -> Location:
+    """A location with the account and region of the credentials and of AWS's own settings where
+    rules.toml has none: a record is of one account and one region. Raises CloudError, Refused.
     """
     if location.provider != "aws":
         return location
     account = location.account or ports.aws(location).account()
-    return replace(
-        location, account=account, region=location.region or ports.aws(location).region_name
-    )
+    region = location.region or ports.aws(location).region_name
+    return replace(location, account=account, region=region)
 
 
-def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store]:
-    """The state of the project around a folder: that of the default environment's endpoint, then
-    those of the others.
+def project_stores(folder: str, named: str | None, git: Git | None) -> list[Store]:
+    """The state of the project in a folder: that of the default environment's endpoint, then those
+    of the others.
 
     Raises RulesError, NoRules, StateDamaged, FileProblem, BadConfig.
     """
@@ -51,14 +50,15 @@ def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store
     profiles = [default.profile if default else None, None]
     profiles += [environment.profile for environment in rules.environments.values()]
     endpoints = list(dict.fromkeys(endpoint(profile) for profile in profiles))
-    others = [find_store(rules.project, root, other) for other in endpoints[1:]]
-    return [
-        open_store(rules.project, root, endpoints[0]),
-        *(store for store in others if store is not None),
-    ]
+    stores = [open_store(rules.project, root, endpoints[0])]
+    for address in endpoints[1:]:
+        store = find_store(rules.project, root, address)
+        if store is not None:
+            stores.append(store)
+    return stores
 
 
-def store_with(run: str, stores: list[Store]) -> Store:
+def store_of_run(run: str, stores: list[Store]) -> Store:
     """The state that has a run's journal; the first if none has. Raises Refused for what cannot be
     a run.
     """

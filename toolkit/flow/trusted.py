@@ -1,10 +1,10 @@
-"""What is judged never chooses its judge: where the record is, which account is meant, and which
+"""What is judged never chooses its judge: where the record is, which account is used, and which
 gates hold is read from rules.toml at the trusted base, and not from the one that is about to be
 deployed (docs/adr/0025).
 
-The trusted value is the one that is used. Every difference is told, most make every target of the
-environment due, and where there is no trusted value, or the one here means another place, somebody
-has to agree before anything is changed.
+The trusted value is the one that is used. Every difference is shown, most make every target of the
+environment due, and where there is no trusted value, or the local one is another place, consent is
+required before anything is changed.
 """
 
 import os
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.decisions import tell_trust
-from toolkit.flow.rulebook import load_rules, read_rules, rules_path, sorts
+from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
 from toolkit.impact import toml
 from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
 from toolkit.ports import files
@@ -27,20 +27,20 @@ from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING, JudgedSettings
 
 OPTION = "--allow-untrusted-rules"
-"""What lets this rules.toml decide."""
+"""The option that lets the local rules.toml decide."""
 MOST_TOLD = 8
 
 PLACES = ("account", "regions", "profile", "store")
-"""What says where an environment is: another value is another place."""
+"""The keys that say where an environment is: another value is another place."""
 GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
-"""What else of an environment judges."""
+"""The other keys of an environment that judge."""
 GRAVEST_FIRST = (JudgeEffect.CONSENT, JudgeEffect.DUE, JudgeEffect.TOLD)
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
 
 
-def told(rules: Rules, environment: str | None) -> tuple[str, ...]:
-    """What has to be said before anything else where the judges here are not the trusted ones."""
+def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
+    """The lines to show before anything else where the judges here are not the trusted ones."""
     trust = rules.trust
     if trust.allowed and not trust.ref:
         return (f"what judges a deploy was compared with no trusted base: {OPTION}",)
@@ -48,50 +48,51 @@ def told(rules: Rules, environment: str | None) -> tuple[str, ...]:
     if not differences:
         return ()
     new = differences[0].what == rules.file
-    lines = [
-        (
-            f"{trust.ref} has no rules.toml"
-            if new
-            else f"what judges a deploy differs from {trust.ref}"
-        )
-    ]
-    if not new:
-        lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
-        if len(differences) > MOST_TOLD:
-            lines.append(f"  and {len(differences) - MOST_TOLD} more")
-    return (*lines, _consequence(rules, environment, new))
+    consequence = _consequence(rules, environment, new)
+    if new:
+        return (f"{trust.ref} has no rules.toml", consequence)
+    lines = [f"what judges a deploy differs from {trust.ref}"]
+    lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
+    if len(differences) > MOST_TOLD:
+        lines.append(f"  and {len(differences) - MOST_TOLD} more")
+    return (*lines, consequence)
 
 
 def _line(difference: JudgeDifference, ref: str) -> str:
-    here, trusted = difference.here, difference.trusted
-    if here is None and trusted is None:
-        return f"{difference.what} is another one here"
-    if here is None:
-        return f"{difference.what} is not here"
-    if trusted is None:
-        return f"{difference.what} is new" + (f": {here}" if here else "")
-    return f"{difference.what} is {here} here, and {trusted} at {ref}"
+    what, local, trusted = difference.what, difference.here, difference.trusted
+    if local is None and trusted is None:
+        return f"{what} is another one here"
+    if local is None:
+        return f"{what} is not here"
+    if trusted is not None:
+        return f"{what} is {local} here, and {trusted} at {ref}"
+    return f"{what} is new: {local}" if local else f"{what} is new"
 
 
 def _consequence(rules: Rules, environment: str | None, new: bool) -> str:
-    trust, where = rules.trust, environment or "this project"
+    trust = rules.trust
     if trust.allowed:
         return f"this {rules.file} decides: {OPTION}"
-    used = f"no checks of {rules.file} are asked" if new else f"what {trust.ref} says is used"
-    due = f", and every target of {where} counts as due" if trust.is_due(environment) else ""
+    used = f"what {trust.ref} says is used"
+    if new:
+        used = f"no checks of {rules.file} are asked"
+    due = ""
+    if trust.is_due(environment):
+        due = f", and every target of {environment or 'this project'} counts as due"
     return f"{used}{due}; to let this {rules.file} decide: {OPTION}"
 
 
-def agree(rules: Rules, environment: str | None) -> None:
-    """Before anything is changed, or a secret is used, where only this rules.toml says where.
-
-    Raises Refused where nobody has agreed to that.
+def require_rules_consent(rules: Rules, environment: str | None) -> None:
+    """Before anything is changed, or a secret is used: where only the local rules.toml says where,
+    its option has to be given. Raises Refused.
     """
     trust = rules.trust
     if not trust.is_refused(environment):
         return
     differences = [
-        one.what for one in trust.about(environment) if one.effect is JudgeEffect.CONSENT
+        difference.what
+        for difference in trust.about(environment)
+        if difference.effect is JudgeEffect.CONSENT
     ]
     first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
     raise Refused(
@@ -121,12 +122,12 @@ def load_trusted(folder: str, named: str | None, git: Git | None, allowed: bool 
     `allowed`: somebody lets it decide by itself. Raises RulesError, NoRules, FileProblem; GitError
     with the command that fetches it where the trusted base cannot be read.
     """
-    rules = judged(load_rules(folder, named, git), folder, named, git, allowed)
+    rules = with_trusted_judges(load_rules(folder, named, git), folder, named, git, allowed)
     tell_trust(rules.trust)
     return rules
 
 
-def judged(
+def with_trusted_judges(
     rules: Rules, folder: str, named: str | None, git: Git | None, allowed: bool = False
 ) -> Rules:
     """These rules with the judges of the trusted base, and with what differs in `trust`.
@@ -147,9 +148,11 @@ def judged(
         if allowed:
             return replace(rules, trust=Trust(allowed=True))
         raise
-    current = RulesAndChecks(rules, _checks_here(rules))
-    new = JudgeDifference(rules.file, "", None, JudgeEffect.CONSENT)
-    differences = [new] if sources is None else _differences(current, trusted)
+    current = RulesAndChecks(rules, _local_checks(rules))
+    if sources is None:
+        differences = [JudgeDifference(rules.file, "", None, JudgeEffect.CONSENT)]
+    else:
+        differences = _differences(current, trusted)
     trust = Trust(base.ref, base.commit, tuple(differences), allowed)
     if allowed:
         return replace(rules, trust=trust)
@@ -184,7 +187,7 @@ def _sources(
     texts = dict(zip(names, git.blobs([(base.commit, name) for name in names]), strict=True))
     location = next((location for location in locations if texts[location] is not None), None)
     if location is None:
-        _be_sure(git, base, locations)
+        _refuse_unfetched(git, base, locations)
         return None
     text = texts[location] or b""
     included = _beside(location, _rules_at(text, location, rules, base).include)
@@ -192,7 +195,7 @@ def _sources(
     if unread:
         blobs = git.blobs([(base.commit, name) for name in unread])
         texts |= dict(zip(unread, blobs, strict=True))
-        _be_sure(git, base, [name for name in unread if texts[name] is None])
+        _refuse_unfetched(git, base, [name for name in unread if texts[name] is None])
     return TrustedFiles(location, text, {name: texts[name] for name in included})
 
 
@@ -200,8 +203,10 @@ def _beside(path: str, names: Iterable[str]) -> list[str]:
     return [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in names]
 
 
-def _be_sure(git: Git, base: TrustedBase, locations: Iterable[str]) -> None:
-    """A file that a partial clone has not fetched is there all the same. Raises MissingCommit."""
+def _refuse_unfetched(git: Git, base: TrustedBase, locations: Iterable[str]) -> None:
+    """A file that a partial clone has not fetched is part of the commit all the same: it must not
+    pass for missing. Raises MissingCommit.
+    """
     for location in locations:
         git.blob(base.commit, location)
 
@@ -267,65 +272,73 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                     f" {VARIABLE}=COMMIT",
                 )
             file = f"{name} at {base.ref}"
-            parts[file] = reading.load_file(text, file, sorts())
+            parts[file] = reading.load_file(text, file, check_types())
         return RulesAndChecks(old, reading.merge_checks(parts))
     except RulesError as problem:
         raise _unusable(problem, base) from None
 
 
-def _checks_here(rules: Rules) -> Checks:
-    """All checks of the files here. Where they cannot be read none is as it was."""
+def _local_checks(rules: Rules) -> Checks:
+    """All checks of the local files. Where they cannot be read, every check counts as changed."""
     from toolkit.flow import checks
 
     try:
-        return checks.together(rules)
+        return checks.all_checks(rules)
     except (RulesError, FileProblem):
         return Checks()
 
 
 def _differences(current: RulesAndChecks, trusted: RulesAndChecks) -> list[JudgeDifference]:
     """What judges differently here, the gravest first."""
+
+    def gravest_first(difference: JudgeDifference) -> tuple[int, str]:
+        return GRAVEST_FIRST.index(difference.effect), difference.what
+
     differences = [
         *_of_file(current.rules, trusted.rules),
         *_of_environments(current.rules, trusted),
         *_of_targets(current.rules, trusted),
         *_of_checks(current, trusted),
     ]
-    return sorted(differences, key=lambda one: (GRAVEST_FIRST.index(one.effect), one.what))
+    return sorted(differences, key=gravest_first)
 
 
 def _of_file(current: Rules, trusted: Rules) -> Iterator[JudgeDifference]:
-    """`project` names the local record; where no environment was meant by default, there is no
-    trusted value to use."""
+    """`project` names the local record. Where the trusted base has no default environment, there is
+    no trusted value to use.
+    """
     if current.project != trusted.project:
-        here, said = _words(current.project), _words(trusted.project)
-        yield JudgeDifference("project", here, said, JudgeEffect.DUE)
+        yield _changed("project", current.project, trusted.project, JudgeEffect.DUE)
     if current.environment != trusted.environment:
         effect = JudgeEffect.TOLD if trusted.environment else JudgeEffect.CONSENT
-        here, said = _words(current.environment), _words(trusted.environment)
-        yield JudgeDifference("environment", here, said, effect)
+        yield _changed("environment", current.environment, trusted.environment, effect)
+
+
+def _changed(
+    what: str, local: Any, trusted: Any, effect: JudgeEffect, environment: str | None = None
+) -> JudgeDifference:
+    return JudgeDifference(what, _words(local), _words(trusted), effect, environment)
 
 
 def _of_environments(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
     used = _variables_that_judge(trusted)
+    fields = [(field, JudgeEffect.CONSENT) for field in PLACES]
+    fields += [(field, JudgeEffect.DUE) for field in GATES]
     for name, environment in current.environments.items():
         old = trusted.rules.environments.get(name)
         key = f"environments.{name}"
         if old is None:
             yield JudgeDifference(key, "", None, JudgeEffect.CONSENT, name)
             continue
-        pairs = [(field, JudgeEffect.CONSENT) for field in PLACES]
-        pairs += [(field, JudgeEffect.DUE) for field in GATES]
-        for field, effect in pairs:
-            here, before = getattr(environment, field), getattr(old, field)
-            if here != before:
-                what = f"{key}.{field}"
-                yield JudgeDifference(what, _words(here), _words(before), effect, name)
+        for field, effect in fields:
+            local, before = getattr(environment, field), getattr(old, field)
+            if local != before:
+                yield _changed(f"{key}.{field}", local, before, effect, name)
         for variable in sorted(used | _variables((*old.urls, *old.hosts))):
-            here, before = environment.vars.get(variable), old.vars.get(variable)
-            if here != before:
+            local, before = environment.vars.get(variable), old.vars.get(variable)
+            if local != before:
                 what = f"{key}.vars.{variable}"
-                yield JudgeDifference(what, _words(here), _words(before), JudgeEffect.CONSENT, name)
+                yield _changed(what, local, before, JudgeEffect.CONSENT, name)
 
 
 def _variables_that_judge(trusted: RulesAndChecks) -> set[str]:
@@ -348,34 +361,34 @@ def _gates(target: Target) -> dict[str, Any]:
     """What says whether a deploy of a target went well."""
     if not isinstance(target.settings, JudgedSettings):
         return {}
-    known = target.settings.__struct_fields__
-    return {name: getattr(target.settings, name) for name in LOOKING if name in known}
+    fields = target.settings.__struct_fields__
+    return {name: getattr(target.settings, name) for name in LOOKING if name in fields}
 
 
 def _is_gated(target: Target) -> bool:
-    return any(isinstance(value, tuple) and value for value in _gates(target).values())
+    return any(isinstance(gate, tuple) and gate for gate in _gates(target).values())
 
 
 def _of_targets(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
     old = trusted.rules.targets
     for name, target in current.targets.items():
+        key = f"targets.{name}"
         if name not in old:
             unknown = _unknown_checks(target, trusted)
             if unknown:
-                what = f"targets.{name}.checks"
-                yield JudgeDifference(what, _words(unknown), None, JudgeEffect.CONSENT)
+                yield _changed(f"{key}.checks", unknown, None, JudgeEffect.CONSENT)
         elif _is_gated(old[name]) and not _gates(target):
-            here, before = _words(target.kind), _words(old[name].kind)
-            yield JudgeDifference(f"targets.{name}.kind", here, before, JudgeEffect.CONSENT)
+            yield _changed(f"{key}.kind", target.kind, old[name].kind, JudgeEffect.CONSENT)
         else:
             gates, trusted_gates = _gates(target), _gates(old[name])
             for field in gates.keys() & trusted_gates.keys():
-                if gates[field] != trusted_gates[field]:
-                    here, said = _words(gates[field]), _words(trusted_gates[field])
-                    yield JudgeDifference(f"targets.{name}.{field}", here, said, JudgeEffect.DUE)
+                local, before = gates[field], trusted_gates[field]
+                if local != before:
+                    yield _changed(f"{key}.{field}", local, before, JudgeEffect.DUE)
     if current.targets.keys() <= old.keys():
         return
-    for name, target in old.items():  # with another name, it would have lost its gates
+    # A target may have been renamed: with another name it would have lost its gates.
+    for name, target in old.items():
         if name not in current.targets and _is_gated(target):
             yield JudgeDifference(f"targets.{name}", None, "", JudgeEffect.CONSENT)
 
@@ -391,20 +404,21 @@ def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
 
 
 def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
-    """What is new here is not used, so it is only told. Another one, or none, would be another
-    judge wherever a target has checks."""
+    """What is new here is not used, so it is only shown. A changed or missing one would be another
+    judge wherever a target has checks.
+    """
     decide = any(_gates(target).get("checks") for target in trusted.rules.targets.values())
     effect = JudgeEffect.DUE if decide else JudgeEffect.TOLD
-    for key, here, before in (
+    for key, local, before in (
         ("checks", _without_lines(current.checks), _without_lines(trusted.checks)),
         ("secrets", current.checks.secrets, trusted.checks.secrets),
     ):
-        for name in sorted(here.keys() | before.keys()):
+        for name in sorted(local.keys() | before.keys()):
             if name not in before:
                 yield JudgeDifference(f"{key}.{name}", "", None, JudgeEffect.TOLD)
-            elif name not in here:
+            elif name not in local:
                 yield JudgeDifference(f"{key}.{name}", None, "", effect)
-            elif here[name] != before[name]:
+            elif local[name] != before[name]:
                 yield JudgeDifference(f"{key}.{name}", None, None, effect)
 
 
@@ -418,7 +432,7 @@ def _words(value: Any) -> str | None:
 
 
 def _with_judges(current: RulesAndChecks, trusted: RulesAndChecks, trust: Trust) -> Rules:
-    """The rules here, with the values of the trusted base wherever they judge."""
+    """The local rules, with the values of the trusted base wherever they judge."""
     rules, old = current.rules, trusted.rules
     environments = {}
     for name, environment in rules.environments.items():
@@ -427,16 +441,18 @@ def _with_judges(current: RulesAndChecks, trusted: RulesAndChecks, trust: Trust)
     targets = {}
     for name, target in rules.targets.items():
         targets[name] = _target(target, old.targets.get(name), trusted)
-    same = (
+    checks: Checks | None = trusted.checks
+    if (
         _without_lines(current.checks) == _without_lines(trusted.checks)
         and current.checks.secrets == trusted.checks.secrets
-    )
+    ):
+        checks = None  # those of the files here have the right line numbers
     return replace(
         rules,
         environment=old.environment or rules.environment,
         environments=environments,
         targets=targets,
-        trust=replace(trust, checks=None if same else trusted.checks),
+        trust=replace(trust, checks=checks),
     )
 
 
@@ -461,10 +477,11 @@ def _target(current: Target, old: Target | None, trusted: RulesAndChecks) -> Tar
     """With the gates of the trusted base; a new one keeps its own, but for checks of its own."""
     if old is None:
         unknown = _unknown_checks(current, trusted)
-        known = tuple(word for word in _gates(current).get("checks", ()) if word not in unknown)
-        settings = replace(current.settings, checks=known) if unknown else current.settings
-        return replace(current, settings=settings)
+        if not unknown:
+            return current
+        words = tuple(word for word in _gates(current).get("checks", ()) if word not in unknown)
+        return replace(current, settings=replace(current.settings, checks=words))
     if not _gates(current) or not _gates(old):
         return current
-    judges = {name: value for name, value in _gates(old).items() if name in _gates(current)}
+    judges = {name: gate for name, gate in _gates(old).items() if name in _gates(current)}
     return replace(current, settings=replace(current.settings, **judges))

@@ -4,6 +4,8 @@ and its time.
 
 from collections.abc import Callable, Collection, Sequence
 
+from msgspec import Struct
+
 from toolkit.model import CHECKS, Impact, Plan, Reason, Rules, Step, Target
 from toolkit.plan.graph import Graph
 
@@ -11,10 +13,19 @@ SHOWN = 3
 """How many of a step's reasons are written out."""
 
 FALLBACK = "unmatched"
-"""The rule of a reason that no rule gave: the path fell back to a target."""
+"""The rule's name in a reason for a path that no rule matches: it fell back to a target."""
 
 Command = Callable[[Target], str | None]
 """The command that deploys a target, None where only a person can."""
+
+
+class _PlanInputs(Struct, frozen=True):
+    """What the steps of every plan are made from. `options` are added to every command."""
+
+    rules: Rules
+    graph: Graph
+    command: Command
+    options: str
 
 
 def build(impact: Impact, rules: Rules, graph: Graph, command: Command, options: str = "") -> Plan:
@@ -22,27 +33,32 @@ def build(impact: Impact, rules: Rules, graph: Graph, command: Command, options:
     names = graph.order(graph.narrow(impact.targets))
     reasons = {name: _because(_reasons(name, impact, graph), rules.file) for name in names}
     checks = tuple(check for check in CHECKS if check in impact.checks)
-    return _plan(names, reasons, checks, rules, graph, command, options)
+    return _plan(names, reasons, checks, _PlanInputs(rules, graph, command, options))
 
 
-def everything(rules: Rules, graph: Graph, command: Command, options: str, because: str) -> Plan:
-    """The plan for when nothing is known: all targets, for one and the same reason."""
+def plan_everything(
+    rules: Rules, graph: Graph, command: Command, options: str, because: str
+) -> Plan:
+    """The plan for when nothing is known: all targets, each for the same reason."""
     names = graph.order(graph.narrow(rules.targets))
-    return _plan(names, dict.fromkeys(names, (because,)), (), rules, graph, command, options)
+    reasons: dict[str, tuple[str, ...]] = dict.fromkeys(names, (because,))
+    return _plan(names, reasons, (), _PlanInputs(rules, graph, command, options))
 
 
-def without(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> str:
-    """What a command that deploys these leaves has to say where some of them wait for what only a
-    person can deploy.
+def without_options(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> str:
+    """The `--without` options that a command for these leaves needs where some of them wait for a
+    target that only a person can deploy.
     """
-    hands = leaves & by_hand
-    waited = set[str]()
-    for leaf in leaves - hands if hands else ():
-        waited |= graph.waits_for(leaf, leaves) & hands
-    return "".join(f" --without {name}" for name in sorted(waited))
+    manual = leaves & by_hand
+    if not manual:
+        return ""
+    blocking = set[str]()
+    for leaf in leaves - manual:
+        blocking |= graph.waits_for(leaf, leaves) & manual
+    return "".join(f" --without {name}" for name in sorted(blocking))
 
 
-def because(reason: Reason, file: str) -> str:
+def reason_text(reason: Reason, file: str) -> str:
     """One reason in words; one without a path is in words already. The path is as git has it:
     whoever shows it has to quote it.
     """
@@ -57,20 +73,20 @@ def because(reason: Reason, file: str) -> str:
 
 
 def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
-    """Its own reasons first, then those of the targets that it covers, and of the groups that were
-    written out as it and others.
+    """A step's own reasons first, then those of the targets that it covers, and of the groups that
+    were written out as it and others.
     """
-    own = graph.leaves(name)
-    others = (
-        one
-        for one in sorted(impact.targets)
-        if one != name and (own >= graph.leaves(one) or own <= graph.leaves(one))
-    )
-    return [reason for one in (name, *others) for reason in impact.targets.get(one, ())]
+    leaves = graph.leaves(name)
+    reasons = list(impact.targets.get(name, ()))
+    for target in sorted(impact.targets):
+        covers = leaves >= graph.leaves(target) or leaves <= graph.leaves(target)
+        if target != name and covers:
+            reasons += impact.targets[target]
+    return reasons
 
 
 def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:
-    lines = tuple(because(reason, file) for reason in reasons[:SHOWN])
+    lines = tuple(reason_text(reason, file) for reason in reasons[:SHOWN])
     rest = len({reason.path for reason in reasons} - {reason.path for reason in reasons[:SHOWN]})
     return (*lines, f"and {rest} more") if rest else lines
 
@@ -79,50 +95,55 @@ def _plan(
     names: Sequence[str],
     reasons: dict[str, tuple[str, ...]],
     checks: tuple[str, ...],
-    rules: Rules,
-    graph: Graph,
-    command: Command,
-    options: str,
+    inputs: _PlanInputs,
 ) -> Plan:
+    rules, graph = inputs.rules, inputs.graph
     leaves = frozenset[str]().union(*(graph.leaves(name) for name in names))
-    by_hand = frozenset(leaf for leaf in leaves if command(rules.targets[leaf]) is None)
-
-    def said(target: Target) -> str | None:
-        """The command of a step with all that it has to say; None where toolkit can deploy nothing
-        of it.
-        """
-        inside = graph.leaves(target.name)
-        found = None if inside <= by_hand else command(target)
-        return found + without(inside, by_hand, graph) + options if found else None
-
+    by_hand = frozenset(leaf for leaf in leaves if inputs.command(rules.targets[leaf]) is None)
     steps = tuple(
-        _step(rules.targets[name], names, reasons.get(name, ()), graph, said) for name in names
+        _step(rules.targets[name], names, reasons.get(name, ()), by_hand, inputs) for name in names
     )
     runnable = frozenset[str]().union(
         *(graph.leaves(step.target) for step in steps if step.command)
     )
+    without = without_options(runnable, by_hand, graph)
     return Plan(
         steps=steps,
         by_hand=tuple(sorted(by_hand)),
         checks=checks,
         estimate_s=graph.estimate(names),
         full_estimate_s=graph.estimate(rules.targets),
-        recommendation=_recommendation(steps, checks, without(runnable, by_hand, graph), options),
+        recommendation=_recommendation(steps, checks, without, inputs.options),
     )
 
 
 def _step(
-    target: Target, names: Collection[str], because: tuple[str, ...], graph: Graph, command: Command
+    target: Target,
+    names: Collection[str],
+    because: tuple[str, ...],
+    by_hand: frozenset[str],
+    inputs: _PlanInputs,
 ) -> Step:
-    waits = graph.waits_for(target.name, names)
+    waits = inputs.graph.waits_for(target.name, names)
     return Step(
         target=target.name,
         action=target.action,
-        command=command(target),
+        command=_step_command(target, by_hand, inputs),
         needs=tuple(name for name in names if name in waits),
-        estimate_s=graph.estimate([target.name]),
+        estimate_s=inputs.graph.estimate([target.name]),
         because=because,
     )
+
+
+def _step_command(target: Target, by_hand: frozenset[str], inputs: _PlanInputs) -> str | None:
+    """A step's command with its options; None where toolkit can deploy no part of the target."""
+    leaves = inputs.graph.leaves(target.name)
+    if leaves <= by_hand:
+        return None
+    command = inputs.command(target)
+    if not command:
+        return None
+    return command + without_options(leaves, by_hand, inputs.graph) + inputs.options
 
 
 def _recommendation(

@@ -34,13 +34,13 @@ class Graph:
         self._sorted: list[str] | None = None
 
     def _inside(self, name: str) -> set[str]:
-        found, waiting = set[str](), list(self._targets[name].members)
+        inside, waiting = set[str](), list(self._targets[name].members)
         while waiting:
             member = waiting.pop()
-            if member not in found:
-                found.add(member)
+            if member not in inside:
+                inside.add(member)
                 waiting += self._targets[member].members
-        return found
+        return inside
 
     def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
@@ -50,21 +50,24 @@ class Graph:
         """The targets without those whose leaves are all among those of another one of them,
         sorted.
         """
-        kept: list[str] = []
+
+        def widest_first(name: str) -> tuple[int, int, str]:
+            return -len(self._leaves[name]), -len(self.covered.get(name, ())), name
+
+        narrowed: list[str] = []
         wide: list[frozenset[str]] = []
         within = set[str]()
-        for name in sorted(
-            set(names),
-            key=lambda one: (-len(self._leaves[one]), -len(self.covered.get(one, ())), one),
-        ):
+        for name in sorted(set(names), key=widest_first):
             leaves = self._leaves[name]
+            # A single leaf is covered by whatever holds it. Several have to lie within one group:
+            # two groups that hold half of them each do not replace this one.
             if leaves <= within and (len(leaves) < 2 or any(leaves <= wider for wider in wide)):
                 continue
-            kept.append(name)
+            narrowed.append(name)
             within |= leaves
             if len(leaves) > 1:
                 wide.append(leaves)
-        return sorted(kept)
+        return sorted(narrowed)
 
     def waits_for(self, name: str, others: Collection[str]) -> set[str]:
         """Those of the others that have to be done first, also where what stands between them is
@@ -75,22 +78,22 @@ class Graph:
             return set()
         among = others if isinstance(others, frozenset) else frozenset(others)
         groups = {
-            other
-            for other in self.covered.keys() & among
-            if not reached.isdisjoint(self.leaves(other))
+            group
+            for group in self.covered.keys() & among
+            if not reached.isdisjoint(self.leaves(group))
         }
         return ((reached & among) | groups) - {name}
 
     def _reach(self, leaf: str) -> set[str]:
-        found = self._reached.get(leaf)
-        if found is None:
-            found, waiting = set(), [leaf]
+        reached = self._reached.get(leaf)
+        if reached is None:
+            reached, waiting = set(), [leaf]
             while waiting:
-                new = self._direct.get(waiting.pop(), set()) - found
-                found |= new
+                new = self._direct.get(waiting.pop(), set()) - reached
+                reached |= new
                 waiting += new
-            self._reached[leaf] = found
-        return found
+            self._reached[leaf] = reached
+        return reached
 
     def order(self, names: Collection[str]) -> list[str]:
         """The targets, each after those that it waits for.
@@ -104,7 +107,7 @@ class Graph:
             return list(TopologicalSorter(waits).static_order())
         except CycleError as error:
             groups = {name for name in error.args[1] if name in self.covered}
-            members = {member for name in groups for member in self._targets[name].members}
+            members = set[str]().union(*(self._targets[name].members for name in groups))
             return self.order(self.narrow((set(names) - groups) | members))
 
     def estimate(self, names: Iterable[str]) -> int:
@@ -118,7 +121,9 @@ class Graph:
             self._sorted = list(TopologicalSorter(self._direct).static_order())
         ready: dict[str, int] = {}
         for leaf in self._sorted:
-            start = max((ready[other] for other in self._direct.get(leaf, ())), default=0)
-            ready[leaf] = start + (self._targets[leaf].estimate_s if leaf in counted else 0)
+            ready[leaf] = max((ready[need] for need in self._direct.get(leaf, ())), default=0)
+            # A leaf that is not deployed takes no time, but what it needs still comes first.
+            if leaf in counted:
+                ready[leaf] += self._targets[leaf].estimate_s
         alone = (self._targets[leaf].estimate_s for leaf in counted if leaf not in ready)
         return max((*ready.values(), *alone), default=0)

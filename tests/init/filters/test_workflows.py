@@ -41,7 +41,7 @@ jobs:
 
 
 def _book(result: ImportedFilters) -> RuleBook:
-    return flow.book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
+    return flow.rule_book(flow.read_rules(draft_to_toml(result.draft).encode(), "rules.toml"))
 
 
 def _due(result: ImportedFilters, path: str, status: str = "modified") -> set[str]:

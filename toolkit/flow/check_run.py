@@ -1,5 +1,5 @@
-"""One round of checks: what does not depend on each other side by side, captured values handed on,
-all of it by one deadline.
+"""One run of checks by one deadline: independent checks at the same time, captured values handed
+on to the checks that use them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,27 +40,26 @@ class CheckLog(Protocol):
 
 
 class CheckOptions(Struct, frozen=True):
-    """How a round is carried out. `until` is of time.monotonic(); every check is tried again for
-    `retry_s` seconds at least. `told` hears of each result, `log` gives the file for a child's
-    output.
+    """How checks are run. `until` is of time.monotonic(); every check is tried again for `retry_s`
+    seconds at least. `on_result` hears of each result, `log` gives the file for a child's output.
     """
 
     until: float
     stop: Stop
     retry_s: float = 0.0
     parallel: int = PARALLEL
-    told: Callable[[Result], None] = lambda result: None
+    on_result: Callable[[Result], None] = lambda result: None
     log: Callable[[Task], "CheckLog | None"] = lambda task: None
 
 
 class CheckRun:
-    """The tasks of one round, and what has come of them so far."""
+    """The tasks of one run, and their results so far."""
 
     def __init__(
-        self, tasks: Sequence[Task], scene: CheckSetup, ports: Ports, terms: CheckOptions
+        self, tasks: Sequence[Task], setup: CheckSetup, ports: Ports, options: CheckOptions
     ) -> None:
         self._tasks = {task.name: task for task in tasks}
-        self._scene, self._ports, self._terms = scene, ports, terms
+        self._setup, self._ports, self._options = setup, ports, options
         self._lock = Lock()
         self._results: dict[str, Result] = {}
         self.values: dict[str, Mapping[str, str]] = {}
@@ -79,26 +78,25 @@ class CheckRun:
             self._work,
             lambda step, other: None,
             lambda: False,
-            self._terms.parallel,
+            self._options.parallel,
             False,
         ).carry_out()
         return tuple(self._results[name] for name in self._tasks)
 
-    def known(self, task: Task) -> dict[str, str]:
+    def values_for(self, task: Task) -> dict[str, str]:
         """Every value that a task can use."""
         location = {"url": task.base.rstrip("/"), "region": task.location.region or ""}
-        given = {
-            name: value
-            for giver in task.gives
-            for name, value in self.values.get(giver, {}).items()
-        }
-        return {**self._generated, **location, **self._scene.known, **given}
+        values = {**self._generated, **location, **self._setup.values}
+        # Last, so that a captured value wins over a variable of the same name.
+        for giver in task.gives:
+            values |= self.values.get(giver, {})
+        return values
 
     def jar(self, task: Task) -> CookieJar:
         """The cookies of all that came before it."""
         jar = CookieJar()
-        for other in sorted(task.waits):
-            for cookie in self._jars.get(other, ()):
+        for name in sorted(task.waits):
+            for cookie in self._jars.get(name, ()):
                 jar.set_cookie(cookie)
         return jar
 
@@ -111,55 +109,47 @@ class CheckRun:
         with self._lock:
             self._results[name] = result
         tell_result(result)
-        self._terms.told(result)
+        self._options.on_result(result)
         return True
 
     def _result(self, task: Task) -> Result:
-        check = task.check
-        missing = sorted(
-            one for one in task.needs | task.gives if self._results[one].status != "passed"
-        )
-        if missing:
-            return Result(
-                check.name,
-                "skipped",
-                check.asks,
-                cause=f"it waits for {missing[0]}, which did not pass",
-                tries=0,
-            )
-        over = monotonic() >= self._terms.until
-        if (over or self._terms.stop.asked) and not check.always:
-            return Result(
-                check.name,
-                "unknown",
-                check.asks,
-                cause="there was no time left for it" if over else "it was stopped",
-                tries=0,
-            )
-        return self._tried(
-            task, monotonic() + check.timeout_s if check.always else self._terms.until
-        )
+        check, options = task.check, self._options
+        for name in sorted(task.needs | task.gives):
+            if self._results[name].status != "passed":
+                cause = f"it waits for {name}, which did not pass"
+                return Result(check.name, "skipped", check.asks, cause=cause, tries=0)
+        if check.always:  # what cleans up has its own time, also after the deadline or a stop
+            return self._try(task, monotonic() + check.timeout_s)
+        if monotonic() >= options.until:
+            cause = "there was no time left for it"
+            return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
+        if options.stop.asked:
+            cause = "it was stopped"
+            return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
+        return self._try(task, options.until)
 
-    def _tried(self, task: Task, until: float) -> Result:
-        check, log, jar = task.check, self._terms.log(task), self.jar(task)
-        around = CheckContext(
-            policy=self._scene.policy,
+    def _try(self, task: Task, until: float) -> Result:
+        check, jar = task.check, self.jar(task)
+        redactor, stop = self._setup.redactor, self._options.stop
+        log = self._options.log(task)
+        context = CheckContext(
+            policy=self._setup.policy,
             aws=self._ports.aws,
             location=task.location,
             seconds=check.timeout_s,
             base=task.base,
             jar=jar,
-            root=self._scene.root,
+            root=self._setup.root,
             log=log.write if log is not None else lambda line: None,
-            stopped=(lambda: False) if check.always else lambda: self._terms.stop.asked,
+            stopped=lambda: stop.asked and not check.always,
         )
-        retrying = replace(check, retry_s=max(check.retry_s, self._terms.retry_s))
+        retrying = replace(check, retry_s=max(check.retry_s, self._options.retry_s))
         try:
             tried = carry_out(
                 retrying,
-                self.known(task),
-                around,
-                self._scene.veil,
+                self.values_for(task),
+                context,
+                redactor,
                 until,
                 self._pause,
             )
@@ -169,33 +159,27 @@ class CheckRun:
         with self._lock:
             self.values[task.name], self._jars[task.name] = tried.values, jar
         for cookie in jar:  # what opens a session is a secret, captured or not
-            self._scene.veil.hide(cookie.name, cookie.value or "", SHORTEST_COOKIE)
+            redactor.hide(cookie.name, cookie.value or "", SHORTEST_COOKIE)
         return replace(tried.result, log=log.path) if log is not None else tried.result
 
     def _pause(self, seconds: float) -> None:
-        self._ports.clock.wait(seconds, self._terms.stop.event)
+        self._ports.clock.wait(seconds, self._options.stop.event)
 
 
-def together(rounds: Sequence[Sequence[Result]]) -> tuple[Result, ...]:
-    """Several rounds as one: a check has passed if it did so every time; else its first bad end is
-    told. Pure.
+def combine_runs(runs: Sequence[Sequence[Result]]) -> tuple[Result, ...]:
+    """Several runs as one: a check has passed if it did so every time; else its first bad result is
+    shown. Pure.
     """
-    if len(rounds) == 1:
-        return tuple(rounds[0])
-    return tuple(_together(results) for results in zip(*rounds, strict=True))
+    if len(runs) == 1:
+        return tuple(runs[0])
+    return tuple(_combined(results) for results in zip(*runs, strict=True))
 
 
-def _together(results: Sequence[Result]) -> Result:
+def _combined(results: Sequence[Result]) -> Result:
     good = sum(result.status == "passed" for result in results)
-    worst = next(
-        (
-            result
-            for status in ("failed", "unknown", "skipped")
-            for result in results
-            if result.status == status
-        ),
-        results[-1],
-    )
+    worst = results[-1]
+    for status in ("skipped", "unknown", "failed"):  # the last one that there is counts
+        worst = next((result for result in results if result.status == status), worst)
     took = median(result.took_s for result in results)
     return replace(
         worst,
@@ -205,9 +189,9 @@ def _together(results: Sequence[Result]) -> Result:
     )
 
 
-def status(results: Iterable[Result]) -> str:
+def overall_status(results: Iterable[Result]) -> str:
     """The word for all of them: failed, unknown or passed. What was skipped was skipped for one
     that failed, or is unknown. Pure.
     """
-    found = {result.status for result in results}
-    return next((word for word in ("failed", "unknown") if word in found), "passed")
+    statuses = {result.status for result in results}
+    return next((status for status in ("failed", "unknown") if status in statuses), "passed")

@@ -16,8 +16,8 @@ from tests.support.aws import Outcome as Fate
 from tests.support.record import put
 from tests.targets.apps import COMMIT, Clock, Stage
 from toolkit.errors import Refused
-from toolkit.flow import alarmed, runs, verified
-from toolkit.flow.deploy import PreparedRun, undoing
+from toolkit.flow import alarm_gate, gates, runs
+from toolkit.flow.deploy import PreparedRun, standby_jobs
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
 from toolkit.model import Outcome, Preview, Rules, RunResult, Version
@@ -119,9 +119,9 @@ class Oven:
                 {"no_build": True},
             )
         )
-        self.prepared = PreparedRun(rules, jobs, {}, (), {}, undoing(jobs, rules, self.ports))
-        proofs = verified.proofs(rules, jobs, self.ports)
-        verify = verified.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
+        self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
+        proofs = gates.step_gates(rules, jobs, self.ports)
+        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
         request = runs.RunRequest(
             RUN,
             ["toolkit"],
@@ -131,7 +131,7 @@ class Oven:
             str,
             lambda job: None,
             verify,
-            facts={"alarms": verified.baselines(proofs)},
+            facts={"alarms": gates.pack_baselines(proofs)},
         )
         return runs.start(request, self.prepared, self.ports, self.told)
 
@@ -139,13 +139,13 @@ class Oven:
         """Another process goes on with it."""
         assert self.prepared is not None
         self.told = Told()
-        left = runs.left_of(self.store, RUN, self.ports)
+        left = runs.run_state(self.store, RUN, self.ports)
         rules = self.prepared.rules
-        proofs = verified.proofs(
-            rules, left.open, self.ports, str, verified.read_baselines(left.facts, "journal")
+        proofs = gates.step_gates(
+            rules, left.open, self.ports, str, gates.read_baselines(left.facts, "journal")
         )
         standby = [job for job in left.jobs if job.undoes]
-        verify = verified.Verifier(rules, proofs, self.ports, self.told.stop, standby)
+        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, standby)
         request = runs.RunRequest(
             RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify
         )
@@ -316,8 +316,8 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
         run="20261120-100001-aaaa",
         token="t2",
     )
-    proofs = verified.proofs(rules, [job], oven.ports)
-    verify = verified.Verifier(rules, proofs, oven.ports, oven.told.stop)
+    proofs = gates.step_gates(rules, [job], oven.ports)
+    verify = gates.Verifier(rules, proofs, oven.ports, oven.told.stop)
     request = runs.RunRequest(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
     ran = runs.start(request, PreparedRun(rules, (job,), {}, (), {}), oven.ports, oven.told)
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
@@ -437,14 +437,15 @@ def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_
     oven.endpoint.cloudwatch.alarm("errors", "ALARM")
     ran = oven.deploy(settle="20s", bake="20s", settings=ALARMS)
     assert only(ran).verdict == "succeeded"
-    proofs = verified.proofs(oven.rules(settings=ALARMS), oven.prepared.jobs, oven.ports)  # type: ignore[union-attr]
+    proofs = gates.step_gates(oven.rules(settings=ALARMS), oven.prepared.jobs, oven.ports)  # type: ignore[union-attr]
     previews = {"web": Preview(()), "other": Preview((), unchanged=True)}
-    [warning] = verified.with_warnings(previews, {"web": next(iter(proofs.values()))})[
+    [warning] = gates.with_alarm_warnings(previews, {"web": next(iter(proofs.values()))})[
         "web"
     ].warnings
     assert warning == "alarm errors is red already: it does not count"
     assert (
-        verified.with_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings == ()
+        gates.with_alarm_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings
+        == ()
     )
 
 
@@ -472,12 +473,12 @@ def test_what_went_red_while_nobody_looked_counts_for_who_goes_on_with_the_run(o
 
 
 def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
-    assert verified.read_baselines({}, "journal") == {}
+    assert gates.read_baselines({}, "journal") == {}
 
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
-    proof = alarmed.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
-    assert alarmed.warnings(proof) == [
+    proof = alarm_gate.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
+    assert alarm_gate.warnings(proof) == [
         "alarm b is red already: it does not count",
         "there is no alarm a: it does not count as long",
     ]

@@ -33,7 +33,7 @@ from toolkit.errors import (
     Unreachable,
     Unwell,
 )
-from toolkit.flow import verified
+from toolkit.flow import gates
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Job, LiveVersion, Location, Outcome, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
@@ -149,8 +149,8 @@ class Street:
             Verdict.SUCCEEDED,
             live=live if isinstance(live, LiveVersion) else LiveVersion(TWO),
         )
-        proofs = verified.proofs(rules, [job], self.ports)
-        return verified.Verifier(rules, proofs, self.ports, self.stop, [back] if standby else [])(
+        proofs = gates.step_gates(rules, [job], self.ports)
+        return gates.Verifier(rules, proofs, self.ports, self.stop, [back] if standby else [])(
             job, outcome, desk
         )
 
@@ -457,7 +457,7 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
 def test_a_stop_does_not_wait_for_an_address_that_hangs(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verified, "TRY_S", 30.0)
+    monkeypatch.setattr(gates, "TRY_S", 30.0)
     over, answered = Event(), list[bool]()
 
     def hanging(head: str) -> bytes:
@@ -515,4 +515,4 @@ def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street)
         "app", "app", "app", "deploy", Location("dev"), settings, Version(TWO, TWO, "f"), "run", "t"
     )
     with pytest.raises(Refused, match="check 'up', which decides about it, is no longer there"):
-        verified.proofs(rules, [job], street.ports)
+        gates.step_gates(rules, [job], street.ports)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.flow.compare import FailedRun, RecordedBase
-from toolkit.flow.recorded import reader, unended
+from toolkit.flow.recorded_bases import records_reader, unfinished_deploys
 from toolkit.flow.rulebook import read_rules
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
@@ -91,7 +91,7 @@ def point(store: Store) -> RecordedBase | None:
         SystemClock(),
         lambda profile, region: KnownAws(profile, region or "eu-west-1"),
     )
-    points = reader(ports, lambda words: None)(
+    points = records_reader(ports, lambda words: None)(
         "last", read_rules(RULES.encode(), "rules.toml"), "dev"
     )
     return points["app"][0] if "app" in points else None
@@ -239,7 +239,7 @@ def test_a_rollback_that_has_only_begun_has_taken_nothing_back(store: Store) -> 
 
 def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
     """Others may write into the record."""
-    words = unended(
+    words = unfinished_deploys(
         {"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]},
         lambda record: False,
     )

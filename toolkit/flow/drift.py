@@ -1,0 +1,204 @@
+"""What is live compared with the record and with HEAD: whether it was changed outside toolkit, and
+whether it is due.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit import targets
+from toolkit.errors import ToolkitError
+from toolkit.flow.compare import DiffRequest, RecordedBase, diff
+from toolkit.flow.health_questions import Subject
+from toolkit.flow.recorded_bases import contradiction, live_base, unfinished_deploys, work_check
+from toolkit.flow.shared_resources import parse_time
+from toolkit.flow.stores import existing_store, store_for
+from toolkit.model import Finding, HealthReport, LiveVersion, Location, Rules
+from toolkit.ports.git import Git
+from toolkit.ports.ports import Ports
+from toolkit.record.ledger import Record, open_ledger
+from toolkit.record.state import Store
+from toolkit.run.superseded import CONTENT, live_name
+
+SLACK = timedelta(minutes=2)
+"""How far two machines' clocks may differ, and how long a record takes to be written."""
+
+
+class RecordedVersions(Struct, frozen=True):
+    """What is recorded in each location, by target, with notes on what could not be read."""
+
+    records: Mapping[Location, Mapping[str, tuple[Record, ...]]] = {}
+    notes: tuple[str, ...] = ()
+    unended: Mapping[Location, Mapping[str, str]] = {}
+    """The targets whose deploy has begun and has no recorded end, each with the reason."""
+
+
+def read_recorded_versions(
+    rules: Rules, subjects: Sequence[Subject], ports: Ports
+) -> RecordedVersions:
+    """The record of all locations. A record that cannot be read raises nothing: it is a note."""
+    locations = {subject.location for subject in subjects if subject.job}
+    stores: dict[Location, Store] = {}
+    try:
+        shared = any(location.store for location in locations)
+        find = store_for if shared else existing_store
+        for location in locations:
+            store = find(rules, ports, location.profile)
+            if store is not None:
+                stores[location] = store
+        ledgers = {
+            location: open_ledger(store, location, ports) for location, store in stores.items()
+        }
+        contents = {location: ledger.all() for location, ledger in ledgers.items()}
+    except ToolkitError as problem:
+        return RecordedVersions(notes=(f"the record of what is live cannot be read: {problem}",))
+    # A dict keeps the order and drops what several locations say alike.
+    notes: dict[str, None] = {}
+    for content in contents.values():
+        for name, why in content.damaged.items():
+            if name not in content.foreign or name in rules.targets:
+                notes[why] = None
+    for ledger in ledgers.values():
+        if ledger.behind:
+            copy = f"this machine's own is used: {ledger.behind}"
+            notes[f"the shared record cannot be read, so {copy}"] = None
+    names = {subject.name for subject in subjects if subject.job}
+    unended: dict[Location, Mapping[str, str]] = {}
+    for location, content in contents.items():
+        records = {name: content.records[name] for name in content.records if name in names}
+        unended[location] = unfinished_deploys(
+            records, work_check(stores[location], location, rules, ports)
+        )
+    records_by_location = {location: content.records for location, content in contents.items()}
+    return RecordedVersions(records_by_location, tuple(notes), unended)
+
+
+def with_record_findings(
+    reports: Sequence[HealthReport], subjects: Sequence[Subject], recorded: RecordedVersions
+) -> list[HealthReport]:
+    """The reports, with a finding where what is live is in no recorded deploy, or where a deploy
+    has no recorded end.
+    """
+    checked: list[HealthReport] = []
+    for report, subject in zip(reports, subjects, strict=True):
+        why = recorded.unended.get(subject.location, {}).get(subject.name)
+        if subject.job is not None and why:
+            finding = Finding(
+                "record",
+                "warning",
+                "a deploy has not ended",
+                cause=why,
+                next="see what it did: toolkit history",
+            )
+            checked.append(replace(report, signs=(*report.signs, finding)))
+        else:
+            records = recorded.records.get(subject.location, {}).get(subject.name, ())
+            checked.append(_with_change_finding(report, subject, records))
+    return checked
+
+
+def _with_change_finding(
+    report: HealthReport, subject: Subject, records: Sequence[Record]
+) -> HealthReport:
+    live = report.live
+    if subject.job is None or live is None or not records:
+        return report
+    why = outside_change(live, records)
+    if not why:
+        return report
+    kind = targets.kind(subject.kind)
+    settings = subject.job.settings
+    command = "toolkit history"
+    if kind.runnable(settings) is None:
+        deploy = kind.command(subject.name, settings)
+        if deploy:
+            command = f"{deploy}{kind.restores_with}"
+    finding = Finding(
+        "record",
+        "warning",
+        "changed outside toolkit",
+        live.since,
+        why,
+        f"see what it is; to put yours back: {command}",
+    )
+    return replace(report, signs=(*report.signs, finding))
+
+
+def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
+    """Why what is live is nothing that the record knows of, empty if it is. Pure."""
+    what, content = live_name(live, "what runs"), [key for key in CONTENT if key in live.detail]
+    if live.run is None:
+        return _untagged(live, records, what, content)
+    ours = [record for record in records if record.run == live.run]
+    if not ours:
+        return f"{what} is of run {live.run}, which is not recorded here"
+    detailed = [record for record in ours if record.detail]
+    same = any(_has_content(record, live, content) for record in detailed)
+    if content and detailed and not same:
+        return f"{what} is in no deploy that is recorded"
+    why = contradiction(live, records)
+    if why or content:
+        return why
+    times = [when for record in records if (when := parse_time(record.when)) is not None]
+    since = parse_time(live.since or "")
+    if since is not None and times and since - max(times) > SLACK:
+        return f"it was changed at {since:%Y-%m-%d %H:%M}, and no deploy of then is recorded"
+    return ""
+
+
+def _untagged(
+    live: LiveVersion, records: Sequence[Record], what: str, content: Sequence[str]
+) -> str:
+    """Why something that has no tags of toolkit's is live."""
+    same = [record for record in records if record.deployed.same(live.deployed)]
+    for record in same:
+        if _has_content(record, live, content):
+            return (
+                "another tool has taken toolkit's tags away; what runs is still what run"
+                f" {record.run} deployed"
+            )
+    why = f"{what} was not deployed by toolkit"
+    if same:
+        return f"{why}; it is the same as what run {same[0].run} deployed"
+    return why
+
+
+def _has_content(record: Record, live: LiveVersion, content: Sequence[str]) -> bool:
+    return all(record.detail.get(key) == live.detail[key] for key in content)
+
+
+def with_head_state(
+    reports: Sequence[HealthReport],
+    request: DiffRequest,
+    git: Git | None,
+    notes: list[str],
+) -> list[HealthReport]:
+    """The reports, each with the state of its live version against HEAD; empty where there is no
+    repository. `request` says which rules.toml; its environment is that of each report.
+    """
+    if git is None or git.bare:
+        return list(reports)
+    states: dict[tuple[str | None, str], str] = {}
+    for environment in dict.fromkeys(report.environment for report in reports):
+        points: dict[str, tuple[RecordedBase, ...]] = {}
+        for report in reports:
+            if report.environment == environment and report.live is not None:
+                points[report.name] = (*points.get(report.name, ()), live_base(report.live))
+        if not points:
+            continue
+        live = replace(request, environment=environment, base="live", committed=True)
+        try:
+            answer = diff(live, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
+        except ToolkitError as problem:
+            notes.append(f"what is live cannot be compared with HEAD: {problem}")
+            continue
+        states |= {(environment, target): answer.states.get(target, "") for target in points}
+    compared: list[HealthReport] = []
+    for report in reports:
+        if report.live is not None:
+            state = states.get((report.environment, report.name), "")
+            report = replace(report, state=state)
+        compared.append(report)
+    return compared

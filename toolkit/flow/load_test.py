@@ -1,0 +1,133 @@
+"""`smoke-test --load`: after the checks, a small load with the requests of those that have `load`,
+compared with the last good run.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from toolkit.checks import http, load
+from toolkit.checks.select import Task
+from toolkit.checks.tries import hidden
+from toolkit.checks.values import filled
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.flow.check_run import CheckRun
+from toolkit.model import Load, Result
+from toolkit.ports import load as port
+from toolkit.ports.ports import Ports
+from toolkit.record import loads as record
+from toolkit.record.history import StepLog
+from toolkit.record.loads import LoadRecord
+from toolkit.record.state import Store
+from toolkit.run.stop import Stop
+
+if TYPE_CHECKING:  # smoke.py tells the story, and comes here where a load is wanted
+    from toolkit.flow.smoke import SmokeTestSetup
+
+SUFFIX = " (load)"
+"""What the name of a load's result ends with."""
+
+
+def check_prerequisites(prepared: "SmokeTestSetup") -> None:
+    """Raises UsageError, Refused where something that a load needs is missing."""
+    if not any(task.check.load for task in prepared.tasks):
+        raise UsageError(
+            "none of these checks has `load`",
+            "give one of them `load = {}` in rules.toml, or leave --load out",
+        )
+    port.require_locust()
+
+
+class _LoadContext(Struct, frozen=True):
+    """What every load runs with. `last` is the check run before, whose values are used."""
+
+    prepared: "SmokeTestSetup"
+    store: Store
+    last: CheckRun
+    ports: Ports
+    stop: Stop
+
+
+def run_loads(
+    prepared: "SmokeTestSetup",
+    store: Store,
+    last: CheckRun,
+    results: tuple[Result, ...],
+    ports: Ports,
+    stop: Stop,
+) -> Iterator[Result]:
+    """One load after the other: two at once would only measure each other. `last` is the check run
+    before, whose values are used, and `results` are its results.
+    """
+    context = _LoadContext(prepared, store, last, ports, stop)
+    passed = set[str]()
+    for task, result in zip(prepared.tasks, results, strict=True):
+        if result.status == "passed":
+            passed.add(task.name)
+    for task in prepared.tasks:
+        settings = task.check.load
+        if settings is None:
+            continue
+        if task.name in passed and not stop.asked:
+            yield _run_load(task, settings, context)
+            continue
+        cause = "it was stopped" if stop.asked else f"check {task.check.name} did not pass"
+        asks = prepared.setup.redactor.over(task.check.asks)
+        yield Result(task.check.name + SUFFIX, "skipped", asks, task.at, cause=cause, tries=0)
+
+
+def _run_load(task: Task, wanted: Load, context: _LoadContext) -> Result:
+    prepared, store, stop = context.prepared, context.store, context.stop
+    redactor, environment = prepared.setup.redactor, prepared.setup.environment
+    name = task.check.name + SUFFIX
+    settings = filled(task.check.settings, context.last.values_for(task))
+    asks = f"{wanted.users} users for {wanted.seconds}s: {redactor.over(task.check.asks)}"
+    log = StepLog(store, prepared.run, name, redactor.over)
+    try:
+        before = record.read(store, environment, task.name)
+        last: load.LastLoad | None = None
+        if before is not None and before.asks == asks:  # another load has other figures
+            last = load.LastLoad(before.p50, before.p95, before.p99)
+        request = load.encode_job(
+            http.request(settings, task.base),
+            prepared.setup.policy,
+            settings.expect.status,
+            task.check.timeout_s,
+        )
+        report = port.run(request, wanted.users, wanted.seconds, log.write, lambda: stop.asked)
+        misses = hidden(load.load_mismatches(report, wanted, last), redactor)
+        rate = round(report.rate, 2)
+        if not misses:
+            now = context.ports.clock.now().isoformat(timespec="seconds")
+            entry = LoadRecord(asks, now, report.p50, report.p95, report.p99, rate)
+            record.save(store, environment, task.name, entry)
+    except ToolkitError as problem:
+        status = "unknown" if stop.asked or not problem.is_observed else "failed"
+        cause = redactor.over(str(problem))
+        return Result(name, status, asks, task.at, cause=cause, log=log.path)
+    finally:
+        log.close()
+    status, cause = "passed", ""
+    if misses:
+        status = "failed"
+        cause = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}"
+    return Result(
+        name,
+        status,
+        asks,
+        task.at,
+        cause,
+        misses=misses,
+        detail=load.words(report, last),
+        took_s=round(report.seconds, 2),
+        log=log.path,
+        figures={
+            "requests": float(report.requests),
+            "errors": float(report.errors),
+            "rate": rate,
+            "p50_ms": report.p50,
+            "p95_ms": report.p95,
+            "p99_ms": report.p99,
+        },
+    )

@@ -1,0 +1,582 @@
+"""What every target is compared with by `last` and `live`: the record of deploys, or the cloud
+itself.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit import targets
+from toolkit.changes.names import generated_in, is_commit
+from toolkit.errors import Exit, Refused, ToolkitError
+from toolkit.flow import shared_resources
+from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
+from toolkit.flow.rulebook import find_environment, variables_of
+from toolkit.flow.stores import existing_store, resolved_location, store_for
+from toolkit.model import GOOD, Job, LiveVersion, Location, Resource, Rules, Target, Verdict
+from toolkit.ports.aws.endpoint import region as default_region
+from toolkit.ports.aws.s3 import Bucket
+from toolkit.ports.ports import Ports
+from toolkit.record import history
+from toolkit.record.journal import is_run_name
+from toolkit.record.ledger import BEGUN, Record, open_ledger
+from toolkit.record.state import Store
+from toolkit.run import jobs as making
+
+AtWork = Callable[[Record], bool]
+"""Whether the run that has begun a deploy is still working on it."""
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A commit's whole id. What others write into the record could be the name of a branch, and a
+branch is always up to date.
+"""
+
+
+class OpenRun(Struct, frozen=True):
+    """A run that has begun to deploy a target, and the run of the last good deploy that it knew
+    (`base`, empty: none, or unknown).
+    """
+
+    run: str
+    base: str = ""
+
+
+class _Reading(Struct, frozen=True):
+    """The locations whose records are read. `tell` hears of what could not be read: then what this
+    machine knows has to do.
+    """
+
+    rules: Rules
+    locations: Sequence[Location]
+    variables: Mapping[str, str]
+    store: Store | None
+    ports: Ports
+    tell: Callable[[str], None]
+
+
+GONE = "nothing of it is live, though its deploy is recorded (run {run})"
+EARLIER = (
+    "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since"
+    " (toolkit diff live)"
+)
+
+
+def records_reader(
+    ports: Ports,
+    tell: Callable[[str], None],
+    look: bool = False,
+    profile: str | None = None,
+    region: str | None = None,
+) -> Records:
+    """The records of a project. `tell` hears of what could not be read: then what this machine
+    knows has to do.
+
+    With `look`, what is about to be called up to date is compared with what is live, and what is
+    live is the base where nothing is recorded: for a deploy, with the `profile` that it is for. Its
+    `region` counts where rules.toml has none: else every region has to be up to date.
+    """
+
+    def read(how: str, rules: Rules, name: str | None) -> Points:
+        environment = find_environment(name, rules)
+        has_regions = environment is not None and environment.regions
+        locations = making.locations(environment, profile, None if has_regions else region)
+        if look or how == "live":
+            # Not another account's record, where rules.toml leaves it to the credentials.
+            # Only of AWS do account and region have to be known, so that targets of others alone
+            # need no credentials.
+            kinds = {rules.targets[name].kind for name in leaf_targets(rules)}
+            if any(targets.kind(kind).provider == "aws" for kind in kinds):
+                locations = tuple(resolved_location(location, ports) for location in locations)
+        else:
+            locations = tuple(
+                replace(location, region=location.region or default_region(location.profile))
+                for location in locations
+            )
+        shared = any(location.store for location in locations)
+        find = store_for if shared else existing_store
+        store = find(rules, ports, locations[0].profile)
+        variables = variables_of(environment)
+        reading = _Reading(rules, locations, variables, store, ports, tell)
+        if how == "live":
+            return _live(reading)
+        points = _last(reading)
+        return _compared_with_live(points, reading) if look else points
+
+    return read
+
+
+def leaf_targets(rules: Rules) -> list[str]:
+    """The targets that are deployed themselves."""
+    return [name for name, target in rules.targets.items() if not target.members]
+
+
+def _last(reading: _Reading) -> Points:
+    """The last good deploy of each target in each location, and for those without one that nothing
+    is recorded.
+
+    A record that cannot be read leaves everything unknown: what it would have said may be less than
+    what any other base says.
+    """
+    store, names = reading.store, leaf_targets(reading.rules)
+    if store is None:
+        return {}
+    points: dict[str, tuple[RecordedBase, ...]] = {}
+    try:
+        open_runs = _open_runs(store, reading.locations[0].environment)
+        for location in reading.locations:
+            by_name = _points_of(reading, store, location, open_runs)
+            for name in names:
+                points[name] = (*points.get(name, ()), by_name[name])
+    except ToolkitError as problem:
+        reading.tell("to compare with something else, name it: toolkit diff COMMIT")
+        unknown = f"the record of what is live cannot be read: {problem}"
+        return dict.fromkeys(names, (RecordedBase(None, "", unknown=unknown),))
+    return points
+
+
+def _points_of(
+    reading: _Reading,
+    store: Store,
+    location: Location,
+    open_runs: Mapping[str, Sequence[OpenRun]],
+) -> dict[str, RecordedBase]:
+    """What is recorded of each target in one location. Raises ToolkitError."""
+    rules, ports = reading.rules, reading.ports
+    names = leaf_targets(rules)
+    others = shared_resources.other_environments(location, rules, names, store, ports)
+    ledger = open_ledger(store, location, ports)
+    contents = ledger.all()
+    if ledger.behind:
+        reading.tell(
+            f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+        )
+    missing = [
+        name for name in names if name not in contents.records and name not in contents.damaged
+    ]
+    before = ledger.legacy_records() if missing else {}
+    earlier = [name for name in missing if name in before]
+    if earlier:
+        reading.tell(f"{', '.join(earlier)}: {EARLIER}")
+    writers = shared_resources.writers_by_resource(
+        chain(others.records, *contents.records.values())
+    )
+    unended = unfinished_deploys(contents.records, work_check(store, location, rules, ports))
+    points: dict[str, RecordedBase] = {}
+    for name in names:
+        records = contents.records.get(name, ())
+        if name in contents.damaged:
+            points[name] = RecordedBase(None, "", unknown=contents.damaged[name])
+            continue
+        if name in earlier:
+            points[name] = RecordedBase(None, "", unknown=EARLIER)
+            continue
+        point = recorded_base(records, open_runs.get(name, ()), location, unended.get(name, ""))
+        good = _last_good(records)
+        if good is not None and point.since is None and point.unknown is None:
+            # What a person said is live has no writes: then those of today's rules count.
+            writes = good.writes or shared_resources.writes_of(
+                name, rules, location, reading.variables
+            )
+            point = replace(point, since=_changed_by_another(good, writes, others, writers))
+        points[name] = point
+    return points
+
+
+def _last_good(records: Iterable[Record]) -> Record | None:
+    """The newest good deploy; `records` are the newest first."""
+    return next((record for record in records if record.verdict in GOOD), None)
+
+
+def _changed_by_another(
+    good: Record,
+    writes: Sequence[Resource],
+    others: shared_resources.OtherEnvironments,
+    writers: shared_resources.Writers,
+) -> str | None:
+    """Which other target, or environment, may have changed what this deploy wrote; None if none."""
+    for resource in writes:
+        unread = others.unread.get((resource.what, resource.name))
+        if unread is not None:
+            return unread
+    rival = shared_resources.rival_deploy(good, writes, writers)
+    if rival is None:
+        return None
+    return f"{rival.target} (run {rival.run}) has changed the same thing since"
+
+
+def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
+    """The targets whose newest deploy has begun and has no recorded end, each with that in
+    words.
+    """
+    begun: list[Record] = []
+    for newest_first in records.values():
+        if newest_first and newest_first[0].verdict == BEGUN:
+            begun.append(newest_first[0])
+    with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
+        working = list(pool.map(at_work, begun))
+    words: dict[str, str] = {}
+    for record, is_working in zip(begun, working, strict=True):
+        if is_working:
+            # Others write there, and more words than a name may read as a command.
+            who = record.who if len(record.who.split()) == 1 else "somebody"
+            words[record.target] = f"run {record.run} of {who} is deploying it"
+        else:
+            words[record.target] = _open_end(record.run)
+    return words
+
+
+def _open_end(run: str) -> str:
+    words = f"run {run} has begun to deploy it, and its end is not known"
+    # Others may write there, and a command is pasted: only what is the name of a run goes in.
+    return f"{words} (toolkit resume {run})" if is_run_name(run) else words
+
+
+def work_check(store: Store, location: Location, rules: Rules, ports: Ports) -> AtWork:
+    """Whether the run that has begun a deploy is still working on it, by its lock. Where that
+    cannot be read, it is not.
+    """
+    environment = find_environment(location.environment, rules)
+    locations = [location]
+    if environment is None or not environment.regions:
+        # Where rules.toml has no region, a lock has one only if the command line did.
+        locations.append(replace(location, region=None))
+
+    def at_work(record: Record) -> bool:
+        from toolkit.record.locks import lock_name  # a deploy is rarely open
+        from toolkit.record.shared_runs import SharedRuns
+
+        with suppress(ToolkitError):
+            if not location.store:
+                return history.run_summary(store, record.run).status == "running"
+            shelf = SharedRuns(Bucket(ports.aws(location), location.store, location.account))
+            return any(
+                shelf.at_work(record.run, lock_name(place, record.target)) for place in locations
+            )
+        return False
+
+    return at_work
+
+
+def _open_runs(store: Store, environment: str | None) -> dict[str, list[OpenRun]]:
+    """Target -> the runs of this machine that have begun to deploy it, have not written down how
+    that ended, and are not in the record: they are of an earlier version of toolkit, or could not
+    write there.
+    """
+    open_runs: dict[str, list[OpenRun]] = {}
+    for run in history.unfinished(store):
+        if run.environment != environment or run.in_record:
+            continue  # the record itself says so, and what came after it
+        for step, target, _ in run.steps:
+            if step in run.open:
+                open_run = OpenRun(run.run, run.before.get(step, ""))
+                open_runs.setdefault(target, []).append(open_run)
+    return open_runs
+
+
+def _is_open(begun: OpenRun, records: Sequence[Record]) -> bool:
+    """Whether what a run has begun may be live. Pure.
+
+    The names of runs say nothing: each has the clock of its own machine. But a run begins only what
+    nobody else has deployed since it was prepared, and holds the lock from then on. So a good
+    deploy that the record has above the one that the run knew came after it.
+    """
+    if any(record.run == begun.run for record in records):
+        return False
+    base = next((record.n for record in records if record.run == begun.base), None)
+    return base is None or not any(record.n > base and record.verdict in GOOD for record in records)
+
+
+def recorded_base(
+    records: Sequence[Record],
+    open_runs: Sequence[OpenRun],
+    location: Location,
+    unended: str = "",
+) -> RecordedBase:
+    """What to compare with: the last good deploy. What came after it may be live though it is not
+    good.
+
+    `open_runs` may have come after it unrecorded; `unended` is in words what is recorded as begun.
+    """
+    good = _last_good(records)
+    since: str | None
+    if unended:
+        since = unended
+    elif records and records[0].unsure:
+        last = records[0]
+        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
+    else:
+        since = next((_open_end(run.run) for run in open_runs if _is_open(run, records)), None)
+    failed = _failed_run(records)
+    if good is None:
+        if since is not None:
+            return RecordedBase(None, "", unknown=since, failed=failed)
+        where = location.region or "that region"
+        return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
+    unknown = None
+    if good.commit is None or _COMMIT.fullmatch(good.commit) is None:
+        unknown = f"what is live of it ({good.version}) is not a commit"
+    return RecordedBase(
+        good.commit,
+        good.fingerprint,
+        not is_commit(good.version, good.commit),
+        unknown,
+        since,
+        settings=good.settings,
+        run=good.run,
+        generated=generated_in(good.version),
+        failed=failed,
+    )
+
+
+def _failed_run(records: Sequence[Record]) -> FailedRun | None:
+    """What the last run tried to deploy without success, or what it took back; None if the last
+    deploy is good.
+    """
+    if not records:
+        return None
+    last, tried = records[0], records[0].tried
+    put_back = last.is_rollback and last.verdict in GOOD
+    if tried is not None:
+        run = tried.run or last.run
+        if run != last.run and put_back:
+            ended = f"was not good, and was rolled back by run {last.run}"
+        elif run != last.run:
+            ended = "was not good"
+        elif put_back or (last.verdict == Verdict.ROLLED_BACK and not last.is_rollback):
+            ended = "failed and was rolled back"
+        elif last.verdict == Verdict.UNHEALTHY:
+            ended = "was unhealthy"
+        else:
+            ended = "failed"
+        return FailedRun(run, ended, tried.version, tried.fingerprint, tried.settings)
+    if put_back and len(records) > 1:
+        before = records[1]
+        ended = f"was rolled back by run {last.run}"
+        return FailedRun(before.run, ended, before.version, before.fingerprint, before.settings)
+    return None
+
+
+def _live(reading: _Reading) -> Points:
+    """What the cloud says is live. A target that cannot be asked is unknown, and so due; so is one
+    that is not what its own tags say, as far as the record knows that run.
+    """
+    records = {location: _records_in(reading, location) for location in reading.locations}
+    answers = _live_versions(reading, starts_programs=False)
+    refused = [
+        answer
+        for answer in answers.values()
+        if isinstance(answer, ToolkitError) and answer.exit == Exit.CREDENTIALS
+    ]
+    if refused and len(refused) == len(answers):
+        raise refused[0]  # nothing could be asked: that has to be fixed, and is no answer
+    points: dict[str, tuple[RecordedBase, ...]] = {}
+    for location in reading.locations:
+        for name in leaf_targets(reading.rules):
+            if (name, location.region) not in answers:
+                continue
+            live = answers[name, location.region]
+            if isinstance(live, ToolkitError):
+                point = RecordedBase(None, "", unknown=f"what is live could not be checked: {live}")
+            elif live is None:
+                point = RecordedBase(None, "", unknown="nothing is live of it")
+            else:
+                since = contradiction(live, records[location].get(name, ())) or None
+                point = replace(_confirmed(live, name, location, reading), since=since)
+            points[name] = (*points.get(name, ()), point)
+    return points
+
+
+def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Record, ...]]:
+    if reading.store is None:
+        return {}
+    try:
+        return open_ledger(reading.store, location, reading.ports).all().records
+    except ToolkitError as problem:
+        reading.tell(f"what is live cannot be held against its record: {problem}")
+        return {}
+
+
+def _live_versions(
+    reading: _Reading, starts_programs: bool = True
+) -> dict[tuple[str, str | None], LiveVersion | ToolkitError | None]:
+    """What is live of each target in each location, by name and region, asked side by side; the
+    error where it cannot be asked.
+    """
+    rules = reading.rules
+    askable: list[Target] = []
+    for name in leaf_targets(rules):
+        target = rules.targets[name]
+        if targets.kind(target.kind).runnable(target.settings) is None:
+            askable.append(target)
+    jobs = making.jobs_without_run(askable, reading.locations, reading.variables)
+    with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
+        answers = list(
+            pool.map(lambda job: _live_version(job, reading.ports, starts_programs), jobs)
+        )
+    return {
+        (job.target, job.location.region): answer for job, answer in zip(jobs, answers, strict=True)
+    }
+
+
+def _live_version(
+    job: Job, ports: Ports, starts_programs: bool
+) -> LiveVersion | ToolkitError | None:
+    kind = targets.kind(job.kind)
+    if kind.live_starts_programs and not starts_programs:
+        what = f"what is live of {job.target} is said by a program, and `diff` starts none"
+        return Refused(what, f"deploy it: toolkit deploy {job.target}")
+    try:
+        live: LiveVersion | None = kind.live(job, ports)
+    except ToolkitError as problem:
+        return problem
+    return live
+
+
+def _confirmed(live: LiveVersion, name: str, location: Location, reading: _Reading) -> RecordedBase:
+    """What is live, as something to compare with. What an earlier version of toolkit recorded
+    counts from now on, if this is it.
+    """
+    if reading.store is not None and live.run is not None:
+        _adopt(live, name, location, reading.store, reading.ports)
+    return live_base(live)
+
+
+def _adopt(live: LiveVersion, name: str, location: Location, store: Store, ports: Ports) -> None:
+    """Record what an earlier version of toolkit had recorded, and is seen to be live. Where that
+    fails, it is done the next time.
+    """
+    with suppress(ToolkitError):
+        resolved = resolved_location(location, ports)
+        ledger = open_ledger(store, resolved, ports)
+        if ledger.get(name):
+            return
+        for record in ledger.legacy_records().get(name, ()):
+            if record.verdict in GOOD and (record.version, record.run) == (live.version, live.run):
+                ledger.put(
+                    replace(
+                        record,
+                        account=resolved.account,
+                        region=resolved.region,
+                        endpoint=store.endpoint,
+                        deployed=live.deployed,
+                        detail={**record.detail, **live.detail},
+                    )
+                )
+                return
+
+
+def live_base(live: LiveVersion) -> RecordedBase:
+    """What is live, as something to compare with."""
+    if live.doubt:
+        return RecordedBase(None, "", unknown=live.doubt, notes=live.notes)
+    if live.commit is None:
+        return RecordedBase(
+            None, "", unknown="what is live of it was not deployed by toolkit", notes=live.notes
+        )
+    version = live.version or ""
+    return RecordedBase(
+        live.commit,
+        live.fingerprint or "",
+        not is_commit(version, live.commit),
+        settings=live.settings or "",
+        run=live.run or "",
+        generated=generated_in(version),
+        notes=live.notes,
+    )
+
+
+def _compared_with_live(points: Points, reading: _Reading) -> Points:
+    """The recorded points, compared with what is live: gone or changed is due, and where nothing is
+    recorded, what is live is the base.
+
+    What could not be asked is not called up to date either: the deploy itself says what is wrong.
+    """
+    answers = _live_versions(reading)
+    compared: dict[str, tuple[RecordedBase, ...]] = {}
+    for name in leaf_targets(reading.rules):
+        recorded = points.get(name) or (UNRECORDED,) * len(reading.locations)
+        if len(recorded) != len(reading.locations):  # the record could not be read at all
+            compared[name] = recorded
+            continue
+        by_location: list[RecordedBase] = []
+        for location, point in zip(reading.locations, recorded, strict=True):
+            if (name, location.region) in answers:  # else toolkit cannot ask about it
+                live = answers[name, location.region]
+                point = _against_live(point, live, name, location, reading)
+            by_location.append(point)
+        compared[name] = tuple(by_location)
+    return compared
+
+
+def _against_live(
+    recorded: RecordedBase,
+    live: LiveVersion | ToolkitError | None,
+    name: str,
+    location: Location,
+    reading: _Reading,
+) -> RecordedBase:
+    if isinstance(live, ToolkitError):
+        if recorded.unknown is not None:
+            return recorded
+        return replace(recorded, since=f"what is live could not be checked: {live}")
+    if recorded.unknown is not None:
+        if live is None or recorded.since is not None or live.commit is None:
+            return recorded
+        return _confirmed(live, name, location, reading)
+    if live is None:
+        return replace(recorded, since=GONE.format(run=recorded.run))
+    records: Collection[Record] = ()
+    if reading.store is not None:
+        records = open_ledger(reading.store, location, reading.ports).get(name)
+    why = changed_outside(live, records, recorded.run)
+    return replace(recorded, since=why) if why else recorded
+
+
+def changed_outside(live: LiveVersion, records: Collection[Record], run: str) -> str:
+    """Why what is live is not what `run` put there, the last good deploy when the record was read,
+    empty if it is. Pure.
+    """
+    good = _last_good(records)
+    if good is None:
+        return ""
+    if good.run != run:
+        return f"run {good.run} has deployed it meanwhile"
+    why = contradiction(live, records)
+    if why:
+        return why
+    same = good.deployed.same(live.deployed)
+    if same is False:
+        return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"
+    if same is None and live.version != good.version:
+        version = live.version or "something that toolkit did not deploy"
+        return f"{version[:20]} runs, and run {good.run} deployed {good.version[:20]}"
+    return ""
+
+
+def contradiction(live: LiveVersion, records: Iterable[Record]) -> str:
+    """Why what is live is not what the run that its tags name put there, as that is recorded; empty
+    if it is, or that is not known. Pure.
+    """
+    for record in records:
+        if record.run != live.run or record.verdict not in GOOD:
+            continue
+        if record.deployed.same(live.deployed) is False:
+            return (
+                f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
+            )
+        same_commit = _may_be_same(record.commit, live.commit)
+        if not same_commit or not _may_be_same(record.fingerprint, live.fingerprint):
+            return (
+                f"run {record.run} is recorded as {record.version[:20]}, and what it put there"
+                f" says {str(live.version)[:20]}"
+            )
+    return ""
+
+
+def _may_be_same(recorded: str | None, tagged: str | None) -> bool:
+    """Also where either of them is missing."""
+    return not recorded or not tagged or recorded == tagged
