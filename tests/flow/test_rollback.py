@@ -401,7 +401,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
     ) -> tuple[bool | None, ...]:
         raise Unreachable(call="ecr", reason="timed out")
 
-    monkeypatch.setattr(app, "kept", blind)
+    monkeypatch.setattr(app, "restorable", blind)
     assert ([one.gone for one in coasts.choice().candidates], coasts.chosen()) == (
         [None, None],
         "v1",

@@ -216,7 +216,7 @@ def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_
 ) -> None:
     found = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
-    assert can_run == (name in ("app", "stack", "group"))
+    assert can_run == (name in ("app", "stack", "command", "group"))
     assert flow.deploy_command(found) == (f"toolkit {found.action} it" if can_run else None)
 
 

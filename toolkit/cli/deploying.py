@@ -266,7 +266,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     """Prepare, ask for consent, deploy and report. The exit code."""
     rules = flow.validate(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
-        raise Refused("nobody is here to say yes", "add --yes")
+        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment_name(request.environment, rules)
     allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
     return run_trusted(command, common, replace(request, allowed=allowed), git)

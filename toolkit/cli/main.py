@@ -206,6 +206,7 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
+        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
         from toolkit.flow.advice import typed_options, with_options
 
         same = typed_options(args)

@@ -144,7 +144,8 @@ def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
     times = [when for record in records if (when := parse_time(record.when)) is not None]
     since = parse_time(live.since or "")
     if since is not None and times and since - max(times) > SLACK:
-        return f"it was changed at {since:%Y-%m-%d %H:%M}, and no deploy of then is recorded"
+        moment = f"{since:%Y-%m-%d %H:%M} UTC"
+        return f"it was changed at {moment}, but no deploy is recorded for that time"
     return ""
 
 

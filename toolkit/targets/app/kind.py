@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 from toolkit.targets.app.settings import Build as Build
 
 
-class App(base.Kind):
+class AppKind(base.Kind):
     """A container image that runs as an ECS service."""
 
     action = "deploy-app"
@@ -152,4 +152,4 @@ class App(base.Kind):
         return dockerfile(settings)
 
 
-kind = App()
+kind = AppKind()

@@ -29,7 +29,7 @@ MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
 
 
-class Command(base.Kind):
+class CommandKind(base.Kind):
     """What a program of the team's own deploys: terraform, helm, serverless, a script."""
 
     action = "deploy"
@@ -252,4 +252,4 @@ def _unstoppable() -> None:
     """For what is run before there is a run that could be stopped: Ctrl-C ends toolkit itself."""
 
 
-kind = Command()
+kind = CommandKind()

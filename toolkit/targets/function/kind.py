@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from toolkit.ports.ports import Ports
 
 
-class Function(base.Kind):
+class FunctionKind(base.Kind):
     """The code of one Lambda function, without its stack."""
 
     estimate_s = 30
@@ -53,4 +53,4 @@ class Function(base.Kind):
         return health.report_health(job, ports, tell)
 
 
-kind = Function()
+kind = FunctionKind()

@@ -15,7 +15,7 @@ class GroupSettings(base.KindSettings, frozen=True, kw_only=True):
     ]
 
 
-class Group(base.Kind):
+class GroupKind(base.Kind):
     """Several targets under one name, such as the full infrastructure. A group covers its
     members.
     """
@@ -33,4 +33,4 @@ class Group(base.Kind):
         return "a group is deployed as its members"
 
 
-kind = Group()
+kind = GroupKind()

@@ -13,7 +13,7 @@ class ManualSettings(base.KindSettings, frozen=True, kw_only=True):
     instructions: Annotated[base.Text, Meta(description="What to do, in a sentence.")]
 
 
-class Manual(base.Kind):
+class ManualKind(base.Kind):
     """Something that a person deploys: toolkit only reports that it is due."""
 
     action = "by hand"
@@ -34,4 +34,4 @@ class Manual(base.Kind):
         return f"only a person can: {settings.instructions}"
 
 
-kind = Manual()
+kind = ManualKind()

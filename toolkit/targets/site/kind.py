@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from toolkit.ports.ports import Ports
 
 
-class Site(base.Kind):
+class SiteKind(base.Kind):
     """A static site in an S3 bucket, perhaps behind CloudFront."""
 
     estimate_s = 60
@@ -51,4 +51,4 @@ class Site(base.Kind):
         return health.report_health(job, ports, tell)
 
 
-kind = Site()
+kind = SiteKind()

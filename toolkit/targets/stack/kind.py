@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from toolkit.ports.ports import Ports
 
 
-class Stack(base.Kind):
+class StackKind(base.Kind):
     """One CloudFormation stack, from a CDK app or from a plain template."""
 
     action = "deploy-stack"
@@ -142,4 +142,4 @@ class Stack(base.Kind):
         return health.report_health(job, ports, tell)
 
 
-kind = Stack()
+kind = StackKind()
