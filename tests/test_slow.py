@@ -88,3 +88,27 @@ def test_in_a_complete_run_a_program_that_is_missing_is_a_failure(tmp_path: Path
     code, said = ran(tmp_path, "--complete")
     assert (code, "15 passed, 1 skipped, 1 error" in said) == (1, True), said
     assert "left out of a complete run: Skipped: no such program" in said
+
+
+GOLDEN = """\
+import pytest
+
+@pytest.mark.slow("golden")
+def test_golden(snapshot):
+    assert "text" == snapshot
+
+def test_quick(snapshot):
+    assert "other" == snapshot
+"""
+
+
+def test_a_golden_text_of_a_test_that_is_left_out_is_no_failure_of_the_quick_run(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_golden.py").write_text(GOLDEN)
+    assert ran(tmp_path, "--snapshot-update", "test_golden.py")[0] == 0
+    assert ran(tmp_path, "--quick", "test_golden.py")[0] == 0
+    (tmp_path / "test_golden.py").write_text(
+        GOLDEN.partition("@")[0] + GOLDEN[GOLDEN.index("def test_quick") :]
+    )
+    assert ran(tmp_path, "test_golden.py")[0] == 1, "without its test it is unused"

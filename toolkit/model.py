@@ -541,6 +541,10 @@ class Commit(Struct, frozen=True):
     summary: str
 
 
+AWS = "aws"
+"""The provider whose credentials, account and region toolkit has to know."""
+
+
 class Location(Struct, frozen=True):
     """Where a step acts: one region of an environment. What rules.toml does not say is None, and
     left to AWS's own settings.
@@ -553,7 +557,7 @@ class Location(Struct, frozen=True):
     protected: bool = False
     store: str | None = None
     """`s3://bucket/prefix` of the shared record and locks."""
-    provider: str = "aws"
+    provider: str = AWS
     """Whose the things there are: only for AWS do credentials, account and region have to be known.
     """
 

@@ -152,21 +152,43 @@ def test_health_needs_no_credentials_and_says_what_its_program_says(team: Team) 
     assert team("health").code == 0
 
 
-def test_health_starts_only_the_programs_of_the_trusted_base(team: Team, tmp_path: Path) -> None:
+def with_origin(team: Team, tmp_path: Path) -> None:
+    """What is committed now is the trusted base."""
     origin = tmp_path / "origin.git"
     team.repo.git("clone", "-q", "--bare", str(team.repo.path), str(origin))
     team.repo.git("remote", "add", "origin", str(origin))
     team.repo.git("fetch", "-q", "origin")
     team.repo.git("remote", "set-head", "origin", "-a")
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize(
+    "path",
+    ["infra/health.sh", "infra/Makefile", "infra/lib/common.sh", "rules.toml"],
+)
+def test_health_starts_nothing_where_its_folder_or_rules_are_not_the_trusted_ones(
+    team: Team, tmp_path: Path, path: str, committed: bool
+) -> None:
+    with_origin(team, tmp_path)
     team("health")
     assert "health" in team.started()
-    (team.repo.path / "infra/health.sh").write_text(script("touch ../state/owned"))
+    text = RULES + "\n# another line\n" if path == "rules.toml" else "touch ../state/owned\n"
+    team.repo.write({path: text})
+    if committed:
+        team.repo.commit("hostile", {path: text + "# more\n"})
     changed = team("health", "--json")
     [report] = json.loads(changed.out)["checkups"]
     assert report["status"] == "unknown"
-    assert "not as in origin" in changed.out
+    assert f"{path} is not as in origin/main" in changed.out
     assert not (team.state / "owned").exists()
     assert team.started() == []
+
+
+def test_a_change_elsewhere_keeps_health_from_nothing(team: Team, tmp_path: Path) -> None:
+    with_origin(team, tmp_path)
+    team.repo.commit("docs", {"README.md": "read me twice\n"})
+    team("health")
+    assert "health" in team.started()
 
 
 def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team: Team) -> None:

@@ -15,13 +15,14 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from tests.support.report import Report
+from tests.support.report import Crash, Report
 from toolkit import targets
-from toolkit.errors import ProgramFailed, Refused, Stopped
+from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
 from toolkit.model import Job, Location, Observation, RecordedDeploy, Verdict, Version
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
+from toolkit.targets.command.kind import LAG_S
 from toolkit.targets.command.settings import CommandSettings
 
 COMMIT = "3f2c9d1" + "0" * 33
@@ -116,13 +117,13 @@ def test_it_runs_in_its_folder_and_knows_what_is_deployed_and_named_variables_on
         print(os.path.basename(os.getcwd()))
         names = ("TARGET", "ENVIRONMENT", "REGION", "VERSION", "COMMIT", "RUN")
         print(*(os.environ["TOOLKIT_" + name] for name in names))
-        print(os.environ["TF_TOKEN"], os.environ.get("AWS_SECRET_ACCESS_KEY"))
+        print(os.environ["TF_TOKEN"] == "t0k3n", os.environ.get("AWS_SECRET_ACCESS_KEY"))
         """,
     )
     job = project.job(deploy=["./deploy.py"], folder="infra", env=["TF_TOKEN"])
     report, _ = project.deploy(job)
     facts = f"infra dev eu-west-1 {COMMIT} {COMMIT} 20261130-100000-aaaa"
-    assert report.of("log") == ["infra", facts, "t0k3n None"]
+    assert report.of("log") == ["infra", facts, "True None"]
 
 
 def test_a_named_variable_that_is_not_set_is_refused_before_anything_runs(
@@ -225,7 +226,10 @@ def test_what_live_prints_decides_whether_it_is_deployed(project: Project) -> No
     _, seen = project.deploy(project.job(live=good))
     assert seen.verdict is Verdict.SUCCEEDED
     bad = project.script("other.py", f"print('{OLD}')")
-    _, seen = project.deploy(project.job(live=bad))
+    report, seen = project.deploy(project.job(live=bad))
+    assert seen.state == "running", "it may take a moment to show"
+    long_ago = replace(seen, mark=seen.mark - LAG_S)
+    seen = KIND.observe(project.job(live=bad), report.receipt, project.ports, long_ago)
     assert (seen.state, seen.verdict) == ("failed", None)
     assert seen.cause == f"`./other.py` prints {OLD}, and not what was deployed"
 
@@ -297,6 +301,17 @@ def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: Project) ->
     assert "was ended by signal 9" in seen.cause
 
 
+ELSEWHERE = {"host": "another", "boot": "b", "pid": 4, "started": "1"}
+
+
+def ended_here() -> dict[str, Any]:
+    """A process of this machine that has ended."""
+    child = subprocess.Popen(["true"])
+    this = processes.process_of(child.pid)
+    child.wait()
+    return {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
+
+
 @pytest.mark.parametrize(
     ("printed", "state", "verdict"),
     [
@@ -311,11 +326,111 @@ def test_of_one_that_was_interrupted_live_says_what_became(
 ) -> None:
     live = project.script("live.py", f"print({printed!r})")
     job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    gone = {"host": "h", "boot": "b", "pid": ended.pid, "started": "1"}
-    seen = KIND.observe(job, {"process": gone, "code": None}, project.ports)
+    seen = KIND.observe(job, {"started": True, "process": ended_here()}, project.ports)
     assert (seen.state, seen.verdict) == (state, verdict)
+
+
+@pytest.mark.parametrize("process", [None, ELSEWHERE, {"unheard": 1}])
+@pytest.mark.parametrize(("printed", "state"), [(COMMIT, "done"), (OLD, "unknown")])
+def test_one_that_may_still_run_where_nobody_can_look_is_not_begun_beside_itself(
+    project: Project, process: Any, printed: str, state: str
+) -> None:
+    """On another machine, or where its number was never written down, `live` says too little."""
+    live = project.script("live.py", f"print({printed!r})")
+    job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
+    seen = KIND.observe(job, {"started": True, "process": process}, project.ports)
+    assert seen.state == state
+    if state == "unknown":
+        assert "whether it still runs cannot be known from here" in seen.cause
+
+
+def crash_at(number: int) -> Callable[[tuple[Any, ...]], None]:
+    """Crash when this number of things has been said."""
+    said: list[tuple[Any, ...]] = []
+
+    def crash(event: tuple[Any, ...]) -> None:
+        said.append(event)
+        if len(said) == number:
+            raise Crash
+
+    return crash
+
+
+def test_after_a_crash_at_any_moment_it_is_absent_only_if_it_was_never_started(
+    project: Project,
+) -> None:
+    words = project.script("deploy.py", "open('ran', 'a').write('x')")
+    live = project.script("live.py", f"print('{OLD}')")
+    job = replace(project.job(deploy=words, live=live), recorded=RecordedDeploy("run", OLD))
+    whole = Report()
+    KIND.apply(job, project.ports, whole)
+    moments = len(whole.events)
+    assert moments >= 4
+    for number in range(1, moments + 1):
+        (project.root / "ran").unlink(missing_ok=True)
+        report = Report(on_event=crash_at(number))
+        with pytest.raises(Crash):
+            KIND.apply(job, project.ports, report)
+        time.sleep(0.1)
+        seen = KIND.observe(job, report.receipt, project.ports)
+        if (project.root / "ran").exists():
+            certain = report.receipt.get("process") is not None
+            assert seen.state != "absent" or certain, number
+        assert report.receipt.get("started") or seen.state == "absent", number
+
+
+def test_one_whose_number_cannot_be_written_down_is_ended(project: Project) -> None:
+    """Nobody would read what it writes, nor see its end."""
+    numbers: list[int] = []
+
+    def full(event: tuple[Any, ...]) -> None:
+        if event[0] == "keep" and event[1].get("process"):
+            numbers.append(event[1]["process"]["pid"])
+            raise FileProblem(path="journal", reason="no space left")
+
+    job = project.job(deploy=project.script("deploy.py", SLOW))
+    with pytest.raises(FileProblem):
+        KIND.apply(job, project.ports, Report(on_event=full))
+    assert not processes.is_running(processes.process_of(numbers[0]))
+
+
+def test_one_that_could_not_be_started_has_not_begun(project: Project) -> None:
+    (project.root / "deploy.sh").write_text("#!/no/such/interpreter\n")
+    (project.root / "deploy.sh").chmod(0o755)
+    report = Report()
+    with pytest.raises(Refused, match="could not be started"):
+        KIND.apply(project.job(deploy=["./deploy.sh"]), project.ports, report)
+    assert ("turned away",) in report.events
+    assert KIND.observe(project.job(), report.receipt, project.ports).state == "absent"
+
+
+def test_values_of_passed_variables_are_hidden_in_all_that_it_writes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_TOKEN", "canary-value")
+    words = project.script("say.py", "import os; print('x', os.environ['TF_TOKEN'], 'y')")
+    failing = project.script("fail.py", "import os; raise SystemExit(os.environ['TF_TOKEN'])")
+    job = project.job(deploy=words, plan=words, env=["TF_TOKEN"], health=failing)
+    report, _ = project.deploy(job)
+    assert report.of("log") == ["x {TF_TOKEN} y"]
+    assert KIND.preview(job, project.ports).warnings == ("x {TF_TOKEN} y",)
+    findings: list[Any] = []
+    KIND.health(job, project.ports, findings.append)
+    assert "{TF_TOKEN}" in findings[0].cause
+    broken = project.job(plan=failing, env=["TF_TOKEN"])
+    with pytest.raises(ProgramFailed) as refused:
+        KIND.preview(broken, project.ports)
+    assert "canary" not in f"{report.events} {findings} {refused.value}"
+
+
+def test_a_live_that_fails_before_the_first_deploy_is_told_and_keeps_nobody(
+    project: Project,
+) -> None:
+    preview = KIND.preview(project.job(live=["false"]), project.ports)
+    assert preview.warnings == (
+        "what is live could not be read: false failed: `false` ended with exit code 1",
+    )
+    assert [call.name for call in preview.calls] == ["run"]
 
 
 def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -> None:
@@ -323,12 +438,13 @@ def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -
     try:
         this = processes.process_of(child.pid)
         facts = {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
-        seen = KIND.observe(project.job(), {"process": facts, "code": None}, project.ports)
+        seen = KIND.observe(project.job(), {"started": True, "process": facts}, project.ports)
         assert seen.state == "running"
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-    assert KIND.observe(project.job(), {"process": facts}, project.ports).state == "unknown"
+    receipt = {"started": True, "process": facts}
+    assert KIND.observe(project.job(), receipt, project.ports).state == "unknown"
 
 
 def test_one_that_was_never_started_is_absent(project: Project) -> None:
@@ -358,11 +474,11 @@ def test_health_is_what_its_program_says(project: Project, code: str, status: st
         assert found[0].cause == "`./health.py` ended with exit code 1: queue is full"
 
 
-def test_every_word_that_a_look_starts_may_be_a_file_of_the_repository() -> None:
+def test_its_folder_and_every_word_of_a_look_may_decide_what_is_started() -> None:
     settings = CommandSettings(
         deploy=("./deploy.sh",),
         live=("../live.sh",),
         health=("python", "health.py"),
         folder="infra",
     )
-    assert KIND.programs(settings) == ("live.sh", "infra/python", "infra/health.py")
+    assert KIND.programs(settings) == ("infra", "live.sh", "infra/python", "infra/health.py")

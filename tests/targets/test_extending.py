@@ -116,6 +116,30 @@ def test_its_settings_are_checked_and_in_the_schema(project: Project) -> None:
     assert "targets.docs.sauce: unknown key; did you mean 'source'?" in project("diff").stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("raise ImportError('no such library')\n", "ImportError: no such library"),
+        ("Copy = 7\n", "toolkit_copy:Copy is not a toolkit.targets.base.Kind"),
+        ("", "AttributeError: "),
+    ],
+)
+def test_a_package_that_does_not_bring_its_kind_is_told_by_name(
+    project: Project, module: str, reason: str
+) -> None:
+    site = next((project.python.parents[1] / "lib").glob("python*/site-packages"))
+    path = site / "toolkit_copy.py"
+    text = path.read_text()
+    try:
+        path.write_text(module)
+        done = project("diff")
+    finally:
+        path.write_text(text)
+    assert done.returncode == 2
+    assert f"kind copy of the package toolkit-copy could not be loaded: {reason}" in done.stderr
+    assert "pip uninstall toolkit-copy" in done.stderr
+
+
 def test_without_the_package_its_kind_is_unknown(project: Project) -> None:
     project.python = Path(sys.executable)
     done = project("diff")

@@ -43,6 +43,7 @@ from toolkit.flow.versions import (
     versions_at_commit,
 )
 from toolkit.model import (
+    AWS,
     Backwards,
     DiffResult,
     Job,
@@ -757,7 +758,7 @@ def warm_clients(jobs: Iterable[Job], ports: Ports) -> None:
     """Make the AWS clients that these jobs need, before the first of them is begun."""
     services_by_client: dict[Any, set[str]] = {}
     for job in jobs:
-        if job.location.provider != "aws":
+        if job.location.provider != AWS:
             continue
         services = services_by_client.setdefault(ports.aws(job.location), set())
         services.update(targets.kind(job.kind).services())

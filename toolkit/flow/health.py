@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
-from toolkit.flow import trusted_programs
 from toolkit.flow.advice import same_options, with_options
 from toolkit.flow.compare import DiffRequest
 from toolkit.flow.decisions import tell_health
@@ -41,7 +40,18 @@ from toolkit.flow.rulebook import (
     variables_of,
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
-from toolkit.model import Check, Checks, Environment, Finding, HealthReport, Location, Rules, Target
+from toolkit.flow.trusted_programs import read_trusted_state
+from toolkit.model import (
+    AWS,
+    Check,
+    Checks,
+    Environment,
+    Finding,
+    HealthReport,
+    Location,
+    Rules,
+    Target,
+)
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -93,7 +103,8 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
         names = [environment_name(request.environment, rules)]
     subjects: list[Subject] = []
     for name in names:
-        subjects += _subjects(request, rules, checks, name, git)
+        subjects += _subjects(request, rules, checks, name)
+    subjects = _with_trust(subjects, rules, git)
     if not any(subject.kind != "credentials" for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
@@ -157,23 +168,40 @@ def _result(
 
 
 def _subjects(
-    request: HealthRequest, rules: Rules, checks: Checks, name: str | None, git: Git | None
+    request: HealthRequest, rules: Rules, checks: Checks, name: str | None
 ) -> Iterable[Subject]:
     """What there is to check in one environment."""
     environment = find_environment(name, rules)
     locations = making.locations(environment, request.profile, request.region)
     watched = _watched_targets(request, rules)
     jobs = making.jobs_without_run(watched, locations, variables_of(environment))
-    asks_aws = bool(checks.checks) or any(job.location.provider == "aws" for job in jobs)
+    asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
         if asks_aws:
             yield Subject("credentials", "credentials", location)
     for job in jobs:
-        programs = targets.kind(job.kind).programs(job.settings)
-        untrusted = trusted_programs.difference(programs, git) if programs else ""
-        yield Subject(job.target, job.kind, job.location, job=job, untrusted=untrusted)
+        yield Subject(job.target, job.kind, job.location, job=job)
     if not request.targets:
         yield from _check_subjects(checks, environment, locations)
+
+
+def _with_trust(subjects: list[Subject], rules: Rules, git: Git | None) -> list[Subject]:
+    """The subjects, each with why its programs must not be started. Git is asked only where there
+    is a program.
+    """
+    programs: dict[int, tuple[str, ...]] = {}
+    for index, subject in enumerate(subjects):
+        if subject.job is not None:
+            paths = targets.kind(subject.kind).programs(subject.job.settings)
+            if paths:
+                programs[index] = paths
+    if not programs:
+        return subjects
+    state = read_trusted_state(rules, git)
+    checked = list(subjects)
+    for index, paths in programs.items():
+        checked[index] = replace(subjects[index], untrusted=state.difference(paths))
+    return checked
 
 
 def _watched_targets(request: HealthRequest, rules: Rules) -> list[Target]:
@@ -251,7 +279,7 @@ def _report(
 
 def _needs_credentials(subject: Subject) -> bool:
     if subject.check is None:
-        return subject.location.provider == "aws"
+        return subject.location.provider == AWS
     return subject.check.check_type == "aws"
 
 

@@ -15,7 +15,7 @@ from toolkit.checks.tries import carry_out
 from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.model import Check, Finding, Job, LiveVersion, Location, Result, Rules
+from toolkit.model import AWS, Check, Finding, Job, LiveVersion, Location, Result, Rules
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
@@ -131,7 +131,7 @@ def warm_clients(subjects: Sequence[Subject], ports: Ports) -> None:
     """
     needed: dict[int, tuple[Location, set[str]]] = {}
     for subject in subjects:
-        if subject.location.provider != "aws":
+        if subject.location.provider != AWS:
             continue
         client = id(ports.aws(subject.location))
         _, services = needed.setdefault(client, (subject.location, {"sts"}))
@@ -148,7 +148,7 @@ def batch_reads(subjects: Iterable[Subject], ports: Ports) -> ExitStack:
     """While questions are still being started, a read that serves many of them waits for the others
     to join it.
     """
-    ours = (subject for subject in subjects if subject.location.provider == "aws")
+    ours = (subject for subject in subjects if subject.location.provider == AWS)
     clients = [ports.aws(subject.location) for subject in ours]
     waiting = ExitStack()
     for aws in {id(aws): aws for aws in clients}.values():

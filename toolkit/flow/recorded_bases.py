@@ -18,7 +18,7 @@ from toolkit.flow import shared_resources
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
-from toolkit.model import GOOD, Job, LiveVersion, Location, Resource, Rules, Target, Verdict
+from toolkit.model import AWS, GOOD, Job, LiveVersion, Location, Resource, Rules, Target, Verdict
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
@@ -89,7 +89,7 @@ def records_reader(
             # Only of AWS do account and region have to be known, so that targets of others alone
             # need no credentials.
             kinds = {rules.targets[name].kind for name in leaf_targets(rules)}
-            if any(targets.kind(kind).provider == "aws" for kind in kinds):
+            if any(targets.kind(kind).provider == AWS for kind in kinds):
                 locations = tuple(resolved_location(location, ports) for location in locations)
         else:
             locations = tuple(

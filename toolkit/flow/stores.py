@@ -7,7 +7,7 @@ import os
 from msgspec.structs import replace
 
 from toolkit.flow.rulebook import load_rules
-from toolkit.model import Location, Rules
+from toolkit.model import AWS, Location, Rules
 from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -31,7 +31,7 @@ def resolved_location(location: Location, ports: Ports) -> Location:
     """A location with the account and region of the credentials and of AWS's own settings where
     rules.toml has none: a record is of one account and one region. Raises CloudError, Refused.
     """
-    if location.provider != "aws":
+    if location.provider != AWS:
         return location
     account = location.account or ports.aws(location).account()
     region = location.region or ports.aws(location).region_name

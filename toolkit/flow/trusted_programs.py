@@ -1,42 +1,57 @@
-"""Whether the repository's own programs that a look would start are those of the trusted base: what
-is judged must not bring the program that judges it.
+"""Whether what a look would start is as at the trusted base: what is judged must not bring the
+program that judges it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from toolkit.changes import trusted
-from toolkit.errors import FileProblem, ToolkitError
-from toolkit.ports import files
+from msgspec import Struct
+
+from toolkit.changes import detect, trusted
+from toolkit.errors import ToolkitError
+from toolkit.flow.rulebook import rules_path
+from toolkit.model import Rules
 from toolkit.ports.git import Git
 
-MOST_BYTES = 1 << 20
-"""A larger program counts as a different one."""
 
+class TrustedState(Struct, frozen=True):
+    """What differs here from the trusted base. `problem` says why that cannot be known."""
 
-def difference(paths: Iterable[str], git: Git | None) -> str:
-    """Why these files must not be started, empty if they may: all are as at the trusted base, or
-    there is no repository that could bring others.
-    """
-    paths = tuple(paths)
-    if git is None or git.bare or not paths:
+    ref: str = ""
+    changed: frozenset[str] = frozenset()
+    rules: str | None = None
+    """rules.toml, as git names it."""
+    problem: str = ""
+
+    def difference(self, paths: Collection[str]) -> str:
+        """Why nothing of these files and folders may be started, empty if it may. Pure.
+
+        rules.toml counts, too: it says in which folder the words are looked for.
+        """
+        if self.problem:
+            return self.problem
+        for changed in sorted(self.changed):
+            if changed == self.rules or any(_overlap(changed, path) for path in paths):
+                return f"{changed} is not as in {self.ref}"
         return ""
+
+
+def read_trusted_state(rules: Rules, git: Git | None) -> TrustedState:
+    """Two questions to git. Without a repository nothing differs: none can bring a program."""
+    if git is None or git.bare:
+        return TrustedState()
     try:
         base = trusted.find(git)
-        for path in paths:
-            if _bytes_at(base.commit, path, git) != _bytes_here(path, git):
-                return f"{path} is not as in {base.ref}"
+        if not base.commit:
+            return TrustedState(problem="nothing is committed yet")
+        changed = {change.path for change in git.diff_work_tree(base.commit)}
+        changed.update(detect.look(git).paths)
     except ToolkitError as problem:
-        return str(problem)
-    return ""
+        return TrustedState(problem=str(problem))
+    return TrustedState(base.ref, frozenset(changed), rules_path(rules, git))
 
 
-def _bytes_at(commit: str, path: str, git: Git) -> bytes | None:
-    return git.blob(commit, path) if commit else None
-
-
-def _bytes_here(path: str, git: Git) -> bytes | None:
-    """None where there is no such file, as for a word of a command that names none."""
-    try:
-        return files.read_inside(git.root, path, MOST_BYTES)
-    except FileProblem:
-        return None
+def _overlap(changed: str, path: str) -> bool:
+    """Whether one holds the other. A changed submodule is a folder."""
+    return (
+        path in (".", changed) or changed.startswith(f"{path}/") or path.startswith(f"{changed}/")
+    )

@@ -521,11 +521,7 @@ class _Loader(FileReader):
                     message = f"`{{{variable}}}` is not a variable; {hint}"
                     self.add_problem(message, "environments", name, key)
             for index, url in enumerate(environment.urls):
-                filled = url
-                for variable in _NAMED.findall(url):
-                    # An unknown variable is a problem of its own; here it must not hide another.
-                    filled = filled.replace(f"{{{variable}}}", variables.get(variable, "x"))
-                problem = base_url_problem(filled)
+                problem = base_url_problem(_fill(url, variables))
                 if problem:
                     self.add_problem(f"{url!r} {problem}", "environments", name, "urls", index)
 
@@ -575,6 +571,13 @@ class _Loader(FileReader):
 
 def _has_variable(environment: Environment, name: str) -> bool:
     return name in environment.vars or (name == REGION and bool(environment.regions))
+
+
+def _fill(text: str, variables: Mapping[str, str]) -> str:
+    """The text with its variables filled in. An unknown one is a problem of its own; here it must
+    not hide another.
+    """
+    return _NAMED.sub(lambda match: variables.get(match[1], "x"), text)
 
 
 def _variable_hint(name: str, environment: Environment) -> str:

@@ -9,8 +9,10 @@ import sysconfig
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
+from shlex import quote
 from typing import Any, cast
 
+from toolkit.errors import Refused
 from toolkit.targets.base import Kind
 
 KINDS = {
@@ -27,10 +29,12 @@ ENTRY_POINT = "toolkit.kinds"
 
 
 def kind(name: str) -> Kind:
-    """The kind of that name, loaded when it is asked for. Raises KeyError."""
+    """The kind of that name, loaded when it is asked for. Raises KeyError, and Refused where a
+    package does not bring what it says.
+    """
     if name in KINDS:
         return cast(Kind, import_module(KINDS[name]).kind)
-    return cast(Kind, _load(_installed()[name]))
+    return _load(_installed()[name])
 
 
 class _Names(Collection[str]):
@@ -72,7 +76,21 @@ def _installed() -> dict[str, Any]:
 
 
 @cache
-def _load(point: Any) -> Any:
-    """The kind that an entry point names: an instance, or a class that makes one."""
-    loaded = point.load()
-    return loaded() if isinstance(loaded, type) else loaded
+def _load(point: Any) -> Kind:
+    """The kind that an entry point names: an instance, or a class that makes one. Raises Refused
+    where the package does not bring one: that is its fault, and no bug of ours.
+    """
+    package = point.dist.name
+    try:
+        loaded = point.load()
+        kind = loaded() if isinstance(loaded, type) else loaded
+    except Exception as problem:
+        reason = f"{type(problem).__name__}: {problem}"
+    else:
+        if isinstance(kind, Kind):
+            return kind
+        reason = f"{point.value} is not a toolkit.targets.base.Kind"
+    raise Refused(
+        f"kind {point.name} of the package {package} could not be loaded: {reason}",
+        f"update the package, or remove it: pip uninstall {quote(package)}",
+    )

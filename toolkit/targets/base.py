@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
 from toolkit.model import (
+    AWS,
     Finding,
     Inputs,
     Job,
@@ -176,8 +177,10 @@ class Kind:
     """How long a deploy takes where rules.toml does not say, in seconds."""
     deadline_s: int = 3600
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
-    provider: str = "aws"
-    """Whose credentials and identity a look or a deploy needs; `command` needs none of ours."""
+    provider: str = AWS
+    """Whose credentials and identity a look or a deploy needs. Of others than AWS, toolkit asks for
+    none.
+    """
     program: bool = True
     """Whether what answers at its `health` addresses is its own program, also where another target
     names the same address.
@@ -242,8 +245,9 @@ class Kind:
         return ()
 
     def programs(self, settings: Any) -> tuple[str, ...]:
-        """The repository's own files, as paths from its root, that `live` and `health` would start.
-        `health` starts them only where they are those of the trusted base, and `diff` never does.
+        """The repository's files and folders, as paths from its root, that decide what `live` and
+        `health` start. `health` starts nothing unless all of that is as at the trusted base, and
+        `diff` starts nothing at all.
         """
         return ()
 

@@ -4,11 +4,12 @@ A program has no token, and nobody but `live` can say what became of one that wa
 what was begun and did not end is in doubt until `live` prints the version.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from shlex import join
 from typing import Any
 
-from toolkit.errors import ProgramFailed, ToolkitError
+from toolkit.errors import ProgramFailed, Refused, ToolkitError
 from toolkit.model import (
     Finding,
     Inputs,
@@ -27,6 +28,8 @@ from toolkit.targets.command.settings import CommandSettings, commands
 
 MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
+LAG_S = 10.0
+"""For how long `live` may print another version after `deploy` has ended well, in seconds."""
 
 
 class CommandKind(base.Kind):
@@ -52,9 +55,13 @@ class CommandKind(base.Kind):
         return Inputs() if settings.folder in ("", ".") else Inputs(folders=(settings.folder,))
 
     def programs(self, settings: CommandSettings) -> tuple[str, ...]:
-        """Each word of `live` and `health` that may name a file: a program, or its script."""
-        words = (*settings.live, *settings.health)
-        return tuple(dict.fromkeys(program.possible_file(settings, word) for word in words))
+        """Their folder, for a program reads what lies beside it (a Makefile, a module); and each
+        word of `live` and `health` that may name a file elsewhere.
+        """
+        paths = [settings.folder]
+        for word in (*settings.live, *settings.health):
+            paths.append(os.path.join(settings.folder, word))
+        return tuple(dict.fromkeys(os.path.normpath(path) for path in paths))
 
     def irreversible(self, settings: CommandSettings) -> tuple[str, str] | None:
         """Without `rollback` nobody knows how."""
@@ -70,24 +77,23 @@ class CommandKind(base.Kind):
 
     def preview(self, job: Job, ports: Ports) -> Preview:
         """What would be run, and what `plan` says of it."""
-        env = program.environment(job)
         words = _words(job)
+        program.find(job, words, ports.root)  # what is known to fail is refused now
         call = PlannedCall("run", {"command": join(words), "folder": job.settings.folder})
-        live = self.live(job, ports) if job.settings.live else None
+        warnings: list[str] = []
+        live: LiveVersion | None = None
+        try:
+            live = self.live(job, ports)
+        except ToolkitError as problem:
+            # Before its first deploy there may be nothing that could answer.
+            warnings.append(f"what is live could not be read: {problem}")
         if not job.settings.plan or job.action != "deploy":
-            return Preview((call,), live=live)
+            return Preview((call,), tuple(warnings), live=live)
         lines: list[str] = []
-        plan = program.start(job, job.settings.plan, ports.root, env)
-        ended = program.run(plan, ports.clock, job.deadline_s, lines.append, _unstoppable)
-        if ended.code == 0 and job.settings.changes is not None:
-            return Preview((), unchanged=True, live=live)
-        if ended.code not in (0, job.settings.changes):
-            raise ProgramFailed(
-                program=job.settings.plan[0],
-                reason=f"`{join(job.settings.plan)}` {program.how(ended)}"
-                + (f": {ended.last[-1]}" if ended.last else ""),
-            )
-        return Preview((call,), warnings=tuple(lines[-MOST_LINES:]), live=live)
+        changes = _plan(job, ports, lines.append, program.never_stopped)
+        if not changes:
+            return Preview((), tuple(warnings), unchanged=True, live=live)
+        return Preview((call,), (*warnings, *lines[-MOST_LINES:]), live=live)
 
     def apply(self, job: Job, ports: Ports, report: base.Report) -> None:
         """Run `deploy`, or `rollback`, to its end.
@@ -95,25 +101,30 @@ class CommandKind(base.Kind):
         One that an earlier process began is never run a second time here: `observe` has said that
         nothing of it is there.
         """
-        env, words = program.environment(job), _words(job)
+        words = _words(job)
+        command = program.find(job, words, ports.root)
         if job.action == "deploy" and job.settings.changes is not None:
             report.phase(f"running {join(job.settings.plan)}")
-            plan = program.start(job, job.settings.plan, ports.root, env)
-            ended = program.run(plan, ports.clock, job.deadline_s, report.log, report.check)
-            if ended.code == 0:
+            if not _plan(job, ports, report.log, report.check):
                 report.keep(unchanged=True)
                 return
-            if ended.code != job.settings.changes:
-                raise ProgramFailed(
-                    program=job.settings.plan[0],
-                    reason=f"`{join(job.settings.plan)}` {program.how(ended)}",
-                )
         report.phase(f"running {join(words)}")
         report.intend("run", command=join(words), folder=job.settings.folder)
-        child = program.start(job, words, ports.root, env)
-        report.keep(process=_identity(child.pid), code=None, unchanged=False)
-        ended = program.run(child, ports.clock, job.deadline_s, report.log, report.check)
-        report.keep(code=ended.code, how=program.how(ended))
+        # On disk before it is started: whoever finds only this knows that it may be running.
+        report.keep(started=True, process=None, code=None, ended="")
+        try:
+            child = program.start(command)
+        except Refused:
+            report.turned_away()
+            report.keep(started=False)
+            raise
+        try:
+            report.keep(process=_identity(child.pid))
+        except BaseException:
+            child.stop()  # nobody would read what it writes, nor see its end
+            raise
+        ended = program.run(command, child, ports.clock, job.deadline_s, report.log, report.check)
+        report.keep(code=ended.code, ended=program.describe(ended))
 
     def observe(
         self,
@@ -126,49 +137,67 @@ class CommandKind(base.Kind):
         live = LiveVersion(job.version.name, job.version.commit, job.version.fingerprint)
         if receipt.get("unchanged"):
             return Observation("done", Verdict.UNCHANGED, live=live)
+        if not receipt.get("started"):
+            return Observation("absent", sure=True)
         code = receipt.get("code")
         if code == 0:
-            return self._ended_well(job, ports, live)
+            return self._ended_well(job, ports, live, before)
         if isinstance(code, int) and code > 0:
             words = join(_words(job))
-            return Observation("failed", cause=f"`{words}` {receipt.get('how')}; see its log")
-        if "process" not in receipt:
-            return Observation("absent", sure=True)
-        if _is_alive(receipt["process"]):
+            return Observation("failed", cause=f"`{words}` {receipt.get('ended')}; see its log")
+        runs = _is_running(receipt.get("process"))
+        if runs:
             return Observation("running", phase="its program is still running")
-        return self._interrupted(job, ports, receipt, live)
+        return self._interrupted(job, ports, receipt, live, runs is None)
 
-    def _ended_well(self, job: Job, ports: Ports, live: LiveVersion) -> Observation:
-        """Exit code 0 is what the program says. `live`, where it is there, is what is observed."""
+    def _ended_well(
+        self, job: Job, ports: Ports, live: LiveVersion, before: Observation | None
+    ) -> Observation:
+        """Exit code 0 is what the program says. `live`, where there is one, is what is observed."""
         if not job.settings.live:
             return Observation("done", Verdict.SUCCEEDED, live=live)
         try:
-            version = program.version(job, ports.root, ports.clock)
+            version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
             return Observation("unknown", cause=f"it ended well, but {problem}")
         if version is not None and _is_version(version, job):
             return Observation("done", Verdict.SUCCEEDED, live=live)
-        printed = version or "nothing"
-        cause = f"`{join(job.settings.live)}` prints {printed}, and not what was deployed"
+        now = ports.clock.elapsed()
+        since = now if before is None or before.mark is None else float(before.mark)
+        command, printed = join(job.settings.live), version or "nothing"
+        if now - since < LAG_S:
+            phase = f"waiting for `{command}`, which prints {printed[:20]}"
+            return Observation("running", phase=phase, mark=since)
+        cause = f"`{command}` prints {printed}, and not what was deployed"
         return Observation("failed", cause=cause)
 
     def _interrupted(
-        self, job: Job, ports: Ports, receipt: Mapping[str, Any], live: LiveVersion
+        self,
+        job: Job,
+        ports: Ports,
+        receipt: Mapping[str, Any],
+        live: LiveVersion,
+        may_run: bool,
     ) -> Observation:
-        """Nobody saw its end."""
-        cause = f"`{join(_words(job))}` {receipt.get('how') or 'was interrupted'}"
+        """Nobody saw its end. `may_run`: nobody can tell from here whether it still runs, so that
+        the version before says nothing: it must not be begun a second time beside itself.
+        """
+        cause = f"`{join(_words(job))}` {receipt.get('ended') or 'was interrupted'}"
         if not job.settings.live:
             return Observation("unknown", cause=f"{cause}, and it has no `live` to ask")
         try:
-            version = program.version(job, ports.root, ports.clock)
+            version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
             return Observation("unknown", cause=f"{cause}, and {problem}")
         if version is not None and _is_version(version, job):
             return Observation("done", Verdict.SUCCEEDED, live=live)
-        if version is not None and job.recorded is not None and version == job.recorded.version:
+        is_former = job.recorded is not None and version == job.recorded.version
+        if is_former and not may_run:
             return Observation("absent", cause=f"{cause}; {version} runs as before")
-        printed = version or "nothing"
-        return Observation("unknown", cause=f"{cause}, and `live` prints {printed}")
+        cause += f", and `live` prints {version or 'nothing'}"
+        if may_run:
+            cause += "; whether it still runs cannot be known from here"
+        return Observation("unknown", cause=cause)
 
     def abandon(
         self, job: Job, receipt: Mapping[str, Any], ports: Ports, report: base.Report
@@ -179,7 +208,7 @@ class CommandKind(base.Kind):
         """What `live` prints."""
         if not job.settings.live:
             return None
-        version = program.version(job, ports.root, ports.clock)
+        version = program.read_version(job, ports.root, ports.clock)
         if version is None:
             return None
         recorded = job.recorded
@@ -194,7 +223,7 @@ class CommandKind(base.Kind):
         """What `health` says, and which version `live` prints."""
         words = job.settings.health
         if words:
-            tell(_well(job, words, ports))
+            tell(_run_health(job, words, ports))
         try:
             live = self.live(job, ports)
         except ToolkitError as problem:
@@ -205,19 +234,34 @@ class CommandKind(base.Kind):
         return live
 
 
-def _well(job: Job, words: Sequence[str], ports: Ports) -> Finding:
+def _plan(job: Job, ports: Ports, log: Callable[[str], None], check: Callable[[], None]) -> bool:
+    """Run `plan`: whether something would change. Raises Refused, ProgramFailed, and what `check`
+    raises.
+    """
+    words, changes = job.settings.plan, job.settings.changes
+    command = program.find(job, words, ports.root)
+    ended = program.run(command, program.start(command), ports.clock, job.deadline_s, log, check)
+    if ended.code not in (0, changes):
+        reason = f"`{join(words)}` {program.describe(ended)}"
+        if ended.last:
+            reason += f": {ended.last[-1]}"
+        raise ProgramFailed(program=words[0], reason=reason)
+    return changes is None or ended.code == changes
+
+
+def _run_health(job: Job, words: Sequence[str], ports: Ports) -> Finding:
     command = join(words)
     try:
-        ended = program.look(job, words, ports.root, ports.clock)
+        ended, _ = program.look(job, words, ports.root, ports.clock)
     except ToolkitError as problem:
         return Finding("health", "unknown", "could not be run", cause=str(problem))
     if ended.code == 0:
         return Finding("health", "ok", command)
-    cause = f"`{command}` {program.how(ended)}"
+    cause = f"`{command}` {program.describe(ended)}"
     if ended.last:
         cause += f": {ended.last[-1].strip()}"
     status = "failing" if ended.code is not None and ended.code > 0 else "unknown"
-    return Finding("health", status, program.how(ended), cause=cause)
+    return Finding("health", status, program.describe(ended), cause=cause)
 
 
 def _words(job: Job) -> tuple[str, ...]:
@@ -241,15 +285,16 @@ def _identity(pid: int) -> dict[str, Any]:
     return {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
 
 
-def _is_alive(facts: Any) -> bool:
+def _is_running(facts: Any) -> bool | None:
+    """Whether the process still runs; None where that cannot be known: it is another machine's, or
+    its number was never written down.
+    """
+    if not facts:
+        return None
     try:
-        return processes.is_running(processes.Process(**facts)) is True
+        return processes.is_running(processes.Process(**facts))
     except TypeError:
-        return False  # not what we wrote
-
-
-def _unstoppable() -> None:
-    """For what is run before there is a run that could be stopped: Ctrl-C ends toolkit itself."""
+        return None  # not what we wrote
 
 
 kind = CommandKind()

@@ -12,14 +12,26 @@ from toolkit.errors import ProgramFailed, Refused
 from toolkit.model import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
-from toolkit.targets.command.settings import CommandSettings
 
 LAST = 15
 """So many of the last lines are kept of what a program writes."""
 LOOK_S = 60.0
 """How long a look (`live`, `health`) may take, in seconds."""
+SHORTEST = 4
+"""A value of fewer characters is not hidden: it would take out half of every text."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 """What a printed version may be: it is shown, compared and recorded."""
+
+
+class Command(Struct, frozen=True):
+    """A program that is there, with all that it is started with. `hidden` are the values of the
+    variables that rules.toml passes on, each with the variable's name.
+    """
+
+    argv: tuple[str, ...]
+    folder: str
+    env: Mapping[str, str]
+    hidden: Mapping[str, str]
 
 
 class Ended(Struct, frozen=True):
@@ -28,24 +40,12 @@ class Ended(Struct, frozen=True):
     """
 
     code: int | None
-    last: tuple[str, ...]
+    last: tuple[str, ...] = ()
 
 
-def repository_program(settings: CommandSettings, words: Sequence[str]) -> str | None:
-    """The program's path from the repository's root, None if it is one of the machine's."""
-    if not words[0].startswith(("./", "../")):
-        return None
-    return os.path.normpath(os.path.join(settings.folder, words[0]))
-
-
-def possible_file(settings: CommandSettings, word: str) -> str:
-    """The path from the repository's root that a word stands for, if it names a file at all."""
-    return os.path.normpath(os.path.join(settings.folder, word))
-
-
-def start(job: Job, words: Sequence[str], root: str, env: Mapping[str, str]) -> process.LineProgram:
-    """The program, started in its folder. Raises Refused where it is not there, or leads out of the
-    repository.
+def find(job: Job, words: Sequence[str], root: str) -> Command:
+    """The command that these words stand for; nothing is started. Raises Refused where the program
+    does not exist or leads out of the repository, or a variable is not set.
     """
     folder = os.path.join(root, job.settings.folder)
     if os.path.realpath(folder) != os.path.realpath(root) and not files.is_inside(folder, root):
@@ -53,39 +53,42 @@ def start(job: Job, words: Sequence[str], root: str, env: Mapping[str, str]) -> 
             f"`folder` of {job.target} leads out of the repository",
             "correct `folder` in rules.toml",
         )
-    try:
-        return process.LineProgram([_path(job, words, folder, root), *words[1:]], folder, env)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise Refused(
-            f"{words[0]} could not be started: {reason}", "correct it, or `folder`"
-        ) from None
+    path = _path(job, words[0], folder, root)
+    passed = _passed_on(job)
+    env = process.child_environment(**{**_facts(job), **passed})
+    hidden = {value: name for name, value in passed.items() if len(value) >= SHORTEST}
+    return Command((path, *words[1:]), folder, env, hidden)
 
 
-def _path(job: Job, words: Sequence[str], folder: str, root: str) -> str:
-    own = repository_program(job.settings, words)
-    if own is None:
-        path = words[0] if os.path.isabs(words[0]) else process.which(words[0])
-    else:
-        path = os.path.join(folder, words[0])
-        if not files.is_inside(path, root):
+def _path(job: Job, word: str, folder: str, root: str) -> str:
+    if word.startswith(("./", "../")):
+        path: str | None = os.path.join(folder, word)
+        if not files.is_inside(os.path.join(folder, word), root):
             raise Refused(
-                f"{words[0]} of {job.target} leads out of the repository",
+                f"{word} of {job.target} leads out of the repository",
                 "name a program on PATH, or one in the repository",
             )
+        where = f"in {job.settings.folder}"
+    else:
+        path = word if os.path.isabs(word) else process.which(word)
+        where = "on PATH"
     if path is None or not os.path.isfile(path):
-        where = f"in {job.settings.folder}" if own else "on PATH"
-        raise Refused(f"there is no program {words[0]} {where}", f"install {words[0]}")
+        raise Refused(f"there is no program {word} {where}", f"install {word}")
     return path
 
 
-def environment(job: Job) -> dict[str, str]:
-    """The environment of every command of a target. Raises Refused where a variable is not set."""
+def _passed_on(job: Job) -> dict[str, str]:
+    """The variables of our environment that rules.toml names."""
     passed: dict[str, str] = {}
     for name in job.settings.env:
         if name not in os.environ:
             raise Refused(f"{name} is not set, and {job.target} needs it", f"export {name}=…")
         passed[name] = os.environ[name]
+    return passed
+
+
+def _facts(job: Job) -> dict[str, str]:
+    """What is deployed, as variables; what is not known is left out."""
     facts = {
         "TOOLKIT_TARGET": job.target,
         "TOOLKIT_ENVIRONMENT": job.location.environment,
@@ -95,11 +98,22 @@ def environment(job: Job) -> dict[str, str]:
         "TOOLKIT_COMMIT": job.version.commit,
         "TOOLKIT_RUN": job.run,
     }
-    known = {name: value for name, value in facts.items() if value}
-    return process.child_environment(**{**known, **passed})
+    return {name: value for name, value in facts.items() if value}
+
+
+def start(command: Command) -> process.LineProgram:
+    """Start it. Raises Refused where that is not possible: nothing has run then."""
+    try:
+        return process.LineProgram(command.argv, command.folder, command.env)
+    except OSError as problem:
+        name, reason = os.path.basename(command.argv[0]), problem.strerror or str(problem)
+        raise Refused(
+            f"{name} could not be started: {reason}", "see that it is executable, and `folder`"
+        ) from None
 
 
 def run(
+    command: Command,
     program: process.LineProgram,
     clock: Clock,
     seconds: float,
@@ -113,7 +127,7 @@ def run(
     try:
         for line in lines:
             if line is not None:
-                text = line.decode("utf-8", "replace")
+                text = _without_values(line.decode("utf-8", "replace"), command.hidden)
                 last.append(text)
                 log(text)
             check()
@@ -124,23 +138,29 @@ def run(
     return Ended(program.code, tuple(last))
 
 
-def look(job: Job, words: Sequence[str], root: str, clock: Clock) -> Ended:
-    """Run a command that only looks."""
-    program = start(job, words, root, environment(job))
-    return run(program, clock, LOOK_S, _nothing, _never)
+def _without_values(text: str, hidden: Mapping[str, str]) -> str:
+    """The text with the variables' names in place of their values, the longest first."""
+    for value in sorted(hidden, key=len, reverse=True):
+        text = text.replace(value, f"{{{hidden[value]}}}")
+    return text
 
 
-def version(job: Job, root: str, clock: Clock) -> str | None:
+def look(job: Job, words: Sequence[str], root: str, clock: Clock) -> tuple[Ended, list[str]]:
+    """Run a command that only looks: how it ended, and its lines. Raises Refused."""
+    command = find(job, words, root)
+    lines: list[str] = []
+    return run(command, start(command), clock, LOOK_S, lines.append, never_stopped), lines
+
+
+def read_version(job: Job, root: str, clock: Clock) -> str | None:
     """The version that runs, as `live` prints it in its first line; None where it prints nothing.
 
-    Raises Refused, and ProgramFailed where it does not end well, or prints what is no version.
+    Raises Refused, and ProgramFailed where it does not end well, or prints what is not a version.
     """
     words = job.settings.live
-    program = start(job, words, root, environment(job))
-    lines: list[str] = []
-    ended = run(program, clock, LOOK_S, lines.append, _never)
+    ended, lines = look(job, words, root, clock)
     if ended.code != 0:
-        raise ProgramFailed(program=words[0], reason=f"`{join(words)}` {how(ended)}")
+        raise ProgramFailed(program=words[0], reason=f"`{join(words)}` {describe(ended)}")
     first = next((line.strip() for line in lines if line.strip()), "")
     if not first:
         return None
@@ -149,7 +169,7 @@ def version(job: Job, root: str, clock: Clock) -> str | None:
     return first
 
 
-def how(ended: Ended) -> str:
+def describe(ended: Ended) -> str:
     """How it ended, in a few words."""
     if ended.code is None:
         return "did not end in its time"
@@ -158,9 +178,5 @@ def how(ended: Ended) -> str:
     return f"ended with exit code {ended.code}"
 
 
-def _nothing(line: str) -> None:
-    """For a look whose lines nobody needs."""
-
-
-def _never() -> None:
-    """For a look that nobody stops."""
+def never_stopped() -> None:
+    """The `check` of what runs outside of a run: Ctrl-C ends toolkit itself, and that with it."""
