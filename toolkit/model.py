@@ -449,6 +449,8 @@ class DiffResult(Struct, frozen=True):
     uncommitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unrecorded: tuple[str, ...] = ()
+    live_not_asked: tuple[str, ...] = ()
+    """Of these, the targets of which `diff live` asks nothing: a program would have to say it."""
     first: Plan | None = None
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
@@ -694,12 +696,15 @@ class PlannedCall(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a step would do: the calls in order, the warnings, and whether nothing would change."""
+    """What a step would do: the calls in order, the warnings, and whether nothing would change.
+    `plan` are the lines in which the target's own program says what it would change.
+    """
 
     calls: tuple[PlannedCall, ...]
     warnings: tuple[str, ...] = ()
     unchanged: bool = False
     live: LiveVersion | None = None
+    plan: tuple[str, ...] = ()
 
 
 class Observation(Struct, frozen=True):

@@ -149,7 +149,40 @@ def test_health_needs_no_credentials_and_says_what_its_program_says(team: Team) 
     assert (report["name"], report["status"]) == ("infra", "failing")
     assert "nothing runs" in sick.out
     assert team("deploy", "infra", "--yes").code == 0
-    assert team("health").code == 0
+    well = team("health", "--json")
+    [report] = json.loads(well.out)["checkups"]
+    assert (well.code, report["status"]) == (0, "ok"), well.out
+    (team.state / "live").write_text("v1.2.3")
+    changed = team("health").out
+    assert "v1.2.3 runs, and run " in changed
+    assert "changed outside toolkit" in changed
+
+
+def test_a_deploy_of_all_that_is_due_starts_nothing_that_is_clean(team: Team) -> None:
+    assert team("deploy", "--yes").code == 0
+    team.started()
+    again = team("deploy", "--yes")
+    assert (again.code, "deploy" in team.started()) == (0, False), again.out
+    (team.state / "live").write_text("v1.2.3")
+    assert team("deploy", "--yes").code == 0
+    assert team.live == team.head, "what was changed outside toolkit is due"
+
+
+def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: Team) -> None:
+    hostile = script('printf "password=hunter2hunter2\\n\\033[31mred\\n"')
+    rules = RULES.replace('environment = "dev"\n[environments.dev]\n', "")
+    team.repo.commit("plan", {"infra/plan.sh": hostile, "rules.toml": rules})
+    dry = team("deploy", "infra", "--dry-run")
+    assert "hunter2" not in dry.out + dry.err
+    assert "\033" not in dry.out + dry.err
+    assert "    | [redacted]" in dry.out
+    assert "Deploy:\n  infra" in dry.out
+    document = team("deploy", "infra", "--dry-run", "--json").out
+    assert "hunter2" not in document
+    first = team("diff").out
+    assert "AWS" not in first
+    assert "toolkit diff live" not in first
+    assert "toolkit record set infra COMMIT" in first
 
 
 def with_origin(team: Team, tmp_path: Path) -> None:

@@ -186,8 +186,15 @@ def test_the_dry_run_runs_the_plan_whose_exit_code_says_whether_anything_changes
     assert [call.what["command"] for call in preview.calls] == (
         [] if unchanged else ["./deploy.py"]
     )
-    assert preview.warnings == (() if unchanged else ("+ a queue",))
+    assert preview.plan == (() if unchanged else ("+ a queue",))
+    assert preview.warnings == ()
     assert not (tmp_path / "done").exists()
+
+
+def test_of_a_long_plan_the_end_is_shown_and_how_much_is_left_out(project: Project) -> None:
+    plan = project.script("plan.py", "for number in range(250): print(number)")
+    lines = KIND.preview(project.job(plan=plan), project.ports).plan
+    assert (len(lines), lines[0], lines[-1]) == (201, "(50 more lines before these)", "249")
 
 
 def test_a_plan_without_changes_deploys_nothing(tmp_path: Path) -> None:
@@ -249,7 +256,8 @@ def test_what_is_no_version_is_not_taken_for_what_runs(project: Project, line: s
 
 
 def test_the_commit_is_known_by_its_first_digits(project: Project) -> None:
-    for printed, commit in ((COMMIT[:7], COMMIT), (COMMIT[:6], None), ("v1.2.3", None)):
+    cases = ((COMMIT[:7], COMMIT), (COMMIT[:6], None), ("v1.2.3", None), (OLD, OLD))
+    for printed, commit in cases:
         words = project.script("live.py", f"print('{printed}')")
         live = KIND.live(project.job(live=words), project.ports)
         assert live is not None
@@ -413,7 +421,7 @@ def test_values_of_passed_variables_are_hidden_in_all_that_it_writes(
     job = project.job(deploy=words, plan=words, env=["TF_TOKEN"], health=failing)
     report, _ = project.deploy(job)
     assert report.of("log") == ["x {TF_TOKEN} y"]
-    assert KIND.preview(job, project.ports).warnings == ("x {TF_TOKEN} y",)
+    assert KIND.preview(job, project.ports).plan == ("x {TF_TOKEN} y",)
     findings: list[Any] = []
     KIND.health(job, project.ports, findings.append)
     assert "{TF_TOKEN}" in findings[0].cause

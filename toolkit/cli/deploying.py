@@ -22,7 +22,7 @@ from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Rules, RunResult
+from toolkit.model import Job, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -352,7 +352,14 @@ def _prepare(
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
-    return replace(prepared, previews=previews), proofs
+    shown = {step: _without_secrets(preview) for step, preview in previews.items()}
+    return replace(prepared, previews=shown), proofs
+
+
+def _without_secrets(preview: Preview) -> Preview:
+    redact = redactor()
+    warnings, plan = map(redact, preview.warnings), map(redact, preview.plan)
+    return replace(preview, warnings=tuple(warnings), plan=tuple(plan))
 
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:

@@ -7,6 +7,7 @@ from itertools import product
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
@@ -437,7 +438,11 @@ def _with_first_step(
     """The answer with what the changes since the default base call for, which a newcomer wants to
     see first. The plan still holds every target without a record.
     """
-    answer = replace(answer, unrecorded=tuple(sorted(unrecorded)))
+    not_asked = []
+    for name in sorted(unrecorded):
+        if targets.kind(inputs.rules.targets[name].kind).live_starts_programs:
+            not_asked.append(name)
+    answer = replace(answer, unrecorded=tuple(sorted(unrecorded)), live_not_asked=tuple(not_asked))
     head = git.require_head()
     try:
         base = bases.choose(None, git)[0]

@@ -15,7 +15,15 @@ from toolkit.flow.health_questions import Subject
 from toolkit.flow.recorded_bases import contradiction, live_base, unfinished_deploys, work_check
 from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.model import Finding, HealthReport, LiveVersion, Location, Rules
+from toolkit.model import (
+    GOOD,
+    DeployedState,
+    Finding,
+    HealthReport,
+    LiveVersion,
+    Location,
+    Rules,
+)
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
@@ -129,6 +137,8 @@ def _with_change_finding(
 def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
     """Why what is live is nothing that the record knows of, empty if it is. Pure."""
     what, content = live_name(live, "what runs"), [key for key in CONTENT if key in live.detail]
+    if live.run is None and live.version and live.deployed == DeployedState() and not content:
+        return _other_version(live.version, records)
     if live.run is None:
         return _untagged(live, records, what, content)
     ours = [record for record in records if record.run == live.run]
@@ -147,6 +157,18 @@ def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
         moment = f"{since:%Y-%m-%d %H:%M} UTC"
         return f"it was changed at {moment}, but no deploy is recorded for that time"
     return ""
+
+
+def _other_version(version: str, records: Sequence[Record]) -> str:
+    """Why a version is live that the last good deploy did not bring, where the version is all that
+    is known: a program prints it, and no run.
+    """
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is None:
+        return f"{version} runs, and no good deploy is recorded"
+    if good.version == version:
+        return ""
+    return f"{version} runs, and run {good.run} deployed {good.version}"
 
 
 def _untagged(

@@ -103,16 +103,24 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
         if not answer.unrecorded:
             return
     if unknown:
-        names, ways = ", ".join(unknown), "ask AWS what is live, or record what you know"
-        if first is not None:
-            ways = f"deploy everything, {ways}"
-        yield from wrapped(
-            f"Nothing is known of {names}: no deploy is recorded. To be sure, {ways}:", width
-        )
-        if first is not None:
-            yield f"  {line(plan.recommendation)}"
-        yield f"  toolkit diff live{answer.options}"
-        yield f"  toolkit record set{answer.options} {unknown[0]} COMMIT"
+        yield from _ways_to_be_sure(answer, unknown, width)
+
+
+def _ways_to_be_sure(answer: DiffResult, unknown: Sequence[str], width: int) -> Iterator[str]:
+    """What to do about targets of which nothing is known: words, then a command for each way."""
+    ways: list[tuple[str, str]] = []
+    if answer.first is not None:
+        ways.append(("deploy everything", line(answer.plan.recommendation)))
+    if set(unknown) - set(answer.live_not_asked):
+        ways.append(("ask AWS what is live", f"toolkit diff live{answer.options}"))
+    record = f"toolkit record set{answer.options} {unknown[0]} COMMIT"
+    ways.append(("record what you know", record))
+    *others, last = (words for words, _ in ways)
+    choice = f"{', '.join(others)}, or {last}" if others else last
+    text = f"Nothing is known of {', '.join(unknown)}: no deploy is recorded. To be sure, {choice}:"
+    yield from wrapped(text, width)
+    for _, command in ways:
+        yield f"  {command}"
 
 
 def _covered(answer: DiffResult, plan: Plan) -> set[str]:

@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, PlannedCall, Preview, RunResult, Verdict
+from toolkit.model import (
+    AWS,
+    GOOD,
+    Job,
+    LiveVersion,
+    Outcome,
+    PlannedCall,
+    Preview,
+    RunResult,
+    Verdict,
+)
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, with_command, wrapped
 
@@ -25,12 +35,15 @@ TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BA
 
 
 def location(jobs: Sequence[Job]) -> str:
-    """Where the jobs act: `dev (account 111111111111, eu-west-1)`."""
+    """Where the jobs act: `dev (account 111111111111, eu-west-1)`; empty where that has no name."""
     first, parts = jobs[0].location, list[str]()
     if first.account:
         parts.append(f"account {first.account}")
     parts += dict.fromkeys(job.location.region for job in jobs if job.location.region)
-    name = first.environment or "your AWS account"
+    name = first.environment
+    if name is None:
+        asks_aws = any(job.location.provider == AWS for job in jobs)
+        name = "your AWS account" if asks_aws else ""
     return line(f"{name} ({', '.join(parts)})" if parts else name)
 
 
@@ -52,7 +65,8 @@ def intention(
     does not pass its checks.
     """
     verb = "Roll back" if jobs[0].action == "rollback" else "Deploy"
-    lines = wrapped(f"{verb} to {location(jobs)}:", width)
+    where = location(jobs)
+    lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
@@ -62,6 +76,8 @@ def intention(
         elif job.estimate_s:
             about = f"about {duration(job.estimate_s)}"
         lines.append(f"  {job.step:<{longest}}  {version(job)}  {about}".rstrip())
+        if job.step in previews:
+            lines += [f"    | {line(planned)}"[:width] for planned in previews[job.step].plan]
     for job in standby:
         if job.undoes not in unchanged:
             text = f"  {job.undoes} goes back to {version(job)} if it does not pass its checks"
@@ -164,6 +180,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "needs": job.needs,
             "unchanged": preview is not None and preview.unchanged,
             "warnings": () if preview is None else preview.warnings,
+            "plan": () if preview is None else preview.plan,
             "calls": planned,
         }
         documents.append(document)

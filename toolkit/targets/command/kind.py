@@ -5,6 +5,7 @@ what was begun and did not end is in doubt until `live` prints the version.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from shlex import join
 from typing import Any
@@ -26,6 +27,7 @@ from toolkit.targets import base
 from toolkit.targets.command import program
 from toolkit.targets.command.settings import CommandSettings, commands
 
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
 LAG_S = 10.0
@@ -93,7 +95,11 @@ class CommandKind(base.Kind):
         changes = _plan(job, ports, lines.append, program.never_stopped)
         if not changes:
             return Preview((), tuple(warnings), unchanged=True, live=live)
-        return Preview((call,), (*warnings, *lines[-MOST_LINES:]), live=live)
+        if len(lines) > MOST_LINES:
+            # The end of a plan has its sum; what is left out is said in its place.
+            left_out = len(lines) - MOST_LINES
+            lines[:left_out] = [f"({left_out} more lines before these)"]
+        return Preview((call,), tuple(warnings), live=live, plan=tuple(lines))
 
     def apply(self, job: Job, ports: Ports, report: base.Report) -> None:
         """Run `deploy`, or `rollback`, to its end.
@@ -212,9 +218,10 @@ class CommandKind(base.Kind):
         if version is None:
             return None
         recorded = job.recorded
-        is_ours = bool(job.version.name) and _is_version(version, job)
-        commit = job.version.commit if is_ours else None
-        fingerprint = job.version.fingerprint if is_ours else None
+        commit = version if _COMMIT.fullmatch(version) else None
+        fingerprint = None
+        if job.version.name and _is_version(version, job):
+            commit, fingerprint = job.version.commit, job.version.fingerprint
         if recorded is not None and recorded.version == version:
             return LiveVersion(version, commit, fingerprint, run=recorded.run)
         return LiveVersion(version, commit, fingerprint)
