@@ -387,6 +387,26 @@ def test_a_stopped_task_is_of_one_kind(kind: str | None, task: dict[str, Any]) -
     assert (found.sort if found else None) == kind
 
 
+@pytest.mark.parametrize(
+    ("why", "reason", "cause"),
+    [
+        ("", "", "a task stopped without a reason"),
+        ("", "no such volume", "no such volume"),
+        ("Task failed", "", "Task failed"),
+        ("Task failed: no such volume", "no such volume", "Task failed: no such volume"),
+        ("no such volume", "Task failed: no such volume", "Task failed: no such volume"),
+        ("Task failed", "no such volume", "Task failed: no such volume"),
+    ],
+)
+def test_the_cause_has_the_words_of_ecs_and_of_the_container_none_twice(
+    why: str, reason: str, cause: str
+) -> None:
+    task = stopped("TaskFailedToStart", why, reason)
+    found = failures.failure_of(task)
+    assert found is not None
+    assert found.cause == cause
+
+
 def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
     one = stopped(
         "EssentialContainerExited", "Essential container in task exited", "", 0, "sidecar"

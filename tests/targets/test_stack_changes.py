@@ -187,6 +187,8 @@ DENIES = {
             "open to everybody",
         ),
         ("AWS::SQS::Queue", "VisibilityTimeout", 1, 2, ""),
+        ("AWS::S3::BucketPolicy", "PolicyDocument", EMPTY, "{not JSON", "grants permissions"),
+        ("AWS::S3::BucketPolicy", "PolicyDocument", "{not JSON", EMPTY, ""),
     ],
 )
 def test_permissions_broaden_by_what_is_added_to_them(

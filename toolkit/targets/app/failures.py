@@ -142,7 +142,7 @@ def _cause(kind: FailureSort, why: str, guilty: Shape) -> str:
         cause = f"container {guilty['name']} {how}"
         return f"{cause}: {reason}" if reason else cause
     if not why:
-        return "a task stopped without a reason"
+        return reason or "a task stopped without a reason"
     if reason in why:
         return why
     if why in reason:

@@ -457,7 +457,10 @@ def _policy_parts(value: Any) -> dict[str, bool]:
 def _is_open(policy: Any) -> bool:
     """Whether a policy lets everybody in, without a condition."""
     for text, denies in _policy_parts(policy).items():
-        statement = None if denies else json.loads(text)
+        try:
+            statement = None if denies else json.loads(text)
+        except ValueError:
+            continue  # a text that is not a policy; that it is new is told all the same
         if not isinstance(statement, Mapping) or statement.get("Condition"):
             continue
         if '"*"' in json.dumps(statement.get("Principal"), default=str):
