@@ -11,7 +11,7 @@ from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor, filled
 from toolkit.errors import Stopped, ToolkitError
-from toolkit.model import Check, Mismatch, Result
+from toolkit.model import Check, Mismatch, Result, changed_advice
 
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
@@ -140,5 +140,5 @@ def _unanswered(check: Check, asks: str, problem: ToolkitError, redactor: Redact
     as it must, unknown where anything else kept us from asking.
     """
     status = "failed" if problem.is_observed else "unknown"
-    cause, next_ = redactor.over(str(problem)), redactor.over(problem.next)
+    cause, next_ = redactor.over(str(problem)), changed_advice(problem.next, redactor.over)
     return Result(check.name, status, asks, cause=cause, next=next_)

@@ -17,12 +17,21 @@ from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import gates, runs
-from toolkit.flow.advice import same_options, with_options
+from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Preview, Rules, RunResult
+from toolkit.model import (
+    Job,
+    NextCommand,
+    Preview,
+    Rules,
+    RunResult,
+    SameOptions,
+    advice_parts,
+    changed_advice,
+)
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -213,9 +222,8 @@ def read_plan(path: str) -> PlanFile:
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
         return PlanFile(names, dict(document["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(
-            f"{path} is not a plan", "write one with: toolkit diff --out FILE"
-        ) from None
+        again = NextCommand("diff", options=("--out", "FILE"))
+        raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
 
 
 def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
@@ -320,7 +328,8 @@ def run_trusted(
     # what is deployed.
     if flow.is_stale(prepared, request, git):
         raise Refused(
-            "the files have changed since they were checked", f"run it again: toolkit {command}"
+            "the files have changed since they were checked",
+            ("run it again:", NextCommand(command)),
         )
     still = flow.freshness_check(request, prepared, git, ports)
     run_options = run_request(run, command, common, prepared.rules, still)
@@ -332,7 +341,8 @@ def run_trusted(
         started = replace(run_options, verify=verify, facts=facts, preempts=is_rollback)
         return runs.start(started, prepared, ports, control)
 
-    return run_with_progress(command, common, (*prepared.jobs, *prepared.standby), start)
+    jobs = (*prepared.jobs, *prepared.standby)
+    return run_with_progress(command, common, jobs, prepared.rules, start)
 
 
 def _prepare(
@@ -342,7 +352,7 @@ def _prepare(
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
-            lambda words: output.note(f"note: {words}"),
+            lambda note: output.note_advice(note, SameOptions(common.rules, common.env), "note: "),
             look=True,
             profile=common.profile,
             region=common.region,
@@ -352,14 +362,20 @@ def _prepare(
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
-    shown = {step: _without_secrets(preview) for step, preview in previews.items()}
+    same = _same_by_step(prepared.jobs, prepared.rules, common.rules)
+    shown = {
+        step: _for_people(preview, same.get(step, SameOptions()))
+        for step, preview in previews.items()
+    }
     return replace(prepared, previews=shown), proofs
 
 
-def _without_secrets(preview: Preview) -> Preview:
+def _for_people(preview: Preview, same: SameOptions) -> Preview:
+    """Without secrets, and with what its commands repeat."""
     redact = redactor()
-    warnings, plan = map(redact, preview.warnings), map(redact, preview.plan)
-    return replace(preview, warnings=tuple(warnings), plan=tuple(plan))
+    warnings = tuple(changed_advice(warning, redact) for warning in preview.warnings)
+    plan = tuple(map(redact, preview.plan))
+    return replace(preview, warnings=warnings, plan=plan, same=same)
 
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
@@ -376,12 +392,6 @@ def run_request(
     ever given there.
     """
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
-
-    def advise(job: Job, next: str) -> str:
-        location = job.location
-        same = same_options(rules, common.rules, location.environment, location.region)
-        return with_options(next, same)
-
     return runs.RunRequest(
         run,
         ["toolkit", *words],
@@ -391,7 +401,6 @@ def run_request(
         redactor(),
         still,
         checked=not common.no_checks,
-        advise=advise,
     )
 
 
@@ -406,6 +415,7 @@ def run_with_progress(
     command: str,
     common: DeployOptions,
     jobs: tuple[Job, ...],
+    rules: Rules,
     run: Callable[[TerminalControl], RunResult],
 ) -> int:
     """The run itself, with progress and signals. The exit code."""
@@ -422,7 +432,10 @@ def run_with_progress(
     def say_left(number: int) -> None:
         listener.told(
             "toolkit",
-            "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
+            (
+                "left; what runs in AWS goes on; to see what became of it:",
+                NextCommand("resume"),
+            ),
         )
         listener.close()
 
@@ -437,6 +450,7 @@ def run_with_progress(
             listener.close()
         if result is None:
             return _report_not_started(command, common, 128 + (stop.signal or 2))
+        result = replace(result, same=_same_by_step(jobs, rules, common.rules))
         # A reader that has closed our output changes nothing about how the run has ended.
         with suppress(output.ReaderGone):
             if common.as_json:
@@ -444,6 +458,15 @@ def run_with_progress(
             else:
                 output.say(show.text(result, jobs, output.width()))
     return int(result.exit)
+
+
+def _same_by_step(jobs: Sequence[Job], rules: Rules, named: str | None) -> dict[str, SameOptions]:
+    """What the next commands for each step have to repeat."""
+    places = {job.step: job.location for job in jobs}
+    return {
+        step: same_options(rules, named, location.environment, location.region)
+        for step, location in places.items()
+    }
 
 
 def _report_not_started(command: str, common: DeployOptions, code: int) -> int:
@@ -512,13 +535,12 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     if not missing:
         return
     fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
+    fix = (*advice_parts(fix), "; or add --allow-backwards")
     if refused:
-        raise Refused(warnings[0], f"{fix}; or add --allow-backwards")
+        raise Refused(warnings[0], fix)
     if common.dry_run:
-        output.note(
-            f"note: with --yes this deploy would be refused (exit 2): {fix}; or add"
-            " --allow-backwards"
-        )
+        would = "with --yes this deploy would be refused (exit 2):"
+        output.note_advice((would, *fix), before="note: ")
 
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules
+from toolkit.model import Rules, ShellCommand
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -110,7 +110,9 @@ def enter(ctx: click.Context, folder: str | None) -> str:
     try:
         return os.getcwd()
     except OSError:
-        raise UsageError("the working directory is gone", "go to another one: cd ~") from None
+        raise UsageError(
+            "the working directory is gone", ("go to another one:", ShellCommand("cd ~"))
+        ) from None
 
 
 def repository(folder: str, bare: bool = False) -> Git | None:

@@ -11,9 +11,10 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, Job, Outcome, Verdict
+from toolkit.model import GOOD, Advice, Job, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.show import run as show
+from toolkit.show.advice import advice_lines
 from toolkit.show.text import duration, line
 
 REFRESHES = 8
@@ -41,9 +42,10 @@ class PlainProgress:
         if self._verbose:
             self._say(step, f"| {text}")
 
-    def told(self, step: str, text: str) -> None:
+    def told(self, step: str, text: Advice) -> None:
         """Something that has to be seen."""
-        self._say(step, text)
+        with self._lock, suppress(OSError):
+            output.note_advice(text, before=f"[{step}] ")
 
     def ended(self, outcome: Outcome) -> None:
         """How a step ended."""
@@ -58,7 +60,7 @@ class PlainProgress:
 
     def _say(self, step: str, text: str) -> None:
         with self._lock, suppress(OSError):  # a terminal that was closed ends no deploy
-            output.note(f"[{step}] {line(text)}")
+            output.note_advice(text, before=f"[{step}] ")
 
 
 class QuietProgress(PlainProgress):
@@ -113,10 +115,11 @@ class ScreenProgress:
         with self._lock:
             self._rows[step].last = text
 
-    def told(self, step: str, text: str) -> None:
+    def told(self, step: str, text: Advice) -> None:
         """Something that has to be seen: it stays above the lines."""
         with suppress(OSError):  # a terminal that was closed ends no deploy
-            self._console.print(f"{step}: {line(text)}", soft_wrap=True)
+            shown = "\n".join(advice_lines(text, before=f"{step}: "))
+            self._console.print(shown, soft_wrap=True)
 
     def ended(self, outcome: Outcome) -> None:
         """A step's line becomes its end."""

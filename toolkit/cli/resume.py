@@ -16,7 +16,7 @@ from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Rules, RunResult
+from toolkit.model import NextCommand, Rules, RunResult
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
@@ -62,7 +62,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         if state.ended:
             colleagues.record_claim(store, shared)
     if state.ended:
-        raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
+        raise Refused(f"run {name} has ended", ("see", NextCommand("show", (name,))))
     if common.dry_run:
         return _report_dry_run(name, state, common.as_json)
     environment = state.facts.get("environment")
@@ -92,7 +92,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
         return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
 
-    return deploying.run_with_progress("resume", common, state.jobs, continue_run)
+    return deploying.run_with_progress("resume", common, state.jobs, rules, continue_run)
 
 
 def _proofs(
@@ -129,8 +129,9 @@ def _newest(stores: list[Store]) -> str:
     for store in stores:
         names += [run.run for run in unfinished(store) if run.host in ("", host)]
     if not names:
-        raise Refused("no run is open", "see `toolkit history`")
+        raise Refused("no run is open", ("see", NextCommand("history")))
     newest, *others = sorted(names, reverse=True)
     for name in others:
-        output.note(f"note: run {line(name)} is open, too: toolkit resume {line(name)}")
+        too = (f"run {name} is open, too:", NextCommand("resume", (name,)))
+        output.note_advice(too, before="note: ")
     return newest

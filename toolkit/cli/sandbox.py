@@ -10,7 +10,7 @@ from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import Location, Rules
+from toolkit.model import Location, NextCommand, Rules
 from toolkit.ports import files
 from toolkit.run import jobs
 from toolkit.sandbox import box, provision, server
@@ -131,7 +131,9 @@ def reset(
     with box.exclusive():
         sandbox = box.load()
         if sandbox is None or not server.is_answering(sandbox.server):
-            raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
+            raise Refused(
+                "the sandbox is not running", ("start it with", NextCommand("sandbox up"))
+            )
         _forget(sandbox)
         sandbox = _fill(box.empty_sandbox(sandbox), loaded, root, bare)
     return _report("reset", "running", sandbox, home, as_json)

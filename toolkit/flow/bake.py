@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from toolkit.model import Verdict
+from toolkit.model import Advice, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.run.step import BAKING
 from toolkit.run.step_journal import StepJournal
@@ -28,7 +28,7 @@ class BakeFailure(Struct, frozen=True):
     may_pass: bool = False
     check: str = ""
     shown: tuple[str, ...] = ()
-    next: str = ""
+    next: Advice = ""
     verdict: Verdict = Verdict.UNHEALTHY
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
-from toolkit.model import Environment, Job, Location, Rules
+from toolkit.model import Advice, Environment, Job, Location, NextCommand, Rules, ShellCommand
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -297,10 +297,11 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     token = making.step_token(run, job.step, job.version.fingerprint)
     if job.run == run and job.token == token and _is_in_rules(job, rules):
         return
-    next_ = "see `toolkit show`"
+    next_: Advice = ("see", NextCommand("show", (run,)))
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str):
-        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}"
+        checkout = ShellCommand("git checkout", (commit,))
+        next_ = ("go on with it where rules.toml is as it was then:", checkout)
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 

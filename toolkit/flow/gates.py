@@ -29,6 +29,7 @@ from toolkit.model import (
     Finding,
     Job,
     LiveVersion,
+    NextCommand,
     Observation,
     Outcome,
     Preview,
@@ -36,6 +37,7 @@ from toolkit.model import (
     Rules,
     Verdict,
     Version,
+    advice_parts,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -110,7 +112,7 @@ def step_gates(
             setup = flow.check_setup(selection, ports)
             flow.check_tasks(checks, names, setup)
         except Refused as problem:
-            next_ = f"{problem.facts['next']}; without any check: --no-checks"
+            next_ = (*advice_parts(problem.next), "; without any check: --no-checks")
             raise Refused(str(problem), next_) from None
         if baselines is None:
             alarms = _baseline(job, ports)
@@ -130,7 +132,8 @@ def _baseline(job: Job, ports: Ports) -> alarm_gate.AlarmBaseline:
         return alarm_gate.take_baseline(job, ports)
     except CloudError as problem:
         why = f"the alarms of {job.target} could not be checked: {problem}"
-        raise Refused(why, f"{problem.next}; without checks and alarms: --no-checks") from None
+        next_ = (*advice_parts(problem.next), "; without checks and alarms: --no-checks")
+        raise Refused(why, next_) from None
 
 
 def pack_baselines(gates: Mapping[str, Gate]) -> dict[str, Any]:
@@ -321,16 +324,17 @@ class Verifier:
         cause = f"it is live, but {failure.cause}"
         next_ = failure.next
         if not next_ and failure.check:
-            next_ = f"toolkit smoke-test --only {failure.check}"
+            next_ = NextCommand("smoke-test", options=("--only", failure.check))
         elif not next_:
-            next_ = f"toolkit health {job.target}"
+            next_ = NextCommand("health", (job.target,))
         changed = outcome.verdict is Verdict.SUCCEEDED
         is_rollback = job.undoes or job.action == "rollback"
         # Where a step stands by that puts it back, nothing is left for a person to roll back.
         if not is_rollback and not (changed and job.step in self._undone):
             can_go_back = self._has_previous(job)
             if can_go_back:
-                next_ = f"toolkit rollback {job.target}, or look: {next_}"
+                rollback = NextCommand("rollback", (job.target,))
+                next_ = (rollback, ", or look:", *advice_parts(next_))
             elif can_go_back is False and changed and self._rolls_back(job):
                 cause = f"{cause}; no good version is recorded that could be put back"
         return replace(
@@ -363,7 +367,11 @@ def _in_doubt(outcome: Outcome, failure: BakeFailure) -> Outcome:
         outcome,
         verdict="in-doubt",
         cause=f"it is live, but {failure.cause}",
-        next="toolkit resume, or without its checks: toolkit resume --no-checks",
+        next=(
+            NextCommand("resume"),
+            ", or without its checks:",
+            NextCommand("resume", options=("--no-checks",)),
+        ),
         open=True,
     )
 
@@ -451,9 +459,10 @@ def _address_failure(
         finding = addresses.wait_until_healthy(url, ask, job.version, again, others)
         if finding is not None:
             unknown = finding.status == "unknown"
-            hint = f" ({finding.next})" if unknown and finding.next else ""
             cause = gate.setup.redactor.over(finding.cause)
-            return BakeFailure(cause + hint, unknown=unknown)
+            if unknown and finding.next and isinstance(finding.next, str):
+                cause = f"{cause} ({finding.next})"
+            return BakeFailure(cause, unknown=unknown)
     return None
 
 

@@ -16,7 +16,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, LiveVersion, Rules
+from toolkit.model import GOOD, Job, LiveVersion, NextCommand, Rules
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -274,17 +274,20 @@ def pick_candidate(
     if not others:
         raise Refused(
             "no other good deploy is recorded",
-            "deploy what is wanted: toolkit deploy-app --no-build --image TAG",
+            (
+                "deploy what is wanted:",
+                NextCommand("deploy-app", options=("--no-build", "--image", "TAG")),
+            ),
         )
     complete = [candidate for candidate in others if not candidate.gone]
     if back:
-        which = f"--to {complete[0].record.run}" if complete else "--list"
-        further = f"toolkit rollback {target} {which}"
-        raise Refused(back, f"to go further back, say to which version: {further}")
+        which = ("--to", complete[0].record.run) if complete else ("--list",)
+        further = NextCommand("rollback", (target,), which)
+        raise Refused(back, ("to go further back, say to which version:", further))
     if not complete:
         raise Refused(
             "the images of all other good versions are gone",
-            f"see them: toolkit rollback {target} --list",
+            ("see them:", NextCommand("rollback", (target,), ("--list",))),
         )
     return complete[0]
 
@@ -307,7 +310,7 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
     if not matches:
         raise Refused(
             f"no good deploy of {name!r} is recorded",
-            "see them with: toolkit rollback TARGET --list",
+            ("see them with:", NextCommand("rollback", ("TARGET",), ("--list",))),
         )
     return matches[0]
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, RunResult
+from toolkit.model import GOOD, Advice, Job, Location, NextCommand, RunResult
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
@@ -25,7 +25,7 @@ from toolkit.record.mirror import Mirror, claim_run
 from toolkit.record.shared_runs import SharedRun, SharedRuns
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.execute import Execution, RunContext, RunOptions, unchanged_advice
+from toolkit.run.execute import Execution, RunContext, RunOptions
 from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import Verify, no_checks
@@ -44,8 +44,8 @@ class RunRequest(Struct, frozen=True):
 
     `still` raises StalePlan, right before a job is begun, if its files are no longer those that it
     is to deploy; `verify` makes a step that went well pass its gate, and `checked` says that this
-    is wanted, also for a process that resumes the run. `advise` adds to a next command the options
-    for the job's location, and `placed` gives a job the profile that this machine uses.
+    is wanted, also for a process that resumes the run. `placed` gives a job the profile that this
+    machine uses.
     """
 
     run: str
@@ -57,7 +57,7 @@ class RunRequest(Struct, frozen=True):
     still: Callable[[Job], None]
     verify: Verify = no_checks
     checked: bool = True
-    advise: Callable[[Job, str], str] = unchanged_advice
+
     placed: Callable[[Job], Job] = same_job
     preempts: bool = False
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
@@ -82,7 +82,7 @@ class _RunContext(Struct, frozen=True):
     store: Store
     control: RunControl
 
-    def tell(self, words: str) -> None:
+    def tell(self, words: Advice) -> None:
         """Tell the listener something that is about the run and not about a step."""
         self.control.listener.told("toolkit", words)
 
@@ -191,7 +191,7 @@ def _continue(context: _RunContext, journal: Journal, locks: HeldLocks) -> RunRe
 
 def _refuse_ended(state: RunState, run: str) -> None:
     if state.ended:
-        raise Refused(f"run {run} has ended", f"see `toolkit show {run}`")
+        raise Refused(f"run {run} has ended", ("see", NextCommand("show", (run,))))
 
 
 def _relocated(state: RunState, request: RunRequest) -> RunState:
@@ -236,9 +236,8 @@ def _shared(
         if unsent:
             context.tell(unsent)
         elif mirror.taken_over_by:
-            context.tell(
-                f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`"
-            )
+            over_by = f"{mirror.taken_over_by} has taken the run over: see"
+            context.tell((over_by, NextCommand("show", (journal.run,))))
 
 
 def shared_runs(location: Location, ports: Ports) -> SharedRuns | None:
@@ -401,9 +400,9 @@ def _carry_out(
             still=request.still,
             redact=request.redact,
             verify=request.verify,
-            advise=request.advise,
         )
         return Execution(request.run, options, services).carry_out()
     except Exception:
-        context.tell(f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        go_on = NextCommand("resume", (request.run,))
+        context.tell((f"run {request.run} is left open; go on with:", go_on))
         raise

@@ -21,7 +21,16 @@ from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesE
 from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
 from toolkit.impact import toml
-from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
+from toolkit.model import (
+    Checks,
+    Environment,
+    JudgeDifference,
+    JudgeEffect,
+    Rules,
+    ShellCommand,
+    Target,
+    Trust,
+)
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING, JudgedSettings
@@ -247,10 +256,13 @@ def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Ru
         raise _unusable(problem, base) from None
 
 
+_NAME_ANOTHER = ShellCommand(f"export {VARIABLE}=COMMIT")
+
+
 def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     return NoTrustedBase(
         f"what judges a deploy cannot be read: {str(problem).splitlines()[0]}",
-        f"fix it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+        (f"fix it at {base.ref}, or name another commit that you trust:", _NAME_ANOTHER),
     )
 
 
@@ -268,8 +280,10 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                 raise NoTrustedBase(
                     f"what judges a deploy cannot be read: {base.ref} has no {name}, which its"
                     " rules.toml includes",
-                    f"add it at {base.ref}, or name another commit that you trust: export"
-                    f" {VARIABLE}=COMMIT",
+                    (
+                        f"add it at {base.ref}, or name another commit that you trust:",
+                        _NAME_ANOTHER,
+                    ),
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())

@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, DeployedState, Location, Resource
+from toolkit.model import GOOD, Advice, DeployedState, Location, NextCommand, Resource, advice_parts
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
 from toolkit.record import disk, legacy, state
@@ -137,7 +137,7 @@ class LedgerContents(Struct, frozen=True):
     """
 
     records: Mapping[str, tuple[Record, ...]] = {}
-    damaged: Mapping[str, str] = {}
+    damaged: Mapping[str, Advice] = {}
     foreign: frozenset[str] = frozenset()
     """Those of `damaged` that are another project's."""
 
@@ -268,16 +268,16 @@ def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
         file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
         reason = f"it is not a valid record of what is live ({type(problem).__name__})"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key)) from None
+        raise StateDamaged(_repair(key), path=path, reason=reason) from None
     if any(_has_blanks(record) for record in file.records):
         reason = "it is not a valid record of what is live (a name has blanks)"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+        raise StateDamaged(_repair(key), path=path, reason=reason)
     keys = {record_key(record) for record in file.records}
     if key:
         keys.add(key)
     if len(keys) > 1:
         reason = "it has records of another target or place"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+        raise StateDamaged(_repair(key), path=path, reason=reason)
     return merge(file.records), file.store
 
 
@@ -289,12 +289,12 @@ def _has_blanks(record: Record) -> bool:
     return re.search(r"\s", "".join(names)) is not None
 
 
-def _repair_hint(key: str | None) -> str:
-    """The command that puts a damaged record aside."""
+def _repair(key: str | None) -> Advice:
+    """What puts a damaged record aside."""
     if key is None:
         return ""
     target = state.decode_file_name(key.rpartition("/")[2].removesuffix(".json"))
-    return f"; put it aside: toolkit record repair {quote(target)}"
+    return "put it aside:", NextCommand("record repair", (target,))
 
 
 class Ledger(Protocol):
@@ -421,7 +421,7 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
     only its own target.
     """
     records: dict[str, tuple[Record, ...]] = {}
-    damaged: dict[str, str] = {}
+    damaged: dict[str, Advice] = {}
     foreign = set[str]()
     for name, read in files:
         try:
@@ -434,7 +434,7 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
             )
             continue
         except StateDamaged as problem:
-            damaged[name] = f"its record is damaged: {problem}"
+            damaged[name] = (f"its record is damaged: {problem};", *advice_parts(problem.next))
             continue
         # A long name is cut in the file's name: the whole one stands in the records.
         target = entries[0].target if entries else name

@@ -13,7 +13,7 @@ from threading import Condition, Thread
 from time import monotonic
 
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
-from toolkit.model import Verdict
+from toolkit.model import Advice, NextCommand, Verdict
 from toolkit.record import disk, history
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
@@ -109,8 +109,8 @@ class Mirror:
                 reason=f"{self.taken_over_by} has taken the run over",
             )
 
-    def close(self) -> str | None:
-        """Send the rest and stop; returns what could not be sent, in words: later commands send it.
+    def close(self) -> Advice:
+        """Send the rest and stop; returns what could not be sent and what sends it, if anything.
         Calling it twice is harmless.
         """
         self._journal.watcher = None
@@ -123,15 +123,13 @@ class Mirror:
             self._thread = None
         if self.taken_over_by is not None:
             self._unmark()
-            return None
+            return ""
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
-            return (
-                f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit"
-                " history` sends it"
-            )
+            unsent = f"run {self._journal.run} is not wholly in the bucket yet ({why}); to send it:"
+            return unsent, NextCommand("history")
         self._unmark()
-        return None
+        return ""
 
     def _wake(self, entry: JournalEntry) -> None:
         with self._changed:

@@ -11,7 +11,16 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
+from toolkit.model import (
+    GOOD,
+    Job,
+    LiveVersion,
+    NextCommand,
+    Outcome,
+    RunResult,
+    Verdict,
+    changed_advice,
+)
 from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
@@ -35,11 +44,6 @@ BAD = (
     Verdict.SUPERSEDED,
     Verdict.CANCELLED,
 )
-
-
-def unchanged_advice(job: Job, next: str) -> str:
-    """The `advise` of a run whose next commands need no options."""
-    return next
 
 
 def _without_body(live: LiveVersion | None) -> LiveVersion | None:
@@ -85,8 +89,7 @@ class RunOptions(Struct, frozen=True):
 
 class RunContext(Struct, frozen=True):
     """What a run works with. `check_fence` raises LockLost once a lock is no longer ours, `still`
-    StalePlan if a job's files have changed since the plan; `redact` removes secrets from a text,
-    `advise` adds to a next command the options that it needs for the job's environment.
+    StalePlan if a job's files have changed since the plan; `redact` removes secrets from a text.
     """
 
     ports: Ports
@@ -97,7 +100,6 @@ class RunContext(Struct, frozen=True):
     still: Callable[[Job], None] = files_never_change
     redact: Callable[[str], str] = str
     verify: Verify = no_checks
-    advise: Callable[[Job, str], str] = unchanged_advice
 
 
 class Execution:
@@ -245,7 +247,7 @@ class Execution:
                 job.target,
                 Verdict.IN_DOUBT,
                 f"a bug in toolkit: {type(bug).__name__}",
-                "toolkit resume",
+                NextCommand("resume"),
                 open=True,
             )
             self._keep(outcome)
@@ -275,7 +277,7 @@ class Execution:
             return replace(
                 outcome,
                 cause=redact(outcome.cause),
-                next=self._context.advise(job, outcome.next),
+                next=changed_advice(outcome.next, redact),
                 log=tuple(map(redact, outcome.log)),
             )
         finally:
@@ -310,7 +312,8 @@ class Execution:
         self._stop.ask(problem=problem)
         self._unwritten = True
         self._listener.told(outcome.step, f"{what}: {problem}")
-        return replace(outcome, open=True, next="make room on the disk, then: toolkit resume")
+        next = ("make room on the disk, then:", NextCommand("resume"))
+        return replace(outcome, open=True, next=next)
 
     def _end(self, outcome: Outcome) -> Outcome:
         """Write an outcome down; the step stays open if that is not possible."""

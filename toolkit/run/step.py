@@ -22,7 +22,17 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
+from toolkit.model import (
+    GOOD,
+    Advice,
+    Job,
+    LiveVersion,
+    NextCommand,
+    Observation,
+    Outcome,
+    Verdict,
+    advice_parts,
+)
 from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
@@ -170,7 +180,7 @@ def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
         if isinstance(run.context.stop.problem, Preempted):
             cause = f"{cause}: {run.context.stop.problem}"
         return replace(
-            outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+            outcome, verdict=Verdict.IN_DOUBT, cause=cause, next=NextCommand("resume"), open=True
         )
 
 
@@ -318,9 +328,8 @@ def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome
     """The outcome, from the last look. The cause that was shown first remains the cause."""
     cause = first_cause or observation.cause
     if observation.state not in ("done", "failed"):
-        return _in_doubt(
-            job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
-        )
+        cause = cause or "AWS does not say what became of it"
+        return _in_doubt(job, cause, observation.next or NextCommand("resume"))
     verdict = Verdict.FAILED
     if observation.state == "done":
         # What went wrong on the way is no cause any more: it went well in the end.
@@ -349,7 +358,10 @@ def _timed_out(job: Job, state: str, first_cause: str) -> Outcome:
     return _in_doubt(job, cause)
 
 
-def _in_doubt(job: Job, cause: str, next: str = "toolkit resume") -> Outcome:
+_RESUME = NextCommand("resume")
+
+
+def _in_doubt(job: Job, cause: str, next: Advice = _RESUME) -> Outcome:
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, next, open=True)
 
 
@@ -357,11 +369,11 @@ def _stopped(job: Job, journal: StepJournal, problem: ToolkitError | None = None
     """The outcome of a step that was let go. It is open, and in doubt if something may have been
     changed whose end nobody has seen.
     """
-    next = "toolkit resume"
+    next: Advice = NextCommand("resume")
     if isinstance(problem, Expired):
         next = problem.next
     elif isinstance(problem, SIGNED_OUT):
-        next = f"{problem.next}; then go on: toolkit resume"
+        next = (*advice_parts(problem.next), "; then go on:", NextCommand("resume"))
     if journal.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):

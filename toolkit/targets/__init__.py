@@ -9,10 +9,10 @@ import sysconfig
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
-from shlex import quote
 from typing import Any, cast
 
 from toolkit.errors import Refused
+from toolkit.model import ShellCommand
 from toolkit.targets.base import Kind
 
 KINDS = {
@@ -92,5 +92,5 @@ def _load(point: Any) -> Kind:
         reason = f"{point.value} is not a toolkit.targets.base.Kind"
     raise Refused(
         f"kind {point.name} of the package {package} could not be loaded: {reason}",
-        f"update the package, or remove it: pip uninstall {quote(package)}",
+        ("update the package, or remove it:", ShellCommand("pip uninstall", (package,))),
     )

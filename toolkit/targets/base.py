@@ -19,6 +19,7 @@ from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
+    NextCommand,
     Observation,
     Preview,
     Provision,
@@ -191,7 +192,7 @@ class Kind:
     """Whether an image that a person names can be deployed in place of what lies in the working
     tree.
     """
-    restores_with: str = ""
+    restores_with: tuple[str, ...] = ()
     """What its command needs besides, with a space before it, to put back what somebody has changed
     outside of toolkit.
     """
@@ -257,9 +258,9 @@ class Kind:
         """
         return ()
 
-    def command(self, target: str, settings: Any) -> str | None:
+    def command(self, target: str, settings: Any) -> NextCommand | None:
         """The command that deploys it, None where only a person can."""
-        return f"toolkit {self.action} {target}"
+        return NextCommand(self.action, (target,))
 
     def runnable(self, settings: Any) -> str | None:
         """Why this version of toolkit cannot deploy it, None if it can."""
@@ -340,4 +341,4 @@ class Kind:
 
 def never(*_: object) -> NoReturn:
     """For a kind that cannot be deployed: nobody asks it to, for `runnable` said so."""
-    raise Refused("this cannot be deployed", "see `toolkit rules check`")
+    raise Refused("this cannot be deployed", ("see", NextCommand("rules check")))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from toolkit.errors import Refused
+from toolkit.model import Advice
 
 LONGEST = 1 << 16
 """Bytes that a word may grow to: values that double themselves stop here."""
@@ -30,7 +31,7 @@ class Instruction(Struct, frozen=True):
     rest: str
     line: int
 
-    def refuse(self, problem: str, next: str = "") -> Refused:
+    def refuse(self, problem: str, next: Advice = "") -> Refused:
         """The error that names this line."""
         return Refused(f"Dockerfile line {self.line}: {self.keyword}: {problem}", next)
 

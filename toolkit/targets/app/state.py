@@ -17,7 +17,7 @@ from toolkit.errors import (
     NoRepository,
     Refused,
 )
-from toolkit.model import DeployedState, Job, LiveVersion
+from toolkit.model import DeployedState, Job, LiveVersion, NextCommand
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports
@@ -172,11 +172,11 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
     if repository.account:
         raise problem
     if not job.wishes.get("create") or job.action == ROLLBACK:
-        make = f"make it: toolkit deploy-app {job.target} --create"
+        make = NextCommand("deploy-app", (job.target,), ("--create",))
         raise NoRepository(
             name=repository.name,
             where=problem.facts["where"],
-            next=f"correct its name in rules.toml, or {make}",
+            next=("correct its name in rules.toml, or make it:", make),
         ) from None
     host = f"{job.location.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
     return {"repositoryUri": f"{host}/{repository.name}"}
@@ -317,7 +317,7 @@ def _check_build_allowed(job: Job, reference: str) -> None:
     if job.action == ROLLBACK:
         raise Refused(
             f"the image {reference} is no longer in repository {settings.repository}",
-            f"see the others: toolkit rollback {job.target} --list",
+            ("see the others:", NextCommand("rollback", (job.target,), ("--list",))),
         )
     if job.wishes.get("image"):
         raise NoImage(name=reference, repository=settings.repository)
