@@ -12,6 +12,7 @@ from tests.support.run import Toolkit
 from toolkit.errors import ProgramFailed
 from toolkit.model import Location
 from toolkit.ports import cdk, cdk_packages, process
+from toolkit.show.advice import sentence
 
 PINNED = (
     "# pinned\naws-cdk-lib==2.275.0\n\nconstructs==10.8.1 ; python_version > '3'\n-r more.txt\n"
@@ -125,7 +126,7 @@ def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
         if says_so
         else "try it in cdk: "
     )
-    assert failed.value.next.startswith(wanted)
+    assert sentence(failed.value.next).startswith(wanted)
 
 
 def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) -> None:

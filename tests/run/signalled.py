@@ -44,10 +44,18 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
         return deploying.run_with_progress(
-            "resume", asked, prepared.jobs, lambda told: runs.resume(request, ports, store, told)
+            "resume",
+            asked,
+            prepared.jobs,
+            prepared.rules,
+            lambda told: runs.resume(request, ports, store, told),
         )
     return deploying.run_with_progress(
-        "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, ports, told)
+        "deploy",
+        asked,
+        prepared.jobs,
+        prepared.rules,
+        lambda told: runs.start(request, prepared, ports, told),
     )
 
 

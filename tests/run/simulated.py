@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.model import (
+    Advice,
     Job,
     LiveVersion,
     Location,
@@ -31,6 +32,7 @@ from toolkit.model import (
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.show.advice import sentence
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -324,8 +326,8 @@ class Listener:
     def line(self, step: str, text: str) -> None:
         self.lines.append(text)
 
-    def told(self, step: str, text: str) -> None:
-        self.told_.append((step, text))
+    def told(self, step: str, text: Advice) -> None:
+        self.told_.append((step, sentence(text)))
 
     def ended(self, outcome: Outcome) -> None:
         self.ended_.append(outcome)

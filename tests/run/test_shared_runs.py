@@ -18,7 +18,7 @@ from tests.run import simulated
 from tests.run.failpoints import SETTINGS, Crash, Failpoints, Point, Points, Setting, Told
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
-from toolkit.model import Job, Location, RunResult
+from toolkit.model import Advice, Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
 from toolkit.record.journal import JournalEntry
@@ -238,7 +238,7 @@ class Eager(mirror.Mirror):
     def _at_once(self, entry: JournalEntry) -> None:
         self._once(logs=True)
 
-    def close(self) -> str | None:
+    def close(self) -> Advice:
         self._journal.watcher = None
         self._once(logs=True)
         return super().close()

@@ -30,6 +30,7 @@ from toolkit.run.pace import Pace
 from toolkit.run.step import APPLIES, CERTAIN_AFTER_S, RESUMED_LEAST_S, StepContext, carry_out
 from toolkit.run.step_journal import PATIENCE_S, BegunStep, StepJournal, StepServices
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets.base import Kind, Report
 
 JOB = Job(
@@ -212,7 +213,7 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     assert of(stage.run()) == ("succeeded", False)
     stage = Stage([Observation("unknown", next="ask ada")])
     found = stage.run()
-    assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
+    assert (found.verdict, sentence(found.next), found.open) == ("in-doubt", "ask ada", True)
     assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S["unknown"]
 
 
@@ -287,7 +288,7 @@ def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
     found = Stage([Observation("running", cause="slow")]).run()
-    assert (found.verdict, found.open, found.next) == ("in-doubt", True, "toolkit resume")
+    assert (found.verdict, found.open, sentence(found.next)) == ("in-doubt", True, "toolkit resume")
     assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
@@ -388,7 +389,7 @@ def test_what_a_problem_means_depends_on_whether_anything_was_called(
 
 def test_a_refusal_names_its_way_out() -> None:
     found = Stage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
-    assert (found.cause, found.next) == ("it would be deleted", "add --allow-delete")
+    assert (found.cause, sentence(found.next)) == ("it would be deleted", "add --allow-delete")
 
 
 @pytest.mark.parametrize("problem", [EXPIRED, LockLost(target="app", reason="expired")])
@@ -440,7 +441,7 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
 ) -> None:
     stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (
+    assert (of(found), found.cause, "--allow-delete" in sentence(found.next)) == (
         ("cancelled", False),
         cause,
         True,

@@ -21,6 +21,7 @@ from toolkit.errors import (
 )
 from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
@@ -425,7 +426,9 @@ def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    assert [word for word in previewed(stage).warnings if word.endswith("it is replaced")]
+    assert [
+        word for word in map(sentence, previewed(stage).warnings) if word.endswith("it is replaced")
+    ]
     seen, _ = stage.deployed()
     assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
@@ -439,7 +442,7 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
     assert (preview.calls, preview.unchanged) == ((), False)
     assert [
         word
-        for word in preview.warnings
+        for word in map(sentence, preview.warnings)
         if "by run r1 of deployer: nothing is started, only watched" in word
     ]
     seen, report = stage.deployed(job)

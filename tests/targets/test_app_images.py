@@ -34,6 +34,7 @@ from toolkit.ports.images import Recipe, RegistryAddress
 from toolkit.ports.images.builtin import BuiltIn
 from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -286,7 +287,7 @@ def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see
 ) -> None:
     twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
     [warning] = app.preview(unbuilt(twins), twins.ports).warnings
-    assert warning.startswith(
+    assert sentence(warning).startswith(
         f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
     )
 
@@ -487,7 +488,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stag
         f" {THEIR_HOST}/backend"
     )
     assert (
-        caught.value.hint.format(**caught.value.facts)
+        sentence(caught.value.next)
         == f'if that is intended, set `repository = "{THEIR_HOST}/backend"`'
     )
 
@@ -568,7 +569,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
     hint = "correct its name in rules.toml, or make it: toolkit deploy-app web --create"
-    assert caught.value.hint.format(**caught.value.facts) == hint
+    assert sentence(caught.value.next) == hint
 
 
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: Stage) -> None:

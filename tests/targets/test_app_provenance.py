@@ -14,6 +14,7 @@ from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Refused
 from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -89,7 +90,7 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(
     tampered(stage)
     job = again(stage, known, wishes={"take_over": True, "image": "old"})
     preview = app.preview(job, stage.ports)
-    assert "variable EXTRA added; it is taken over" in preview.warnings[0]
+    assert "variable EXTRA added; it is taken over" in sentence(preview.warnings[0])
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
@@ -115,7 +116,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
         ) as caught:
             act()
-        assert caught.value.facts["next"] == "to go by what is running: add --take-over"
+        assert sentence(caught.value.next) == "to go by what is running: add --take-over"
     assert stage.writes == []
     assert (
         stage.deployed(replace(job, wishes={"take_over": True, "image": "old"}))[0].verdict
@@ -146,7 +147,9 @@ def test_an_old_record_knows_its_definition_by_name(stage: Stage, known: Recorde
     copied(stage)
     assert app.preview(again(stage, old), stage.ports).unchanged
     tampered(stage)
-    assert "variable EXTRA added" in app.preview(again(stage, old), stage.ports).warnings[0]
+    assert "variable EXTRA added" in sentence(
+        app.preview(again(stage, old), stage.ports).warnings[0]
+    )
 
 
 def test_what_a_stack_has_put_there_is_the_base_and_told(
@@ -195,7 +198,7 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     preview = app.preview(job, stage.ports)
     assert (
         "web:1 is running, which toolkit deployed before run r1: somebody moved the service back"
-        in preview.warnings[0]
+        in sentence(preview.warnings[0])
     )
     assert preview.calls[0].what["based_on"] == "web:2"
     assert stage.deployed(job)[0].verdict == "succeeded"
@@ -215,8 +218,8 @@ def test_a_record_that_cannot_be_read_takes_nothing_over(
     ):
         app.preview(again(stage, broken), stage.ports)
     job = again(stage, broken, wishes={"take_over": True})
-    assert (
-        "is not known: it is damaged; it is taken over" in app.preview(job, stage.ports).warnings[0]
+    assert "is not known: it is damaged; it is taken over" in sentence(
+        app.preview(job, stage.ports).warnings[0]
     )
 
 
@@ -235,11 +238,8 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
         "version": COMMIT,
     }
     job = again(stage, known, action="rollback", wishes=wishes)
-    assert (
-        app.preview(job, stage.ports)
-        .warnings[0]
-        .endswith("variable EXTRA added; it gives way to web:2")
-    )
+    [warning] = app.preview(job, stage.ports).warnings
+    assert sentence(warning).endswith("variable EXTRA added; it gives way to web:2")
     seen, report = stage.deployed(job)
     assert (seen.verdict, report.intents, stage.service.definition) == (
         "succeeded",

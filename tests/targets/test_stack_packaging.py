@@ -16,6 +16,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.ports import cdk
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import document
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
@@ -55,7 +56,7 @@ class Repo:
     def refusal(self, name: str = "template.yaml", text: str | None = None) -> tuple[str, str]:
         with pytest.raises(Refused) as refused:
             self.packaged(name, text)
-        return str(refused.value), refused.value.facts["next"]
+        return str(refused.value), sentence(refused.value.next)
 
 
 @pytest.fixture
@@ -562,7 +563,7 @@ def test_local_code_without_a_bucket_is_refused_before_anything_is_made(stacks: 
     with pytest.raises(Refused) as refused:
         stacks.preview(stacks.job())
     assert "names local files, and there is no bucket" in str(refused.value)
-    assert refused.value.facts["next"].startswith("add `store")
+    assert sentence(refused.value.next).startswith("add `store")
 
 
 @pytest.mark.parametrize("long", [False, True])

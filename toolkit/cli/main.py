@@ -208,7 +208,7 @@ def run(args: list[str]) -> int:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
         debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
-        return output.error(error, _command(args), "--json" in args, _typed_options(args))
+        return output.error(error, _command(args), "--json" in args, typed_options(args))
     except output.ReaderGone:
         raise BrokenPipeError from None
     except BrokenPipeError:
@@ -219,7 +219,7 @@ def run(args: list[str]) -> int:
         return crash.report(error, args)
 
 
-def _typed_options(args: list[str]) -> SameOptions:
+def typed_options(args: list[str]) -> SameOptions:
     """What a command line says of rules.toml, environment and region: for an error that may have
     come before rules.toml was read.
     """

@@ -116,8 +116,8 @@ def _says_more(theirs: Summary, mine: Summary) -> bool:
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
 
-def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
-    """Send what could not be sent of this machine's runs; returns what went wrong, in words."""
+def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[Advice]:
+    """Send what could not be sent of this machine's runs; returns what went wrong."""
 
     def shelf_of(journal: Journal) -> SharedRuns | None:
         location = location_of(journal.entries)
@@ -125,7 +125,7 @@ def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str
 
     if not any(environment.store for environment in rules.environments.values()):
         return []
-    problems: list[str] = []
+    problems: list[Advice] = []
     for store in stores:
         problems += mirror.send_unsent_runs(store, shelf_of).values()
     return problems

@@ -269,9 +269,9 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
 
 def send_unsent_runs(
     store: Store, shared_runs_of: Callable[[Journal], SharedRuns | None]
-) -> Mapping[str, str]:
+) -> Mapping[str, Advice]:
     """Send what is missing of earlier runs; returns why a run could not be sent."""
-    problems: dict[str, str] = {}
+    problems: dict[str, Advice] = {}
     for run in unsent_runs(store):
         try:
             journal = Journal.reopen(store, run)
@@ -291,10 +291,10 @@ def send_unsent_runs(
     return problems
 
 
-def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> str | None:
-    """Send what is missing of one run; returns what could not be sent, in words."""
+def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> Advice:
+    """Send what is missing of one run; returns what could not be sent, empty if all was."""
     if shared_runs is None:
-        return None
+        return ""
     steps = tuple(dict.fromkeys(entry.step for entry in journal.entries if entry.step))
     mirror = Mirror(shared_runs, store, journal, steps)
     shared = shared_runs.get(journal.run)

@@ -11,6 +11,7 @@ from tests.ports.images.support import Said, built
 from toolkit.errors import Refused
 from toolkit.ports.images.dockerfile import expanded, json_list, parse, split
 from toolkit.ports.images.stages import platform
+from toolkit.show.advice import sentence
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_what_cannot_be_done_names_its_line(
 ) -> None:
     with pytest.raises(Refused) as error:
         built(tmp_path, f"FROM scratch\n{lines}\n", {"a": "a", "b": "b", "a.tgz": b"\x1f\x8b\x08"})
-    said = f"{error.value} {error.value.facts['next']}"
+    said = f"{error.value} {sentence(error.value.next)}"
     assert all(word in said for word in words), said
 
 
