@@ -248,7 +248,10 @@ def test_a_long_list_is_cut_and_the_rest_counted() -> None:
 def test_an_error_is_one_line_and_the_next_thing_to_do() -> None:
     assert error(UnknownRef(ref="mian")) == [
         "error: mian is not a commit of this repository",
-        "hint: see `git branch --all` and `git tag`",
+        "hint: see:",
+        "  git branch --all",
+        "and",
+        "  git tag",
     ]
 
 
