@@ -250,7 +250,6 @@ def test_an_error_is_one_line_and_the_next_thing_to_do() -> None:
         "error: mian is not a commit of this repository",
         "hint: see:",
         "  git branch --all",
-        "and",
         "  git tag",
     ]
 

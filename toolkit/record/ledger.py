@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from shlex import quote
 from typing import Annotated, Protocol
 
 import msgspec
@@ -919,7 +918,7 @@ class SharedLedger:
         for record in records[:1]:  # what came last says whose it is
             if record.project and self._project and record.project != self._project:
                 raise AnotherProject(
-                    path=path, project=f"project {record.project}", target=quote(record.target)
+                    path=path, project=f"project {record.project}", target=record.target
                 )
         return records
 

@@ -43,8 +43,6 @@ and history is shown of all of them.
 
 NO_OPTIONS = SameOptions()
 
-_JOINING = ("and", "or")
-"""Words between two commands that announce nothing."""
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %+,-./=@_{}()~")
 
@@ -91,7 +89,9 @@ def advice_lines(
                 shown.append(before.rstrip())
             shown.append(f"{indent}  {shown_command(part, same)}")
         elif words := line(part).strip(" ,;.?()"):
-            leads = index + 1 < len(parts) and words not in _JOINING and words[-1] != ":"
+            if words == "and":  # the next command stands right below
+                continue
+            leads = index + 1 < len(parts) and words != "or" and words[-1] != ":"
             text = f"{indent if shown else before}{words if index else line(part)}"
             text = f"{text.rstrip(' (')}:" if leads else text
             shown += wrapped(text, width, f"{indent}  ") if width else [text]
