@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.aws import Endpoint
 from toolkit.errors import NotAllowed
-from toolkit.model import Finding
+from toolkit.model import Finding, ShellCommand
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -56,7 +56,7 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
             "ALARM",
             "2026-03-01T12:00:00+00:00",
             "Threshold crossed",
-            "aws cloudwatch describe-alarm-history --alarm-name 'it'\"'\"'s on fire'",
+            ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", ("it's on fire",)),
         )
     }
 

@@ -18,7 +18,7 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion
+from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion, NextCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
@@ -440,8 +440,9 @@ def tap(stacks: Stacks) -> Callable[..., str]:
 
 def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
+    again = NextCommand("deploy-stack", ("shop",))
     assert signs == {
-        "stack": Finding("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)
+        "stack": Finding("stack", "failing", "missing", cause="there is no stack Shop", next=again)
     }
     assert live is None
 

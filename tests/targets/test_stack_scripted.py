@@ -75,7 +75,7 @@ def test_every_state_of_a_stack_is_answered(
             with pytest.raises(Refused) as refused:
                 ask(job)
             assert sentence(refused.value.next).startswith(
-                ("delete it for good first: aws ", "see aws ")
+                ("delete it for good first: aws ", "see `aws ")
             )
         assert not aws_endpoint.calls.count("CreateChangeSet")
         return
