@@ -302,8 +302,9 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
         + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments ='
         ' ["prod"]\n',
     )
-    [sign] = of(stage.look(environment="prod"), "name").signs
-    assert sentence(sign.next) == "toolkit smoke-test --env prod --only name"
+    report = of(stage.look(environment="prod"), "name")
+    [sign] = report.signs
+    assert sentence(sign.next, report.same) == "toolkit smoke-test --only name --env prod"
 
 
 @pytest.mark.parametrize(

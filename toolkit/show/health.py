@@ -82,7 +82,7 @@ def _lines(
     yield from wrapped(summary(checkups, took_s), width)
     due = next((report for report in checkups if report.state == "due"), None)
     if due is not None:
-        see = ("see what is due:", NextCommand("diff", ("live",)))
+        see = ("See what is due:", NextCommand("diff", ("live",)))
         yield from advice_lines(see, due.same, width, "")
 
 
