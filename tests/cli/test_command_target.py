@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.aws.server import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit.errors import Exit
@@ -247,6 +248,24 @@ def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team
     assert resumed.code == 0, resumed.err
     assert team.started() == ["live"]
     assert states(team("diff", "--json")) == {"infra": "clean"}
+
+
+def test_beside_targets_of_aws_its_record_is_its_own_whatever_region_aws_has(
+    team: Team, aws_endpoint: Endpoint
+) -> None:
+    queue = '[targets.queue]\nkind = "stack"\nstack = "queue"\ntemplate = "queue.yaml"\n'
+    rules = RULES.replace("[[rules]]", f"{queue}[[rules]]", 1)
+    team.repo.commit("a stack", {"rules.toml": rules, "queue.yaml": "Resources: {}\n"})
+    team.repo.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    assert team("deploy", "infra", "--yes").code == 0
+    answer = states(team("diff", "--json"))
+    assert (answer["infra"], answer["queue"]) == ("clean", "unknown")
+    assert team("record", "set", "queue", "HEAD", "--yes").code == 0
+    assert states(team("diff", "--json")) == {"infra": "clean", "queue": "clean"}
+    assert [row.split()[0] for row in team("record", "show").out.splitlines()[3:]] == [
+        "infra",
+        "queue",
+    ]
 
 
 def test_permissions_are_none(team: Team) -> None:
