@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support.repo import Repo
 from tests.support.run import ROOT
 from toolkit.errors import Refused
-from toolkit.impact import glob
+from toolkit.formats import glob
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.dockerignore import exclusion_check
 from toolkit.ports.images import ignore

@@ -6,7 +6,7 @@ A draft may be too wide, which costs a deploy too many, and never too narrow, wh
 import re
 from collections.abc import Iterable, Sequence
 
-from toolkit.impact.glob import LONGEST, PatternError, alternatives
+from toolkit.formats.glob import LONGEST, PatternError, alternatives
 
 UNKNOWN = "\0"
 """Stands in a source for a part that nobody can know before the build."""

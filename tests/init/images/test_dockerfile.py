@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.impact.glob import alternatives
+from toolkit.formats.glob import alternatives
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.contexts import build_contexts, ignore_file, is_compose, is_dockerfile
 from toolkit.init.images.dockerfile import CopySource, copy_sources
