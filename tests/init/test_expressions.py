@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 
 from tests.support.run import ROOT
-from toolkit.init.images.dockerfile import copy_sources
+from toolkit.init.images.sources import copy_sources
 from toolkit.init.stacks.script_code import read_script
 
 POSSESSIVE = re.compile(r"(?:[)\]]|\\\w)(?:[*+?]|\{[\d,]*\})\+|\(\?>")
