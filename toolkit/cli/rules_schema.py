@@ -97,11 +97,11 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
     _, definitions = schema_components([settings], ref_template="#/$defs/{name}")
     table = definitions.pop(settings.__name__)
     common = {
-        "kind": {"const": name, "description": "How it is deployed."},
+        "kind": {"const": name, "description": "The kind of the target."},
         "needs": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Targets that have to be up to date before it.",
+            "description": "Targets that have to be up to date before this one.",
         },
         "estimate": {
             "type": "string",
@@ -111,7 +111,7 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         "deadline": {
             "type": "string",
             "pattern": f"^(?=.){DURATION}$",
-            "description": "After how long nobody waits for a deploy any more.",
+            "description": "How long to wait for a deploy.",
         },
     }
     table["properties"] = {**common, **table["properties"]}

@@ -51,21 +51,23 @@ class CheckTypes(Struct, frozen=True):
 
 
 class LoadTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A small load with this request (`smoke-test --load`)."""
+    """A small load test with this request (`smoke-test --load`)."""
 
-    users: Annotated[int, Meta(ge=1, le=200, description="So many at the same time.")] = 5
+    users: Annotated[
+        int, Meta(ge=1, le=200, description="How many users send requests at the same time.")
+    ] = 5
     time: Annotated[str, Meta(description="How long, such as `20s`.")] = "20s"
     worse: Annotated[
         float,
         Meta(
             gt=1,
             description=(
-                "From which factor on, over the last good run, p50, p95 and p99 count as worse."
+                "The factor by which p50, p95 and p99 may exceed those of the last good run."
             ),
         ),
     ] = 1.5
     errors: Annotated[
-        float, Meta(ge=0, le=1, description="The share of failed requests that is still good.")
+        float, Meta(ge=0, le=1, description="The share of requests that may fail.")
     ] = 0.0
 
 
@@ -74,13 +76,14 @@ class CommonTable(Struct, frozen=True):
 
     tags: Annotated[
         tuple[Word, ...],
-        Meta(description="Words to choose it by: `--tag`, and `checks` of a target."),
+        Meta(description="Words to select the check by, with `--tag` and in `checks` of a target."),
     ] = ()
     needs: Annotated[
         tuple[str, ...],
         Meta(
             description=(
-                "Checks that have to have passed before. What captured values need comes by itself."
+                "Checks that have to pass first. Dependencies through captured values are "
+                "added automatically."
             )
         ),
     ] = ()
@@ -88,26 +91,28 @@ class CommonTable(Struct, frozen=True):
         bool,
         Meta(
             description=(
-                "It cleans up: it is done as soon as its values are known, also if its `needs`"
-                " failed."
+                "The check cleans up: it runs as soon as its values are known, even if its "
+                "`needs` failed."
             )
         ),
     ] = False
-    environments: Annotated[tuple[str, ...], Meta(description="Only in these environments.")] = ()
+    environments: Annotated[
+        tuple[str, ...], Meta(description="Run the check only in these environments.")
+    ] = ()
     timeout: Annotated[
         str | None,
-        Meta(description="How long one try may take: `10s`, for a command `5m`, if not given."),
+        Meta(description="How long one attempt may take; by default `10s`, for a command `5m`."),
     ] = None
     retry: Annotated[
-        str | None, Meta(description="For how long it is tried again until it passes.")
+        str | None, Meta(description="How long to keep trying until the check passes.")
     ] = None
     load: Annotated[
-        LoadTable | None, Meta(description="A small load with this request, for `--load`.")
+        LoadTable | None, Meta(description="A small load test with this request, for `--load`.")
     ] = None
 
 
 class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret comes from. Its value is never shown; `{name}` stands for it in checks."""
+    """Where a secret comes from. Its value is never shown; checks use it as `{name}`."""
 
     env: Annotated[Text | None, Meta(description="A variable of the environment.")] = None
     ssm: Annotated[Text | None, Meta(description="A parameter of the Parameter Store.")] = None
