@@ -70,19 +70,20 @@ def deploy_options(command: Command) -> Command:
             click.option(
                 "--confirm",
                 metavar="NAME",
-                help="A protected environment's name, instead of typing it when asked.",
+                help="Confirm a protected environment by its name, instead of typing it at the "
+                "prompt.",
             ),
             click.option(
                 "--dry-run",
                 is_flag=True,
-                help="Print every call that would change something, and make none.",
+                help="Print every call that would change something, without making it.",
             ),
             click.option(
                 "--parallel",
                 type=click.IntRange(1, 64),
                 default=PARALLEL,
                 show_default=True,
-                help="Steps at the same time.",
+                help="How many steps run at the same time.",
             ),
             click.option(
                 "--fail-fast", is_flag=True, help="Start no further steps after a failure."
@@ -90,12 +91,12 @@ def deploy_options(command: Command) -> Command:
             click.option(
                 "--allow-backwards",
                 is_flag=True,
-                help="Deploy even if that removes commits that are live.",
+                help="Deploy even if this removes commits that are live.",
             ),
             click.option(
                 "--no-checks",
                 is_flag=True,
-                help="Skip health addresses and checks afterwards.",
+                help="Skip health addresses and checks after the deploy.",
             ),
             options.allowed,
             click.option(
@@ -128,19 +129,19 @@ def app_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--no-build", is_flag=True, help="Build nothing; deploy the image of --image."
+                "--no-build", is_flag=True, help="Build nothing; deploy the image in --image."
             ),
             click.option(
                 "--image",
                 metavar="TAG",
-                help="The tag or digest of an image that is in the repository.",
+                help="The tag or digest of an image in the repository.",
             ),
             click.option(
                 "--builder",
                 metavar="NAME",
-                help="docker, podman, buildah or built-in, instead of the first one found.",
+                help="docker, podman, buildah or built-in; the default is the first one found.",
             ),
-            click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
+            click.option("--force", is_flag=True, help="Deploy even if nothing changes."),
             click.option(
                 "--create", is_flag=True, help="Create the ECR repository if it does not exist."
             ),
@@ -164,18 +165,20 @@ def stack_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--allow-replace", is_flag=True, help="Stacks: resources may be replaced."
+                "--allow-replace", is_flag=True, help="Stacks: allow resources to be replaced."
             ),
-            click.option("--allow-delete", is_flag=True, help="Stacks: resources may be deleted."),
+            click.option(
+                "--allow-delete", is_flag=True, help="Stacks: allow resources to be deleted."
+            ),
             click.option(
                 "--allow-broadening",
                 is_flag=True,
-                help="Stacks: permissions and security groups may be widened.",
+                help="Stacks: allow permissions and security groups to be widened.",
             ),
             click.option(
                 "--recreate",
                 is_flag=True,
-                help="Stacks: delete one whose creation failed, and create it again.",
+                help="Stacks: delete a stack whose creation failed, and create it again.",
             ),
             click.option(
                 "--continue-rollback",

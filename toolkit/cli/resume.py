@@ -27,12 +27,12 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit resume                       the newest run that was left open
-  toolkit resume 20261120-193742-x7k2  this one
-  toolkit resume --dry-run             what is open of it
+  toolkit resume                       the newest open run
+  toolkit resume 20261120-193742-x7k2  this run
+  toolkit resume --dry-run             show what is open
 
-What was begun is first looked for in AWS: what is done is only written down, what still runs is
-watched, what never arrived is done now. Nothing is done twice."""
+It first looks in AWS for what was started: it records what is done, watches what still runs, and
+repeats what never arrived. It does nothing twice."""
 
 
 @click.command(epilog=EPILOG)
@@ -42,7 +42,7 @@ watched, what never arrived is done now. Nothing is done twice."""
 def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     """Continue an interrupted run.
 
-    A run is open while a step of it may still be at work, or was never begun.
+    A run is open while one of its steps may still be in progress, or was never started.
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)

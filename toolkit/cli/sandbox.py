@@ -26,14 +26,14 @@ from toolkit.show import sandbox as show
 def sandbox() -> None:
     """Try every command without an AWS account.
 
-    The sandbox is an emulator on the loopback of this machine. It holds what the targets of
-    rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
+    The sandbox is an AWS emulator that only this machine can reach. It contains what the targets
+    in rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
     plain processes. See docs/sandbox.md for what it cannot show.
     """
 
 
 bare = click.option(
-    "--bare", is_flag=True, help="Make no services and functions: stacks will bring them."
+    "--bare", is_flag=True, help="Create no services and functions; stacks will create them."
 )
 
 
@@ -86,7 +86,10 @@ def down(as_json: bool) -> int:
 @sandbox.command("status")
 @options.as_json
 def status(as_json: bool) -> int:
-    """Show whether it runs, where, and what is in it. Exits with 1 if it does not run."""
+    """Show whether the sandbox runs, where, and what is in it.
+
+    Exits with 1 if it does not run.
+    """
     sandbox = box.load()
     if sandbox is None or not (
         server.is_running(sandbox.server) and server.is_answering(sandbox.server)
@@ -124,7 +127,7 @@ def reset(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Empty it and recreate what the targets need. Its address stays."""
+    """Empty the sandbox and recreate what the targets need. Its address stays."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
     home = _home(loaded, options.inherited(ctx, "env", env))
