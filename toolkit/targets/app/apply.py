@@ -4,6 +4,7 @@ and not done again.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -297,7 +298,8 @@ def _register_definition(
         report,
         call,
         report.prepare,
-        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        do=partial(ecs.register, aws, request),
+        result=lambda definition: str(definition["taskDefinitionArn"]),
         find=lambda: _definition_with_token(job, aws, family),
     )
 
@@ -332,9 +334,8 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
         report,
         update_call(settings, arn, force),
         report.intend,
-        do=lambda: rollout.primary_deployment(
-            ecs.update(aws, settings.cluster, settings.service, arn, force)
-        ),
+        do=partial(ecs.update, aws, settings.cluster, settings.service, arn, force),
+        result=rollout.primary_deployment,
         find=lambda: rollout.own_deployment(
             ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, own_key
         ),
@@ -346,16 +347,17 @@ def _call_once(
     report: Report,
     call: PlannedCall,
     intend: Callable[..., None],
-    do: Callable[[], T],
+    do: Callable[[], Shape],
+    result: Callable[[Shape], T],
     find: Callable[[], T | None],
 ) -> T:
-    """Make a call that no token protects. A throttled one is repeated; where the answer is lost,
-    its effect is looked for (`find`), and the call is never repeated here.
+    """The result of a call that no token protects. A throttled one is repeated; where the answer
+    is lost, its effect is looked for (`find`), and the call is never repeated here.
     """
     for pause in (*BACKOFF_S, None):
         intend(call.name, **call.what)
         try:
-            return do()
+            return result(do())
         except Throttled:
             report.turned_away()
             if pause is None:
