@@ -164,23 +164,25 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
     registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
     create, lifecycle = create_calls(job.settings)
 
-    def make() -> None:
-        if state.absent:
+    key = ("repository", job.run, job.location.region, name)
+    with ports.shared.turn(key, job.step, report.check) as making:
+        if making.is_mine and state.absent:
             report.phase(f"making repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         # Two calls: after a crash between them the policy is missing, and is made up for here. A
         # repository that others have created keeps the policy that they gave it, or none.
-        repository = ecr.repository(registry, name)
-        creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
-        if creator == job.run and not ecr.has_lifecycle(registry, name):
+        if making.is_mine and _lacks_policy(job, registry, name):
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
-
-    ports.shared.once(
-        ("repository", job.run, job.location.region, name), job.step, make, report.check
-    )
     return replace(state, repository=ecr.repository(registry, name), absent=False)
+
+
+def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
+    """Whether a repository was made by this run, and has no lifecycle policy."""
+    repository = ecr.repository(registry, name)
+    creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
+    return creator == job.run and not ecr.has_lifecycle(registry, name)
 
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
@@ -199,16 +201,13 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         msgspec.json.encode(recipe, order="deterministic"),
     )
     report.phase(f"building image {state.tag}")
-    image = ports.shared.once(
-        key,
-        job.step,
-        lambda: _push_image(job, ports, state, image_builder, recipe, report),
-        report.check,
-    )
+    with ports.shared.turn(key, job.step, report.check) as image:
+        if image.is_mine:
+            image.value = _push_image(job, ports, state, image_builder, recipe, report)
     if image.by != job.step:
         report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
     report.keep(image=f"{uri}@{image.value}")
-    return image.value
+    return str(image.value)
 
 
 def _push_image(
