@@ -39,4 +39,5 @@ def deploy_stack(ctx: click.Context, /, target: str | None, **arguments: Any) ->
         kind="deploy-stack",
         wishes=deploying.kind_options(arguments),
     )
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy-stack", common, request, git)
