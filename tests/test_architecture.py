@@ -154,7 +154,7 @@ def imports(file: Path) -> tuple[Import, ...]:
         if isinstance(node, ast.Import):
             seen += [Import(alias.name, at_top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(file)}: relative import"
+            assert node.level == 0, f"{file}: relative import"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
                 seen.append(Import(inside if inside in MODULES else str(node.module), at_top))
@@ -188,6 +188,28 @@ def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
 def importers(package: str) -> set[str]:
     """The files that import a package."""
     return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
+
+
+def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
+    """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
+    entered = [
+        (name(file), found.module, found.at_top)
+        for file in FILES
+        for found in imports(file)
+        if own(file) != "sandbox" and room(found.module) == "sandbox"
+    ]
+    assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
+
+
+def test_tests_enter_the_sandbox_by_their_own_door() -> None:
+    tests = ROOT.parent / "tests"
+    entered = {
+        file.relative_to(tests).as_posix()
+        for file in tests.rglob("*.py")
+        if any(room(found.module) == "sandbox" for found in imports(file))
+    }
+    elsewhere = {path for path in entered if not path.startswith("sandbox/")}
+    assert elsewhere == {"support/sandbox.py"}
 
 
 def test_yaml_is_read_in_two_files() -> None:

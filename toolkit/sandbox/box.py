@@ -1,11 +1,13 @@
-"""The one sandbox of a person: what is stored about it, and the environment for commands that use
-it.
+"""The one sandbox of a person: starting, filling and stopping it, what is stored about it, and the
+environment for commands that use it.
+
+This is the room's one door: whoever wants something of a sandbox asks here.
 """
 
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -16,8 +18,8 @@ from toolkit.errors import FileProblem, StateDamaged
 from toolkit.model import Location
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import ImageName
 from toolkit.sandbox import environment, images, provision, server
+from toolkit.sandbox.provision import Project as Project
 
 
 class Box(Struct, frozen=True):
@@ -88,12 +90,28 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def start_sandbox(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
+def is_running(box: Box) -> bool:
+    """Whether it runs, and answers."""
+    return server.is_running(box.server) and server.is_answering(box.server)
+
+
+def location(project: Project | None, environment: str | None) -> Location:
+    """The location of an environment in which commands act that name none: its first region. Raises
+    Refused.
+    """
+    if project is None:
+        return Location(account=provision.ACCOUNT, region=provision.REGION)
+    places = provision.locations(project.rules)
+    return next((place for place in places if place.environment == environment), places[0])
+
+
+def start_sandbox(region: str | None, tell: Callable[[str], None]) -> tuple[Box, bool]:
     """The running sandbox, and whether it had to be started. Raises ProgramFailed, FileProblem,
     StateDamaged.
     """
+    region = region or provision.REGION
     box = load()
-    if box is not None and server.is_running(box.server) and server.is_answering(box.server):
+    if box is not None and is_running(box):
         return box, False
     if box is not None:
         server.end(box.server)
@@ -124,16 +142,12 @@ def stop_sandbox() -> bool:
     return ran
 
 
-def provision_parts(
-    box: Box,
-    planned: Iterable[provision.PlannedPart],
-    bases: Iterable[ImageName],
-    tell: Callable[[str], None],
-) -> Box:
-    """Create what is planned and missing; returns the sandbox with it. Raises CloudError,
-    ProgramFailed.
+def fill_sandbox(box: Box, project: Project | None, bare: bool, tell: Callable[[str], None]) -> Box:
+    """Create what the project needs and is missing; returns the sandbox with it. `bare` leaves
+    services and functions to stacks. Raises CloudError, ProgramFailed, Refused.
     """
-    parts = tuple(planned)
+    parts = provision.planned_parts(project, bare) if project else ()
+    bases = provision.base_images(project) if project else ()
     places = [part.location for part in parts]
     by_profile = {_profile(location): location for location in (*places, provision.MIRROR_PLACE)}
     named = {location.profile: location for location in places if location.profile}
