@@ -19,7 +19,7 @@ from toolkit import flow
 from toolkit.errors import Problem, RulesError
 from toolkit.impact.reading import MOST_PROBLEMS, seconds
 from toolkit.impact.rules import MOST_RULES
-from toolkit.model import Accept, Environment, Rule, Rules, Target
+from toolkit.model import Accept, Environment, Need, Rule, Rules, Target
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
 from toolkit.targets.group.kind import kind as group
@@ -103,7 +103,7 @@ reason = "no code"
         unmatched="app",
         targets={
             "app": Target(
-                "app", "app", app_settings, "deploy-app", 3723, ("team/api",), deadline_s=1800
+                "app", "app", app_settings, "deploy-app", 3723, (Need("team/api"),), deadline_s=1800
             ),
             "team/api": Target(
                 "team/api",

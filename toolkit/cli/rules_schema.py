@@ -101,7 +101,10 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         "needs": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Targets that have to be up to date before it.",
+            "description": (
+                "Targets that have to be up to date before it, in the same region: `network`;"
+                " in another one: `network@us-east-1`."
+            ),
         },
         "estimate": {
             "type": "string",

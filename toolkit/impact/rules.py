@@ -27,6 +27,7 @@ from toolkit.model import (
     Backwards,
     Checks,
     Environment,
+    Need,
     Resource,
     Rule,
     Rules,
@@ -352,11 +353,11 @@ class _Loader(FileReader):
 
     def _targets(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Target]]:
         for name, table in tables.items():
-            target = self._target(name, table)
+            target = self._target(name, table, tables)
             if target:
                 yield name, target
 
-    def _target(self, name: str, table: object) -> Target | None:
+    def _target(self, name: str, table: object, names: Collection[str]) -> Target | None:
         if not isinstance(table, dict):
             self.add_problem(f"expected a table, got {type_of(table)}", "targets", name)
             return None
@@ -381,7 +382,7 @@ class _Loader(FileReader):
             settings,
             kind.action,
             estimate,
-            self._needs(name, table),
+            self._needs(name, table, names),
             kind.members(settings),
             deadline,
         )
@@ -398,9 +399,26 @@ class _Loader(FileReader):
     def _target_duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
         return self.duration(table.get(key), default, "targets", name, key)
 
-    def _needs(self, name: str, table: dict[str, Any]) -> tuple[str, ...]:
-        needs = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
-        return needs or ()
+    def _needs(self, name: str, table: dict[str, Any], names: Collection[str]) -> tuple[Need, ...]:
+        """What a target needs: another one's name, or `name@region`."""
+        words = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
+        needs: list[Need] = []
+        for word in words or ():
+            target, _, region = word.rpartition("@")
+            is_whole = word in names or not target
+            needs.append(Need(word) if is_whole else Need(target, region))
+        return tuple(needs)
+
+    def _check_need(
+        self, need: Need, loaded: Rules, targets: tuple[str, ...], keys: tuple[str | int, ...]
+    ) -> None:
+        self.check_word(need.target, targets, "target", *keys)
+        if need.region is None:
+            return
+        regions: dict[str, None] = {}
+        for environment in loaded.environments.values():
+            regions |= dict.fromkeys(environment.regions)
+        self.check_word(need.region, tuple(regions), "region", *keys)
 
     def _rules(self, tables: tuple[object, ...]) -> Iterator[Rule]:
         first_uses: dict[str, int] = {}
@@ -457,9 +475,10 @@ class _Loader(FileReader):
         policies = ("warn", "fail", *targets)
         self.check_word(loaded.unmatched, policies, "policy or target", "unmatched")
         for name, target in loaded.targets.items():
-            for key, others in (("needs", target.needs), ("members", target.members)):
-                for index, other in enumerate(others):
-                    self.check_word(other, targets, "target", "targets", name, key, index)
+            for index, need in enumerate(target.needs):
+                self._check_need(need, loaded, targets, ("targets", name, "needs", index))
+            for index, member in enumerate(target.members):
+                self.check_word(member, targets, "target", "targets", name, "members", index)
         for index, rule in enumerate(loaded.rules):
             for key, words, valid, what in (
                 ("deploy", rule.deploy, targets, "target"),
@@ -616,7 +635,7 @@ def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]
     for name, target in targets.items():
         needed: set[str] = set()
         for need in target.needs:
-            needed.update(leaves.get(need, (need,)))
+            needed.update(leaves.get(need.target, (need.target,)))
         waiting_leaves = leaves.get(name, (name,)) if needed else ()
         yield "needs", name, len(waiting_leaves) * len(needed)
         for leaf in waiting_leaves:
@@ -671,7 +690,9 @@ def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
     waits: dict[_Moment, set[_Moment]] = {}
     for name, target in targets.items():
         starts, is_done = _Moment(name, "starts"), _Moment(name, "is done")
-        waits.setdefault(starts, set()).update(_Moment(need, "is done") for need in target.needs)
+        waits.setdefault(starts, set()).update(
+            _Moment(need.target, "is done") for need in target.needs
+        )
         waits.setdefault(is_done, set()).add(starts)
         for member in target.members:
             waits.setdefault(_Moment(member, "starts"), set()).add(starts)
