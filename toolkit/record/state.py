@@ -11,8 +11,7 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from toolkit.errors import FileProblem
-from toolkit.ports import files
-from toolkit.record import disk
+from toolkit.ports import disk, files
 
 _LONG = 180
 NONE = "-"

@@ -4,7 +4,6 @@ environment for commands that use it.
 This is the room's one door: whoever wants something of a sandbox asks here.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +13,9 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, StateDamaged
+from toolkit.errors import StateDamaged
 from toolkit.model import Location
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import environment, images, provision, server
 from toolkit.sandbox.provision import Project as Project
@@ -65,28 +64,18 @@ def save(box: Box) -> None:
         f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {box.server.token}\n"
         for name, (account, _) in profiles.items()
     ]
-    files.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode(), mode=0o600)
-    files.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode(), mode=0o600)
-    files.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box), mode=0o600)
+    disk.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode())
+    disk.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode())
+    disk.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box))
 
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Keep other processes from starting or stopping it meanwhile. Raises FileProblem."""
-    try:
-        files.own_state()
-        descriptor = os.open(
-            f"{folder()}.lock",
-            os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-            0o600,
-        )
-        file = open(descriptor, "w")  # noqa: SIM115 (closed below)
-    except OSError as problem:
-        raise FileProblem(
-            path=f"{folder()}.lock", reason=problem.strerror or str(problem)
-        ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Keep other processes from starting or stopping it meanwhile. Raises StateDamaged,
+    FileProblem.
+    """
+    files.own_state()
+    with disk.exclusive(f"{folder()}.lock"):
         yield
 
 
