@@ -171,7 +171,7 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
         Provision("bucket", "more"),
     )
     wanted = provision.planned_parts(
-        provision.Project(rules(""), lambda *_: (), lambda _: "", lambda environment: more)
+        provision.ProjectNeeds(rules(""), lambda *_: (), lambda _: "", lambda environment: more)
     )
     for _ in range(2):  # made twice is made once
         provision.make_parts(

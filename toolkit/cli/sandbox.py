@@ -22,7 +22,7 @@ from toolkit.run import jobs
 from toolkit.show import sandbox as show
 
 if TYPE_CHECKING:
-    from toolkit.sandbox.box import Box, Project
+    from toolkit.sandbox.box import Box, ProjectNeeds
 
 
 @click.group(
@@ -162,11 +162,11 @@ def _forget(sandbox: "Box") -> None:
     delete_endpoint(sandbox.server.url)
 
 
-def project_of(rules: Rules, root: str) -> "Project":
+def project_of(rules: Rules, root: str) -> "ProjectNeeds":
     """What the sandbox has to know of a rules.toml and of the repository that it is for. Raises
     RulesError.
     """
-    from toolkit.sandbox.box import Project
+    from toolkit.sandbox.box import ProjectNeeds
 
     every = checks.load_checks(rules)
 
@@ -178,12 +178,12 @@ def project_of(rules: Rules, root: str) -> "Project":
         image = targets.kind(target.kind).dockerfile(target.settings)
         return (files.text_inside(root, image[1]) or "") if image else ""
 
-    return Project(rules, provisions, dockerfile, partial(checks.sandbox_provisions, every))
+    return ProjectNeeds(rules, provisions, dockerfile, partial(checks.sandbox_provisions, every))
 
 
 def _project(
     ctx: click.Context, folder: str | None, rules_file: str | None, env: str | None
-) -> tuple["Project | None", str | None]:
+) -> tuple["ProjectNeeds | None", str | None]:
     """The project here, and the environment to use; without rules.toml the sandbox stays empty.
     Raises UsageError for an unknown environment.
     """
@@ -198,7 +198,7 @@ def _project(
     return project_of(rules, git.root if git else folder), name
 
 
-def _fill(sandbox: "Box", project: "Project | None", bare: bool) -> "Box":
+def _fill(sandbox: "Box", project: "ProjectNeeds | None", bare: bool) -> "Box":
     from toolkit.sandbox import box
 
     try:

@@ -18,7 +18,7 @@ from toolkit.model import Location
 from toolkit.ports import disk, files
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import environment, images, provision, server
-from toolkit.sandbox.provision import Project as Project
+from toolkit.sandbox.provision import ProjectNeeds as ProjectNeeds
 
 
 class Box(Struct, frozen=True):
@@ -84,7 +84,7 @@ def is_running(box: Box) -> bool:
     return server.is_running(box.server) and server.is_answering(box.server)
 
 
-def location(project: Project | None, environment: str | None) -> Location:
+def location(project: ProjectNeeds | None, environment: str | None) -> Location:
     """The location of an environment in which commands act that name none: its first region. Raises
     Refused.
     """
@@ -131,7 +131,9 @@ def stop_sandbox() -> bool:
     return ran
 
 
-def fill_sandbox(box: Box, project: Project | None, bare: bool, tell: Callable[[str], None]) -> Box:
+def fill_sandbox(
+    box: Box, project: ProjectNeeds | None, bare: bool, tell: Callable[[str], None]
+) -> Box:
     """Create what the project needs and is missing; returns the sandbox with it. `bare` leaves
     services and functions to stacks. Raises CloudError, ProgramFailed, Refused.
     """

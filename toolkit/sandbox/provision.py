@@ -39,7 +39,7 @@ SETTLE_S = 20.0
 _HANDLER = "def handler(event, context):\n    return 'sandbox: nothing deployed'\n"
 
 
-class Project(Struct, frozen=True):
+class ProjectNeeds(Struct, frozen=True):
     """What the sandbox has to know of a rules.toml, from those who know kinds and checks."""
 
     rules: Rules
@@ -95,7 +95,7 @@ def locations(rules: Rules) -> tuple[Location, ...]:
     return tuple(places)
 
 
-def planned_parts(project: Project, bare: bool = False) -> tuple[PlannedPart, ...]:
+def planned_parts(project: ProjectNeeds, bare: bool = False) -> tuple[PlannedPart, ...]:
     """What has to exist for each target in each location, each thing once. `bare` leaves services
     and functions to stacks. Raises Refused.
     """
@@ -123,7 +123,7 @@ def planned_parts(project: Project, bare: bool = False) -> tuple[PlannedPart, ..
     return tuple(parts.values())
 
 
-def base_images(project: Project) -> tuple[ImageName, ...]:
+def base_images(project: ProjectNeeds) -> tuple[ImageName, ...]:
     """The base images of everything that is built. A Dockerfile that cannot be read is left to the
     deploy to report.
     """
