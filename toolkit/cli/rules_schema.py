@@ -10,9 +10,9 @@ from msgspec.json import schema_components
 
 from toolkit import checks, targets
 from toolkit.cli import output
-from toolkit.impact.checks import CommonTable, SecretTable
-from toolkit.impact.reading import NAME
-from toolkit.impact.rules import DURATION, EnvironmentTable, RulesFile, RuleTable
+from toolkit.config.reader import NAME
+from toolkit.config.schema import CommonTable, EnvironmentTable, RulesFile, RuleTable, SecretTable
+from toolkit.formats import durations
 from toolkit.model import CHECKS, STATUSES
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -108,12 +108,12 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         },
         "estimate": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
+            "pattern": durations.PATTERN,
             "description": 'How long a deploy takes, such as "2m30s".',
         },
         "deadline": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
+            "pattern": durations.PATTERN,
             "description": "After how long nobody waits for a deploy any more.",
         },
     }
