@@ -21,8 +21,9 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow.bake import BakeCheck, bake
 from toolkit.model import Job, Outcome, RunResult, Verdict
+from toolkit.ports import disk
 from toolkit.ports.clock import Clock
-from toolkit.record import disk, journal, ledger, locks
+from toolkit.record import journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.ledger import BEGUN, LocalLedger, Record
