@@ -149,7 +149,7 @@ def test_a_remote_head_that_points_at_nothing_is_fetched(hub: Repo, tmp_path: Pa
     clone.git("update-ref", "-d", "refs/remotes/origin/main")
     problem = refused(clone)
     assert str(problem).startswith(
-        "origin/main, whose rules.toml says what judges a deploy, is not"
+        "origin/main, whose rules.toml decides how a deploy is judged, is not"
     )
     assert mends(clone, problem) == TrustedBase("origin/main", hub.head)
 

@@ -384,7 +384,7 @@ def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_healt
     )
     told = " ".join(town("health", "queue").out.split())
     command = "toolkit deploy-stack queue --force"
-    assert ("another tool has taken toolkit's tags away" in told, command in told) == (True, True)
+    assert ("another tool has removed toolkit's tags" in told, command in told) == (True, True)
     plain = town("deploy-stack", "queue", "--yes")
     assert (plain.code, f"to put them there: {command}" in " ".join(plain.err.split())) == (0, True)
     assert town(*command.split()[1:], "--yes").code == 0

@@ -415,7 +415,7 @@ def test_an_alarm_that_goes_red_during_the_bake_counts_like_a_check_that_fails(o
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
-    assert ran.outcomes[0].cause == "it is live, but alarm errors went red: 5 errors"
+    assert ran.outcomes[0].cause == "it is live, but alarm errors went into ALARM: 5 errors"
 
 
 def test_an_alarm_that_is_red_at_the_end_of_the_grace_period_counts(oven: Oven) -> None:
@@ -442,7 +442,7 @@ def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_
     [warning] = gates.with_alarm_warnings(previews, {"web": next(iter(proofs.values()))})[
         "web"
     ].warnings
-    assert warning == "alarm errors is red already: it does not count"
+    assert warning == "alarm errors is in ALARM already, so it does not count"
     assert (
         gates.with_alarm_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings
         == ()
@@ -454,7 +454,7 @@ def test_another_alarm_counts_beside_one_that_was_red_before(oven: Oven) -> None
     oven.endpoint.cloudwatch.alarm("latency", composite=True)
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("latency", "ALARM", composite=True))
     outcome = only(oven.deploy(bake="30s", settings='alarms = ["errors", "latency"]'))
-    assert (outcome.verdict, "alarm latency went red" in outcome.cause) == ("unhealthy", True)
+    assert (outcome.verdict, "alarm latency went into ALARM" in outcome.cause) == ("unhealthy", True)
 
 
 def test_what_was_red_before_is_known_to_who_goes_on_with_the_run(oven: Oven) -> None:
@@ -479,8 +479,8 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
     proof = alarm_gate.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
     assert alarm_gate.warnings(proof) == [
-        "alarm b is red already: it does not count",
-        "there is no alarm a: it does not count as long",
+        "alarm b is in ALARM already, so it does not count",
+        "there is no alarm a, so it does not count",
     ]
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     assert only(oven.deploy(bake="30s", settings=ALARMS)).verdict == "unhealthy"

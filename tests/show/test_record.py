@@ -49,7 +49,7 @@ def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
         "api     unknown       -                 -                     older toolkit",
         "db      damaged       -                 -                     -",
         "",
-        "An earlier version of toolkit recorded some of them. See what is live:",
+        "An earlier version of toolkit recorded some of these. To see what is live, run:",
         "  toolkit diff live",
         "",
         "db: its record is damaged: x",

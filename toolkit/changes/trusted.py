@@ -1,4 +1,4 @@
-"""The trusted base: the commit whose rules.toml says what judges a deploy (docs/adr/0025)."""
+"""The trusted base: the commit whose rules.toml decides how a deploy is judged (docs/adr/0025)."""
 
 import os
 from shlex import quote
@@ -69,7 +69,7 @@ def _default_branch(remote: str, git: Git) -> TrustedBase:
     every = quote(f"+refs/heads/*:{branches}*")
     fetch = f"git fetch{_depth(git)} {quote(remote)} {every}"
     raise NoTrustedBase(
-        f"the default branch of {remote}, whose rules.toml says what judges a deploy, is not known",
+        f"the default branch of {remote}, whose rules.toml decides how a deploy is judged, is not known",
         f"get it with: {fetch} && git remote set-head {quote(remote)} --auto",
     )
 
@@ -106,7 +106,7 @@ def _named(name: str, git: Git) -> TrustedBase:
 
 
 def _missing(name: str) -> str:
-    return f"{name}, whose rules.toml says what judges a deploy, is not in this clone"
+    return f"{name}, whose rules.toml decides how a deploy is judged, is not in this clone"
 
 
 def _fetch_named(git: Git, remote: str, name: str) -> str:

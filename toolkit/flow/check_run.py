@@ -121,7 +121,7 @@ class CheckRun:
         if check.always:  # what cleans up has its own time, also after the deadline or a stop
             return self._try(task, monotonic() + check.timeout_s)
         if monotonic() >= options.until:
-            cause = "there was no time left for it"
+            cause = "the time was up before it could run"
             return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
         if options.stop.asked:
             cause = "it was stopped"

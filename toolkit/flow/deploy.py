@@ -248,8 +248,8 @@ def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: 
     live = Preview((), live=LiveVersion(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
         raise StalePlan(
-            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was"
-            " planned, which this would take out",
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was "
+            "planned, and this deploy would remove that",
             "see what is due now: toolkit diff",
         )
 
@@ -340,9 +340,8 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
         content = (now.name, now.fingerprint, now.settings)
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
-                f"the files or settings of {job.target} are no longer those of"
-                f" {job.version.name[:20]}",
-                "deploy what they are now: toolkit deploy",
+                f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
+                "deploy their current state: toolkit deploy",
             )
 
     return check_files
@@ -365,8 +364,8 @@ def freshness_check(
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
             if now != [standby[job.step]]:
                 raise StalePlan(
-                    f"the last good version of {job.target} is another one by now: somebody has"
-                    " deployed it",
+                    f"the last good version of {job.target} has changed: someone has deployed "
+                    "another one",
                     "run it again",
                 )
         if not job.undoes:
@@ -420,7 +419,7 @@ def only_target(action: str, folder: str, named: str | None, git: Git | None) ->
     if len(names) == 1:
         return names[0]
     hint = f"it is one of {', '.join(names[:8])}" if names else f"{rules.file} has none"
-    raise UsageError(f"`{action}` needs to know which target", hint)
+    raise UsageError(f"`{action}` needs a target", hint)
 
 
 def _select(
@@ -706,11 +705,11 @@ def _with_warnings(
         warnings: list[str] = []
         if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            warnings.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
+            warnings.append(f"{what}: this deploy does not contain the whole commit; fix: {fix}")
         if job.target in changed:
             warnings.append(
-                "files that git ignores are others than at the last deploy:"
-                f" {_some(changed[job.target])}"
+                "files that git ignores differ from those of the last deploy: "
+                f"{_some(changed[job.target])}"
             )
         warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
     return warned

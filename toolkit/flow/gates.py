@@ -147,7 +147,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, alarm_gate.AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 
@@ -278,7 +278,7 @@ class Verifier:
                 return BakeFailure(cause, check=result.check, shown=result.shown)
         for result in bad:
             if result.status == "unknown":
-                cause = f"check {result.check} could not be asked: {result.cause}"
+                cause = f"check {result.check} could not be run: {result.cause}"
                 return BakeFailure(cause, unknown=True, check=result.check)
         return None
 
@@ -332,7 +332,7 @@ class Verifier:
             if can_go_back:
                 next_ = f"toolkit rollback {job.target}, or look: {next_}"
             elif can_go_back is False and changed and self._rolls_back(job):
-                cause = f"{cause}; no good version is recorded that could be put back"
+                cause = f"{cause}; no good version is recorded that could be restored"
         return replace(
             outcome,
             verdict=Verdict.UNHEALTHY,
@@ -411,9 +411,9 @@ class _LiveCheck:
             verdict = Verdict.UNHEALTHY
             if state.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED):
                 verdict = state.verdict
-            cause = state.cause or "it does not run any more"
+            cause = state.cause or "it no longer runs"
             return BakeFailure(cause, shown=state.log, next=state.next, verdict=verdict)
-        cause = state.cause or state.phase or "AWS does not say how it is"
+        cause = state.cause or state.phase or "AWS does not report its state"
         running = state.state == "running"
         return BakeFailure(cause, unknown=not running, may_pass=running)
 

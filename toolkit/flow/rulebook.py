@@ -178,9 +178,9 @@ def environment_name(name: str | None, rules: Rules) -> str | None:
         return name or rules.environment
     if rules.environment is not None and rules.environment not in existing:
         raise UsageError(
-            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and"
-            f" {rules.file} has none of that name",
-            f"name one with --env: {names or 'there is none'}",
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, but "
+            f"{rules.file} has no such environment",
+            f"choose one with --env: {names or 'there is none'}",
         )
     return rules.environment
 

@@ -336,7 +336,8 @@ def _locked(context: _RunContext, jobs: Sequence[Job]) -> Iterator[HeldLocks]:
     def yield_to(wish: StopRequest) -> None:
         who, words = wish.who or "somebody", wish.command or "another run"
         context.tell(
-            f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on"
+            f"{who} asked this run to stop: {words}; nothing new is started, and what runs in "
+            "AWS continues"
         )
         control.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
@@ -358,8 +359,8 @@ def _locked(context: _RunContext, jobs: Sequence[Job]) -> Iterator[HeldLocks]:
     for previous in locks.previous:
         if previous.run != request.run:
             context.tell(
-                f"run {previous.run} of {previous.who} never released it; what it began in AWS is"
-                " waited for"
+                f"run {previous.run} of {previous.who} never released it; waiting for what it "
+                "started in AWS"
             )
     try:
         yield locks
@@ -405,5 +406,5 @@ def _carry_out(
         )
         return Execution(request.run, options, services).carry_out()
     except Exception:
-        context.tell(f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        context.tell(f"run {request.run} is left open; continue with: toolkit resume {request.run}")
         raise
