@@ -872,7 +872,7 @@ def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(
     deployed(team, ada)
     shop = neighbour(team, tmp_path, project="shop")
     assert states(shop)["queue"] == "unknown"
-    assert "its record is that of project team" in json.dumps(shop("diff", "--json").json)
+    assert "its record belongs to project team" in json.dumps(shop("diff", "--json").json)
     calls = team.endpoint.calls.count("ExecuteChangeSet")
     team.ready()
     refused = shop("deploy-stack", "queue", "--yes", "--allow-backwards")

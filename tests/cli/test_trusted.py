@@ -226,7 +226,9 @@ def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(
     clone.git("remote", "set-head", "origin", "--delete")
     said = toolkit(clone.path, *arguments)
     assert said.code == 2
-    assert "the default branch of origin, whose rules.toml decides how a deploy is judged" in said.err
+    assert (
+        "the default branch of origin, whose rules.toml decides how a deploy is judged" in said.err
+    )
     assert (
         "hint: get it with: git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
         " set-head origin --auto" in said.err

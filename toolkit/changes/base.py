@@ -31,7 +31,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     if revision in RECORDED:
         raise UsageError(
             f"nothing is recorded as deployed, so there is no `{revision}` to compare with",
-            "name a commit: toolkit diff origin/main",
+            "compare with a commit: toolkit diff origin/main",
         )
     if ".." in revision:
         return _range(revision, git)

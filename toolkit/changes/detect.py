@@ -184,16 +184,14 @@ def listed(data: bytes, separator: bytes) -> list[Change]:
     by NUL. Raises UsageError.
     """
     if separator == b"\0" and data.endswith(b"\n") and separator not in data:
-        raise UsageError(
-            "there is no NUL after any of the paths", "leave -z out, or write the list with -z"
-        )
+        raise UsageError("no path ends in NUL", "leave -z out, or write the list with -z")
     records = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     if separator == b"\n":
         records = [_unquoted(record.removesuffix(b"\r")) for record in records]
     if any(b"\0" in record for record in records):
         raise UsageError(
             "a path has a NUL in it, which no path can have",
-            "add -z if that is what stands between the paths",
+            "add -z if the paths are separated by NUL",
         )
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
     return _sorted(
@@ -208,13 +206,13 @@ def relative(path: str) -> str:
     if path.endswith("/"):
         raise UsageError(
             f"{path!r} is a folder",
-            "name the files in it (git status --untracked-files=all), or a submodule without the"
-            " slash",
+            "list the files in it (git status --untracked-files=all), or a submodule without "
+            "the slash",
         )
     if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
         raise UsageError(
             f"{path!r} is not a path in the repository",
-            "write it from the repository's root, as `git diff --name-only` does",
+            "write it relative to the repository's root, as `git diff --name-only` does",
         )
     return path
 

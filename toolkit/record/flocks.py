@@ -124,7 +124,7 @@ class Flocks:
         holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
-                f"{name} is held by process {holder.pid} of this machine, which is alive",
+                f"{name} is held by process {holder.pid} of this machine, which is running",
                 f"end it first: kill {holder.pid}",
             )
         try:

@@ -103,12 +103,12 @@ class Lease:
                 self._etag = stored.etag
                 if stop_request_in(stored.body) is not None:
                     return
-            raise LockLost(target=self.name, reason="somebody else writes to it")
+            raise LockLost(target=self.name, reason="someone else writes to it")
 
     def _read_own(self) -> StoredObject:
         stored = self._bucket.get(self._key, BODY_MOST)
         if stored is None:
-            raise LockLost(target=self.name, reason="somebody has released it")
+            raise LockLost(target=self.name, reason="someone has released it")
         by = decode(stored.body, stored.etag)
         if by.id != self._holder.id:
             raise LockLost(target=self.name, reason=f"{by.who} has taken it over")

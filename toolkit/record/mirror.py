@@ -127,8 +127,8 @@ class Mirror:
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
             return (
-                f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit"
-                " history` sends it"
+                f"run {self._journal.run} is not completely in the bucket yet ({why}): "
+                "`toolkit history` sends it"
             )
         self._unmark()
         return None

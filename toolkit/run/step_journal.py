@@ -195,9 +195,11 @@ class StepJournal:
         """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
         answer = self._listener.asked(self._job.step, question)
         if answer is None:
-            raise NotAgreed(question.rstrip("?"), f"add {flag} to say yes in advance")
+            raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
         if not answer:
-            raise NotAgreed(f"not agreed to: {question.rstrip('?')}", f"{flag} says yes in advance")
+            raise NotAgreed(
+                f"not confirmed: {question.rstrip('?')}", f"{flag} confirms this in advance"
+            )
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop."""

@@ -274,7 +274,10 @@ class Kind:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
-        return "no older version of it is kept", "check out the commit that was good, and deploy it"
+        return (
+            "its older versions are not kept",
+            "check out the commit that was good, and deploy it",
+        )
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

@@ -286,7 +286,7 @@ class Aws:
         elif is_first:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
-            raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+            raise errors.Unreachable(call="credentials", reason="their source does not answer")
         # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
             with self._lock:

@@ -62,7 +62,7 @@ BETWEEN_LOOKS_S = 3
 def apply(job: Job, ports: Ports, report: Report) -> None:
     """Build and push what is not there, register, and move the service."""
     aws = ports.aws(job.location)
-    report.phase("looking at the service")
+    report.phase("checking the service")
     state = checked_state(job, ports)
     if _adopt_own_deployment(job, report, state):
         return
@@ -165,7 +165,7 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
 
     def make() -> None:
         if state.absent:
-            report.phase(f"making repository {name.name}")
+            report.phase(f"creating repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         # Two calls: after a crash between them the policy is missing, and is made up for here. A
@@ -205,7 +205,7 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         report.check,
     )
     if image.by != job.step:
-        report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
+        report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
     report.keep(image=f"{uri}@{image.value}")
     return image.value
 
@@ -235,14 +235,14 @@ def _push_image(
         return digest
     if digest is not None and image_builder.alike(address, digest, recipe):
         report.log(
-            "somebody else has pushed an image of the same commit that was built in the same way:"
-            f" {digest} is taken"
+            "someone else has pushed an image of the same commit that was built in the same "
+            f"way: using {digest}"
         )
         return digest
     raise problem or TagTaken(
         f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
         f" {mine} was pushed",
-        "somebody else pushes the same tag; run it again",
+        "someone else pushes the same tag; run it again",
     )
 
 
@@ -372,7 +372,7 @@ def _find_lost_answer(
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time
     to show it.
     """
-    report.phase(f"no answer to {call.name}: looking what it did")
+    report.phase(f"no answer to {call.name}: checking its effect")
     for pause in (LOOK_AGAIN_S, None):
         with suppress(CloudError):  # a look that fails says nothing of the call
             if (answer := find()) is not None:

@@ -83,7 +83,7 @@ def containers_to_update(
             f"the task has several containers ({_joined(present)}), and none has an image of"
             f" {repository.name}"
         )
-        raise Refused(why, "say which one gets the image: `container` in rules.toml")
+        raise Refused(why, "choose the one that gets the image: `container` in rules.toml")
     return ours
 
 

@@ -204,8 +204,8 @@ class _AppHealth:
             )
 
     def deployment(self) -> Iterator[Finding]:
-        """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
-        to tell.
+        """How the last deployment went; one of CodeDeploy, or of an external controller, is not
+        ECS's to tell.
         """
         service = self._service.result()
         if service is None:

@@ -95,9 +95,9 @@ def observe(
         gone = Observation(
             "failed",
             Verdict.FAILED,
-            cause=f"service {settings.service} is gone: somebody deletes it",
+            cause=f"service {settings.service} is being deleted",
         )
-        return _after_second_look(ports, mark, f"service {settings.service} is not there", gone)
+        return _after_second_look(ports, mark, f"service {settings.service} does not exist", gone)
     look = ServiceLook(job, receipt, ports, aws, service, DeploymentKey(""), mark)
     if receipt.get("reverted"):
         return _look_at_deployment(
@@ -122,8 +122,8 @@ def _unchanged(look: ServiceLook) -> Observation:
     """Nothing had to be done, if that is so still: somebody may go on with it later."""
     if look.service["taskDefinition"] != look.own_key.definition:
         cause = (
-            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
-            " somebody else has deployed it"
+            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} now: "
+            "someone else has deployed it"
         )
         return Observation(
             "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
@@ -131,7 +131,7 @@ def _unchanged(look: ServiceLook) -> Observation:
     runs = live(look.job, look.ports)
     notes = "; ".join(runs.notes) if runs else ""
     observation = Observation(
-        "done", Verdict.UNCHANGED, "this version runs already", cause=notes, live=runs
+        "done", Verdict.UNCHANGED, "this version is already running", cause=notes, live=runs
     )
     if look.service.get("desiredCount"):
         return observation
@@ -168,7 +168,7 @@ def _not_begun(look: ServiceLook) -> Observation:
         look.ports,
         look.mark,
         "nothing was registered",
-        Observation("absent", phase="nothing was begun", sure=True),
+        Observation("absent", phase="nothing was started", sure=True),
     )
 
 
@@ -214,7 +214,7 @@ def _unseen(look: ServiceLook) -> Observation:
         return _after_second_look(
             look.ports,
             look.mark,
-            "the deployment does not show",
+            "the deployment does not appear",
             Observation("absent", phase="the service was not moved", sure=True),
         )
     cause = (
@@ -341,7 +341,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     if not cause:
         cause = mark.failure.cause if mark.failure else reading.cause
     if not cause:
-        cause = "ECS took it back and does not say why"
+        cause = "ECS rolled it back and does not say why"
     verdict = Verdict.ROLLED_BACK if reading.state == RolloutState.REVERTED else Verdict.FAILED
     return Observation(
         "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
@@ -552,7 +552,7 @@ def _judge_complete(look: ServiceLook) -> Observation:
     except NotAllowed as problem:
         return replace(
             _done(look, "complete"),
-            lines=(f"warning: whether the targets are healthy is not known: {problem}",),
+            lines=(f"warning: could not check whether the targets are healthy: {problem}",),
         )
     if waiting:
         return Observation("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
@@ -571,7 +571,7 @@ def _without_tasks(look: ServiceLook, observation: Observation) -> Observation:
     return replace(
         observation,
         verdict=Verdict.UNHEALTHY,
-        cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
+        cause=f"{words}, and rules.toml does not have `min_tasks = 0`",
         next=rollout.scale_command(
             look.service, settings.cluster, settings.service, settings.min_tasks
         ),
@@ -620,7 +620,7 @@ def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     is_back = definitions.digest_of(image) == look.receipt.get("digest")
     if reading.state in (RolloutState.REVERTED, RolloutState.SUPERSEDED) and is_back:
         if rollout.is_steady(look.service):
-            return _done(look, "the version before is back")
+            return _done(look, "the previous version is back")
         return Observation("running", phase="rolling back", mark=look.mark)
     cause = reading.cause or "the deployment was over before it could be stopped"
     return Observation(

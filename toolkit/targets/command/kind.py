@@ -165,7 +165,7 @@ class CommandKind(base.Kind):
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
-            return Observation("unknown", cause=f"it ended well, but {problem}")
+            return Observation("unknown", cause=f"it succeeded, but {problem}")
         if version is not None and _is_version(version, job):
             return Observation("done", Verdict.SUCCEEDED, live=live)
         now = ports.clock.elapsed()
@@ -174,7 +174,7 @@ class CommandKind(base.Kind):
         if now - since < LAG_S:
             phase = f"waiting for `{command}`, which prints {printed[:20]}"
             return Observation("running", phase=phase, mark=since)
-        cause = f"`{command}` prints {printed}, and not what was deployed"
+        cause = f"`{command}` prints {printed}, not the version that was deployed"
         return Observation("failed", cause=cause)
 
     def _interrupted(
@@ -190,7 +190,7 @@ class CommandKind(base.Kind):
         """
         cause = f"`{join(_words(job))}` {receipt.get('ended') or 'was interrupted'}"
         if not job.settings.live:
-            return Observation("unknown", cause=f"{cause}, and it has no `live` to ask")
+            return Observation("unknown", cause=f"{cause}, and it has no `live` command to ask")
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:

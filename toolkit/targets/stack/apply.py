@@ -245,7 +245,7 @@ class _StackDeploy:
         """
         running = compare.running_images(self.aws, self.source, stack)
         for name, value in running.items():
-            self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
+            self.report.log(f"parameter {name} is {value}: the image that deploy-app deployed")
         request = []
         for parameter in parameters:
             name = parameter["ParameterKey"]
@@ -515,7 +515,7 @@ class _LeftoverNote:
     def __exit__(self, kind: object, problem: object, trace: object) -> None:
         if isinstance(problem, Stopped):
             self._report.tell(
-                f"change set {self._name} was not executed; `toolkit resume` goes on with it"
+                f"change set {self._name} was not executed; `toolkit resume` continues with it"
             )
 
 

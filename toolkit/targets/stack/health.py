@@ -95,7 +95,7 @@ def drift_finding(stack: Stack) -> Finding | None:
         "drift",
         "warning",
         "drifted",
-        cause=f"somebody changed it by hand ({_checked(stack, drift_info)})",
+        cause=f"someone changed it by hand ({_checked(stack, drift_info)})",
         next=command,
     )
 

@@ -112,7 +112,7 @@ def was_executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) 
 def _unseen(
     job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: events.StackMark
 ) -> Observation:
-    """There is no event of ours: nothing was begun, or it cannot be seen yet."""
+    """There is no event of ours: nothing was started, or it cannot be seen yet."""
     running = Observation(
         "running", phase=events.phase(mark, 0), mark=events.mark_since(receipt.get("created"))
     )
@@ -121,7 +121,7 @@ def _unseen(
         if cfn.stack(aws, stack_id) is None:
             return Observation(
                 "unknown",
-                cause="the stack is gone, and what became of the change set with it",
+                cause="the stack is gone, and the result of its change set with it",
                 next="toolkit resume",
             )
         return running
