@@ -14,20 +14,24 @@ FILES = sorted(ROOT.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set[str](),
     "model": set[str](),
-    "impact": {"model", "errors"},
-    "plan": {"model", "errors"},
-    "show": {"model", "errors"},
-    "ports": {"model", "errors"},
-    "changes": {"model", "errors", "ports"},
-    "targets": {"model", "errors", "ports"},
-    "init": {"model", "errors", "impact"},
-    "record": {"model", "errors", "ports"},
-    "run": {"model", "errors", "ports", "record", "targets"},
-    "sandbox": {"model", "errors", "ports"},
-    "checks": {"model", "errors", "ports"},
+    "formats": {"model", "errors"},
+    "config": {"model", "errors", "formats"},
+    "impact": {"model", "errors", "formats"},
+    "plan": {"model", "errors", "formats"},
+    "show": {"model", "errors", "formats"},
+    "ports": {"model", "errors", "formats"},
+    "changes": {"model", "errors", "formats", "ports"},
+    "targets": {"model", "errors", "formats", "ports"},
+    "init": {"model", "errors", "formats", "impact"},
+    "record": {"model", "errors", "formats", "ports"},
+    "run": {"model", "errors", "formats", "ports", "record", "targets"},
+    "sandbox": {"model", "errors", "formats", "ports"},
+    "checks": {"model", "errors", "formats", "ports"},
     "flow": {
         "model",
         "errors",
+        "formats",
+        "config",
         "changes",
         "impact",
         "plan",
@@ -40,6 +44,8 @@ MAY_IMPORT = {
     "cli": {
         "model",
         "errors",
+        "formats",
+        "config",
         "changes",
         "impact",
         "plan",
@@ -61,7 +67,7 @@ MAY_IMPORT = {
 (its version).
 """
 
-PURE = ("impact", "plan", "show", "init")
+PURE = ("formats", "config", "impact", "plan", "show", "init")
 EFFECTS = {
     "os",
     "sys",
@@ -122,7 +128,7 @@ def name(file: Path) -> str:
 
 
 def room(module: str) -> str:
-    """`toolkit.impact.glob` -> `impact`."""
+    """`toolkit.formats.glob` -> `formats`."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 

@@ -91,6 +91,16 @@ class Environment(Struct, frozen=True):
     backwards: Backwards = Backwards.ASK
 
 
+class Need(Struct, frozen=True):
+    """A target that has to be up to date before another: in the same region, or in this one."""
+
+    target: str
+    region: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.target}@{self.region}" if self.region else self.target
+
+
 class Target(Struct, frozen=True):
     """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
@@ -99,7 +109,7 @@ class Target(Struct, frozen=True):
     settings: Any
     action: str
     estimate_s: int
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
 

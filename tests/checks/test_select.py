@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.checks.select import Task, closure, for_environment, tasks
+from toolkit.config.checks import capturing_checks, predecessors
 from toolkit.errors import Refused
-from toolkit.impact.checks import capturing_checks, predecessors
 from toolkit.model import Check, Location
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from tests.support.repo import Repo
 from tests.support.run import ROOT
 from toolkit.errors import Refused
-from toolkit.impact import glob
+from toolkit.formats import dockerignore as ignore
+from toolkit.formats import glob
+from toolkit.formats.dockerfile import parse
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.dockerignore import exclusion_check
-from toolkit.ports.images import ignore
 from toolkit.ports.images.builtin import check
 from toolkit.ports.images.context import matching
-from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.types import Recipe
 from toolkit.sandbox.provision import exposed_port
 

@@ -21,7 +21,7 @@ from toolkit.flow.advice import same_options, with_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
 from toolkit.model import Job, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git

@@ -136,7 +136,7 @@ def location(folder: str) -> Git | None:
 
 def time(option: str, text: str) -> float:
     """A time of the command line in seconds. Raises UsageError."""
-    from toolkit.impact.reading import seconds
+    from toolkit.formats.durations import seconds
 
     time_s = seconds(text)
     if not time_s:

@@ -10,9 +10,9 @@ from msgspec.json import schema_components
 
 from toolkit import checks, targets
 from toolkit.cli import output
-from toolkit.impact.checks import CommonTable, SecretTable
-from toolkit.impact.reading import NAME
-from toolkit.impact.rules import DURATION, EnvironmentTable, RulesFile, RuleTable
+from toolkit.config.reader import NAME
+from toolkit.config.schema import CommonTable, EnvironmentTable, RulesFile, RuleTable, SecretTable
+from toolkit.formats import durations
 from toolkit.model import CHECKS, STATUSES
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -101,16 +101,19 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         "needs": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Targets that have to be up to date before this one.",
+            "description": (
+                "Targets that have to be up to date before this one, in the same region"
+                " (`network`) or in another one (`network@us-east-1`)."
+            ),
         },
         "estimate": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
+            "pattern": durations.PATTERN,
             "description": 'How long a deploy takes, such as "2m30s".',
         },
         "deadline": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
+            "pattern": durations.PATTERN,
             "description": "How long to wait for a deploy.",
         },
     }

@@ -10,9 +10,9 @@ from msgspec import Struct
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
+from toolkit.config.reader import base_url_problem
 from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
-from toolkit.impact.reading import base_url_problem
 from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
 from toolkit.checks.values import BUILT_IN, Redactor, filled
+from toolkit.config import checks as reading
+from toolkit.config.reader import nearest
 from toolkit.errors import (
     FileProblem,
     Problem,
@@ -28,9 +30,7 @@ from toolkit.flow.rulebook import (
     read_rules_bytes,
     variables_of,
 )
-from toolkit.impact import checks as reading
-from toolkit.impact import toml
-from toolkit.impact.reading import nearest
+from toolkit.formats import toml
 from toolkit.model import Checks, Environment, Location, Provision, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account

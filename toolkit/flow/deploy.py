@@ -2,7 +2,7 @@
 begin.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -167,12 +167,13 @@ def prepare(
             making.locations(environment, order.profile, order.region),
             variables_of(environment),
             content.versions,
-            {target: sorted(graph.waits_for(target, names)) for target in names},
+            dict.fromkeys(names, ()),
             order.action,
             order.wishes,
         )
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
+    jobs = with_needs(jobs, graph, environment.regions if environment else ())
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
@@ -200,6 +201,21 @@ def prepare(
         newest=newest,
         excluded=selection.excluded,
     )
+
+
+def with_needs(
+    jobs: Sequence[Job], graph: Graph, regions: Collection[str | None]
+) -> tuple[Job, ...]:
+    """The jobs, each with the steps of this run that it waits for; `regions` are the environment's.
+    Pure.
+    """
+    steps = {(job.target, job.location.region): job.step for job in jobs}
+    waiting: list[Job] = []
+    for job in jobs:
+        before = graph.instances_before(job.target, job.location.region, regions)
+        needs = sorted(steps[instance] for instance in before & steps.keys())
+        waiting.append(replace(job, needs=tuple(needs)))
+    return tuple(waiting)
 
 
 def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from toolkit.flow.bake import BakeCheck, BakeFailure, bake
 from toolkit.flow.check_run import CheckOptions, CheckRun
 from toolkit.flow.good_deploys import good_deploys, last_good_before, rollback_wishes
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
 from toolkit.model import (
     Checks,
     Finding,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from msgspec import Struct
@@ -46,12 +47,13 @@ class OpenRun(Struct, frozen=True):
 
 
 class _Reading(Struct, frozen=True):
-    """The locations whose records are read. `tell` hears of what could not be read: then what this
-    machine knows has to do.
+    """What is read: in each location, the targets of its provider. `tell` hears of what could not
+    be read: then what this machine knows has to do.
     """
 
     rules: Rules
-    locations: Sequence[Location]
+    environment: str | None
+    places: Mapping[Location, Sequence[str]]
     variables: Mapping[str, str]
     store: Store | None
     ports: Ports
@@ -84,29 +86,37 @@ def records_reader(
         environment = find_environment(name, rules)
         has_regions = environment is not None and environment.regions
         locations = making.locations(environment, profile, None if has_regions else region)
-        if look or how == "live":
-            # Not another account's record, where rules.toml leaves it to the credentials.
-            # Only of AWS do account and region have to be known, so that targets of others alone
-            # need no credentials.
-            kinds = {rules.targets[name].kind for name in leaf_targets(rules)}
-            if any(targets.kind(kind).provider == AWS for kind in kinds):
-                locations = tuple(resolved_location(location, ports) for location in locations)
-        else:
-            locations = tuple(
-                replace(location, region=location.region or default_region(location.profile))
-                for location in locations
-            )
+        leaves = [rules.targets[leaf] for leaf in leaf_targets(rules)]
+        places = making.by_location(leaves, locations)
+        asked = look or how == "live"
+        # Not another account's record, where rules.toml leaves it to the credentials.
+        resolve = partial(resolved_location, ports=ports) if asked else _with_default_region
         shared = any(location.store for location in locations)
         find = store_for if shared else existing_store
-        store = find(rules, ports, locations[0].profile)
-        variables = variables_of(environment)
-        reading = _Reading(rules, locations, variables, store, ports, tell)
+        reading = _Reading(
+            rules,
+            name,
+            {resolve(location): names for location, names in places.items()},
+            variables_of(environment),
+            find(rules, ports, locations[0].profile),
+            ports,
+            tell,
+        )
         if how == "live":
             return _live(reading)
         points = _last(reading)
         return _compared_with_live(points, reading) if look else points
 
     return read
+
+
+def _with_default_region(location: Location) -> Location:
+    """The location with the region of AWS's own settings, where rules.toml has none: what can be
+    known without asking AWS.
+    """
+    if location.provider != AWS or location.region:
+        return location
+    return replace(location, region=default_region(location.profile))
 
 
 def leaf_targets(rules: Rules) -> list[str]:
@@ -121,19 +131,19 @@ def _last(reading: _Reading) -> Points:
     A record that cannot be read leaves everything unknown: what it would have said may be less than
     what any other base says.
     """
-    store, names = reading.store, leaf_targets(reading.rules)
+    store = reading.store
     if store is None:
         return {}
     points: dict[str, tuple[RecordedBase, ...]] = {}
     try:
-        open_runs = _open_runs(store, reading.locations[0].environment)
-        for location in reading.locations:
-            by_name = _points_of(reading, store, location, open_runs)
-            for name in names:
-                points[name] = (*points.get(name, ()), by_name[name])
+        open_runs = _open_runs(store, reading.environment)
+        for location in reading.places:
+            for name, point in _points_of(reading, store, location, open_runs).items():
+                points[name] = (*points.get(name, ()), point)
     except ToolkitError as problem:
         reading.tell("to compare with something else, run: toolkit diff COMMIT")
         unknown = f"the record of what is live cannot be read: {problem}"
+        names = leaf_targets(reading.rules)
         return dict.fromkeys(names, (RecordedBase(None, "", unknown=unknown),))
     return points
 
@@ -146,7 +156,7 @@ def _points_of(
 ) -> dict[str, RecordedBase]:
     """What is recorded of each target in one location. Raises ToolkitError."""
     rules, ports = reading.rules, reading.ports
-    names = leaf_targets(rules)
+    names = reading.places[location]
     others = shared_resources.other_environments(location, rules, names, store, ports)
     ledger = open_ledger(store, location, ports)
     contents = ledger.all()
@@ -364,7 +374,7 @@ def _live(reading: _Reading) -> Points:
     """What the cloud says is live. A target that cannot be asked is unknown, and so due; so is one
     that is not what its own tags say, as far as the record knows that run.
     """
-    records = {location: _records_in(reading, location) for location in reading.locations}
+    records = {location: _records_in(reading, location) for location in reading.places}
     answers = _live_versions(reading, starts_programs=False)
     refused = [
         answer
@@ -374,11 +384,11 @@ def _live(reading: _Reading) -> Points:
     if refused and len(refused) == len(answers):
         raise refused[0]  # nothing could be asked: that has to be fixed, and is no answer
     points: dict[str, tuple[RecordedBase, ...]] = {}
-    for location in reading.locations:
-        for name in leaf_targets(reading.rules):
-            if (name, location.region) not in answers:
+    for location, names in reading.places.items():
+        for name in names:
+            if (name, location) not in answers:
                 continue
-            live = answers[name, location.region]
+            live = answers[name, location]
             if isinstance(live, ToolkitError):
                 point = RecordedBase(None, "", unknown=f"what is live could not be checked: {live}")
             elif live is None:
@@ -402,24 +412,23 @@ def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Rec
 
 def _live_versions(
     reading: _Reading, starts_programs: bool = True
-) -> dict[tuple[str, str | None], LiveVersion | ToolkitError | None]:
-    """What is live of each target in each location, by name and region, asked side by side; the
-    error where it cannot be asked.
+) -> dict[tuple[str, Location], LiveVersion | ToolkitError | None]:
+    """What is live of each target in each location, asked side by side; the error where it cannot
+    be asked.
     """
-    rules = reading.rules
-    askable: list[Target] = []
-    for name in leaf_targets(rules):
-        target = rules.targets[name]
-        if targets.kind(target.kind).runnable(target.settings) is None:
-            askable.append(target)
-    jobs = making.jobs_without_run(askable, reading.locations, reading.variables)
+    jobs: list[Job] = []
+    for location, names in reading.places.items():
+        askable: list[Target] = []
+        for name in names:
+            target = reading.rules.targets[name]
+            if targets.kind(target.kind).runnable(target.settings) is None:
+                askable.append(target)
+        jobs += making.jobs_without_run(askable, [location], reading.variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         answers = list(
             pool.map(lambda job: _live_version(job, reading.ports, starts_programs), jobs)
         )
-    return {
-        (job.target, job.location.region): answer for job, answer in zip(jobs, answers, strict=True)
-    }
+    return {(job.target, job.location): answer for job, answer in zip(jobs, answers, strict=True)}
 
 
 def _live_version(
@@ -498,14 +507,15 @@ def _compared_with_live(points: Points, reading: _Reading) -> Points:
     answers = _live_versions(reading)
     compared: dict[str, tuple[RecordedBase, ...]] = {}
     for name in leaf_targets(reading.rules):
-        recorded = points.get(name) or (UNRECORDED,) * len(reading.locations)
-        if len(recorded) != len(reading.locations):  # the record could not be read at all
+        locations = [location for location, names in reading.places.items() if name in names]
+        recorded = points.get(name) or (UNRECORDED,) * len(locations)
+        if len(recorded) != len(locations):  # the record could not be read at all
             compared[name] = recorded
             continue
         by_location: list[RecordedBase] = []
-        for location, point in zip(reading.locations, recorded, strict=True):
-            if (name, location.region) in answers:  # else toolkit cannot ask about it
-                live = answers[name, location.region]
+        for location, point in zip(locations, recorded, strict=True):
+            if (name, location) in answers:  # else toolkit cannot ask about it
+                live = answers[name, location]
                 point = _against_live(point, live, name, location, reading)
             by_location.append(point)
         compared[name] = tuple(by_location)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
+from toolkit.config import rules as rules_file
+from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
-from toolkit.impact import rules as rules_file
-from toolkit.impact import toml
-from toolkit.impact.reading import nearest
+from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Environment, Rules, Target
 from toolkit.plan.graph import Graph
@@ -19,7 +19,7 @@ from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING
 
 if TYPE_CHECKING:  # most commands run no checks
-    from toolkit.impact.checks import CheckTypes
+    from toolkit.config.checks import CheckTypes
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
@@ -60,7 +60,7 @@ def check_types() -> "CheckTypes":
     """The types of checks that exist, for the reader of rules.toml."""
     from toolkit import checks
     from toolkit.checks import values
-    from toolkit.impact.checks import CheckTypes
+    from toolkit.config.checks import CheckTypes
 
     return CheckTypes(
         tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, ToolkitError
@@ -50,6 +51,7 @@ def other_environments(
     unread: dict[ResourceId, str] = {}
     for environment in others:
         for place in making.locations(environment, location.profile, None):
+            place = replace(place, provider=location.provider)
             if place.region not in (None, location.region):
                 continue
             theirs = _resources(rules, names, place, environment)

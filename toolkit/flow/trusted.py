@@ -20,7 +20,7 @@ from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
-from toolkit.impact import toml
+from toolkit.formats import toml
 from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -258,7 +258,7 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
     """What the trusted base says. Raises NoTrustedBase for what is missing there, or wrong."""
     if sources is None:
         return RulesAndChecks(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
-    from toolkit.impact import checks as reading
+    from toolkit.config import checks as reading
 
     old = _rules_at(sources.text, sources.location, rules, base)
     parts = {old.file: old.checks}
@@ -398,7 +398,7 @@ def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
     words = _gates(target).get("checks", ())
     if not words:
         return ()
-    from toolkit.impact.checks import resolve_words
+    from toolkit.config.checks import resolve_words
 
     return resolve_words(words, trusted.checks)[1]
 

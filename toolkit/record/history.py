@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
-from toolkit.model import GOOD, DeployedState, Verdict
+from toolkit.model import AWS, GOOD, DeployedState, Verdict
 from toolkit.ports import processes
 from toolkit.record import disk, journal, state
 from toolkit.record.disk import Disk
@@ -240,6 +240,7 @@ def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str
         when=entry.at,
         verdict=str(entry.facts["verdict"]),
         detail={str(key): str(value) for key, value in detail.items()},
+        provider=_string(location.get("provider")) or AWS,
         endpoint=endpoint,
         account=_string(location.get("account")),
         settings=str(version.get("settings", "")),

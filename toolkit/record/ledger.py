@@ -348,7 +348,9 @@ class Ledger(Protocol):
 
 def scope_of(store: Store, location: Location) -> Scope:
     """The scope of a location's record."""
-    return Scope("aws", store.endpoint, location.account, location.region, location.environment)
+    return Scope(
+        location.provider, store.endpoint, location.account, location.region, location.environment
+    )
 
 
 def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:

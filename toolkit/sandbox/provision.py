@@ -15,12 +15,12 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from toolkit.errors import CloudError, Refused
+from toolkit.formats.build_stages import global_args, platform, stages
+from toolkit.formats.dockerfile import parse
 from toolkit.model import Environment, Location, Provision, Rules, Target
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.images.bases import ImageName
 from toolkit.ports.images.bases import name as base_name
-from toolkit.ports.images.dockerfile import parse
-from toolkit.ports.images.stages import global_args, platform, stages
 from toolkit.sandbox import images
 
 ACCOUNT, REGION = "111111111111", "us-east-1"
@@ -149,8 +149,11 @@ def base_images(
 
 def exposed_port(dockerfile: str) -> int:
     """The first port that a Dockerfile exposes, 8080 if it does not say."""
-    expose = re.search(r"^[ \t]*EXPOSE[ \t]+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
-    return int(expose[1]) if expose and 0 < int(expose[1]) < 65536 else 8080
+    for instruction in parse(dockerfile).instructions:
+        port = re.match(r"\d{1,5}\b", instruction.rest)
+        if instruction.keyword == "EXPOSE" and port and 0 < int(port[0]) < 65536:
+            return int(port[0])
+    return 8080
 
 
 def _dockerfile(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
+from toolkit.formats import durations
 from toolkit.model import (
     AWS,
     Finding,
@@ -30,9 +31,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.ports import Ports
 
 Text = Annotated[str, Meta(min_length=1)]
-Duration = Annotated[
-    str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')
-]
+Duration = Annotated[str, Meta(pattern=durations.PATTERN, description='A time such as "1m30s".')]
 Url = Annotated[
     str,
     Meta(

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from toolkit.impact.glob import PatternError, alternatives, regex
+from toolkit.formats.glob import PatternError, alternatives, regex
 from toolkit.init.filters.pieces import (
     ANY,
     DEEP,

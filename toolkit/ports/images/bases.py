@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Missing, Refused, ToolkitError
+from toolkit.formats.build_stages import Platform
 from toolkit.ports.files import cache_folder, own_cache
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
 from toolkit.ports.images.registry import INDEXES, Manifest, RegistryClient, is_loopback
-from toolkit.ports.images.stages import Platform
 from toolkit.ports.images.tree import ImageNode
 
 MIRROR = "TOOLKIT_BASE_MIRROR"

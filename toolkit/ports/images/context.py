@@ -11,8 +11,8 @@ from posixpath import basename, dirname, join, normpath
 from msgspec import Struct
 
 from toolkit.errors import Refused
+from toolkit.formats.dockerignore import Ignore, Wildcard
 from toolkit.ports.files import open_below
-from toolkit.ports.images.ignore import Ignore, Wildcard
 
 _MOST_LINKS = 40
 _WILD = re.compile(r"[*?\[\\]")

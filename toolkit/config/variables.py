@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Meta
 
-from toolkit.impact.reading import annotation, annotations
+from toolkit.config.reader import annotation, annotations
 from toolkit.model import Environment, Resource, Rules
 
 KeyedProblem = tuple[str, tuple[str | int, ...]]
