@@ -332,7 +332,7 @@ def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
     ran = oven.deploy(bake="60s")
     assert (only(ran).verdict, only(ran).cause, ran.exit) == (
         "in-doubt",
-        "it is live, and its bake was not over",
+        "it is live, but its bake was not over",
         128 + signal,
     )
     began = oven.clock.elapsed()

@@ -39,7 +39,7 @@ def names(preview: Preview) -> list[str]:
 
 @pytest.fixture
 def buildable(stage: Stage) -> Stage:
-    """A folder that becomes an image, which is not there yet."""
+    """A folder that becomes an image, which does not exist yet."""
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text(DOCKERFILE)
     (stage.folder / "src" / "hello").write_text("hello")

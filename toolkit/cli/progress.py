@@ -221,7 +221,7 @@ class CountProgress:
         output.note(words)
 
     def _words(self) -> str:
-        failed = f", {self._failed} not well" if self._failed else ""
+        failed = f", {self._failed} failed" if self._failed else ""
         return f"{self._done} of {self._total}{failed} ..."
 
 

@@ -300,7 +300,7 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     next_ = "see `toolkit show`"
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str):
-        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}"
+        next_ = f"continue it with the rules.toml of that time: git checkout {commit}"
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 

@@ -95,7 +95,7 @@ def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> No
     """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileProblem(path=path, reason="it is there, and it is not a regular file")
+        raise FileProblem(path=path, reason="it exists, but it is not a regular file")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:

@@ -258,9 +258,7 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
     local = journal.content(journal.size)
     same = common_length(local, shared.data)
     if same == 0:
-        raise StateDamaged(
-            path=journal.path, reason="the run of this name in the bucket is another one"
-        )
+        raise StateDamaged(path=journal.path, reason="the bucket has another run of this name")
     if same < len(shared.data):
         # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):

@@ -199,9 +199,7 @@ class Execution:
         """
         in_doubt = any(outcome.open for outcome in self._outcomes.values())
         for step in steps:
-            self._skip(
-                step, "another step did not go well, and --fail-fast was asked for", in_doubt
-            )
+            self._skip(step, "another step did not end well, and --fail-fast applies", in_doubt)
 
     def _conclude(self, outcomes: Sequence[Outcome], not_started: Sequence[str]) -> tuple[str, int]:
         """The run's status word and exit code. Its end is written down, unless something is left to
@@ -364,7 +362,7 @@ class Execution:
         """
         still_open = self._outcomes[need].open
         if not (still_open and self._stop.asked):
-            self._skip(step, f"it waits for {need}, which did not go well", still_open)
+            self._skip(step, f"it waits for {need}, which did not end well", still_open)
 
     def _skip(self, step: str, cause: str, still_open: bool = False) -> None:
         outcome = Outcome(step, self._jobs[step].target, Verdict.SKIPPED, cause, open=still_open)

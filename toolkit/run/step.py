@@ -164,9 +164,9 @@ def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
     except Stopped:
         if outcome.verdict is not Verdict.SUCCEEDED:
             raise
-        cause = "it is live, and its checks were not done"
+        cause = "it is live, but its checks were not done"
         if BAKING in run.journal.receipt:
-            cause = "it is live, and its bake was not over"
+            cause = "it is live, but its bake was not over"
         if isinstance(run.context.stop.problem, Preempted):
             cause = f"{cause}: {run.context.stop.problem}"
         return replace(
@@ -204,12 +204,12 @@ def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) 
                     journal.wait(CERTAIN_AFTER_S["absent"])
                     continue
                 # Perhaps only the answer was lost: look before anything is done again.
-                lost = f"{problem}, and nothing of it is to be seen"
-                journal.phase(f"looking what became of it: {problem}")
+                lost = f"{problem}, and there is no trace of it"
+                journal.phase(f"checking its result: {problem}")
         outcome = _Watch(run).follow()
         if outcome is not None:
             return outcome
-    cause = lost or "AWS accepted it, and then knew nothing of it"
+    cause = lost or "AWS accepted it, but then had no trace of it"
     return _in_doubt(job, cause)
 
 
@@ -272,7 +272,7 @@ class _Watch:
             if isinstance(problem, NotAllowed):
                 return True
         self._run.journal.phase(
-            f"cannot see it: {problem}" if self._refused > 1 else "looking again"
+            f"cannot check it: {problem}" if self._refused > 1 else "checking again"
         )
         return False
 
@@ -319,7 +319,7 @@ def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome
     cause = first_cause or observation.cause
     if observation.state not in ("done", "failed"):
         return _in_doubt(
-            job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
+            job, cause or "AWS does not report its result", observation.next or "toolkit resume"
         )
     verdict = Verdict.FAILED
     if observation.state == "done":
@@ -340,7 +340,7 @@ def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome
 
 def _timed_out(job: Job, state: str, first_cause: str) -> Outcome:
     time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
-    cause = f"its end was not seen in {time}"
+    cause = f"it did not end within {time}"
     if state == "running":
         cause = f"still running in AWS after {time}"
     cause += "; nothing was stopped"
@@ -361,11 +361,11 @@ def _stopped(job: Job, journal: StepJournal, problem: ToolkitError | None = None
     if isinstance(problem, Expired):
         next = problem.next
     elif isinstance(problem, SIGNED_OUT):
-        next = f"{problem.next}; then go on: toolkit resume"
+        next = f"{problem.next}; then continue: toolkit resume"
     if journal.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
-            cause = f"{problem}; what runs in AWS was left to that"
+            cause = f"{problem}; what runs in AWS continues"
         return _in_doubt(job, cause, next)
     that_runs = " that runs" if journal.prepared else ""
     if problem:

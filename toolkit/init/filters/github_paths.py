@@ -211,7 +211,7 @@ def _without_absorbed_repetitions(repetitions: list[tuple[str, str]]) -> list[tu
 
 def _options(piece: str, times: str) -> list[Pieces]:
     if times == "+":
-        raise Inexact("`+` repeats a character, which cannot be said")
+        raise Inexact("`+` repeats a character, which cannot be expressed")
     if times:
         return [(), (piece,)]
     return [(piece,)]

@@ -142,7 +142,7 @@ def _translate_negative_group(text: str) -> tuple[str, ...]:
     has_magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
     has_only_stars = any(set(option) <= {"*"} for option in inner.split("|"))
     if not is_simple or not starts_segment or is_ambiguous or has_magic or has_only_stars:
-        raise Inexact("`!(…)` cannot be said at this place, or with this in it")
+        raise Inexact("`!(…)` cannot be expressed at this place, or with this in it")
     if "/" in after:
         left_out = f"{before}@({inner})**"
     elif not after:
@@ -268,7 +268,7 @@ class _Parser:
         """`?(…)` or `@(…)`."""
         char = self.text[start]
         if char in "*+!":
-            raise Inexact(f"`{char}(…)` cannot be said")
+            raise Inexact(f"`{char}(…)` cannot be expressed")
         options, end = self._parenthesis(start + 1)
         if char == "?":
             options = [(), *options]
@@ -301,7 +301,7 @@ class _Parser:
         while self.text[end : end + 1] == "*":
             end += 1
         if self.text[end : end + 1] == "(":
-            raise Inexact("`*(…)` cannot be said")
+            raise Inexact("`*(…)` cannot be expressed")
         if end - start == 2:
             return self._globstar(start)
         before = self.text[start - 1 : start]

@@ -386,7 +386,7 @@ class _Reader:
             if len(known) > 1 and negative:
                 self._add_problem(
                     item.patterns[0],
-                    "it stands in a list of which one has to match, beside or as one that excludes",
+                    "it is in a list of which one has to match, with or as an exclusion",
                 )
                 return
             included[positive] = item.patterns[0] if known else ""
@@ -485,8 +485,8 @@ def _draft_from_filters(filters: Sequence[_Filter], unread: Sequence[str]) -> Im
 def _opening(targets: int) -> Iterator[str]:
     if targets:
         yield (
-            "Imported from CI path filters: each target is due on the commits where its filter says"
-            " yes."
+            "Imported from CI path filters: each target is due on the commits for which its "
+            "filter is true."
         )
         yield (
             "Every `kind` is `manual`: choose how each target is deployed, and remove those that"

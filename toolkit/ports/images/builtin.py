@@ -214,7 +214,7 @@ def context_folder(recipe: Recipe) -> str:
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the
+    """The Dockerfile. Raises Refused if it does not exist, FileProblem if it is not the
     repository's.
     """
     path = os.path.join(recipe.root, recipe.dockerfile)
@@ -373,7 +373,7 @@ def _push(
     # The layout of layers is deterministic, so an image that was pushed before has our digest.
     before = target.digest(repository, tag)
     if before == digest:
-        log.log(f"the image is there already: {digest}")
+        log.log(f"the image exists already: {digest}")
         return pushed(registry, digest)
     if before is not None:
         return _same_content(clients, before, config, log)
@@ -412,7 +412,7 @@ def _same_content(clients: _Clients, digest: str | None, config: bytes, log: Bui
     part = manifest.document.get("config")
     if not isinstance(part, dict) or part.get("digest") != digest_of(config):
         raise tag_taken()
-    log.log(f"the same image, packed otherwise, is there already: {digest}")
+    log.log(f"the same image, packed differently, exists already: {digest}")
     return pushed(registry, digest)
 
 

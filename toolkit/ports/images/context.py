@@ -75,7 +75,7 @@ class Context:
 
     def followed(self, path: str) -> str | None:
         """The path with every link on the way replaced by what it leads to, as COPY does for its
-        sources; None if it is not there.
+        sources; None if it does not exist.
         """
 
         def target(path: str) -> str | None:

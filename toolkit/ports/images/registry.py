@@ -326,7 +326,7 @@ class RegistryClient:
                     url = self._location(response)
                     continue
                 if response.status == 404:
-                    raise self._failed("give a layer", "it is not there")
+                    raise self._failed("give a layer", "it does not exist")
                 yield response
                 return
             finally:
@@ -427,7 +427,7 @@ class RegistryClient:
 def tag_taken() -> TagTaken:
     """The error for a tag that stands for another image."""
     return TagTaken(
-        "somebody has pushed another image under this tag, and a tag is not moved",
+        "someone has pushed another image under this tag, and a tag is not moved",
         "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
         " commit and deploy again",
     )
