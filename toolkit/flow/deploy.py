@@ -174,6 +174,7 @@ def prepare(
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
     jobs = with_needs(jobs, graph, environment.regions if environment else ())
+    # Git alone can tell, so this comes before the questions to AWS.
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
@@ -184,6 +185,7 @@ def prepare(
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == "deploy":
         back = _backwards(jobs, previews, rules, git)
+    # Compared again in `freshness_check`, once the locks are held.
     newest: dict[str, str] = {}
     for job in jobs:
         record = last_recorded(job, rules, ports)
@@ -286,12 +288,14 @@ def _backwards(
         if preview is None or preview.live is None or job.wishes.get("image"):
             continue
         live = preview.live.commit
+        # An image that was named by its tag has no commit to compare.
         if live is None or commit is None:
             continue
         try:
             stands = standing(live, commit, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
+        # Equal content removes nothing, whatever the commits are.
         if stands.backwards and preview.live.fingerprint != job.version.fingerprint:
             backwards.append((job.step, stands))
     return tuple(backwards)
@@ -393,6 +397,7 @@ def freshness_check(
 def _refuse_another_deploy(job: Job, rules: Rules, ports: Ports) -> None:
     """Raises StalePlan where another run has deployed the job's target since it was prepared."""
     before, now = job.recorded, recorded_deploy_of(job, rules, ports)
+    # What cannot be read is no evidence of another deploy.
     if now is None or now.problem or (before is not None and before.run == now.run):
         return
     if not _is_recorded_by(now.run, job, rules, ports):
@@ -481,6 +486,7 @@ def _named_targets(
         require_target(name, rules)
     if order.everything:
         return list(rules.targets), {}
+    # A plan file may hold no step: then nothing is deployed, rather than everything.
     if order.targets or order.source is not None:
         return [_resolved(name, order.kind, rules) for name in order.targets], {}
     if records is None:
@@ -494,6 +500,7 @@ def _named_targets(
             cache[how, environment] = read(how, rules, environment)
         return cache[how, environment]
 
+    # The records are read once for both questions below.
     answer = due_now(order, git, read_once)
     steps = [step.target for step in answer.plan.steps]
     changed = _regenerated(order, rules, git, read_once, steps)
@@ -521,6 +528,7 @@ def _regenerated(
     digests = generated_digests(files, git)
     changed: dict[str, tuple[str, ...]] = {}
     for target in rest:
+        # Several regions may have been deployed with different files.
         recorded = {point.generated for point in points[target]}
         if recorded != {digests.get(target, "")[:LETTERS]}:
             changed[target] = files.get(target, ())
@@ -553,6 +561,7 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
         matches = [
             target.name for target in rules.targets.values() if _is_called(target, name, rules)
         ]
+        # Of several, none is chosen: the error below lists the targets.
         if len(matches) == 1:
             name = matches[0]
     require_target(name, rules)

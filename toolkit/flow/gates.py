@@ -211,6 +211,7 @@ class Verifier:
         if gate is None:
             return outcome
         failure = self._failure(job, gate, outcome, desk)
+        # Checks take a while: stop here if the run was asked to, or has lost its lock.
         desk.check()
         self._refuse_superseded(job, outcome, desk)
         if failure is None:
@@ -398,6 +399,7 @@ class _LiveCheck:
         job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
         try:
             state = desk.ask(lambda: kind.observe(job, desk.receipt, self._ports, self._last))
+        # Expired credentials end the run; they say nothing about the deploy.
         except Expired:
             raise
         except CloudError as problem:
@@ -414,6 +416,7 @@ class _LiveCheck:
             cause = state.cause or "it no longer runs"
             return BakeFailure(cause, shown=state.log, next=state.next, verdict=verdict)
         cause = state.cause or state.phase or "AWS does not report its state"
+        # Something is moving again, such as a task that ECS replaces: that may pass.
         running = state.state == "running"
         return BakeFailure(cause, unknown=not running, may_pass=running)
 

@@ -150,6 +150,7 @@ def resume(
                 return _continue(context, journal, locks)
         finally:
             journal.close()
+    # The locks come first: until then the run may still be its own machine's.
     state = recover_state(theirs.entries, ports.clock.now(), request.run)
     with _locked(context, _jobs_to_lock(context, state)) as locks:
         journal = Journal.copied(store, request.run, theirs.data, ports.clock)
@@ -175,6 +176,7 @@ def _continue(context: _RunContext, journal: Journal, locks: HeldLocks) -> RunRe
     first = recover_state(journal.entries, ports.clock.now(), journal.path)
     with _shared(context, journal, first.jobs, claim=True) as mirror:
         state = recover_state(journal.entries, ports.clock.now(), journal.path)
+        # We hold the locks of `first`: other steps would run without one.
         if state.jobs != first.jobs:
             raise StateDamaged(
                 path=journal.path, reason="the run of this name in the bucket has other steps"
@@ -235,6 +237,7 @@ def _shared(
         unsent = mirror.close()
         if unsent:
             context.tell(unsent)
+        # Whoever continues it sends the rest; ours is kept beside the journal.
         elif mirror.taken_over_by:
             context.tell(
                 f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`"
@@ -339,6 +342,7 @@ def _locked(context: _RunContext, jobs: Sequence[Job]) -> Iterator[HeldLocks]:
             f"{who} asked this run to stop: {words}; nothing new is started, and what runs in "
             "AWS continues"
         )
+        # The run ends as after Ctrl-C, with an exit code of its own.
         control.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
     action, location = "", Location()

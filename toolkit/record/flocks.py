@@ -121,6 +121,7 @@ class Flocks:
         if not os.path.lexists(path):
             return False
         descriptor, body = _lock_file(path)
+        # We hold the lock here unless there is no descriptor: the holder has ended.
         holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
@@ -165,12 +166,14 @@ def _lock_file(path: str) -> tuple[int | None, bytes]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # One byte more than allowed shows that the content is too long.
             body = os.pread(descriptor, BODY_MOST + 1, 0)
             os.close(descriptor)
             return None, body
         except OSError as error:
             os.close(descriptor)
             raise disk.lock_error(path, error) from None
+        # Locked, but is it still the file that others would open?
         if _is_same_file(path, descriptor):
             return descriptor, os.pread(descriptor, BODY_MOST + 1, 0)
         os.close(descriptor)  # it was removed in between: the lock is another file now

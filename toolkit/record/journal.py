@@ -155,6 +155,7 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], i
 
 
 def _decode(line: bytes, run: str, number: int) -> JournalEntry:
+    # Before the checksum: another version may compute it in another way.
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
         raise _InvalidLine(
@@ -262,6 +263,7 @@ class Journal:
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
             try:
+                # Shortened and on disk first: a crash must not leave lines of both versions.
                 self._disk.cut(self._descriptor, same)
                 self._disk.sync(self._descriptor)
                 write_all(self._disk, self._descriptor, rest)
@@ -286,6 +288,7 @@ class Journal:
         store.subfolder(FOLDER)
         port = disk or Disk()
         try:
+            # Exclusive: two processes that draw the same name must not share a journal.
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             raise FileIsThere(path=path) from None

@@ -410,8 +410,10 @@ class KeyFilter(Struct, frozen=True):
         shortened.
         """
         words = key.removeprefix(f"{FOLDER}/").removesuffix(".json").split("/")
+        # Files that were put aside, or that others have put there.
         if not key.endswith(".json") or len(words) != 6:
             return None
+        # What the scope leaves open (None) agrees with every key.
         for mine, word in zip(self._words, words, strict=False):
             if mine is not None and mine != word:
                 return None
@@ -630,6 +632,7 @@ class LocalLedger:
         folder = self._store.subfolder(FOLDER)
         for name in key.split("/")[1:-1]:
             folder = state.own_folder(os.path.join(folder, name))
+        # One lock for all files: a change takes a moment, and there is none to forget.
         lock = self._lock_file(self._store.path(FOLDER, ".lock"))
         try:
             before, copied_from = self._read(key)
@@ -766,6 +769,7 @@ class SharedLedger:
             if existing:
                 stored, etag = self._decode(existing.body, key), existing.etag
                 timed = replace(timed, when=_timestamp(existing.now))
+            # What only reached the copy goes with it, or it would be missing in the order.
             updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
             if updated == stored or self._write(key, updated, etag):
                 self._copy(updated)
@@ -832,6 +836,7 @@ class SharedLedger:
             if stored:
                 with suppress(StateDamaged):
                     lists.append(legacy.decode(stored.body, key))
+        # What the bucket has is newer: it was introduced after the record on this machine.
         local = {} if lists else self._local.legacy_records()
         return {**local, **convert_legacy(lists, scope)}
 

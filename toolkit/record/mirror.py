@@ -79,6 +79,7 @@ class Mirror:
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
+        # Before the first attempt: a process that dies in it leaves the mark for `toolkit history`.
         self._mark()
         problem = self._once()
         self.check()
@@ -113,6 +114,7 @@ class Mirror:
         """Send the rest and stop; returns what could not be sent, in words: later commands send it.
         Calling it twice is harmless.
         """
+        # No line may start a new wait while the last ones are sent.
         self._journal.watcher = None
         with self._changed:
             self._closing = True
@@ -195,6 +197,7 @@ class Mirror:
         shared = self._shared_runs.get(self._journal.run)
         if shared is None:
             return self._shared_runs.put(self._journal.run, data, None)
+        # The bucket has the beginning of ours: it was our own write.
         if data.startswith(shared.data):
             self._etag = shared.etag
             return self._shared_runs.put(self._journal.run, data, shared.etag)
@@ -214,6 +217,7 @@ class Mirror:
         if size == sent_size:
             return
         with open(path, "rb") as file:
+            # One byte more than is kept: by it, `put_log` sees that the log is longer.
             file.seek(max(size - LOG_MOST - 1, 0))
             data = file.read(LOG_MOST + 1)
         etag = self._shared_runs.put_log(run, step, data, sent_etag)
@@ -259,6 +263,7 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
     same = common_length(local, shared.data)
     if same == 0:
         raise StateDamaged(path=journal.path, reason="the bucket has another run of this name")
+    # The bucket has lines that this machine does not.
     if same < len(shared.data):
         # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):

@@ -177,7 +177,11 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
             ecr.put_lifecycle(registry, name)
 
     ports.shared.once(
-        ("repository", job.run, job.location.region, name), job.step, make, report.check
+        # Steps of one run may need the same repository at the same time.
+        ("repository", job.run, job.location.region, name),
+        job.step,
+        make,
+        report.check,
     )
     return replace(state, repository=ecr.repository(registry, name), absent=False)
 
@@ -239,6 +243,7 @@ def _push_image(
             f"way: using {digest}"
         )
         return digest
+    # The refusal of our own push, if there was one, explains it best.
     raise problem or TagTaken(
         f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
         f" {mine} was pushed",
@@ -248,6 +253,7 @@ def _push_image(
 
 def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """The digest of a tag in the repository, which may show a push only seconds later."""
+    # ECR may show a push only seconds later.
     for pause in (1, 2, 4):
         if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
             return digest
@@ -316,6 +322,7 @@ def _definition_with_token(job: Job, aws: Aws, family: str) -> str | None:
 def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
     """Make the one call that moves the service, and keep what tells our deployment from others."""
     settings: AppSettings = job.settings
+    # `when` is by AWS's clock, as the times of its deployments are; this machine's may be wrong.
     service, when = ecs.service_now(aws, settings.cluster, settings.service)
     if service is None:
         raise Missing(
@@ -356,11 +363,13 @@ def _call_once(
         intend(call.name, **call.what)
         try:
             return do()
+        # AWS refused the call before it did anything, so it is safe to make it again.
         except Throttled:
             report.turned_away()
             if pause is None:
                 raise
             report.wait(pause)
+        # The call may have arrived all the same: from here on, only its effect counts.
         except Unreachable as problem:
             return _find_lost_answer(report, call, find, problem)
     raise AssertionError  # the last pause is None

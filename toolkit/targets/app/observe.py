@@ -155,6 +155,7 @@ def _not_begun(look: ServiceLook) -> Observation:
     """The service was not moved, for that comes after the task definition was kept. Was one
     registered?
     """
+    # Ours would be among the newest of the family that the service runs.
     family = ecs.family_of(look.service["taskDefinition"])
     for arn in ecs.newest_revisions(look.aws, family, 5):
         definition = ecs.definition(look.aws, arn)
@@ -180,6 +181,7 @@ def _look_at_deployment(look: ServiceLook) -> Observation:
         reading = rollout.read_service(look.service, look.own_key)
     if reading.state == RolloutState.UNSEEN:
         return _unseen(look)
+    # It is read from the service itself; an ARN from an earlier look no longer leads to it.
     if deployment is None:
         look = look.with_mark(arn=None)
     if reading.state == RolloutState.COMPLETE and look.mark.complete_since is None:
@@ -210,6 +212,7 @@ def _read_deployment(look: ServiceLook, deployment: Shape) -> tuple[ServiceLook,
 def _unseen(look: ServiceLook) -> Observation:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
+    # The call that moves the service never returned an id: it may not have arrived.
     if look.own_key.id is None:
         return _after_second_look(
             look.ports,
@@ -222,6 +225,7 @@ def _unseen(look: ServiceLook) -> Observation:
         " and the new deployment is gone"
     )
     ended = _judge_failed(look, Reading(RolloutState.REVERTED, cause=cause))
+    # It was there before and is gone now: that is no delay of AWS.
     if look.mark.shown:
         return ended
     return _after_second_look(look.ports, look.mark, "ECS does not show the deployment yet", ended)
@@ -231,6 +235,7 @@ def _own_deployment(look: ServiceLook) -> Shape | None:
     """Our service deployment: the one that was ours before, or one whose revision has our task
     definition.
     """
+    # Once found, it is read by its ARN: others may follow it.
     known_arn = look.receipt.get("reverted") or look.mark.arn
     if known_arn:
         return ecs.deployment(look.aws, known_arn)
@@ -313,6 +318,7 @@ def _judge_again(look: ServiceLook) -> Observation:
     return _judge_complete(look)
 
 
+# These may go away by themselves, so they are not given as the cause.
 _MAY_STILL_SUCCEED = (FailureSort.TRANSIENT, FailureSort.OTHER)
 
 
@@ -334,6 +340,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
+    # Where a person stopped it, no task is to blame.
     if look.mark.failure is None and reading.state != RolloutState.STOPPED:
         look = _with_failed_tasks(look, reading, ("failed",))
     mark = look.mark
@@ -352,6 +359,7 @@ def _ask_aws(look: ServiceLook) -> str:
     return rollout.describe_command(look.settings.cluster, look.settings.service)
 
 
+# Words in ECS's events that call for a look at the tasks.
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
@@ -363,6 +371,7 @@ def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]
     mine = rollout.own_deployment(look.service, look.own_key) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
     signs = reading.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
+    # Tasks may fail without an event.
     late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
     if mark.hopeless or not (signs or late):
         return look
@@ -408,6 +417,7 @@ def _is_ours(look: ServiceLook, task: Shape) -> bool:
         return False
     by, mine = str(task.get("startedBy", "")), rollout.own_deployment(look.service, look.own_key)
     ids = {look.own_key.id, (mine or {}).get("id")} - {None}
+    # `startedBy` is the id of the deployment.
     if by.startswith("ecs-svc/") and ids:
         return by in ids
     return (
@@ -497,6 +507,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
     for group in dict.fromkeys(groups):
         targets = balancers.health(look.aws, group)
         if addresses:
+            # Only ours: the previous version's tasks stay in the group until they are drained.
             targets = [target for target in targets if target.id in addresses]
         # what the load balancer does not check counts as healthy: it never becomes more
         healthy = [

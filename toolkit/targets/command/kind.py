@@ -109,6 +109,7 @@ class CommandKind(base.Kind):
         """
         words = _words(job)
         command = program.find(job, words, ports.root)
+        # Again, although the preview has run it: time has passed since then.
         if job.action == "deploy" and job.settings.changes is not None:
             report.phase(f"running {join(job.settings.plan)}")
             if not _plan(job, ports, report.log, report.check):
@@ -148,6 +149,7 @@ class CommandKind(base.Kind):
         code = receipt.get("code")
         if code == 0:
             return self._ended_well(job, ports, live, before)
+        # A negative code is a signal: nobody knows how far the program came.
         if isinstance(code, int) and code > 0:
             words = join(_words(job))
             return Observation("failed", cause=f"`{words}` {receipt.get('ended')}; see its log")
