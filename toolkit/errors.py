@@ -1,7 +1,7 @@
 """Every error that a person can meet, and the exit code that goes with it.
 
 ToolkitError
-├── UsageError          the command line cannot be meant
+├── UsageError          invalid arguments
 ├── RulesError          rules.toml is wrong (one or more problems, each with its line)
 │   └── NoRules         there is no rules.toml
 ├── GitError            git refused
@@ -12,7 +12,7 @@ ToolkitError
 │   │   └── OtherBranch
 │   ├── NotOurs         the repository belongs to somebody else
 │   ├── Unreadable      permission denied
-│   ├── GitLocked       another git is at work
+│   ├── GitLocked       another git is running
 │   ├── GitConfigProblem
 │   ├── GitTooOld
 │   ├── DamagedRepository
@@ -26,8 +26,8 @@ ToolkitError
 │   ├── FileIsThere     and is not to be replaced
 │   └── NoTemplate
 ├── Refused             it could be done, but not like this
-│   ├── NotAgreed       nobody has agreed to it
-│   │   └── Declined    a person has said no
+│   ├── NotAgreed       not confirmed
+│   │   └── Declined    a person answered no
 │   ├── TagTaken        another image has the tag, and tags are not moved
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
@@ -37,7 +37,7 @@ ToolkitError
 │   ├── NoWay           this machine has no way out: nothing is known of the other side
 │   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
-├── LockHeld            somebody else is at work on the target
+├── LockHeld            someone else is deploying the target
 ├── LockLost            and we are no longer allowed to be
 ├── StateDamaged        a journal or a record cannot be trusted
 └── CloudError          AWS answered with an error
@@ -46,7 +46,7 @@ ToolkitError
     │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
-    │   ├── Unwell      AWS has trouble of its own
+    │   ├── Unwell      AWS is having problems
     │   └── Unexpected  an answer that says nothing: of another form than AWS's
     └── CredentialsProblem
         ├── NoCredentials

@@ -159,7 +159,7 @@ def value_at(content: Any, path: str) -> Any:
     """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
     is none or that cannot be decided.
 
-    Raises ProbeError for what is no path with the values that were put into it.
+    Raises ProbeError for what is not a path once its values are filled in.
     """
     from jsonpath.exceptions import JSONPathError
 

@@ -153,7 +153,7 @@ def _misses(expected: Expect, response: "HttpResponse") -> Iterator[Mismatch]:
 def content_mismatches(
     body: bytes, conditions: Mapping[str, Any], cut: bool = False
 ) -> Iterator[Mismatch]:
-    """The JSON conditions that do not hold; all at once if it is no JSON."""
+    """The JSON conditions that do not hold; all of them if it is not JSON."""
     if not conditions:
         return
     content = expect.parsed(body)
@@ -208,8 +208,8 @@ def _cookie(name: str, response: "HttpResponse") -> str | None:
 
 
 def text_at(content: Any, path: str) -> str | None:
-    """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET where
-    the answer is no JSON.
+    """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET
+    where the answer is not JSON.
     """
     return as_text(UNSET if content is UNSET else expect.value_at(content, path))
 

@@ -1,4 +1,4 @@
-"""`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
+"""`toolkit resume`: continue a run that was stopped, killed or disconnected."""
 
 from collections.abc import Mapping
 from typing import Any

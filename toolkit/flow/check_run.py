@@ -27,7 +27,7 @@ from toolkit.run.workers import WorkerPool
 
 PARALLEL = 8
 SHORTEST_COOKIE = 8
-"""The value of a shorter cookie is no secret: `theme=dark`."""
+"""The value of a shorter cookie is not a secret: `theme=dark`."""
 
 
 class CheckLog(Protocol):

@@ -134,7 +134,7 @@ def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str
 def _ask_all(
     stores: Sequence[SharedStore], ask: Callable[[SharedStore], Answer]
 ) -> Iterator[tuple[SharedStore, Answer | None, str]]:
-    """The answer of each bucket, all asked side by side, or why there is none."""
+    """The answer of each bucket, all asked in parallel, or why there is none."""
     until = monotonic() + WAIT_S
     tasks = [(store, BackgroundTask(lambda store=store: ask(store))) for store in stores]  # type: ignore[misc]
     for store, task in tasks:
@@ -163,7 +163,7 @@ def _summary(store: SharedStore, run: str) -> Summary | None:
 
 
 def run_summary(shared: ColleagueRun) -> Summary:
-    """A run in a line. Its lock says whether it is at work. Raises CloudError, Refused."""
+    """A run in a line. Its lock says whether it is running. Raises CloudError, Refused."""
     summary = history.summarize(shared.run.run, shared.run.entries, False)
     if summary.ended is None and _at_work(shared):
         return replace(summary, status="running")

@@ -64,14 +64,14 @@ class DiffRequest(Struct, frozen=True):
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
     plan: str | None = None
-    """A plan's own file, as git names it: it is no change, unless a rule matches it."""
+    """A plan's own file, as git names it: no change, unless a rule matches it."""
 
 
 class FormerRules(Struct, frozen=True):
     """The rules that were in force at other points, where they differ. `unknown` says why every
     target has to count as due.
 
-    `paths` are those of rules.toml, today's and those of then.
+    `paths` are those of rules.toml, today's and those at the base.
     """
 
     books: tuple[RuleBook, ...] = ()
@@ -91,10 +91,10 @@ class FailedRun(Struct, frozen=True):
 
 
 class RecordedBase(Struct, frozen=True):
-    """What is recorded of one target in one region. `unknown` says why nothing can be compared with
-    it; `since`, what came after it and did not go well, so that something else may be live. One
+    """What is recorded of one target in one region. `unknown` says why nothing can be compared
+    with it; `since`, what came after it and was not good, so that something else may be live. One
     that is `dirty` is not just its commit. `unrecorded`: nothing was ever recorded of it there.
-    `failed` is what the last run deployed, if that was not good or was taken back.
+    `failed` is what the last run deployed, if that was not good or was rolled back.
     """
 
     commit: str | None
@@ -310,8 +310,8 @@ def _unrecorded_parts(
 
 
 def _failed_before(name: str, recorded: Sequence[RecordedBase], content: "_Content") -> str:
-    """The run that has deployed just what would be deployed now and did not go well, and how it
-    ended; empty where there is none.
+    """The run that deployed exactly what would be deployed now, but was not good, and how it
+    ended; empty if there is none.
     """
     for point in recorded:
         failed = point.failed

@@ -87,7 +87,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
-    """The plan file, as git names it: it is no change itself."""
+    """The plan file, as git names it: it does not count as a change."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
     allowed: bool = False
@@ -757,8 +757,8 @@ _SOURCES = {
 
 
 def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
-    """What each job would do, asked side by side. What a job lacks may be made by a step before it:
-    such a job has no preview yet.
+    """What each job would do, asked in parallel. What a job lacks may be created by an earlier
+    step: such a job has no preview yet.
     """
 
     def ask(job: Job) -> Preview | ToolkitError:

@@ -304,8 +304,8 @@ class Verifier:
         return [result for result in results if result.status != "passed"]
 
     def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepJournal) -> None:
-        """What was checked has to be what was deployed: somebody else may have deployed meanwhile,
-        with our lock or without.
+        """What was checked has to be what was deployed: someone else may have deployed in the
+        meantime, with our lock or without.
         """
         desk.check_fence()
         if outcome.live is None:
@@ -359,7 +359,9 @@ class Verifier:
 
 
 def _in_doubt(outcome: Outcome, failure: BakeFailure) -> Outcome:
-    """It could not be checked: that is no reason to put anything back, and none to call it good."""
+    """It could not be checked: that is neither a reason to roll back, nor a reason to call it
+    good.
+    """
     return replace(
         outcome,
         verdict="in-doubt",

@@ -413,7 +413,7 @@ def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Rec
 def _live_versions(
     reading: _Reading, starts_programs: bool = True
 ) -> dict[tuple[str, Location], LiveVersion | ToolkitError | None]:
-    """What is live of each target in each location, asked side by side; the error where it cannot
+    """What is live of each target in each location, asked in parallel; the error where it cannot
     be asked.
     """
     jobs: list[Job] = []

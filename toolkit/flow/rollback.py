@@ -76,7 +76,7 @@ def rollback_choice(
     order: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
 ) -> RollbackChoice:
     """The good versions of the order's one target, and whether the last one is live already.
-    `busy`: a run that will be undone is at work; the rollback goes to what was live before it.
+    `busy`: a run that will be undone is running; the rollback goes to what was live before it.
 
     Raises ToolkitError.
     """
@@ -152,8 +152,8 @@ def deploying_run(order: DeployRequest, git: Git | None, ports: Ports) -> Holder
 def _already_back(
     jobs: Sequence[Job], rules: Rules, ports: Ports, newest: Sequence[Candidate]
 ) -> str:
-    """Why what is live is the last good version already: the newest deploy was not good and gave
-    way to it, or has put it back. Empty if it is not.
+    """Why what is live is the last good version already: the newest deploy was not good and was
+    rolled back to it, or has restored it. Empty if it is not.
     """
     if not newest or not newest[0].live:
         return ""

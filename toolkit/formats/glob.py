@@ -61,7 +61,7 @@ _POSIX = {
 
 
 class PatternError(ValueError):
-    """A pattern that cannot be meant; the message says what to write instead."""
+    """An invalid pattern; the message says what to write instead."""
 
 
 @lru_cache(maxsize=8192)

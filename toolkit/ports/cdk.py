@@ -135,7 +135,7 @@ class CdkAsset(Struct, frozen=True):
     bucket: str
     key: str
     text: str = ""
-    """The content, where it is no file: a template."""
+    """The content, where it is not a file: a template."""
 
 
 class Artifact(Struct, frozen=True):

@@ -241,7 +241,7 @@ class Git:
         return self.head
 
     def _unborn(self) -> GitError:
-        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is
+        """Why HEAD is not a commit: there is none, its branch is a new one, or that branch is
         damaged.
         """
         branch = _text(self._run("symbolic-ref", "-q", "HEAD").out).strip()
@@ -932,7 +932,7 @@ def _unusable(folder: str) -> GitError | None:
 
 
 def _batch(data: bytes) -> Iterator[bytes | None]:
-    """The contents that `git cat-file --batch` wrote, in order; None for what is no file."""
+    """The contents that `git cat-file --batch` wrote, in order; None for what is not a file."""
     start = 0
     while start < len(data):
         end = data.index(b"\n", start)
@@ -952,8 +952,8 @@ def _tree_change(meta: bytes, path: bytes) -> TreeChange:
 
 
 def _is_irrelevant(record: bytes) -> bool:
-    """Whether a record of `git status` is no change: a header (`# stash 1`), or a path that is in
-    the index alone, neither in HEAD nor in the working tree.
+    """Whether a record of `git status` is not a change: a header (`# stash 1`), or a path that is
+    in the index alone, neither in HEAD nor in the working tree.
     """
     if record[:1] != b"1":
         return record[:1] == b"#"

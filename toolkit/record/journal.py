@@ -232,7 +232,7 @@ class Journal:
         self._set((), 0)
         self._lock = Lock()
         self.watcher: Callable[[JournalEntry], None] | None = None
-        """Whoever is told of each line once it is on disk, and must not take long."""
+        """Called with each line once it is on disk; it must not take long."""
 
     def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
         """Continue after these lines, which take `size` bytes on disk."""

@@ -632,7 +632,7 @@ class LocalLedger:
         folder = self._store.subfolder(FOLDER)
         for name in key.split("/")[1:-1]:
             folder = state.own_folder(os.path.join(folder, name))
-        # One lock for all files: a change takes a moment, and there is none to forget.
+        # One lock for all files of the record: a change takes only a moment.
         lock = self._lock_file(self._store.path(FOLDER, ".lock"))
         try:
             before, copied_from = self._read(key)
@@ -769,7 +769,7 @@ class SharedLedger:
             if existing:
                 stored, etag = self._decode(existing.body, key), existing.etag
                 timed = replace(timed, when=_timestamp(existing.now))
-            # What only reached the copy goes with it, or it would be missing in the order.
+            # What only this machine's copy has is sent along, so that the order is complete.
             updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
             if updated == stored or self._write(key, updated, etag):
                 self._copy(updated)
@@ -836,7 +836,7 @@ class SharedLedger:
             if stored:
                 with suppress(StateDamaged):
                     lists.append(legacy.decode(stored.body, key))
-        # What the bucket has is newer: it was introduced after the record on this machine.
+        # Where a shared record exists, this machine's own is not consulted.
         local = {} if lists else self._local.legacy_records()
         return {**local, **convert_legacy(lists, scope)}
 

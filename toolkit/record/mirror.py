@@ -26,8 +26,8 @@ LOGS_S = 10.0
 FLUSH_S = 20.0
 """How long the end of a run waits for the last of it to be sent, in seconds."""
 BARRIER_S = 15.0
-"""How long a line that has to be in the bucket first is waited for, in seconds: a bad version has
-to go back, bucket or not.
+"""How long to wait for a line that has to be in the bucket first, in seconds: a bad version has to
+be rolled back with or without the bucket.
 """
 UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""

@@ -70,7 +70,7 @@ def save(box: Box) -> None:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Keep other processes from starting or stopping it meanwhile. Raises FileProblem."""
+    """Keep other processes from starting or stopping it in the meantime. Raises FileProblem."""
     try:
         files.own_state()
         descriptor = os.open(

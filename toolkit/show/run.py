@@ -206,8 +206,8 @@ def ended(outcome: Outcome) -> str:
 
 
 def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
-    """The end of a run: the table if there are several steps, then what did not go well, and what
-    to do next.
+    """The end of a run: the table if there are several steps, then what failed, and what to do
+    next.
     """
     return "\n".join(_lines(result, {job.step: job for job in jobs}, width))
 

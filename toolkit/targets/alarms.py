@@ -9,7 +9,7 @@ from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
 
 LONGEST = 200
-"""So many characters of an alarm's reason are told."""
+"""The most characters of an alarm's reason that are shown."""
 STATEMENT = Statement(
     "see which alarms are in ALARM; for composite ones AWS has no narrower resource",
     ("cloudwatch:DescribeAlarms",),

@@ -4,9 +4,9 @@
 Ours was modelled on it, so that most patterns stay as they are. The difference is in what its
 regular expressions do beside what its documentation says, measured by comparison with the real one
 (tests/data/picomatch.json.gz): a `**` is only whole folders between slashes, and otherwise any
-characters or a plain `*`, by what follows it; `[!a]` is no negation; `(a|b)` is a group. What would
-need more than a union of our patterns is Inexact, and so are shapes where picomatch has a bug that
-nobody can have meant.
+characters or a plain `*`, by what follows it; `[!a]` is not a negation; `(a|b)` is a group. What
+would need more than a union of our patterns is Inexact, and so are shapes where picomatch has a
+bug that nobody can have meant.
 
 Two differences stay: `*` and `**` match a newline here, and a path that reads like a pattern with
 wildcards is not matched for that.
@@ -437,9 +437,7 @@ def _replace_own_pieces(pieces: Pieces) -> Iterable[Pieces]:
 
 
 def _after_dot(pieces: Pieces, index: int) -> list[Pieces]:
-    """What may follow a dot in braces whose star shall neither stand for nothing nor for one more
-    dot.
-    """
+    """What may follow a dot in braces whose star must not stand for nothing or for one more dot."""
     rest = pieces[index + 1 :]
     if index < 2 or pieces[index - 2] in ("/", FOLDERS):  # `.` and `..` are no names anyway
         return [(STAR, *rest)]

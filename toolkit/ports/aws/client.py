@@ -393,7 +393,7 @@ class Aws:
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
         """The error of ours for what a call raised. botocore may raise anything for an answer of
-        another form than its model's: that is no bug of ours.
+        another form than its model's: that is not a bug of ours.
         """
         call = f"{service}:{_camel(operation)}"
         explained = self._explain(problem, call)

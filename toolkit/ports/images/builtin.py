@@ -200,7 +200,7 @@ def plan_build(recipe: Recipe) -> BuildPlan:
 
 
 def context_folder(recipe: Recipe) -> str:
-    """The build context, with all links followed. Raises Refused if it is no folder of the
+    """The build context, with all links followed. Raises Refused if it is not a folder of the
     repository.
     """
     root = os.path.realpath(recipe.root)

@@ -58,7 +58,7 @@ class Manifest(Struct, frozen=True):
 
 class _Request(Struct, frozen=True):
     """A request. `call` says in error messages what was asked of the registry; a status in
-    `accepted` is no error.
+    `accepted` is not an error.
     """
 
     method: str
@@ -375,7 +375,7 @@ class RegistryClient:
         return url.geturl()
 
     def _send(self, request: _Request) -> "BaseHTTPResponse":
-        """Send one request. A 404 is no error when reading, only when changing something."""
+        """Send one request. A 404 is an error only when changing something."""
         import urllib3
 
         self._check()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 Shape = Mapping[str, Any]
 T = TypeVar("T")
 HANDFUL = 5
-"""How many of a family's newest revisions are looked at for our token."""
+"""How many of a family's newest revisions are searched for our token."""
 BACKOFF_S = (1, 2, 4, 8)
 """How long to wait before a call is repeated that AWS has turned away for being one too many."""
 LOOK_AGAIN_S = 10

@@ -41,7 +41,7 @@ def named_containers(definition: Shape) -> list[dict[str, Any]]:
 
 
 def named_entries(listed: object) -> list[dict[str, Any]]:
-    """The entries of a list that have a name; none where it is no list."""
+    """The entries of a list that have a name; none where it is not a list."""
     if not isinstance(listed, (list, tuple)):
         return []
     return [

@@ -1,4 +1,4 @@
-"""Why tasks stopped: what will never work, and what another try may mend."""
+"""Why tasks stopped: what will never work, and what may work at another try."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The image of an app: how it is built, and whether the one that is there will do."""
+"""The image of an app: how it is built, and whether the existing one can be used."""
 
 import hashlib
 import json

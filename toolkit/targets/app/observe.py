@@ -119,7 +119,7 @@ def observe(
 
 
 def _unchanged(look: ServiceLook) -> Observation:
-    """Nothing had to be done, if that is so still: somebody may go on with it later."""
+    """Nothing had to be done, if that is still true: someone may resume this later."""
     if look.service["taskDefinition"] != look.own_key.definition:
         cause = (
             f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} now: "
@@ -296,8 +296,8 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
 
 
 def _judge_again(look: ServiceLook) -> Observation:
-    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
-    and says that all is well.
+    """It was complete before, and is still watched: has one of its tasks failed since? ECS
+    replaces such a task, and reports that everything is fine.
     """
     whole = look.mark.complete_since
     for failure, task in _failures(look, False):
@@ -410,7 +410,7 @@ def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
 
 
 def _is_ours(look: ServiceLook, task: Shape) -> bool:
-    """By the deployment that started it, where that is told; a definition may have been deployed
+    """By the deployment that started it, where ECS names it; a definition may have been deployed
     before.
     """
     if task.get("taskDefinitionArn") != look.own_key.definition:
@@ -442,7 +442,7 @@ def _has_survivor(look: ServiceLook, failed: Sequence[Shape]) -> bool:
 
 
 def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
-    """With the failure, the last lines of exactly its task, and the command that mends it."""
+    """With the failure, the last lines of exactly its task, and the command that fixes it."""
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
         return look.with_mark(hopeless=hopeless)
@@ -527,7 +527,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
 
 
 def _addresses(tasks: Sequence[Shape]) -> set[str]:
-    """The private addresses of tasks, by which targets of a group are told to be theirs."""
+    """The private addresses of tasks, by which the targets of a group are recognized as theirs."""
     addresses: set[str] = set()
     for task in tasks:
         for container in task.get("containers") or ():

@@ -38,7 +38,7 @@ class Action(StrEnum):
     REVERT = "revert"
     """Stop the deployment in progress, which brings the requested version back."""
     REUSE = "reuse"
-    """Move the service to a task definition that is there already."""
+    """Move the service to an existing task definition."""
     REGISTER = "register"
     """Register a new revision, and move the service to it."""
 
@@ -150,7 +150,7 @@ def push_call(state: CurrentState) -> PlannedCall:
 def register_call(
     state: CurrentState, request: Shape, settings: AppSettings, back: bool
 ) -> PlannedCall:
-    """The new revision. Of variables only the names are told."""
+    """The new revision. Only the names of variables are shown."""
     what = {"family": str(request["family"]), "container": ", ".join(state.containers)}
     what["image"] = definitions.image_of(request, state.container)
     for name, variables in (("env", settings.env), ("secrets", settings.secrets)):

@@ -101,7 +101,7 @@ def is_steady(service: Shape) -> bool:
 
 
 def _old_tasks_run(service: Shape, deployment: Shape) -> bool:
-    """Old tasks still run. Where `rolloutState` is told, ECS decides whether that matters."""
+    """Old tasks still run. Where ECS reports `rolloutState`, it decides whether that matters."""
     if deployment.get("rolloutState") is not None:
         return False
     return any(

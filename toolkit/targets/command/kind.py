@@ -1,6 +1,6 @@
 """How a target of the kind `command` is deployed: the team's own program does it.
 
-A program has no token, and nobody but `live` can say what became of one that was interrupted. So
+A program has no token, and nobody but `live` can tell the result of one that was interrupted. So
 what was begun and did not end is in doubt until `live` prints the version.
 """
 

@@ -24,7 +24,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 class Command(Struct, frozen=True):
-    """A program that is there, with all that it is started with. `hidden` are the values of the
+    """An existing program, with everything that it is started with. `hidden` are the values of the
     variables that rules.toml passes on, each with the variable's name.
     """
 

@@ -110,7 +110,7 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
 
 
 def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
-    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
+    """It could not be checked. S3 does not say to a HEAD whether a bucket is somebody else's or
     its policy is too narrow.
     """
     if isinstance(problem, NotAllowed):

@@ -192,7 +192,7 @@ class _StackDeploy:
             self.report.tell(mark.cause)
 
     def _refuse_stuck(self, stack: Stack) -> NoReturn:
-        """It was mended and is where it was."""
+        """It was recovered, and is in the same state again."""
         status, name = str(stack["StackStatus"]), self.source.name
         if status != "UPDATE_ROLLBACK_FAILED":
             raise Refused(
@@ -511,7 +511,7 @@ class _StackDeploy:
 
 
 class _LeftoverNote:
-    """Whoever stops the run here is told of the change set that is left."""
+    """Tells whoever stops the run here about the change set that remains."""
 
     def __init__(self, report: Report, name: str) -> None:
         self._report, self._name = report, name

@@ -113,7 +113,7 @@ def was_executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) 
 def _unseen(
     job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: events.StackMark
 ) -> Observation:
-    """There is no event of ours: nothing was started, or it cannot be seen yet."""
+    """There is no event of ours: nothing was started, or it is not visible yet."""
     running = Observation(
         "running", phase=events.phase(mark, 0), mark=events.mark_since(receipt.get("created"))
     )

@@ -30,7 +30,7 @@ _NESTED = (
     "cloudformation:DescribeStackResources",
 )
 QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
-"""The context key by which a CDK app names another bootstrap, and the one that is meant without."""
+"""The context key by which a CDK app names another bootstrap, and the default one."""
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
