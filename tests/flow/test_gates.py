@@ -293,7 +293,7 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
-    assert outcome.cause.startswith("it is live, but check up could not be asked: ")
+    assert outcome.cause.startswith("it is live, but check up could not be checked: ")
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
 
@@ -486,7 +486,7 @@ def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     outcome = street.asked(CHECKS, UP, Location("prod", "eu-west-1"))
     assert (
         outcome.next,
-        outcome.cause.endswith("; no good version is recorded that could be put back"),
+        outcome.cause.endswith("; no good version is recorded that could be restored"),
     ) == (
         "toolkit smoke-test --only up",
         True,

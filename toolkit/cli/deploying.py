@@ -228,7 +228,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     time = arguments.pop("lock_timeout")
     timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {time!r} is not a time", "write it as 90s, 15m or 1h30m")
+        raise UsageError(f"invalid --lock-timeout {time!r}", "use 90s, 15m or 1h30m")
     fields: dict[str, Any] = {
         "folder": folder,
         "lock_timeout": timeout,
@@ -295,7 +295,7 @@ def confirm_trust(
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
-        raise Refused("you said no", "nothing was changed")
+        raise Declined
     return True
 
 
@@ -436,14 +436,15 @@ class Control:
         """The first signal came."""
         self.listener.told(
             "toolkit",
-            "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once",
+            "stopping: nothing new is started, and what runs in AWS continues; again to exit "
+            "at once",
         )
 
     def say_left(self, number: int) -> None:
         """The second one came."""
         self.listener.told(
             "toolkit",
-            "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
+            "exited; what runs in AWS continues, and `toolkit resume` checks its result",
         )
         self.listener.close()
 
@@ -451,7 +452,7 @@ class Control:
         """Say how it ended. A reader that has closed our output changes nothing about that."""
         common = self._common
         if self.result is None:
-            output.note("stopped; nothing was begun")
+            output.note("stopped; nothing was started")
             if common.as_json:
                 output.document(_without_run(self._command, "cancelled", self.exit))
             return
@@ -553,7 +554,7 @@ def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) ->
     from toolkit.cli.prompt import confirm
 
     steps = ", ".join(step for step, _ in prepared.backwards)
-    if not confirm(f"{steps} would go back. Deploy all the same?", default=False):
+    if not confirm(f"{steps} would go back. Deploy anyway?", default=False):
         raise Declined()
 
 
@@ -562,13 +563,13 @@ def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
     if confirm is not None:
         if confirm != name:
             raise Refused(
-                f"{confirm!r} is not the environment's name",
-                f"this is about {name}: --confirm {name}",
+                f"{confirm!r} is not the name of the environment",
+                f"the environment is {name}: --confirm {name}",
             )
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
     from toolkit.cli.prompt import typed
 
-    if not typed(f"{name} is protected. Type its name to go on:", name):
+    if not typed(f"{name} is protected. Type its name to continue:", name):
         raise Refused("that is not its name", "nothing was changed")

@@ -106,7 +106,7 @@ def write_report(path: str, report: bytes) -> int:
         disk.write(path, report, mode=0o666)
     except FileProblem as problem:
         note(f"error: {text.line(str(problem))}")
-        note("hint: the answer above is whole; name another file with --junit FILE")
+        note("hint: the answer above is complete; choose another file with --junit FILE")
         return int(problem.exit)
     return 0
 

@@ -1,4 +1,4 @@
-"""`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
+"""`toolkit resume`: continue a run that was stopped, killed or disconnected."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -117,7 +117,7 @@ def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:
 def _ask_consent(common: deploying.DeployOptions, name: str, writer: str, state: RunState) -> None:
     """A colleague's run is only continued with consent. Raises Refused."""
     if not common.quiet:
-        output.note(f"Run {name} was begun by {line(writer)}.")
+        output.note(f"Run {name} was started by {line(writer)}.")
         output.note(show.still_open(name, state.jobs, state.done, state.begun))
     deploying.require_consent(common, state.open or state.jobs)
 

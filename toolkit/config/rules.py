@@ -294,8 +294,8 @@ class _Loader(FileReader):
             raise TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
-        """Dangling names. A target that is there but broken counts: its own problem has been
-        told.
+        """Dangling names. A target that exists but is broken counts: its own problem has been
+        reported.
         """
         targets = tuple(tables.get("targets", {}))
         environment = loaded.environment
@@ -480,7 +480,7 @@ def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]
 
 
 def _steps(name: str, targets: Mapping[str, Target]) -> int:
-    """How many members are looked at to find all that a group covers; it stops counting where that
+    """How many members are visited to find all that a group covers; it stops counting where that
     is too much.
     """
     reached, waiting, steps = {name}, [name], 0

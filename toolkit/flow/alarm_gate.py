@@ -45,9 +45,11 @@ def take_baseline(job: Job, ports: Ports) -> AlarmBaseline:
 
 def warnings(baseline: AlarmBaseline) -> list[str]:
     """What a person should know of the alarms before agreeing to a deploy."""
-    red = [f"alarm {name} is red already: it does not count" for name in sorted(baseline.red)]
+    red = [
+        f"alarm {name} is in ALARM already, so it does not count" for name in sorted(baseline.red)
+    ]
     return red + [
-        f"there is no alarm {name}: it does not count as long" for name in sorted(baseline.missing)
+        f"there is no alarm {name}, so it does not count" for name in sorted(baseline.missing)
     ]
 
 
@@ -77,7 +79,7 @@ def alarm_failure(
         return None
     more = f" (and {len(red) - 1} more)" if len(red) > 1 else ""
     reason = f": {red[0].reason}" if red[0].reason else ""
-    return BakeFailure(f"alarm {red[0].name} went red{more}{reason}")
+    return BakeFailure(f"alarm {red[0].name} went into ALARM{more}{reason}")
 
 
 def wait_for_grace_period(

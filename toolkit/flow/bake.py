@@ -43,8 +43,8 @@ class BakeCheck(Struct, frozen=True):
 def bake(
     seconds: float, looks: Sequence[BakeCheck], desk: StepReport, clock: Clock
 ) -> BakeFailure | None:
-    """Wait, and check meanwhile: the first failure as soon as there is one, None if there was none.
-    Each check is made a last time at the end.
+    """Wait, and check in the meantime: the first failure as soon as there is one, None if there
+    was none. Each check is made a last time at the end.
 
     A process that resumes a bake begins it again, since nothing was checked in between. Raises
     Stopped, and what a check raises.

@@ -147,7 +147,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, alarm_gate.AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 
@@ -211,6 +211,7 @@ class Verifier:
         if gate is None:
             return outcome
         failure = self._failure(job, gate, outcome, desk)
+        # Checks take a while: stop here if the run was asked to, or has lost its lock.
         desk.check()
         self._refuse_superseded(job, outcome, desk)
         if failure is None:
@@ -278,7 +279,7 @@ class Verifier:
                 return BakeFailure(cause, check=result.check, shown=result.shown)
         for result in bad:
             if result.status == "unknown":
-                cause = f"check {result.check} could not be asked: {result.cause}"
+                cause = f"check {result.check} could not be run: {result.cause}"
                 return BakeFailure(cause, unknown=True, check=result.check)
         return None
 
@@ -303,8 +304,8 @@ class Verifier:
         return [result for result in results if result.status != "passed"]
 
     def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepReport) -> None:
-        """What was checked has to be what was deployed: somebody else may have deployed meanwhile,
-        with our lock or without.
+        """What was checked has to be what was deployed: someone else may have deployed in the
+        meantime, with our lock or without.
         """
         desk.check_fence()
         if outcome.live is None:
@@ -332,7 +333,7 @@ class Verifier:
             if can_go_back:
                 next_ = f"toolkit rollback {job.target}, or look: {next_}"
             elif can_go_back is False and changed and self._rolls_back(job):
-                cause = f"{cause}; no good version is recorded that could be put back"
+                cause = f"{cause}; no good version is recorded that could be restored"
         return replace(
             outcome,
             verdict=Verdict.UNHEALTHY,
@@ -358,7 +359,9 @@ class Verifier:
 
 
 def _in_doubt(outcome: Outcome, failure: BakeFailure) -> Outcome:
-    """It could not be checked: that is no reason to put anything back, and none to call it good."""
+    """It could not be checked: that is neither a reason to roll back, nor a reason to call it
+    good.
+    """
     return replace(
         outcome,
         verdict="in-doubt",
@@ -398,6 +401,7 @@ class _LiveCheck:
         job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
         try:
             state = desk.ask(lambda: kind.observe(job, desk.receipt, self._ports, self._last))
+        # Expired credentials end the run; they say nothing about the deploy.
         except Expired:
             raise
         except CloudError as problem:
@@ -411,9 +415,10 @@ class _LiveCheck:
             verdict = Verdict.UNHEALTHY
             if state.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED):
                 verdict = state.verdict
-            cause = state.cause or "it does not run any more"
+            cause = state.cause or "it no longer runs"
             return BakeFailure(cause, shown=state.log, next=state.next, verdict=verdict)
-        cause = state.cause or state.phase or "AWS does not say how it is"
+        cause = state.cause or state.phase or "AWS does not report its state"
+        # Something is moving again, such as a task that ECS replaces: that may pass.
         running = state.state == "running"
         return BakeFailure(cause, unknown=not running, may_pass=running)
 

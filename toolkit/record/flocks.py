@@ -120,10 +120,11 @@ class Flocks:
         if not os.path.lexists(path):
             return False
         descriptor, body = _lock_file(path)
+        # We hold the lock here unless there is no descriptor: the holder has ended.
         holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
-                f"{name} is held by process {holder.pid} of this machine, which is alive",
+                f"{name} is held by process {holder.pid} of this machine, which is running",
                 f"end it first: kill {holder.pid}",
             )
         try:

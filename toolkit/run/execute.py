@@ -174,7 +174,7 @@ class Execution:
         """
         still_open = self._outcomes[need].open
         if not (still_open and self._stop.asked):
-            self._skip(step, f"it waits for {need}, which did not go well", still_open)
+            self._skip(step, f"it waits for {need}, which did not end well", still_open)
 
     def _skip(self, name: str, cause: str, still_open: bool) -> None:
         step = self._step(self._jobs[name])
@@ -215,9 +215,7 @@ class Execution:
         """
         in_doubt = any(outcome.open for outcome in self._outcomes.values())
         for step in steps:
-            self._skip(
-                step, "another step did not go well, and --fail-fast was asked for", in_doubt
-            )
+            self._skip(step, "another step did not end well, and --fail-fast applies", in_doubt)
 
     def _conclude(self, outcomes: Sequence[Outcome], not_started: Sequence[str]) -> tuple[str, int]:
         """The run's status word and exit code."""

@@ -115,7 +115,7 @@ class StepExecution:
                 if self.outcome is not None:
                     break
             else:
-                cause = self._lost or "AWS accepted it, and then knew nothing of it"
+                cause = self._lost or "AWS accepted it, but then had no trace of it"
                 self.outcome = outcomes.in_doubt(self.job, cause)
             if self.outcome.verdict in GOOD:
                 self.outcome = self._verified(self.outcome)
@@ -199,8 +199,8 @@ class StepExecution:
             raise problem
         if self._acted:
             # Perhaps only the answer was lost: look before anything is done again.
-            self._lost = f"{problem}, and nothing of it is to be seen"
-            self.phase(f"looking what became of it: {problem}")
+            self._lost = f"{problem}, and there is no trace of it"
+            self.phase(f"checking its result: {problem}")
             return False
         if attempt or not self._prepared:
             raise problem  # nothing that runs was changed, so that nothing is in doubt
@@ -219,9 +219,9 @@ class StepExecution:
         except Stopped:
             if outcome.verdict is not Verdict.SUCCEEDED:
                 raise
-            cause = "it is live, and its checks were not done"
+            cause = "it is live, but its checks were not done"
             if BAKING in self._receipt:
-                cause = "it is live, and its bake was not over"
+                cause = "it is live, but its bake was not over"
             if isinstance(self._stop.problem, Preempted):
                 cause = f"{cause}: {self._stop.problem}"
             return replace(
@@ -297,7 +297,7 @@ class StepExecution:
                 raise problem
             if isinstance(problem, NotAllowed):
                 return True
-        self.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
+        self.phase(f"cannot check it: {problem}" if refused > 1 else "checking again")
         return False
 
     def _abandon(self, looks: "_Looks") -> None:
@@ -456,9 +456,11 @@ class StepExecution:
         """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
         answer = self._listener.asked(self.job.step, question)
         if answer is None:
-            raise NotAgreed(question.rstrip("?"), f"add {flag} to say yes in advance")
+            raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
         if not answer:
-            raise NotAgreed(f"not agreed to: {question.rstrip('?')}", f"{flag} says yes in advance")
+            raise NotAgreed(
+                f"not confirmed: {question.rstrip('?')}", f"{flag} confirms this in advance"
+            )
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop."""
