@@ -37,8 +37,8 @@ GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
-"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never
-counts as `ok`.
+"""The state of something that was checked. `unknown`: it could not be checked, or not in time; it
+never counts as `ok`.
 """
 
 RESULTS = ("passed", "failed", "skipped", "unknown")
@@ -149,6 +149,16 @@ class Environment(Struct, frozen=True):
     backwards: Backwards = Backwards.ASK
 
 
+class Need(Struct, frozen=True):
+    """A target that has to be up to date before another: in the same region, or in this one."""
+
+    target: str
+    region: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.target}@{self.region}" if self.region else self.target
+
+
 class Target(Struct, frozen=True):
     """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
@@ -157,7 +167,7 @@ class Target(Struct, frozen=True):
     settings: Any
     action: str
     estimate_s: int
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
 

@@ -42,7 +42,8 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.step_journal import StepJournal, StepServices
+from toolkit.run.request import RunRequest
+from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
 from toolkit.show.advice import sentence
 from toolkit.targets.app.kind import kind as app
@@ -133,14 +134,9 @@ class Street:
             )
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        services = StepServices(
-            Pen(SystemClock()),  # type: ignore[arg-type]
-            Listener(None),
-            self.stop,
-            SystemClock(),
-            self.check_fence,
-        )
-        desk = StepJournal(job, self.desk_log, services)
+        request = RunRequest(run="run", ports=self.ports, listener=Listener(None), stop=self.stop)
+        pen = Pen(SystemClock(), self.desk_log)
+        desk = StepExecution(job, request, pen, self.check_fence)
         live = self.live.setdefault(
             there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )
@@ -298,7 +294,7 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
-    assert outcome.cause.startswith("it is live, but check up could not be asked: ")
+    assert outcome.cause.startswith("it is live, but check up could not be checked: ")
     assert (
         sentence(outcome.next)
         == "toolkit resume, or without its checks: toolkit resume --no-checks"
@@ -497,7 +493,7 @@ def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     outcome = street.asked(CHECKS, UP, Location("prod", "eu-west-1"))
     assert (
         sentence(outcome.next),
-        outcome.cause.endswith("; no good version is recorded that could be put back"),
+        outcome.cause.endswith("; no good version is recorded that could be restored"),
     ) == (
         "toolkit smoke-test --only up",
         True,

@@ -144,7 +144,7 @@ def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Stor
 
 def open_end(run: str) -> Advice:
     """Why a run that has begun may be live, and how to go on with it."""
-    words = f"run {run} has begun to deploy it, and its end is not known"
+    words = f"run {run} has started to deploy it, and its end is not known"
     return words, "(", NextCommand("resume", (run,)), ")"
 
 
@@ -247,7 +247,7 @@ def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
         {"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]},
         lambda record: False,
     )
-    assert words == {"app": "run x; rm -rf ~ has begun to deploy it, and its end is not known"}
+    assert words == {"app": "run x; rm -rf ~ has started to deploy it, and its end is not known"}
 
 
 # Runs of a version of toolkit that did not record what it began: only this machine's journals know

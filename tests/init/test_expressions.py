@@ -7,14 +7,14 @@ from time import perf_counter
 import pytest
 
 from tests.support.run import ROOT
-from toolkit.init.images.dockerfile import copy_sources
+from toolkit.init.images.sources import copy_sources
 from toolkit.init.stacks.script_code import read_script
 
 POSSESSIVE = re.compile(r"(?:[)\]]|\\\w)(?:[*+?]|\{[\d,]*\})\+|\(\?>")
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "toolkit" / "adopt").rglob("*.py")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "toolkit" / "init").rglob("*.py")), ids=lambda path: path.stem
 )
 def test_no_expression_is_possessive(path: Path) -> None:
     """Python 3.11.0 to 3.11.3 match groups with such a quantifier wrongly."""

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
 from toolkit.show.problem import error
 from toolkit.show.text import (
     clipped,

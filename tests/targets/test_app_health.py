@@ -352,7 +352,11 @@ def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
     assert balanced.service.latest.status == "ROLLBACK_SUCCESSFUL"
     signs, live = told(balanced)
     found = signs.pop("deployment")
-    assert (found.status, found.detail, sentence(found.next)) == ("warning", "rolled back", AGAIN)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolled back",
+        AGAIN,
+    )
     assert found.cause.startswith(f"the last deployment was rolled back: {ROLLED_BACK[cause]}")
     assert words(signs) == {"service": "ok", "tasks": "warning", "image": "ok", "targets": "ok"}
     assert live is not None
@@ -366,7 +370,11 @@ def test_one_that_is_being_rolled_back_is_a_warning(stage: Stage) -> None:
         stage.clock.advance(5)
         if (found := told(stage)[0]["deployment"]).detail == "rolling back":
             break
-    assert (found.status, found.detail, sentence(found.next)) == ("warning", "rolling back", WAIT)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolling back",
+        WAIT,
+    )
     assert (
         found.cause == "the last deployment is being rolled back: container app exited with code 3"
     )
@@ -811,7 +819,7 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(
     stage = Stage(endpoint, tmp_path, deploymentConfiguration=configured)
     assert (
         sentence(told(stage)[0]["alarm guard"].next)
-        == "create it, or take its name out of the service"
+        == "create it, or remove its name from the service"
     )
     endpoint.cloudwatch.alarm("guard")
     assert told(stage)[0]["alarms"].detail == "1 alarm OK"

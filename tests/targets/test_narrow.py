@@ -9,7 +9,7 @@ import pytest
 
 from toolkit import targets
 from toolkit.checks import secrets
-from toolkit.impact import rules as rules_file
+from toolkit.config import rules as rules_file
 from toolkit.model import Job, Location, Secret, Statement, Version
 from toolkit.ports.aws.partition import partition, suffix
 from toolkit.record.permissions import statements as record

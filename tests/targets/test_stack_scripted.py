@@ -371,7 +371,11 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
     aws_endpoint.cloudformation.next("rollback", own=reason, looks=1)
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.cause, sentence(seen.next)) == ("rolled-back", reason, next_)
+    assert (seen.verdict, seen.cause, sentence(seen.next)) == (
+        "rolled-back",
+        reason,
+        next_,
+    )
     assert reason in [
         one.cause for one in looks if one.state == "running"
     ]  # told at once, while it is rolled back
@@ -696,7 +700,7 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
     aws_endpoint.fault("DescribeServices", times=2, kind="denied")
     told = sentence(stacks.preview(stacks.job()).warnings[0])
-    assert told.startswith("cannot tell whether this puts an older image back: ")
+    assert told.startswith("cannot tell whether this deploys an older image: ")
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]

@@ -18,7 +18,7 @@ from toolkit.show.advice import advice_lines
 from toolkit.show.text import duration, line
 
 REFRESHES = 8
-"""How often a second the lines are drawn anew."""
+"""How often per second the lines are drawn again."""
 
 
 class PlainProgress:
@@ -77,8 +77,8 @@ class QuietProgress(PlainProgress):
 
 
 class ScreenProgress:
-    """For a terminal: a line for each step that is at work, with its phase, its time against the
-    estimate, and its last log line.
+    """For a terminal: a line for each running step, with its phase, its time against the estimate,
+    and its last log line.
     """
 
     def __init__(self, several: bool) -> None:
@@ -224,12 +224,12 @@ class CountProgress:
         output.note(words)
 
     def _words(self) -> str:
-        failed = f", {self._failed} not well" if self._failed else ""
+        failed = f", {self._failed} failed" if self._failed else ""
         return f"{self._done} of {self._total}{failed} ..."
 
 
 class RedrawnText:
-    """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A
+    """A text that is drawn again in its place on a terminal; elsewhere one after the other. A
     context manager; the last one stays.
     """
 

@@ -11,7 +11,7 @@ from toolkit.flow.bake import BakeFailure
 from toolkit.model import Job
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.ports import Ports
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.request import StepReport
 
 RED = "ALARM"
 EVERY_S = 5.0
@@ -45,9 +45,11 @@ def take_baseline(job: Job, ports: Ports) -> AlarmBaseline:
 
 def warnings(baseline: AlarmBaseline) -> list[str]:
     """What a person should know of the alarms before agreeing to a deploy."""
-    red = [f"alarm {name} is red already: it does not count" for name in sorted(baseline.red)]
+    red = [
+        f"alarm {name} is in ALARM already, so it does not count" for name in sorted(baseline.red)
+    ]
     return red + [
-        f"there is no alarm {name}: it does not count as long" for name in sorted(baseline.missing)
+        f"there is no alarm {name}, so it does not count" for name in sorted(baseline.missing)
     ]
 
 
@@ -60,7 +62,7 @@ def red_alarms(job: Job, names: Sequence[str], ports: Ports) -> list[cloudwatch.
 
 
 def alarm_failure(
-    job: Job, names: Sequence[str], ports: Ports, desk: StepJournal
+    job: Job, names: Sequence[str], ports: Ports, desk: StepReport
 ) -> BakeFailure | None:
     """The failure that these alarms show, None if none is red. Raises Stopped as soon as the run is
     to stop.
@@ -77,11 +79,11 @@ def alarm_failure(
         return None
     more = f" (and {len(red) - 1} more)" if len(red) > 1 else ""
     reason = f": {red[0].reason}" if red[0].reason else ""
-    return BakeFailure(f"alarm {red[0].name} went red{more}{reason}")
+    return BakeFailure(f"alarm {red[0].name} went into ALARM{more}{reason}")
 
 
 def wait_for_grace_period(
-    job: Job, names: Sequence[str], ports: Ports, desk: StepJournal, until: float
+    job: Job, names: Sequence[str], ports: Ports, desk: StepReport, until: float
 ) -> BakeFailure | None:
     """Wait until the grace period is over, at `until` of the clock port, and return what is red
     then. It is never cut short: alarms take their time to go red and to recover.

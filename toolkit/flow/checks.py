@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
 from toolkit.checks.values import BUILT_IN, Redactor, filled
+from toolkit.config import checks as reading
+from toolkit.config.reader import nearest
 from toolkit.errors import (
     FileProblem,
     Problem,
@@ -28,9 +30,7 @@ from toolkit.flow.rulebook import (
     read_rules_bytes,
     variables_of,
 )
-from toolkit.impact import checks as reading
-from toolkit.impact import toml
-from toolkit.impact.reading import nearest
+from toolkit.formats import toml
 from toolkit.model import Checks, Environment, Location, NextCommand, Provision, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
@@ -232,7 +232,10 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
                 raise
         except Timeout:
             if secret:
-                reason = f"whose account it is was not known within {selection.seconds:g} s"
+                reason = (
+                    "the account of the credentials could not be checked within "
+                    f"{selection.seconds:g} s"
+                )
                 raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -255,7 +258,7 @@ def _secrets(
     try:
         return {name: task.within(until - monotonic()) for name, task in tasks.items()}
     except Timeout:
-        reason = f"those of the checks were not read within {selection.seconds:g} s"
+        reason = f"the secrets of the checks could not be read within {selection.seconds:g} s"
         raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -289,8 +292,8 @@ def _outside_hosts() -> tuple[str, ...]:
     hosts = tuple(setting.replace(",", " ").split())
     if not hosts:
         raise UsageError(
-            f"{HOSTS} is set, and names no host",
-            f"name the hosts that may be asked, or unset {HOSTS}",
+            f"{HOSTS} is set, but empty",
+            f"list the hosts that may be asked, or unset {HOSTS}",
         )
     return hosts
 

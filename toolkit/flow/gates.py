@@ -23,7 +23,7 @@ from toolkit.flow.bake import BakeCheck, BakeFailure, bake
 from toolkit.flow.check_run import CheckOptions, CheckRun
 from toolkit.flow.good_deploys import good_deploys, last_good_before, rollback_wishes
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
 from toolkit.model import (
     Checks,
     Finding,
@@ -50,7 +50,7 @@ from toolkit.run.jobs import (
     may_answer_for,
     step_token,
 )
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.request import StepReport
 from toolkit.run.stop import Stop
 from toolkit.targets.base import JudgedSettings
 
@@ -150,7 +150,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, alarm_gate.AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 
@@ -206,7 +206,7 @@ class Verifier:
         self._undone = {job.undoes for job in standby}
         self._checks = flow.load_checks(rules) if gates else Checks()
 
-    def __call__(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+    def __call__(self, job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         """The outcome, which is no longer good if something does not answer as it should. Raises
         Stopped, Superseded, LockLost.
         """
@@ -214,6 +214,7 @@ class Verifier:
         if gate is None:
             return outcome
         failure = self._failure(job, gate, outcome, desk)
+        # Checks take a while: stop here if the run was asked to, or has lost its lock.
         desk.check()
         self._refuse_superseded(job, outcome, desk)
         if failure is None:
@@ -232,7 +233,7 @@ class Verifier:
         return self._unhealthy(job, outcome, failure)
 
     def _failure(
-        self, job: Job, gate: Gate, outcome: Outcome, desk: StepJournal
+        self, job: Job, gate: Gate, outcome: Outcome, desk: StepReport
     ) -> BakeFailure | None:
         """What is wrong with it: first by its addresses and checks, then by its alarms for the
         grace period, and then by all of them while it bakes.
@@ -272,7 +273,7 @@ class Verifier:
         ]
         return bake(gate.bake_s, looks, desk, clock)
 
-    def _check_failure(self, gate: Gate, desk: StepJournal, settle_s: float) -> BakeFailure | None:
+    def _check_failure(self, gate: Gate, desk: StepReport, settle_s: float) -> BakeFailure | None:
         """The failure that its checks show: one that failed, else one that could not be asked."""
         bad = self._bad_results(gate, desk, settle_s)
         for result in bad:
@@ -281,11 +282,11 @@ class Verifier:
                 return BakeFailure(cause, check=result.check, shown=result.shown)
         for result in bad:
             if result.status == "unknown":
-                cause = f"check {result.check} could not be asked: {result.cause}"
+                cause = f"check {result.check} could not be run: {result.cause}"
                 return BakeFailure(cause, unknown=True, check=result.check)
         return None
 
-    def _bad_results(self, gate: Gate, desk: StepJournal, settle_s: float) -> Sequence[Result]:
+    def _bad_results(self, gate: Gate, desk: StepReport, settle_s: float) -> Sequence[Result]:
         """The checks that did not pass."""
         tasks = flow.check_tasks(self._checks, gate.names, gate.setup)
         if not tasks:
@@ -305,9 +306,9 @@ class Verifier:
         results = CheckRun(tasks, gate.setup, self._ports, options).carry_out()
         return [result for result in results if result.status != "passed"]
 
-    def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepJournal) -> None:
-        """What was checked has to be what was deployed: somebody else may have deployed meanwhile,
-        with our lock or without.
+    def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepReport) -> None:
+        """What was checked has to be what was deployed: someone else may have deployed in the
+        meantime, with our lock or without.
         """
         desk.check_fence()
         if outcome.live is None:
@@ -336,7 +337,7 @@ class Verifier:
                 rollback = NextCommand("rollback", (job.target,))
                 next_ = (rollback, ", or look:", *advice_parts(next_))
             elif can_go_back is False and changed and self._rolls_back(job):
-                cause = f"{cause}; no good version is recorded that could be put back"
+                cause = f"{cause}; no good version is recorded that could be restored"
         return replace(
             outcome,
             verdict=Verdict.UNHEALTHY,
@@ -362,7 +363,9 @@ class Verifier:
 
 
 def _in_doubt(outcome: Outcome, failure: BakeFailure) -> Outcome:
-    """It could not be checked: that is no reason to put anything back, and none to call it good."""
+    """It could not be checked: that is neither a reason to roll back, nor a reason to call it
+    good.
+    """
     return replace(
         outcome,
         verdict="in-doubt",
@@ -383,7 +386,7 @@ class _StepLines:
 
     path = ""
 
-    def __init__(self, task: Task, desk: StepJournal, redactor: Redactor) -> None:
+    def __init__(self, task: Task, desk: StepReport, redactor: Redactor) -> None:
         self._name, self._desk, self._redactor = task.name, desk, redactor
 
     def write(self, line: str) -> None:
@@ -397,7 +400,7 @@ class _StepLines:
 class _LiveCheck:
     """What the kind itself says of its step. Each observation starts from the one before."""
 
-    def __init__(self, job: Job, ports: Ports, desk: StepJournal) -> None:
+    def __init__(self, job: Job, ports: Ports, desk: StepReport) -> None:
         self._job, self._ports, self._desk = job, ports, desk
         self._last: Observation | None = None
 
@@ -406,6 +409,7 @@ class _LiveCheck:
         job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
         try:
             state = desk.ask(lambda: kind.observe(job, desk.receipt, self._ports, self._last))
+        # Expired credentials end the run; they say nothing about the deploy.
         except Expired:
             raise
         except CloudError as problem:
@@ -419,15 +423,16 @@ class _LiveCheck:
             verdict = Verdict.UNHEALTHY
             if state.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED):
                 verdict = state.verdict
-            cause = state.cause or "it does not run any more"
+            cause = state.cause or "it no longer runs"
             return BakeFailure(cause, shown=state.log, next=state.next, verdict=verdict)
-        cause = state.cause or state.phase or "AWS does not say how it is"
+        cause = state.cause or state.phase or "AWS does not report its state"
+        # Something is moving again, such as a task that ECS replaces: that may pass.
         running = state.state == "running"
         return BakeFailure(cause, unknown=not running, may_pass=running)
 
 
 def _address_failure(
-    job: Job, gate: Gate, ports: Ports, desk: StepJournal, settle_s: float
+    job: Job, gate: Gate, ports: Ports, desk: StepReport, settle_s: float
 ) -> BakeFailure | None:
     """An address that does not answer as it should, None if all do. They are retried for `settle_s`
     seconds in all.

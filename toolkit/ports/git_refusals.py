@@ -80,7 +80,7 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
             "if it is a worktree, in the repository that it belongs to:",
             ShellCommand("git worktree repair", (folder,)),
         )
-        reason = f"its .git leads to {gone[1]}, which is not there"
+        reason = f"its .git leads to {gone[1]}, which does not exist"
         return DamagedRepository(fix, folder=folder, reason=reason)
     broken = _NO_FILE.search(text)
     if broken:

@@ -43,6 +43,22 @@ def locations(
     )
 
 
+def by_location(
+    chosen: Sequence[Target], locations: Sequence[Location]
+) -> dict[Location, list[str]]:
+    """The targets' names by location: one for each provider in each of these locations."""
+    names: dict[Location, list[str]] = {}
+    for location in locations:
+        for target in chosen:
+            names.setdefault(at_provider(location, target.kind), []).append(target.name)
+    return names
+
+
+def at_provider(location: Location, kind: str) -> Location:
+    """The location as one of a kind's provider."""
+    return replace(location, provider=targets.kind(kind).provider)
+
+
 def fill_text(text: str, variables: Mapping[str, str]) -> str:
     """A text with every `{name}` of a known variable replaced."""
     return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
@@ -135,7 +151,7 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         target=target.name,
         kind=target.kind,
         action=request.action,
-        location=replace(location, provider=targets.kind(target.kind).provider),
+        location=at_provider(location, target.kind),
         settings=fill_settings(target.settings, variables),
         version=version,
         run=request.run,

@@ -103,6 +103,7 @@ class StoredRunJournal:
             when=self._clock.now().isoformat(timespec="seconds"),
             verdict=verdict,
             detail={ACTION: job.action} if job.action == ROLLBACK else {},
+            provider=location.provider,
             endpoint=self._store.endpoint,
             account=location.account,
             settings=live.settings or "",

@@ -75,7 +75,7 @@ def text(rows: Sequence[RecordRow], width: int) -> str:
     space = room(lines, headers, 4, width)
     shown = [table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])]
     if any(row.good is None and row.earlier for row in rows):
-        earlier = "An earlier version of toolkit recorded some of them. See what is live:"
+        earlier = "An earlier version of toolkit recorded some of these. To see what is live, run:"
         ask = (earlier, NextCommand("diff", ("live",)))
         shown.append("\n".join(advice_lines(ask, rows[0].same, width, "")))
     for row in rows:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
+from toolkit.formats import durations
 from toolkit.model import (
     AWS,
     Finding,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.ports import Ports
 
 Text = Annotated[str, Meta(min_length=1)]
-Duration = Annotated[
-    str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')
-]
+Duration = Annotated[str, Meta(pattern=durations.PATTERN, description='A time such as "1m30s".')]
 Url = Annotated[
     str,
     Meta(
@@ -58,24 +57,28 @@ class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class JudgedSettings(KindSettings, frozen=True, kw_only=True):
-    """The settings of a kind that can be looked at when it is live. They say how to look, never
+    """The settings of a kind that can be checked when it is live. They say how to check, never
     what is deployed.
     """
 
     alarms: Annotated[
         tuple[Text, ...],
-        Meta(description="CloudWatch alarms that are about it, besides those that name it."),
+        Meta(
+            description="CloudWatch alarms for this target, in addition to those whose "
+            "dimensions name it."
+        ),
     ] = ()
     checks: Annotated[
         tuple[Text, ...],
-        Meta(description="The checks, by name or tag, that decide about a deploy of it."),
+        Meta(description="The checks, by name or tag, that have to pass after a deploy."),
     ] = ()
     settle: Annotated[
         Duration,
         Meta(
             description=(
-                "The grace period: how long addresses, checks and alarms may be wrong after a"
-                " deploy. With `alarms` all of it is waited for: they take a while to ring."
+                "The grace period: how long addresses, checks and alarms may fail after a "
+                "deploy. With `alarms`, toolkit waits for all of it, because alarms need a "
+                "while to change."
             )
         ),
     ] = "1m"
@@ -83,7 +86,8 @@ class JudgedSettings(KindSettings, frozen=True, kw_only=True):
         Duration,
         Meta(
             description=(
-                "How long it has to stay good after that: addresses, checks, alarms, and what runs."
+                "How long the target has to stay good after that: addresses, checks, alarms, "
+                "and what runs."
             )
         ),
     ] = "0s"
@@ -99,7 +103,7 @@ class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
 
     health: Annotated[
         tuple[Url, ...],
-        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
+        Meta(description="Addresses that have to answer, after a deploy and in `health`."),
     ] = ()
 
     @property
@@ -155,7 +159,7 @@ class Report(Protocol):
 
     def consent(self, question: str, flag: str) -> None:
         """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it
-        names the flag that says yes in advance.
+        names the flag that confirms in advance.
         """
 
     def check(self) -> None:
@@ -270,7 +274,10 @@ class Kind:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
-        return "no older version of it is kept", "check out the commit that was good, and deploy it"
+        return (
+            "its older versions are not kept",
+            "check out the commit that was good, and deploy it",
+        )
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

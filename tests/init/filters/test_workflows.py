@@ -177,11 +177,12 @@ def test_a_status_that_never_occurs_is_told_and_matches_nothing() -> None:
 def test_a_pattern_that_cannot_be_said_is_a_comment_and_the_rest_is_imported() -> None:
     result = _dorny("a: ['src/**', '+(x)']")
     assert [rule.paths for rule in result.draft.rules] == [("src/**",)]
-    assert "# not imported: pattern `+(x)`: `+(…)` cannot be said\n[targets.a]" in draft_to_toml(
-        result.draft
+    assert (
+        "# not imported: pattern `+(x)`: `+(…)` cannot be expressed\n[targets.a]"
+        in draft_to_toml(result.draft)
     )
     assert "incomplete" in str(result.draft.targets[0].settings["instructions"])
-    assert result.inexact == ("ci.yml: filter `a`: pattern `+(x)`: `+(…)` cannot be said",)
+    assert result.inexact == ("ci.yml: filter `a`: pattern `+(x)`: `+(…)` cannot be expressed",)
 
 
 @pytest.mark.parametrize("patterns", ["['/x', 'a//b']", "[]"])

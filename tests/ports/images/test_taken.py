@@ -39,6 +39,9 @@ NONE: dict[str, str] = {}
         ("FROM x\nRUN --mount=type=bind,from=y,target=/a true\nCOPY b /\n", ("b",)),
         ("FROM x\nRUN echo a\nWORKDIR /b\nCMD c\n", ()),
         ("# syntax=docker/dockerfile:1\nFROM x\nCOPY a /\n", ("a",)),
+        ("FROM x\nENV A=one\nENV A=two B=$A\nCOPY $B /\n", ("one",)),
+        ("FROM x AS y\nENV A=one\nFROM y\nCOPY $A /\n", ("one",)),
+        ("FROM x AS y\nCOPY a /\nFROM x\nRUN --mount=from=y,target=/b cp /b /c\n", ("a",)),
     ],
 )
 def test_the_sources_of_a_dockerfile(dockerfile: str, sources: tuple[str, ...]) -> None:
@@ -62,6 +65,10 @@ def test_the_sources_of_a_dockerfile(dockerfile: str, sources: tuple[str, ...]) 
         "FROM x\nRUN --mount=target=/a --mount=type=cache,target=/b true\n",
         "FROM x\nRUN --mount=type=bind,source=$A,target=/a true\n",
         "FROM x\nCOPY ${A /\n",
+        "FROM x\nENV A=one\nARG A=two\nCOPY $A /\n",
+        "FROM x\nARG TARGETARCH\nCOPY bin-$TARGETARCH /\n",
+        "FROM x\nARG A\nCOPY a$A /\n",
+        "# escape=`\n# syntax=example.com/dockerfile-plus\nFROM x\nCOPY a /\n",
     ],
 )
 def test_what_cannot_be_followed_to_the_letter_takes_everything(dockerfile: str) -> None:

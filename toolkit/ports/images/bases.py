@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Missing, Refused, ToolkitError
+from toolkit.formats.build_stages import Platform
+from toolkit.ports import disk
 from toolkit.ports.files import cache_folder, own_cache
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
 from toolkit.ports.images.registry import INDEXES, Manifest, RegistryClient, is_loopback
-from toolkit.ports.images.stages import Platform
 from toolkit.ports.images.tree import ImageNode
 
 MIRROR = "TOOLKIT_BASE_MIRROR"
@@ -156,8 +157,8 @@ def read(client: RegistryClient, source: BaseSource, platform: Platform) -> Base
 def image_for(
     client: RegistryClient, repository: str, manifest: Manifest, platform: Platform | None
 ) -> Manifest:
-    """The image of a platform in an index (None: its first image). A manifest that is no index is
-    the image itself. Raises Refused.
+    """The image of a platform in an index (None: its first image). A manifest that is not an index
+    is the image itself. Raises Refused.
     """
     if manifest.media_type not in INDEXES:
         return manifest
@@ -271,11 +272,8 @@ def _write_cache(digest: str, entries: list[Entry]) -> None:
     path = _cache_file(digest)
     try:
         own_cache(cache_folder(), "bases")
-        # Written beside it and renamed, so that another build never reads half of it.
-        with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(json.dumps(entries).encode())
-        os.replace(f"{path}.{os.getpid()}", path)
-    except (OSError, ToolkitError):
+        disk.write(path, json.dumps(entries).encode())
+    except ToolkitError:
         return
 
 

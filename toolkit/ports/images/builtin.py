@@ -13,11 +13,21 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, Refused, TagTaken
+from toolkit.formats import dockerignore
+from toolkit.formats.build_stages import (
+    BuildArguments,
+    BuildStage,
+    Platform,
+    global_args,
+    needed,
+    platform,
+    stages,
+)
+from toolkit.formats.dockerfile import Dockerfile, parse, refuse_heredocs
 from toolkit.ports import files
-from toolkit.ports.images import bases, ignore
+from toolkit.ports.images import bases
 from toolkit.ports.images.bases import BaseImage
 from toolkit.ports.images.context import Context, secret_looking
-from toolkit.ports.images.dockerfile import Parsed, parse, refuse_heredocs
 from toolkit.ports.images.evaluate import (
     ENGINES,
     CopyStep,
@@ -28,15 +38,6 @@ from toolkit.ports.images.evaluate import (
 )
 from toolkit.ports.images.layers import GZIP, LayerFile, write
 from toolkit.ports.images.registry import MANIFEST, RegistryClient, connected, digest_of, tag_taken
-from toolkit.ports.images.stages import (
-    BuildArguments,
-    BuildStage,
-    Platform,
-    global_args,
-    needed,
-    platform,
-    stages,
-)
 from toolkit.ports.images.tree import FromContext, ImageNode, ImageTree, Layer
 from toolkit.ports.images.types import (
     BUILT_IN,
@@ -56,12 +57,12 @@ _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 class BuildPlan(Struct, frozen=True):
     """A Dockerfile read for one build. `stages` are those that count; the last is the image."""
 
-    parsed: Parsed
+    parsed: Dockerfile
     platform: Platform
     arguments: BuildArguments
     all_stages: tuple[BuildStage, ...]
     stages: tuple[BuildStage, ...]
-    ignore: ignore.Ignore
+    ignore: dockerignore.Ignore
     folder: str
 
 
@@ -77,6 +78,7 @@ class BuiltStage(Struct, frozen=True):
     history: tuple[tuple[str, bool], ...]
     """The text of each of its own instructions, and whether it made a layer."""
     tree: ImageTree
+    args: Mapping[str, str] = {}
 
     @property
     def base_layers(self) -> tuple[dict[str, Any], ...]:
@@ -157,6 +159,7 @@ class _Clients:
         path = os.path.join(self.folder, f"base-{digest.removeprefix('sha256:')}")
         if not os.path.exists(path):
             self.of(base.source).download(base.source.repository, digest, f"{path}.part")
+            # Not `disk.write`: it is streamed, and lies in a folder that this build deletes.
             os.rename(f"{path}.part", path)
         return path
 
@@ -192,13 +195,13 @@ def plan_build(recipe: Recipe) -> BuildPlan:
         arguments,
         all_stages,
         needed(all_stages, recipe.target),
-        ignore.parse(dockerignore_text(recipe)),
+        dockerignore.parse(dockerignore_text(recipe)),
         folder,
     )
 
 
 def context_folder(recipe: Recipe) -> str:
-    """The build context, with all links followed. Raises Refused if it is no folder of the
+    """The build context, with all links followed. Raises Refused if it is not a folder of the
     repository.
     """
     root = os.path.realpath(recipe.root)
@@ -212,7 +215,7 @@ def context_folder(recipe: Recipe) -> str:
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the
+    """The Dockerfile. Raises Refused if it does not exist, FileProblem if it is not the
     repository's.
     """
     path = os.path.join(recipe.root, recipe.dockerfile)
@@ -259,7 +262,9 @@ def build_stages(
         log.check()
         start = _start(stage, done, clients, log)
         config = start.config if start.tree.whole else None
-        evaluated = evaluate(stage, plan.all_stages, config, plan.arguments, plan.parsed.escape)
+        evaluated = evaluate(
+            stage, plan.all_stages, config, plan.arguments, plan.parsed.escape, start.args
+        )
         done[stage.number] = _make_copies(start, evaluated, done, context, log)
     last = done[plan.stages[-1].number]
     # Only a warning: a team may mean to ship its .env file.
@@ -284,6 +289,7 @@ def _start(
             before.layers,
             before.history,
             ImageTree(before.tree.nodes, before.tree.whole),
+            before.args,
         )
     if stage.base == "scratch" or clients is None:
         return BuiltStage({}, "", None, (), (), ImageTree(whole=stage.base == "scratch"))
@@ -333,6 +339,7 @@ def _make_copies(
         tuple(layers),
         tuple(history),
         start.tree,
+        evaluated.args,
     )
 
 
@@ -367,7 +374,7 @@ def _push(
     # The layout of layers is deterministic, so an image that was pushed before has our digest.
     before = target.digest(repository, tag)
     if before == digest:
-        log.log(f"the image is there already: {digest}")
+        log.log(f"the image exists already: {digest}")
         return pushed(registry, digest)
     if before is not None:
         return _same_content(clients, before, config, log)
@@ -406,7 +413,7 @@ def _same_content(clients: _Clients, digest: str | None, config: bytes, log: Bui
     part = manifest.document.get("config")
     if not isinstance(part, dict) or part.get("digest") != digest_of(config):
         raise tag_taken()
-    log.log(f"the same image, packed otherwise, is there already: {digest}")
+    log.log(f"the same image, packed differently, exists already: {digest}")
     return pushed(registry, digest)
 
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
+from toolkit.formats.build_stages import declared
+from toolkit.formats.dockerfile import parse
 from toolkit.ports import process
 from toolkit.ports.images.bases import described
 from toolkit.ports.images.builtin import context_folder, dockerfile_text, dockerignore_text
-from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.registry import connected
-from toolkit.ports.images.stages import declared
 from toolkit.ports.images.types import (
     Builder,
     BuildLog,

@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.ports.images.dockerfile import Instruction, json_list, split
-from toolkit.ports.images.stages import BuildArguments, BuildStage, args, expand, named
+from toolkit.formats.build_context import REMOTE
+from toolkit.formats.build_stages import BuildArguments, BuildStage, args, expand, named
+from toolkit.formats.dockerfile import Instruction, json_list, split
 
 ENGINES = "install docker, podman or buildah"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -24,8 +25,6 @@ _NS = {
     "h": 3600 * 10**9,
 }
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([A-Za-z]+))?")
-REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@", re.IGNORECASE)
-"""What ADD fetches from the network."""
 _TIMES = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -68,11 +67,12 @@ class ImageStep(Struct, frozen=True):
 
 
 class EvaluatedStage(Struct, frozen=True):
-    """A stage's own part: its configuration in full, and its steps."""
+    """A stage's own part: its configuration and arguments in full, and its steps."""
 
     config: Mapping[str, Any]
     author: str
     steps: tuple[ImageStep, ...]
+    args: Mapping[str, str]
 
 
 class _Unsure(dict[str, str]):
@@ -93,17 +93,19 @@ def evaluate(
     base: Mapping[str, Any] | None,
     arguments: BuildArguments,
     escape: str,
+    inherited: Mapping[str, str],
 ) -> EvaluatedStage:
     """Follow a stage's instructions from its base's configuration. Raises Refused for what only an
     engine can do.
 
     `base` is None where the base image has not been read: instructions that depend on it are then
-    without effect.
+    without effect. `inherited` are the arguments of the stage that it is based on.
     """
     run = _Evaluation(stage, all_stages, base, arguments, escape)
+    run.args.update(inherited)
     for instruction in stage.instructions:
         run.follow(instruction)
-    return EvaluatedStage(run.config, run.author, tuple(run.steps))
+    return EvaluatedStage(run.config, run.author, tuple(run.steps), run.args)
 
 
 class _Evaluation:
@@ -123,7 +125,7 @@ class _Evaluation:
         self._base_known, self._missed = base is not None, False
         self.author = ""
         self.steps: list[ImageStep] = []
-        self._args: dict[str, str] = {}
+        self.args: dict[str, str] = {}
         self._has_cmd = False
         self._env: dict[str, str] = {}
         for entry in self.config.get("Env") or [PATH]:
@@ -156,7 +158,7 @@ class _Evaluation:
             self.steps.append(ImageStep(f"{instruction.keyword} {flags}{instruction.rest}", does))
 
     def _expand(self, instruction: Instruction, word: str) -> str:
-        variables = {**self._args, **self._env}
+        variables = {**self.args, **self._env}
         if self._base_known:
             return expand(instruction, word, variables, self._escape)
         unsure = _Unsure(variables)
@@ -169,10 +171,10 @@ class _Evaluation:
         self.config["Env"] = [f"{name}={value}" for name, value in self._env.items()]
 
     def arg(self, instruction: Instruction) -> None:
-        variables = {**self._args, **self._env}
+        variables = {**self.args, **self._env}
         for name, value in args(instruction, variables, self._arguments, self._escape):
             if value is not None:
-                self._args[name] = value
+                self.args[name] = value
 
     def env(self, instruction: Instruction) -> None:
         self._env |= self._pairs(instruction)
@@ -246,19 +248,16 @@ class _Evaluation:
         )
 
     def _words(self, instruction: Instruction) -> list[str]:
-        """The arguments of an instruction, which may be written as a JSON list."""
-        words = json_list(instruction.rest)
-        if words is None:
-            words = instruction.rest.split()
-        return [self._expand(instruction, word) for word in words]
+        return [self._expand(instruction, word) for word in instruction.words]
 
     def _origin(self, instruction: Instruction) -> int | None:
-        if "from" not in instruction.flags:
+        origin = instruction.flags.get("from")
+        if not origin:
             return None
-        stage = named(self._earlier, instruction.flags["from"])
+        stage = named(self._earlier, origin)
         if stage is None:
             raise instruction.refuse(
-                f"`{instruction.flags['from']}` is not an earlier stage of this Dockerfile, and"
+                f"`{origin}` is not an earlier stage of this Dockerfile, and"
                 " images are not copied from",
                 ENGINES,
             )
@@ -322,7 +321,7 @@ class _Evaluation:
         self._has_cmd = True
 
     def entrypoint(self, instruction: Instruction) -> None:
-        """The command of the base image is dropped: it is no argument for this entry point."""
+        """The command of the base image is dropped: it is not an argument for this entry point."""
         self.config["Entrypoint"] = self._command(instruction)
         if not self._has_cmd:
             self.config.pop("Cmd", None)

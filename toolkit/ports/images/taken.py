@@ -10,35 +10,20 @@ import re
 from collections.abc import Iterator, Mapping
 
 from toolkit.errors import Refused
+from toolkit.formats.build_context import context_sources
+from toolkit.formats.build_stages import global_args, needed, platform, stages
+from toolkit.formats.dockerfile import UNKNOWN, Dockerfile, parse, refuse_heredocs
+from toolkit.formats.dockerignore import Ignore, Wildcard, parse_if_possible
 from toolkit.ports import files
 from toolkit.ports.images.context import inside, is_wild
-from toolkit.ports.images.dockerfile import (
-    Instruction,
-    Parsed,
-    json_list,
-    parse,
-    refuse_heredocs,
-    split,
-)
-from toolkit.ports.images.evaluate import REMOTE
-from toolkit.ports.images.ignore import Ignore, Wildcard
-from toolkit.ports.images.ignore import parse as parse_ignore
-from toolkit.ports.images.stages import (
-    BuildArguments,
-    expand,
-    global_args,
-    needed,
-    platform,
-    stages,
-)
 
 EVERYTHING = ("",)
 _LARGEST = 1 << 20
 _LONGEST = 1 << 16
 _MOST_STAGES = 500
 """Letters and stages of a Dockerfile that is followed; of a longer one everything counts."""
-_SYNTAX = re.compile(r"\s*#\s*syntax\s*=\s*(\S*)", re.IGNORECASE)
-_COPIES_NOTHING = (
+_SYNTAXES = ("docker/dockerfile", "docker.io/docker/dockerfile")
+_KNOWN = (
     "ARG",
     "CMD",
     "COPY",
@@ -57,7 +42,7 @@ _COPIES_NOTHING = (
     "VOLUME",
     "WORKDIR",
 )
-"""The instructions that take nothing from the context, or are handled before."""
+"""The instructions of which is known what they take from the context."""
 
 
 def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, ...]:
@@ -66,110 +51,44 @@ def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, 
     """
     if len(text) > _LONGEST:
         return EVERYTHING
+    dockerfile = parse(text)
     try:
-        syntax = _SYNTAX.match(text)
-        if syntax and not syntax[1].startswith(
-            ("docker/dockerfile", "docker.io/docker/dockerfile")
-        ):
-            return EVERYTHING
-        parsed = parse(text)
-        refuse_heredocs(parsed)
-        froms = [each for each in parsed.instructions if each.keyword == "FROM"]
-        if len(froms) > _MOST_STAGES:
-            return EVERYTHING
-        arguments = global_args(parsed, args, platform(None))
-        all_stages = stages(parsed, arguments.values, platform(None))
-        sources: dict[str, None] = dict.fromkeys(_mounts(text))
-        for used in needed(all_stages, stage):
-            # The images named onbuild copy everything when they are built upon.
-            if isinstance(used.base, str) and "onbuild" in used.base.lower():
-                return EVERYTHING
-            variables = _Variables(arguments)
-            for instruction in used.instructions:
-                sources.update(dict.fromkeys(_sources(instruction, variables, parsed)))
-        return tuple(sources)
-    except (Refused, KeyError, RecursionError):
+        numbers = _followed(dockerfile, stage, args)
+    except Refused:
         return EVERYTHING
+    # `{version}` and its like are filled in later.
+    passed = {name: UNKNOWN if "{" in value else value for name, value in args.items()}
+    sources: dict[str, None] = {}
+    for source in context_sources(dockerfile, passed):
+        if source.stage in numbers:
+            # With --parents, sources may contain pivot points (`/./`).
+            if UNKNOWN in source.path or "parents" in source.instruction.flags:
+                return EVERYTHING
+            sources[inside(source.path)] = None
+    return tuple(sources)
 
 
-class _Variables(dict[str, str]):
-    """The variables of a stage. Reading one that is not known raises KeyError."""
-
-    def __init__(self, arguments: BuildArguments) -> None:
-        super().__init__()
-        self.arguments = arguments
-
-    def get(self, name: str, default: object = None) -> str:
-        """The value; KeyError if it is not known."""
-        return self[name]
-
-
-def _sources(instruction: Instruction, variables: _Variables, parsed: Parsed) -> Iterator[str]:
-    if instruction.keyword == "ARG":
-        _declare(instruction, variables, parsed)
-    elif instruction.keyword == "ENV":
-        _set_env(instruction, variables, parsed)
-    elif instruction.keyword in ("COPY", "ADD") and "from" not in instruction.flags:
-        if "parents" in instruction.flags:
-            raise KeyError("parents")  # its sources may contain pivot points (`/./`)
-        words = json_list(instruction.rest)
-        if words is None:
-            words = instruction.rest.split()
-        for word in words[:-1]:
-            source = expand(instruction, word, variables, parsed.escape)
-            if not (instruction.keyword == "ADD" and REMOTE.match(source)):
-                yield inside(source)
-    elif instruction.keyword not in _COPIES_NOTHING:
-        raise KeyError(instruction.keyword)  # not an instruction that we know
-
-
-def _mounts(text: str) -> Iterator[str]:
-    """What `RUN --mount=type=bind` shows to a command, in all stages."""
-    for mount in re.findall(r"--mount=(\S+)", text):
-        fields: dict[str, str] = {}
-        for field in mount.strip("\"'").split(","):
-            name, _, value = field.partition("=")
-            fields[name.lower()] = value
-        if fields.get("type", "bind") == "bind" and "from" not in fields:
-            source = fields.get("source") or fields.get("src") or "."
-            yield "" if "$" in source else inside(source)
-
-
-def _declare(instruction: Instruction, variables: _Variables, parsed: Parsed) -> None:
-    passed, values = variables.arguments.passed, variables.arguments.values
-    for word in split(instruction.rest, parsed.escape):
-        name, has_default, default = word.partition("=")
-        if name in passed and "{" not in passed[name]:
-            variables[name] = passed[name]
-        elif name in passed:
-            variables.pop(name, None)  # `{version}` and its like are filled in later
-        elif has_default:
-            _set(instruction, name, default, variables, parsed)
-        else:
-            variables[name] = values.get(name, "")
-
-
-def _set_env(instruction: Instruction, variables: _Variables, parsed: Parsed) -> None:
-    words = split(instruction.rest, parsed.escape)
-    if words and "=" not in words[0]:
-        name, value = [*instruction.rest.split(None, 1), ""][:2]
-        _set(instruction, name, value, variables, parsed)
-        return
-    for word in words:
-        name, _, value = word.partition("=")
-        _set(instruction, name, value, variables, parsed)
-
-
-def _set(
-    instruction: Instruction, name: str, value: str, variables: _Variables, parsed: Parsed
-) -> None:
-    """Set a variable. A value that only the build knows makes it unknown, which matters only where
-    it is used.
+def _followed(dockerfile: Dockerfile, stage: str | None, args: Mapping[str, str]) -> frozenset[int]:
+    """The numbers of the stages that count. Raises Refused if something in them may copy in a way
+    that is not known here.
     """
-    try:
-        variables[name] = expand(instruction, value, variables, parsed.escape)
-    except KeyError:
-        variables.pop(name, None)
+    refuse_heredocs(dockerfile)
+    syntax = dockerfile.directives.get("syntax", _SYNTAXES[0])
+    if not syntax.startswith(_SYNTAXES):
+        raise Refused(f"{syntax} may read a Dockerfile otherwise")
+    froms = [each for each in dockerfile.instructions if each.keyword == "FROM"]
+    if len(froms) > _MOST_STAGES:
+        raise Refused("the Dockerfile has too many stages")
+    arguments = global_args(dockerfile, args, platform(None))
+    used = needed(stages(dockerfile, arguments.values, platform(None)), stage)
+    for each in used:
+        # The images named onbuild copy everything when they are built upon.
+        if isinstance(each.base, str) and "onbuild" in each.base.lower():
+            raise each.start.refuse("its ONBUILD instructions are not known")
+        for instruction in each.instructions:
+            if instruction.keyword not in _KNOWN:
+                raise instruction.refuse("this instruction is not known")
+    return frozenset(each.number for each in used)
 
 
 class BuildInputs:
@@ -248,8 +167,4 @@ def _ignores(root: str, context: str, dockerfile: str) -> Iterator[Ignore]:
     for_podman = files.text_inside(root, os.path.join(context, ".containerignore"), _LARGEST)
     if for_podman is not None and for_podman not in texts:
         texts.append(for_podman)
-    for text in texts:
-        try:
-            yield parse_ignore(text)
-        except Refused:
-            yield Ignore()  # it cannot be read, so it is not trusted to keep anything out
+    yield from map(parse_if_possible, texts)

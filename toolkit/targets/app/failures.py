@@ -1,4 +1,4 @@
-"""Why tasks stopped: what will never work, and what another try may mend."""
+"""Why tasks stopped: what will never work, and what may work at another try."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -193,7 +193,7 @@ def remedy(
     """What to do about tasks that fail: by the failure that tells most, else look at its log."""
     again = NextCommand("deploy-app", (target,))
     if failure is not None and failure.sort == FailureSort.IMAGE:
-        check = "see that the image is there and the task's execution role may pull it, then"
+        check = "check that the image exists and the task's execution role may pull it, then"
         return check, again
     if failure is not None and failure.sort == FailureSort.SECRET:
         return "create the secret, or let the task's execution role read it, then", again

@@ -15,7 +15,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
     function = f"arn:{partition(region)}:lambda:{region}:{account}:function:{name}"
     return (
         Statement(
-            f"see how function {name} is, and which version runs",
+            f"see the state of function {name}, and which version runs",
             ("lambda:GetAlias", "lambda:GetFunctionConfiguration"),
             (function, f"{function}:*"),
         ),

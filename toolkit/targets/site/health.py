@@ -113,7 +113,7 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
 
 
 def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
-    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
+    """It could not be checked. S3 does not say to a HEAD whether a bucket is somebody else's or
     its policy is too narrow.
     """
     if isinstance(problem, NotAllowed):
@@ -129,7 +129,7 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
             "unknown",
             "in another region",
             cause=f"bucket {bucket} is in another region, and S3 does not say where",
-            next=("set `regions` of the environment to its own:", locate),
+            next=("set `regions` of the environment to its region:", locate),
         )
     return findings.unknown(what, problem)
 
@@ -169,7 +169,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
             "failing",
             "disabled",
             since,
-            "it is disabled: CloudFront answers nobody",
+            "it is disabled: CloudFront answers no requests",
             ("enable it where it is defined:", config),
         )
     if distribution.status != "Deployed":
@@ -195,7 +195,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             "failing",
             "missing",
             cause=f"there is no certificate {arn}",
-            next="give the distribution another one",
+            next="use another certificate for the distribution",
         )
     command: Advice = ShellCommand("aws acm describe-certificate", where)
     if certificate.imported:
@@ -238,10 +238,10 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
 
 def _renewal(certificate: AcmCertificate) -> str:
     if certificate.imported:
-        return "; it was imported, so that ACM does not renew it"
+        return "; it was imported, so ACM does not renew it"
     if certificate.renewal:
         return f"; its renewal: {certificate.renewal}"
-    return "; no renewal has begun"
+    return "; no renewal has started"
 
 
 def _days(remaining: timedelta) -> str:

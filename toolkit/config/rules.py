@@ -5,14 +5,9 @@ key, and what was expected.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import Meta, Struct
-
-from toolkit.errors import Problem, RulesError
-from toolkit.impact import toml
-from toolkit.impact.glob import PatternError, alternatives
-from toolkit.impact.reading import (
+from toolkit.config.reader import (
     FileReader,
     TooMany,
     base_url_problem,
@@ -20,6 +15,10 @@ from toolkit.impact.reading import (
     nearest,
     type_of,
 )
+from toolkit.config.schema import EnvironmentTable, RulesFile, RuleTable
+from toolkit.errors import Problem, RulesError
+from toolkit.formats import toml
+from toolkit.formats.glob import PatternError, alternatives
 from toolkit.model import (
     CHECKS,
     STATUSES,
@@ -27,6 +26,7 @@ from toolkit.model import (
     Backwards,
     Checks,
     Environment,
+    Need,
     Resource,
     Rule,
     Rules,
@@ -34,10 +34,8 @@ from toolkit.model import (
 )
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
-    from toolkit.impact.checks import CheckTypes
+    from toolkit.config.checks import CheckTypes
 
-MOST_RULES = 10_000
-MOST_TARGETS = 10_000
 MOST_WRITTEN = 1_000_000
 """The most characters of all patterns with their braces written out, a short one counting as
 SHORTEST.
@@ -49,8 +47,6 @@ can be used and differ.
 """
 MOST_PAIRS = 250_000
 """In how many ways all groups and `needs` together may connect two targets: what a plan costs."""
-
-DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 
 COMMON = ("kind", "needs", "estimate", "deadline")
 """The keys of every target, whatever its kind."""
@@ -64,32 +60,6 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\+\d+)?)\}")
 """With the days that could be added in a check, and not here."""
 
-Account = Annotated[
-    str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")
-]
-Store = Annotated[
-    str,
-    Meta(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_.-]+)*/?$",
-        description="A bucket, as `s3://bucket/prefix`.",
-    ),
-]
-Pattern = Annotated[str, Meta(min_length=1, max_length=1024)]
-Host = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$",
-        description="A host's name, or `*.` and the end of names.",
-    ),
-]
-Included = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$",
-        description="A `.toml` file, as a path from the folder of this one.",
-    ),
-]
-
 
 class KindSchema(Protocol):
     """What this stage needs to know of a kind (targets/base.py has all of it)."""
@@ -102,143 +72,6 @@ class KindSchema(Protocol):
     def problem(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
     def writes(self, settings: Any) -> tuple[Resource, ...]: ...
-
-
-class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where targets live."""
-
-    account: Annotated[Account | None, Meta(description="The AWS account.")] = None
-    regions: Annotated[tuple[str, ...], Meta(description="AWS regions, the first one first.")] = ()
-    profile: Annotated[str | None, Meta(description="The AWS profile to use.")] = None
-    protected: Annotated[
-        bool, Meta(description="Ask for the environment's name before anything is changed.")
-    ] = False
-    store: Annotated[
-        Store | None,
-        Meta(
-            description=(
-                "`s3://bucket/prefix` where locks and the record of what is live are shared; local"
-                " if not given."
-            )
-        ),
-    ] = None
-    vars: Annotated[
-        dict[str, str],
-        Meta(description="What `{name}` in the settings of targets and checks stands for."),
-    ] = {}
-    urls: Annotated[
-        tuple[str, ...],
-        Meta(
-            description=(
-                "The base addresses of the system, without `?` and `#`: a check of a path asks each"
-                " of them."
-            )
-        ),
-    ] = ()
-    hosts: Annotated[
-        tuple[Host, ...],
-        Meta(
-            description=(
-                "The hosts that probes may ask, such as `*.example.com`; those that rules.toml"
-                " names itself if not given."
-            )
-        ),
-    ] = ()
-    private: Annotated[
-        bool, Meta(description="Probes may ask this machine and private networks.")
-    ] = False
-    rollback: Annotated[
-        Literal["never", "on-failure"],
-        Meta(
-            description=(
-                "`on-failure`: what does not pass its checks after a deploy gives way to the last"
-                " good version."
-            )
-        ),
-    ] = "never"
-    backwards: Annotated[
-        Literal["ask", "allow"],
-        Meta(description="`allow`: what would take live commits out needs no consent of its own."),
-    ] = "ask"
-
-
-class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named set of path patterns, and what a match calls for."""
-
-    name: Annotated[
-        str, Meta(min_length=1, max_length=100, description="Shown as the reason of a deploy.")
-    ]
-    paths: Annotated[
-        tuple[Pattern, ...],
-        Meta(min_length=1, description="Patterns from the root; `!` excludes, in any order."),
-    ]
-    deploy: Annotated[tuple[str, ...], Meta(description="The targets that a match makes due.")] = ()
-    run: Annotated[
-        tuple[str, ...], Meta(description="The checks to run where nothing is to be deployed.")
-    ] = ()
-    changes: Annotated[
-        tuple[str, ...], Meta(description="Only count changes of these statuses.")
-    ] = ()
-
-
-class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that `toolkit doctor` shall not warn about."""
-
-    path: Annotated[Pattern, Meta(description="A pattern of the paths that need no rule.")]
-    reason: Annotated[str, Meta(min_length=1, description="Why they need none.")]
-
-
-class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What rules.toml holds at its top."""
-
-    version: Annotated[int, Meta(ge=1, le=1, description="The version of this format.")]
-    project: Annotated[
-        str | None,
-        Meta(
-            description=(
-                "The project's name. Projects that share a bucket each need a `store` prefix of"
-                " their own."
-            )
-        ),
-    ] = None
-    environment: Annotated[
-        str | None, Meta(description="The environment to use when none is named.")
-    ] = None
-    ignore: Annotated[
-        tuple[Pattern, ...], Meta(description="A change here never calls for anything.")
-    ] = ()
-    unmatched: Annotated[
-        str,
-        Meta(
-            description=(
-                "What to do about a path that no rule matches: `warn`, `fail`, or the target to"
-                " deploy then."
-            )
-        ),
-    ] = "warn"
-    environments: Annotated[dict[str, Any], Meta(description="Where targets live, by name.")] = {}
-    targets: Annotated[
-        dict[str, Any], Meta(max_length=MOST_TARGETS, description="What is deployed, by name.")
-    ] = {}
-    rules: Annotated[
-        tuple[Any, ...], Meta(max_length=MOST_RULES, description="Which paths call for what.")
-    ] = ()
-    include: Annotated[
-        tuple[Included, ...],
-        Meta(
-            max_length=20,
-            description="Files with more `checks` and `secrets`, from the folder of this file.",
-        ),
-    ] = ()
-    checks: Annotated[
-        dict[str, Any], Meta(description="What smoke-test asks the live system, by name.")
-    ] = {}
-    secrets: Annotated[
-        dict[str, Any], Meta(description="Where the secrets of checks come from, by name.")
-    ] = {}
-    accept: Annotated[
-        tuple[AcceptTable, ...], Meta(description="What `toolkit doctor` shall not warn about.")
-    ] = ()
 
 
 def load(
@@ -280,7 +113,7 @@ class _Loader(FileReader):
         kind_names: Collection[str],
         check_types: "Callable[[], CheckTypes] | None",
     ) -> None:
-        super().__init__(text, file, COMMON)
+        super().__init__(text, file)
         self.kinds, self._kind_names, self._check_types = kinds, kind_names, check_types
         self._written = 0
 
@@ -344,19 +177,17 @@ class _Loader(FileReader):
         """Loaded only where there are any."""
         if self._check_types is None or not (top.checks or top.secrets):
             return Checks()
-        from toolkit.impact import checks
+        from toolkit.config import checks
 
-        reader = FileReader(self.text, self.file, checks.COMMON)
-        reader.problems = self.problems
-        return checks.read(reader, top.checks, top.secrets, self._check_types())
+        return checks.read(self, top.checks, top.secrets, self._check_types())
 
     def _targets(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Target]]:
         for name, table in tables.items():
-            target = self._target(name, table)
+            target = self._target(name, table, tables)
             if target:
                 yield name, target
 
-    def _target(self, name: str, table: object) -> Target | None:
+    def _target(self, name: str, table: object, names: Collection[str]) -> Target | None:
         if not isinstance(table, dict):
             self.add_problem(f"expected a table, got {type_of(table)}", "targets", name)
             return None
@@ -367,7 +198,7 @@ class _Loader(FileReader):
         kind = self.kinds(kind_name)
         # The kind's own struct knows nothing of the keys that all targets have.
         own = {key: value for key, value in table.items() if key not in COMMON}
-        settings = self.convert_named(name, own, kind.Settings, "targets")
+        settings = self.convert_named(name, own, kind.Settings, "targets", COMMON)
         if settings is None:
             return None
         problem = kind.problem(settings)
@@ -381,7 +212,7 @@ class _Loader(FileReader):
             settings,
             kind.action,
             estimate,
-            self._needs(name, table),
+            self._needs(name, table, names),
             kind.members(settings),
             deadline,
         )
@@ -398,9 +229,26 @@ class _Loader(FileReader):
     def _target_duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
         return self.duration(table.get(key), default, "targets", name, key)
 
-    def _needs(self, name: str, table: dict[str, Any]) -> tuple[str, ...]:
-        needs = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
-        return needs or ()
+    def _needs(self, name: str, table: dict[str, Any], names: Collection[str]) -> tuple[Need, ...]:
+        """What a target needs: another one's name, or `name@region`."""
+        words = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
+        needs: list[Need] = []
+        for word in words or ():
+            target, _, region = word.rpartition("@")
+            is_whole = word in names or not target
+            needs.append(Need(word) if is_whole else Need(target, region))
+        return tuple(needs)
+
+    def _check_need(
+        self, need: Need, loaded: Rules, targets: tuple[str, ...], keys: tuple[str | int, ...]
+    ) -> None:
+        self.check_word(need.target, targets, "target", *keys)
+        if need.region is None:
+            return
+        regions: dict[str, None] = {}
+        for environment in loaded.environments.values():
+            regions |= dict.fromkeys(environment.regions)
+        self.check_word(need.region, tuple(regions), "region", *keys)
 
     def _rules(self, tables: tuple[object, ...]) -> Iterator[Rule]:
         first_uses: dict[str, int] = {}
@@ -446,8 +294,8 @@ class _Loader(FileReader):
             raise TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
-        """Dangling names. A target that is there but broken counts: its own problem has been
-        told.
+        """Dangling names. A target that exists but is broken counts: its own problem has been
+        reported.
         """
         targets = tuple(tables.get("targets", {}))
         environment = loaded.environment
@@ -457,9 +305,10 @@ class _Loader(FileReader):
         policies = ("warn", "fail", *targets)
         self.check_word(loaded.unmatched, policies, "policy or target", "unmatched")
         for name, target in loaded.targets.items():
-            for key, others in (("needs", target.needs), ("members", target.members)):
-                for index, other in enumerate(others):
-                    self.check_word(other, targets, "target", "targets", name, key, index)
+            for index, need in enumerate(target.needs):
+                self._check_need(need, loaded, targets, ("targets", name, "needs", index))
+            for index, member in enumerate(target.members):
+                self.check_word(member, targets, "target", "targets", name, "members", index)
         for index, rule in enumerate(loaded.rules):
             for key, words, valid, what in (
                 ("deploy", rule.deploy, targets, "target"),
@@ -547,14 +396,14 @@ class _Loader(FileReader):
         """What only shows when variables are filled in: names that are empty, or have a hole; two
         targets that change the same thing.
         """
-        from toolkit.impact import filling
+        from toolkit.config import variables
 
         writes: dict[str, tuple[Resource, ...]] = {}
         for name, target in loaded.targets.items():
             writes[name] = self.kinds(target.kind).writes(target.settings)
-        holes = () if draft else filling.find_holes(loaded)
+        holes = () if draft else variables.find_holes(loaded)
         filled = 0
-        for problem in chain(holes, filling.find_shared(writes, loaded)):
+        for problem in chain(holes, variables.find_shared(writes, loaded)):
             if problem is not None:
                 message, keys = problem
                 self.add_problem(message, *keys)
@@ -616,7 +465,7 @@ def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]
     for name, target in targets.items():
         needed: set[str] = set()
         for need in target.needs:
-            needed.update(leaves.get(need, (need,)))
+            needed.update(leaves.get(need.target, (need.target,)))
         waiting_leaves = leaves.get(name, (name,)) if needed else ()
         yield "needs", name, len(waiting_leaves) * len(needed)
         for leaf in waiting_leaves:
@@ -631,7 +480,7 @@ def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]
 
 
 def _steps(name: str, targets: Mapping[str, Target]) -> int:
-    """How many members are looked at to find all that a group covers; it stops counting where that
+    """How many members are visited to find all that a group covers; it stops counting where that
     is too much.
     """
     reached, waiting, steps = {name}, [name], 0
@@ -671,7 +520,9 @@ def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
     waits: dict[_Moment, set[_Moment]] = {}
     for name, target in targets.items():
         starts, is_done = _Moment(name, "starts"), _Moment(name, "is done")
-        waits.setdefault(starts, set()).update(_Moment(need, "is done") for need in target.needs)
+        waits.setdefault(starts, set()).update(
+            _Moment(need.target, "is done") for need in target.needs
+        )
         waits.setdefault(is_done, set()).add(starts)
         for member in target.members:
             waits.setdefault(_Moment(member, "starts"), set()).add(starts)

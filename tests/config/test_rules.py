@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.impact.wrong_rules import APP, HEAD, MANUAL, RULE, STACK, WRONG
+from tests.config.wrong_rules import APP, HEAD, MANUAL, RULE, STACK, WRONG
 from tests.support.repo import RULES
 from tests.support.run import ROOT
 from toolkit import flow
+from toolkit.config import rules as rules_file
+from toolkit.config.reader import MOST_PROBLEMS
+from toolkit.config.schema import MOST_RULES
 from toolkit.errors import Problem, RulesError
-from toolkit.impact.reading import MOST_PROBLEMS, seconds
-from toolkit.impact.rules import MOST_RULES
-from toolkit.model import Accept, Environment, Rule, Rules, Target
+from toolkit.formats.durations import seconds
+from toolkit.model import Accept, Environment, Need, Rule, Rules, Target
+from toolkit.targets import base
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
 from toolkit.targets.group.kind import kind as group
@@ -103,7 +106,7 @@ reason = "no code"
         unmatched="app",
         targets={
             "app": Target(
-                "app", "app", app_settings, "deploy-app", 3723, ("team/api",), deadline_s=1800
+                "app", "app", app_settings, "deploy-app", 3723, (Need("team/api"),), deadline_s=1800
             ),
             "team/api": Target(
                 "team/api",
@@ -168,6 +171,28 @@ def test_a_target_that_is_broken_is_not_told_as_missing_besides() -> None:
     assert [problem.key for problem in problems(HEAD + "[targets.api]\nkind = 'x'\n" + RULE)] == [
         "targets.api.kind"
     ]
+
+
+class Lorry(base.KindSettings, frozen=True, kw_only=True):
+    """Settings of a kind, under a name that does not say so."""
+
+    plate: str
+
+
+class LorryKind(base.Kind):
+    """What an installed package may bring."""
+
+    name = "lorry"
+    Settings = Lorry
+
+
+def test_a_misspelt_key_of_all_targets_is_found_whatever_the_settings_of_a_kind_are_called() -> (
+    None
+):
+    text = f'{HEAD}\n[targets.one]\nkind = "lorry"\nplate = "B-X 1"\nneds = []\n'
+    with pytest.raises(RulesError) as refused:
+        rules_file.load(text.encode(), "rules.toml", {"lorry": LorryKind()}, ("lorry",))
+    assert "did you mean 'needs'?" in refused.value.problems[0].message
 
 
 def test_a_long_list_of_problems_is_cut() -> None:

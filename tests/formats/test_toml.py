@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from toolkit.impact.toml import MOST_BYTES, MOST_NESTING, TomlError, TomlLines, parse
+from toolkit.formats.toml import MOST_BYTES, MOST_NESTING, TomlError, TomlLines, parse
 
 REFUSED = {
     "not TOML": (b"a = 1\nb = \n", 2, "Invalid value"),

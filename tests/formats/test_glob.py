@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.impact import strategies
-from tests.impact.strategies import escaped, usable
+from tests.formats import strategies
+from tests.formats.strategies import escaped, usable
 from tests.support.repo import Repo
-from toolkit.impact.glob import LONGEST, PatternError, alternatives, regex
+from toolkit.formats.glob import LONGEST, PatternError, alternatives, regex
 
 
 def matches(pattern: str, path: str) -> bool:

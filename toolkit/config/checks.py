@@ -3,13 +3,14 @@ that it includes, has any.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type_of
+from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
 from toolkit.errors import RulesError
-from toolkit.impact import toml
-from toolkit.impact.reading import FileReader, TooMany, list_words, nearest, type_of
+from toolkit.formats import toml
 from toolkit.model import Check, Checks, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
@@ -17,15 +18,6 @@ COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
 MOST_CHECKS = 500
 TIMEOUT_S, COMMAND_S = 10, 300
 """How long one try may take where the file does not say: a child usually needs longer."""
-
-Text = Annotated[str, Meta(min_length=1)]
-Word = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-        description="A word of letters, digits, `_`, `-` and `.`.",
-    ),
-]
 
 
 class CheckTypeSchema(Protocol):
@@ -50,78 +42,6 @@ class CheckTypes(Struct, frozen=True):
     built_in: tuple[str, ...]
 
 
-class LoadTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A small load with this request (`smoke-test --load`)."""
-
-    users: Annotated[int, Meta(ge=1, le=200, description="So many at the same time.")] = 5
-    time: Annotated[str, Meta(description="How long, such as `20s`.")] = "20s"
-    worse: Annotated[
-        float,
-        Meta(
-            gt=1,
-            description=(
-                "From which factor on, over the last good run, p50, p95 and p99 count as worse."
-            ),
-        ),
-    ] = 1.5
-    errors: Annotated[
-        float, Meta(ge=0, le=1, description="The share of failed requests that is still good.")
-    ] = 0.0
-
-
-class CommonTable(Struct, frozen=True):
-    """What every check may have."""
-
-    tags: Annotated[
-        tuple[Word, ...],
-        Meta(description="Words to choose it by: `--tag`, and `checks` of a target."),
-    ] = ()
-    needs: Annotated[
-        tuple[str, ...],
-        Meta(
-            description=(
-                "Checks that have to have passed before. What captured values need comes by itself."
-            )
-        ),
-    ] = ()
-    always: Annotated[
-        bool,
-        Meta(
-            description=(
-                "It cleans up: it is done as soon as its values are known, also if its `needs`"
-                " failed."
-            )
-        ),
-    ] = False
-    environments: Annotated[tuple[str, ...], Meta(description="Only in these environments.")] = ()
-    timeout: Annotated[
-        str | None,
-        Meta(description="How long one try may take: `10s`, for a command `5m`, if not given."),
-    ] = None
-    retry: Annotated[
-        str | None, Meta(description="For how long it is tried again until it passes.")
-    ] = None
-    load: Annotated[
-        LoadTable | None, Meta(description="A small load with this request, for `--load`.")
-    ] = None
-
-
-class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret comes from. Its value is never shown; `{name}` stands for it in checks."""
-
-    env: Annotated[Text | None, Meta(description="A variable of the environment.")] = None
-    ssm: Annotated[Text | None, Meta(description="A parameter of the Parameter Store.")] = None
-    secret: Annotated[Text | None, Meta(description="A secret of Secrets Manager.")] = None
-    key: Annotated[Text | None, Meta(description="The key in the secret's JSON.")] = None
-
-
-class ChecksFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an included file may hold."""
-
-    checks: dict[str, Any] = {}
-    secrets: dict[str, Any] = {}
-
-
 def load_file(data: bytes, file: str, check_types: CheckTypes) -> Checks:
     """The checks of an included file. Raises RulesError with every problem."""
     try:
@@ -130,7 +50,7 @@ def load_file(data: bytes, file: str, check_types: CheckTypes) -> Checks:
         from toolkit.errors import Problem
 
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
-    reader = FileReader(text, file, COMMON)
+    reader = FileReader(text, file)
     reader.refuse_credentials()
     checks = Checks()
     try:
@@ -204,7 +124,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     type_name = type_names[0]
     check_type = check_types.sort(type_name)
     own = {key: value for key, value in table.items() if key not in COMMON}
-    settings = reader.convert_named(name, own, check_type.Settings, "checks")
+    settings = reader.convert_named(name, own, check_type.Settings, "checks", COMMON)
     shared = {key: table[key] for key in COMMON if key in table}
     common = reader.convert(shared, CommonTable, "checks", name)
     if settings is None or common is None:
@@ -233,7 +153,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         environments=common.environments,
         timeout_s=float(timeout),
         retry_s=float(reader.duration(common.retry, 0, "checks", name, "retry")),
-        captures=tuple(getattr(settings, "capture", ())),
+        captures=tuple(own.get("capture", ())),
         uses=uses,
         based=check_type.based(settings) or "url" in uses,
         load=_load(reader, name, common.load),

@@ -283,6 +283,18 @@ WRONG: dict[str, tuple[str, ...]] = {
         + 'needs = ["api"]\n',
         ":2: targets.api: the targets need each other in a cycle: api -> all -> web -> api",
     ),
+    "a need in a region that no environment has": (
+        HEAD
+        + '[environments.dev]\nregions = ["eu-west-1"]\n'
+        + STACK
+        + 'needs = ["web@eu-west-2"]\n[targets.web]\n'
+        + MANUAL,
+        ":8: targets.api.needs[0]: unknown region 'eu-west-2'; did you mean 'eu-west-1'?",
+    ),
+    "a need in a region where there are none": (
+        HEAD + STACK + 'needs = ["web@eu-west-1"]\n[targets.web]\n' + MANUAL,
+        ":6: targets.api.needs[0]: unknown region 'eu-west-1'; there is none",
+    ),
     "a target that needs itself": (
         HEAD + STACK + 'needs = ["api"]\n',
         ":2: targets.api: the targets need each other in a cycle: api -> api",

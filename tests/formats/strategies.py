@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from toolkit.impact.glob import PatternError, alternatives
+from toolkit.formats.glob import PatternError, alternatives
 
 LETTERS = "aAb.-[] (!{,\n\té\udcff"
 """Little enough to meet again, and everything odd that a name may hold."""

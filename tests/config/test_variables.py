@@ -9,8 +9,8 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit import flow
+from toolkit.config.variables import is_hole
 from toolkit.errors import Refused, RulesError
-from toolkit.impact.filling import is_hole
 from toolkit.run.jobs import fill_settings
 from toolkit.targets.stack.kind import kind as stack
 

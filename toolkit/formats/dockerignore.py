@@ -3,6 +3,7 @@ context's root.
 """
 
 import re
+from collections.abc import Iterator
 from posixpath import normpath
 
 from msgspec import Struct
@@ -26,21 +27,36 @@ class Wildcard:
             if part in self._stay:
                 self._stay[part] |= 1 << position
         self._start = self._closed(1)
+        self._tail = _literal_tail(parts)
         self._positions: dict[str, int] = {}
+        self._folders: dict[str, int] = {}
 
     def matches(self, path: str) -> bool:
         """Whether all of a path fits."""
-        return self._walk(path, False)
+        return self._fits_from(self._start, path)
 
     def covers(self, path: str) -> bool:
-        """Whether a path fits, or a folder above it."""
-        return self._walk(path, True)
+        """Whether a path fits, or a folder above it. What is known of a folder is kept for the
+        other paths in it.
+        """
+        folder, slash, name = path.rpartition("/")
+        if not slash:
+            return self._fits_from(self._start, name)
+        if folder not in self._folders:
+            self._folders[folder] = self._walk(self._start, f"{folder}/", True)
+        state = self._folders[folder]
+        return state == _COVERED or self._fits_from(state, name)
 
-    def _walk(self, path: str, above: bool) -> bool:
-        state, stay = self._start, self._stay
-        for char in path:
+    def _fits_from(self, state: int, rest: str) -> bool:
+        # Most paths end otherwise, which is seen far faster.
+        return rest.endswith(self._tail) and bool(self._walk(state, rest) & self._end)
+
+    def _walk(self, state: int, text: str, above: bool = False) -> int:
+        """The state after a text; _COVERED if `above`, and a folder in it fits."""
+        stay = self._stay
+        for char in text:
             if char == "/" and above and state & self._end:
-                return True
+                return _COVERED
             moved = (state & self._fits(char)) << 1
             unmoved = state & stay[DEEP]
             if char == "/":
@@ -49,8 +65,8 @@ class Wildcard:
                 unmoved |= state & stay[STAR]
             state = self._closed(moved | unmoved) | (state & stay[FOLDERS])
             if not state:
-                return False
-        return bool(state & self._end)
+                return 0
+        return state
 
     def _fits(self, char: str) -> int:
         """The positions of the pattern that stand for this one character."""
@@ -71,6 +87,10 @@ class Wildcard:
             if more == state:
                 return state
             state = more
+
+
+_COVERED = -1
+"""The state of a folder that fits, or that lies in one."""
 
 
 class Ignore(Struct, frozen=True):
@@ -94,19 +114,33 @@ class Ignore(Struct, frozen=True):
 def parse(text: str) -> Ignore:
     """The patterns of a .dockerignore. Raises Refused for one that docker would not take."""
     patterns = []
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        words = line.strip()
-        if not words or line.startswith("#"):
-            continue
-        back = words.startswith("!")
-        path = words.removeprefix("!").strip()
+    for number, path, back in lines(text):
         if not path:
             raise Refused(f".dockerignore line {number}: `!` without a pattern")
         try:
-            patterns.append((Wildcard(_clean(path)), back))
+            patterns.append((Wildcard(path), back))
         except re.error:
             raise Refused(f".dockerignore line {number}: the pattern cannot be read") from None
     return Ignore(tuple(patterns))
+
+
+def parse_if_possible(text: str) -> Ignore:
+    """The same; a file that docker would not take is not trusted to keep anything out."""
+    try:
+        return parse(text)
+    except Refused:
+        return Ignore()
+
+
+def lines(text: str) -> Iterator[tuple[int, str, bool]]:
+    """The lines that mean something: the number of each, its pattern from the context's root (empty
+    for a `!` alone), and whether it takes back in.
+    """
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        words = line.strip()
+        if words and not line.startswith("#"):
+            path = words.removeprefix("!").strip()
+            yield number, _clean(path) if path else "", words.startswith("!")
 
 
 STAR, DEEP, FOLDERS = "*", "**", "**/"
@@ -149,6 +183,16 @@ def _parts(pattern: str, deep: bool) -> list[str]:
         else:
             parts.append(re.escape(char))
     return parts
+
+
+def _literal_tail(parts: list[str]) -> str:
+    """The characters that all that fits ends in."""
+    tail = ""
+    for part in reversed(parts):
+        if part == STAR or not (len(part) == 1 or (len(part) == 2 and part[0] == "\\")):
+            break
+        tail = part[-1] + tail
+    return tail.rpartition("/")[2]
 
 
 def _end_of_class(pattern: str, index: int) -> int:

@@ -5,8 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.ports.images.dockerfile import Instruction, Parsed, expanded, split
+from toolkit.formats import dockerfile
+from toolkit.formats.dockerfile import Dockerfile, Instruction, split
 
+PLATFORM_ARGUMENTS = frozenset(
+    f"{side}{part}"
+    for side in ("TARGET", "BUILD")
+    for part in ("PLATFORM", "OS", "ARCH", "VARIANT")
+)
+"""The arguments that docker sets itself, as soon as an ARG declares them."""
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 
 
@@ -57,7 +64,7 @@ def platform(words: str | None) -> Platform:
     return Platform(parts[0], architecture, variant)
 
 
-def declared(parsed: Parsed) -> Set[str]:
+def declared(parsed: Dockerfile) -> Set[str]:
     """The names of all build arguments that an ARG declares."""
     names: set[str] = set()
     for instruction in parsed.instructions:
@@ -67,7 +74,9 @@ def declared(parsed: Parsed) -> Set[str]:
     return frozenset(names)
 
 
-def global_args(parsed: Parsed, passed: Mapping[str, str], platform: Platform) -> BuildArguments:
+def global_args(
+    parsed: Dockerfile, passed: Mapping[str, str], platform: Platform
+) -> BuildArguments:
     """The arguments of a build for a platform, which is both its target and where it is built."""
     values: dict[str, str] = {}
     for side in ("TARGET", "BUILD"):
@@ -111,17 +120,20 @@ def args(
 def expand(instruction: Instruction, word: str, variables: Mapping[str, str], escape: str) -> str:
     """A word of an instruction with its variables filled in; Refused names the line."""
     try:
-        return expanded(word, variables, escape)
+        return dockerfile.expand(word, variables.get, escape)
     except ValueError as error:
         raise instruction.refuse(str(error)) from None
 
 
 def stages(
-    parsed: Parsed, variables: Mapping[str, str], default: Platform
+    parsed: Dockerfile, variables: Mapping[str, str], default: Platform
 ) -> tuple[BuildStage, ...]:
     """The stages in order; `default` is the platform of those that name none. Raises Refused for a
     Dockerfile without a stage, or a FROM that cannot be read.
     """
+    escape = parsed.directives.get("escape", parsed.escape)
+    if escape != parsed.escape:
+        raise Refused(f"Dockerfile: escape={escape} is neither \\ nor `")
     starts = []
     for index, instruction in enumerate(parsed.instructions):
         if instruction.keyword == "FROM":
@@ -197,11 +209,24 @@ def needed(stages: Sequence[BuildStage], target: str | None) -> tuple[BuildStage
 
 
 def _used_by(stage: BuildStage, stages: Sequence[BuildStage]) -> Iterator[int]:
-    """The numbers of the stages that a stage is built upon or copies from."""
+    """The numbers of the stages that a stage is built upon, copies from or mounts."""
     if isinstance(stage.base, int):
         yield stage.base
     for instruction in stage.instructions:
-        if instruction.keyword == "COPY" and "from" in instruction.flags:
-            origin = named(stages[: stage.number], instruction.flags["from"])
+        names = [fields.get("from", "") for fields in mounts(instruction)]
+        if instruction.keyword == "COPY":
+            names.append(instruction.flags.get("from", ""))
+        for name in names:
+            origin = named(stages[: stage.number], name)
             if origin:
                 yield origin.number
+
+
+def mounts(instruction: Instruction) -> Iterator[dict[str, str]]:
+    """The parts of each `RUN --mount=type=bind,source=…`."""
+    for name, value in instruction.options:
+        if instruction.keyword == "RUN" and name == "mount":
+            yield {
+                key.lower(): part
+                for key, _, part in (field.partition("=") for field in value.split(","))
+            }

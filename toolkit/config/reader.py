@@ -10,17 +10,17 @@ import msgspec
 from msgspec import Meta
 
 from toolkit.errors import Problem
-from toolkit.impact import toml
+from toolkit.formats import toml
+from toolkit.formats.durations import seconds
 
 MOST_PROBLEMS = 20
 
 MOST_COMPARED = 500
 LONGEST_COMPARED = 40
-"""How many words, and how long ones, are looked at for the nearest one."""
+"""How many words, and how long ones, are compared to find the nearest one."""
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 _NAME = re.compile(NAME)
-_DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _CREDENTIAL = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN"
     r" [A-Z ]*PRIVATE KEY"
@@ -34,23 +34,12 @@ class TooMany(Exception):
     """
 
 
-def seconds(duration: str) -> int | None:
-    """`2m30s` in seconds, None if it is no duration."""
-    match = _DURATION.fullmatch(duration)
-    if not match or not duration:
-        return None
-    hours, minutes, rest = (int(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
-
-
 class FileReader:
     """One file's text, and the problems that were found in it."""
 
-    def __init__(self, text: str, file: str, common: tuple[str, ...] = ()) -> None:
-        """`common` are keys that a table of settings may have besides those of its struct."""
+    def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
         self.problems: list[Problem] = []
-        self._common = common
         self._lines: toml.TomlLines | None = None
 
     def line(self, *keys: str | int) -> int | None:
@@ -80,16 +69,27 @@ class FileReader:
             )
             self.problems.append(Problem(line, "", message))
 
-    def convert(self, table: object, into: type[Any], *keys: str | int) -> Any:
-        """The table as a struct, None (and a problem) if it does not fit."""
+    def convert(
+        self, table: object, into: type[Any], *keys: str | int, common: tuple[str, ...] = ()
+    ) -> Any:
+        """The table as a struct, None (and a problem) if it does not fit. `common` are keys that
+        are read elsewhere: a hint may name them.
+        """
         try:
             return msgspec.convert(table, into)
         except msgspec.ValidationError as error:
-            path, message = self._explain(str(error), into)
+            path, message = _explain(str(error), into, common)
             self.add_problem(message, *keys, *path)
             return None
 
-    def convert_named(self, name: str, table: object, into: type[Any], section: str) -> Any:
+    def convert_named(
+        self,
+        name: str,
+        table: object,
+        into: type[Any],
+        section: str,
+        common: tuple[str, ...] = (),
+    ) -> Any:
         """The same for a table that somebody gave a name."""
         if not _NAME.fullmatch(name):
             self.add_problem(
@@ -98,7 +98,7 @@ class FileReader:
                 name,
             )
             return None
-        return self.convert(table, into, section, name)
+        return self.convert(table, into, section, name, common=common)
 
     def check_word(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
         """A problem unless the word is one of these."""
@@ -121,37 +121,36 @@ class FileReader:
             self.add_problem('expected a duration such as "2m30s"', *keys)
         return duration or 0
 
-    def _explain(self, message: str, into: type[Any]) -> tuple[list[str | int], str]:
-        """msgspec's words in ours: the path of the value below the table, and what was expected,
-        with the nearest valid key.
-        """
-        reason, _, location = message.partition(" - at `")
-        path: list[str | int] = []
-        for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", location):
-            path.append(int(index) if index else key)
-        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
-        if unknown:
-            key = unknown[1]
-            words = tuple(_fields(into, path))
-            if into.__name__.endswith("Settings") and not path:
-                words += self._common
-            hint = nearest(key, words) or f"there are {list_words(words)}"
-            return [*path, key], f"unknown key; {hint}"
-        missing = re.fullmatch(r"Object missing required field `(.*)`", reason)
-        if missing:
-            return path, f"`{missing[1]}` is missing"
-        if " matching regex " in reason:
-            described = _described(into, path)
-            return path, f"expected {described[:1].lower()}{described[1:].rstrip('.')}"
-        for ours, theirs in (
-            ("an array", "array"),
-            ("a table", "object"),
-            ("text", "str"),
-            ("a number", "int"),
-            ("true or false", "bool"),
-        ):
-            reason = re.sub(rf"`{theirs}(?: \| null)?`", ours, reason)
-        return path, reason[:1].lower() + reason[1:]
+
+def _explain(message: str, into: type[Any], common: tuple[str, ...]) -> tuple[list[str | int], str]:
+    """msgspec's words in ours: the path of the value below the table, and what was expected,
+    with the nearest valid key.
+    """
+    reason, _, location = message.partition(" - at `")
+    path: list[str | int] = []
+    for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", location):
+        path.append(int(index) if index else key)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
+    if unknown:
+        key = unknown[1]
+        words = tuple(_fields(into, path)) if path else (*_fields(into, path), *common)
+        hint = nearest(key, words) or f"there are {list_words(words)}"
+        return [*path, key], f"unknown key; {hint}"
+    missing = re.fullmatch(r"Object missing required field `(.*)`", reason)
+    if missing:
+        return path, f"`{missing[1]}` is missing"
+    if " matching regex " in reason:
+        described = _described(into, path)
+        return path, f"expected {described[:1].lower()}{described[1:].rstrip('.')}"
+    for ours, theirs in (
+        ("an array", "array"),
+        ("a table", "object"),
+        ("text", "str"),
+        ("a number", "int"),
+        ("true or false", "bool"),
+    ):
+        reason = re.sub(rf"`{theirs}(?: \| null)?`", ours, reason)
+    return path, reason[:1].lower() + reason[1:]
 
 
 def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
