@@ -304,7 +304,7 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
     )
     report = of(stage.look(environment="prod"), "name")
     [sign] = report.signs
-    assert sentence(sign.next) == "toolkit smoke-test --only name --env prod"
+    assert sentence(sign.next, report.same) == "toolkit smoke-test --only name --env prod"
 
 
 @pytest.mark.parametrize(
