@@ -20,10 +20,10 @@ from typing import Any
 import click
 
 from tests.support.run import ROOT
+from tests.support.sandbox import prepare
 from toolkit import checks
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
-from toolkit.sandbox import environment
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -95,14 +95,18 @@ def with_examples_run(page: str) -> str:
     variables; a line that starts with `$ ` is a command, everything else output. A block whose
     output holds a line of `...` keeps its own words if they still match.
     """
-    blocks = _BLOCK.findall(page)
-    if not blocks:
+    if not _BLOCK.search(page):
         return page
     with (
         tempfile.TemporaryDirectory(prefix="toolkit-docs-") as folder,
-        _session(Path(folder), any(SANDBOX in one for one in blocks)) as session,
+        _session(Path(folder), runs_in_sandbox(page)) as session,
     ):
         return _BLOCK.sub(lambda block: session.run(block[0]), page)
+
+
+def runs_in_sandbox(page: str) -> bool:
+    """Whether its examples need the sandbox."""
+    return any(SANDBOX in block for block in _BLOCK.findall(page))
 
 
 class Session:
@@ -199,9 +203,8 @@ def _time(found: re.Match[str]) -> str:
 def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
     repo = car_rental(folder)
     if sandbox:
-        environment.python(
-            _ENV["TOOLKIT_CACHE_DIR"], print
-        )  # its one-time line belongs to the machine, not to the page
+        # Its one-time line belongs to the machine, not to the page.
+        prepare(Path(_ENV["TOOLKIT_CACHE_DIR"]))
         _git(repo, "checkout", "-q", "-f", "main")
     session = Session(folder, repo)
     try:

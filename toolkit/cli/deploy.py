@@ -74,4 +74,5 @@ def deploy(
         planned = deploying.read_plan(plan)
         path = files.relative(plan, git.root) if git else None
         request = replace(request, targets=planned.targets, plan=path, source=planned.source)
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy", common, request, git)

@@ -41,4 +41,5 @@ def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> i
         kind="deploy-app",
         wishes=deploying.kind_options(arguments),
     )
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy-app", common, request, git)

@@ -12,7 +12,7 @@ from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.model import Change, DiffResult, Rules
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
 from toolkit.show.text import line, listing
@@ -222,7 +222,7 @@ def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
     else:
         # The plan's own file would make each plan stale as soon as it is written.
         document["source"] = source.of(result, git.root, files.relative(path, git.root))
-    files.write(path, dumps(document).encode())
+    disk.write(path, dumps(document).encode(), mode=0o666)
 
 
 def _people(result: DiffResult, git: Git) -> list[str]:

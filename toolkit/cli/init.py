@@ -10,7 +10,7 @@ from toolkit.errors import FileIsThere, UsageError
 from toolkit.init.coverage import measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
 
@@ -51,7 +51,7 @@ def init(
     text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
     if path != "-":
-        files.write(path, text.encode(), replace=force)
+        disk.write(path, text.encode(), replace=force, mode=0o666)
     covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
     written = None if path == "-" else flow.display_path(path)
     if as_json:

@@ -1,6 +1,6 @@
 """`toolkit resume`: continue a run that was stopped, killed or disconnected."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -16,12 +16,13 @@ from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Rules, RunResult
+from toolkit.model import Job, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
+from toolkit.run.request import same_job
 from toolkit.show import run as show
 from toolkit.show.text import line
 
@@ -69,7 +70,8 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     allowed = deploying.confirm_trust(rules, environment, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
-    shared_run, placed = None, None
+    shared_run = None
+    placed: Callable[[Job], Job] = same_job
     if shared is not None:
         shared_run = shared.run
         is_ours = colleagues.is_ours(shared_run.entries)
@@ -82,17 +84,15 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
     still = files_check(deploy_request, rules, git)
-    request = deploying.run_request(name, "resume", common, rules, still)
-    if placed is not None:
-        request = replace(request, placed=placed)
     standby = [job for job in state.jobs if job.undoes]
     proofs = _proofs(name, state, rules, ports, common.no_checks)
 
-    def continue_run(control: deploying.TerminalControl) -> RunResult:
+    with deploying.terminal("resume", common, state.jobs) as control:
         verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
-        return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
-
-    return deploying.run_with_progress("resume", common, state.jobs, continue_run)
+        request = replace(control.request(name, rules, ports, still, verify), placed=placed)
+        with runs.resume(request, store, shared_run) as execution:
+            control.result = execution.carry_out()
+    return control.exit
 
 
 def _proofs(

@@ -72,7 +72,7 @@ def rollback(
     version_options = flow.request_fields(_choose(choice, version, common))
     wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
     request = replace(request, wishes=wishes, each=version_options["each"])
-    return deploying.run_trusted("rollback", common, request, git)
+    return deploying.run("rollback", common, request, git)
 
 
 def _choose(

@@ -11,7 +11,7 @@ from toolkit.errors import Exit, UsageError
 from toolkit.init.documents import LONGEST
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.workflows import import_filters
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.show.text import line
 
 
@@ -53,7 +53,7 @@ def rules_import(
     text = draft_to_toml(replace(result.draft, project=project or result.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
     if out:
-        files.write(out, text.encode(), replace=force)
+        disk.write(out, text.encode(), replace=force, mode=0o666)
     status, code = ("partly", Exit.PARTLY) if result.inexact else ("done", Exit.OK)
     if as_json:
         head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}
