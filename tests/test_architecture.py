@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "run": {"model", "errors", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "ports"},
     "checks": {"model", "errors", "ports"},
+    "gates": {"model", "errors", "ports", "impact", "checks", "targets", "run"},
     "flow": {
         "model",
         "errors",
@@ -36,6 +37,7 @@ MAY_IMPORT = {
         "record",
         "run",
         "checks",
+        "gates",
     },
     "cli": {
         "model",
@@ -52,6 +54,7 @@ MAY_IMPORT = {
         "sandbox",
         "flow",
         "checks",
+        "gates",
         "",
     },
     "__main__": {"cli"},
