@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Mapping
 
-from toolkit.checks.values import filled
 from toolkit.errors import CloudError, Refused
+from toolkit.formats.variables import fill_check
 from toolkit.model import Secret, Statement
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.partition import partition
@@ -19,7 +19,7 @@ def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
         return _parameter(secret, aws, variables)
     if secret.env is None:
         return _stored(secret, aws, variables)
-    name = filled(secret.env, variables)
+    name = fill_check(secret.env, variables)
     text = os.environ.get(name)
     if not text:
         raise Refused(
@@ -30,7 +30,7 @@ def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
 
 
 def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
-    name = filled(secret.ssm, variables)
+    name = fill_check(secret.ssm, variables)
     try:
         return str(
             aws.read("ssm", "get_parameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
@@ -45,7 +45,7 @@ def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
 
 
 def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
-    name = filled(secret.secret, variables)
+    name = fill_check(secret.secret, variables)
     try:
         text = aws.read("secretsmanager", "get_secret_value", SecretId=name).get("SecretString")
     except CloudError as problem:
@@ -80,7 +80,7 @@ def permissions(
 ) -> tuple[Statement, ...]:
     """What IAM has to allow to read it. Pure."""
     if secret.ssm is not None:
-        name = filled(secret.ssm, variables).lstrip("/")
+        name = fill_check(secret.ssm, variables).lstrip("/")
         return (
             Statement(
                 f"read secret {secret.name}",
@@ -89,7 +89,7 @@ def permissions(
             ),
         )
     if secret.secret is not None:
-        name = filled(secret.secret, variables)
+        name = fill_check(secret.secret, variables)
         arn = f"arn:{partition(region)}:secretsmanager:{region}:{account}:secret:{name}-*"
         return (
             Statement(f"read secret {secret.name}", ("secretsmanager:GetSecretValue",), (arn,)),

@@ -11,6 +11,7 @@ from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type
 from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
 from toolkit.errors import RulesError
 from toolkit.formats import toml
+from toolkit.formats.variables import DATES, dated_in_check, names_in_check
 from toolkit.model import Check, Checks, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
@@ -31,14 +32,12 @@ class CheckTypeSchema(Protocol):
 
 
 class CheckTypes(Struct, frozen=True):
-    """The check types that there are: their names, and one by its name. `names` and `misused` say
-    which names stand in settings.
+    """The check types that there are: their names, and one by its name; and the variables that
+    every check knows.
     """
 
     known: tuple[str, ...]
     sort: Callable[[str], CheckTypeSchema]
-    names: Callable[[Any], frozenset[str]]
-    misused: Callable[[Any], frozenset[str]]
     built_in: tuple[str, ...]
 
 
@@ -107,9 +106,9 @@ def _secrets(
         elif secret.key is not None and secret.secret is None:
             reader.add_problem("`key` is for `secret`", "secrets", name, "key")
         words = [location or "" for location in locations]
-        for word in sorted(check_types.misused(words)):
+        for word in sorted(dated_in_check(words).keys() - DATES):
             reader.add_problem(f"days cannot be added to `{{{word}}}`", "secrets", name)
-        yield Secret(name, *locations, secret.key, check_types.names(words))
+        yield Secret(name, *locations, secret.key, names_in_check(words))
 
 
 def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes) -> Check | None:
@@ -132,7 +131,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     problem = check_type.problem(settings)
     if problem:
         reader.add_problem(problem, "checks", name)
-    for word in sorted(check_types.misused(settings)):
+    for word in sorted(dated_in_check(settings).keys() - DATES):
         reader.add_problem(
             f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name
         )
@@ -141,7 +140,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     # A child process usually needs longer than a request.
     default_timeout = COMMAND_S if type_name == "command" else TIMEOUT_S
     timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
-    uses = check_types.names(settings)
+    uses = names_in_check(settings)
     return Check(
         name=name,
         check_type=type_name,

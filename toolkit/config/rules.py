@@ -2,7 +2,6 @@
 key, and what was expected.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -19,6 +18,7 @@ from toolkit.config.schema import EnvironmentTable, RulesFile, RuleTable
 from toolkit.errors import Problem, RulesError
 from toolkit.formats import toml
 from toolkit.formats.glob import PatternError, alternatives
+from toolkit.formats.variables import dated_in_check, fill, names, names_in_check
 from toolkit.model import (
     CHECKS,
     STATUSES,
@@ -55,10 +55,6 @@ VARIABLES = frozenset(("commit", "version"))
 """The variables that stand for what is deployed, in every environment."""
 REGION = "region"
 """The variable that stands for the region, in an environment that names any."""
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\+\d+)?)\}")
-"""With the days that could be added in a check, and not here."""
 
 
 class KindSchema(Protocol):
@@ -365,12 +361,16 @@ class _Loader(FileReader):
         for environment in environments.values():
             name, variables = environment.name, environment.vars
             for key, words in (("urls", environment.urls), ("hosts", environment.hosts)):
-                for variable in sorted(set(_NAMED.findall(" ".join(words))) - variables.keys()):
+                dated = dated_in_check(words)
+                unknown = names_in_check(words) - variables.keys() - dated.keys()
+                for variable in sorted((*unknown, *dated.values())):
                     hint = _variable_hint(variable, environment)
                     message = f"`{{{variable}}}` is not a variable; {hint}"
                     self.add_problem(message, "environments", name, key)
             for index, url in enumerate(environment.urls):
-                problem = base_url_problem(_fill(url, variables))
+                # An unknown variable is a problem of its own: here it must not hide another.
+                known = {**dict.fromkeys(names(url), "x"), **variables}
+                problem = base_url_problem(fill(url, known))
                 if problem:
                     self.add_problem(f"{url!r} {problem}", "environments", name, "urls", index)
 
@@ -380,7 +380,7 @@ class _Loader(FileReader):
             return
         everywhere = _everywhere(loaded.environments)
         for name, target in loaded.targets.items():
-            for variable in sorted(_used(target.settings) - everywhere):
+            for variable in sorted(names(repr(target.settings)) - everywhere):
                 for environment in loaded.environments.values():
                     if _has_variable(environment, variable):
                         continue
@@ -422,13 +422,6 @@ def _has_variable(environment: Environment, name: str) -> bool:
     return name in environment.vars or (name == REGION and bool(environment.regions))
 
 
-def _fill(text: str, variables: Mapping[str, str]) -> str:
-    """The text with its variables filled in. An unknown one is a problem of its own; here it must
-    not hide another.
-    """
-    return _NAMED.sub(lambda match: variables.get(match[1], "x"), text)
-
-
 def _variable_hint(name: str, environment: Environment) -> str:
     suggestion = nearest(name, tuple(environment.vars))
     return suggestion or f"add it to [environments.{environment.name}] vars"
@@ -436,19 +429,11 @@ def _variable_hint(name: str, environment: Environment) -> str:
 
 def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
     """The variables that every environment has."""
-    names = [frozenset(environment.vars) for environment in environments.values()]
-    shared = VARIABLES | names[0].intersection(*names[1:])
+    first, *others = (frozenset(environment.vars) for environment in environments.values())
+    shared = VARIABLES | first.intersection(*others)
     if all(environment.regions for environment in environments.values()):
         shared |= {REGION}
     return shared
-
-
-def _used(settings: Any) -> set[str]:
-    """The variables in a target's settings."""
-    text = repr(settings)
-    if "{" in text:
-        return set(_VARIABLE.findall(text))
-    return set()
 
 
 def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
