@@ -95,11 +95,7 @@ ONE_FILE |= {
     "jsonpath": "checks/expect.py",
     "locust": "ports/load/user.py",
 }
-ONE_FILE |= {"websockets": "ports/net/websocket.py"}
-
-YAML = {"init/documents.py", "targets/stack/document.py"}
-"""One reads data, the other where it stands."""
-
+ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
 
@@ -194,10 +190,6 @@ def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
 def importers(package: str) -> set[str]:
     """The files that import a package."""
     return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
-
-
-def test_yaml_is_read_in_two_files() -> None:
-    assert importers("yaml") == YAML
 
 
 def test_a_package_with_one_door_is_imported_in_one_file() -> None:
