@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from toolkit.errors import CloudError, Refused
 from toolkit.formats.variables import fill_check
-from toolkit.model import Secret, Statement
+from toolkit.model import Location, Secret, Statement
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn
 
 
 def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
@@ -76,7 +76,7 @@ def _value_of_key(secret: Secret, name: str, text: str) -> str:
 
 
 def permissions(
-    secret: Secret, region: str, account: str, variables: Mapping[str, str]
+    secret: Secret, location: Location, variables: Mapping[str, str]
 ) -> tuple[Statement, ...]:
     """What IAM has to allow to read it. Pure."""
     if secret.ssm is not None:
@@ -85,13 +85,16 @@ def permissions(
             Statement(
                 f"read secret {secret.name}",
                 ("ssm:GetParameter",),
-                (f"arn:{partition(region)}:ssm:{region}:{account}:parameter/{name}",),
+                (arn(location, "ssm", f"parameter/{name}"),),
             ),
         )
     if secret.secret is not None:
         name = fill_check(secret.secret, variables)
-        arn = f"arn:{partition(region)}:secretsmanager:{region}:{account}:secret:{name}-*"
         return (
-            Statement(f"read secret {secret.name}", ("secretsmanager:GetSecretValue",), (arn,)),
+            Statement(
+                f"read secret {secret.name}",
+                ("secretsmanager:GetSecretValue",),
+                (arn(location, "secretsmanager", f"secret:{name}-*"),),
+            ),
         )
     return ()

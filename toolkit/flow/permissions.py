@@ -67,7 +67,6 @@ def _of_checks(
         if check.check_type == "aws" and check.uses <= variables.keys():
             statements += aws.permissions(fill_check(check.settings, variables))
     for location in locations:
-        region, account = location.region or "*", location.account or "*"
         for secret in loaded.secrets.values():
-            statements += secrets.permissions(secret, region, account, variables)
+            statements += secrets.permissions(secret, location, variables)
     return statements

@@ -9,7 +9,7 @@ from toolkit.formats.documents import as_mapping
 from toolkit.formats.template import read_template
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.aws.partition import partition, suffix
+from toolkit.ports.aws.names import partition, suffix
 from toolkit.targets.stack import changes, images, live_images, sources
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.stack_status import WHOLE, Stack
