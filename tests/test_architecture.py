@@ -99,13 +99,6 @@ ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
 
-KNOWN_CIRCLES = {
-    frozenset({"toolkit.flow.load_test", "toolkit.flow.smoke"}),
-}
-"""Circles of imports that there are, lazy ones counted: each is the files that import each other.
-None may be added, and one that is gone is taken out.
-"""
-
 
 class Import(Struct, frozen=True):
     """A module that a file imports."""
@@ -156,7 +149,7 @@ def imports(file: Path) -> tuple[Import, ...]:
         if isinstance(node, ast.Import):
             seen += [Import(alias.name, at_top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(file)}: relative import"
+            assert node.level == 0, f"{file}: relative import"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
                 seen.append(Import(inside if inside in MODULES else str(node.module), at_top))
@@ -190,6 +183,28 @@ def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
 def importers(package: str) -> set[str]:
     """The files that import a package."""
     return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
+
+
+def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
+    """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
+    entered = [
+        (name(file), found.module, found.at_top)
+        for file in FILES
+        for found in imports(file)
+        if own(file) != "sandbox" and room(found.module) == "sandbox"
+    ]
+    assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
+
+
+def test_tests_enter_the_sandbox_by_their_own_door() -> None:
+    tests = ROOT.parent / "tests"
+    entered = {
+        file.relative_to(tests).as_posix()
+        for file in tests.rglob("*.py")
+        if any(room(found.module) == "sandbox" for found in imports(file))
+    }
+    elsewhere = {path for path in entered if not path.startswith("sandbox/")}
+    assert elsewhere == {"support/sandbox.py"}
 
 
 def test_a_package_with_one_door_is_imported_in_one_file() -> None:
@@ -247,7 +262,7 @@ def test_no_module_imports_itself_through_others() -> None:
         here = module_of(file)
         found = {found.module for found in imports(file)} & MODULES
         graph[here] = found - {here, "toolkit"}
-    assert circles(graph) == KNOWN_CIRCLES
+    assert not circles(graph)
 
 
 def test_no_kind_is_told_apart_by_name_outside_of_its_own_file() -> None:

@@ -90,7 +90,7 @@ EXIT_MEANINGS = {
     Exit.BUG: "a bug in toolkit",
     Exit.PARTLY: "partly done",
     Exit.IN_DOUBT: "in doubt (run `toolkit resume`)",
-    Exit.LOCKED: "locked by somebody else",
+    Exit.LOCKED: "locked by someone else",
     Exit.CREDENTIALS: "credentials or no answer from AWS",
     Exit.PENDING: "changes are pending (only with --exit-code)",
     Exit.INTERRUPTED: "Ctrl-C",

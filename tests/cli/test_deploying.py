@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.cli.town import CRASH, FAILING, FILES, Town, eventually, main, queue
 
-pytestmark = pytest.mark.slow("sandbox")
+pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
 
 @pytest.fixture(scope="module")

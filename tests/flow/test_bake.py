@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Listener
+from tests.run.simulated import Listener, Told, resumed, started
 from tests.support.aws import Endpoint
 from tests.support.aws import Outcome as Fate
 from tests.support.record import put
@@ -28,7 +28,6 @@ from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
-from toolkit.run.stop import Stop
 
 pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
 
@@ -75,13 +74,6 @@ class Scheduled(Clock):
         return wake is not None and wake.is_set()
 
 
-class Told:
-    """Whom a run speaks to, and who may stop it."""
-
-    def __init__(self) -> None:
-        self.listener, self.stop = Listener(None), Stop()
-
-
 class Oven:
     """A service that is to run another image, judged by its alarms and by how long it stays
     good.
@@ -122,18 +114,10 @@ class Oven:
         self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
         proofs = gates.step_gates(rules, jobs, self.ports)
         verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
-        request = runs.RunRequest(
-            RUN,
-            ["toolkit"],
-            1,
-            False,
-            0,
-            str,
-            lambda job: None,
-            verify,
-            facts={"alarms": gates.pack_baselines(proofs)},
+        request = self.told.request(
+            RUN, self.ports, verify=verify, facts={"alarms": gates.pack_baselines(proofs)}
         )
-        return runs.start(request, self.prepared, self.ports, self.told)
+        return started(request, self.prepared)
 
     def resume(self) -> RunResult:
         """Another process goes on with it."""
@@ -146,10 +130,8 @@ class Oven:
         )
         standby = [job for job in left.jobs if job.undoes]
         verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, standby)
-        request = runs.RunRequest(
-            RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify
-        )
-        return runs.resume(request, self.ports, self.store, self.told)
+        request = self.told.request(RUN, self.ports, verify=verify)
+        return resumed(request, self.store)
 
     def once_live(self, seconds: float, event: Callable[[], None]) -> None:
         """Let something happen so many seconds after the new version is live."""
@@ -197,11 +179,9 @@ class Oven:
         told = Told()
         told.listener = listener
         command = ["toolkit", "rollback", "web"]
-        request = runs.RunRequest(
-            job.run, command, 1, False, 0, str, lambda job: None, preempts=True
-        )
         ports = replace(self.ports, clock=SystemClock())
-        return runs.start(request, PreparedRun(rules, (job,), {}, (), {}), ports, told)
+        request = told.request(job.run, ports, command=command, preempts=True)
+        return started(request, PreparedRun(rules, (job,), {}, (), {}))
 
     def states(self) -> list[tuple[str, str]]:
         return [
@@ -318,8 +298,8 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     )
     proofs = gates.step_gates(rules, [job], oven.ports)
     verify = gates.Verifier(rules, proofs, oven.ports, oven.told.stop)
-    request = runs.RunRequest(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
-    ran = runs.start(request, PreparedRun(rules, (job,), {}, (), {}), oven.ports, oven.told)
+    request = oven.told.request(job.run, oven.ports, verify=verify)
+    ran = started(request, PreparedRun(rules, (job,), {}, (), {}))
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 

@@ -42,7 +42,8 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.step_journal import StepJournal, StepServices
+from toolkit.run.request import RunRequest
+from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.stack.kind import kind as stack
@@ -132,14 +133,9 @@ class Street:
             )
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        services = StepServices(
-            Pen(SystemClock()),  # type: ignore[arg-type]
-            Listener(None),
-            self.stop,
-            SystemClock(),
-            self.check_fence,
-        )
-        desk = StepJournal(job, self.desk_log, services)
+        request = RunRequest(run="run", ports=self.ports, listener=Listener(None), stop=self.stop)
+        pen = Pen(SystemClock(), self.desk_log)
+        desk = StepExecution(job, request, pen, self.check_fence)
         live = self.live.setdefault(
             there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )

@@ -27,7 +27,7 @@ from toolkit.errors import (
 )
 from toolkit.model import GOOD, DeployedState
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.record.disk import Disk
+from toolkit.ports.disk import Disk
 from toolkit.record.ledger import (
     BEGUN,
     MAX_GOOD_DEPLOYS,

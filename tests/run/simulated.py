@@ -26,11 +26,16 @@ from toolkit.model import (
     Outcome,
     Preview,
     Rules,
+    RunResult,
     Target,
     Verdict,
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.record.shared_runs import SharedRun
+from toolkit.record.state import Store
+from toolkit.run.request import RunRequest
+from toolkit.run.stop import Stop
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -332,6 +337,33 @@ class Listener:
 
     def asked(self, step: str, question: str) -> bool | None:
         return self.answer
+
+
+class Told:
+    """Whom a run speaks to, and who may stop it."""
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.listener, self.stop = listener or Listener(), Stop()
+
+    def request(self, run: str, ports: Ports, **fields: Any) -> RunRequest:
+        """How to carry out a run, one step at a time unless said otherwise."""
+        return RunRequest(run=run, ports=ports, listener=self.listener, stop=self.stop, **fields)
+
+
+def started(request: RunRequest, prepared: "PreparedRun") -> RunResult:
+    """How a run ends that is begun now."""
+    from toolkit.flow import runs
+
+    with runs.start(request, prepared) as execution:
+        return execution.carry_out()
+
+
+def resumed(request: RunRequest, store: Store, theirs: SharedRun | None = None) -> RunResult:
+    """How a run ends that is gone on with now."""
+    from toolkit.flow import runs
+
+    with runs.resume(request, store, theirs) as execution:
+        return execution.carry_out()
 
 
 class Simulated(base.Kind):

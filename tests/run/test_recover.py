@@ -15,7 +15,7 @@ from toolkit.model import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state
-from toolkit.run.step_journal import BegunStep
+from toolkit.run.request import BegunStep
 
 NOW = START + timedelta(minutes=10)
 

@@ -18,7 +18,6 @@ from toolkit.model import Location, Provision
 from toolkit.ports import cdk_environment, files
 from toolkit.ports.images import engines
 from toolkit.ports.images.types import Recipe
-from toolkit.sandbox import provision
 
 CANARY = "canary-9f3c1b"
 SECRET = f"TOKEN={CANARY}\nFROM {CANARY}\n{CANARY}: [{CANARY}\n"
@@ -99,8 +98,7 @@ def live(cloud: Cloud) -> None:
             "container": "main",
         },
     )
-    part = provision.PlannedPart(location, Provision("service", "s", detail))
-    provision.make_parts([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
+    cloud.emulator.provide(cloud.aws(), location, Provision("service", "s", detail))
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from toolkit.model import Job, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.sandbox import images
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
 
@@ -50,7 +49,7 @@ class Box:
         self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._aws)
         self.aws.write("ecr", "create_repository", repositoryName="app")
-        cloud.emulator.push("app", "first", images.first_image(8080))
+        cloud.emulator.push("app", "first")
         self.host, group = self._balanced()
         options = {
             "awslogs-group": "/app",

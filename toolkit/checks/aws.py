@@ -14,7 +14,7 @@ from toolkit.ports.background import BackgroundTask, Timeout
 
 
 class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """Something of AWS that must be there."""
+    """An AWS resource that has to exist."""
 
     aws: Annotated[
         str,

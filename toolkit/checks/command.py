@@ -23,7 +23,7 @@ LAST = 15
 
 
 class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A program that must end with exit code 0."""
+    """A program that has to end with exit code 0."""
 
     command: Annotated[
         tuple[base.Text, ...],
@@ -36,7 +36,7 @@ class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
-            description="Where it runs, from the folder of rules.toml.",
+            description="Where it runs, relative to the folder of rules.toml.",
         ),
     ] = "."
     env: Annotated[

@@ -44,11 +44,11 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Expect(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an answer must be like."""
+    """What the answer has to be like."""
 
     status: Annotated[
         int | tuple[int, ...] | None,
-        Meta(description="The status, or one of several; any 2xx if not given."),
+        Meta(description="The status, or a list of them; by default any 2xx."),
     ] = None
     headers: Annotated[
         Mapping[str, Any],
@@ -63,9 +63,11 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
             )
         ),
     ] = {}
-    body: Annotated[Any, Meta(description="Text that the body must hold, or a condition.")] = None
+    body: Annotated[Any, Meta(description="Text that the body has to contain, or a condition.")] = (
+        None
+    )
     within: Annotated[
-        str | None, Meta(description='How long it may take at most, such as `"800ms"` or `"2s"`.')
+        str | None, Meta(description='The maximum time, such as `"800ms"` or `"2s"`.')
     ] = None
 
 

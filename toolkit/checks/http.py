@@ -29,22 +29,22 @@ Request = Annotated[
     Meta(
         pattern=r"^[A-Z]{3,10} (?:/|https?://|\{)[^\s]*$",
         description=(
-            "A method and an address: `GET https://api.example.com/health`, or a path that is put"
-            " behind each of `urls`."
+            "A method and an address: `GET https://api.example.com/health`, or a path to "
+            "request at each of `urls`."
         ),
     ),
 ]
 
 
 class HttpSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """An HTTP request, and what its answer must be like."""
+    """An HTTP request, and what the answer has to be like."""
 
     http: Request
     headers: Annotated[Mapping[str, str], Meta(description="Headers to send.")] = {}
     json: Annotated[Any, Meta(description="What to send as JSON.")] = None
     form: Annotated[Mapping[str, str] | None, Meta(description="What to send as a form.")] = None
     body: Annotated[str | None, Meta(description="What to send as it is.")] = None
-    follow: Annotated[bool, Meta(description="Whether redirects are followed.")] = True
+    follow: Annotated[bool, Meta(description="Whether to follow redirects.")] = True
     expect: Annotated[Expect, Meta(description="What the answer must be like.")] = Expect()
     capture: base.Captures = field(default_factory=dict)
 

@@ -22,8 +22,8 @@ MOST_BYTES = 64 << 20
 
 @click.command(
     epilog=(
-        "\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      all its steps\n  toolkit logs"
-        " 20261120-193742-x7k2 app  one of them"
+        "\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      the logs of all steps\n  "
+        "toolkit logs 20261120-193742-x7k2 app  the log of one step"
     )
 )
 @click.argument("run")

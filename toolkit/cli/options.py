@@ -18,17 +18,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def common(command: Command) -> Command:
     """-C, --rules and --debug, as they may also stand before the command."""
     command = debugging.debug_option(command)
-    command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(
-        command
-    )
+    command = click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")(command)
     return click.option(
-        "--rules", metavar="FILE", help="Use this rules.toml instead of looking for one."
+        "--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml."
     )(command)
 
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
 profile = click.option(
-    "--profile", metavar="NAME", help="The AWS profile, instead of the environment's."
+    "--profile", metavar="NAME", help="The AWS profile to use, instead of the environment's."
 )
 region = click.option("--region", metavar="NAME", help="Only this region of the environment.")
 as_json = click.option(
@@ -36,14 +34,17 @@ as_json = click.option(
 )
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
 verbose = click.option(
-    "-v", "--verbose", is_flag=True, help="Print more: reasons, and who changed what."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Print more details, such as reasons and who changed what.",
 )
 no_color = click.option(
     "--no-color",
     is_flag=True,
     expose_value=False,
     callback=lambda ctx, param, value: _set_no_color(value),
-    help="No colours (or set NO_COLOR).",
+    help="Print no colours (or set NO_COLOR).",
 )
 
 

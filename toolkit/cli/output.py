@@ -100,10 +100,10 @@ def write_report(path: str, report: bytes) -> int:
     """Write a report beside the answer, which is printed already: 0, or the exit code of what went
     wrong.
     """
-    from toolkit.ports import files
+    from toolkit.ports import disk
 
     try:
-        files.write(path, report)
+        disk.write(path, report, mode=0o666)
     except FileProblem as problem:
         note(f"error: {text.line(str(problem))}")
         note("hint: the answer above is whole; name another file with --junit FILE")

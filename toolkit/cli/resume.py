@@ -1,6 +1,6 @@
 """`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -16,23 +16,24 @@ from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Rules, RunResult
+from toolkit.model import Job, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
+from toolkit.run.request import same_job
 from toolkit.show import run as show
 from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit resume                       the newest run that was left open
-  toolkit resume 20261120-193742-x7k2  this one
-  toolkit resume --dry-run             what is open of it
+  toolkit resume                       the newest open run
+  toolkit resume 20261120-193742-x7k2  this run
+  toolkit resume --dry-run             show what is open
 
-What was begun is first looked for in AWS: what is done is only written down, what still runs is
-watched, what never arrived is done now. Nothing is done twice."""
+It first looks in AWS for what was started: it records what is done, watches what still runs, and
+repeats what never arrived. It does nothing twice."""
 
 
 @click.command(epilog=EPILOG)
@@ -42,7 +43,7 @@ watched, what never arrived is done now. Nothing is done twice."""
 def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     """Continue an interrupted run.
 
-    A run is open while a step of it may still be at work, or was never begun.
+    A run is open while one of its steps may still be in progress, or was never started.
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
@@ -69,7 +70,8 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     allowed = deploying.confirm_trust(rules, environment, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
-    shared_run, placed = None, None
+    shared_run = None
+    placed: Callable[[Job], Job] = same_job
     if shared is not None:
         shared_run = shared.run
         is_ours = colleagues.is_ours(shared_run.entries)
@@ -82,17 +84,15 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
     still = files_check(deploy_request, rules, git)
-    request = deploying.run_request(name, "resume", common, rules, still)
-    if placed is not None:
-        request = replace(request, placed=placed)
     standby = [job for job in state.jobs if job.undoes]
     proofs = _proofs(name, state, rules, ports, common.no_checks)
 
-    def continue_run(control: deploying.TerminalControl) -> RunResult:
+    with deploying.terminal("resume", common, state.jobs) as control:
         verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
-        return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
-
-    return deploying.run_with_progress("resume", common, state.jobs, continue_run)
+        request = replace(control.request(name, rules, ports, still, verify), placed=placed)
+        with runs.resume(request, store, shared_run) as execution:
+            control.result = execution.carry_out()
+    return control.exit
 
 
 def _proofs(

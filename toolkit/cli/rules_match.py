@@ -30,7 +30,7 @@ def rules_match(
     """Show the targets and rules of each PATH, one line per path. `-` (or no PATH) reads
     them from standard input.
 
-    Paths are relative to the repository root.
+    Paths are relative to the repository's root.
     """
     folder = options.enter(ctx, folder)
     book = flow.rule_book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))

@@ -11,7 +11,7 @@ from toolkit.flow.bake import BakeFailure
 from toolkit.model import Job
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.ports import Ports
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.request import StepReport
 
 RED = "ALARM"
 EVERY_S = 5.0
@@ -60,7 +60,7 @@ def red_alarms(job: Job, names: Sequence[str], ports: Ports) -> list[cloudwatch.
 
 
 def alarm_failure(
-    job: Job, names: Sequence[str], ports: Ports, desk: StepJournal
+    job: Job, names: Sequence[str], ports: Ports, desk: StepReport
 ) -> BakeFailure | None:
     """The failure that these alarms show, None if none is red. Raises Stopped as soon as the run is
     to stop.
@@ -81,7 +81,7 @@ def alarm_failure(
 
 
 def wait_for_grace_period(
-    job: Job, names: Sequence[str], ports: Ports, desk: StepJournal, until: float
+    job: Job, names: Sequence[str], ports: Ports, desk: StepReport, until: float
 ) -> BakeFailure | None:
     """Wait until the grace period is over, at `until` of the clock port, and return what is red
     then. It is never cut short: alarms take their time to go red and to recover.

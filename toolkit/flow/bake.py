@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from toolkit.model import Verdict
 from toolkit.ports.clock import Clock
+from toolkit.run.request import StepReport
 from toolkit.run.step import BAKING
-from toolkit.run.step_journal import StepJournal
 
 PACE_S = 2.0
 """The longest pause between two looks at which check is due, in seconds."""
@@ -41,7 +41,7 @@ class BakeCheck(Struct, frozen=True):
 
 
 def bake(
-    seconds: float, looks: Sequence[BakeCheck], desk: StepJournal, clock: Clock
+    seconds: float, looks: Sequence[BakeCheck], desk: StepReport, clock: Clock
 ) -> BakeFailure | None:
     """Wait, and check meanwhile: the first failure as soon as there is one, None if there was none.
     Each check is made a last time at the end.

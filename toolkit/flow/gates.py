@@ -48,7 +48,7 @@ from toolkit.run.jobs import (
     may_answer_for,
     step_token,
 )
-from toolkit.run.step_journal import StepJournal
+from toolkit.run.request import StepReport
 from toolkit.run.stop import Stop
 from toolkit.targets.base import JudgedSettings
 
@@ -203,7 +203,7 @@ class Verifier:
         self._undone = {job.undoes for job in standby}
         self._checks = flow.load_checks(rules) if gates else Checks()
 
-    def __call__(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+    def __call__(self, job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         """The outcome, which is no longer good if something does not answer as it should. Raises
         Stopped, Superseded, LockLost.
         """
@@ -229,7 +229,7 @@ class Verifier:
         return self._unhealthy(job, outcome, failure)
 
     def _failure(
-        self, job: Job, gate: Gate, outcome: Outcome, desk: StepJournal
+        self, job: Job, gate: Gate, outcome: Outcome, desk: StepReport
     ) -> BakeFailure | None:
         """What is wrong with it: first by its addresses and checks, then by its alarms for the
         grace period, and then by all of them while it bakes.
@@ -269,7 +269,7 @@ class Verifier:
         ]
         return bake(gate.bake_s, looks, desk, clock)
 
-    def _check_failure(self, gate: Gate, desk: StepJournal, settle_s: float) -> BakeFailure | None:
+    def _check_failure(self, gate: Gate, desk: StepReport, settle_s: float) -> BakeFailure | None:
         """The failure that its checks show: one that failed, else one that could not be asked."""
         bad = self._bad_results(gate, desk, settle_s)
         for result in bad:
@@ -282,7 +282,7 @@ class Verifier:
                 return BakeFailure(cause, unknown=True, check=result.check)
         return None
 
-    def _bad_results(self, gate: Gate, desk: StepJournal, settle_s: float) -> Sequence[Result]:
+    def _bad_results(self, gate: Gate, desk: StepReport, settle_s: float) -> Sequence[Result]:
         """The checks that did not pass."""
         tasks = flow.check_tasks(self._checks, gate.names, gate.setup)
         if not tasks:
@@ -302,7 +302,7 @@ class Verifier:
         results = CheckRun(tasks, gate.setup, self._ports, options).carry_out()
         return [result for result in results if result.status != "passed"]
 
-    def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepJournal) -> None:
+    def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepReport) -> None:
         """What was checked has to be what was deployed: somebody else may have deployed meanwhile,
         with our lock or without.
         """
@@ -375,7 +375,7 @@ class _StepLines:
 
     path = ""
 
-    def __init__(self, task: Task, desk: StepJournal, redactor: Redactor) -> None:
+    def __init__(self, task: Task, desk: StepReport, redactor: Redactor) -> None:
         self._name, self._desk, self._redactor = task.name, desk, redactor
 
     def write(self, line: str) -> None:
@@ -389,7 +389,7 @@ class _StepLines:
 class _LiveCheck:
     """What the kind itself says of its step. Each observation starts from the one before."""
 
-    def __init__(self, job: Job, ports: Ports, desk: StepJournal) -> None:
+    def __init__(self, job: Job, ports: Ports, desk: StepReport) -> None:
         self._job, self._ports, self._desk = job, ports, desk
         self._last: Observation | None = None
 
@@ -419,7 +419,7 @@ class _LiveCheck:
 
 
 def _address_failure(
-    job: Job, gate: Gate, ports: Ports, desk: StepJournal, settle_s: float
+    job: Job, gate: Gate, ports: Ports, desk: StepReport, settle_s: float
 ) -> BakeFailure | None:
     """An address that does not answer as it should, None if all do. They are retried for `settle_s`
     seconds in all.

@@ -122,7 +122,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     if request.load:
         from toolkit.flow import load_test
 
-        load_test.check_prerequisites(prepared)
+        load_test.check_prerequisites(prepared.tasks)
     return prepared
 
 
@@ -152,7 +152,10 @@ def run_smoke_test(
     if request.load and prepared.store is not None:
         from toolkit.flow import load_test
 
-        for result in load_test.run_loads(prepared, prepared.store, last, results, ports, stop):
+        context = load_test.LoadContext(
+            prepared.run, prepared.setup, prepared.store, last, ports, stop
+        )
+        for result in load_test.run_loads(prepared.tasks, results, context):
             on_result(result)
             results = (*results, result)
     status = overall_status(results)

@@ -14,9 +14,9 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, StateDamaged
 from toolkit.formats.documents import as_mapping
 from toolkit.model import AWS, GOOD, DeployedState, Verdict
-from toolkit.ports import processes
-from toolkit.record import disk, journal, state
-from toolkit.record.disk import Disk
+from toolkit.ports import disk, processes
+from toolkit.ports.disk import Disk
+from toolkit.record import journal, state
 from toolkit.record.journal import JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merge
 from toolkit.record.state import Store
@@ -358,9 +358,7 @@ def _read_index(store: Store) -> dict[str, _Cached]:
 
 def _write_index(store: Store, cached: Mapping[str, _Cached]) -> None:
     try:
-        disk.replace(
-            store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk()
-        )
+        disk.write(store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"))
     except FileProblem:
         return  # the next one reads the journals again
 

@@ -25,18 +25,19 @@ from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.clock import Clock, SystemClock
-from toolkit.record.disk import (
+from toolkit.ports.disk import (
     Disk,
     error_text,
     file_error,
-    lock_error,
+    lock,
     open_own,
+    open_state,
     sync_folder,
     unlock,
     write_all,
 )
-from toolkit.record.disk import read as read_file
-from toolkit.record.disk import replace as replace_file
+from toolkit.ports.disk import read as read_file
+from toolkit.ports.disk import write as write_file
 from toolkit.record.state import Store
 
 VERSION = 1
@@ -319,7 +320,7 @@ class Journal:
         path = path_of(store, run)
         store.subfolder(FOLDER)
         if not os.path.lexists(path):
-            replace_file(path, data, disk or Disk())
+            write_file(path, data, disk=disk or Disk())
         return cls.reopen(store, run, clock, disk)
 
     @classmethod
@@ -426,31 +427,23 @@ def _lock(descriptor: int, store: Store, run: str) -> None:
     FileProblem.
     """
     for _ in range(LOCK_TRIES):
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sleep(LOCK_PAUSE_S)
-        except OSError as error:
-            raise lock_error(path_of(store, run), error) from None
+        if lock(descriptor, path_of(store, run)):
+            return
+        sleep(LOCK_PAUSE_S)
     raise _busy_error(store, run)
 
 
 def being_written(store: Store, run: str) -> bool:
     """Whether a live process has the journal open for writing. Raises FileProblem."""
-    try:
-        descriptor = open_own(path_of(store, run), os.O_RDONLY)
-    except OSError as error:
-        raise file_error(path_of(store, run), error) from None
+    path = path_of(store, run)
+    descriptor = open_state(path, os.O_RDONLY)
     try:
         # Shared: two processes that only look must not take each other for a writer.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # then nobody can have written it
+        return not lock(descriptor, path, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileProblem:
+        return False  # it cannot be locked there: then nobody can have written it
     finally:
         unlock(descriptor)
-    return False
 
 
 def _content(descriptor: int) -> bytes:

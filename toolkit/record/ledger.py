@@ -6,7 +6,6 @@ configured, that is the truth, and the files on this machine are a copy for when
 reached. What earlier versions of toolkit recorded is read, but never written.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,10 +24,11 @@ from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
 from toolkit.model import GOOD, DeployedState, Location, Resource
+from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
+from toolkit.ports.disk import Disk
 from toolkit.ports.ports import Ports
-from toolkit.record import disk, legacy, state
-from toolkit.record.disk import Disk
+from toolkit.record import legacy, state
 from toolkit.record.legacy import Text
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
@@ -557,7 +557,7 @@ class LocalLedger:
             self._store.subfolder(BODIES)
             path = self._store.path(BODIES, digest(body))
             if not os.path.exists(path):
-                disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
+                disk.write(path, body.encode("utf-8", "surrogateescape"), disk=self._disk)
 
     def all(self) -> LedgerContents:
         """The records of every target. A copy of a bucket that rules.toml no longer names does not
@@ -631,16 +631,13 @@ class LocalLedger:
         folder = self._store.subfolder(FOLDER)
         for name in key.split("/")[1:-1]:
             folder = state.own_folder(os.path.join(folder, name))
-        lock = self._lock_file(self._store.path(FOLDER, ".lock"))
-        try:
+        with disk.exclusive(self._store.path(FOLDER, ".lock")):
             before, copied_from = self._read(key)
             after = update(before, copied_from)
             if store is None:
                 store = copied_from
             if after != before or store != copied_from:
-                disk.replace(path, encode(after, store), self._disk)
-        finally:
-            disk.unlock(lock)
+                disk.write(path, encode(after, store), disk=self._disk)
 
     def _keys(self) -> list[str]:
         keys = _keys_below(self._store.folder, self._parts.prefix)
@@ -656,18 +653,6 @@ class LocalLedger:
 
     def _path(self, key: str) -> str:
         return self._store.path(*key.split("/"))
-
-    def _lock_file(self, path: str) -> int:
-        try:
-            descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise disk.file_error(path, error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            os.close(descriptor)
-            raise disk.lock_error(path, error) from None
-        return descriptor
 
 
 def _keys_below(root: str, prefix: str) -> list[str]:

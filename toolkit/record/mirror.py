@@ -14,7 +14,8 @@ from time import monotonic
 
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
 from toolkit.model import Verdict
-from toolkit.record import disk, history
+from toolkit.ports import disk
+from toolkit.record import history
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
@@ -99,7 +100,7 @@ class Mirror:
                 if not os.path.lexists(path):
                     self._store.subfolder(history.LOGS)
                     self._store.subfolder(os.path.join(history.LOGS, self._journal.run))
-                    disk.replace(path, shared[0], disk.Disk())
+                    disk.write(path, shared[0])
 
     def check(self) -> None:
         """Raises LockLost if somebody else continues the run."""
@@ -230,7 +231,7 @@ class Mirror:
     def _mark(self) -> None:
         with suppress(FileProblem, StateDamaged):
             self._store.subfolder(UNSENT)
-            disk.replace(self._store.path(UNSENT, self._journal.run), b"", disk.Disk())
+            disk.write(self._store.path(UNSENT, self._journal.run), b"")
 
     def _unmark(self) -> None:
         with suppress(OSError):
@@ -264,7 +265,7 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
     if same < len(shared.data):
         # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):
-            disk.replace(f"{journal.path}.superseded", local, disk.Disk())
+            disk.write(f"{journal.path}.superseded", local)
         journal.adopt(same, shared.data[same:])
     return shared
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import JournalEntry
-from toolkit.run.execute import BAD
 from toolkit.run.jobs import unpack
-from toolkit.run.step_journal import BegunStep
+from toolkit.run.outcomes import BAD
+from toolkit.run.request import BegunStep
 
 # In doubt is not among them: such a step is open.
 ENDS = (*GOOD, *BAD, Verdict.SKIPPED)

@@ -132,7 +132,7 @@ def serve(listener: socket.socket, path: str, secret: str) -> None:
     config.loglevel = "WARNING"
     with open(path + ".new", "w") as file:
         file.write(os.environ["GATEWAY_PORT"])
-    # Whoever waits for the file must not read half a number.
+    # Whoever waits for the file must not read half a number. (toolkit's own writer is not here.)
     os.replace(path + ".new", path)
     asyncio.run(hypercorn(guarded(app, secret), config))
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from toolkit.errors import Missing, Refused, ToolkitError
 from toolkit.formats.build_stages import Platform
+from toolkit.ports import disk
 from toolkit.ports.files import cache_folder, own_cache
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
@@ -271,11 +272,8 @@ def _write_cache(digest: str, entries: list[Entry]) -> None:
     path = _cache_file(digest)
     try:
         own_cache(cache_folder(), "bases")
-        # Written beside it and renamed, so that another build never reads half of it.
-        with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(json.dumps(entries).encode())
-        os.replace(f"{path}.{os.getpid()}", path)
-    except (OSError, ToolkitError):
+        disk.write(path, json.dumps(entries).encode())
+    except ToolkitError:
         return
 
 

@@ -159,6 +159,7 @@ class _Clients:
         path = os.path.join(self.folder, f"base-{digest.removeprefix('sha256:')}")
         if not os.path.exists(path):
             self.of(base.source).download(base.source.repository, digest, f"{path}.part")
+            # Not `disk.write`: it is streamed, and lies in a folder that this build deletes.
             os.rename(f"{path}.part", path)
         return path
 

@@ -4,6 +4,7 @@ and not done again.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -163,23 +164,25 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
     registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
     create, lifecycle = create_calls(job.settings)
 
-    def make() -> None:
-        if state.absent:
+    key = ("repository", job.run, job.location.region, name)
+    with ports.shared.turn(key, job.step, report.check) as making:
+        if making.is_mine and state.absent:
             report.phase(f"making repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         # Two calls: after a crash between them the policy is missing, and is made up for here. A
         # repository that others have created keeps the policy that they gave it, or none.
-        repository = ecr.repository(registry, name)
-        creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
-        if creator == job.run and not ecr.has_lifecycle(registry, name):
+        if making.is_mine and _lacks_policy(job, registry, name):
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
-
-    ports.shared.once(
-        ("repository", job.run, job.location.region, name), job.step, make, report.check
-    )
     return replace(state, repository=ecr.repository(registry, name), absent=False)
+
+
+def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
+    """Whether a repository was made by this run, and has no lifecycle policy."""
+    repository = ecr.repository(registry, name)
+    creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
+    return creator == job.run and not ecr.has_lifecycle(registry, name)
 
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
@@ -198,16 +201,13 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         msgspec.json.encode(recipe, order="deterministic"),
     )
     report.phase(f"building image {state.tag}")
-    image = ports.shared.once(
-        key,
-        job.step,
-        lambda: _push_image(job, ports, state, image_builder, recipe, report),
-        report.check,
-    )
+    with ports.shared.turn(key, job.step, report.check) as image:
+        if image.is_mine:
+            image.value = _push_image(job, ports, state, image_builder, recipe, report)
     if image.by != job.step:
         report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
     report.keep(image=f"{uri}@{image.value}")
-    return image.value
+    return str(image.value)
 
 
 def _push_image(
@@ -297,7 +297,8 @@ def _register_definition(
         report,
         call,
         report.prepare,
-        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        do=partial(ecs.register, aws, request),
+        result=lambda definition: str(definition["taskDefinitionArn"]),
         find=lambda: _definition_with_token(job, aws, family),
     )
 
@@ -332,9 +333,8 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
         report,
         update_call(settings, arn, force),
         report.intend,
-        do=lambda: rollout.primary_deployment(
-            ecs.update(aws, settings.cluster, settings.service, arn, force)
-        ),
+        do=partial(ecs.update, aws, settings.cluster, settings.service, arn, force),
+        result=rollout.primary_deployment,
         find=lambda: rollout.own_deployment(
             ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, own_key
         ),
@@ -346,16 +346,17 @@ def _call_once(
     report: Report,
     call: PlannedCall,
     intend: Callable[..., None],
-    do: Callable[[], T],
+    do: Callable[[], Shape],
+    result: Callable[[Shape], T],
     find: Callable[[], T | None],
 ) -> T:
-    """Make a call that no token protects. A throttled one is repeated; where the answer is lost,
-    its effect is looked for (`find`), and the call is never repeated here.
+    """The result of a call that no token protects. A throttled one is repeated; where the answer
+    is lost, its effect is looked for (`find`), and the call is never repeated here.
     """
     for pause in (*BACKOFF_S, None):
         intend(call.name, **call.what)
         try:
-            return do()
+            return result(do())
         except Throttled:
             report.turned_away()
             if pause is None:

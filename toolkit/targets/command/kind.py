@@ -35,7 +35,7 @@ LAG_S = 10.0
 
 
 class CommandKind(base.Kind):
-    """What a program of the team's own deploys: terraform, helm, serverless, a script."""
+    """Something that your own program deploys: terraform, helm, serverless, a script."""
 
     action = "deploy"
     estimate_s = 60
