@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from toolkit.config.graph import find_cycle
 from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type_of
 from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
 from toolkit.errors import RulesError
@@ -37,7 +38,7 @@ class CheckTypes(Struct, frozen=True):
     """
 
     known: tuple[str, ...]
-    sort: Callable[[str], CheckTypeSchema]
+    by_name: Callable[[str], CheckTypeSchema]
     built_in: tuple[str, ...]
 
 
@@ -121,7 +122,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         reader.add_problem(_type_problem(type_names, table, check_types), "checks", name)
         return None
     type_name = type_names[0]
-    check_type = check_types.sort(type_name)
+    check_type = check_types.by_name(type_name)
     own = {key: value for key, value in table.items() if key not in COMMON}
     settings = reader.convert_named(name, own, check_type.Settings, "checks", COMMON)
     shared = {key: table[key] for key in COMMON if key in table}
@@ -230,7 +231,11 @@ def find_problems(
             *names.in_check(check),
         ):
             yield check.where, f"checks.{check.name}", message
-    cycle = _cycle({name: predecessors(check, capturing) for name, check in checks.checks.items()})
+    waits = {
+        name: sorted(predecessors(check, capturing) & checks.checks.keys())
+        for name, check in checks.checks.items()
+    }
+    cycle = find_cycle(waits)
     if cycle:
         first = checks.checks[cycle[0]]
         message = f"the checks wait for each other in a cycle: {' -> '.join(cycle)}"
@@ -321,18 +326,6 @@ def capturing_checks(checks: Mapping[str, Check]) -> dict[str, str]:
         for name in check.captures:
             names[name] = check.name
     return names
-
-
-def _cycle(waiting: Mapping[str, frozenset[str]]) -> list[str] | None:
-    from graphlib import CycleError, TopologicalSorter
-
-    try:
-        TopologicalSorter(
-            {name: sorted(others & waiting.keys()) for name, others in waiting.items()}
-        ).prepare()
-    except CycleError as error:
-        return [str(name) for name in error.args[1]]
-    return None
 
 
 def _line(where: str) -> int | None:

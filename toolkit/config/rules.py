@@ -4,8 +4,9 @@ key, and what was expected.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from toolkit.config.graph import MOST_PAIRS, connections, covered_by, target_cycle
 from toolkit.config.reader import (
     FileReader,
     TooMany,
@@ -45,8 +46,6 @@ MOST_FILLED = 200_000
 """How many names of targets are filled in with the variables of all environments, to see that they
 can be used and differ.
 """
-MOST_PAIRS = 250_000
-"""In how many ways all groups and `needs` together may connect two targets: what a plan costs."""
 
 COMMON = ("kind", "needs", "estimate", "deadline")
 """The keys of every target, whatever its kind."""
@@ -315,7 +314,7 @@ class _Loader(FileReader):
                     self.check_word(word, valid, what, "rules", index, key, number)
 
     def _check_cycles(self, targets: Mapping[str, Target]) -> None:
-        cycle = _cycle(targets)
+        cycle = target_cycle(targets)
         if cycle:
             self.add_problem(
                 f"the targets need each other in a cycle: {' -> '.join(cycle)}",
@@ -330,7 +329,7 @@ class _Loader(FileReader):
         if self.problems:
             return
         total = 0
-        for key, name, count in _connections(targets):
+        for key, name, count in connections(targets):
             total += count
             if total > MOST_PAIRS:
                 message = (
@@ -345,7 +344,7 @@ class _Loader(FileReader):
         what was meant.
         """
         covered = {
-            name: _inside(name, loaded.targets)
+            name: covered_by(name, loaded.targets)
             for name, target in loaded.targets.items()
             if target.members
         }
@@ -434,92 +433,3 @@ def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
     if all(environment.regions for environment in environments.values()):
         shared |= {REGION}
     return shared
-
-
-def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
-    """Of each target the steps that it takes to find what it covers, then of each leaf those to
-    find what it waits for. No circles.
-    """
-    leaves: dict[str, frozenset[str]] = {}
-    for name, target in targets.items():
-        if target.members:
-            yield "members", name, _steps(name, targets)
-            inside = _inside(name, targets)
-            leaves[name] = frozenset(member for member in inside if not targets[member].members)
-    direct: dict[str, set[str]] = {}
-    for name, target in targets.items():
-        needed: set[str] = set()
-        for need in target.needs:
-            needed.update(leaves.get(need.target, (need.target,)))
-        waiting_leaves = leaves.get(name, (name,)) if needed else ()
-        yield "needs", name, len(waiting_leaves) * len(needed)
-        for leaf in waiting_leaves:
-            direct.setdefault(leaf, set()).update(needed)
-    for leaf, needed in direct.items():
-        reached, waiting = set(needed), [*needed]
-        while waiting and len(reached) <= MOST_PAIRS:
-            fresh = direct.get(waiting.pop(), set()) - reached
-            reached |= fresh
-            waiting += fresh
-        yield "needs", leaf, len(reached)
-
-
-def _steps(name: str, targets: Mapping[str, Target]) -> int:
-    """How many members are looked at to find all that a group covers; it stops counting where that
-    is too much.
-    """
-    reached, waiting, steps = {name}, [name], 0
-    while waiting and steps <= MOST_PAIRS:
-        members = targets[waiting.pop()].members
-        steps += len(members)
-        fresh = set(members) - reached
-        reached |= fresh
-        waiting += fresh
-    return steps
-
-
-def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:
-    """Everything that a group covers, at any depth."""
-    covered, waiting = set[str](), [*targets[name].members]
-    while waiting:
-        member = waiting.pop()
-        if member not in covered:
-            covered.add(member)
-            waiting += targets[member].members
-    return covered
-
-
-class _Moment(NamedTuple):
-    """The start or the end of a target's deploy."""
-
-    target: str
-    event: str
-
-
-def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
-    """Targets that need each other in a cycle. A group is done when its members are, which start
-    when its own needs are done.
-    """
-    from graphlib import CycleError, TopologicalSorter
-
-    waits: dict[_Moment, set[_Moment]] = {}
-    for name, target in targets.items():
-        starts, is_done = _Moment(name, "starts"), _Moment(name, "is done")
-        waits.setdefault(starts, set()).update(
-            _Moment(need.target, "is done") for need in target.needs
-        )
-        waits.setdefault(is_done, set()).add(starts)
-        for member in target.members:
-            waits.setdefault(_Moment(member, "starts"), set()).add(starts)
-            waits[is_done].add(_Moment(member, "is done"))
-    try:
-        TopologicalSorter({moment: sorted(before) for moment, before in waits.items()}).prepare()
-    except CycleError as error:
-        circle: list[str] = []
-        for moment in reversed(error.args[1]):
-            if circle[-1:] != [moment.target]:
-                circle.append(moment.target)
-        if len(circle) > 1:
-            return circle
-        return circle * 2
-    return None
