@@ -42,6 +42,7 @@ from toolkit.flow.versions import (
     target_versions,
     versions_at_commit,
 )
+from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
     Backwards,
@@ -580,7 +581,7 @@ def _is_called(target: Target, name: str, rules: Rules) -> bool:
         for region in environment.regions or ("",):
             places.append({"region": region, **environment.vars})
     for variables in places or [{}]:
-        if name in [making.fill_text(alias, variables) for alias in aliases]:
+        if name in [fill(alias, variables) for alias in aliases]:
             return True
     return False
 
