@@ -152,13 +152,13 @@ def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     coasts.deployed("v2", "eu", "us")
     said = request_fields(pick_candidate(coasts.found(), None))
     assert (
-        said["wishes"]["version"],
-        {region: one["task_definition"] for region, one in said["each"].items()},
+        said["version"].name,
+        {region: one["task definition"] for region, one in said["restored"].items()},
     ) == (
         "v1",
         {"eu": "eu:1", "us": "us:1"},
     )
-    assert {region: one["image_digest"] for region, one in said["each"].items()} == {
+    assert {region: one["digest"] for region, one in said["restored"].items()} == {
         "eu": "sha256:v1-eu",
         "us": "sha256:v1-us",
     }
@@ -177,7 +177,7 @@ def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
         **request_fields(pick_candidate(coasts.found(), None)),
     )
     jobs = prepare(order, "run", None, coasts.ports).jobs
-    assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
+    assert [(job.step, job.version.name, job.restore.task_definition) for job in jobs] == [
         ("app@eu", "v1", "eu:1"),
         ("app@us", "v1", "us:1"),
     ]

@@ -8,7 +8,7 @@ from msgspec import Struct
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import DeployRequest, require_target
-from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy, rollback_wishes
+from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
@@ -16,7 +16,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, LiveVersion, Rules
+from toolkit.model import GOOD, Job, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -314,7 +314,13 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
 
 def request_fields(chosen: Candidate) -> dict[str, Any]:
     """The fields of a DeployRequest that puts this version back, in each region as it was there."""
+    record = chosen.record
     return {
-        "wishes": rollback_wishes(chosen.record),
-        "each": {region: rollback_wishes(record) for region, record in chosen.each.items()},
+        "version": Version(
+            record.version,
+            record.commit,
+            record.fingerprint or f"image {record.version}",
+            settings=record.settings,
+        ),
+        "restored": {region: record.detail for region, record in chosen.each.items()},
     }

@@ -78,14 +78,14 @@ def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
             f"the image is built for {built}, but the tasks run on {runs}",
             f'set `platform = "{runs}"` in `build`',
         )
-    check_recipe(build_recipe(job, ports, state), builder(job.wishes.get("builder")).name)
+    check_recipe(build_recipe(job, ports, state), builder(job.options.builder).name)
 
 
 def is_newly_used(job: Job, state: CurrentState) -> bool:
     """Whether the image of this version is there, though the target that would build it does not
     run it yet.
     """
-    if job.settings.build is None or job.wishes.get("image") or job.action == ROLLBACK:
+    if job.settings.build is None or job.options.image or job.action == ROLLBACK:
         return False
     return (
         definitions.digest_of(definitions.image_of(state.running, state.container)) != state.digest
