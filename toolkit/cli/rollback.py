@@ -92,7 +92,7 @@ def _choose(
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
         version = pick("Which version?", labels)
-    chosen = flow.pick_candidate(choice.candidates, version, choice.back, choice.target)
+    chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
             if candidate.gone and not candidate.live:

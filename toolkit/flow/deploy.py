@@ -629,7 +629,7 @@ def _named_versions(order: DeployRequest, chosen: Sequence[Target]) -> dict[str,
 def _versions_of_files(
     order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
     settings = target_settings(rules, name)
     own = {target.name: settings[target.name] for target in chosen}
@@ -644,7 +644,7 @@ def _source(
     """
     if order.source is None and not _from_files(order, chosen):
         return {}
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     # A plan file cannot hold its own digest.
     paths = [path for path in detect.look(repository).paths if path != order.plan]
     now = source.digests(repository.require_head(), rules, paths, repository.root, name)
@@ -667,13 +667,14 @@ def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bo
     return key not in planned or planned[key] != now[key]
 
 
-def _working_tree(git: Git | None) -> Git:
-    if git is None or git.bare:
-        raise Refused(
-            "there is no working tree to deploy from",
-            "run it in a git repository, or name an image: --no-build --image TAG",
-        )
-    return git
+def _working_tree(git: Git | None, chosen: Sequence[Target]) -> Git:
+    if git is not None and not git.bare:
+        return git
+    hint = "run it in a git repository"
+    for words in {targets.kind(target.kind).by_name: None for target in chosen}:
+        if words:
+            hint += f", or name what is to be deployed: {' '.join(words)}"
+    raise Refused("there is no working tree to deploy from", hint)
 
 
 def _refuse_incomplete_commits(

@@ -216,6 +216,10 @@ class Kind:
     """
     live_starts_programs: bool = False
     """Whether `live` starts programs that rules.toml names: `diff` starts none."""
+    by_name: tuple[str, ...] = ()
+    """The options that deploy a version by its name in place of what lies in the working tree; none
+    where it has no such options.
+    """
     restores_with: str = ""
     """What its command needs besides, with a space before it, to put back what somebody has changed
     outside of toolkit.

@@ -428,8 +428,8 @@ def tag_taken() -> TagTaken:
     """The error for a tag that stands for another image."""
     return TagTaken(
         "somebody has pushed another image under this tag, and a tag is not moved",
-        "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
-        " commit and deploy again",
+        "see what it is with `aws ecr describe-images`; deploy that image by its tag, or commit and"
+        " deploy again",
     )
 
 

@@ -32,6 +32,7 @@ class AppKind(base.Kind):
     estimate_s = 150
     deadline_s = 1800
     Settings = AppSettings
+    by_name = ("--no-build", "--image", "TAG")
     Options = AppOptions
     Restore = AppRestore
 
