@@ -59,7 +59,7 @@ class KindOptions(
     Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
     """The command-line options of one kind: a field for each, declared with `option`. Its default
-    means that it was not given.
+    means that it was not given. They are written into the journal: no secrets.
     """
 
 

@@ -375,7 +375,7 @@ class _Tag:
             if client.digest(self._registry.repository, self._tag) is not None:
                 raise TagTaken(
                     "an image has this tag already, and a build would put another one in its place",
-                    "deploy that image with --no-build --image TAG, or commit and deploy again",
+                    "deploy that image by its tag, or commit and deploy again",
                 )
         finally:
             client.close()
