@@ -99,7 +99,7 @@ def test_it_is_due_deployed_clean_and_well(project: Project) -> None:
 
 def test_its_option_is_one_of_deploy(project: Project) -> None:
     assert (
-        "--empty-first                   Copies: empty the folder"
+        "--empty-first                   Copies: empty the folder."
         in project("deploy", "--help").stdout
     )
     assert "--empty-first" not in project("rollback", "--help").stdout
@@ -132,7 +132,7 @@ CLASHES = {
 def test_an_option_that_cannot_be_is_told_with_the_package(project: Project, option: str) -> None:
     with changed_module(
         project,
-        lambda text: re.sub(r"    empty_first: .*?= False", f"    {option}", text, flags=re.S),
+        lambda text: re.sub(r"    empty_first: .*?= False\n", f"    {option}\n", text, flags=re.S),
     ):
         done = project("deploy", "docs", "--yes")
     assert done.returncode == 2
