@@ -17,6 +17,10 @@ from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, Stage
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
+from toolkit.artifacts import images
+from toolkit.artifacts.images import Recipe, RegistryAddress
+from toolkit.artifacts.images.builtin import BuiltIn
+from toolkit.artifacts.images.types import BuildLog, Pushed
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -28,11 +32,7 @@ from toolkit.errors import (
     ToolkitError,
 )
 from toolkit.model import Job
-from toolkit.ports import images
 from toolkit.ports.aws import ecr, ecs
-from toolkit.ports.images import Recipe, RegistryAddress
-from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance

@@ -45,7 +45,7 @@ from toolkit.targets.base import Report
 from toolkit.targets.times import iso_utc
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Builder, Recipe
+    from toolkit.artifacts.images import Builder, Recipe
 
 Shape = Mapping[str, Any]
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     """The digest of the image; one step of the run builds and pushes it for all that need it."""
-    from toolkit.ports.images import builder
+    from toolkit.artifacts.images import builder
 
     recipe, image_builder = build_recipe(job, ports, state), builder(job.options.builder)
     uri = str(state.repository["repositoryUri"])

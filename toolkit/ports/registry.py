@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
-from toolkit.ports.images.types import RegistryAddress, SecretText
+from toolkit.ports.registry_address import RegistryAddress, SecretText
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
