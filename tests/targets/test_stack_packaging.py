@@ -15,8 +15,8 @@ import pytest
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
+from toolkit.formats.template import read_template
 from toolkit.ports import cdk
-from toolkit.targets.stack import document
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
@@ -70,7 +70,7 @@ def resource(kind: str, path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def at(text: str, path: tuple[str, ...]) -> Any:
-    found = document.read(text).data["Resources"]["One"]["Properties"]
+    found = read_template(text).data["Resources"]["One"]["Properties"]
     for step in path:
         found = found[step]
     return found

@@ -42,6 +42,7 @@ from toolkit.flow.versions import (
     target_versions,
     versions_at_commit,
 )
+from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
     Backwards,
@@ -319,7 +320,8 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
 
     Raises ToolkitError.
     """
-    from toolkit.flow.gates import has_gate, rollback_job
+    from toolkit.flow.deploy_gates import rollback_job
+    from toolkit.gates import has_gate
 
     if not jobs:
         return ()
@@ -579,7 +581,7 @@ def _is_called(target: Target, name: str, rules: Rules) -> bool:
         for region in environment.regions or ("",):
             places.append({"region": region, **environment.vars})
     for variables in places or [{}]:
-        if name in [making.fill_text(alias, variables) for alias in aliases]:
+        if name in [fill(alias, variables) for alias in aliases]:
             return True
     return False
 

@@ -11,7 +11,7 @@ from posixpath import basename, normpath
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.init.documents import as_mapping
+from toolkit.formats.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
 from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug

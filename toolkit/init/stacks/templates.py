@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from toolkit.init.documents import as_mapping, load_yaml
+from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
 from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
 from toolkit.init.images.apps import read_image

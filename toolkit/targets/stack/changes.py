@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.targets.stack.document import as_mapping
+from toolkit.formats.documents import as_mapping
 
 WIDTH = 78
 
