@@ -111,7 +111,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 
