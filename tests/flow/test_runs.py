@@ -186,7 +186,7 @@ def ports(tmp_path: Path) -> Ports:
 
 @pytest.fixture
 def store(ports: Ports) -> Store:
-    """With a run that was planned, and of which nothing was begun."""
+    """With a run that was planned, and of which nothing was started."""
     found = open_store("p", ports.root)
     Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
     return found

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import DIAMOND, Impatient, Listener, back
+from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -197,7 +197,7 @@ class Stage:
 
     def request(self, **fields: Any) -> RunRequest:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return RunRequest(run="run", ports=ports, listener=self.listener, stop=self.stop, **fields)
+        return Told(self.listener, self.stop).request("run", ports, **fields)
 
 
 def wait(event: Event) -> None:
@@ -252,7 +252,7 @@ def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(
     assert stage.book.recorded == {"a": "succeeded", "b": "rolled-back", "c": "succeeded"}
     assert {outcome.step: outcome.cause for outcome in ran.outcomes}[
         "d"
-    ] == "it waits for b, which did not go well"
+    ] == "it waits for b, which did not end well"
     assert stage.book.ended
 
 
@@ -584,7 +584,7 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
     [one] = ran.outcomes
     assert (one.verdict, one.cause, one.open) == (
         "in-doubt",
-        "it is live, and its checks were not done",
+        "it is live, but its checks were not done",
         True,
     )
     assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == (

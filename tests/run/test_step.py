@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.run.simulated import Impatient, Listener
+from tests.run.simulated import Impatient, Listener, Told
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -28,7 +28,7 @@ from toolkit.errors import (
 from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
-from toolkit.run.request import BegunStep, RunRequest
+from toolkit.run.request import BegunStep
 from toolkit.run.step import (
     APPLIES,
     CERTAIN_AFTER_S,
@@ -167,7 +167,8 @@ class Stage:
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        request = RunRequest(run="1", ports=ports, listener=self.listener, stop=self.stop)
+        told = Told(self.listener, self.stop)
+        request = told.request("1", ports)
         begun = BegunStep({}, waited_s, acted=True) if resumed else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(targets, "kind", lambda name: self)
@@ -240,7 +241,7 @@ def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untou
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
-    stage = Stage([Observation("unknown", phase="looking again")] * 5 + [RUNNING, DONE])
+    stage = Stage([Observation("unknown", phase="checking again")] * 5 + [RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)
     stage = Stage([Observation("unknown", next="ask ada")])
     found = stage.run()
@@ -313,7 +314,7 @@ def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
 def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
     found = Stage([NO_ANSWER]).run()
     assert of(found) == ("in-doubt", True)
-    assert found.cause == "its end was not seen in 10 min; nothing was stopped"
+    assert found.cause == "it did not end within 10 min; nothing was stopped"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
@@ -465,7 +466,7 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")]
+    ("answer", "cause"), [(None, "delete it"), (False, "not confirmed: delete it")]
 )
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
     answer: bool | None, cause: str
@@ -631,7 +632,7 @@ def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
     found = stage.run()
     assert (of(found), found.cause) == (
         ("in-doubt", True),
-        "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
+        "bob asked this run to stop: toolkit rollback app; what runs in AWS continues",
     )
 
 

@@ -172,7 +172,7 @@ def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted)
         if "was built by step" in line
     ]
     assert lines in (
-        [f"image {'b' * 40} was built by step {step}, which gets the same one"]
+        [f"image {'b' * 40} was built by step {step}, which uses the same image"]
         for step in ("web", "worker")
     )
 
@@ -497,7 +497,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stag
         app.preview(abroad.job(), abroad.ports)
     assert (
         str(caught.value)
-        == "there is no ECR repository backend in eu-west-1: the image that runs is of"
+        == "there is no ECR repository backend in eu-west-1: the running image is from"
         f" {THEIR_HOST}/backend"
     )
     assert (
@@ -581,7 +581,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
-    hint = "correct its name in rules.toml, or make it: toolkit deploy-app web --create"
+    hint = "correct its name in rules.toml, or create it: toolkit deploy-app web --create"
     assert caught.value.hint.format(**caught.value.facts) == hint
 
 

@@ -389,7 +389,7 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Re
     with zipfile.ZipFile(body) as archive:
         assert "requests/__init__.py" in archive.namelist()
     assert made.notes == (
-        "template.yaml is deployed as `sam build` has made it: .aws-sam/build/template.yaml",
+        "template.yaml is deployed from the output of `sam build`: .aws-sam/build/template.yaml",
     )
     time.sleep(0.02)
     for name in ("template.yaml", "src/api/new.py", "src/api/requirements.txt"):

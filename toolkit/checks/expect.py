@@ -117,7 +117,7 @@ def wrong_path(path: str) -> str | None:
     except (JSONPathError, RecursionError) as error:
         words = str(error).splitlines()[0] or type(error).__name__
         if not path.startswith("$"):
-            words += "; it begins with `$`: `$.status`"
+            words += "; start it with `$`, as in `$.status`"
         return f"{path!r} is not a JSON path: {words}"
     return None
 
@@ -151,13 +151,13 @@ def value_at(content: Any, path: str) -> Any:
     """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
     is none or that cannot be decided.
 
-    Raises ProbeError for what is no path with the values that were put into it.
+    Raises ProbeError for what is not a path once its values are filled in.
     """
     from jsonpath.exceptions import JSONPathError
 
     wrong = wrong_path(path)
     if wrong:
-        raise ProbeError(f"with the values that stand in it, {wrong}")
+        raise ProbeError(f"with its values filled in, {wrong}")
     compiled = _compiled(path)
     try:
         values = [match.value for match in compiled.finditer(content)]
@@ -182,9 +182,7 @@ def value_mismatches(what: str, value: Any, condition: Condition) -> Iterator[Mi
     else:
         holds = exists == condition.exists
     if not holds:
-        yield Mismatch(
-            what, shown_condition(condition), shown(value) if exists else "nothing is there"
-        )
+        yield Mismatch(what, shown_condition(condition), shown(value) if exists else "nothing")
 
 
 def _holds(condition: Condition, value: Any) -> Iterator[bool]:
@@ -299,7 +297,7 @@ def shown_condition(condition: Condition) -> str:
         (condition.min, "at least {}"),
         (condition.max, "at most {}"),
         (condition.length, "{} items"),
-        (condition.contains, "{} in it"),
+        (condition.contains, "contains {}"),
         (condition.like, "like {}"),
         (condition.type, "a value of type {}"),
     )

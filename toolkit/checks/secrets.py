@@ -57,7 +57,7 @@ def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
         raise
     if text is None:
         raise Refused(
-            f"{name} holds no text for secret {secret.name!r}", "use a secret with a SecretString"
+            f"{name} has no text for secret {secret.name!r}", "use a secret with a SecretString"
         )
     return str(text) if secret.key is None else _value_of_key(secret, name, str(text))
 

@@ -16,7 +16,7 @@ Port = Annotated[
 
 
 class BytesExpectation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the answer must be like."""
+    """What the answer has to be like."""
 
     body: Annotated[
         Any, Meta(description="Text that the answer has to contain, or a condition.")

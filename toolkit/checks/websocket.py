@@ -20,9 +20,9 @@ class MessageExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     json: Annotated[
         Mapping[str, Any], Meta(description="JSON path -> a value, or a table of conditions.")
     ] = {}
-    body: Annotated[Any, Meta(description="Text that the message must hold, or a condition.")] = (
-        None
-    )
+    body: Annotated[
+        Any, Meta(description="Text that the message has to contain, or a condition.")
+    ] = None
     within: Annotated[str | None, Meta(description="How long it may take to come.")] = None
 
 

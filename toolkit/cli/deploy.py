@@ -60,7 +60,7 @@ def deploy(
     Steps that do not wait for each other run in parallel.
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
-        raise UsageError("targets, --all and --plan exclude each other", "say which one")
+        raise UsageError("targets, --all and --plan cannot be combined", "give only one of them")
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(

@@ -33,7 +33,7 @@ def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> i
     """
     common = deploying.common_options(ctx, arguments)
     if arguments["no_build"] and not arguments["image"]:
-        raise UsageError("--no-build needs to know which image", "add --image TAG")
+        raise UsageError("--no-build needs an image", "add --image TAG")
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,

@@ -10,7 +10,7 @@ from toolkit.flow.deploy import only_target
 EPILOG = """\b
 Examples:
   toolkit deploy-stack api                       by the target's name
-  toolkit deploy-stack CarRentalApiStack         or by the stack's name
+  toolkit deploy-stack CarRentalApiStack         or by the stack's name name
   toolkit deploy-stack api --dry-run             every call that would be made
   toolkit deploy-stack api --yes --allow-replace confirm replacements in advance
 

@@ -4,6 +4,7 @@ consent, progress, and the end.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 import click
@@ -16,17 +17,21 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.advice import same_options, with_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
-from toolkit.run.request import RunRequest, Verify
+from toolkit.run.events import Events, Notice
+from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -228,7 +233,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     time = arguments.pop("lock_timeout")
     timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {time!r} is not a time", "write it as 90s, 15m or 1h30m")
+        raise UsageError(f"invalid --lock-timeout {time!r}", "use 90s, 15m or 1h30m")
     fields: dict[str, Any] = {
         "folder": folder,
         "lock_timeout": timeout,
@@ -295,7 +300,7 @@ def confirm_trust(
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
-        raise Refused("you said no", "nothing was changed")
+        raise Declined
     return True
 
 
@@ -315,10 +320,10 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     _require_run_consent(command, common, request, prepared, git)
     still = flow.freshness_check(request, prepared, git, ports)
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
-        verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
+        judge = Judge(proofs, ports, prepared.standby)
         facts = {"alarms": gates.pack_baselines(proofs)}
         started = replace(
-            control.request(name, prepared.rules, ports, still, verify),
+            control.request(name, prepared.rules, ports, still, judge),
             facts=facts,
             preempts=request.action == "rollback",
         )
@@ -352,7 +357,7 @@ def _require_run_consent(
 
 def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
-) -> tuple[flow.PreparedRun, Mapping[str, gates.Gate]]:
+) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
@@ -363,7 +368,7 @@ def _prepare(
             region=common.region,
         )
         prepared = flow.prepare(request, run, git, ports, records)
-        proofs: Mapping[str, gates.Gate] = {}
+        proofs: Mapping[str, GateSetup] = {}
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
@@ -385,14 +390,16 @@ def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
 
 
 class Control:
-    """Where a run's progress is shown, how it is asked to stop, and how it has ended: `result` is
+    """Where a run's progress is shown, how asking it to stop, and how it has ended: `result` is
     None as long as it has not begun.
     """
 
     def __init__(self, command: str, common: DeployOptions, several: bool) -> None:
         self._command, self._common = command, common
-        self.listener = progress.listener(several, common.quiet, common.verbose)
+        self._progress = progress.listener(several, common.quiet, common.verbose)
+        self.events = Events((self._progress,))
         self.stop = Stop()
+        self._asking = Lock()
         self.result: RunResult | None = None
 
     @property
@@ -403,11 +410,16 @@ class Control:
         return int(self.result.exit)
 
     def request(
-        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], verify: Verify
+        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], judge: Judge
     ) -> RunRequest:
         """How the run is to be carried out. Its command line is kept in the journal: nothing secret
         is ever given there.
         """
+
+        def may_begin(job: Job) -> None:
+            still(job)
+            judge.before(job)
+
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
 
@@ -419,39 +431,47 @@ class Control:
         return RunRequest(
             run=run,
             ports=ports,
-            listener=self.listener,
+            events=self.events,
+            ask=self.ask,
             stop=self.stop,
             command=["toolkit", *words],
             parallel=common.parallel,
             fail_fast=common.fail_fast,
             lock_timeout_s=common.lock_timeout,
             redact=redactor(),
-            still=still,
-            verify=verify,
+            still=may_begin,
+            verify=judge.after,
             checked=not common.no_checks,
             advise=advise,
         )
 
+    def ask(self, step: str, question: str) -> bool | None:
+        """Ask a person, one question at a time, each after all that was said before it. None if
+        nobody can answer.
+        """
+        with self._asking, self.events.paused():
+            return self._progress.asked(step, question)
+
     def say_stopping(self, number: int) -> None:
         """The first signal came."""
-        self.listener.told(
-            "toolkit",
-            "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once",
+        self._say(
+            "stopping: nothing new is started, and what runs in AWS continues; again to exit "
+            "at once"
         )
 
     def say_left(self, number: int) -> None:
         """The second one came."""
-        self.listener.told(
-            "toolkit",
-            "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
-        )
-        self.listener.close()
+        self._say("exited; what runs in AWS continues, and `toolkit resume` checks its result")
+        self.events.close()
+
+    def _say(self, words: str) -> None:
+        self.events.publish(Notice("toolkit", words))
 
     def report(self, jobs: tuple[Job, ...]) -> None:
         """Say how it ended. A reader that has closed our output changes nothing about that."""
         common = self._common
         if self.result is None:
-            output.note("stopped; nothing was begun")
+            output.note("stopped; nothing was started")
             if common.as_json:
                 output.document(_without_run(self._command, "cancelled", self.exit))
             return
@@ -475,7 +495,7 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
             with suppress(Stopped):  # while it waited for a lock
                 yield control
         finally:
-            control.listener.close()
+            control.events.close()
         control.report(jobs)
 
 
@@ -553,7 +573,7 @@ def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) ->
     from toolkit.cli.prompt import confirm
 
     steps = ", ".join(step for step, _ in prepared.backwards)
-    if not confirm(f"{steps} would go back. Deploy all the same?", default=False):
+    if not confirm(f"{steps} would go back. Deploy anyway?", default=False):
         raise Declined()
 
 
@@ -562,13 +582,13 @@ def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
     if confirm is not None:
         if confirm != name:
             raise Refused(
-                f"{confirm!r} is not the environment's name",
-                f"this is about {name}: --confirm {name}",
+                f"{confirm!r} is not the name of the environment",
+                f"the environment is {name}: --confirm {name}",
             )
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
     from toolkit.cli.prompt import typed
 
-    if not typed(f"{name} is protected. Type its name to go on:", name):
+    if not typed(f"{name} is protected. Type its name to continue:", name):
         raise Refused("that is not its name", "nothing was changed")

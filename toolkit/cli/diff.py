@@ -100,9 +100,9 @@ def _repository(folder: str, arguments: DiffArguments) -> Git | None:
     """The repository; paths from a file need none. Raises UsageError, GitError."""
     base, paths_from = arguments.base, arguments.paths_from
     if base is not None and paths_from is not None:
-        raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
+        raise UsageError("a base and --paths-from cannot be combined", "leave one of them out")
     if arguments.nul and paths_from is None:
-        raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
+        raise UsageError("-z needs --paths-from", "add --paths-from FILE, or leave -z out")
     if paths_from is not None:
         return options.location(folder)
     return Git.open(folder, bare=base is not None and ".." in base)

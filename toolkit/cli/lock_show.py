@@ -37,4 +37,4 @@ def _with_end(holder: Holder | None, where: str) -> Holder | None:
     """A lock of this machine ends with its process: the file that is left holds nobody up."""
     if holder is None or where != "local" or holder.problem or not holder.ended:
         return holder
-    return replace(holder, problem="its process has ended: nobody has to wait for it")
+    return replace(holder, problem="its process has ended: it blocks nobody")

@@ -106,12 +106,14 @@ def enter(ctx: click.Context, folder: str | None) -> str:
             os.chdir(folder)
         except OSError as error:
             raise UsageError(
-                f"cannot work in {folder!r}: {error.strerror}", "name a folder with -C DIR"
+                f"cannot run in {folder!r}: {error.strerror}", "choose a folder with -C DIR"
             ) from None
     try:
         return os.getcwd()
     except OSError:
-        raise UsageError("the working directory is gone", "go to another one: cd ~") from None
+        raise UsageError(
+            "the working directory is gone", "change to another folder: cd ~"
+        ) from None
 
 
 def repository(folder: str, bare: bool = False) -> Git | None:

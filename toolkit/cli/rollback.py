@@ -66,8 +66,8 @@ def rollback(
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
-            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"
-            f" ({line(holder.command)}): it is asked to stop"
+            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
+            f"({line(holder.command)}): asking it to stop"
         )
     version_options = flow.request_fields(_choose(choice, version, common))
     wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}

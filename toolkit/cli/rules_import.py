@@ -46,7 +46,7 @@ def rules_import(
     project = os.path.basename(options.enter(ctx, folder))
     result = import_filters([(source, _text(source)) for source in sources])
     if not result.count:
-        problem = f"there is no path filter in {', '.join(sources)}"
+        problem = f"no path filter found in {', '.join(sources)}"
         if result.inexact:
             problem = result.inexact[0]
         raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")

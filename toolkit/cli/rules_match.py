@@ -36,7 +36,7 @@ def rules_match(
     book = flow.rule_book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
     options.known_environment(ctx, book.rules)
     if sys.stdin.isatty() and (not paths or "-" in paths):
-        output.note("reading paths, a line each; end with Ctrl-D")
+        output.note("reading one path per line; end with Ctrl-D")
     changes: list[Change] = []
     for path in paths or ("-",):
         if path == "-":

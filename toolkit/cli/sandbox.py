@@ -113,7 +113,7 @@ def status(as_json: bool) -> int:
     if sandbox is None or not box.is_running(sandbox):
         problem = "the sandbox is not running"
         if sandbox is not None:
-            problem += f"; it ended by itself, see {sandbox.server.log}"
+            problem += f"; it has crashed, see {sandbox.server.log}"
         output.note(problem)
         if as_json:
             return output.document(show.document("status", "not-running", Exit.FAILED))

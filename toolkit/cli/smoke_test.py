@@ -121,7 +121,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     watcher, stop = progress.CountProgress(total, silent), Stop()
 
     def say_stopping(number: int) -> None:
-        watcher.say("stopping; what cleans up is still done")
+        watcher.say("stopping; checks that clean up still run")
 
     with watcher, signals.handled(stop, say_stopping, lambda number: None):
         result = flow.run_smoke_test(request, stage, ports, stop, watcher.told)

@@ -289,8 +289,8 @@ class _Loader(FileReader):
             raise TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
-        """Dangling names. A target that is there but broken counts: its own problem has been
-        told.
+        """Dangling names. A target that exists but is broken counts: its own problem has been
+        reported.
         """
         targets = tuple(tables.get("targets", {}))
         environment = loaded.environment

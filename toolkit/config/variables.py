@@ -27,7 +27,7 @@ def find_holes(rules: Rules) -> Iterator[KeyedProblem | None]:
     name that was filled in, so that the caller can stop.
 
     A variable may be empty where that makes a name all the same, as in `api{suffix}`, and in what
-    is no name: a value of `env` or of `parameters` may be empty, too.
+    is not a name: a value of `env` or of `parameters` may be empty, too.
     """
     empty: dict[str, list[Environment]] = {}
     for environment in rules.environments.values():

@@ -27,7 +27,7 @@ from toolkit.run.stop import Stop
 
 PARALLEL = 8
 SHORTEST_COOKIE = 8
-"""The value of a shorter cookie is no secret: `theme=dark`."""
+"""The value of a shorter cookie is not a secret: `theme=dark`."""
 
 
 class CheckLog(Protocol):
@@ -124,7 +124,7 @@ class CheckRun:
         if check.always:  # what cleans up has its own time, also after the deadline or a stop
             return self._try(task, monotonic() + check.timeout_s)
         if monotonic() >= options.until:
-            cause = "there was no time left for it"
+            cause = "the time was up before it could run"
             return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
         if options.stop.asked:
             cause = "it was stopped"

@@ -233,7 +233,10 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
                 raise
         except Timeout:
             if secret:
-                reason = f"whose account it is was not known within {selection.seconds:g} s"
+                reason = (
+                    "the account of the credentials could not be checked within "
+                    f"{selection.seconds:g} s"
+                )
                 raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -256,7 +259,7 @@ def _secrets(
     try:
         return {name: task.within(until - monotonic()) for name, task in tasks.items()}
     except Timeout:
-        reason = f"those of the checks were not read within {selection.seconds:g} s"
+        reason = f"the secrets of the checks could not be read within {selection.seconds:g} s"
         raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -290,8 +293,8 @@ def _outside_hosts() -> tuple[str, ...]:
     hosts = tuple(setting.replace(",", " ").split())
     if not hosts:
         raise UsageError(
-            f"{HOSTS} is set, and names no host",
-            f"name the hosts that may be asked, or unset {HOSTS}",
+            f"{HOSTS} is set, but empty",
+            f"list the hosts that may be asked, or unset {HOSTS}",
         )
     return hosts
 

@@ -112,6 +112,7 @@ def _continued(request: RunRequest, store: Store, journal: Journal, first: RunSt
     """
     ports = request.ports
     state = recover_state(journal.entries, ports.clock.now(), journal.path)
+    # We hold the locks of `first`: other steps would run without one.
     if state.jobs != first.jobs:
         raise StateDamaged(
             path=journal.path, reason="the run of this name in the bucket has other steps"
@@ -172,6 +173,7 @@ def _shared(
         unsent = mirror.close()
         if unsent:
             request.tell(unsent)
+        # Whoever continues it sends the rest; ours is kept beside the journal.
         elif mirror.taken_over_by:
             request.tell(
                 f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`"
@@ -272,7 +274,8 @@ def _locked(request: RunRequest, store: Store, jobs: Sequence[Job]) -> Iterator[
     def yield_to(wish: StopRequest) -> None:
         who, words = wish.who or "somebody", wish.command or "another run"
         request.tell(
-            f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on"
+            f"{who} asked this run to stop: {words}; nothing new is started, and what runs in "
+            "AWS continues"
         )
         request.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
@@ -294,8 +297,8 @@ def _locked(request: RunRequest, store: Store, jobs: Sequence[Job]) -> Iterator[
     for previous in locks.previous:
         if previous.run != request.run:
             request.tell(
-                f"run {previous.run} of {previous.who} never released it; what it began in AWS is"
-                " waited for"
+                f"run {previous.run} of {previous.who} never released it; waiting for what it "
+                "started in AWS"
             )
     try:
         yield locks
@@ -319,7 +322,7 @@ def _open_run(
             deploy.warm_clients(state.jobs, ports)
         yield StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
     except Exception:
-        request.tell(f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        request.tell(f"run {request.run} is left open; continue with: toolkit resume {request.run}")
         raise
 
 

@@ -41,7 +41,7 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
     """The lines to show before anything else where the judges here are not the trusted ones."""
     trust = rules.trust
     if trust.allowed and not trust.ref:
-        return (f"what judges a deploy was compared with no trusted base: {OPTION}",)
+        return (f"the rules that judge a deploy were not compared with a trusted base: {OPTION}",)
     differences = trust.about(environment)
     if not differences:
         return ()
@@ -49,7 +49,7 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
     consequence = _consequence(rules, environment, new)
     if new:
         return (f"{trust.ref} has no rules.toml", consequence)
-    lines = [f"what judges a deploy differs from {trust.ref}"]
+    lines = [f"the rules that judge a deploy differ from {trust.ref}"]
     lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
     if len(differences) > MOST_TOLD:
         lines.append(f"  and {len(differences) - MOST_TOLD} more")
@@ -59,9 +59,9 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
 def _line(difference: JudgeDifference, ref: str) -> str:
     what, local, trusted = difference.what, difference.here, difference.trusted
     if local is None and trusted is None:
-        return f"{what} is another one here"
+        return f"{what} differs here"
     if local is None:
-        return f"{what} is not here"
+        return f"{what} is missing here"
     if trusted is not None:
         return f"{what} is {local} here, and {trusted} at {ref}"
     return f"{what} is new: {local}" if local else f"{what} is new"
@@ -71,9 +71,9 @@ def _consequence(rules: Rules, environment: str | None, new: bool) -> str:
     trust = rules.trust
     if trust.allowed:
         return f"this {rules.file} decides: {OPTION}"
-    used = f"what {trust.ref} says is used"
+    used = f"the rules of {trust.ref} are used"
     if new:
-        used = f"no checks of {rules.file} are asked"
+        used = f"no checks of {rules.file} are run"
     due = ""
     if trust.is_due(environment):
         due = f", and every target of {environment or 'this project'} counts as due"
@@ -94,7 +94,7 @@ def require_rules_consent(rules: Rules, environment: str | None) -> None:
     ]
     first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
     raise Refused(
-        f"{differences[0]} is not what {trust.ref} says, and nobody has agreed to that",
+        f"{differences[0]} is not what {trust.ref} says, and this was not confirmed",
         f"{first} first, or add {OPTION}",
     )
 
@@ -247,8 +247,8 @@ def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Ru
 
 def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     return NoTrustedBase(
-        f"what judges a deploy cannot be read: {str(problem).splitlines()[0]}",
-        f"fix it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+        f"the rules that judge a deploy cannot be read: {str(problem).splitlines()[0]}",
+        f"fix it at {base.ref}, or choose another commit that you trust: export {VARIABLE}=COMMIT",
     )
 
 
@@ -264,10 +264,10 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
         for name, text in sources.included.items():
             if text is None:
                 raise NoTrustedBase(
-                    f"what judges a deploy cannot be read: {base.ref} has no {name}, which its"
-                    " rules.toml includes",
-                    f"add it at {base.ref}, or name another commit that you trust: export"
-                    f" {VARIABLE}=COMMIT",
+                    f"the rules that judge a deploy cannot be read: {base.ref} has no {name}, "
+                    "which its rules.toml includes",
+                    f"add it at {base.ref}, or choose another commit that you trust: export "
+                    f"{VARIABLE}=COMMIT",
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())

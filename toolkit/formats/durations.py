@@ -10,7 +10,7 @@ _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 
 
 def seconds(duration: str) -> int | None:
-    """`2m30s` in seconds, None if it is no duration."""
+    """`2m30s` in seconds, None if it is not a duration."""
     match = _DURATION.fullmatch(duration)
     if not match or not duration:
         return None

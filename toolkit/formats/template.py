@@ -82,7 +82,7 @@ class _Reader:
         self.spans: dict[Path, tuple[int, int]] = {}
 
     def plain(self, node: Any, path: Path, depth: int) -> Any:
-        """A node's value; everything that is no list and no mapping is its text."""
+        """A node's value; everything except a list or a mapping is its text."""
         self.spans[path] = (node.start_mark.index, node.end_mark.index)
         if len(self.spans) > MOST_VALUES or depth > DEEPEST:
             raise ValueError(

@@ -264,4 +264,4 @@ def _unsupported_tools(tree: TrackedFiles) -> Iterator[str]:
         paths = [path for path in tree.paths if pattern.search(path)]
         if paths:
             more = f" and {len(paths) - 1} more" if paths[1:] else ""
-            yield f"{paths[0]}{more}: {name}, seen and not understood"
+            yield f"{paths[0]}{more}: {name}, found but not understood"

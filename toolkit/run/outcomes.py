@@ -33,7 +33,7 @@ def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
     cause = first_cause or observation.cause
     if observation.state not in ("done", "failed"):
         return in_doubt(
-            job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
+            job, cause or "AWS does not report its result", observation.next or "toolkit resume"
         )
     verdict = Verdict.FAILED
     if observation.state == "done":
@@ -55,7 +55,7 @@ def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
 def timed_out(job: Job, state: str, first_cause: str) -> Outcome:
     """The outcome of a step whose end was not seen before its deadline."""
     time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
-    cause = f"its end was not seen in {time}"
+    cause = f"it did not end within {time}"
     if state == "running":
         cause = f"still running in AWS after {time}"
     cause += "; nothing was stopped"
@@ -78,11 +78,11 @@ def stopped(job: Job, acted: bool, prepared: bool, problem: ToolkitError | None 
     if isinstance(problem, Expired):
         next = problem.next
     elif isinstance(problem, SIGNED_OUT):
-        next = f"{problem.next}; then go on: toolkit resume"
+        next = f"{problem.next}; then continue: toolkit resume"
     if acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
-            cause = f"{problem}; what runs in AWS was left to that"
+            cause = f"{problem}; what runs in AWS continues"
         return in_doubt(job, cause, next)
     that_runs = " that runs" if prepared else ""
     if problem:

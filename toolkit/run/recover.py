@@ -51,7 +51,7 @@ def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> 
     """
     if not entries:
         raise Refused(
-            "its process ended before anything was begun",
+            "its process ended before anything was started",
             "nothing was changed: run the command itself again",
         )
     try:
@@ -91,7 +91,7 @@ class _Reader:
         if step in self._done:
             raise ValueError(f"line {entry.n} is of a step that is over")
         if step not in self._jobs:
-            raise ValueError(f"line {entry.n} is of a step that is not there")
+            raise ValueError(f"line {entry.n} is of a step that does not exist")
         if entry.state == "intent":
             if entry.facts.get("token") != self._jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")

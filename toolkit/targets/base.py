@@ -56,7 +56,7 @@ class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class JudgedSettings(KindSettings, frozen=True, kw_only=True):
-    """The settings of a kind that can be looked at when it is live. They say how to look, never
+    """The settings of a kind that can be checked when it is live. They say how to check, never
     what is deployed.
     """
 
@@ -158,7 +158,7 @@ class Report(Protocol):
 
     def consent(self, question: str, flag: str) -> None:
         """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it
-        names the flag that says yes in advance.
+        names the flag that confirms in advance.
         """
 
     def check(self) -> None:
@@ -273,7 +273,10 @@ class Kind:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
-        return "no older version of it is kept", "check out the commit that was good, and deploy it"
+        return (
+            "its older versions are not kept",
+            "check out the commit that was good, and deploy it",
+        )
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

@@ -214,8 +214,8 @@ def _stack_questions(
         )
     for path in _missing_paths(tree, template):
         yield (
-            f"{template.path} deploys {path}, which is not in git: which rule shall name its"
-            " source?"
+            f"{template.path} deploys {path}, which is not in git: which rule should name its "
+            "source?"
         )
 
 

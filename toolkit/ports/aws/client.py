@@ -283,7 +283,7 @@ class Aws:
         elif is_first:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
-            raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+            raise errors.Unreachable(call="credentials", reason="their source does not answer")
         # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
             with self._lock:
@@ -386,7 +386,7 @@ class Aws:
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
         """The error of ours for what a call raised. botocore may raise anything for an answer of
-        another form than its model's: that is no bug of ours.
+        another form than its model's: that is not a bug of ours.
         """
         call = f"{service}:{_camel(operation)}"
         explained = self._explain(problem, call)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 Shape = Mapping[str, Any]
 T = TypeVar("T")
 HANDFUL = 5
-"""How many of a family's newest revisions are looked at for our token."""
+"""How many of a family's newest revisions are searched for our token."""
 BACKOFF_S = (1, 2, 4, 8)
 """How long to wait before a call is repeated that AWS has turned away for being one too many."""
 LOOK_AGAIN_S = 10
@@ -63,7 +63,7 @@ BETWEEN_LOOKS_S = 3
 def apply(job: Job, ports: Ports, report: Report) -> None:
     """Build and push what is not there, register, and move the service."""
     aws = ports.aws(job.location)
-    report.phase("looking at the service")
+    report.phase("checking the service")
     state = checked_state(job, ports)
     if _adopt_own_deployment(job, report, state):
         return
@@ -167,7 +167,7 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
     key = ("repository", job.run, job.location.region, name)
     with ports.shared.turn(key, job.step, report.check) as making:
         if making.is_mine and state.absent:
-            report.phase(f"making repository {name.name}")
+            report.phase(f"creating repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         # Two calls: after a crash between them the policy is missing, and is made up for here. A
@@ -205,7 +205,7 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         if image.is_mine:
             image.value = _push_image(job, ports, state, image_builder, recipe, report)
     if image.by != job.step:
-        report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
+        report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
     report.keep(image=f"{uri}@{image.value}")
     return str(image.value)
 
@@ -235,19 +235,21 @@ def _push_image(
         return digest
     if digest is not None and image_builder.alike(address, digest, recipe):
         report.log(
-            "somebody else has pushed an image of the same commit that was built in the same way:"
-            f" {digest} is taken"
+            "someone else has pushed an image of the same commit that was built in the same "
+            f"way: using {digest}"
         )
         return digest
+    # The refusal of our own push, if there was one, explains it best.
     raise problem or TagTaken(
         f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
         f" {mine} was pushed",
-        "somebody else pushes the same tag; run it again",
+        "someone else pushes the same tag; run it again",
     )
 
 
 def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """The digest of a tag in the repository, which may show a push only seconds later."""
+    # ECR may show a push only seconds later.
     for pause in (1, 2, 4):
         if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
             return digest
@@ -317,6 +319,7 @@ def _definition_with_token(job: Job, aws: Aws, family: str) -> str | None:
 def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
     """Make the one call that moves the service, and keep what tells our deployment from others."""
     settings: AppSettings = job.settings
+    # `when` is by AWS's clock, as the times of its deployments are; this machine's may be wrong.
     service, when = ecs.service_now(aws, settings.cluster, settings.service)
     if service is None:
         raise Missing(
@@ -357,11 +360,13 @@ def _call_once(
         intend(call.name, **call.what)
         try:
             return result(do())
+        # AWS refused the call before it did anything, so it is safe to make it again.
         except Throttled:
             report.turned_away()
             if pause is None:
                 raise
             report.wait(pause)
+        # The call may have arrived all the same: from here on, only its effect counts.
         except Unreachable as problem:
             return _find_lost_answer(report, call, find, problem)
     raise AssertionError  # the last pause is None
@@ -373,7 +378,7 @@ def _find_lost_answer(
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time
     to show it.
     """
-    report.phase(f"no answer to {call.name}: looking what it did")
+    report.phase(f"no answer to {call.name}: checking its effect")
     for pause in (LOOK_AGAIN_S, None):
         with suppress(CloudError):  # a look that fails says nothing of the call
             if (answer := find()) is not None:

@@ -42,7 +42,7 @@ def named_containers(definition: Shape) -> list[dict[str, Any]]:
 
 
 def named_entries(listed: object) -> list[dict[str, Any]]:
-    """The entries of a list that have a name; none where it is no list."""
+    """The entries of a list that have a name; none where it is not a list."""
     if not isinstance(listed, (list, tuple)):
         return []
     return [
@@ -84,7 +84,7 @@ def containers_to_update(
             f"the task has several containers ({_joined(present)}), and none has an image of"
             f" {repository.name}"
         )
-        raise Refused(why, "say which one gets the image: `container` in rules.toml")
+        raise Refused(why, "choose the one that gets the image: `container` in rules.toml")
     return ours
 
 

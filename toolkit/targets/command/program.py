@@ -25,7 +25,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 class Command(Struct, frozen=True):
-    """A program that is there, with all that it is started with. `hidden` are the values of the
+    """An existing program, with everything that it is started with. `hidden` are the values of the
     variables that rules.toml passes on, each with the variable's name.
     """
 
@@ -109,7 +109,8 @@ def start(command: Command) -> process.LineProgram:
     except OSError as problem:
         name, reason = os.path.basename(command.argv[0]), problem.strerror or str(problem)
         raise Refused(
-            f"{name} could not be started: {reason}", "see that it is executable, and `folder`"
+            f"{name} could not be started: {reason}",
+            "check that it is executable, and that `folder` is correct",
         ) from None
 
 
@@ -166,7 +167,7 @@ def read_version(job: Job, root: str, clock: Clock) -> str | None:
 def describe(ended: Ended) -> str:
     """How it ended, in a few words."""
     if ended.code is None:
-        return "did not end in its time"
+        return "did not end before its deadline"
     if ended.code < 0:
         return f"was ended by signal {-ended.code}"
     return f"ended with exit code {ended.code}"

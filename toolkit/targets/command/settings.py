@@ -28,8 +28,9 @@ class CommandSettings(base.JudgedSettings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=255)] | None,
         Meta(
             description=(
-                "The exit code of `plan` that means: there is something to change (terraform's"
-                " `-detailed-exitcode`: 2). Then 0 means: nothing, and nothing is deployed."
+                "The exit code of `plan` that means that there are changes (with terraform's "
+                "`-detailed-exitcode`: 2). Exit code 0 then means that there are none, and "
+                "nothing is deployed."
             ),
         ),
     ] = None

@@ -11,7 +11,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
     function = name if parse_arn(name) else arn(job.location, "lambda", f"function:{name}")
     return (
         Statement(
-            f"see how function {name} is, and which version runs",
+            f"see the state of function {name}, and which version runs",
             ("lambda:GetAlias", "lambda:GetFunctionConfiguration"),
             (function, f"{function}:*"),
         ),

@@ -10,18 +10,18 @@ def statements(job: Job) -> tuple[Statement, ...]:
     location, name = job.location, job.settings.distribution
     bucket = arn(location, "s3", job.settings.bucket)
     needed = [
-        Statement("see that its bucket is there", ("s3:ListBucket",), (bucket,)),
-        Statement("see that its first page is there", ("s3:GetObject",), (f"{bucket}/index.html",)),
+        Statement("see that its bucket exists", ("s3:ListBucket",), (bucket,)),
+        Statement("see that its first page exists", ("s3:GetObject",), (f"{bucket}/index.html",)),
     ]
     if name:
         needed += [
             Statement(
-                f"see how distribution {name} is",
+                f"see the state of distribution {name}",
                 ("cloudfront:GetDistribution",),
                 (arn(location, "cloudfront", f"distribution/{name}"),),
             ),
             Statement(
-                "see when its certificate ends",
+                "see when its certificate expires",
                 ("acm:DescribeCertificate",),
                 (arn(location, "acm", "certificate/*", region="*"),),
             ),

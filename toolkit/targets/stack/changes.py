@@ -1,5 +1,5 @@
-"""What a change set would do, in words, the most dangerous first. Values of properties are looked
-at and never shown. Pure.
+"""What a change set would do, in words, the most dangerous first. Values of properties are
+compared, but never shown. Pure.
 """
 
 import json

@@ -163,7 +163,10 @@ def package_template(
         return PackagedTemplate(
             built_template.text,
             built_template.assets,
-            (f"{template} is deployed as `sam build` has made it: {built}", *built_template.notes),
+            (
+                f"{template} is deployed from the output of `sam build`: {built}",
+                *built_template.notes,
+            ),
         )
     return _Packager(root, bucket()).package(template, parsed, named, (template,))
 
@@ -320,8 +323,8 @@ def _path_inside(root: str, template: str, local: LocalReference) -> str:
         exists = os.path.exists(path)
     if not exists:
         raise Refused(
-            f"{template}: {local.label} names {local.value}, which is not there",
-            "correct it in the template, or make it first",
+            f"{template}: {local.label} names {local.value}, which does not exist",
+            "correct it in the template, or create it first",
         )
     return path
 

@@ -30,7 +30,7 @@ _NESTED = (
     "cloudformation:DescribeStackResources",
 )
 QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
-"""The context key by which a CDK app names another bootstrap, and the one that is meant without."""
+"""The context key by which a CDK app names another bootstrap, and the default one."""
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
@@ -38,10 +38,10 @@ def statements(job: Job) -> tuple[Statement, ...]:
     name = stack_name(job)
     stack_arn = arn(job.location, "cloudformation", "")
     if job.settings.cdk:
-        whose = "what is in the stack is made by the CDK's execution role"
+        whose = "its resources are created by the CDK's execution role"
     else:
         whose = (
-            "what is in the stack is made with the caller's own permissions, which have to be added"
+            "its resources are created with the caller's own permissions, which have to be added"
         )
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     needed = [
@@ -51,7 +51,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (f"{stack_arn}stack/{name}/*", f"{stack_arn}changeSet/tk-*"),
         ),
         Statement(
-            "read what its nested stacks say; AWS chooses the end of their names",
+            "read its nested stacks; AWS chooses the end of their names",
             _NESTED,
             (f"{stack_arn}stack/{name}-*/*",),
         ),
@@ -81,8 +81,8 @@ def _cdk(location: Location, qualifier: str) -> list[Statement]:
         service = "cloudformation.amazonaws.com"
     return [
         Statement(
-            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set"
-            f" {QUALIFIER} in `context`)",
+            f"check that the CDK is bootstrapped (for another qualifier than {qualifier} set "
+            f"{QUALIFIER} in `context`)",
             ("ssm:GetParameter",),
             (version,),
         ),
@@ -117,7 +117,7 @@ def _store(location: Location) -> list[Statement]:
 def _images(location: Location) -> list[Statement]:
     return [
         Statement(
-            "warn before a stack puts an older image back than the one that runs",
+            "warn before a stack replaces the running image by an older one",
             ("ecs:DescribeServices", "ecr:DescribeImages"),
             (
                 arn(location, "ecs", "service/*"),

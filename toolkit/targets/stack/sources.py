@@ -154,7 +154,7 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBu
     except CloudError:
         why = f"is longer than {templates.INLINE} bytes, or names local files"
         raise Refused(
-            f"the template {job.settings.template} {why}, and there is no bucket to put them into",
+            f"the template {job.settings.template} {why}, and there is no bucket for them",
             'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
         ) from None
     return _bucket(name, "toolkit/", region)

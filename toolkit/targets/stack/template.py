@@ -31,8 +31,8 @@ _SECRET_NAME = re.compile(
 )
 _REFERENCE = re.compile(r"\{\{resolve:(?:secretsmanager|ssm-secure|ssm):[^}]+\}\}")
 _HINT = (
-    "put it into Secrets Manager and give a dynamic reference:"
-    " {{resolve:secretsmanager:NAME:SecretString:KEY}}"
+    "put it into Secrets Manager and use a dynamic reference: "
+    "{{resolve:secretsmanager:NAME:SecretString:KEY}}"
 )
 
 

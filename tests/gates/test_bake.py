@@ -16,10 +16,14 @@ from tests.support.aws import Outcome as Fate
 from tests.support.record import put
 from tests.targets.apps import COMMIT, Clock, Stage
 from toolkit.errors import Refused
-from toolkit.flow import alarm_gate, gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.deploy import PreparedRun, standby_jobs
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
+from toolkit.gates import alarms
+from toolkit.gates.base import AlarmBaseline
+from toolkit.gates.judge import Judge
 from toolkit.model import Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
@@ -113,7 +117,7 @@ class Oven:
         )
         self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
         proofs = gates.step_gates(rules, jobs, self.ports)
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
+        verify = Judge(proofs, self.ports, self.prepared.standby).after
         request = self.told.request(
             RUN, self.ports, verify=verify, facts={"alarms": gates.pack_baselines(proofs)}
         )
@@ -129,7 +133,7 @@ class Oven:
             rules, left.open, self.ports, str, gates.read_baselines(left.facts, "journal")
         )
         standby = [job for job in left.jobs if job.undoes]
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, standby)
+        verify = Judge(proofs, self.ports, standby).after
         request = self.told.request(RUN, self.ports, verify=verify)
         return resumed(request, self.store)
 
@@ -297,7 +301,7 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
         token="t2",
     )
     proofs = gates.step_gates(rules, [job], oven.ports)
-    verify = gates.Verifier(rules, proofs, oven.ports, oven.told.stop)
+    verify = Judge(proofs, oven.ports).after
     request = oven.told.request(job.run, oven.ports, verify=verify)
     ran = started(request, PreparedRun(rules, (job,), {}, (), {}))
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
@@ -312,7 +316,7 @@ def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
     ran = oven.deploy(bake="60s")
     assert (only(ran).verdict, only(ran).cause, ran.exit) == (
         "in-doubt",
-        "it is live, and its bake was not over",
+        "it is live, but its bake was not over",
         128 + signal,
     )
     began = oven.clock.elapsed()
@@ -395,7 +399,7 @@ def test_an_alarm_that_goes_red_during_the_bake_counts_like_a_check_that_fails(o
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
-    assert ran.outcomes[0].cause == "it is live, but alarm errors went red: 5 errors"
+    assert ran.outcomes[0].cause == "it is live, but alarm errors went into ALARM: 5 errors"
 
 
 def test_an_alarm_that_is_red_at_the_end_of_the_grace_period_counts(oven: Oven) -> None:
@@ -422,7 +426,7 @@ def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_
     [warning] = gates.with_alarm_warnings(previews, {"web": next(iter(proofs.values()))})[
         "web"
     ].warnings
-    assert warning == "alarm errors is red already: it does not count"
+    assert warning == "alarm errors is in ALARM already, so it does not count"
     assert (
         gates.with_alarm_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings
         == ()
@@ -434,7 +438,10 @@ def test_another_alarm_counts_beside_one_that_was_red_before(oven: Oven) -> None
     oven.endpoint.cloudwatch.alarm("latency", composite=True)
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("latency", "ALARM", composite=True))
     outcome = only(oven.deploy(bake="30s", settings='alarms = ["errors", "latency"]'))
-    assert (outcome.verdict, "alarm latency went red" in outcome.cause) == ("unhealthy", True)
+    assert (outcome.verdict, "alarm latency went into ALARM" in outcome.cause) == (
+        "unhealthy",
+        True,
+    )
 
 
 def test_what_was_red_before_is_known_to_who_goes_on_with_the_run(oven: Oven) -> None:
@@ -457,10 +464,10 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
-    proof = alarm_gate.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
-    assert alarm_gate.warnings(proof) == [
-        "alarm b is red already: it does not count",
-        "there is no alarm a: it does not count as long",
+    proof = AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
+    assert alarms.warnings(proof) == [
+        "alarm b is in ALARM already, so it does not count",
+        "there is no alarm a, so it does not count",
     ]
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     assert only(oven.deploy(bake="30s", settings=ALARMS)).verdict == "unhealthy"
@@ -604,7 +611,7 @@ def test_a_service_that_aws_says_is_not_there_has_failed(
     outcome = only(oven.deploy())
     assert (outcome.verdict, outcome.cause) == (
         "failed",
-        "service web is gone: somebody deletes it",
+        "service web is being deleted",
     )
 
 
