@@ -105,6 +105,7 @@ ONE_FILE |= {
     "locust": "ports/load/user.py",
 }
 ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
+ONE_FILE |= {"tomllib": "formats/toml.py"}
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
 
