@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.ports.net.servers import Raw, answer, answering
-from tests.run.simulated import Listener
+from tests.run.simulated import Told
 from tests.run.test_step import Log, Pen
 from tests.support.record import KnownAws, put
 from toolkit.errors import (
@@ -42,7 +42,6 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.request import RunRequest
 from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
@@ -133,7 +132,7 @@ class Street:
             )
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        request = RunRequest(run="run", ports=self.ports, listener=Listener(None), stop=self.stop)
+        request = Told(stop=self.stop).request("run", self.ports)
         pen = Pen(SystemClock(), self.desk_log)
         desk = StepExecution(job, request, pen, self.check_fence)
         live = self.live.setdefault(

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import DIAMOND, Impatient, Listener, back
+from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -197,7 +197,7 @@ class Stage:
 
     def request(self, **fields: Any) -> RunRequest:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return RunRequest(run="run", ports=ports, listener=self.listener, stop=self.stop, **fields)
+        return Told(self.listener, self.stop).request("run", ports, **fields)
 
 
 def wait(event: Event) -> None:

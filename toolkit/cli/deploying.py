@@ -4,6 +4,7 @@ consent, progress, and the end.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 import click
@@ -26,6 +27,7 @@ from toolkit.model import Job, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
+from toolkit.run.events import Events, Notice
 from toolkit.run.request import RunRequest, Verify
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
@@ -391,8 +393,10 @@ class Control:
 
     def __init__(self, command: str, common: DeployOptions, several: bool) -> None:
         self._command, self._common = command, common
-        self.listener = progress.listener(several, common.quiet, common.verbose)
+        self._progress = progress.listener(several, common.quiet, common.verbose)
+        self.events = Events((self._progress,))
         self.stop = Stop()
+        self._asking = Lock()
         self.result: RunResult | None = None
 
     @property
@@ -419,7 +423,8 @@ class Control:
         return RunRequest(
             run=run,
             ports=ports,
-            listener=self.listener,
+            events=self.events,
+            ask=self.ask,
             stop=self.stop,
             command=["toolkit", *words],
             parallel=common.parallel,
@@ -432,21 +437,26 @@ class Control:
             advise=advise,
         )
 
+    def ask(self, step: str, question: str) -> bool | None:
+        """Ask a person, one question at a time, each after all that was said before it. None if
+        nobody can answer.
+        """
+        with self._asking, self.events.paused():
+            return self._progress.asked(step, question)
+
     def say_stopping(self, number: int) -> None:
         """The first signal came."""
-        self.listener.told(
-            "toolkit",
-            "stopping: nothing new is started, and what runs in AWS continues; again to exit "
-            "at once",
+        self._say(
+            "stopping: nothing new is started, and what runs in AWS continues; again to exit at once"
         )
 
     def say_left(self, number: int) -> None:
         """The second one came."""
-        self.listener.told(
-            "toolkit",
-            "exited; what runs in AWS continues, and `toolkit resume` checks its result",
-        )
-        self.listener.close()
+        self._say("exited; what runs in AWS continues, and `toolkit resume` checks its result")
+        self.events.close()
+
+    def _say(self, words: str) -> None:
+        self.events.publish(Notice("toolkit", words))
 
     def report(self, jobs: tuple[Job, ...]) -> None:
         """Say how it ended. A reader that has closed our output changes nothing about that."""
@@ -476,7 +486,7 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
             with suppress(Stopped):  # while it waited for a lock
                 yield control
         finally:
-            control.listener.close()
+            control.events.close()
         control.report(jobs)
 
 

@@ -27,6 +27,7 @@ from toolkit.errors import (
 from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.run import outcomes, superseded
+from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
 from toolkit.run.outcomes import SIGNED_OUT
 from toolkit.run.pace import Pace
 from toolkit.run.request import Answer, BegunStep, LogWriter, RunJournal, RunRequest
@@ -72,7 +73,7 @@ class StepExecution:
         """
         self.job, self._request, self._undone = job, request, undone
         self._ports, self._stop, self._clock = request.ports, request.stop, request.ports.clock
-        self._journal, self._listener = journal, request.listener
+        self._journal, self._publish = journal, request.events.publish
         self.check_fence = check_fence
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
         somebody else's work.
@@ -148,7 +149,7 @@ class StepExecution:
         others in the middle of a call: they end as they would.
         """
         try:
-            self._listener.began(self.job)
+            self._publish(StepBegan(self.job))
             with closing(self._log):
                 yield
         except BaseException as bug:
@@ -333,19 +334,28 @@ class StepExecution:
             words = self._request.redact(words)
             self._log.write(f"-- {words}")
             debug.tell("phase", self.job.step, words)
-            self._listener.phase(self.job.step, words)
+            self._publish(PhaseChanged(self.job.step, words))
 
     def log(self, line: str) -> None:
         """Write a line to the log, and show it beside the phase."""
         line = self._request.redact(line)
         self._log.write(line)
-        self._listener.line(self.job.step, line)
+        self._publish(LogLine(self.job.step, line))
 
     def tell(self, line: str) -> None:
         """Write a line to the log, and show it to the person at once."""
         line = self._request.redact(line)
         self._log.write(line)
-        self._listener.told(self.job.step, line)
+        self._notice(line)
+
+    def _notice(self, text: str) -> None:
+        self._publish(Notice(self.job.step, text))
+
+    def judged(self, gate: str, good: bool | None, cause: str = "") -> None:
+        """Say what a gate says: whether the step is good, None where that is unknown."""
+        cause = self._request.redact(cause)
+        debug.tell("gate", self.job.step, gate, good=good, cause=cause)
+        self._publish(GateResult(self.job.step, gate, good, cause))
 
     def intend(self, call: str, **what: str) -> None:
         """Write down the next call, which changes what runs. Raises if it must not be made any
@@ -411,9 +421,7 @@ class StepExecution:
                 self._stop.ask(problem=problem)
                 if self._clock.elapsed() >= deadline:
                     # The last place left for it: a person can give it to the provider's own tools.
-                    self._listener.told(
-                        self.job.step, f"could not be written down: {self.job.step} {facts}"
-                    )
+                    self._notice(f"could not be written down: {self.job.step} {facts}")
                     raise
                 self._clock.wait(1.0)
 
@@ -423,7 +431,7 @@ class StepExecution:
         except FileProblem as problem:
             self._leave_open(outcome, "what is live could not be recorded", problem)
         except ToolkitError as problem:
-            self._listener.told(self.job.step, f"what is live could not be recorded: {problem}")
+            self._notice(f"what is live could not be recorded: {problem}")
 
     def _write_end(self, outcome: Outcome) -> None:
         facts: dict[str, Any] = {
@@ -445,7 +453,7 @@ class StepExecution:
         """The step is over, but that could not be written down."""
         self._stop.ask(problem=problem)
         self.unwritten = True
-        self._listener.told(self.job.step, f"{what}: {problem}")
+        self._notice(f"{what}: {problem}")
         self.outcome = replace(
             outcome, open=True, next="make room on the disk, then: toolkit resume"
         )
@@ -454,7 +462,7 @@ class StepExecution:
 
     def consent(self, question: str, flag: str) -> None:
         """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
-        answer = self._listener.asked(self.job.step, question)
+        answer = self._request.ask(self.job.step, question)
         if answer is None:
             raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
         if not answer:
