@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "run": {"model", "errors", "formats", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "formats", "ports"},
     "checks": {"model", "errors", "formats", "ports"},
+    "gates": {"model", "errors", "formats", "ports", "checks", "targets", "run"},
     "flow": {
         "model",
         "errors",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
         "record",
         "run",
         "checks",
+        "gates",
     },
     "cli": {
         "model",
@@ -58,6 +60,7 @@ MAY_IMPORT = {
         "sandbox",
         "flow",
         "checks",
+        "gates",
         "",
     },
     "__main__": {"cli"},

@@ -17,18 +17,21 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.advice import same_options, with_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.run.events import Events, Notice
-from toolkit.run.request import RunRequest, Verify
+from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -317,10 +320,10 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     _require_run_consent(command, common, request, prepared, git)
     still = flow.freshness_check(request, prepared, git, ports)
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
-        verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
+        judge = Judge(proofs, ports, prepared.standby)
         facts = {"alarms": gates.pack_baselines(proofs)}
         started = replace(
-            control.request(name, prepared.rules, ports, still, verify),
+            control.request(name, prepared.rules, ports, still, judge),
             facts=facts,
             preempts=request.action == "rollback",
         )
@@ -354,7 +357,7 @@ def _require_run_consent(
 
 def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
-) -> tuple[flow.PreparedRun, Mapping[str, gates.Gate]]:
+) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
@@ -365,7 +368,7 @@ def _prepare(
             region=common.region,
         )
         prepared = flow.prepare(request, run, git, ports, records)
-        proofs: Mapping[str, gates.Gate] = {}
+        proofs: Mapping[str, GateSetup] = {}
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
@@ -407,11 +410,16 @@ class Control:
         return int(self.result.exit)
 
     def request(
-        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], verify: Verify
+        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], judge: Judge
     ) -> RunRequest:
         """How the run is to be carried out. Its command line is kept in the journal: nothing secret
         is ever given there.
         """
+
+        def may_begin(job: Job) -> None:
+            still(job)
+            judge.before(job)
+
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
 
@@ -431,8 +439,8 @@ class Control:
             fail_fast=common.fail_fast,
             lock_timeout_s=common.lock_timeout,
             redact=redactor(),
-            still=still,
-            verify=verify,
+            still=may_begin,
+            verify=judge.after,
             checked=not common.no_checks,
             advise=advise,
         )

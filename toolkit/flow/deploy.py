@@ -319,7 +319,8 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
 
     Raises ToolkitError.
     """
-    from toolkit.flow.gates import has_gate, rollback_job
+    from toolkit.flow.deploy_gates import rollback_job
+    from toolkit.gates import has_gate
 
     if not jobs:
         return ()

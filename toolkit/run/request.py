@@ -61,6 +61,10 @@ class BegunStep(Struct, frozen=True):
 class StepReport(Report, Protocol):
     """How the gates of a step that went well speak to the run."""
 
+    @property
+    def stop(self) -> Stop:
+        """The request to stop the run."""
+
     def judged(self, gate: str, good: bool | None, cause: str = "") -> None:
         """Say what a gate says: whether the step is good, None where that is unknown."""
 

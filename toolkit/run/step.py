@@ -72,7 +72,9 @@ class StepExecution:
         replace, and nothing else.
         """
         self.job, self._request, self._undone = job, request, undone
-        self._ports, self._stop, self._clock = request.ports, request.stop, request.ports.clock
+        self._ports, self._clock = request.ports, request.ports.clock
+        self.stop = request.stop
+        """The request to stop the run."""
         self._journal, self._publish = journal, request.events.publish
         self.check_fence = check_fence
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
@@ -223,8 +225,8 @@ class StepExecution:
             cause = "it is live, but its checks were not done"
             if BAKING in self._receipt:
                 cause = "it is live, but its bake was not over"
-            if isinstance(self._stop.problem, Preempted):
-                cause = f"{cause}: {self._stop.problem}"
+            if isinstance(self.stop.problem, Preempted):
+                cause = f"{cause}: {self.stop.problem}"
             return replace(
                 outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
             )
@@ -233,7 +235,7 @@ class StepExecution:
         """The outcome of a step that was ended by the person, the disk, the credentials, a lock,
         somebody else's deploy, or an answer.
         """
-        job, stop = self.job, self._stop
+        job, stop = self.job, self.stop
         if isinstance(problem, Stopped):
             return self._let_go(stop.problem if isinstance(stop.problem, Preempted) else None)
         if isinstance(problem, (*SIGNED_OUT, LockLost)):
@@ -361,7 +363,7 @@ class StepExecution:
         """Write down the next call, which changes what runs. Raises if it must not be made any
         more.
         """
-        self._stop.check()
+        self.stop.check()
         if not self._announced:
             self.check_fence()  # who has lost the lock would write above who has it now
             self._write(self._announce)
@@ -378,7 +380,7 @@ class StepExecution:
         self._prepared = True
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
-        self._stop.check()
+        self.stop.check()
         self.check_fence()
         facts = {"call": call, "token": self.job.token, "what": what, **more}
         self._write(lambda: self._journal.journal.append("intent", self.job.step, **facts))
@@ -399,7 +401,7 @@ class StepExecution:
         try:
             write()
         except FileProblem as problem:
-            self._stop.ask(problem=problem)
+            self.stop.ask(problem=problem)
             raise
 
     def turned_away(self) -> None:
@@ -418,7 +420,7 @@ class StepExecution:
                 debug.tell("receipt", self.job.step, *facts)
                 return
             except FileProblem as problem:
-                self._stop.ask(problem=problem)
+                self.stop.ask(problem=problem)
                 if self._clock.elapsed() >= deadline:
                     # The last place left for it: a person can give it to the provider's own tools.
                     self._notice(f"could not be written down: {self.job.step} {facts}")
@@ -451,7 +453,7 @@ class StepExecution:
 
     def _leave_open(self, outcome: Outcome, what: str, problem: FileProblem) -> None:
         """The step is over, but that could not be written down."""
-        self._stop.ask(problem=problem)
+        self.stop.ask(problem=problem)
         self.unwritten = True
         self._notice(f"{what}: {problem}")
         self.outcome = replace(
@@ -472,17 +474,17 @@ class StepExecution:
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop."""
-        self._stop.check()
+        self.stop.check()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """The answer to a question that changes nothing. Raises Stopped as soon as the run is to
         stop, answered or not.
         """
-        return self._stop.unless(question)
+        return self.stop.unless(question)
 
     def wait(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to stop."""
-        self._stop.wait(self._clock, seconds)
+        self.stop.wait(self._clock, seconds)
 
 
 class _Looks:

@@ -16,10 +16,14 @@ from tests.support.aws import Outcome as Fate
 from tests.support.record import put
 from tests.targets.apps import COMMIT, Clock, Stage
 from toolkit.errors import Refused
-from toolkit.flow import alarm_gate, gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.deploy import PreparedRun, standby_jobs
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
+from toolkit.gates import alarms
+from toolkit.gates.base import AlarmBaseline
+from toolkit.gates.judge import Judge
 from toolkit.model import Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
@@ -113,7 +117,7 @@ class Oven:
         )
         self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
         proofs = gates.step_gates(rules, jobs, self.ports)
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
+        verify = Judge(proofs, self.ports, self.prepared.standby).after
         request = self.told.request(
             RUN, self.ports, verify=verify, facts={"alarms": gates.pack_baselines(proofs)}
         )
@@ -129,7 +133,7 @@ class Oven:
             rules, left.open, self.ports, str, gates.read_baselines(left.facts, "journal")
         )
         standby = [job for job in left.jobs if job.undoes]
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, standby)
+        verify = Judge(proofs, self.ports, standby).after
         request = self.told.request(RUN, self.ports, verify=verify)
         return resumed(request, self.store)
 
@@ -297,7 +301,7 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
         token="t2",
     )
     proofs = gates.step_gates(rules, [job], oven.ports)
-    verify = gates.Verifier(rules, proofs, oven.ports, oven.told.stop)
+    verify = Judge(proofs, oven.ports).after
     request = oven.told.request(job.run, oven.ports, verify=verify)
     ran = started(request, PreparedRun(rules, (job,), {}, (), {}))
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
@@ -460,8 +464,8 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
-    proof = alarm_gate.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
-    assert alarm_gate.warnings(proof) == [
+    proof = AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
+    assert alarms.warnings(proof) == [
         "alarm b is in ALARM already, so it does not count",
         "there is no alarm a, so it does not count",
     ]

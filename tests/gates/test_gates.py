@@ -33,8 +33,10 @@ from toolkit.errors import (
     Unreachable,
     Unwell,
 )
-from toolkit.flow import gates
+from toolkit.flow import deploy_gates as gates
 from toolkit.flow.rulebook import read_rules
+from toolkit.gates import addresses
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, LiveVersion, Location, Outcome, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
@@ -145,9 +147,7 @@ class Street:
             live=live if isinstance(live, LiveVersion) else LiveVersion(TWO),
         )
         proofs = gates.step_gates(rules, [job], self.ports)
-        return gates.Verifier(rules, proofs, self.ports, self.stop, [back] if standby else [])(
-            job, outcome, desk
-        )
+        return Judge(proofs, self.ports, [back] if standby else []).after(job, outcome, desk)
 
     def runs(self, job: Job, ports: Ports) -> LiveVersion | None:
         live = self.live.get(job.location.region, LiveVersion(ONE, ONE))
@@ -452,7 +452,7 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
 def test_a_stop_does_not_wait_for_an_address_that_hangs(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gates, "TRY_S", 30.0)
+    monkeypatch.setattr(addresses, "TRY_S", 30.0)
     over, answered = Event(), list[bool]()
 
     def hanging(head: str) -> bytes:
