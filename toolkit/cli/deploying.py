@@ -455,7 +455,8 @@ class Control:
     def say_stopping(self, number: int) -> None:
         """The first signal came."""
         self._say(
-            "stopping: nothing new is started, and what runs in AWS continues; again to exit at once"
+            "stopping: nothing new is started, and what runs in AWS continues; again to exit"
+            " at once"
         )
 
     def say_left(self, number: int) -> None:

@@ -17,9 +17,9 @@ from toolkit.flow import checks as flow
 from toolkit.flow.check_run import CheckOptions, CheckRun
 from toolkit.flow.good_deploys import good_deploys, last_good_before, rollback_wishes
 from toolkit.flow.rulebook import find_environment, variables_of
+from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
 from toolkit.gates.base import AlarmBaseline, GateSetup
-from toolkit.formats.durations import seconds
 from toolkit.model import Checks, Job, Preview, Result, Rules, Version
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record

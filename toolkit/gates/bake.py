@@ -7,8 +7,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from toolkit.gates.base import Gate, GateContext, GateFailure
 from toolkit.formats.durations import seconds
+from toolkit.gates.base import Gate, GateContext, GateFailure
 from toolkit.ports.clock import Clock
 from toolkit.run.request import StepReport
 from toolkit.run.step import BAKING
