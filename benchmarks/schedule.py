@@ -11,6 +11,7 @@ from toolkit import targets
 from toolkit.model import Job, Location, Observation, Outcome, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
+from toolkit.run.events import RunEvent
 from toolkit.run.execute import Execution
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
@@ -94,7 +95,7 @@ def _timed(
     plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int
 ) -> float:
     ports = Ports("/", "/", SystemClock(), lambda profile, region: cast(Any, None))
-    request = RunRequest(run="run", ports=ports, listener=_Nobody(), stop=Stop(), parallel=parallel)
+    request = RunRequest(run="run", ports=ports, events=_Nobody(), stop=Stop(), parallel=parallel)
     jobs = [_job(step, needs, takes[step]) for step, needs in plan.items()]
     start = time.perf_counter()
     with patch.object(targets, "kind", lambda name: _Pretend(work)):
@@ -138,12 +139,6 @@ class _NoJournal:
 
 
 class _Nobody:
-    """A listener that shows nothing."""
+    """A stream of events that nobody listens to."""
 
-    def began(self, job: Job) -> None: ...
-    def phase(self, step: str, words: str) -> None: ...
-    def line(self, step: str, text: str) -> None: ...
-    def told(self, step: str, text: object) -> None: ...
-    def ended(self, outcome: Outcome) -> None: ...
-    def asked(self, step: str, question: str) -> bool | None:
-        return None
+    def publish(self, event: RunEvent) -> None: ...

@@ -297,7 +297,7 @@ def test_a_gate_that_differs_is_told_and_the_trusted_one_used_without_consent(
     changed(clone, "protected = true\n", "")
     said = toolkit(clone.path, "deploy-stack", "--yes", "--env", "prod")
     assert "note:   environments.prod.protected is false here, and true at origin/main" in said.err
-    assert "nobody has agreed" not in said.err
+    assert "was not confirmed" not in said.err
 
 
 def test_rules_that_are_not_committed_yet_are_told_with_what_helps(

@@ -19,7 +19,7 @@ from tests.run.simulated import DIAMOND, Settings, Told
 from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.flow.bake import BakeCheck, bake
+from toolkit.gates.bake import BakeCheck, bake
 from toolkit.model import Job, Outcome, RunResult, Verdict
 from toolkit.ports import disk
 from toolkit.ports.clock import Clock
@@ -101,7 +101,7 @@ class Setting(Struct, frozen=True):
     baked: frozenset[str] = frozenset()
 
     def verify(self, job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
-        """As flow.gates does."""
+        """As the gates do."""
         if job.step in self.baked:
             assert bake(10.0, [BakeCheck(lambda: None, 2.0)], desk, desk._clock) is None  # type: ignore[attr-defined]
         return (

@@ -14,8 +14,9 @@ from toolkit import targets
 from toolkit.cli import deploying
 from toolkit.cli.main import COMMANDS, main
 from toolkit.flow import runs
+from toolkit.gates.judge import Judge
 from toolkit.record.state import open_store
-from toolkit.run.request import files_never_change, no_checks
+from toolkit.run.request import files_never_change
 
 TIMES = 30
 """How many times faster than the machine's clock the run's clock goes."""
@@ -41,7 +42,7 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
     with deploying.terminal("deploy", asked, prepared.jobs) as control:
-        request = control.request(RUN, prepared.rules, ports, files_never_change, no_checks)
+        request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))
         opened = runs.start(request, prepared)
         if asked.confirm == "resume":
             opened = runs.resume(request, open_store(simulated.PROJECT, str(root)))

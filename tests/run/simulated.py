@@ -35,6 +35,7 @@ from toolkit.model import (
 from toolkit.ports.ports import Ports
 from toolkit.record.shared_runs import SharedRun
 from toolkit.record.state import Store
+from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show.advice import sentence
@@ -312,7 +313,9 @@ class Hurried:
 
 
 class Listener:
-    """Whoever shows a run: it keeps what it is told. `answer` is what it says when it is asked."""
+    """Whoever shows a run: it keeps what it is told, at once and in the thread that says it.
+    `answer` is what it says when it is asked.
+    """
 
     def __init__(self, answer: bool | None = None) -> None:
         self.answer = answer
@@ -321,6 +324,22 @@ class Listener:
         self.ended_: list[Outcome] = []
         self.phases: list[str] = []
         self.lines: list[str] = []
+        self.others: list[RunEvent] = []
+
+    def publish(self, event: RunEvent) -> None:
+        match event:
+            case StepBegan(job):
+                self.began(job)
+            case PhaseChanged(step, phase):
+                self.phase(step, phase)
+            case LogLine(step, text):
+                self.line(step, text)
+            case Notice(step, text):
+                self.told(step, text)
+            case StepEnded(outcome):
+                self.ended(outcome)
+            case _:
+                self.others.append(event)
 
     def began(self, job: Job) -> None:
         self.began_.append(job.step)
@@ -344,12 +363,19 @@ class Listener:
 class Told:
     """Whom a run speaks to, and who may stop it."""
 
-    def __init__(self, listener: Listener | None = None) -> None:
-        self.listener, self.stop = listener or Listener(), Stop()
+    def __init__(self, listener: Listener | None = None, stop: Stop | None = None) -> None:
+        self.listener, self.stop = listener or Listener(), stop or Stop()
 
     def request(self, run: str, ports: Ports, **fields: Any) -> RunRequest:
         """How to carry out a run, one step at a time unless said otherwise."""
-        return RunRequest(run=run, ports=ports, listener=self.listener, stop=self.stop, **fields)
+        return RunRequest(
+            run=run,
+            ports=ports,
+            events=self.listener,
+            ask=self.listener.asked,
+            stop=self.stop,
+            **fields,
+        )
 
 
 def started(request: RunRequest, prepared: "PreparedRun") -> RunResult:

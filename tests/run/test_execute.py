@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import DIAMOND, Impatient, Listener, back
+from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -203,7 +203,7 @@ class Stage:
 
     def request(self, **fields: Any) -> RunRequest:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return RunRequest(run="run", ports=ports, listener=self.listener, stop=self.stop, **fields)
+        return Told(self.listener, self.stop).request("run", ports, **fields)
 
 
 def wait(event: Event) -> None:
@@ -638,7 +638,7 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
     ]
     assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
     assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == (
-        "somebody else has put v9 there since",
+        "someone else has deployed v9 since",
         Exit.FAILED,
         True,
     )

@@ -16,6 +16,7 @@ import toolkit as package
 from tests.cli.test_deploy_errors import Shop, shop
 from tests.support.run import Result
 from toolkit.cli.main import COMMANDS
+from toolkit.ports.aws import client
 
 __all__ = ["shop"]
 
@@ -76,7 +77,10 @@ def command_modules() -> set[str]:
 
 
 @pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
+def ways(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    # The shop is for answers that never come; here a slow machine gets its time.
+    monkeypatch.setattr(client, "READ_S", 20)
+    monkeypatch.setattr(client, "CALL_S", 60.0)
     return Ways(monkeypatch)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.run.simulated import Impatient, Listener
+from tests.run.simulated import Impatient, Listener, Told
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -28,7 +28,7 @@ from toolkit.errors import (
 from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
-from toolkit.run.request import BegunStep, RunRequest
+from toolkit.run.request import BegunStep
 from toolkit.run.step import (
     APPLIES,
     CERTAIN_AFTER_S,
@@ -168,7 +168,8 @@ class Stage:
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        request = RunRequest(run="1", ports=ports, listener=self.listener, stop=self.stop)
+        told = Told(self.listener, self.stop)
+        request = told.request("1", ports)
         begun = BegunStep({}, waited_s, acted=True) if resumed else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(targets, "kind", lambda name: self)

@@ -15,9 +15,9 @@ import pytest
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
+from toolkit.formats.template import read_template
 from toolkit.ports import cdk
 from toolkit.show.advice import sentence
-from toolkit.targets.stack import document
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
@@ -71,7 +71,7 @@ def resource(kind: str, path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def at(text: str, path: tuple[str, ...]) -> Any:
-    found = document.read(text).data["Resources"]["One"]["Properties"]
+    found = read_template(text).data["Resources"]["One"]["Properties"]
     for step in path:
         found = found[step]
     return found
@@ -321,6 +321,7 @@ def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
         ("package.json", '{"dependencies": {"axios": "1"}}'),
         ("package.json", "{"),
         ("pyproject.toml", '[project]\ndependencies = ["requests"]\n'),
+        ("pyproject.toml", "a = " + "9" * 5000),
         ("pom.xml", ""),
         ("build.gradle.kts", ""),
         ("go.mod", ""),

@@ -10,13 +10,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolkit.errors import ProbeError
+from toolkit.formats.durations import milliseconds
 from toolkit.model import Mismatch
 
 LONGEST = 300
 """Characters of a JSON path."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _LIST = re.compile(r"\[[^\[\]]*,[^\[\]]*\]")
-_TIME = re.compile(r"([0-9]{1,6})(ms|s)")
 _TYPES = {
     "null": type(None),
     "boolean": bool,
@@ -69,14 +69,6 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     within: Annotated[
         str | None, Meta(description='The maximum time, such as `"800ms"` or `"2s"`.')
     ] = None
-
-
-def milliseconds(text: str) -> int | None:
-    """`800ms`, `2s` in milliseconds, None if it is neither."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    return int(match[1]) * (1 if match[2] == "ms" else 1000)
 
 
 def problem(expect: Expect) -> str | None:

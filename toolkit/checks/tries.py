@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
-from toolkit.checks.values import Redactor, filled
+from toolkit.checks.values import Redactor
 from toolkit.errors import Stopped, ToolkitError
+from toolkit.formats.variables import fill_check
 from toolkit.model import Check, Mismatch, Result, changed_advice
 
 FIRST_S, LAST_S = 0.5, 5.0
@@ -49,7 +50,7 @@ def carry_out(
     """
     began = monotonic()
     try:
-        settings = filled(check.settings, variables)
+        settings = fill_check(check.settings, variables)
     except KeyError as problem:
         return _failed(check, f"{{{problem.args[0]}}} has no value")
     except (ValueError, OverflowError):  # their messages hold the values, which may be secret

@@ -14,6 +14,7 @@ from time import monotonic
 from toolkit import __version__
 from toolkit.cli import output
 from toolkit.cli.redaction import redactor
+from toolkit.formats.redaction import without
 from toolkit.ports import debug
 from toolkit.ports.debug import VARIABLE
 from toolkit.show import text
@@ -64,9 +65,7 @@ class DebugLog:
         """A word in one piece: quoted where it would not be one, so that no file name can forge a
         line.
         """
-        for secret in debug.secrets():
-            value = value.replace(secret, "[redacted]")
-        value = self._redact(value)
+        value = self._redact(without(value, dict.fromkeys(debug.secrets(), "[redacted]")))
         if len(value) > LONGEST:
             value = f"{value[:LONGEST]}... ({len(value) - LONGEST} more)"
         shown = text.quote(value)

@@ -4,6 +4,7 @@ consent, progress, and the end.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 import click
@@ -16,13 +17,17 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
 from toolkit.model import (
+    Advice,
     Job,
     NextCommand,
     Preview,
@@ -35,7 +40,8 @@ from toolkit.model import (
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
-from toolkit.run.request import RunRequest, Verify
+from toolkit.run.events import Events, Notice
+from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -123,91 +129,6 @@ def deploy_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-take_over = click.option(
-    "--take-over",
-    is_flag=True,
-    help=(
-        "Keep what was changed outside toolkit: base the new task definition on the running one."
-    ),
-)
-
-
-def app_options(command: Command) -> Command:
-    """Add the options of apps."""
-    for option in reversed(
-        (
-            click.option(
-                "--no-build", is_flag=True, help="Build nothing; deploy the image in --image."
-            ),
-            click.option(
-                "--image",
-                metavar="TAG",
-                help="The tag or digest of an image in the repository.",
-            ),
-            click.option(
-                "--builder",
-                metavar="NAME",
-                help="docker, podman, buildah or built-in; the default is the first one found.",
-            ),
-            click.option("--force", is_flag=True, help="Deploy even if nothing changes."),
-            click.option(
-                "--create", is_flag=True, help="Create the ECR repository if it does not exist."
-            ),
-            take_over,
-            click.option(
-                "--in-progress",
-                type=click.Choice(["wait", "refuse", "replace"]),
-                help=(
-                    "What to do if another deployment of the service is in progress; the default"
-                    " is to wait."
-                ),
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def stack_options(command: Command) -> Command:
-    """Add the options of stacks: consents in advance."""
-    for option in reversed(
-        (
-            click.option(
-                "--allow-replace", is_flag=True, help="Stacks: allow resources to be replaced."
-            ),
-            click.option(
-                "--allow-delete", is_flag=True, help="Stacks: allow resources to be deleted."
-            ),
-            click.option(
-                "--allow-broadening",
-                is_flag=True,
-                help="Stacks: allow permissions and security groups to be widened.",
-            ),
-            click.option(
-                "--recreate",
-                is_flag=True,
-                help="Stacks: delete a stack whose creation failed, and create it again.",
-            ),
-            click.option(
-                "--continue-rollback",
-                is_flag=True,
-                help="Stacks: first continue a stuck rollback (UPDATE_ROLLBACK_FAILED).",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
-"""The options that consent in advance. They do not hold for a colleague's run that is resumed."""
-
-
-def kind_options(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The options of app_options and stack_options that stand on the command line."""
-    return {name: value for name, value in arguments.items() if value not in (None, False)}
 
 
 class PlanFile(Struct, frozen=True):
@@ -323,10 +244,10 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
     _require_run_consent(command, common, request, prepared, git)
     still = flow.freshness_check(request, prepared, git, ports)
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
-        verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
+        judge = Judge(proofs, ports, prepared.standby)
         facts = {"alarms": gates.pack_baselines(proofs)}
         started = replace(
-            control.request(name, prepared.rules, ports, still, verify),
+            control.request(name, prepared.rules, ports, still, judge),
             facts=facts,
             preempts=request.action == "rollback",
         )
@@ -361,7 +282,7 @@ def _require_run_consent(
 
 def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
-) -> tuple[flow.PreparedRun, Mapping[str, gates.Gate]]:
+) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
@@ -372,7 +293,7 @@ def _prepare(
             region=common.region,
         )
         prepared = flow.prepare(request, run, git, ports, records)
-        proofs: Mapping[str, gates.Gate] = {}
+        proofs: Mapping[str, GateSetup] = {}
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
@@ -400,14 +321,16 @@ def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
 
 
 class Control:
-    """Where a run's progress is shown, how it is asked to stop, and how it has ended: `result` is
+    """Where a run's progress is shown, how asking it to stop, and how it has ended: `result` is
     None as long as it has not begun.
     """
 
     def __init__(self, command: str, common: DeployOptions, several: bool) -> None:
         self._command, self._common = command, common
-        self.listener = progress.listener(several, common.quiet, common.verbose)
+        self._progress = progress.listener(several, common.quiet, common.verbose)
+        self.events = Events((self._progress,))
         self.stop = Stop()
+        self._asking = Lock()
         self.result: RunResult | None = None
         self._rules: Rules
 
@@ -419,44 +342,58 @@ class Control:
         return int(self.result.exit)
 
     def request(
-        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], verify: Verify
+        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], judge: Judge
     ) -> RunRequest:
         """How the run is to be carried out. Its command line is kept in the journal: nothing secret
         is ever given there.
         """
+
+        def may_begin(job: Job) -> None:
+            still(job)
+            judge.before(job)
+
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
         self._rules = rules
         return RunRequest(
             run=run,
             ports=ports,
-            listener=self.listener,
+            events=self.events,
+            ask=self.ask,
             stop=self.stop,
             command=["toolkit", *words],
             parallel=common.parallel,
             fail_fast=common.fail_fast,
             lock_timeout_s=common.lock_timeout,
             redact=redactor(),
-            still=still,
-            verify=verify,
+            still=may_begin,
+            verify=judge.after,
             checked=not common.no_checks,
         )
 
+    def ask(self, step: str, question: str) -> bool | None:
+        """Ask a person, one question at a time, each after all that was said before it. None if
+        nobody can answer.
+        """
+        with self._asking, self.events.paused():
+            return self._progress.asked(step, question)
+
     def say_stopping(self, number: int) -> None:
         """The first signal came."""
-        self.listener.told(
-            "toolkit",
+        self._say(
             "stopping: nothing new is started, and what runs in AWS continues; again to exit "
-            "at once",
+            "at once"
         )
 
     def say_left(self, number: int) -> None:
         """The second one came."""
-        self.listener.told(
-            "toolkit",
-            ("exited; what runs in AWS continues; to check its result:", NextCommand("resume")),
+        self._say(
+            ("exited; what runs in AWS continues; to check its result:", NextCommand("resume"))
         )
-        self.listener.close()
+        self.events.close()
+
+    def _say(self, words: Advice) -> None:
+        self.events.publish(Notice("toolkit", words))
 
     def report(self, jobs: tuple[Job, ...]) -> None:
         """Say how it ended. A reader that has closed our output changes nothing about that."""
@@ -496,7 +433,7 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
             with suppress(Stopped):  # while it waited for a lock
                 yield control
         finally:
-            control.listener.close()
+            control.events.close()
         control.report(jobs)
 
 

@@ -1,11 +1,12 @@
 """What leaves the process: the answer on stdout, everything else on stderr."""
 
 import errno
+import io
 import os
 import stat
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
@@ -91,6 +92,41 @@ def note_advice(advice: Advice, same: SameOptions = NO_OPTIONS, before: str = "h
     """The same of an advice, with each command on a line of its own."""
     for remark in advice_lines(advice, same, before=before):
         note(remark)
+
+
+class _Unbuffered(io.TextIOBase):
+    """stderr without Python's own buffer. Whoever hangs in writing to it, since a terminal takes
+    nothing, holds no lock that the end of the process would wait for.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, descriptor: int, encoding: str) -> None:
+        self._descriptor, self.encoding = descriptor, encoding
+
+    def fileno(self) -> int:
+        """The descriptor of stderr."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def write(self, words: str) -> int:
+        """Write all of it. Raises OSError."""
+        data = memoryview(words.encode(self.encoding, "backslashreplace"))
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+        return len(words)
+
+
+def unbuffered() -> TextIO:
+    """stderr for what a thread writes that may be left behind."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except (OSError, ValueError):  # somebody has put another stream there
+        return sys.stderr
+    return cast(TextIO, _Unbuffered(descriptor, sys.stderr.encoding))
 
 
 def document(answer: dict[str, Any]) -> int:

@@ -11,11 +11,14 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
-from toolkit.flow import colleagues, gates, runs
+from toolkit.flow import colleagues, runs
+from toolkit.flow import deploy_gates as gates
 from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, NextCommand, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
@@ -78,8 +81,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         if not is_ours:
             _ask_consent(common, name, shared_run.writer, state)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
-        dropped = () if is_ours else deploying.CONSENTS
-        placed = colleagues.relocation(rules, common.profile, dropped)
+        placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
     deploy_request = DeployRequest(
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
@@ -88,8 +90,8 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     proofs = _proofs(name, state, rules, ports, common.no_checks)
 
     with deploying.terminal("resume", common, state.jobs) as control:
-        verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
-        request = replace(control.request(name, rules, ports, still, verify), placed=placed)
+        judge = Judge(proofs, ports, standby)
+        request = replace(control.request(name, rules, ports, still, judge), placed=placed)
         with runs.resume(request, store, shared_run) as execution:
             control.result = execution.carry_out()
     return control.exit
@@ -97,7 +99,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
 
 def _proofs(
     name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
-) -> Mapping[str, gates.Gate]:
+) -> Mapping[str, GateSetup]:
     """What each open step has to pass, with the alarms as they were when the run began."""
     baselines = gates.read_baselines(state.facts, f"run {name}")
     if no_checks or state.facts.get("checked") is False:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.cli import debugging, options, output
 from toolkit.errors import Exit, UsageError
-from toolkit.init.documents import LONGEST
+from toolkit.formats.documents import LONGEST
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.workflows import import_filters
 from toolkit.ports import disk, files

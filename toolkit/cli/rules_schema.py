@@ -102,8 +102,8 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "string"},
             "description": (
-                "Targets that have to be up to date before this one, in the same region"
-                " (`network`) or in another one (`network@us-east-1`)."
+                "Targets that have to be up to date before this one: `network` in the same"
+                " region, `network@us-east-1` in another one."
             ),
         },
         "estimate": {

@@ -48,9 +48,7 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
     """Where targets live."""
 
     account: Annotated[Account | None, Meta(description="The AWS account.")] = None
-    regions: Annotated[
-        tuple[str, ...], Meta(description="The AWS regions; the first one is the default.")
-    ] = ()
+    regions: Annotated[tuple[str, ...], Meta(description="The AWS regions, in order.")] = ()
     profile: Annotated[str | None, Meta(description="The AWS profile to use.")] = None
     protected: Annotated[
         bool, Meta(description="Ask for the environment's name before anything is changed.")
@@ -170,9 +168,8 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Included, ...],
         Meta(
             max_length=20,
-            description=(
-                "Files with more `checks` and `secrets`, relative to the folder of this file."
-            ),
+            description="Files with more `checks` and `secrets`, relative to the folder of this"
+            " file.",
         ),
     ] = ()
     checks: Annotated[

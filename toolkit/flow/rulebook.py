@@ -62,9 +62,7 @@ def check_types() -> "CheckTypes":
     from toolkit.checks import values
     from toolkit.config.checks import CheckTypes
 
-    return CheckTypes(
-        tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN
-    )
+    return CheckTypes(tuple(checks.CHECK_TYPES), checks.check_type, values.BUILT_IN)
 
 
 def display_path(path: str) -> str:

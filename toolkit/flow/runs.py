@@ -112,6 +112,7 @@ def _continued(request: RunRequest, store: Store, journal: Journal, first: RunSt
     """
     ports = request.ports
     state = recover_state(journal.entries, ports.clock.now(), journal.path)
+    # We hold the locks of `first`: other steps would run without one.
     if state.jobs != first.jobs:
         raise StateDamaged(
             path=journal.path, reason="the run of this name in the bucket has other steps"
@@ -172,6 +173,7 @@ def _shared(
         unsent = mirror.close()
         if unsent:
             request.tell(unsent)
+        # Whoever continues it sends the rest; ours is kept beside the journal.
         elif mirror.taken_over_by:
             over_by = f"{mirror.taken_over_by} has taken the run over: see"
             request.tell((over_by, NextCommand("show", (journal.run,))))

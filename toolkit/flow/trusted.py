@@ -8,7 +8,6 @@ required before anything is changed.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesE
 from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
 from toolkit.formats import toml
+from toolkit.formats.variables import names_in_check
 from toolkit.model import (
     Checks,
     Environment,
@@ -44,8 +44,6 @@ PLACES = ("account", "regions", "profile", "store")
 GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
 """The other keys of an environment that judge."""
 GRAVEST_FIRST = (JudgeEffect.CONSENT, JudgeEffect.DUE, JudgeEffect.TOLD)
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
@@ -348,7 +346,7 @@ def _of_environments(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeD
             local, before = getattr(environment, field), getattr(old, field)
             if local != before:
                 yield _changed(f"{key}.{field}", local, before, effect, name)
-        for variable in sorted(used | _variables((*old.urls, *old.hosts))):
+        for variable in sorted(used | names_in_check((*old.urls, *old.hosts))):
             local, before = environment.vars.get(variable), old.vars.get(variable)
             if local != before:
                 what = f"{key}.vars.{variable}"
@@ -359,16 +357,12 @@ def _variables_that_judge(trusted: RulesAndChecks) -> set[str]:
     """The variables in health addresses, checks and secrets: another value is another judge."""
     used = set[str]()
     for target in trusted.rules.targets.values():
-        used |= _variables(_gates(target).get("health", ()))
+        used |= names_in_check(_gates(target).get("health", ()))
     for check in trusted.checks.checks.values():
         used |= check.uses
     for secret in trusted.checks.secrets.values():
         used |= secret.uses
     return used
-
-
-def _variables(texts: Iterable[str]) -> set[str]:
-    return set(_VARIABLE.findall(" ".join(texts)))
 
 
 def _gates(target: Target) -> dict[str, Any]:

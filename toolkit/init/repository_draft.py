@@ -4,14 +4,14 @@ draft of rules.toml out.
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from posixpath import basename, normpath
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.init.documents import as_mapping
+from toolkit.formats import toml
+from toolkit.formats.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
 from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug
@@ -200,7 +200,7 @@ def _project_name(tree: TrackedFiles) -> str:
     """What the repository's own package is called."""
     for path, load, keys in (
         ("package.json", json.loads, ("name",)),
-        ("pyproject.toml", tomllib.loads, ("project", "name")),
+        ("pyproject.toml", toml.tables, ("project", "name")),
     ):
         try:
             value: object = load(tree.read(path) or "")

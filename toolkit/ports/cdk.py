@@ -25,7 +25,7 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Location, ShellCommand
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
-from toolkit.ports.aws.partition import partition, suffix
+from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write
 from toolkit.ports.files import own_cache, read, within
 

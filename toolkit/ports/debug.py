@@ -48,9 +48,9 @@ def hide(value: str) -> None:
         _secrets.add(value)
 
 
-def secrets() -> list[str]:
-    """The values to take out, the longest first: a short one may begin a long one."""
-    return sorted(_secrets.copy(), key=len, reverse=True)
+def secrets() -> frozenset[str]:
+    """The values to take out."""
+    return frozenset(_secrets.copy())
 
 
 def program_started(argv: Sequence[str], folder: str = "") -> None:

@@ -163,12 +163,14 @@ def _lock_file(path: str) -> tuple[int | None, bytes]:
         descriptor, locked = disk.open_state(path, os.O_RDWR | os.O_CREAT), False
         try:
             locked = disk.lock(descriptor, path)
+            # One byte more than allowed shows that the content is too long.
             body = os.pread(descriptor, BODY_MOST + 1, 0)
         finally:
             if not locked:
                 os.close(descriptor)
         if not locked:
             return None, body
+        # Locked, but is it still the file that others would open?
         if _is_same_file(path, descriptor):
             return descriptor, body
         os.close(descriptor)  # it was removed in between: the lock is another file now

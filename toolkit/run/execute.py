@@ -10,6 +10,7 @@ from threading import Thread
 from toolkit.errors import Exit, FileProblem
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
 from toolkit.ports import debug
+from toolkit.run.events import RunEnded, RunPlanned, StepEnded
 from toolkit.run.outcomes import in_doubt, run_status
 from toolkit.run.request import BegunStep, RunJournal, RunRequest
 from toolkit.run.schedule import Schedule
@@ -34,7 +35,7 @@ class Execution:
         earlier process, `begun` steps that it left open.
         """
         self._request, self._journal, self._check_fence = request, journal, check_fence
-        self._stop, self._listener = request.stop, request.listener
+        self._stop = request.stop
         self._done, self._begun = done or {}, begun or {}
         self._jobs = {job.step: job for job in jobs}
         self._planned = [job.step for job in jobs if not job.undoes]
@@ -56,6 +57,7 @@ class Execution:
         """
         clock = self._request.ports.clock
         began, busy = clock.elapsed(), 0
+        self._request.events.publish(RunPlanned(self._request.run, tuple(self._jobs.values())))
         self._take_over()
         while True:
             while busy < self._request.parallel and (step := self._next()) is not None:
@@ -72,7 +74,9 @@ class Execution:
             busy -= 1
         if self._bug is not None:
             raise self._bug
-        return self._result(round(clock.elapsed() - began, 2))
+        result = self._result(round(clock.elapsed() - began, 2))
+        self._request.events.publish(RunEnded(result))
+        return result
 
     def _open_schedule(self) -> Schedule:
         """The planned steps as a graph, without those that an earlier process has ended well."""
@@ -155,7 +159,7 @@ class Execution:
             open=outcome.open,
             seconds=outcome.took_s,
         )
-        self._listener.ended(outcome)
+        self._request.events.publish(StepEnded(outcome))
 
     def _undo(self, outcome: Outcome) -> None:
         """If a step is live and unhealthy, put the earlier version back, if there is one."""

@@ -7,22 +7,11 @@ from msgspec import Struct
 
 from toolkit.model import Advice, Job, Outcome
 from toolkit.ports.ports import Ports
+from toolkit.run.events import EventStream, Notice
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
 Answer = TypeVar("Answer")
-
-
-class Listener(Protocol):
-    """Shows a run. Called from several threads."""
-
-    def began(self, job: Job) -> None: ...
-    def phase(self, step: str, words: str) -> None: ...
-    def line(self, step: str, text: str) -> None: ...
-    def told(self, step: str, text: Advice) -> None: ...
-    def ended(self, outcome: Outcome) -> None: ...
-    def asked(self, step: str, question: str) -> bool | None:
-        """Ask a person; returns the answer, None if nobody can answer."""
 
 
 class JournalWriter(Protocol):
@@ -70,7 +59,14 @@ class BegunStep(Struct, frozen=True):
 
 
 class StepReport(Report, Protocol):
-    """How the checks of a step that went well speak to the run."""
+    """How the gates of a step that went well speak to the run."""
+
+    @property
+    def stop(self) -> Stop:
+        """The request to stop the run."""
+
+    def judged(self, gate: str, good: bool | None, cause: str = "") -> None:
+        """Say what a gate says: whether the step is good, None where that is unknown."""
 
     def check_fence(self) -> None:
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
@@ -87,6 +83,17 @@ Verify = Callable[[Job, Outcome, StepReport], Outcome]
 """Whether a step that went well passes its checks: the outcome, which is no longer good if it does
 not. Raises Stopped.
 """
+
+
+Ask = Callable[[str, str], bool | None]
+"""Asks a person about a step, and waits for the answer: None if nobody can answer. It is no
+listener.
+"""
+
+
+def nobody_is_there(step: str, question: str) -> bool | None:
+    """The `ask` of a run that no person looks at."""
+    return None
 
 
 def files_never_change(job: Job) -> None:
@@ -116,7 +123,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 
     run: str
     ports: Ports
-    listener: Listener
+    events: EventStream
     stop: Stop
     command: Sequence[str] = ("toolkit",)
     parallel: int = 1
@@ -126,7 +133,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     still: Callable[[Job], None] = files_never_change
     verify: Verify = no_checks
     checked: bool = True
-
+    ask: Ask = nobody_is_there
     placed: Callable[[Job], Job] = same_job
     preempts: bool = False
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
@@ -136,5 +143,5 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """The targets that it cannot deploy, each with the reason."""
 
     def tell(self, words: Advice) -> None:
-        """Tell the listener something that is about the run and not about a step."""
-        self.listener.told("toolkit", words)
+        """Say something that is about the run and not about a step."""
+        self.events.publish(Notice("toolkit", words))

@@ -27,6 +27,7 @@ from toolkit.errors import (
 from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict, changed_advice
 from toolkit.ports import debug
 from toolkit.run import outcomes, superseded
+from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
 from toolkit.run.outcomes import SIGNED_OUT
 from toolkit.run.pace import Pace
 from toolkit.run.request import Answer, BegunStep, LogWriter, RunJournal, RunRequest
@@ -71,8 +72,10 @@ class StepExecution:
         replace, and nothing else.
         """
         self.job, self._request, self._undone = job, request, undone
-        self._ports, self._stop, self._clock = request.ports, request.stop, request.ports.clock
-        self._journal, self._listener = journal, request.listener
+        self._ports, self._clock = request.ports, request.ports.clock
+        self.stop = request.stop
+        """The request to stop the run."""
+        self._journal, self._publish = journal, request.events.publish
         self.check_fence = check_fence
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
         somebody else's work.
@@ -148,7 +151,7 @@ class StepExecution:
         others in the middle of a call: they end as they would.
         """
         try:
-            self._listener.began(self.job)
+            self._publish(StepBegan(self.job))
             with closing(self._log):
                 yield
         except BaseException as bug:
@@ -222,8 +225,8 @@ class StepExecution:
             cause = "it is live, but its checks were not done"
             if BAKING in self._receipt:
                 cause = "it is live, but its bake was not over"
-            if isinstance(self._stop.problem, Preempted):
-                cause = f"{cause}: {self._stop.problem}"
+            if isinstance(self.stop.problem, Preempted):
+                cause = f"{cause}: {self.stop.problem}"
             return replace(
                 outcome, verdict=Verdict.IN_DOUBT, cause=cause, next=outcomes.RESUME, open=True
             )
@@ -232,7 +235,7 @@ class StepExecution:
         """The outcome of a step that was ended by the person, the disk, the credentials, a lock,
         somebody else's deploy, or an answer.
         """
-        job, stop = self.job, self._stop
+        job, stop = self.job, self.stop
         if isinstance(problem, Stopped):
             return self._let_go(stop.problem if isinstance(stop.problem, Preempted) else None)
         if isinstance(problem, (*SIGNED_OUT, LockLost)):
@@ -333,25 +336,34 @@ class StepExecution:
             words = self._request.redact(words)
             self._log.write(f"-- {words}")
             debug.tell("phase", self.job.step, words)
-            self._listener.phase(self.job.step, words)
+            self._publish(PhaseChanged(self.job.step, words))
 
     def log(self, line: str) -> None:
         """Write a line to the log, and show it beside the phase."""
         line = self._request.redact(line)
         self._log.write(line)
-        self._listener.line(self.job.step, line)
+        self._publish(LogLine(self.job.step, line))
 
     def tell(self, line: str) -> None:
         """Write a line to the log, and show it to the person at once."""
         line = self._request.redact(line)
         self._log.write(line)
-        self._listener.told(self.job.step, line)
+        self._notice(line)
+
+    def _notice(self, text: str) -> None:
+        self._publish(Notice(self.job.step, text))
+
+    def judged(self, gate: str, good: bool | None, cause: str = "") -> None:
+        """Say what a gate says: whether the step is good, None where that is unknown."""
+        cause = self._request.redact(cause)
+        debug.tell("gate", self.job.step, gate, good=good, cause=cause)
+        self._publish(GateResult(self.job.step, gate, good, cause))
 
     def intend(self, call: str, **what: str) -> None:
         """Write down the next call, which changes what runs. Raises if it must not be made any
         more.
         """
-        self._stop.check()
+        self.stop.check()
         if not self._announced:
             self.check_fence()  # who has lost the lock would write above who has it now
             self._write(self._announce)
@@ -368,7 +380,7 @@ class StepExecution:
         self._prepared = True
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
-        self._stop.check()
+        self.stop.check()
         self.check_fence()
         facts = {"call": call, "token": self.job.token, "what": what, **more}
         self._write(lambda: self._journal.journal.append("intent", self.job.step, **facts))
@@ -389,7 +401,7 @@ class StepExecution:
         try:
             write()
         except FileProblem as problem:
-            self._stop.ask(problem=problem)
+            self.stop.ask(problem=problem)
             raise
 
     def turned_away(self) -> None:
@@ -408,12 +420,10 @@ class StepExecution:
                 debug.tell("receipt", self.job.step, *facts)
                 return
             except FileProblem as problem:
-                self._stop.ask(problem=problem)
+                self.stop.ask(problem=problem)
                 if self._clock.elapsed() >= deadline:
                     # The last place left for it: a person can give it to the provider's own tools.
-                    self._listener.told(
-                        self.job.step, f"could not be written down: {self.job.step} {facts}"
-                    )
+                    self._notice(f"could not be written down: {self.job.step} {facts}")
                     raise
                 self._clock.wait(1.0)
 
@@ -423,7 +433,7 @@ class StepExecution:
         except FileProblem as problem:
             self._leave_open(outcome, "what is live could not be recorded", problem)
         except ToolkitError as problem:
-            self._listener.told(self.job.step, f"what is live could not be recorded: {problem}")
+            self._notice(f"what is live could not be recorded: {problem}")
 
     def _write_end(self, outcome: Outcome) -> None:
         facts: dict[str, Any] = {
@@ -443,9 +453,9 @@ class StepExecution:
 
     def _leave_open(self, outcome: Outcome, what: str, problem: FileProblem) -> None:
         """The step is over, but that could not be written down."""
-        self._stop.ask(problem=problem)
+        self.stop.ask(problem=problem)
         self.unwritten = True
-        self._listener.told(self.job.step, f"{what}: {problem}")
+        self._notice(f"{what}: {problem}")
         next = ("make room on the disk, then:", outcomes.RESUME)
         self.outcome = replace(outcome, open=True, next=next)
 
@@ -453,7 +463,7 @@ class StepExecution:
 
     def consent(self, question: str, flag: str) -> None:
         """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
-        answer = self._listener.asked(self.job.step, question)
+        answer = self._request.ask(self.job.step, question)
         if answer is None:
             raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
         if not answer:
@@ -463,17 +473,17 @@ class StepExecution:
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop."""
-        self._stop.check()
+        self.stop.check()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """The answer to a question that changes nothing. Raises Stopped as soon as the run is to
         stop, answered or not.
         """
-        return self._stop.unless(question)
+        return self.stop.unless(question)
 
     def wait(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to stop."""
-        self._stop.wait(self._clock, seconds)
+        self.stop.wait(self._clock, seconds)
 
 
 class _Looks:

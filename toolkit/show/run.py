@@ -360,7 +360,7 @@ def still_open(
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
     return (
-        f"Run {line(run)} is open. Nothing was changed. To continue it "
+        f"Run {line(run)} is open. Nothing was changed. Continuing it "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
 

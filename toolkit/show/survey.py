@@ -54,7 +54,7 @@ def _lines(
     total = covered.matched + covered.ignored + covered.unmatched
     shares = (
         f"{covered.matched:,} match a rule, {covered.ignored:,} are ignored, {covered.unmatched:,}"
-        " match none"
+        " unmatched"
     )
     yield f"Of {count(total, 'tracked file')} {shares}."
     yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.init.documents import as_mapping, load_yaml
+from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.init.draft import Draft, DraftRule, DraftTarget
 from toolkit.init.filters.github_paths import TranslatedPatterns, from_paths, from_paths_ignore
 from toolkit.init.filters.picomatch import Inexact, from_picomatch, negates

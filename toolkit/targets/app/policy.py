@@ -4,9 +4,9 @@ them apart.
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Location, Statement
+from toolkit.model import Job, Statement
 from toolkit.ports.aws import ecr
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn
 from toolkit.targets import alarms
 from toolkit.targets.app.settings import AppSettings
 
@@ -27,13 +27,6 @@ _PUSH = (
     "ecr:PutImage",
     "ecr:UploadLayerPart",
 )
-
-
-def arn(location: Location, service: str, resource: str) -> str:
-    """An ARN in a place; what the place does not say is `*`."""
-    region = "" if service == "iam" else location.region or "*"
-    start = f"arn:{partition(location.region)}:{service}:{region}"
-    return f"{start}:{location.account or '*'}:{resource}"
 
 
 def statements(job: Job) -> tuple[Statement, ...]:

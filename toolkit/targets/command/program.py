@@ -9,6 +9,7 @@ from shlex import join
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed, Refused
+from toolkit.formats.redaction import without
 from toolkit.model import Job, ShellCommand
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
@@ -56,7 +57,7 @@ def find(job: Job, words: Sequence[str], root: str) -> Command:
     path = _path(job, words[0], folder, root)
     passed = _passed_on(job)
     env = process.child_environment(**{**_facts(job), **passed})
-    hidden = {value: name for name, value in passed.items() if len(value) >= SHORTEST}
+    hidden = {value: f"{{{name}}}" for name, value in passed.items() if len(value) >= SHORTEST}
     return Command((path, *words[1:]), folder, env, hidden)
 
 
@@ -129,7 +130,7 @@ def run(
     try:
         for line in lines:
             if line is not None:
-                text = _without_values(line.decode("utf-8", "replace"), command.hidden)
+                text = without(line.decode("utf-8", "replace"), command.hidden)
                 last.append(text)
                 log(text)
             check()
@@ -138,13 +139,6 @@ def run(
     finally:
         lines.close()  # type: ignore[attr-defined]  # ends it where it still runs
     return Ended(program.code, tuple(last))
-
-
-def _without_values(text: str, hidden: Mapping[str, str]) -> str:
-    """The text with the variables' names in place of their values, the longest first."""
-    for value in sorted(hidden, key=len, reverse=True):
-        text = text.replace(value, f"{{{hidden[value]}}}")
-    return text
 
 
 def look(job: Job, words: Sequence[str], root: str, clock: Clock) -> tuple[Ended, list[str]]:

@@ -11,7 +11,7 @@ from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.distributions import AcmCertificate, Distribution
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import partition
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import stat
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -20,10 +19,11 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, NoTemplate, Refused
+from toolkit.formats import toml
+from toolkit.formats.documents import as_mapping
+from toolkit.formats.template import Document, Path, read_template
 from toolkit.ports import cdk, files
-from toolkit.targets.stack import document
 from toolkit.targets.stack import template as templates
-from toolkit.targets.stack.document import Document, Path, as_mapping
 
 DEEPEST = 10
 """The most templates that are nested in each other."""
@@ -138,7 +138,7 @@ def package_template(
     it.
     """
     try:
-        parsed = document.read(text)
+        parsed = read_template(text)
     except ValueError:
         return PackagedTemplate(text, ())
     _refuse_images(template, parsed)
@@ -227,7 +227,7 @@ class _Packager:
             )
         text = _text(self._root, template)
         try:
-            parsed = document.read(text)
+            parsed = read_template(text)
         except ValueError as error:
             raise NoTemplate(path=template, reason=str(error)) from None
         inner = self.package(template, parsed, list(_local_references(parsed)), (*outer, template))
@@ -391,8 +391,8 @@ def _needs_python(root: str, path: str) -> bool:
 
 def _needs_project(root: str, path: str) -> bool:
     try:
-        project = tomllib.loads("\n".join(_lines(root, path))).get("project")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        project = toml.tables("\n".join(_lines(root, path))).get("project")
+    except toml.TomlError:
         return True
     return (
         isinstance(project, dict) and bool(project.get("dependencies")) and not _has_installed(path)

@@ -15,7 +15,7 @@ from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
-from toolkit.ports.aws.partition import suffix
+from toolkit.ports.aws.names import suffix
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.stack import packaging
