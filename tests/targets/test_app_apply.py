@@ -484,7 +484,7 @@ def test_what_is_not_there_is_named(stage: Stage, settings: dict[str, Any], word
 def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: Stage) -> None:
     with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
         previewed(stage, stage.job(version=version("x")))
-    with pytest.raises(Refused, match="it is not to be built"):
+    with pytest.raises(Refused, match="--no-build was given"):
         previewed(stage, stage.job(BUILD, version=version("x"), options=AppOptions(no_build=True)))
     with pytest.raises(Missing, match="there is no image x in repository backend"):
         previewed(stage, stage.job(BUILD, options=AppOptions(image="x")))

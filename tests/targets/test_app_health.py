@@ -520,7 +520,7 @@ def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: Stage, caus
             ),
             LOGS,
         ),
-        "pull": ("CannotPullContainerError: pull image manifest", "see that the image is there"),
+        "pull": ("CannotPullContainerError: pull image manifest", "check that the image exists"),
         "secret": ("ResourceInitializationError: unable to pull secrets", "create the secret"),
         "container_unhealthy": ("Task failed container health checks", LOGS),
     }

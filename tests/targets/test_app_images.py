@@ -254,7 +254,7 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
     assert found is not None
     assert len([image for image in twins.repository.images.values() if "b" * 40 in image.tags]) == 1
     assert report.receipt["digest"] == found.digest
-    assert [line for line in report.of("log") if line.endswith(f"{found.digest} is taken")]
+    assert [line for line in report.of("log") if line.endswith(f"using {found.digest}")]
 
 
 def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(

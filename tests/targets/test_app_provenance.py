@@ -75,9 +75,9 @@ def test_a_hand_made_change_is_told_by_name_and_gives_way(
     preview = app.preview(job, stage.ports)
     words = (
         "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
-        " based on web:2 of run r1, "
+        " based on web:2 of run r1; "
     )
-    assert preview.warnings == (words + "to keep what runs add --take-over",)
+    assert preview.warnings == (words + "to keep what runs, add --take-over",)
     assert (preview.unchanged, preview.calls[0].what["based_on"]) == (False, "web:2")
     assert SECRET not in repr(preview)
     seen, report = stage.deployed(job)

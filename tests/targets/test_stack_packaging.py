@@ -305,7 +305,8 @@ def test_a_path_that_is_not_there_or_leaves_the_repository_is_refused_by_name(
     repo.root.mkdir(exist_ok=True)
     (repo.root / "link").symlink_to("../outside")
     problem, _ = repo.refusal(text=SAM.replace("src/api", value))
-    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which is ")
+    why = "does not exist" if value == "nowhere" else "is "
+    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which {why}")
 
 
 def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
