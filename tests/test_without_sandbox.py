@@ -15,6 +15,7 @@ QUICK = (
     "tests/test_architecture.py",
     "tests/test_imports.py",
     "tests/test_docs.py",
+    "tests/test_owners_kit.py",
     "tests/cli",
     "tests/flow",
     "tests/targets/test_extending.py",
@@ -78,6 +79,7 @@ def test_without_the_room_all_tests_pass_that_need_no_sandbox(checkout: Path) ->
     assert "skipped" not in done.stdout
 
 
+@pytest.mark.sandbox
 def test_where_the_room_is_nothing_is_left_out_for_it(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Listener
+from tests.run.simulated import Listener, SilentControl
 from tests.support.aws import Endpoint
 from tests.support.aws import Outcome as Fate
+from tests.support.aws.clock import EndpointClock
 from tests.support.record import put
-from tests.targets.apps import COMMIT, Clock, Stage
+from tests.support.report import Crash
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
 from toolkit.flow import alarm_gate, gates, runs
 from toolkit.flow.deploy import PreparedRun, standby_jobs
@@ -28,7 +30,6 @@ from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
-from toolkit.run.stop import Stop
 
 pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
 
@@ -52,11 +53,7 @@ bake = "{bake}"
 RUN = "20261120-100000-aaaa"
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
-class Scheduled(Clock):
+class Scheduled(EndpointClock):
     """The endpoint's clock, on which something happens at certain moments after the deploy is
     live.
     """
@@ -75,24 +72,17 @@ class Scheduled(Clock):
         return wake is not None and wake.is_set()
 
 
-class Told:
-    """Whom a run speaks to, and who may stop it."""
-
-    def __init__(self) -> None:
-        self.listener, self.stop = Listener(None), Stop()
-
-
 class Oven:
     """A service that is to run another image, judged by its alarms and by how long it stays
     good.
     """
 
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
-        self.stage, self.endpoint = Stage(endpoint, folder), endpoint
+        self.stage, self.endpoint = AppStage(endpoint, folder), endpoint
         self.clock = Scheduled(endpoint)
         self.ports = replace(self.stage.ports, clock=self.clock)
         self.store = store_for(self.rules(), self.ports, None)
-        self.told = Told()
+        self.told = SilentControl()
         self.prepared: PreparedRun | None = None
 
     def rules(
@@ -138,7 +128,7 @@ class Oven:
     def resume(self) -> RunResult:
         """Another process goes on with it."""
         assert self.prepared is not None
-        self.told = Told()
+        self.told = SilentControl()
         left = runs.run_state(self.store, RUN, self.ports)
         rules = self.prepared.rules
         proofs = gates.step_gates(
@@ -194,7 +184,7 @@ class Oven:
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )
         )
-        told = Told()
+        told = SilentControl()
         told.listener = listener
         command = ["toolkit", "rollback", "web"]
         request = runs.RunRequest(
@@ -308,7 +298,7 @@ def test_a_task_that_was_only_interrupted_is_no_failure_of_the_bake(oven: Oven) 
 def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     assert only(oven.deploy()).verdict == "succeeded"
     began = oven.clock.elapsed()
-    oven.told = Told()
+    oven.told = SilentControl()
     rules = oven.rules(bake="600s")
     job = replace(
         oven.prepared.jobs[0],  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Listener
+from tests.run.simulated import SilentControl
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
@@ -20,7 +20,6 @@ from toolkit.record.journal import Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
-from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
 
 EARLIER, LATER = "20261120-100000-aaaa", "20261120-110000-bbbb"
@@ -37,13 +36,6 @@ JOB = Job(
 )
 
 
-class Told:
-    """Nobody listens, and nobody stops it."""
-
-    def __init__(self) -> None:
-        self.listener, self.stop = Listener(None), Stop()
-
-
 def resumed(store: Store, ports: Ports) -> RunResult:
     def still(job: Job) -> None:
         raise AssertionError("it is not to be deployed")
@@ -52,7 +44,7 @@ def resumed(store: Store, ports: Ports) -> RunResult:
         runs.RunRequest(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still),
         ports,
         store,
-        Told(),
+        SilentControl(),
     )
 
 
@@ -187,7 +179,7 @@ def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(
         runs.RunRequest(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
         prepared(ports),
         ports,
-        Told(),
+        SilentControl(),
     )
     assert read(open_store("p", ports.root), EARLIER)[0].facts["checked"] is checked
 

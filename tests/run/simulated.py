@@ -31,6 +31,7 @@ from toolkit.model import (
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.run.stop import Stop
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Effect(Struct, frozen=True):
     at: float
 
 
-class Cloud:
+class SimulatedCloud:
     """The calls that were taken, in order. `point` is told before and after each call."""
 
     def __init__(
@@ -192,8 +193,8 @@ def permissions(job: Job) -> tuple[()]:
     return ()
 
 
-def _cloud(job: Job, ports: Ports) -> Cloud:
-    return cast(Cloud, ports.aws(job.location))
+def _cloud(job: Job, ports: Ports) -> SimulatedCloud:
+    return cast(SimulatedCloud, ports.aws(job.location))
 
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -332,6 +333,13 @@ class Listener:
 
     def asked(self, step: str, question: str) -> bool | None:
         return self.answer
+
+
+class SilentControl:
+    """A run's control: nobody stops it, and its listener only keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.listener, self.stop = Listener(), Stop()
 
 
 class Simulated(base.Kind):
