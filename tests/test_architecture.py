@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "run": {"model", "errors", "formats", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "formats", "ports"},
     "checks": {"model", "errors", "formats", "ports"},
+    "gates": {"model", "errors", "formats", "ports", "checks", "targets", "run"},
     "flow": {
         "model",
         "errors",
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         "record",
         "run",
         "checks",
+        "gates",
     },
     "cli": {
         "model",
@@ -59,6 +61,7 @@ MAY_IMPORT = {
         "sandbox",
         "flow",
         "checks",
+        "gates",
         "",
     },
     "__main__": {"cli"},
@@ -96,11 +99,7 @@ ONE_FILE |= {
     "jsonpath": "checks/expect.py",
     "locust": "ports/load/user.py",
 }
-ONE_FILE |= {"websockets": "ports/net/websocket.py"}
-
-YAML = {"init/documents.py", "targets/stack/document.py"}
-"""One reads data, the other where it stands."""
-
+ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
 
@@ -211,10 +210,6 @@ def test_tests_enter_the_sandbox_by_their_own_door() -> None:
     }
     elsewhere = {path for path in entered if not path.startswith("sandbox/")}
     assert elsewhere == {"support/sandbox.py"}
-
-
-def test_yaml_is_read_in_two_files() -> None:
-    assert importers("yaml") == YAML
 
 
 def test_a_package_with_one_door_is_imported_in_one_file() -> None:

@@ -37,8 +37,8 @@ GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
-"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never
-counts as `ok`.
+"""The state of something that was checked. `unknown`: it could not be checked, or not in time; it
+never counts as `ok`.
 """
 
 RESULTS = ("passed", "failed", "skipped", "unknown")

@@ -307,7 +307,7 @@ def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_
     found = team("history")
     assert found.code == 0
     assert "note: the runs in s3://shared/team could not be read:" in found.err
-    assert "No run is recorded here yet." in found.out
+    assert "No runs are recorded here yet." in found.out
 
 
 def test_without_a_store_nothing_is_asked(team: SharedStore) -> None:

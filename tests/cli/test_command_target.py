@@ -215,7 +215,7 @@ def test_health_starts_nothing_where_its_folder_or_rules_are_not_the_trusted_one
     changed = team("health", "--json")
     [report] = json.loads(changed.out)["checkups"]
     assert report["status"] == "unknown"
-    assert f"{path} is not as in origin/main" in changed.out
+    assert f"{path} differs from origin/main" in changed.out
     assert not (team.state / "owned").exists()
     assert team.started() == []
 

@@ -465,7 +465,7 @@ ROLE = json.dumps(
         }
     }
 )
-ASKED = "Jobs: let Role allow more than before? --allow-broadening says yes in advance"
+ASKED = "Jobs: let Role allow more than before? --allow-broadening confirms this in advance"
 
 
 def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Deploys) -> None:

@@ -277,7 +277,7 @@ def test_what_is_named_has_to_have_been_good_and_to_be_one(coasts: Coasts) -> No
     for version in ("aa1", "aa2", "b"):
         coasts.deployed(version, "eu", "us")
     assert (coasts.picked("aa2"), coasts.picked("run-1"), coasts.picked("b")) == ("aa2", "aa1", "b")
-    with pytest.raises(UsageError, match="'aa' is the beginning of several versions"):
+    with pytest.raises(UsageError, match="'aa' matches several versions"):
         coasts.picked("aa")
     with pytest.raises(Refused, match="no good deploy of 'c' is recorded"):
         coasts.picked("c")
@@ -316,7 +316,7 @@ def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_wit
     ) as no:
         coasts.chosen()
     assert (
-        no.value.next == "to go further back, say to which version: toolkit rollback app --to run-1"
+        no.value.next == "to go further back, choose the version: toolkit rollback app --to run-1"
     )
     assert coasts.chosen("v1") == "v1"
 
@@ -344,7 +344,7 @@ def test_a_second_rollback_says_that_there_was_one(coasts: Coasts) -> None:
     coasts.deployed("v3", "eu", "us")
     assert coasts.chosen() == "v2"
     coasts.deployed("v2", "eu", "us", action="rollback")
-    with pytest.raises(Refused, match="app runs v2, which run run-4 has put back"):
+    with pytest.raises(Refused, match="app runs v2, which run run-4 has restored"):
         coasts.chosen()
     assert coasts.chosen("v1") == "v1"
 

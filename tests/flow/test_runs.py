@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import SilentControl
+from tests.run import simulated
+from tests.run.simulated import Told
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import runs
 from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import resolved_location
@@ -40,12 +40,7 @@ def resumed(store: Store, ports: Ports) -> RunResult:
     def still(job: Job) -> None:
         raise AssertionError("it is not to be deployed")
 
-    return runs.resume(
-        runs.RunRequest(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still),
-        ports,
-        store,
-        SilentControl(),
-    )
+    return simulated.resumed(Told().request(EARLIER, ports, still=still), store)
 
 
 RULES = """\
@@ -175,12 +170,7 @@ def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(
     def still(job: Job) -> None:
         raise StalePlan("its files have changed", "")
 
-    runs.start(
-        runs.RunRequest(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
-        prepared(ports),
-        ports,
-        SilentControl(),
-    )
+    simulated.started(Told().request(EARLIER, ports, still=still, checked=checked), prepared(ports))
     assert read(open_store("p", ports.root), EARLIER)[0].facts["checked"] is checked
 
 
@@ -196,7 +186,7 @@ def ports(tmp_path: Path) -> Ports:
 
 @pytest.fixture
 def store(ports: Ports) -> Store:
-    """With a run that was planned, and of which nothing was begun."""
+    """With a run that was planned, and of which nothing was started."""
     found = open_store("p", ports.root)
     Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
     return found

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -33,9 +33,9 @@ def test_no_expression_is_possessive(path: Path) -> None:
     ],
 )
 def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None:
-    began = perf_counter()
+    began = process_time()
     read_script("a.ts", f"import * as cdk from 'aws-cdk-lib';\nnew A(app, {text});\n{text}", "")
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None
     ],
 )
 def test_any_run_of_quotes_in_a_dockerfile_is_read_in_linear_time(text: str) -> None:
-    began = perf_counter()
+    began = process_time()
     copy_sources(f"FROM x\nARG {text}\nCOPY {text}\n{text}\n")
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5

@@ -270,7 +270,7 @@ def test_what_is_not_understood_is_said(path: str, word: str) -> None:
     found = DraftedRepository({path: "x"}).notes
     assert found.startswith(path)
     assert word in found
-    assert found.endswith("seen and not understood")
+    assert found.endswith("found but not understood")
 
 
 FILTERS = """

@@ -449,7 +449,7 @@ def test_repair_without_a_copy_leaves_nothing_recorded(
     here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     s3.put(KEY, b"{")
-    assert "nothing is recorded of it now" in shared.repair("app")
+    assert "it has no record now" in shared.repair("app")
     assert shared.all() == LedgerContents()
     assert shared.repair("app") == "nothing in the store is damaged"
 

@@ -511,7 +511,7 @@ def test_a_task_can_sign_its_own_calls_and_read_its_own_metadata(cloud: Cloud, a
 def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
     emulator: Emulator,
 ) -> None:
-    class Stranger(BaseHTTPRequestHandler):
+    class Impostor(BaseHTTPRequestHandler):
         seen: list[str] = []  # noqa: RUF012
 
         def do_GET(self) -> None:
@@ -525,7 +525,7 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         def log_message(self, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Stranger) as other:
+    with HTTPServer(("127.0.0.1", 0), Impostor) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
         known = emulator.process
@@ -533,13 +533,13 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         assert not server.is_answering(moved)
         other.shutdown()
         thread.join()
-    assert Stranger.seen
-    assert not any(emulator.secret in one for one in Stranger.seen)
+    assert Impostor.seen
+    assert not any(emulator.secret in one for one in Impostor.seen)
     assert server.is_answering(emulator.process)
 
 
 def test_neither_proof_nor_password_can_be_had_for_the_asking(
-    stranger: Stranger, cloud: Cloud
+    stranger: Impostor, cloud: Cloud
 ) -> None:
     status, said = stranger.ask(
         "GET", "/_toolkit/proof/registry 111111111111 eu-west-1".replace(" ", "%20")

@@ -39,7 +39,7 @@ def names(preview: Preview) -> list[str]:
 
 @pytest.fixture
 def buildable(stage: AppStage) -> AppStage:
-    """A folder that becomes an image, which is not there yet."""
+    """A folder that becomes an image, which does not exist yet."""
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text(DOCKERFILE)
     (stage.folder / "src" / "hello").write_text("hello")
@@ -213,7 +213,7 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
     assert (seen.state, seen.verdict) == ("failed", "superseded")
     assert (
         seen.cause
-        == f"the service runs on {other.rpartition('/')[2]} by now: somebody else has deployed it"
+        == f"the service runs on {other.rpartition('/')[2]} now: someone else has deployed it"
     )
 
 
@@ -378,7 +378,7 @@ def test_another_deployment_is_waited_for_and_named(stage: AppStage) -> None:
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     assert (
-        "a deployment of web:2 by run r9 of deployer is in progress: it is waited for"
+        "a deployment of web:2 by run r9 of deployer is in progress: toolkit will wait for it"
         in previewed(stage).warnings
     )
     seen, report = stage.deployed()
@@ -425,7 +425,7 @@ def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    assert [word for word in previewed(stage).warnings if word.endswith("it is replaced")]
+    assert [word for word in previewed(stage).warnings if word.endswith("it will be replaced")]
     seen, _ = stage.deployed()
     assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
@@ -438,9 +438,7 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: AppStage) -> No
     preview = previewed(stage, job)
     assert (preview.calls, preview.unchanged) == ((), False)
     assert [
-        word
-        for word in preview.warnings
-        if "by run r1 of deployer: nothing is started, only watched" in word
+        word for word in preview.warnings if "by run r1 of deployer: it is only watched" in word
     ]
     seen, report = stage.deployed(job)
     assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
@@ -505,7 +503,7 @@ def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: AppStage)
     ("service", "words"),
     [
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "deployed by CodeDeploy"),
-        ({"deploymentController": {"type": "EXTERNAL"}}, "deployed by a program of its own"),
+        ({"deploymentController": {"type": "EXTERNAL"}}, "deployed by an external controller"),
         ({"resourceManagementType": "ECS"}, "Express Mode"),
     ],
 )
@@ -546,11 +544,11 @@ def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) ->
     assert previewed(stage).warnings == (
         (
             "the desired count of service web is 0: nothing will run, and the deploy will end as"
-            " unhealthy (rules.toml does not say `min_tasks = 0`)"
+            " unhealthy (rules.toml does not have `min_tasks = 0`)"
         ),
         (
-            "service web has no circuit breaker with rollback: only while toolkit watches is a bad"
-            " version taken back"
+            "service web has no circuit breaker with rollback: a bad version is rolled back only"
+            " while toolkit watches"
         ),
     )
 

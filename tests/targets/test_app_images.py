@@ -62,6 +62,20 @@ def twins(endpoint: Endpoint, tmp_path: Path) -> AppStage:
     return stage
 
 
+def once(
+    shared: SharedWork,
+    key: str,
+    step: str,
+    do: Callable[[], object],
+    check: Callable[[], None],
+) -> Any:
+    """What a step gets that needs something done once."""
+    with shared.turn(key, step, check) as turn:
+        if turn.is_mine:
+            turn.value = do()
+    return turn.value
+
+
 def both(stage: AppStage, **fields: Any) -> list[Job]:
     """The jobs of one run, each with a fingerprint of its own: their rules differ."""
     web = unbuilt(stage, **fields)
@@ -148,7 +162,7 @@ def test_two_services_of_one_repository_share_one_build(
 def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Counted) -> None:
     web, worker = (twins.report(), twins.report())
     for job, report in zip(both(twins), (web, worker), strict=True):
-        twins.ports.shared.once("warm", job.step, lambda: None, report.check)
+        once(twins.ports.shared, "warm", job.step, lambda: None, report.check)
     reports = at_once(twins, both(twins))
     lines = [
         line
@@ -158,7 +172,7 @@ def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Count
         if "was built by step" in line
     ]
     assert lines in (
-        [f"image {'b' * 40} was built by step {step}, which gets the same one"]
+        [f"image {'b' * 40} was built by step {step}, which uses the same image"]
         for step in ("web", "worker")
     )
 
@@ -320,14 +334,14 @@ def test_a_step_that_waits_for_a_build_can_be_stopped() -> None:
     def stopped() -> None:
         raise Stopped()
 
-    first = Thread(target=lambda: shared.once("image", "web", slow, lambda: None))
+    first = Thread(target=lambda: once(shared, "image", "web", slow, lambda: None))
     first.start()
     entered.wait()
     with pytest.raises(Stopped):
-        shared.once("image", "worker", lambda: "twice", stopped)
+        once(shared, "image", "worker", lambda: "twice", stopped)
     leave.wait()
     first.join()
-    assert shared.once("image", "worker", lambda: "twice", stopped).value == "built"
+    assert once(shared, "image", "worker", lambda: "twice", stopped) == "built"
 
 
 # Several containers
@@ -483,7 +497,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: AppS
         app.preview(abroad.job(), abroad.ports)
     assert (
         str(caught.value)
-        == "there is no ECR repository backend in eu-west-1: the image that runs is of"
+        == "there is no ECR repository backend in eu-west-1: the running image is from"
         f" {THEIR_HOST}/backend"
     )
     assert (
@@ -567,7 +581,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: AppStage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
-    hint = "correct its name in rules.toml, or make it: toolkit deploy-app web --create"
+    hint = "correct its name in rules.toml, or create it: toolkit deploy-app web --create"
     assert caught.value.hint.format(**caught.value.facts) == hint
 
 

@@ -89,7 +89,7 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(
     tampered(stage)
     job = again(stage, known, wishes={"take_over": True, "image": "old"})
     preview = app.preview(job, stage.ports)
-    assert "variable EXTRA added; it is taken over" in preview.warnings[0]
+    assert "variable EXTRA added; it will be taken over" in preview.warnings[0]
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
@@ -115,7 +115,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
         ) as caught:
             act()
-        assert caught.value.facts["next"] == "to go by what is running: add --take-over"
+        assert caught.value.facts["next"] == "to keep what is running: add --take-over"
     assert stage.writes == []
     assert (
         stage.deployed(replace(job, wishes={"take_over": True, "image": "old"}))[0].verdict
@@ -158,7 +158,7 @@ def test_what_a_stack_has_put_there_is_the_base_and_told(
     )
     preview = app.preview(again(stage, known), stage.ports)
     assert preview.warnings == (
-        "web:3 is running: a stack put it there since run r1; the new revision is based on it",
+        "web:3 is running: a stack has deployed it since run r1; the new revision is based on it",
     )
     assert not preview.unchanged
     assert stage.deployed(again(stage, known))[0].verdict == "succeeded"
@@ -194,7 +194,7 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     job = again(stage, replace(known, earlier=(stage.first.arn,)))
     preview = app.preview(job, stage.ports)
     assert (
-        "web:1 is running, which toolkit deployed before run r1: somebody moved the service back"
+        "web:1 is running, which toolkit deployed before run r1: someone moved the service back"
         in preview.warnings[0]
     )
     assert preview.calls[0].what["based_on"] == "web:2"
@@ -216,7 +216,8 @@ def test_a_record_that_cannot_be_read_takes_nothing_over(
         app.preview(again(stage, broken), stage.ports)
     job = again(stage, broken, wishes={"take_over": True})
     assert (
-        "is not known: it is damaged; it is taken over" in app.preview(job, stage.ports).warnings[0]
+        "is not known: it is damaged; it will be taken over"
+        in app.preview(job, stage.ports).warnings[0]
     )
 
 
@@ -238,7 +239,7 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
     assert (
         app.preview(job, stage.ports)
         .warnings[0]
-        .endswith("variable EXTRA added; it gives way to web:2")
+        .endswith("variable EXTRA added; web:2 will replace it")
     )
     seen, report = stage.deployed(job)
     assert (seen.verdict, report.intents, stage.service.definition) == (

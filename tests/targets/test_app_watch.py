@@ -257,7 +257,7 @@ def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path)
     assert [
         line
         for line in seen.lines
-        if line.startswith("warning: whether the targets are healthy is not known")
+        if line.startswith("warning: could not check whether the targets are healthy")
     ]
 
 
@@ -283,7 +283,7 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
     stage = AppStage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
-    assert seen.cause == f"{IDLE}, and rules.toml does not say `min_tasks = 0`"
+    assert seen.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
     assert seen.next == "aws ecs update-service --cluster main --service web --desired-count 1"
     assert f"warning: {IDLE}" in seen.lines
 
@@ -430,7 +430,7 @@ def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: AppStage) ->
     assert (first.state, last.state, last.cause) == (
         "unknown",
         "failed",
-        "service web is gone: somebody deletes it",
+        "service web is being deleted",
     )
 
 

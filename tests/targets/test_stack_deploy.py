@@ -354,7 +354,7 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     job = stacks.job(wishes={"recreate": True})
     preview = stacks.preview(job)
     assert preview.warnings == (
-        "its creation failed: delete Shop and create it again? --recreate says yes in advance",
+        "its creation failed: delete Shop and create it again? --recreate confirms this in advance",
     )
     report = stacks.apply(job, Report(yes=frozenset()))
     assert (
@@ -612,7 +612,7 @@ def test_a_run_that_is_stopped_while_it_asks_executes_nothing_and_names_the_chan
     assert stacks.status() == "REVIEW_IN_PROGRESS"
     assert (
         report.of("tell")[-1]
-        == f"change set tk-{job.token} was not executed; `toolkit resume` goes on with it"
+        == f"change set tk-{job.token} was not executed; `toolkit resume` continues with it"
     )
     again = Report(report.receipt)
     assert stacks.observe(job, again).state == "absent"

@@ -105,7 +105,7 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
         True,
         (
             (
-                "stack Shop does not have toolkit's tags; to put them there: toolkit deploy-stack"
+                "stack Shop does not have toolkit's tags; to add them: toolkit deploy-stack"
                 " shop --force"
             ),
         ),

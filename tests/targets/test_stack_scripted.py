@@ -694,7 +694,7 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert (
         stacks.preview(stacks.job())
         .warnings[0]
-        .startswith("cannot tell whether this puts an older image back: ")
+        .startswith("cannot tell whether this deploys an older image: ")
     )
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])

@@ -20,7 +20,7 @@ from toolkit.ports.images.taken import BuildInputs
 
 
 class IgnoredFiles:
-    """What git knows of a working tree, each repository asked when something of it is looked at."""
+    """What git knows of a working tree, each repository asked when something in it is read."""
 
     def __init__(self, git: Git, working_tree: WorkingTree) -> None:
         self.root = git.root

@@ -12,12 +12,12 @@ from toolkit.ports import files
 EPILOG = """\b
 Examples:
   toolkit deploy                        what `toolkit diff` finds
-  toolkit deploy app api                these, each after what it needs
+  toolkit deploy app api                these two, each after what it needs
   toolkit deploy --all --env staging    everything
-  toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if still so
+  toolkit deploy --plan plan.json       the plan of `toolkit diff --out plan.json`
   toolkit deploy --dry-run              every call that would be made
 
-A failed step only keeps back the steps that wait for it. """
+If a step fails, only the steps that wait for it are skipped. """
 EPILOG += (
     exit_codes(
         Exit.OK,
@@ -35,11 +35,13 @@ EPILOG += (
 
 @click.command(epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--all", "everything", is_flag=True, help="Every target of rules.toml.")
+@click.option("--all", "everything", is_flag=True, help="Deploy every target in rules.toml.")
 @click.option(
-    "--without", multiple=True, metavar="TARGET", help="Leave this one out; it counts as done."
+    "--without", multiple=True, metavar="TARGET", help="Leave TARGET out; it counts as done."
 )
-@click.option("--plan", metavar="FILE", help="The plan that `toolkit diff --out FILE` wrote.")
+@click.option(
+    "--plan", metavar="FILE", help="Deploy the plan that `toolkit diff --out FILE` wrote."
+)
 @deploying.app_options
 @deploying.stack_options
 @deploying.deploy_options
@@ -55,10 +57,10 @@ def deploy(
 ) -> int:
     """Deploy what is due, what is named, or everything.
 
-    Steps that do not wait for each other run side by side.
+    Steps that do not wait for each other run in parallel.
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
-        raise UsageError("targets, --all and --plan exclude each other", "say which one")
+        raise UsageError("targets, --all and --plan cannot be combined", "give only one of them")
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(
@@ -72,4 +74,5 @@ def deploy(
         planned = deploying.read_plan(plan)
         path = files.relative(plan, git.root) if git else None
         request = replace(request, targets=planned.targets, plan=path, source=planned.source)
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy", common, request, git)

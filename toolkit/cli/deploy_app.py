@@ -10,15 +10,15 @@ from toolkit.flow.deploy import only_target
 
 EPILOG = """\b
 Examples:
-  toolkit deploy-app                              the only app of rules.toml
+  toolkit deploy-app                              the only app in rules.toml
   toolkit deploy-app app                          build, push, and roll out
-  toolkit deploy-app app --no-build --image v1.4  an image that is in the repository already
+  toolkit deploy-app app --no-build --image v1.4  an image that exists in the repository
   toolkit deploy-app app --dry-run                every call that would be made
 
-The image is tagged with the commit; where what is built is not just that commit, whole, the tag
-says so (COMMIT-dirty-DIGEST and others). Nothing is built or deployed where that image
-is there, or live, already. Ctrl-C leaves the deployment running in AWS; `toolkit resume`
-watches it again."""
+The image is tagged with the commit, or with a longer name if what is built is not exactly that
+commit (COMMIT-dirty-DIGEST and others). An image that exists is not built again, and one that is
+live is not deployed again. Ctrl-C leaves the deployment running in AWS; `toolkit resume` watches
+it again."""
 
 
 @click.command("deploy-app", epilog=EPILOG)
@@ -29,11 +29,11 @@ watches it again."""
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Build an image, push it, and roll it out on ECS.
 
-    Succeeds only once the service is running it.
+    It succeeds only once the service is running the image.
     """
     common = deploying.common_options(ctx, arguments)
     if arguments["no_build"] and not arguments["image"]:
-        raise UsageError("--no-build needs to know which image", "add --image TAG")
+        raise UsageError("--no-build needs an image", "add --image TAG")
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,
@@ -41,4 +41,5 @@ def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> i
         kind="deploy-app",
         wishes=deploying.kind_options(arguments),
     )
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy-app", common, request, git)

@@ -16,16 +16,16 @@ from toolkit.show import survey as show
 
 
 @click.command(epilog="Then: toolkit rules check, toolkit diff")
-@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option(
     "--out",
     metavar="FILE",
     help=(
-        "Where to write the draft; `rules.toml` at the repository's root if not given, - for the"
-        " screen."
+        "Where to write the draft; the default is `rules.toml` at the repository's root, - is "
+        "the screen."
     ),
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @options.as_json
 @debugging.debug_option
 @click.pass_context
@@ -34,9 +34,9 @@ def init(
 ) -> int:
     """Look at the repository and draft rules.toml.
 
-    It looks at Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
-    templates, front ends, smoke tests and CI path filters. Nothing is run, and a file that is there
-    is never replaced unless you say --force.
+    It reads Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
+    templates, front ends, smoke tests and CI path filters. It runs nothing, and replaces an
+    existing file only with --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")

@@ -16,20 +16,23 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit rollback app                   the last good version (on a terminal: choose)
-  toolkit rollback app --to 3f2c9d1      this one; the beginning of its name is enough
-  toolkit rollback app --list            the versions that were good
+  toolkit rollback app                   restore the last good version (on a terminal: choose)
+  toolkit rollback app --to 3f2c9d1      restore this version; the start of its name is enough
+  toolkit rollback app --list            list the good versions
 
-A version is good if a deploy of it succeeded and was recorded. Its image has to be in the
-repository still. A deployment that is in progress is stopped."""
+A version is good if a deploy of it succeeded and was recorded. Its image still has to be in the
+repository. A deployment in progress is stopped."""
 
 
 @click.command(epilog=EPILOG)
 @click.argument("target")
 @click.option(
-    "--to", "version", metavar="VERSION", help="The version, or the run that deployed it."
+    "--to",
+    "version",
+    metavar="VERSION",
+    help="The version to restore, or the run that deployed it.",
 )
-@click.option("--list", "as_list", is_flag=True, help="Only print the versions that were good.")
+@click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
 @deploying.take_over
 @deploying.deploy_options
 @click.pass_context
@@ -63,13 +66,13 @@ def rollback(
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
-            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"
-            f" ({line(holder.command)}): it is asked to stop"
+            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
+            f"({line(holder.command)}): asking it to stop"
         )
     version_options = flow.request_fields(_choose(choice, version, common))
     wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
     request = replace(request, wishes=wishes, each=version_options["each"])
-    return deploying.run_trusted("rollback", common, request, git)
+    return deploying.run("rollback", common, request, git)
 
 
 def _choose(

@@ -97,13 +97,13 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
     _, definitions = schema_components([settings], ref_template="#/$defs/{name}")
     table = definitions.pop(settings.__name__)
     common = {
-        "kind": {"const": name, "description": "How it is deployed."},
+        "kind": {"const": name, "description": "The kind of the target."},
         "needs": {
             "type": "array",
             "items": {"type": "string"},
             "description": (
-                "Targets that have to be up to date before it, in the same region: `network`;"
-                " in another one: `network@us-east-1`."
+                "Targets that have to be up to date before this one: `network` in the same"
+                " region, `network@us-east-1` in another one."
             ),
         },
         "estimate": {
@@ -114,7 +114,7 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         "deadline": {
             "type": "string",
             "pattern": durations.PATTERN,
-            "description": "After how long nobody waits for a deploy any more.",
+            "description": "How long to wait for a deploy.",
         },
     }
     table["properties"] = {**common, **table["properties"]}

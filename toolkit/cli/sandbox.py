@@ -49,14 +49,14 @@ class _OptionalRoom(click.Group):
 def sandbox() -> None:
     """Try every command without an AWS account.
 
-    The sandbox is an emulator on the loopback of this machine. It holds what the targets of
-    rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
+    The sandbox is an AWS emulator that only this machine can reach. It contains what the targets
+    in rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
     plain processes. See docs/sandbox.md for what it cannot show.
     """
 
 
 bare = click.option(
-    "--bare", is_flag=True, help="Make no services and functions: stacks will bring them."
+    "--bare", is_flag=True, help="Create no services and functions; stacks will create them."
 )
 
 
@@ -113,14 +113,17 @@ def down(as_json: bool) -> int:
 @sandbox.command("status")
 @options.as_json
 def status(as_json: bool) -> int:
-    """Show whether it runs, where, and what is in it. Exits with 1 if it does not run."""
+    """Show whether the sandbox runs, where, and what is in it.
+
+    Exits with 1 if it does not run.
+    """
     from toolkit.sandbox import box
 
     sandbox = box.load()
     if sandbox is None or not box.is_running(sandbox):
         problem = "the sandbox is not running"
         if sandbox is not None:
-            problem += f"; it ended by itself, see {sandbox.server.log}"
+            problem += f"; it has crashed, see {sandbox.server.log}"
         output.note(problem)
         if as_json:
             return output.document(show.document("status", "not-running", Exit.FAILED))
@@ -151,7 +154,7 @@ def reset(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Empty it and recreate what the targets need. Its address stays."""
+    """Empty the sandbox and recreate what the targets need. Its address stays."""
     from toolkit.sandbox import box
 
     project, name = _project(ctx, folder, rules, env)

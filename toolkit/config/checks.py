@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from toolkit.config.graph import find_cycle
 from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type_of
 from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
 from toolkit.errors import RulesError
 from toolkit.formats import toml
+from toolkit.formats.variables import DATES, dated_in_check, names_in_check
 from toolkit.model import Check, Checks, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
@@ -31,14 +33,12 @@ class CheckTypeSchema(Protocol):
 
 
 class CheckTypes(Struct, frozen=True):
-    """The check types that there are: their names, and one by its name. `names` and `misused` say
-    which names stand in settings.
+    """The check types that there are: their names, and one by its name; and the variables that
+    every check knows.
     """
 
     known: tuple[str, ...]
-    sort: Callable[[str], CheckTypeSchema]
-    names: Callable[[Any], frozenset[str]]
-    misused: Callable[[Any], frozenset[str]]
+    by_name: Callable[[str], CheckTypeSchema]
     built_in: tuple[str, ...]
 
 
@@ -107,9 +107,9 @@ def _secrets(
         elif secret.key is not None and secret.secret is None:
             reader.add_problem("`key` is for `secret`", "secrets", name, "key")
         words = [location or "" for location in locations]
-        for word in sorted(check_types.misused(words)):
+        for word in sorted(dated_in_check(words).keys() - DATES):
             reader.add_problem(f"days cannot be added to `{{{word}}}`", "secrets", name)
-        yield Secret(name, *locations, secret.key, check_types.names(words))
+        yield Secret(name, *locations, secret.key, names_in_check(words))
 
 
 def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes) -> Check | None:
@@ -122,7 +122,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         reader.add_problem(_type_problem(type_names, table, check_types), "checks", name)
         return None
     type_name = type_names[0]
-    check_type = check_types.sort(type_name)
+    check_type = check_types.by_name(type_name)
     own = {key: value for key, value in table.items() if key not in COMMON}
     settings = reader.convert_named(name, own, check_type.Settings, "checks", COMMON)
     shared = {key: table[key] for key in COMMON if key in table}
@@ -132,7 +132,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     problem = check_type.problem(settings)
     if problem:
         reader.add_problem(problem, "checks", name)
-    for word in sorted(check_types.misused(settings)):
+    for word in sorted(dated_in_check(settings).keys() - DATES):
         reader.add_problem(
             f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name
         )
@@ -141,7 +141,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
     # A child process usually needs longer than a request.
     default_timeout = COMMAND_S if type_name == "command" else TIMEOUT_S
     timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
-    uses = check_types.names(settings)
+    uses = names_in_check(settings)
     return Check(
         name=name,
         check_type=type_name,
@@ -231,7 +231,11 @@ def find_problems(
             *names.in_check(check),
         ):
             yield check.where, f"checks.{check.name}", message
-    cycle = _cycle({name: predecessors(check, capturing) for name, check in checks.checks.items()})
+    waits = {
+        name: sorted(predecessors(check, capturing) & checks.checks.keys())
+        for name, check in checks.checks.items()
+    }
+    cycle = find_cycle(waits)
     if cycle:
         first = checks.checks[cycle[0]]
         message = f"the checks wait for each other in a cycle: {' -> '.join(cycle)}"
@@ -322,18 +326,6 @@ def capturing_checks(checks: Mapping[str, Check]) -> dict[str, str]:
         for name in check.captures:
             names[name] = check.name
     return names
-
-
-def _cycle(waiting: Mapping[str, frozenset[str]]) -> list[str] | None:
-    from graphlib import CycleError, TopologicalSorter
-
-    try:
-        TopologicalSorter(
-            {name: sorted(others & waiting.keys()) for name, others in waiting.items()}
-        ).prepare()
-    except CycleError as error:
-        return [str(name) for name in error.args[1]]
-    return None
 
 
 def _line(where: str) -> int | None:

@@ -17,7 +17,7 @@ MOST_PROBLEMS = 20
 
 MOST_COMPARED = 500
 LONGEST_COMPARED = 40
-"""How many words, and how long ones, are looked at for the nearest one."""
+"""How many words, and how long ones, are compared to find the nearest one."""
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 _NAME = re.compile(NAME)

@@ -2,11 +2,11 @@
 key, and what was expected.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from toolkit.config.graph import MOST_PAIRS, connections, covered_by, target_cycle
 from toolkit.config.reader import (
     FileReader,
     TooMany,
@@ -19,6 +19,7 @@ from toolkit.config.schema import EnvironmentTable, RulesFile, RuleTable
 from toolkit.errors import Problem, RulesError
 from toolkit.formats import toml
 from toolkit.formats.glob import PatternError, alternatives
+from toolkit.formats.variables import dated_in_check, fill, names, names_in_check
 from toolkit.model import (
     CHECKS,
     STATUSES,
@@ -45,8 +46,6 @@ MOST_FILLED = 200_000
 """How many names of targets are filled in with the variables of all environments, to see that they
 can be used and differ.
 """
-MOST_PAIRS = 250_000
-"""In how many ways all groups and `needs` together may connect two targets: what a plan costs."""
 
 COMMON = ("kind", "needs", "estimate", "deadline")
 """The keys of every target, whatever its kind."""
@@ -55,10 +54,6 @@ VARIABLES = frozenset(("commit", "version"))
 """The variables that stand for what is deployed, in every environment."""
 REGION = "region"
 """The variable that stands for the region, in an environment that names any."""
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\+\d+)?)\}")
-"""With the days that could be added in a check, and not here."""
 
 
 class KindSchema(Protocol):
@@ -294,8 +289,8 @@ class _Loader(FileReader):
             raise TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
-        """Dangling names. A target that is there but broken counts: its own problem has been
-        told.
+        """Dangling names. A target that exists but is broken counts: its own problem has been
+        reported.
         """
         targets = tuple(tables.get("targets", {}))
         environment = loaded.environment
@@ -319,7 +314,7 @@ class _Loader(FileReader):
                     self.check_word(word, valid, what, "rules", index, key, number)
 
     def _check_cycles(self, targets: Mapping[str, Target]) -> None:
-        cycle = _cycle(targets)
+        cycle = target_cycle(targets)
         if cycle:
             self.add_problem(
                 f"the targets need each other in a cycle: {' -> '.join(cycle)}",
@@ -334,7 +329,7 @@ class _Loader(FileReader):
         if self.problems:
             return
         total = 0
-        for key, name, count in _connections(targets):
+        for key, name, count in connections(targets):
             total += count
             if total > MOST_PAIRS:
                 message = (
@@ -349,7 +344,7 @@ class _Loader(FileReader):
         what was meant.
         """
         covered = {
-            name: _inside(name, loaded.targets)
+            name: covered_by(name, loaded.targets)
             for name, target in loaded.targets.items()
             if target.members
         }
@@ -365,12 +360,16 @@ class _Loader(FileReader):
         for environment in environments.values():
             name, variables = environment.name, environment.vars
             for key, words in (("urls", environment.urls), ("hosts", environment.hosts)):
-                for variable in sorted(set(_NAMED.findall(" ".join(words))) - variables.keys()):
+                dated = dated_in_check(words)
+                unknown = names_in_check(words) - variables.keys() - dated.keys()
+                for variable in sorted((*unknown, *dated.values())):
                     hint = _variable_hint(variable, environment)
                     message = f"`{{{variable}}}` is not a variable; {hint}"
                     self.add_problem(message, "environments", name, key)
             for index, url in enumerate(environment.urls):
-                problem = base_url_problem(_fill(url, variables))
+                # An unknown variable is a problem of its own: here it must not hide another.
+                known = {**dict.fromkeys(names(url), "x"), **variables}
+                problem = base_url_problem(fill(url, known))
                 if problem:
                     self.add_problem(f"{url!r} {problem}", "environments", name, "urls", index)
 
@@ -380,7 +379,7 @@ class _Loader(FileReader):
             return
         everywhere = _everywhere(loaded.environments)
         for name, target in loaded.targets.items():
-            for variable in sorted(_used(target.settings) - everywhere):
+            for variable in sorted(names(repr(target.settings)) - everywhere):
                 for environment in loaded.environments.values():
                     if _has_variable(environment, variable):
                         continue
@@ -422,13 +421,6 @@ def _has_variable(environment: Environment, name: str) -> bool:
     return name in environment.vars or (name == REGION and bool(environment.regions))
 
 
-def _fill(text: str, variables: Mapping[str, str]) -> str:
-    """The text with its variables filled in. An unknown one is a problem of its own; here it must
-    not hide another.
-    """
-    return _NAMED.sub(lambda match: variables.get(match[1], "x"), text)
-
-
 def _variable_hint(name: str, environment: Environment) -> str:
     suggestion = nearest(name, tuple(environment.vars))
     return suggestion or f"add it to [environments.{environment.name}] vars"
@@ -436,105 +428,8 @@ def _variable_hint(name: str, environment: Environment) -> str:
 
 def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
     """The variables that every environment has."""
-    names = [frozenset(environment.vars) for environment in environments.values()]
-    shared = VARIABLES | names[0].intersection(*names[1:])
+    first, *others = (frozenset(environment.vars) for environment in environments.values())
+    shared = VARIABLES | first.intersection(*others)
     if all(environment.regions for environment in environments.values()):
         shared |= {REGION}
     return shared
-
-
-def _used(settings: Any) -> set[str]:
-    """The variables in a target's settings."""
-    text = repr(settings)
-    if "{" in text:
-        return set(_VARIABLE.findall(text))
-    return set()
-
-
-def _connections(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
-    """Of each target the steps that it takes to find what it covers, then of each leaf those to
-    find what it waits for. No circles.
-    """
-    leaves: dict[str, frozenset[str]] = {}
-    for name, target in targets.items():
-        if target.members:
-            yield "members", name, _steps(name, targets)
-            inside = _inside(name, targets)
-            leaves[name] = frozenset(member for member in inside if not targets[member].members)
-    direct: dict[str, set[str]] = {}
-    for name, target in targets.items():
-        needed: set[str] = set()
-        for need in target.needs:
-            needed.update(leaves.get(need.target, (need.target,)))
-        waiting_leaves = leaves.get(name, (name,)) if needed else ()
-        yield "needs", name, len(waiting_leaves) * len(needed)
-        for leaf in waiting_leaves:
-            direct.setdefault(leaf, set()).update(needed)
-    for leaf, needed in direct.items():
-        reached, waiting = set(needed), [*needed]
-        while waiting and len(reached) <= MOST_PAIRS:
-            fresh = direct.get(waiting.pop(), set()) - reached
-            reached |= fresh
-            waiting += fresh
-        yield "needs", leaf, len(reached)
-
-
-def _steps(name: str, targets: Mapping[str, Target]) -> int:
-    """How many members are looked at to find all that a group covers; it stops counting where that
-    is too much.
-    """
-    reached, waiting, steps = {name}, [name], 0
-    while waiting and steps <= MOST_PAIRS:
-        members = targets[waiting.pop()].members
-        steps += len(members)
-        fresh = set(members) - reached
-        reached |= fresh
-        waiting += fresh
-    return steps
-
-
-def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:
-    """Everything that a group covers, at any depth."""
-    covered, waiting = set[str](), [*targets[name].members]
-    while waiting:
-        member = waiting.pop()
-        if member not in covered:
-            covered.add(member)
-            waiting += targets[member].members
-    return covered
-
-
-class _Moment(NamedTuple):
-    """The start or the end of a target's deploy."""
-
-    target: str
-    event: str
-
-
-def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
-    """Targets that need each other in a cycle. A group is done when its members are, which start
-    when its own needs are done.
-    """
-    from graphlib import CycleError, TopologicalSorter
-
-    waits: dict[_Moment, set[_Moment]] = {}
-    for name, target in targets.items():
-        starts, is_done = _Moment(name, "starts"), _Moment(name, "is done")
-        waits.setdefault(starts, set()).update(
-            _Moment(need.target, "is done") for need in target.needs
-        )
-        waits.setdefault(is_done, set()).add(starts)
-        for member in target.members:
-            waits.setdefault(_Moment(member, "starts"), set()).add(starts)
-            waits[is_done].add(_Moment(member, "is done"))
-    try:
-        TopologicalSorter({moment: sorted(before) for moment, before in waits.items()}).prepare()
-    except CycleError as error:
-        circle: list[str] = []
-        for moment in reversed(error.args[1]):
-            if circle[-1:] != [moment.target]:
-                circle.append(moment.target)
-        if len(circle) > 1:
-            return circle
-        return circle * 2
-    return None

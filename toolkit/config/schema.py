@@ -48,7 +48,7 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
     """Where targets live."""
 
     account: Annotated[Account | None, Meta(description="The AWS account.")] = None
-    regions: Annotated[tuple[str, ...], Meta(description="AWS regions, the first one first.")] = ()
+    regions: Annotated[tuple[str, ...], Meta(description="The AWS regions, in order.")] = ()
     profile: Annotated[str | None, Meta(description="The AWS profile to use.")] = None
     protected: Annotated[
         bool, Meta(description="Ask for the environment's name before anything is changed.")
@@ -57,21 +57,21 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         Store | None,
         Meta(
             description=(
-                "`s3://bucket/prefix` where locks and the record of what is live are shared; local"
-                " if not given."
+                "`s3://bucket/prefix` where locks and the record of what is live are shared; "
+                "by default they are local."
             )
         ),
     ] = None
     vars: Annotated[
         dict[str, str],
-        Meta(description="What `{name}` in the settings of targets and checks stands for."),
+        Meta(description="The values of `{name}` in the settings of targets and checks."),
     ] = {}
     urls: Annotated[
         tuple[str, ...],
         Meta(
             description=(
-                "The base addresses of the system, without `?` and `#`: a check of a path asks each"
-                " of them."
+                "The base addresses of the system, without `?` and `#`: a check of a path "
+                "asks each of them."
             )
         ),
     ] = ()
@@ -79,26 +79,26 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Host, ...],
         Meta(
             description=(
-                "The hosts that probes may ask, such as `*.example.com`; those that rules.toml"
-                " names itself if not given."
+                "The hosts that probes may ask, such as `*.example.com`; by default those in "
+                "rules.toml."
             )
         ),
     ] = ()
     private: Annotated[
-        bool, Meta(description="Probes may ask this machine and private networks.")
+        bool, Meta(description="Allow probes to ask this machine and private networks.")
     ] = False
     rollback: Annotated[
         Literal["never", "on-failure"],
         Meta(
             description=(
-                "`on-failure`: what does not pass its checks after a deploy gives way to the last"
-                " good version."
+                "`on-failure`: if a version does not pass its checks after a deploy, restore "
+                "the last good version."
             )
         ),
     ] = "never"
     backwards: Annotated[
         Literal["ask", "allow"],
-        Meta(description="`allow`: what would take live commits out needs no consent of its own."),
+        Meta(description="`allow`: a deploy that removes live commits needs no separate consent."),
     ] = "ask"
 
 
@@ -110,21 +110,23 @@ class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     paths: Annotated[
         tuple[Pattern, ...],
-        Meta(min_length=1, description="Patterns from the root; `!` excludes, in any order."),
+        Meta(
+            min_length=1, description="Patterns relative to the root; `!` excludes, in any order."
+        ),
     ]
     deploy: Annotated[tuple[str, ...], Meta(description="The targets that a match makes due.")] = ()
     run: Annotated[
-        tuple[str, ...], Meta(description="The checks to run where nothing is to be deployed.")
+        tuple[str, ...], Meta(description="The commands to recommend if nothing is due.")
     ] = ()
     changes: Annotated[
-        tuple[str, ...], Meta(description="Only count changes of these statuses.")
+        tuple[str, ...], Meta(description="Count only changes with these statuses.")
     ] = ()
 
 
 class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that `toolkit doctor` shall not warn about."""
+    """Paths that `toolkit doctor` does not warn about."""
 
-    path: Annotated[Pattern, Meta(description="A pattern of the paths that need no rule.")]
+    path: Annotated[Pattern, Meta(description="A pattern for paths that need no rule.")]
     reason: Annotated[str, Meta(min_length=1, description="Why they need none.")]
 
 
@@ -136,8 +138,7 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         Meta(
             description=(
-                "The project's name. Projects that share a bucket each need a `store` prefix of"
-                " their own."
+                "The project's name. Projects that share a bucket need separate `store` prefixes."
             )
         ),
     ] = None
@@ -145,14 +146,14 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         str | None, Meta(description="The environment to use when none is named.")
     ] = None
     ignore: Annotated[
-        tuple[Pattern, ...], Meta(description="A change here never calls for anything.")
+        tuple[Pattern, ...], Meta(description="Patterns of paths whose changes call for nothing.")
     ] = ()
     unmatched: Annotated[
         str,
         Meta(
             description=(
-                "What to do about a path that no rule matches: `warn`, `fail`, or the target to"
-                " deploy then."
+                "What to do about a path that no rule matches: `warn`, `fail`, or the name of "
+                "a target to deploy."
             )
         ),
     ] = "warn"
@@ -167,36 +168,40 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Included, ...],
         Meta(
             max_length=20,
-            description="Files with more `checks` and `secrets`, from the folder of this file.",
+            description="Files with more `checks` and `secrets`, relative to the folder of this"
+            " file.",
         ),
     ] = ()
     checks: Annotated[
-        dict[str, Any], Meta(description="What smoke-test asks the live system, by name.")
+        dict[str, Any],
+        Meta(description="The checks that smoke-test runs against the live system, by name."),
     ] = {}
     secrets: Annotated[
         dict[str, Any], Meta(description="Where the secrets of checks come from, by name.")
     ] = {}
     accept: Annotated[
-        tuple[AcceptTable, ...], Meta(description="What `toolkit doctor` shall not warn about.")
+        tuple[AcceptTable, ...], Meta(description="Ignore list for `toolkit doctor`.")
     ] = ()
 
 
 class LoadTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A small load with this request (`smoke-test --load`)."""
+    """A small load test with this request (`smoke-test --load`)."""
 
-    users: Annotated[int, Meta(ge=1, le=200, description="So many at the same time.")] = 5
+    users: Annotated[
+        int, Meta(ge=1, le=200, description="How many users send requests at the same time.")
+    ] = 5
     time: Annotated[str, Meta(description="How long, such as `20s`.")] = "20s"
     worse: Annotated[
         float,
         Meta(
             gt=1,
             description=(
-                "From which factor on, over the last good run, p50, p95 and p99 count as worse."
+                "The factor by which p50, p95 and p99 may exceed those of the last good run."
             ),
         ),
     ] = 1.5
     errors: Annotated[
-        float, Meta(ge=0, le=1, description="The share of failed requests that is still good.")
+        float, Meta(ge=0, le=1, description="The share of requests that may fail.")
     ] = 0.0
 
 
@@ -205,13 +210,14 @@ class CommonTable(Struct, frozen=True):
 
     tags: Annotated[
         tuple[Word, ...],
-        Meta(description="Words to choose it by: `--tag`, and `checks` of a target."),
+        Meta(description="Words to select the check by, with `--tag` and in `checks` of a target."),
     ] = ()
     needs: Annotated[
         tuple[str, ...],
         Meta(
             description=(
-                "Checks that have to have passed before. What captured values need comes by itself."
+                "Checks that have to pass first. Dependencies through captured values are "
+                "added automatically."
             )
         ),
     ] = ()
@@ -219,26 +225,28 @@ class CommonTable(Struct, frozen=True):
         bool,
         Meta(
             description=(
-                "It cleans up: it is done as soon as its values are known, also if its `needs`"
-                " failed."
+                "The check cleans up: it runs as soon as its values are known, even if its "
+                "`needs` failed."
             )
         ),
     ] = False
-    environments: Annotated[tuple[str, ...], Meta(description="Only in these environments.")] = ()
+    environments: Annotated[
+        tuple[str, ...], Meta(description="Run the check only in these environments.")
+    ] = ()
     timeout: Annotated[
         str | None,
-        Meta(description="How long one try may take: `10s`, for a command `5m`, if not given."),
+        Meta(description="How long one attempt may take; by default `10s`, for a command `5m`."),
     ] = None
     retry: Annotated[
-        str | None, Meta(description="For how long it is tried again until it passes.")
+        str | None, Meta(description="How long to keep trying until the check passes.")
     ] = None
     load: Annotated[
-        LoadTable | None, Meta(description="A small load with this request, for `--load`.")
+        LoadTable | None, Meta(description="A small load test with this request, for `--load`.")
     ] = None
 
 
 class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret comes from. Its value is never shown; `{name}` stands for it in checks."""
+    """Where a secret comes from. Its value is never shown; checks use it as `{name}`."""
 
     env: Annotated[Text | None, Meta(description="A variable of the environment.")] = None
     ssm: Annotated[Text | None, Meta(description="A parameter of the Parameter Store.")] = None

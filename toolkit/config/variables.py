@@ -2,7 +2,6 @@
 which targets then change one thing.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,21 +10,16 @@ import msgspec
 from msgspec import Meta
 
 from toolkit.config.reader import annotation, annotations
+from toolkit.formats.variables import fill, names
 from toolkit.model import Environment, Resource, Rules
 
 KeyedProblem = tuple[str, tuple[str | int, ...]]
 """A problem: what is wrong, and the keys where it is to be fixed."""
 
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BORDERS = "-_/.:@ "
 """What separates the parts of a name: an empty part between two of them, or at an end, was meant to
 be filled in.
 """
-
-
-def fill(text: str, variables: Mapping[str, str]) -> str:
-    """The text with every `{name}` of a known variable replaced."""
-    return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
 def find_holes(rules: Rules) -> Iterator[KeyedProblem | None]:
@@ -33,7 +27,7 @@ def find_holes(rules: Rules) -> Iterator[KeyedProblem | None]:
     name that was filled in, so that the caller can stop.
 
     A variable may be empty where that makes a name all the same, as in `api{suffix}`, and in what
-    is no name: a value of `env` or of `parameters` may be empty, too.
+    is not a name: a value of `env` or of `parameters` may be empty, too.
     """
     empty: dict[str, list[Environment]] = {}
     for environment in rules.environments.values():
@@ -45,7 +39,7 @@ def find_holes(rules: Rules) -> Iterator[KeyedProblem | None]:
     reported = set[tuple[str, str]]()
     for name, target in rules.targets.items():
         for keys, text in _names(target.settings, empty):
-            for variable in sorted(empty.keys() & set(_VARIABLE.findall(text))):
+            for variable in sorted(empty.keys() & names(text)):
                 for environment in empty[variable]:
                     yield None
                     key = (environment.name, variable)

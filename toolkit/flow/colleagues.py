@@ -134,7 +134,7 @@ def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str
 def _ask_all(
     stores: Sequence[SharedStore], ask: Callable[[SharedStore], Answer]
 ) -> Iterator[tuple[SharedStore, Answer | None, str]]:
-    """The answer of each bucket, all asked side by side, or why there is none."""
+    """The answer of each bucket, all asked in parallel, or why there is none."""
     until = monotonic() + WAIT_S
     tasks = [(store, BackgroundTask(lambda store=store: ask(store))) for store in stores]  # type: ignore[misc]
     for store, task in tasks:
@@ -163,7 +163,7 @@ def _summary(store: SharedStore, run: str) -> Summary | None:
 
 
 def run_summary(shared: ColleagueRun) -> Summary:
-    """A run in a line. Its lock says whether it is at work. Raises CloudError, Refused."""
+    """A run in a line. Its lock says whether it is running. Raises CloudError, Refused."""
     summary = history.summarize(shared.run.run, shared.run.entries, False)
     if summary.ended is None and _at_work(shared):
         return replace(summary, status="running")
@@ -300,7 +300,7 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     next_ = "see `toolkit show`"
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str):
-        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}"
+        next_ = f"continue it with the rules.toml of that time: git checkout {commit}"
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 

@@ -42,6 +42,7 @@ from toolkit.flow.versions import (
     target_versions,
     versions_at_commit,
 )
+from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
     Backwards,
@@ -87,7 +88,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
-    """The plan file, as git names it: it is no change itself."""
+    """The plan file, as git names it: it does not count as a change."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
     allowed: bool = False
@@ -174,6 +175,7 @@ def prepare(
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
     jobs = with_needs(jobs, graph, environment.regions if environment else ())
+    # Git alone can tell, so this comes before the questions to AWS.
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
@@ -184,6 +186,7 @@ def prepare(
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == "deploy":
         back = _backwards(jobs, previews, rules, git)
+    # Compared again in `freshness_check`, once the locks are held.
     newest: dict[str, str] = {}
     for job in jobs:
         record = last_recorded(job, rules, ports)
@@ -264,8 +267,8 @@ def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: 
     live = Preview((), live=LiveVersion(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
         raise StalePlan(
-            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was"
-            " planned, which this would take out",
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was "
+            "planned, and this deploy would remove that",
             "see what is due now: toolkit diff",
         )
 
@@ -286,12 +289,14 @@ def _backwards(
         if preview is None or preview.live is None or job.wishes.get("image"):
             continue
         live = preview.live.commit
+        # An image that was named by its tag has no commit to compare.
         if live is None or commit is None:
             continue
         try:
             stands = standing(live, commit, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
+        # Equal content removes nothing, whatever the commits are.
         if stands.backwards and preview.live.fingerprint != job.version.fingerprint:
             backwards.append((job.step, stands))
     return tuple(backwards)
@@ -315,7 +320,8 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
 
     Raises ToolkitError.
     """
-    from toolkit.flow.gates import has_gate, rollback_job
+    from toolkit.flow.deploy_gates import rollback_job
+    from toolkit.gates import has_gate
 
     if not jobs:
         return ()
@@ -356,9 +362,8 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
         content = (now.name, now.fingerprint, now.settings)
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
-                f"the files or settings of {job.target} are no longer those of"
-                f" {job.version.name[:20]}",
-                "deploy what they are now: toolkit deploy",
+                f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
+                "deploy their current state: toolkit deploy",
             )
 
     return check_files
@@ -381,8 +386,8 @@ def freshness_check(
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
             if now != [standby[job.step]]:
                 raise StalePlan(
-                    f"the last good version of {job.target} is another one by now: somebody has"
-                    " deployed it",
+                    f"the last good version of {job.target} has changed: someone has deployed "
+                    "another one",
                     "run it again",
                 )
         if not job.undoes:
@@ -394,6 +399,7 @@ def freshness_check(
 def _refuse_another_deploy(job: Job, rules: Rules, ports: Ports) -> None:
     """Raises StalePlan where another run has deployed the job's target since it was prepared."""
     before, now = job.recorded, recorded_deploy_of(job, rules, ports)
+    # What cannot be read is no evidence of another deploy.
     if now is None or now.problem or (before is not None and before.run == now.run):
         return
     if not _is_recorded_by(now.run, job, rules, ports):
@@ -436,7 +442,7 @@ def only_target(action: str, folder: str, named: str | None, git: Git | None) ->
     if len(names) == 1:
         return names[0]
     hint = f"it is one of {', '.join(names[:8])}" if names else f"{rules.file} has none"
-    raise UsageError(f"`{action}` needs to know which target", hint)
+    raise UsageError(f"`{action}` needs a target", hint)
 
 
 def _select(
@@ -482,6 +488,7 @@ def _named_targets(
         require_target(name, rules)
     if order.everything:
         return list(rules.targets), {}
+    # A plan file may hold no step: then nothing is deployed, rather than everything.
     if order.targets or order.source is not None:
         return [_resolved(name, order.kind, rules) for name in order.targets], {}
     if records is None:
@@ -495,6 +502,7 @@ def _named_targets(
             cache[how, environment] = read(how, rules, environment)
         return cache[how, environment]
 
+    # The records are read once for both questions below.
     answer = due_now(order, git, read_once)
     steps = [step.target for step in answer.plan.steps]
     changed = _regenerated(order, rules, git, read_once, steps)
@@ -522,6 +530,7 @@ def _regenerated(
     digests = generated_digests(files, git)
     changed: dict[str, tuple[str, ...]] = {}
     for target in rest:
+        # Several regions may have been deployed with different files.
         recorded = {point.generated for point in points[target]}
         if recorded != {digests.get(target, "")[:LETTERS]}:
             changed[target] = files.get(target, ())
@@ -554,6 +563,7 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
         matches = [
             target.name for target in rules.targets.values() if _is_called(target, name, rules)
         ]
+        # Of several, none is chosen: the error below lists the targets.
         if len(matches) == 1:
             name = matches[0]
     require_target(name, rules)
@@ -571,7 +581,7 @@ def _is_called(target: Target, name: str, rules: Rules) -> bool:
         for region in environment.regions or ("",):
             places.append({"region": region, **environment.vars})
     for variables in places or [{}]:
-        if name in [making.fill_text(alias, variables) for alias in aliases]:
+        if name in [fill(alias, variables) for alias in aliases]:
             return True
     return False
 
@@ -722,11 +732,11 @@ def _with_warnings(
         warnings: list[str] = []
         if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            warnings.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
+            warnings.append(f"{what}: this deploy does not contain the whole commit; fix: {fix}")
         if job.target in changed:
             warnings.append(
-                "files that git ignores are others than at the last deploy:"
-                f" {_some(changed[job.target])}"
+                "files that git ignores differ from those of the last deploy: "
+                f"{_some(changed[job.target])}"
             )
         warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
     return warned
@@ -749,8 +759,8 @@ _SOURCES = {
 
 
 def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
-    """What each job would do, asked side by side. What a job lacks may be made by a step before it:
-    such a job has no preview yet.
+    """What each job would do, asked in parallel. What a job lacks may be created by an earlier
+    step: such a job has no preview yet.
     """
 
     def ask(job: Job) -> Preview | ToolkitError:

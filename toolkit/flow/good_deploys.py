@@ -67,7 +67,7 @@ def records_of(job: Job, rules: Rules, ports: Ports) -> tuple[Record, ...]:
 
 
 def recorded_deploy(records: Sequence[Record]) -> RecordedDeploy | None:
-    """What a kind is told of the records, newest first: the newest good deploy, and what the others
+    """What a kind gets of the records, newest first: the newest good deploy, and what the others
     have put there. Pure.
 
     None if none is good, or that one does not say what it has put there: a person said what is

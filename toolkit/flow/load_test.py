@@ -9,10 +9,10 @@ from msgspec import Struct
 from toolkit.checks import http, load
 from toolkit.checks.select import Task
 from toolkit.checks.tries import hidden
-from toolkit.checks.values import filled
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.flow.check_run import CheckRun
 from toolkit.flow.checks import CheckSetup
+from toolkit.formats.variables import fill_check
 from toolkit.model import Load, Result
 from toolkit.ports import load as port
 from toolkit.ports.ports import Ports
@@ -74,7 +74,7 @@ def _run_load(task: Task, wanted: Load, context: LoadContext) -> Result:
     setup, store, stop = context.setup, context.store, context.stop
     redactor, environment = setup.redactor, setup.environment
     name = task.check.name + SUFFIX
-    settings = filled(task.check.settings, context.last.values_for(task))
+    settings = fill_check(task.check.settings, context.last.values_for(task))
     asks = f"{wanted.users} users for {wanted.seconds}s: {redactor.over(task.check.asks)}"
     log = StepLog(store, context.run, name, redactor.over)
     try:

@@ -85,7 +85,7 @@ def show(
         contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:
             notes.append(
-                f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+                f"the shared record cannot be read, so this machine's copy is used: {ledger.behind}"
             )
         for name in names:
             records = contents.records.get(name, ())

@@ -60,10 +60,10 @@ class _Reading(Struct, frozen=True):
     tell: Callable[[str], None]
 
 
-GONE = "nothing of it is live, though its deploy is recorded (run {run})"
+GONE = "it is not live, although its deploy is recorded (run {run})"
 EARLIER = (
-    "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since"
-    " (toolkit diff live)"
+    "an earlier version of toolkit recorded a deploy, which has not been checked since "
+    "(toolkit diff live)"
 )
 
 
@@ -141,7 +141,7 @@ def _last(reading: _Reading) -> Points:
             for name, point in _points_of(reading, store, location, open_runs).items():
                 points[name] = (*points.get(name, ()), point)
     except ToolkitError as problem:
-        reading.tell("to compare with something else, name it: toolkit diff COMMIT")
+        reading.tell("to compare with something else, run: toolkit diff COMMIT")
         unknown = f"the record of what is live cannot be read: {problem}"
         names = leaf_targets(reading.rules)
         return dict.fromkeys(names, (RecordedBase(None, "", unknown=unknown),))
@@ -162,7 +162,7 @@ def _points_of(
     contents = ledger.all()
     if ledger.behind:
         reading.tell(
-            f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+            f"the shared record cannot be read, so this machine's copy is used: {ledger.behind}"
         )
     missing = [
         name for name in names if name not in contents.records and name not in contents.damaged
@@ -240,7 +240,7 @@ def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork)
 
 
 def _open_end(run: str) -> str:
-    words = f"run {run} has begun to deploy it, and its end is not known"
+    words = f"run {run} has started to deploy it, and its end is not known"
     # Others may write there, and a command is pasted: only what is the name of a run goes in.
     return f"{words} (toolkit resume {run})" if is_run_name(run) else words
 
@@ -317,7 +317,7 @@ def recorded_base(
         since = unended
     elif records and records[0].unsure:
         last = records[0]
-        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
+        since = f"its last deploy (run {last.run}) {last.verdict} and may be live"
     else:
         since = next((_open_end(run.run) for run in open_runs if _is_open(run, records)), None)
     failed = _failed_run(records)
@@ -328,7 +328,7 @@ def recorded_base(
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     unknown = None
     if good.commit is None or _COMMIT.fullmatch(good.commit) is None:
-        unknown = f"what is live of it ({good.version}) is not a commit"
+        unknown = f"its live version ({good.version}) is not a commit"
     return RecordedBase(
         good.commit,
         good.fingerprint,
@@ -392,7 +392,7 @@ def _live(reading: _Reading) -> Points:
             if isinstance(live, ToolkitError):
                 point = RecordedBase(None, "", unknown=f"what is live could not be checked: {live}")
             elif live is None:
-                point = RecordedBase(None, "", unknown="nothing is live of it")
+                point = RecordedBase(None, "", unknown="it is not live")
             else:
                 since = contradiction(live, records[location].get(name, ())) or None
                 point = replace(_confirmed(live, name, location, reading), since=since)
@@ -406,14 +406,14 @@ def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Rec
     try:
         return open_ledger(reading.store, location, reading.ports).all().records
     except ToolkitError as problem:
-        reading.tell(f"what is live cannot be held against its record: {problem}")
+        reading.tell(f"what is live cannot be compared with its record: {problem}")
         return {}
 
 
 def _live_versions(
     reading: _Reading, starts_programs: bool = True
 ) -> dict[tuple[str, Location], LiveVersion | ToolkitError | None]:
-    """What is live of each target in each location, asked side by side; the error where it cannot
+    """What is live of each target in each location, asked in parallel; the error where it cannot
     be asked.
     """
     jobs: list[Job] = []
@@ -436,7 +436,7 @@ def _live_version(
 ) -> LiveVersion | ToolkitError | None:
     kind = targets.kind(job.kind)
     if kind.live_starts_programs and not starts_programs:
-        what = f"what is live of {job.target} is said by a program, and `diff` starts none"
+        what = f"only a program can tell what is live of {job.target}, and `diff` starts none"
         return Refused(what, f"deploy it: toolkit deploy {job.target}")
     try:
         live: LiveVersion | None = kind.live(job, ports)
@@ -484,7 +484,7 @@ def live_base(live: LiveVersion) -> RecordedBase:
         return RecordedBase(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
         return RecordedBase(
-            None, "", unknown="what is live of it was not deployed by toolkit", notes=live.notes
+            None, "", unknown="its live version was not deployed by toolkit", notes=live.notes
         )
     version = live.version or ""
     return RecordedBase(
@@ -554,7 +554,7 @@ def changed_outside(live: LiveVersion, records: Collection[Record], run: str) ->
     if good is None:
         return ""
     if good.run != run:
-        return f"run {good.run} has deployed it meanwhile"
+        return f"run {good.run} has deployed it in the meantime"
     why = contradiction(live, records)
     if why:
         return why
@@ -581,8 +581,8 @@ def contradiction(live: LiveVersion, records: Iterable[Record]) -> str:
         same_commit = _may_be_same(record.commit, live.commit)
         if not same_commit or not _may_be_same(record.fingerprint, live.fingerprint):
             return (
-                f"run {record.run} is recorded as {record.version[:20]}, and what it put there"
-                f" says {str(live.version)[:20]}"
+                f"run {record.run} is recorded as {record.version[:20]}, but what runs "
+                f"reports {str(live.version)[:20]}"
             )
     return ""
 

@@ -76,7 +76,7 @@ def rollback_choice(
     order: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
 ) -> RollbackChoice:
     """The good versions of the order's one target, and whether the last one is live already.
-    `busy`: a run that will be undone is at work; the rollback goes to what was live before it.
+    `busy`: a run that will be undone is running; the rollback goes to what was live before it.
 
     Raises ToolkitError.
     """
@@ -152,8 +152,8 @@ def deploying_run(order: DeployRequest, git: Git | None, ports: Ports) -> Holder
 def _already_back(
     jobs: Sequence[Job], rules: Rules, ports: Ports, newest: Sequence[Candidate]
 ) -> str:
-    """Why what is live is the last good version already: the newest deploy was not good and gave
-    way to it, or has put it back. Empty if it is not.
+    """Why what is live is the last good version already: the newest deploy was not good and was
+    rolled back to it, or has restored it. Empty if it is not.
     """
     if not newest or not newest[0].live:
         return ""
@@ -171,7 +171,7 @@ def _already_back(
                 f" ended as {last.verdict}, and {what} is not live"
             )
         if last.is_rollback:
-            return f"{job.target} runs {_short(good)}, which run {last.run} has put back"
+            return f"{job.target} runs {_short(good)}, which run {last.run} has restored"
     return ""
 
 
@@ -267,20 +267,20 @@ def pick_candidate(
         )
         raise Refused(
             f"the regions run different versions ({versions})",
-            "name the version with --to, or one region with --region",
+            "choose the version with --to, or one region with --region",
         )
     if partly:
         return partly[0]
     if not others:
         raise Refused(
             "no other good deploy is recorded",
-            "deploy what is wanted: toolkit deploy-app --no-build --image TAG",
+            "deploy the version that you want: toolkit deploy-app --no-build --image TAG",
         )
     complete = [candidate for candidate in others if not candidate.gone]
     if back:
         which = f"--to {complete[0].record.run}" if complete else "--list"
         further = f"toolkit rollback {target} {which}"
-        raise Refused(back, f"to go further back, say to which version: {further}")
+        raise Refused(back, f"to go further back, choose the version: {further}")
     if not complete:
         raise Refused(
             "the images of all other good versions are gone",
@@ -303,7 +303,7 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
         matches = [candidate for candidate in versions if candidate.record.version.startswith(name)]
     if len({candidate.record.version for candidate in matches}) > 1:
         runs = ", ".join(candidate.record.run for candidate in matches[:4])
-        raise UsageError(f"{name!r} is the beginning of several versions", f"name a run: {runs}")
+        raise UsageError(f"{name!r} matches several versions", f"use a run: {runs}")
     if not matches:
         raise Refused(
             f"no good deploy of {name!r} is recorded",

@@ -62,9 +62,7 @@ def check_types() -> "CheckTypes":
     from toolkit.checks import values
     from toolkit.config.checks import CheckTypes
 
-    return CheckTypes(
-        tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN
-    )
+    return CheckTypes(tuple(checks.CHECK_TYPES), checks.check_type, values.BUILT_IN)
 
 
 def display_path(path: str) -> str:
@@ -105,8 +103,8 @@ def rule_book(rules: Rules) -> RuleBook:
 
 
 def target_settings(rules: Rules, named: str | None) -> dict[str, bytes]:
-    """What decides besides files how each target that is no group is deployed to an environment, as
-    bytes that can be compared.
+    """What decides, apart from files, how each target except groups is deployed to an environment,
+    as bytes that can be compared.
     """
     from toolkit.run.jobs import fill_settings
 
@@ -149,8 +147,8 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
 
 
 def uncounted_plan(plan: str | None, rules: Rules, git: Git) -> str | None:
-    """A plan's own file where it is no change: no rule matches it. Inside of what is deployed it
-    would be deployed, too.
+    """A plan's own file where it does not count as a change: no rule matches it. Inside of what is
+    deployed it would be deployed, too.
     """
     if plan is None or path_owners(rules, rules_path(rules, git))(plan) is not None:
         return None
@@ -178,9 +176,9 @@ def environment_name(name: str | None, rules: Rules) -> str | None:
         return name or rules.environment
     if rules.environment is not None and rules.environment not in existing:
         raise UsageError(
-            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and"
-            f" {rules.file} has none of that name",
-            f"name one with --env: {names or 'there is none'}",
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, but "
+            f"{rules.file} has no such environment",
+            f"choose one with --env: {names or 'there is none'}",
         )
     return rules.environment
 

@@ -65,7 +65,7 @@ def other_environments(
                 for entries in open_ledger(store, place, ports).all().records.values():
                     records += entries
             except ToolkitError as problem:
-                why = f"what environment {place.environment} has deployed cannot be read: {problem}"
+                why = f"the deploys of environment {place.environment} cannot be read: {problem}"
                 unread |= dict.fromkeys(shared, why)
     return OtherEnvironments(tuple(records), unread)
 

@@ -26,8 +26,8 @@ from toolkit.run.stop import Stop
 
 
 class SmokeTestRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a
-    secret out of what is told.
+    """What a person asked for. `timeout_s` is for all of it; `redact` removes what looks like a
+    secret from what is shown.
     """
 
     folder: str

@@ -210,7 +210,7 @@ def _unmarked(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=2)
 def _flag(escape: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A flag, and what is no part of its value as written."""
+    """A flag, and what is not part of its value as written."""
     mark = re.escape(escape)
     double, single = (rf"{quote}(?:{mark}.|[^{quote}{mark}])*{quote}" for quote in "\"'")
     value = rf"(?:{mark}.|{double}|{single}|[^\s\"'{mark}])*"

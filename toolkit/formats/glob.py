@@ -29,6 +29,7 @@ that costs.
 MOST_NESTING = 16
 """How deep braces may stand in braces."""
 
+# No pattern may hold a NUL, so these are never taken for characters of one.
 GLOBSTAR = "\0**"
 STAR = "\0*"
 ANY = "\0[^/]"
@@ -60,7 +61,7 @@ _POSIX = {
 
 
 class PatternError(ValueError):
-    """A pattern that cannot be meant; the message says what to write instead."""
+    """An invalid pattern; the message says what to write instead."""
 
 
 @lru_cache(maxsize=8192)
@@ -167,6 +168,7 @@ class _Parser:
             if len(options) == 1:
                 run += options[0]
                 continue
+            # Checked before the product is made: each brace multiplies it.
             if len(sequences) * len(options) > MOST_ALTERNATIVES:
                 raise PatternError(_TOO_MANY)
             pairs = product(sequences, options)
@@ -222,6 +224,7 @@ class _Parser:
         options: list[tuple[str, ...]] = [
             ("\0" + _char_class(content, negated=self.pattern[start + 1] in "!^"),)
         ]
+        # Frameworks name folders so: `[id]` is then also that very name.
         if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[start + 1 : close]):
             options.append(tuple(self.pattern[start : close + 1]))
         return options, close + 1
@@ -319,6 +322,7 @@ def _char_class(content: str, negated: bool) -> str:
     body = "".join(parts)
     if negated:
         return f"[^/{body}]"
+    # A range such as `+-9` has the slash in it.
     if crosses_slash:
         return f"(?!/)[{body}]"
     return f"[{body}]"
@@ -335,6 +339,7 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
     several if a `**` is inside a segment.
     """
     split = list(_split(tokens))
+    # Such an alternative of braces can never match; the others still can.
     if any(segment in _NO_NAMES for segment in split):
         return
     # `a**b` is `a*b`, or `a*/**/*b`: each `**` inside a name doubles the alternatives.
@@ -366,6 +371,7 @@ def _inner_globstars(tokens: tuple[str, ...]) -> list[int]:
     ends = ("/", *tokens, "/")
     indices = []
     for index, token in enumerate(tokens):
+        # `ends` is one longer at its front, so these are the neighbours of `token`.
         is_whole_segment = ends[index] == "/" == ends[index + 2]
         if token is GLOBSTAR and not is_whole_segment:
             indices.append(index)
@@ -425,10 +431,12 @@ def _without_last_globstar(plain: Plain) -> str:
     for number, group in enumerate(groups, 1):
         between = "/" if parts else ""
         if number < len(groups):
+            # Atomic: the earliest match is as good as any, so there is no need to try another.
             parts.append(f"{between}(?>(?:[^/]*/)*?{group}(?=/))")
         elif ends_open:
             parts.append(rf"{between}(?>(?:[^/]*/)*?{group}(?=/|\Z))")
         else:
+            # The last group has to reach the end of the path, so here the latest match counts.
             parts.append(f"{between}(?:[^/]*/)*{group}")
     return "".join(parts)
 
@@ -448,6 +456,7 @@ def _segment_regex(segment: Segment) -> str:
     # A plain name.
     if isinstance(segment, str):
         return re.escape(segment)
+    # A name has at least one character.
     if segment == (STAR,):
         return "[^/]+"
     chunks: list[list[str]] = [[]]

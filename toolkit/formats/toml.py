@@ -43,7 +43,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class TomlError(ValueError):
-    """The text is no TOML, or more than anybody writes; `line` is None where the whole of it is
+    """The text is not TOML, or more than anybody writes; `line` is None where the whole of it is
     meant.
     """
 

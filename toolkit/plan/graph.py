@@ -144,8 +144,8 @@ class Graph:
             return self.order(self.narrow((set(names) - groups) | members))
 
     def estimate(self, names: Iterable[str]) -> int:
-        """The critical path through these targets in seconds: what does not wait for each other
-        runs side by side.
+        """The critical path through these targets in seconds: steps that do not wait for each
+        other run in parallel.
         """
         counted = set[str]().union(*(self.leaves(name) for name in names))
         if len(counted) < 2:

@@ -25,7 +25,7 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
-from toolkit.ports.aws.partition import partition, suffix
+from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write
 from toolkit.ports.files import own_cache, read, within
 
@@ -135,7 +135,7 @@ class CdkAsset(Struct, frozen=True):
     bucket: str
     key: str
     text: str = ""
-    """The content, where it is no file: a template."""
+    """The content, where it is not a file: a template."""
 
 
 class Artifact(Struct, frozen=True):
@@ -748,7 +748,7 @@ def _inside(folder: str, name: str) -> str:
     """
     path = os.path.join(folder, name)  # which is the name itself if that is absolute
     if not os.path.exists(path):
-        raise FileProblem(path=path, reason="the assembly names it, and it is not there")
+        raise FileProblem(path=path, reason="the assembly names it, but it does not exist")
     return path
 
 

@@ -83,7 +83,7 @@ def write(
     Raises FileProblem, FileIsThere if it exists and `replace` is False.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileProblem(path=path, reason="it is there, and it is not a regular file")
+        raise FileProblem(path=path, reason="it exists, but it is not a regular file")
     temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.new"
     try:
         descriptor = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -69,7 +69,7 @@ _SHELLS = ("/dev/fd/", "/dev/stdin", "/dev/null", "/proc/self/fd/", f"/proc/{os.
 
 def _regular(path: str, flags: int) -> int:
     """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the
-    shell itself hands over is waited for.
+    shell itself passes on may take its time.
     """
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode

@@ -120,10 +120,11 @@ class Flocks:
         if not os.path.lexists(path):
             return False
         descriptor, body = _lock_file(path)
+        # We hold the lock here unless there is no descriptor: the holder has ended.
         holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
-                f"{name} is held by process {holder.pid} of this machine, which is alive",
+                f"{name} is held by process {holder.pid} of this machine, which is running",
                 f"end it first: kill {holder.pid}",
             )
         try:
@@ -160,12 +161,14 @@ def _lock_file(path: str) -> tuple[int | None, bytes]:
         descriptor, locked = disk.open_state(path, os.O_RDWR | os.O_CREAT), False
         try:
             locked = disk.lock(descriptor, path)
+            # One byte more than allowed shows that the content is too long.
             body = os.pread(descriptor, BODY_MOST + 1, 0)
         finally:
             if not locked:
                 os.close(descriptor)
         if not locked:
             return None, body
+        # Locked, but is it still the file that others would open?
         if _is_same_file(path, descriptor):
             return descriptor, body
         os.close(descriptor)  # it was removed in between: the lock is another file now

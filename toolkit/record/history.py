@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
+from toolkit.formats.documents import as_mapping
 from toolkit.model import AWS, GOOD, DeployedState, Verdict
 from toolkit.ports import disk, processes
 from toolkit.ports.disk import Disk
@@ -227,8 +228,8 @@ def _successes(store: Store, run: str) -> list[Record]:
 
 def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str | None) -> Record:
     location, version = _location(job), _version(job)
-    live = _mapping(entry.facts.get("live"))
-    detail = _mapping(entry.facts.get("detail") or live.get("detail"))
+    live = as_mapping(entry.facts.get("live"))
+    detail = as_mapping(entry.facts.get("detail") or live.get("detail"))
     return Record(
         target=str(job.get("target", "")),
         environment=_string(location.get("environment")),
@@ -263,20 +264,16 @@ def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _location(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(job.get("place"))
+    return as_mapping(job.get("place"))
 
 
 def _version(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(job.get("version"))
+    return as_mapping(job.get("version"))
 
 
 def _recorded(job: Mapping[str, Any]) -> str:
     """The run whose deploy was recorded as live when a job was prepared, empty if none was."""
-    return _string(_mapping(job.get("recorded")).get("run")) or ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return _string(as_mapping(job.get("recorded")).get("run")) or ""
 
 
 def _string(value: Any) -> str | None:

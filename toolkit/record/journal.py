@@ -156,6 +156,7 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], i
 
 
 def _decode(line: bytes, run: str, number: int) -> JournalEntry:
+    # Before the checksum: another version may compute it in another way.
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
         raise _InvalidLine(
@@ -232,7 +233,7 @@ class Journal:
         self._set((), 0)
         self._lock = Lock()
         self.watcher: Callable[[JournalEntry], None] | None = None
-        """Whoever is told of each line once it is on disk, and must not take long."""
+        """Called with each line once it is on disk; it must not take long."""
 
     def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
         """Continue after these lines, which take `size` bytes on disk."""
@@ -263,6 +264,7 @@ class Journal:
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
             try:
+                # Shortened and on disk first: a crash must not leave lines of both versions.
                 self._disk.cut(self._descriptor, same)
                 self._disk.sync(self._descriptor)
                 write_all(self._disk, self._descriptor, rest)
@@ -287,6 +289,7 @@ class Journal:
         store.subfolder(FOLDER)
         port = disk or Disk()
         try:
+            # Exclusive: two processes that draw the same name must not share a journal.
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             raise FileIsThere(path=path) from None

@@ -276,7 +276,7 @@ def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
     if key:
         keys.add(key)
     if len(keys) > 1:
-        reason = "it has records of another target or place"
+        reason = "it has records of another target or location"
         raise StateDamaged(path=path, reason=reason + _repair_hint(key))
     return merge(file.records), file.store
 
@@ -294,7 +294,7 @@ def _repair_hint(key: str | None) -> str:
     if key is None:
         return ""
     target = state.decode_file_name(key.rpartition("/")[2].removesuffix(".json"))
-    return f"; put it aside: toolkit record repair {quote(target)}"
+    return f"; set it aside: toolkit record repair {quote(target)}"
 
 
 class Ledger(Protocol):
@@ -410,8 +410,10 @@ class KeyFilter(Struct, frozen=True):
         shortened.
         """
         words = key.removeprefix(f"{FOLDER}/").removesuffix(".json").split("/")
+        # Files that were put aside, or that others have put there.
         if not key.endswith(".json") or len(words) != 6:
             return None
+        # What the scope leaves open (None) agrees with every key.
         for mine, word in zip(self._words, words, strict=False):
             if mine is not None and mine != word:
                 return None
@@ -431,8 +433,8 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
         except AnotherProject as problem:
             foreign.add(name)
             damaged[name] = (
-                f"its record is that of {problem.facts['project']}: each project needs a `store`"
-                " prefix of its own"
+                f"its record belongs to {problem.facts['project']}: each project needs its "
+                "own `store` prefix"
             )
             continue
         except StateDamaged as problem:
@@ -570,8 +572,7 @@ class LocalLedger:
             _, store = self.copy(target)
             if store:
                 damaged[target] = (
-                    f"this machine only has a copy of {store}, which rules.toml does not name any"
-                    " more"
+                    f"this machine only has a copy of {store}, which rules.toml no longer names"
                 )
             else:
                 records[target] = entries
@@ -609,7 +610,7 @@ class LocalLedger:
             try:
                 self._read(key)
             except StateDamaged:
-                done.append(f"put aside as {self._put_aside(self._path(key))}")
+                done.append(f"set aside as {self._put_aside(self._path(key))}")
         return "; ".join(done) or "nothing on this machine is damaged"
 
     def _put_aside(self, path: str) -> str:
@@ -752,6 +753,7 @@ class SharedLedger:
             if existing:
                 stored, etag = self._decode(existing.body, key), existing.etag
                 timed = replace(timed, when=_timestamp(existing.now))
+            # What only this machine's copy has is sent along, so that the order is complete.
             updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
             if updated == stored or self._write(key, updated, etag):
                 self._copy(updated)
@@ -818,6 +820,7 @@ class SharedLedger:
             if stored:
                 with suppress(StateDamaged):
                     lists.append(legacy.decode(stored.body, key))
+        # Where a shared record exists, this machine's own is not consulted.
         local = {} if lists else self._local.legacy_records()
         return {**local, **convert_legacy(lists, scope)}
 
@@ -851,13 +854,13 @@ class SharedLedger:
             what = f"this machine's copy ({len(local)} deploys) took its place"
         else:
             written = bool(self._bucket.delete(key, stored.etag))
-            what = "nothing is recorded of it now"
+            what = "it has no record now"
         if not written:
             raise StateDamaged(
                 path=self._bucket.address(key),
-                reason="somebody else writes to it; run the repair again",
+                reason="someone else writes to it; run the repair again",
             )
-        return f"put aside as {self._bucket.address(aside)}; {what}"
+        return f"set aside as {self._bucket.address(aside)}; {what}"
 
     def _keys(self) -> list[str]:
         keys = self._bucket.keys(self._parts.prefix)
@@ -924,7 +927,7 @@ def _only_file(target: str, files: Iterable[LedgerFile]) -> LedgerFile:
             records.extend(entries)
         raise Refused(
             ambiguous_reason(target, records),
-            "name `account` and `regions` of the environment in rules.toml",
+            "set `account` and `regions` of the environment in rules.toml",
         )
     return filled[0]
 

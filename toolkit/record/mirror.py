@@ -27,8 +27,8 @@ LOGS_S = 10.0
 FLUSH_S = 20.0
 """How long the end of a run waits for the last of it to be sent, in seconds."""
 BARRIER_S = 15.0
-"""How long a line that has to be in the bucket first is waited for, in seconds: a bad version has
-to go back, bucket or not.
+"""How long to wait for a line that has to be in the bucket first, in seconds: a bad version has to
+be rolled back with or without the bucket.
 """
 UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""
@@ -80,6 +80,7 @@ class Mirror:
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
+        # Before the first attempt: a process that dies in it leaves the mark for `toolkit history`.
         self._mark()
         problem = self._once()
         self.check()
@@ -114,6 +115,7 @@ class Mirror:
         """Send the rest and stop; returns what could not be sent, in words: later commands send it.
         Calling it twice is harmless.
         """
+        # No line may start a new wait while the last ones are sent.
         self._journal.watcher = None
         with self._changed:
             self._closing = True
@@ -128,8 +130,8 @@ class Mirror:
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
             return (
-                f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit"
-                " history` sends it"
+                f"run {self._journal.run} is not completely in the bucket yet ({why}): "
+                "`toolkit history` sends it"
             )
         self._unmark()
         return None
@@ -196,6 +198,7 @@ class Mirror:
         shared = self._shared_runs.get(self._journal.run)
         if shared is None:
             return self._shared_runs.put(self._journal.run, data, None)
+        # The bucket has the beginning of ours: it was our own write.
         if data.startswith(shared.data):
             self._etag = shared.etag
             return self._shared_runs.put(self._journal.run, data, shared.etag)
@@ -215,6 +218,7 @@ class Mirror:
         if size == sent_size:
             return
         with open(path, "rb") as file:
+            # One byte more than is kept: by it, `put_log` sees that the log is longer.
             file.seek(max(size - LOG_MOST - 1, 0))
             data = file.read(LOG_MOST + 1)
         etag = self._shared_runs.put_log(run, step, data, sent_etag)
@@ -259,9 +263,8 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
     local = journal.content(journal.size)
     same = common_length(local, shared.data)
     if same == 0:
-        raise StateDamaged(
-            path=journal.path, reason="the run of this name in the bucket is another one"
-        )
+        raise StateDamaged(path=journal.path, reason="the bucket has another run of this name")
+    # The bucket has lines that this machine does not.
     if same < len(shared.data):
         # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):

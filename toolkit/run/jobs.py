@@ -1,7 +1,6 @@
 """Turns targets into jobs: one per region, with the environment's variables filled in. Pure."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
+from toolkit.formats.variables import fill_all, names
 from toolkit.model import Environment, Job, Location, Target, Version
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def locations(
@@ -59,19 +57,14 @@ def at_provider(location: Location, kind: str) -> Location:
     return replace(location, provider=targets.kind(kind).provider)
 
 
-def fill_text(text: str, variables: Mapping[str, str]) -> str:
-    """A text with every `{name}` of a known variable replaced."""
-    return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
-
-
 def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
     """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
     invalid then.
     """
     try:
-        return msgspec.convert(_fill(msgspec.to_builtins(settings), variables), type(settings))
+        return msgspec.convert(fill_all(msgspec.to_builtins(settings), variables), type(settings))
     except msgspec.ValidationError as problem:
-        used = set(_VARIABLE.findall(repr(settings)))
+        used = names(repr(settings))
         empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
         what = f"a setting is not valid: {problem}"
         if empty:
@@ -80,16 +73,6 @@ def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
             f"{what}, once the variables are filled in",
             "fill it in in rules.toml, under `vars` of the environment",
         ) from None
-
-
-def _fill(value: Any, variables: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return fill_text(value, variables)
-    if isinstance(value, dict):
-        return {key: _fill(inner, variables) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_fill(inner, variables) for inner in value]
-    return value
 
 
 def version_variables(version: Version) -> dict[str, str]:
@@ -169,10 +152,9 @@ def jobs_without_run(
     """Jobs without a run or a version: to ask kinds what is live, or which permissions
     they need.
     """
-    names = [target.name for target in targets]
-    versions = dict.fromkeys(names, Version("", None, ""))
+    versions = {target.name: Version("", None, "") for target in targets}
     return make_jobs(
-        JobRequest("", targets, locations, variables, versions, dict.fromkeys(names, ()))
+        JobRequest("", targets, locations, variables, versions, dict.fromkeys(versions, ()))
     )
 
 

@@ -71,7 +71,7 @@ def save(box: Box) -> None:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Keep other processes from starting or stopping it meanwhile. Raises StateDamaged,
+    """Keep other processes from starting or stopping it in the meantime. Raises StateDamaged,
     FileProblem.
     """
     files.own_state()

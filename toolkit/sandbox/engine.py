@@ -545,8 +545,8 @@ def _host(account: str, region: str) -> str:
 
 
 def run_images(network: str, secret: str) -> None:
-    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that asks
-    for Docker is told that there is none.
+    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that
+    asks for Docker gets the answer that there is none.
     """
     from ministack.services import ecs
 

@@ -1,8 +1,6 @@
-"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is no
-dependency of toolkit.
-
-It is made on first use, from the hashed list beside this file, and again when the list or the
-Python changes.
+"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is
+not a dependency of toolkit. It is created on first use, from the hashed list beside this file, and
+again when the list or the Python changes.
 """
 
 import hashlib

@@ -56,24 +56,28 @@ class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class JudgedSettings(KindSettings, frozen=True, kw_only=True):
-    """The settings of a kind that can be looked at when it is live. They say how to look, never
+    """The settings of a kind that can be checked when it is live. They say how to check, never
     what is deployed.
     """
 
     alarms: Annotated[
         tuple[Text, ...],
-        Meta(description="CloudWatch alarms that are about it, besides those that name it."),
+        Meta(
+            description="CloudWatch alarms for this target, in addition to those whose "
+            "dimensions name it."
+        ),
     ] = ()
     checks: Annotated[
         tuple[Text, ...],
-        Meta(description="The checks, by name or tag, that decide about a deploy of it."),
+        Meta(description="The checks, by name or tag, that have to pass after a deploy."),
     ] = ()
     settle: Annotated[
         Duration,
         Meta(
             description=(
-                "The grace period: how long addresses, checks and alarms may be wrong after a"
-                " deploy. With `alarms` all of it is waited for: they take a while to ring."
+                "The grace period: how long addresses, checks and alarms may fail after a "
+                "deploy. With `alarms`, toolkit waits for all of it, because alarms need a "
+                "while to change."
             )
         ),
     ] = "1m"
@@ -81,7 +85,8 @@ class JudgedSettings(KindSettings, frozen=True, kw_only=True):
         Duration,
         Meta(
             description=(
-                "How long it has to stay good after that: addresses, checks, alarms, and what runs."
+                "How long the target has to stay good after that: addresses, checks, alarms, "
+                "and what runs."
             )
         ),
     ] = "0s"
@@ -97,7 +102,7 @@ class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
 
     health: Annotated[
         tuple[Url, ...],
-        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
+        Meta(description="Addresses that have to answer, after a deploy and in `health`."),
     ] = ()
 
     @property
@@ -153,7 +158,7 @@ class Report(Protocol):
 
     def consent(self, question: str, flag: str) -> None:
         """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it
-        names the flag that says yes in advance.
+        names the flag that confirms in advance.
         """
 
     def check(self) -> None:
@@ -268,7 +273,10 @@ class Kind:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
-        return "no older version of it is kept", "check out the commit that was good, and deploy it"
+        return (
+            "its older versions are not kept",
+            "check out the commit that was good, and deploy it",
+        )
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

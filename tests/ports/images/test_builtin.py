@@ -143,7 +143,7 @@ def test_the_second_push_sends_nothing(app: RegistryAddress, tmp_path: Path) -> 
         between.asked.clear()
         assert push(root, through, said=said) == first
         assert between.told("POST", "PUT", "PATCH") == []
-        assert said.lines[-1] == f"the image is there already: {first.digest}"
+        assert said.lines[-1] == f"the image exists already: {first.digest}"
         assert push(root, through, "v2", said) == first
         assert between.told("POST", "PUT", "PATCH") == ["PUT /v2/app/manifests/v2"]
         assert "2 layers, 2 already there" in said.lines
@@ -178,7 +178,7 @@ def test_an_equal_image_that_was_packed_otherwise_is_taken(
     theirs, said = push(root, app), Said()
     monkeypatch.setattr(layers, "_LEVEL", 1)
     assert push(root, app, said=said) == theirs
-    assert said.lines[-1] == f"the same image, packed otherwise, is there already: {theirs.digest}"
+    assert said.lines[-1] == f"the same image, packed differently, exists already: {theirs.digest}"
     (root / "a").write_text("changed")
     with pytest.raises(TagTaken):
         push(root, app)

@@ -39,7 +39,7 @@ _MAGIC = frozenset("*?[]{}()\\")
 
 
 class Inexact(ValueError):
-    """A pattern that cannot be said exactly; the message says why."""
+    """A pattern that cannot be expressed exactly; the message says why."""
 
 
 def choice(written: str) -> str:

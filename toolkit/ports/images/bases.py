@@ -157,8 +157,8 @@ def read(client: RegistryClient, source: BaseSource, platform: Platform) -> Base
 def image_for(
     client: RegistryClient, repository: str, manifest: Manifest, platform: Platform | None
 ) -> Manifest:
-    """The image of a platform in an index (None: its first image). A manifest that is no index is
-    the image itself. Raises Refused.
+    """The image of a platform in an index (None: its first image). A manifest that is not an index
+    is the image itself. Raises Refused.
     """
     if manifest.media_type not in INDEXES:
         return manifest

@@ -201,7 +201,7 @@ def plan_build(recipe: Recipe) -> BuildPlan:
 
 
 def context_folder(recipe: Recipe) -> str:
-    """The build context, with all links followed. Raises Refused if it is no folder of the
+    """The build context, with all links followed. Raises Refused if it is not a folder of the
     repository.
     """
     root = os.path.realpath(recipe.root)
@@ -215,7 +215,7 @@ def context_folder(recipe: Recipe) -> str:
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the
+    """The Dockerfile. Raises Refused if it does not exist, FileProblem if it is not the
     repository's.
     """
     path = os.path.join(recipe.root, recipe.dockerfile)
@@ -374,7 +374,7 @@ def _push(
     # The layout of layers is deterministic, so an image that was pushed before has our digest.
     before = target.digest(repository, tag)
     if before == digest:
-        log.log(f"the image is there already: {digest}")
+        log.log(f"the image exists already: {digest}")
         return pushed(registry, digest)
     if before is not None:
         return _same_content(clients, before, config, log)
@@ -413,7 +413,7 @@ def _same_content(clients: _Clients, digest: str | None, config: bytes, log: Bui
     part = manifest.document.get("config")
     if not isinstance(part, dict) or part.get("digest") != digest_of(config):
         raise tag_taken()
-    log.log(f"the same image, packed otherwise, is there already: {digest}")
+    log.log(f"the same image, packed differently, exists already: {digest}")
     return pushed(registry, digest)
 
 

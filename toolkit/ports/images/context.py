@@ -55,7 +55,7 @@ class Context:
                     self._add_parents(folder)
 
     def _add_parents(self, folder: str) -> None:
-        """An ignored folder exists all the same if a file in it was taken back with `!`."""
+        """An ignored folder exists all the same if a file in it is included again with `!`."""
         while folder not in self.found:
             self.found[folder] = ContextFile("folder")
             folder = dirname(folder)
@@ -75,7 +75,7 @@ class Context:
 
     def followed(self, path: str) -> str | None:
         """The path with every link on the way replaced by what it leads to, as COPY does for its
-        sources; None if it is not there.
+        sources; None if it does not exist.
         """
 
         def target(path: str) -> str | None:
@@ -136,7 +136,7 @@ class Context:
         return descriptor
 
     def same(self, descriptor: int, path: str) -> None:
-        """Call it after reading: raises Refused if the file was written to meanwhile."""
+        """Call it after reading: raises Refused if the file was written to in the meantime."""
         if _mark(os.fstat(descriptor)) != self.found[path].mark:
             raise Refused(f"`{path}` has changed while it was read", "build again")
 
@@ -167,7 +167,7 @@ def matching(paths: Iterable[str], pattern: str) -> list[str]:
 
 def follow(path: str, existing: Container[str], target: Callable[[str], str | None]) -> str | None:
     """Walk a path through links; None if it leads nowhere. `target` says where a link leads, from
-    the root, and None for what is no link.
+    the root, and None for what is not a link.
     """
     resolved, rest, links = "", path_parts(path), 0
     while rest:

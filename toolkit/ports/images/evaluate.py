@@ -321,7 +321,7 @@ class _Evaluation:
         self._has_cmd = True
 
     def entrypoint(self, instruction: Instruction) -> None:
-        """The command of the base image is dropped: it is no argument for this entry point."""
+        """The command of the base image is dropped: it is not an argument for this entry point."""
         self.config["Entrypoint"] = self._command(instruction)
         if not self._has_cmd:
             self.config.pop("Cmd", None)

@@ -58,7 +58,7 @@ class Manifest(Struct, frozen=True):
 
 class _Request(Struct, frozen=True):
     """A request. `call` says in error messages what was asked of the registry; a status in
-    `accepted` is no error.
+    `accepted` is not an error.
     """
 
     method: str
@@ -326,7 +326,7 @@ class RegistryClient:
                     url = self._location(response)
                     continue
                 if response.status == 404:
-                    raise self._failed("give a layer", "it is not there")
+                    raise self._failed("give a layer", "it does not exist")
                 yield response
                 return
             finally:
@@ -375,7 +375,7 @@ class RegistryClient:
         return url.geturl()
 
     def _send(self, request: _Request) -> "BaseHTTPResponse":
-        """Send one request. A 404 is no error when reading, only when changing something."""
+        """Send one request. A 404 is an error only when changing something."""
         import urllib3
 
         self._check()
@@ -427,7 +427,7 @@ class RegistryClient:
 def tag_taken() -> TagTaken:
     """The error for a tag that stands for another image."""
     return TagTaken(
-        "somebody has pushed another image under this tag, and a tag is not moved",
+        "someone has pushed another image under this tag, and a tag is not moved",
         "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
         " commit and deploy again",
     )

@@ -1,4 +1,4 @@
-"""The image of an app: how it is built, and whether the one that is there will do."""
+"""The image of an app: how it is built, and whether the existing one can be used."""
 
 import hashlib
 import json
@@ -31,7 +31,8 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     paths, build = dockerfile(settings), settings.build
     if paths is None or build is None:
         raise Refused(
-            f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG"
+            f"{job.target} has no `build` in rules.toml",
+            "choose an existing image with --image TAG",
         )
     context, file = paths
     platform = build_platform(job, state)
@@ -118,7 +119,7 @@ def check_existing_image(
     raise Refused(
         f"image {state.tag} is in repository {job.settings.repository}, but was built in another"
         " way (`build`, or for another processor)",
-        "let what is built differently have a repository of its own",
+        "use a separate repository for each build",
     )
 
 

@@ -82,8 +82,8 @@ class AppKind(base.Kind):
         return ("sts", "ecs", "ecr", "elbv2")
 
     def preview(self, job: Job, ports: "Ports") -> Preview:
-        """Image, service and task definition are looked at; what ECS would refuse, or could not
-        run, is refused here.
+        """Image, service and task definition are checked; what ECS would refuse, or could not run,
+        is refused here.
         """
         from toolkit.targets.app import preview
 

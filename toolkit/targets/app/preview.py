@@ -38,7 +38,7 @@ class Action(StrEnum):
     REVERT = "revert"
     """Stop the deployment in progress, which brings the requested version back."""
     REUSE = "reuse"
-    """Move the service to a task definition that is there already."""
+    """Move the service to an existing task definition."""
     REGISTER = "register"
     """Register a new revision, and move the service to it."""
 
@@ -150,7 +150,7 @@ def push_call(state: CurrentState) -> PlannedCall:
 def register_call(
     state: CurrentState, request: Shape, settings: AppSettings, back: bool
 ) -> PlannedCall:
-    """The new revision. Of variables only the names are told."""
+    """The new revision. Only the names of variables are shown."""
     what = {"family": str(request["family"]), "container": ", ".join(state.containers)}
     what["image"] = definitions.image_of(request, state.container)
     for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
@@ -228,15 +228,15 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         verdict = ""
         if settings.min_tasks > 0:
             verdict = (
-                ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+                ", and the deploy will end as unhealthy (rules.toml does not have `min_tasks = 0`)"
             )
         warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
     if decision.action == Action.ATTACH:
         warnings.append(
-            "this version is being deployed already, by"
-            f" {definitions.registered_by(state.running)}: nothing is started, only watched"
+            "this version is being deployed already, by "
+            f"{definitions.registered_by(state.running)}: it is only watched"
         )
     elif decision.action != Action.UNCHANGED and state.busy:
         warnings.append(_other_deployment_warning(job, state, decision))
@@ -247,8 +247,8 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         warnings.append(f"ECS deploys it {strategy}" + _bake_note(configured))
     elif not (breaker.get("enable") and breaker.get("rollback")):
         warnings.append(
-            f"service {settings.service} has no circuit breaker with rollback: only while toolkit"
-            " watches is a bad version taken back"
+            f"service {settings.service} has no circuit breaker with rollback: a bad version "
+            "is rolled back only while toolkit watches"
         )
     return tuple(warnings)
 
@@ -266,10 +266,10 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
     if state.changes:
         how = f": {'; '.join(state.changes)}"
     words = {
-        Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
+        Origin.STACK: f"{rev} is running: a stack has deployed it since run {recorded.run}",
         Origin.EARLIER: (
-            f"{rev} is running, which toolkit deployed before run {recorded.run}: somebody moved"
-            " the service back"
+            f"{rev} is running, which toolkit deployed before run {recorded.run}: someone "
+            "moved the service back"
         ),
         Origin.UNKNOWN: (
             f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
@@ -280,14 +280,14 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
     if state.base is state.running:
         taken = "the new revision is based on it"
         if job.wishes.get("take_over"):
-            taken = "it is taken over"
+            taken = "it will be taken over"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:
-        return [f"{words}; it gives way to {base}"]
+        return [f"{words}; {base} will replace it"]
     return [
-        f"{words}; the new revision is based on {base} of run {recorded.run}, to keep what runs"
-        f" {TAKE_OVER}"
+        f"{words}; the new revision is based on {base} of run {recorded.run}; to keep what "
+        f"runs, {TAKE_OVER}"
     ]
 
 
@@ -304,10 +304,10 @@ def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision)
         f" {definitions.registered_by(state.running)} is in progress"
     )
     if decision.action == Action.REVERT:
-        return f"{what}: it is stopped, which brings the version before it back"
+        return f"{what}: it will be stopped, which restores the previous version"
     if replaces_other_deployment(job, state):
-        return f"{what}: it is replaced"
-    return f"{what}: it is waited for"
+        return f"{what}: it will be replaced"
+    return f"{what}: toolkit will wait for it"
 
 
 def replaces_other_deployment(job: Job, state: CurrentState) -> bool:

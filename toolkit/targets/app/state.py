@@ -163,7 +163,7 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
             and theirs != (job.location.account or theirs[0], aws.region_name)
         ):
             uri = definitions.repository_of(definitions.image_of(running, name))
-            where = f"{problem.facts['where']}: the image that runs is of {uri}"
+            where = f"{problem.facts['where']}: the running image is from {uri}"
             raise NoRepository(
                 name=repository.name,
                 where=where,
@@ -172,7 +172,7 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
     if repository.account:
         raise problem
     if not job.wishes.get("create") or job.action == ROLLBACK:
-        make = f"make it: toolkit deploy-app {job.target} --create"
+        make = f"create it: toolkit deploy-app {job.target} --create"
         raise NoRepository(
             name=repository.name,
             where=problem.facts["where"],
@@ -273,12 +273,12 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
             why = job.recorded.problem
         raise Refused(
             f"whether toolkit deployed {rev}, which is running, is not known: {why}",
-            f"to go by what is running: {TAKE_OVER}",
+            f"to keep what is running: {TAKE_OVER}",
         )
     raise Refused(
         f"{rev} is running, but toolkit did not deploy it, and the task definition that it did"
         " deploy is gone",
-        f"to go by what is running: {TAKE_OVER}",
+        f"to keep what is running: {TAKE_OVER}",
     )
 
 
@@ -317,7 +317,7 @@ def _check_build_allowed(job: Job, reference: str) -> None:
     if job.action == ROLLBACK:
         raise Refused(
             f"the image {reference} is no longer in repository {settings.repository}",
-            f"see the others: toolkit rollback {job.target} --list",
+            f"list the others: toolkit rollback {job.target} --list",
         )
     if job.wishes.get("image"):
         raise NoImage(name=reference, repository=settings.repository)
@@ -325,10 +325,10 @@ def _check_build_allowed(job: Job, reference: str) -> None:
         if settings.build is None:
             why = "it has no `build` in rules.toml"
         else:
-            why = "it is not to be built (--no-build)"
+            why = "--no-build was given"
         raise Refused(
             f"there is no image {reference} in repository {settings.repository}, and {why}",
-            "name an existing one with --image TAG",
+            "choose an existing image with --image TAG",
         )
 
 
@@ -354,7 +354,7 @@ def check_deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
         )
     controller = (service.get("deploymentController") or {}).get("type", "ECS")
     if controller != "ECS":
-        words = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "a program of its own"}.get(
+        words = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}.get(
             controller, controller
         )
         raise Refused(

@@ -101,8 +101,8 @@ def function_finding(function: Function) -> Finding:
             "warning",
             "Inactive",
             since,
-            function.reason or "nobody has called it for long",
-            "nothing: a call wakes it",
+            function.reason or "it has not been called for a long time",
+            "nothing: a call activates it",
         )
     if function.state not in ("Active", ""):
         return Finding(
@@ -119,7 +119,7 @@ def function_finding(function: Function) -> Finding:
             "warning",
             "being updated",
             since,
-            function.update_reason or "an update of it is not complete",
+            function.update_reason or "its update is not complete",
             wait,
         )
     return Finding("function", "ok", function.state, since)
@@ -159,7 +159,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             detail,
             since,
             "; ".join(shares),
-            f"to send all to version {alias.version}: {command}",
+            f"to send all calls to version {alias.version}: {command}",
         )
     return Finding("alias", "ok", detail, since)
 

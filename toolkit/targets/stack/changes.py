@@ -1,5 +1,5 @@
-"""What a change set would do, in words, the most dangerous first. Values of properties are looked
-at and never shown. Pure.
+"""What a change set would do, in words, the most dangerous first. Values of properties are
+compared, but never shown. Pure.
 """
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.targets.stack.document import as_mapping
+from toolkit.formats.documents import as_mapping
 
 WIDTH = 78
 

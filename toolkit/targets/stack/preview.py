@@ -40,8 +40,8 @@ def preview(job: Job, ports: Ports) -> Preview:
     forced = bool(job.wishes.get("force"))
     if same and stack is not None and not observe.has_our_tags(stack) and not forced:
         warnings.append(
-            f"stack {source.name} does not have toolkit's tags; to put them there: toolkit"
-            f" deploy-stack {job.target} --force"
+            f"stack {source.name} does not have toolkit's tags; to add them: toolkit "
+            f"deploy-stack {job.target} --force"
         )
     # What is equal may still mean something else, such as a parameter of SSM: only a change set of
     # the deploy itself can tell.
@@ -52,7 +52,8 @@ def preview(job: Job, ports: Ports) -> Preview:
     if recovery is not None and stack is not None:
         stack_status.refuse_protected(stack, recovery)
         warnings.append(
-            f"{recovery.question.format(stack=source.name)} {recovery.flag} says yes in advance"
+            f"{recovery.question.format(stack=source.name)} {recovery.flag} confirms this in "
+            "advance"
         )
     if stack is not None and not new:
         warnings += compare.older_image_warnings(aws, source, stack, None)
@@ -104,7 +105,7 @@ def _to_agree(
             )
         ]
     return [
-        f"{question} {flag} says yes in advance"
+        f"{question} {flag} confirms this in advance"
         for question, wish, flag in questions
         if not job.wishes.get(wish)
     ]

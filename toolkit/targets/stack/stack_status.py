@@ -55,7 +55,7 @@ RECOVERIES = {
     ),
     "CREATE_FAILED": StackRecovery(
         "delete_stack",
-        "its creation failed half-way: delete {stack} with all that is in it, and create it?",
+        "its creation failed half-way: delete {stack} with everything in it, and create it again?",
         *_AGAIN,
     ),
     "UPDATE_FAILED": StackRecovery(
@@ -75,8 +75,7 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
     if status == "DELETE_FAILED":
         failed = failed_resources(aws, stack)
         raise Refused(
-            f"stack {name} was to be deleted, and could not be:"
-            f" {', '.join(failed) or 'see its events'}",
+            f"stack {name} could not be deleted: {', '.join(failed) or 'see its events'}",
             f"delete it for good first: {delete_command(name, failed)}",
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):

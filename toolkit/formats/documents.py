@@ -6,7 +6,7 @@ stand for once written out. A value that holds itself is refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -36,26 +36,35 @@ def load_yaml(text: str) -> object:
 
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST:
         raise ValueError(f"it has more than {LONGEST // 1024} kB")
+    value = _read(text, yaml.load)
+    _count_values(value, {}, 0)
+    return value
+
+
+def compose_yaml(text: str) -> Any:
+    """The one document in a text as nodes, which say where they stand; None for an empty text.
+    Raises ValueError, in one line.
+    """
+    import yaml
+
+    return _read(text, yaml.compose)
+
+
+def _read(text: str, read: Callable[..., Any]) -> Any:
+    import yaml
+
     try:
         # Events come without recursion, so the depth can be measured before anything is built.
         _refuse_depth(text)
-        value = yaml.load(text, _loader())  # noqa: S506 - a safe loader, with less in it
+        return read(text, _loader())
     except yaml.YAMLError as error:
         raise ValueError(_in_one_line(error)) from None
     except RecursionError:
         raise ValueError("a value holds itself") from None
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # a tag that does not fit: `!!int x`
-        raise ValueError(
-            f"a value cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
-        ) from None
-    _count_values(value, {}, 0)
-    return value
+    # A tag that does not fit: `!!int x`.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"a value cannot be read: {reason}") from None
 
 
 @lru_cache(maxsize=1)
@@ -106,11 +115,9 @@ _SCALARS = (
 """Tag, regular expression and first characters of the scalars that are more than strings."""
 
 
-def as_mapping(value: object) -> Mapping[str, object]:
-    """A part of a document, empty if it is not a mapping."""
-    if isinstance(value, dict):
-        return value
-    return {}
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """A part of a document, empty if it is not a mapping: anything may stand anywhere."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _construct_untagged(loader: Any, node: Any) -> Any:

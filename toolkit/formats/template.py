@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-DEEPEST = 100
-"""The most lists and mappings inside each other."""
+from toolkit.formats.documents import DEEPEST, compose_yaml
+
 MOST_VALUES = 100_000
 """The most values of a template, with its aliases written out."""
 
@@ -53,12 +53,7 @@ class Document(Struct, frozen=True):
         return text
 
 
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is a mapping, else an empty one: a template may hold anything anywhere."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def read(text: str) -> Document:
+def read_template(text: str) -> Document:
     """A template's text, JSON or YAML. Raises ValueError, in one line, for what is neither, or no
     mapping.
     """
@@ -73,23 +68,7 @@ def read(text: str) -> Document:
 
 
 def _yaml(text: str) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        depth = 0
-        for event in yaml.parse(text, loader):  # the composer does not survive a deep text
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-                event, yaml.CollectionEndEvent
-            )
-            if depth > DEEPEST:
-                raise ValueError(f"more than {DEEPEST} lists and mappings are inside each other")
-        node = yaml.compose(text, loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ValueError(where + " ".join(str(reason).split())) from None
+    node = compose_yaml(text)
     reader = _Reader()
     if node is None:
         return None, reader.spans
@@ -103,7 +82,7 @@ class _Reader:
         self.spans: dict[Path, tuple[int, int]] = {}
 
     def plain(self, node: Any, path: Path, depth: int) -> Any:
-        """A node's value; everything that is no list and no mapping is its text."""
+        """A node's value; everything except a list or a mapping is its text."""
         self.spans[path] = (node.start_mark.index, node.end_mark.index)
         if len(self.spans) > MOST_VALUES or depth > DEEPEST:
             raise ValueError(

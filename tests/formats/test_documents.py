@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.init.documents import load_yaml
+from toolkit.formats.documents import load_yaml
 
 
 def test_a_workflow_keeps_its_on_as_a_word() -> None:

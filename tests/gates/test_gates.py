@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.ports.net.servers import Raw, answer, answering
-from tests.run.simulated import Listener
+from tests.run.simulated import Told
 from tests.run.test_step import LineLog, Pen
 from tests.support.record import KnownAws, put
 from toolkit.errors import (
@@ -33,8 +33,10 @@ from toolkit.errors import (
     Unreachable,
     Unwell,
 )
-from toolkit.flow import gates
+from toolkit.flow import deploy_gates as gates
 from toolkit.flow.rulebook import read_rules
+from toolkit.gates import addresses
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, LiveVersion, Location, Outcome, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
@@ -42,7 +44,7 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.step_journal import StepJournal, StepServices
+from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.stack.kind import kind as stack
@@ -132,14 +134,9 @@ class Street:
             )
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        services = StepServices(
-            Pen(SystemClock()),  # type: ignore[arg-type]
-            Listener(None),
-            self.stop,
-            SystemClock(),
-            self.check_fence,
-        )
-        desk = StepJournal(job, self.desk_log, services)
+        request = Told(stop=self.stop).request("run", self.ports)
+        pen = Pen(SystemClock(), self.desk_log)
+        desk = StepExecution(job, request, pen, self.check_fence)
         live = self.live.setdefault(
             there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )
@@ -150,9 +147,7 @@ class Street:
             live=live if isinstance(live, LiveVersion) else LiveVersion(TWO),
         )
         proofs = gates.step_gates(rules, [job], self.ports)
-        return gates.Verifier(rules, proofs, self.ports, self.stop, [back] if standby else [])(
-            job, outcome, desk
-        )
+        return Judge(proofs, self.ports, [back] if standby else []).after(job, outcome, desk)
 
     def runs(self, job: Job, ports: Ports) -> LiveVersion | None:
         live = self.live.get(job.location.region, LiveVersion(ONE, ONE))
@@ -297,7 +292,7 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
-    assert outcome.cause.startswith("it is live, but check up could not be asked: ")
+    assert outcome.cause.startswith("it is live, but check up could not be checked: ")
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
 
@@ -457,7 +452,7 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
 def test_a_stop_does_not_wait_for_an_address_that_hangs(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gates, "TRY_S", 30.0)
+    monkeypatch.setattr(addresses, "TRY_S", 30.0)
     over, answered = Event(), list[bool]()
 
     def hanging(head: str) -> bytes:
@@ -490,7 +485,7 @@ def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     outcome = street.asked(CHECKS, UP, Location("prod", "eu-west-1"))
     assert (
         outcome.next,
-        outcome.cause.endswith("; no good version is recorded that could be put back"),
+        outcome.cause.endswith("; no good version is recorded that could be restored"),
     ) == (
         "toolkit smoke-test --only up",
         True,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Listener, SilentControl
+from tests.run.simulated import Listener, Told, resumed, started
 from tests.support.aws import Endpoint
 from tests.support.aws import Outcome as Fate
 from tests.support.aws.clock import EndpointClock
@@ -18,10 +18,14 @@ from tests.support.record import put
 from tests.support.report import Crash
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
-from toolkit.flow import alarm_gate, gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.deploy import PreparedRun, standby_jobs
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
+from toolkit.gates import alarms
+from toolkit.gates.base import AlarmBaseline
+from toolkit.gates.judge import Judge
 from toolkit.model import Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
@@ -82,7 +86,7 @@ class Oven:
         self.clock = Scheduled(endpoint)
         self.ports = replace(self.stage.ports, clock=self.clock)
         self.store = store_for(self.rules(), self.ports, None)
-        self.told = SilentControl()
+        self.told = Told()
         self.prepared: PreparedRun | None = None
 
     def rules(
@@ -111,35 +115,25 @@ class Oven:
         )
         self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
         proofs = gates.step_gates(rules, jobs, self.ports)
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
-        request = runs.RunRequest(
-            RUN,
-            ["toolkit"],
-            1,
-            False,
-            0,
-            str,
-            lambda job: None,
-            verify,
-            facts={"alarms": gates.pack_baselines(proofs)},
+        verify = Judge(proofs, self.ports, self.prepared.standby).after
+        request = self.told.request(
+            RUN, self.ports, verify=verify, facts={"alarms": gates.pack_baselines(proofs)}
         )
-        return runs.start(request, self.prepared, self.ports, self.told)
+        return started(request, self.prepared)
 
     def resume(self) -> RunResult:
         """Another process goes on with it."""
         assert self.prepared is not None
-        self.told = SilentControl()
+        self.told = Told()
         left = runs.run_state(self.store, RUN, self.ports)
         rules = self.prepared.rules
         proofs = gates.step_gates(
             rules, left.open, self.ports, str, gates.read_baselines(left.facts, "journal")
         )
         standby = [job for job in left.jobs if job.undoes]
-        verify = gates.Verifier(rules, proofs, self.ports, self.told.stop, standby)
-        request = runs.RunRequest(
-            RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify
-        )
-        return runs.resume(request, self.ports, self.store, self.told)
+        verify = Judge(proofs, self.ports, standby).after
+        request = self.told.request(RUN, self.ports, verify=verify)
+        return resumed(request, self.store)
 
     def once_live(self, seconds: float, event: Callable[[], None]) -> None:
         """Let something happen so many seconds after the new version is live."""
@@ -184,14 +178,12 @@ class Oven:
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )
         )
-        told = SilentControl()
+        told = Told()
         told.listener = listener
         command = ["toolkit", "rollback", "web"]
-        request = runs.RunRequest(
-            job.run, command, 1, False, 0, str, lambda job: None, preempts=True
-        )
         ports = replace(self.ports, clock=SystemClock())
-        return runs.start(request, PreparedRun(rules, (job,), {}, (), {}), ports, told)
+        request = told.request(job.run, ports, command=command, preempts=True)
+        return started(request, PreparedRun(rules, (job,), {}, (), {}))
 
     def states(self) -> list[tuple[str, str]]:
         return [
@@ -298,7 +290,7 @@ def test_a_task_that_was_only_interrupted_is_no_failure_of_the_bake(oven: Oven) 
 def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     assert only(oven.deploy()).verdict == "succeeded"
     began = oven.clock.elapsed()
-    oven.told = SilentControl()
+    oven.told = Told()
     rules = oven.rules(bake="600s")
     job = replace(
         oven.prepared.jobs[0],  # type: ignore[union-attr]
@@ -307,9 +299,9 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
         token="t2",
     )
     proofs = gates.step_gates(rules, [job], oven.ports)
-    verify = gates.Verifier(rules, proofs, oven.ports, oven.told.stop)
-    request = runs.RunRequest(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
-    ran = runs.start(request, PreparedRun(rules, (job,), {}, (), {}), oven.ports, oven.told)
+    verify = Judge(proofs, oven.ports).after
+    request = oven.told.request(job.run, oven.ports, verify=verify)
+    ran = started(request, PreparedRun(rules, (job,), {}, (), {}))
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 
@@ -322,7 +314,7 @@ def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
     ran = oven.deploy(bake="60s")
     assert (only(ran).verdict, only(ran).cause, ran.exit) == (
         "in-doubt",
-        "it is live, and its bake was not over",
+        "it is live, but its bake was not over",
         128 + signal,
     )
     began = oven.clock.elapsed()
@@ -405,7 +397,7 @@ def test_an_alarm_that_goes_red_during_the_bake_counts_like_a_check_that_fails(o
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
-    assert ran.outcomes[0].cause == "it is live, but alarm errors went red: 5 errors"
+    assert ran.outcomes[0].cause == "it is live, but alarm errors went into ALARM: 5 errors"
 
 
 def test_an_alarm_that_is_red_at_the_end_of_the_grace_period_counts(oven: Oven) -> None:
@@ -432,7 +424,7 @@ def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_
     [warning] = gates.with_alarm_warnings(previews, {"web": next(iter(proofs.values()))})[
         "web"
     ].warnings
-    assert warning == "alarm errors is red already: it does not count"
+    assert warning == "alarm errors is in ALARM already, so it does not count"
     assert (
         gates.with_alarm_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings
         == ()
@@ -444,7 +436,10 @@ def test_another_alarm_counts_beside_one_that_was_red_before(oven: Oven) -> None
     oven.endpoint.cloudwatch.alarm("latency", composite=True)
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("latency", "ALARM", composite=True))
     outcome = only(oven.deploy(bake="30s", settings='alarms = ["errors", "latency"]'))
-    assert (outcome.verdict, "alarm latency went red" in outcome.cause) == ("unhealthy", True)
+    assert (outcome.verdict, "alarm latency went into ALARM" in outcome.cause) == (
+        "unhealthy",
+        True,
+    )
 
 
 def test_what_was_red_before_is_known_to_who_goes_on_with_the_run(oven: Oven) -> None:
@@ -467,10 +462,10 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
-    proof = alarm_gate.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
-    assert alarm_gate.warnings(proof) == [
-        "alarm b is red already: it does not count",
-        "there is no alarm a: it does not count as long",
+    proof = AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
+    assert alarms.warnings(proof) == [
+        "alarm b is in ALARM already, so it does not count",
+        "there is no alarm a, so it does not count",
     ]
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     assert only(oven.deploy(bake="30s", settings=ALARMS)).verdict == "unhealthy"
@@ -614,7 +609,7 @@ def test_a_service_that_aws_says_is_not_there_has_failed(
     outcome = only(oven.deploy())
     assert (outcome.verdict, outcome.cause) == (
         "failed",
-        "service web is gone: somebody deletes it",
+        "service web is being deleted",
     )
 
 
