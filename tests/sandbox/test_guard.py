@@ -539,7 +539,7 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
 
 
 def test_neither_proof_nor_password_can_be_had_for_the_asking(
-    stranger: Impostor, cloud: Cloud
+    stranger: Stranger, cloud: Cloud
 ) -> None:
     status, said = stranger.ask(
         "GET", "/_toolkit/proof/registry 111111111111 eu-west-1".replace(" ", "%20")
