@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from toolkit import targets
+from toolkit.targets.base import flag
+
 ROOT = Path(__file__).parents[1] / "toolkit"
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -21,12 +24,13 @@ MAY_IMPORT = {
     "plan": {"model", "errors", "formats"},
     "show": {"model", "errors", "formats"},
     "ports": {"model", "errors", "formats"},
-    "changes": {"model", "errors", "formats", "ports"},
-    "targets": {"model", "errors", "formats", "ports"},
+    "artifacts": {"model", "errors", "formats", "ports"},
+    "changes": {"model", "errors", "formats", "ports", "artifacts"},
+    "targets": {"model", "errors", "formats", "ports", "artifacts"},
     "init": {"model", "errors", "formats", "impact"},
     "record": {"model", "errors", "formats", "ports"},
     "run": {"model", "errors", "formats", "ports", "record", "targets"},
-    "sandbox": {"model", "errors", "formats", "ports"},
+    "sandbox": {"model", "errors", "formats", "ports", "artifacts"},
     "checks": {"model", "errors", "formats", "ports"},
     "gates": {"model", "errors", "formats", "ports", "checks", "targets", "run"},
     "flow": {
@@ -38,6 +42,7 @@ MAY_IMPORT = {
         "impact",
         "plan",
         "ports",
+        "artifacts",
         "targets",
         "record",
         "run",
@@ -53,6 +58,7 @@ MAY_IMPORT = {
         "impact",
         "plan",
         "ports",
+        "artifacts",
         "targets",
         "show",
         "init",
@@ -100,6 +106,7 @@ ONE_FILE |= {
     "locust": "ports/load/user.py",
 }
 ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
+ONE_FILE |= {"tomllib": "formats/toml.py"}
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
 
@@ -283,6 +290,38 @@ def test_no_kind_is_told_apart_by_name_outside_of_its_own_file() -> None:
             if any(part.attr == "kind" for part in parts):
                 compared.append(f"{name(file)}:{node.lineno}")
     assert not compared
+
+
+def option_names() -> dict[str, bool]:
+    """The names of all options of the kinds, and of what their rollbacks restore: whether one is a
+    word of its own, which means nothing else anywhere.
+    """
+    structs = [targets.kind(name).Options for name in targets.KINDS]
+    structs += [targets.kind(name).Restore for name in targets.KINDS if targets.kind(name).Restore]
+    return {field: "_" in field for struct in structs for field in struct.__struct_fields__}
+
+
+def test_no_option_of_a_kind_is_named_outside_of_targets() -> None:
+    """Neither where it is read (`job.options.image`), nor by its name, nor as it is written."""
+    names = option_names()
+    assert {"no_build", "allow_delete", "task_definition"} <= names.keys()
+    flags = tuple(flag(name) for name, distinct in names.items() if distinct)
+    wrong = []
+    for file in FILES:
+        if own(file) in ("targets", "sandbox"):
+            continue
+        body = [part for part in tree(file).body if "EPILOG" not in ast.unparse(part)[:6]]
+        for node in (node for part in body for node in ast.walk(part)):
+            if isinstance(node, ast.Attribute) and node.attr in names:
+                read = ast.unparse(node.value).rpartition(".")[2] in ("options", "restore")
+                named = read or names[node.attr]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = names.get(node.value, False) or any(text in node.value for text in flags)
+            else:
+                continue
+            if named:
+                wrong.append(f"{name(file)}:{node.lineno}")
+    assert not wrong
 
 
 def test_nothing_starts_a_shell_or_catches_everything() -> None:

@@ -598,10 +598,10 @@ class Version(Struct, frozen=True):
 class Job(Struct, frozen=True):
     """One step of a run with everything that it depends on, so that any process can continue it.
 
-    `settings` is the kind's own struct with variables filled in; `wishes` are the command line's
-    options for this kind (an image's tag, `allow_replace`); `needs` are names of other steps of the
-    run. Times are in seconds. A job that `undoes` another step begins only once that is live and
-    fails its checks.
+    `settings`, `options` and `restore` are the kind's own structs: the settings with variables
+    filled in, what the command line says, and what a rollback has to know besides the version.
+    `needs` are names of other steps of the run. Times are in seconds. A job that `undoes` another
+    step begins only once that is live and fails its checks.
     """
 
     step: str
@@ -616,7 +616,8 @@ class Job(Struct, frozen=True):
     needs: tuple[str, ...] = ()
     estimate_s: int = 0
     deadline_s: int = 3600
-    wishes: Mapping[str, Any] = {}
+    options: Any = field(name="wishes", default={})
+    restore: Any = None
     undoes: str = ""
     recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""

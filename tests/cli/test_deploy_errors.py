@@ -263,7 +263,8 @@ def check_the_commands(text: str) -> None:
                     command = command.get_command(context, word)
                     assert command is not None, found
                 elif word.startswith("--") and command is not None:
-                    assert any(word in option.opts for option in command.params), found
+                    params = command.get_params(context)
+                    assert any(word in option.opts for option in params), found
 
 
 @pytest.mark.slow("faults", keep=16)

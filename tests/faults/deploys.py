@@ -145,6 +145,7 @@ class Deploy:
             self.run,
             f"token{self.name}",
             deadline_s=DEADLINE_S,
+            options=targets.kind(self.kind).Options(),
         )
 
     def begun(self) -> Outcome:

@@ -121,6 +121,5 @@ def test_the_commands_have_these_options(options: tuple[str, ...], command: str)
         made = found.get_command(click.Context(found), word)
         assert made is not None
         found = made
-    assert set(options) <= {
-        name.removeprefix("--") for param in found.params for name in param.opts
-    }
+    params = found.get_params(click.Context(found))
+    assert set(options) <= {name.removeprefix("--") for param in params for name in param.opts}

@@ -353,7 +353,7 @@ def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) ->
     put(store, Record("app", "dev", None, "HEAD", "HEAD", "f", run(1), "2026-11-20T1", "succeeded"))
     found = point(store)
     assert found is not None
-    assert found.unknown == "what is live of it (HEAD) is not a commit"
+    assert found.unknown == "its live version (HEAD) is not a commit"
 
 
 def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:

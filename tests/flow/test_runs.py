@@ -33,6 +33,7 @@ JOB = Job(
     Version("v1", "c1", "f1"),
     EARLIER,
     "token",
+    options=app.Options(),
 )
 
 
@@ -78,7 +79,7 @@ def recorded_as(ports: Ports, version: str, run: str, fingerprint: str | None = 
 
 def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
-    job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
+    job = replace(JOB, settings=rules.targets["app"].settings, options=app.Options(image="v1"))
     job = replace(job, recorded=flow.recorded_deploy_of(job, rules, ports))
     return PreparedRun(rules, (job,), {}, (), {}, standby_jobs((job,), rules, ports))
 

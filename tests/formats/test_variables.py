@@ -83,5 +83,5 @@ def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) 
 
 def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
     settings = fill_check(HttpText("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
-    with pytest.raises(ProbeError, match="with the values that stand in it"):
+    with pytest.raises(ProbeError, match="with its values filled in"):
         list(expect.json_mismatches({"a": 1}, settings.json))

@@ -292,7 +292,7 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
-    assert outcome.cause.startswith("it is live, but check up could not be checked: ")
+    assert outcome.cause.startswith("it is live, but check up could not be run: ")
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
 
@@ -403,7 +403,7 @@ def test_what_was_asked_has_to_have_been_what_was_deployed(street: Street, statu
         return answer(status=status)
 
     street.says = somebody_else
-    with pytest.raises(Superseded, match="somebody else has put web:3 there since"):
+    with pytest.raises(Superseded, match="someone else has deployed web:3 since"):
         street.asked(CHECKS, UP)
 
 

@@ -634,7 +634,7 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
     ]
     assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
     assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == (
-        "somebody else has put v9 there since",
+        "someone else has deployed v9 since",
         Exit.FAILED,
         True,
     )

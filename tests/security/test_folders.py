@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.repo import Repo
+from toolkit.artifacts.images import bases
 from toolkit.errors import StateDamaged
 from toolkit.ports import cdk, files
-from toolkit.ports.images import bases
 
 Spoil = Callable[[Path], None]
 

@@ -13,11 +13,11 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
+from toolkit.artifacts.images import engines
+from toolkit.artifacts.images.types import Recipe
 from toolkit.errors import FileProblem, Refused
 from toolkit.model import Location, Provision
 from toolkit.ports import cdk_environment, files
-from toolkit.ports.images import engines
-from toolkit.ports.images.types import Recipe
 
 CANARY = "canary-9f3c1b"
 SECRET = f"TOKEN={CANARY}\nFROM {CANARY}\n{CANARY}: [{CANARY}\n"

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 
 from tests.support.repo import Repo
 from tests.support.run import ROOT
+from toolkit.artifacts.images.builtin import check
+from toolkit.artifacts.images.context import matching
+from toolkit.artifacts.images.types import Recipe
 from toolkit.errors import Refused
 from toolkit.formats import dockerignore as ignore
 from toolkit.formats import glob
 from toolkit.formats.dockerfile import parse
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.dockerignore import exclusion_check
-from toolkit.ports.images.builtin import check
-from toolkit.ports.images.context import matching
-from toolkit.ports.images.types import Recipe
 
 BOUND_S = 2.0
 """CPU seconds that anything here may take: hundreds of times what it needs, and far less than going

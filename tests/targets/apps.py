@@ -70,6 +70,7 @@ class AppStage:
             run="r1",
             settings=app.Settings(**{**SETTINGS, **(settings or {})}),
             token="t-1",
+            options=app.Options(),
         )
         return replace(found, **fields)
 

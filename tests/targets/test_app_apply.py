@@ -23,6 +23,7 @@ from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.app.settings import Build
 
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
@@ -52,7 +53,7 @@ def version(name: str, dirty: bool = False) -> Version:
 
 def unbuilt(stage: AppStage, **fields: Any) -> Job:
     return stage.job(
-        BUILD, **{"version": version("b" * 40), "wishes": {"builder": "built-in"}, **fields}
+        BUILD, **{"version": version("b" * 40), "options": AppOptions(builder="built-in"), **fields}
     )
 
 
@@ -113,9 +114,9 @@ def test_what_is_kept_tells_our_deployment_from_others(stage: AppStage) -> None:
     assert receipt["started_at"].endswith("+00:00")
 
 
-@pytest.mark.parametrize("wishes", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
-def test_the_preview_has_the_calls_of_the_deploy(stage: AppStage, wishes: dict[str, Any]) -> None:
-    job = stage.job(wishes=wishes)
+@pytest.mark.parametrize("options", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
+def test_the_preview_has_the_calls_of_the_deploy(stage: AppStage, options: dict[str, Any]) -> None:
+    job = stage.job(options=AppOptions(**options))
     expected = names(previewed(stage, job))
     assert stage.writes == []
     assert stage.applied(job).intents == stage.writes == expected
@@ -167,7 +168,7 @@ def test_arguments_reach_the_build(buildable: AppStage) -> None:
 def test_an_image_that_is_there_is_not_built_again(buildable: AppStage) -> None:
     buildable.applied(unbuilt(buildable))
     buildable.endpoint.calls.clear()
-    buildable.applied(unbuilt(buildable, token="t-2", wishes={"force": True}))
+    buildable.applied(unbuilt(buildable, token="t-2", options=AppOptions(force=True)))
     assert buildable.writes == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
     assert not buildable.endpoint.calls.count("registry:*")
 
@@ -250,7 +251,7 @@ def test_values_of_variables_are_told_nowhere(stage: AppStage) -> None:
 def test_force_deploys_what_runs_already(stage: AppStage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
-    seen, _ = stage.deployed(stage.job(token="t-2", wishes={"force": True}))
+    seen, _ = stage.deployed(stage.job(token="t-2", options=AppOptions(force=True)))
     assert seen.verdict == "succeeded"
     [call] = stage.endpoint.calls.of("ecs:UpdateService")
     assert call.params["forceNewDeployment"] is True
@@ -260,7 +261,7 @@ def test_force_deploys_what_runs_already(stage: AppStage) -> None:
 def test_a_named_image_is_deployed_under_its_own_name(
     stage: AppStage, wish: str, version: str
 ) -> None:
-    seen, _ = stage.deployed(stage.job(wishes={"image": wish, "force": True}))
+    seen, _ = stage.deployed(stage.job(options=AppOptions(image=wish, force=True)))
     assert seen.live is not None
     assert (seen.live.version, seen.live.commit) == (version, COMMIT if version == COMMIT else None)
 
@@ -399,11 +400,11 @@ def test_another_deployment_is_replaced_or_refused_on_demand(stage: AppStage) ->
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
-        previewed(stage, stage.job(wishes={"in_progress": "refuse"}))
+        previewed(stage, stage.job(options=AppOptions(in_progress=InProgress.REFUSE)))
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
-        stage.applied(stage.job(wishes={"in_progress": "refuse"}))
+        stage.applied(stage.job(options=AppOptions(in_progress=InProgress.REFUSE)))
     assert stage.writes == []
-    seen, _ = stage.deployed(stage.job(wishes={"in_progress": "replace"}))
+    seen, _ = stage.deployed(stage.job(options=AppOptions(in_progress=InProgress.REPLACE)))
     assert seen.verdict == "succeeded"
 
 
@@ -480,9 +481,9 @@ def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: AppSta
     with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
         previewed(stage, stage.job(version=version("x")))
     with pytest.raises(Refused, match="it is not to be built"):
-        previewed(stage, stage.job(BUILD, version=version("x"), wishes={"no_build": True}))
+        previewed(stage, stage.job(BUILD, version=version("x"), options=AppOptions(no_build=True)))
     with pytest.raises(Missing, match="there is no image x in repository backend"):
-        previewed(stage, stage.job(BUILD, wishes={"image": "x"}))
+        previewed(stage, stage.job(BUILD, options=AppOptions(image="x")))
 
 
 def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: AppStage) -> None:
@@ -563,12 +564,12 @@ def test_the_preview_says_what_is_live(stage: AppStage) -> None:
 
 
 def back(stage: AppStage, definition: str | None = None, **fields: Any) -> Job:
-    wishes = {"image_digest": stage.old.digest, "task_definition": definition, "version": "old"}
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=definition)
     return stage.job(
         **{
             "action": "rollback",
             "version": Version("old", None, "d" * 64),
-            "wishes": wishes,
+            "restore": restore,
             "token": "t-9",
             "run": "r9",
             **fields,

@@ -17,6 +17,10 @@ from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, AppStage
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
+from toolkit.artifacts import images
+from toolkit.artifacts.images import Recipe, RegistryAddress
+from toolkit.artifacts.images.builtin import BuiltIn
+from toolkit.artifacts.images.types import BuildLog, Pushed
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -28,15 +32,12 @@ from toolkit.errors import (
     ToolkitError,
 )
 from toolkit.model import Job
-from toolkit.ports import images
 from toolkit.ports.aws import ecr, ecs
-from toolkit.ports.images import Recipe, RegistryAddress
-from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import Build
 
 THEIRS = "222222222222"
@@ -291,7 +292,7 @@ def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not
             act()
     assert app.preview(worker, twins.ports).warnings == ()
     assert app.preview(
-        replace(otherwise, wishes={"image": "b" * 40}), twins.ports
+        replace(otherwise, options=AppOptions(image="b" * 40)), twins.ports
     ).calls  # somebody says which image is meant
 
 
@@ -456,12 +457,10 @@ def test_a_receipt_of_an_earlier_version_is_understood(stage: AppStage) -> None:
 def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: AppStage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
     stage.deployed()
-    wishes = {
-        "image_digest": stage.old.digest,
-        "task_definition": stage.first.arn,
-        "version": "old",
-    }
-    job = stage.job(action="rollback", version=version("old"), wishes=wishes, token="t-9", run="r9")
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=stage.first.arn)
+    job = stage.job(
+        action="rollback", version=version("old"), restore=restore, token="t-9", run="r9"
+    )
     stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
     assert stage.deployed(job)[0].verdict == "succeeded"
     assert run_by(stage) == {"app": stage.old.digest, "worker": stage.new.digest}
@@ -573,7 +572,7 @@ def bare(twins: AppStage) -> AppStage:
     return twins
 
 
-CREATE = {"builder": "built-in", "create": True}
+CREATE = AppOptions(builder="built-in", create=True)
 MAKING = ["ecr:CreateRepository", "ecr:PutLifecyclePolicy"]
 
 
@@ -586,7 +585,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: AppStage) -> None:
 
 
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: AppStage) -> None:
-    job = unbuilt(bare, wishes=CREATE)
+    job = unbuilt(bare, options=CREATE)
     preview = app.preview(job, bare.ports)
     assert [call.name for call in preview.calls] == [
         *MAKING,
@@ -604,12 +603,12 @@ def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: A
 
 
 def test_two_services_make_it_once(bare: AppStage) -> None:
-    assert [type(one) for one in at_once(bare, both(bare, wishes=CREATE))] == [Report, Report]
+    assert [type(one) for one in at_once(bare, both(bare, options=CREATE))] == [Report, Report]
     assert [bare.endpoint.calls.count(name) for name in MAKING] == [1, 1]
 
 
 def test_one_that_is_there_is_left_as_it_is(twins: AppStage) -> None:
-    twins.applied(unbuilt(twins, wishes=CREATE))
+    twins.applied(unbuilt(twins, options=CREATE))
     assert (twins.repository.lifecycle, twins.repository.immutable) == ("", False)
     assert not [call for call in twins.endpoint.calls.names() if call in MAKING]
 
@@ -622,7 +621,7 @@ def test_after_a_crash_it_is_found_and_finished(bare: AppStage, at: str) -> None
         if event[:2] == ("intend", at):
             raise Crash()
 
-    job = unbuilt(bare, wishes=CREATE)
+    job = unbuilt(bare, options=CREATE)
     report = Report(clock=bare.clock, on_event=on_event)
     with pytest.raises(Crash):
         bare.applied(job, report)
@@ -635,7 +634,7 @@ def test_after_a_crash_it_is_found_and_finished(bare: AppStage, at: str) -> None
 @pytest.mark.parametrize("name", MAKING)
 def test_an_answer_that_is_lost_is_not_made_twice(bare: AppStage, name: str) -> None:
     bare.endpoint.fault(name, times=1, kind="reset", when="after")
-    bare.applied(unbuilt(bare, wishes=CREATE))
+    bare.applied(unbuilt(bare, options=CREATE))
     assert bare.endpoint.calls.applied("ecr:CreateRepository") == 1
     assert bare.endpoint.ecr.repositories["backend"].lifecycle
 
@@ -643,18 +642,18 @@ def test_an_answer_that_is_lost_is_not_made_twice(bare: AppStage, name: str) -> 
 def test_a_repository_that_may_not_be_made_changes_nothing(bare: AppStage) -> None:
     bare.endpoint.fault("ecr:CreateRepository", times=None, kind="denied")
     with pytest.raises(CloudError):
-        bare.applied(unbuilt(bare, wishes=CREATE))
+        bare.applied(unbuilt(bare, options=CREATE))
     assert bare.writes == []
 
 
 def test_nothing_is_made_for_an_image_that_cannot_be_built(bare: AppStage) -> None:
-    for settings, wishes in (
-        (None, {"create": True}),
-        (BUILD, {"create": True, "image": "x"}),
-        (BUILD, {"create": True, "no_build": True}),
+    for settings, options in (
+        (None, AppOptions(create=True)),
+        (BUILD, AppOptions(create=True, image="x")),
+        (BUILD, AppOptions(create=True, no_build=True)),
     ):
         with pytest.raises((Refused, Missing)):
-            bare.applied(bare.job(settings, wishes=wishes))
+            bare.applied(bare.job(settings, options=options))
     assert "backend" not in bare.endpoint.ecr.repositories
 
 

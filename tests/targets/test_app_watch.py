@@ -10,6 +10,7 @@ from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Expired, Unreachable
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 
 
 def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: AppStage) -> None:
@@ -523,12 +524,7 @@ def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours
 ) -> None:
     stage.clock.advance(100)
     stage.endpoint.ecs.next("breaker", seconds=1, hidden=4)
-    wishes = {
-        "image_digest": stage.old.digest,
-        "task_definition": stage.first.arn,
-        "version": "old",
-        "force": True,
-    }
-    job = stage.job(action="rollback", wishes=wishes)
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=stage.first.arn)
+    job = stage.job(action="rollback", options=AppOptions(force=True), restore=restore)
     report = stage.applied(job)
     assert stage.look(report, job=job).state == "unknown"

@@ -324,6 +324,7 @@ def test_a_link_in_the_code_that_leaves_it_is_refused(repo: PackagedFolder) -> N
         ("package.json", '{"dependencies": {"axios": "1"}}'),
         ("package.json", "{"),
         ("pyproject.toml", '[project]\ndependencies = ["requests"]\n'),
+        ("pyproject.toml", "a = " + "9" * 5000),
         ("pom.xml", ""),
         ("build.gradle.kts", ""),
         ("go.mod", ""),

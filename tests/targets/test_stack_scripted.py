@@ -19,6 +19,7 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.stack import stack_status
 from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.options import StackOptions
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
@@ -90,7 +91,8 @@ def test_every_state_of_a_stack_is_answered(
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
         report = stacks.apply(
-            stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset())
+            stacks.job(token=job.token, options=StackOptions(**{mend.consent: True})),
+            Report(yes=frozenset()),
         )
         assert report.intents == names
         assert stacks.follow(job, report)[0].verdict == "succeeded"

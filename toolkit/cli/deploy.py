@@ -5,7 +5,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options
+from toolkit.cli import deploying, kind_options, options
+from toolkit.cli.kind_options import KindCommand
 from toolkit.errors import Exit, UsageError, exit_codes
 from toolkit.ports import files
 
@@ -33,7 +34,7 @@ EPILOG += (
 )
 
 
-@click.command(epilog=EPILOG)
+@click.command("deploy", cls=KindCommand, epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--all", "everything", is_flag=True, help="Deploy every target in rules.toml.")
 @click.option(
@@ -42,8 +43,6 @@ EPILOG += (
 @click.option(
     "--plan", metavar="FILE", help="Deploy the plan that `toolkit diff --out FILE` wrote."
 )
-@deploying.app_options
-@deploying.stack_options
 @deploying.deploy_options
 @click.pass_context
 def deploy(
@@ -68,7 +67,7 @@ def deploy(
         targets=targets,
         everything=everything,
         without=without,
-        wishes=deploying.kind_options(arguments),
+        options=kind_options.take(ctx, arguments),
     )
     if plan is not None:
         planned = deploying.read_plan(plan)

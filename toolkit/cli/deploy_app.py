@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, options
-from toolkit.errors import UsageError
-from toolkit.flow.deploy import only_target
+from toolkit.cli import deploying, kind_options
+from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
 Examples:
@@ -21,9 +20,8 @@ live is not deployed again. Ctrl-C leaves the deployment running in AWS; `toolki
 it again."""
 
 
-@click.command("deploy-app", epilog=EPILOG)
+@click.command("deploy-app", cls=KindCommand, epilog=EPILOG)
 @click.argument("target", required=False)
-@deploying.app_options
 @deploying.deploy_options
 @click.pass_context
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
@@ -31,15 +29,5 @@ def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> i
 
     It succeeds only once the service is running the image.
     """
-    common = deploying.common_options(ctx, arguments)
-    if arguments["no_build"] and not arguments["image"]:
-        raise UsageError("--no-build needs an image", "add --image TAG")
-    git = options.repository(common.folder)
-    request = deploying.deploy_request(
-        common,
-        targets=(target or only_target("deploy-app", common.folder, common.rules, git),),
-        kind="deploy-app",
-        wishes=deploying.kind_options(arguments),
-    )
-    request = deploying.confirmed(common, request, git)
+    common, request, git = kind_options.target_request(ctx, target, arguments)
     return deploying.run("deploy-app", common, request, git)

@@ -64,7 +64,7 @@ def _programs() -> list[show.ProgramRow]:
 
 def _builder() -> show.ProgramRow:
     """What would build images here."""
-    from toolkit.ports import images
+    from toolkit.artifacts import images
 
     try:
         name = images.builder().name

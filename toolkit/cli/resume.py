@@ -81,8 +81,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         if not is_ours:
             _ask_consent(common, name, shared_run.writer, state)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
-        dropped = () if is_ours else deploying.CONSENTS
-        placed = colleagues.relocation(rules, common.profile, dropped)
+        placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
     deploy_request = DeployRequest(
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )

@@ -5,7 +5,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output
+from toolkit.cli import deploying, kind_options, options, output
+from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
@@ -24,7 +25,7 @@ A version is good if a deploy of it succeeded and was recorded. Its image still 
 repository. A deployment in progress is stopped."""
 
 
-@click.command(epilog=EPILOG)
+@click.command("rollback", cls=KindCommand, epilog=EPILOG)
 @click.argument("target")
 @click.option(
     "--to",
@@ -33,7 +34,6 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
-@deploying.take_over
 @deploying.deploy_options
 @click.pass_context
 def rollback(
@@ -42,13 +42,14 @@ def rollback(
     target: str,
     version: str | None,
     as_list: bool,
-    take_over: bool,
     **arguments: Any,
 ) -> int:
     """Restore the last good version of a target."""
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    request = deploying.deploy_request(common, targets=(target,), action="rollback")
+    request = deploying.deploy_request(
+        common, targets=(target,), action="rollback", options=kind_options.take(ctx, arguments)
+    )
     rules = validate(request, git)
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
@@ -69,9 +70,7 @@ def rollback(
             f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
             f"({line(holder.command)}): asking it to stop"
         )
-    version_options = flow.request_fields(_choose(choice, version, common))
-    wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
-    request = replace(request, wishes=wishes, each=version_options["each"])
+    request = replace(request, **flow.request_fields(_choose(choice, version, common)))
     return deploying.run("rollback", common, request, git)
 
 
@@ -93,7 +92,7 @@ def _choose(
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
         version = pick("Which version?", labels)
-    chosen = flow.pick_candidate(choice.candidates, version, choice.back, choice.target)
+    chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
             if candidate.gone and not candidate.live:

@@ -28,6 +28,7 @@ from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.recover import RunState, recover_state
+from toolkit.targets.options import without_consents
 
 WAIT_S = 20.0
 """How long the buckets may take to list their runs, in seconds."""
@@ -274,17 +275,17 @@ def run_state(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | N
 
 
 def relocation(
-    rules: Rules, profile: str | None, consents: Sequence[str] = ()
+    rules: Rules, profile: str | None, with_consents: bool = True
 ) -> Callable[[Job], Job]:
-    """Returns a function that gives a job the profile that this machine uses, and takes away these
-    `consents`, which somebody else may have given.
+    """Returns a function that gives a job the profile that this machine uses, and takes away its
+    consents where somebody else may have given them.
     """
 
     def relocated(job: Job) -> Job:
         environment = find_environment(job.location.environment, rules)
         own_profile = profile or (environment.profile if environment else None)
-        wishes = {name: wish for name, wish in job.wishes.items() if name not in consents}
-        return replace(job, location=replace(job.location, profile=own_profile), wishes=wishes)
+        options = job.options if with_consents else without_consents(job.options)
+        return replace(job, location=replace(job.location, profile=own_profile), options=options)
 
     return relocated
 

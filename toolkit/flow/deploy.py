@@ -61,16 +61,14 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
-from toolkit.targets.base import Kind
+from toolkit.targets.base import Kind, KindOptions
 
 MOST_PREVIEWS = 16
 """How many jobs are previewed at the same time."""
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. Without `targets` and `everything` it is what `diff` finds; `wishes`
-    are for the kinds.
-    """
+    """What a person asked for. Without `targets` and `everything` it is what `diff` finds."""
 
     folder: str
     rules: str | None = None
@@ -82,9 +80,12 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     without: tuple[str, ...] = ()
     action: str = "deploy"
     kind: str | None = None
-    wishes: Mapping[str, Any] = {}
-    each: Mapping[str | None, Mapping[str, Any]] = {}
-    """What is wished for in a region besides."""
+    options: Mapping[str, KindOptions] = {}
+    """Kind -> its own options."""
+    version: Version | None = None
+    """The version that a rollback puts back."""
+    restored: Mapping[str | None, Mapping[str, str]] | None = None
+    """Of a rollback, what the record says of the good deploy in each region."""
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
@@ -170,10 +171,10 @@ def prepare(
             content.versions,
             dict.fromkeys(names, ()),
             order.action,
-            order.wishes,
+            order.options,
+            order.restored,
         )
     )
-    jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
     jobs = with_needs(jobs, graph, environment.regions if environment else ())
     # Git alone can tell, so this comes before the questions to AWS.
     _refuse_incomplete_commits(jobs, content, rules, git)
@@ -221,14 +222,9 @@ def with_needs(
     return tuple(waiting)
 
 
-def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:
-    """What is wished for a job. An image that a person named concerns only kinds that deploy
-    images.
-    """
-    wishes = {**job.wishes, **order.each.get(job.location.region, {})}
-    if order.action == "deploy" and not targets.kind(job.kind).by_image:
-        wishes.pop("image", None)
-    return wishes
+def _is_named(job: Job) -> bool:
+    """Whether a person has named the version to deploy, such as an image's tag."""
+    return targets.kind(job.kind).version_named(job.options) is not None
 
 
 def _can_be_deployed(target: Target) -> bool:
@@ -286,7 +282,7 @@ def _backwards(
     backwards: list[tuple[str, Standing]] = []
     for job in jobs:
         preview, commit = previews.get(job.step), job.version.commit
-        if preview is None or preview.live is None or job.wishes.get("image"):
+        if preview is None or preview.live is None or _is_named(job):
             continue
         live = preview.live.commit
         # An image that was named by its tag has no commit to compare.
@@ -351,7 +347,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != "deploy" or job.wishes.get("image"):
+        if job.action != "deploy" or _is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -601,53 +597,49 @@ def require_target(name: str, rules: Rules) -> None:
 def _versions(
     order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    """What would be deployed of each target: the image that a person named, or what is in the
-    working tree.
+    """What would be deployed of each target: what is put back, the version that a person named, or
+    what is in the working tree.
     """
-    from_files = _from_files(order, chosen)
-    by_image = [target for target in chosen if target not in from_files]
-    if not by_image:
-        return _versions_of_files(order, from_files, rules, name, git)
-    images = _versions_of_image(order, by_image, rules, name, git)
-    if not from_files:
-        return images
-    content = _versions_of_files(order, from_files, rules, name, git)
-    return replace(content, versions={**content.versions, **images.versions})
+    if order.version is not None:
+        return TargetVersions(dict.fromkeys((target.name for target in chosen), order.version))
+    named, from_files = _named_versions(order, chosen), _from_files(order, chosen)
+    content = TargetVersions({})
+    if from_files:
+        content = _versions_of_files(order, from_files, rules, name, git)
+    settings = target_settings(rules, name) if named else {}
+    versions = dict(content.versions)
+    for version in set(named.values()):
+        own = {target: settings[target] for target in named if named[target] == version}
+        if git is not None and not git.bare and git.has(version):
+            versions |= versions_at_commit(own, rules, name, git, version).versions
+        else:
+            versions |= dict.fromkeys(own, Version(version, None, f"image {version}"))
+    return replace(content, versions=versions)
 
 
 def _from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
     """Those of the targets that are deployed from the working tree."""
-    if order.wishes.get("version"):
+    if order.version is not None:
         return []
-    if not order.wishes.get("image"):
-        return list(chosen)
-    if order.action != "deploy":
-        return []
-    return [target for target in chosen if not targets.kind(target.kind).by_image]
+    named = _named_versions(order, chosen)
+    return [target for target in chosen if target.name not in named]
 
 
-def _versions_of_image(
-    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> TargetVersions:
-    wishes = order.wishes
-    image = str(wishes.get("version") or wishes.get("image"))
-    if order.action == "deploy" and git is not None and not git.bare and git.has(image):
-        settings = target_settings(rules, name)
-        own = {target.name: settings[target.name] for target in chosen}
-        return versions_at_commit(own, rules, name, git, image)
-    version = Version(
-        image,
-        wishes.get("commit"),
-        wishes.get("fingerprint") or f"image {image}",
-        settings=str(wishes.get("settings") or ""),
-    )
-    return TargetVersions(dict.fromkeys((target.name for target in chosen), version))
+def _named_versions(order: DeployRequest, chosen: Sequence[Target]) -> dict[str, str]:
+    """The versions that a person named, by target."""
+    named: dict[str, str] = {}
+    for target in chosen:
+        kind = targets.kind(target.kind)
+        version = kind.version_named(order.options.get(target.kind) or kind.Options())
+        if version is not None:
+            named[target.name] = version
+    return named
 
 
 def _versions_of_files(
     order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
     settings = target_settings(rules, name)
     own = {target.name: settings[target.name] for target in chosen}
@@ -662,7 +654,7 @@ def _source(
     """
     if order.source is None and not _from_files(order, chosen):
         return {}
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     # A plan file cannot hold its own digest.
     paths = [path for path in detect.look(repository).paths if path != order.plan]
     now = source.digests(repository.require_head(), rules, paths, repository.root, name)
@@ -685,13 +677,14 @@ def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bo
     return key not in planned or planned[key] != now[key]
 
 
-def _working_tree(git: Git | None) -> Git:
-    if git is None or git.bare:
-        raise Refused(
-            "there is no working tree to deploy from",
-            "run it in a git repository, or name an image: --no-build --image TAG",
-        )
-    return git
+def _working_tree(git: Git | None, chosen: Sequence[Target]) -> Git:
+    if git is not None and not git.bare:
+        return git
+    hint = "run it in a git repository"
+    for words in {targets.kind(target.kind).by_name: None for target in chosen}:
+        if words:
+            hint += f", or name what is to be deployed: {' '.join(words)}"
+    raise Refused("there is no working tree to deploy from", hint)
 
 
 def _refuse_incomplete_commits(
@@ -704,7 +697,7 @@ def _refuse_incomplete_commits(
         if not job.location.protected or job.action != "deploy":
             continue
         protected = f"environment {job.location.environment} is protected"
-        if job.wishes.get("image"):
+        if _is_named(job):
             if git is None or git.bare or rules_path(rules, git) not in detect.look(git).paths:
                 continue
             raise Refused(f"{rules.file} is not as committed, and {protected}", "commit it first")

@@ -15,7 +15,7 @@ from toolkit.checks.values import Redactor
 from toolkit.errors import CloudError, Refused, StateDamaged, ToolkitError
 from toolkit.flow import checks as flow
 from toolkit.flow.check_run import CheckOptions, CheckRun
-from toolkit.flow.good_deploys import good_deploys, last_good_before, rollback_wishes
+from toolkit.flow.good_deploys import good_deploys, last_good_before
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
@@ -111,7 +111,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 
@@ -210,7 +210,7 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
     step = f"{job.step}:rollback"
     version = Version(record.version, record.commit, record.fingerprint, settings=record.settings)
     environment = find_environment(job.location.environment, rules)
-    # Made anew only for its settings, as they are filled in for that version.
+    # Made anew for its settings, as they are filled in for that version, and what is put back.
     [former] = make_jobs(
         JobRequest(
             "",
@@ -219,8 +219,7 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
             variables_of(environment),
             {job.target: version},
             {job.target: ()},
-            "",
-            {},
+            restored={job.location.region: record.detail},
         )
     )
     return replace(
@@ -229,7 +228,8 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
         action="rollback",
         settings=former.settings,
         version=version,
-        wishes=rollback_wishes(record),
+        options=former.options,
+        restore=former.restore,
         needs=(),
         undoes=job.step,
         token=step_token(job.run, step, record.fingerprint),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -130,16 +129,3 @@ def is_running(record: Record, live: LiveVersion | None) -> bool:
         return False
     recorded, running = record.detail.get("digest"), live.detail.get("digest")
     return not (recorded and running) or recorded == running
-
-
-def rollback_wishes(record: Record) -> dict[str, Any]:
-    """What the kind has to know to put this version back."""
-    detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
-    return {
-        "version": record.version,
-        "commit": record.commit,
-        "fingerprint": record.fingerprint,
-        "settings": record.settings,
-        "image_digest": detail.get("digest"),
-        "task_definition": detail.get("task_definition"),
-    }

@@ -317,7 +317,7 @@ def recorded_base(
         since = unended
     elif records and records[0].unsure:
         last = records[0]
-        since = f"its last deploy (run {last.run}) {last.verdict} and may be live"
+        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
     else:
         since = next((_open_end(run.run) for run in open_runs if _is_open(run, records)), None)
     failed = _failed_run(records)

@@ -38,6 +38,7 @@ class Judge:
         if setup is None:
             return outcome
         failure = self._failure(GateContext(job, setup, outcome, step, self._ports))
+        # Checks take a while: stop here if the run was asked to, or has lost its lock.
         step.check()
         self._refuse_superseded(job, outcome, step)
         if failure is None:

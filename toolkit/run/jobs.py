@@ -12,6 +12,8 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_all, names
 from toolkit.model import Environment, Job, Location, Target, Version
+from toolkit.record.locks import ROLLBACK
+from toolkit.targets.options import names_in_journals
 
 
 def locations(
@@ -108,7 +110,10 @@ class JobRequest(Struct, frozen=True):
     versions: Mapping[str, Version]
     needs: Mapping[str, Sequence[str]]
     action: str = "deploy"
-    wishes: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
+    """Kind -> its options, as the command line has them."""
+    restored: Mapping[str | None, Mapping[str, str]] | None = None
+    """Of a rollback, what the record says of the good deploy in each region."""
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
@@ -124,6 +129,10 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
     several = len(request.locations) > 1
     step = step_name(target.name, location, several)
     version = request.versions[target.name]
+    kind = targets.kind(target.kind)
+    restore = None
+    if request.restored is not None:
+        restore = kind.rollback(request.restored.get(location.region, {}))
     variables = {
         "region": location.region or "",
         **request.variables,
@@ -142,7 +151,8 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         needs=tuple(step_name(need, location, several) for need in request.needs[target.name]),
         estimate_s=target.estimate_s,
         deadline_s=target.deadline_s,
-        wishes=request.wishes,
+        options=request.options.get(target.kind) or kind.Options(),
+        restore=restore,
     )
 
 
@@ -170,13 +180,32 @@ def may_answer_for(job: Job, neighbour: Job) -> bool:
 def pack(job: Job) -> dict[str, Any]:
     """A job as the journal keeps it."""
     packed: dict[str, Any] = msgspec.to_builtins(job)
+    # As earlier versions wrote it: what the command line says, and what is put back, in one.
+    packed["wishes"] |= packed.pop("restore") or {}
     return packed
 
 
 def unpack(packed: Any, path: str) -> Job:
-    """A job from a journal, with its settings as its kind's struct. Raises StateDamaged."""
+    """A job from a journal, with the structs of its kind. Raises StateDamaged."""
     try:
         job = msgspec.convert(packed, Job)
-        return replace(job, settings=msgspec.convert(job.settings, targets.kind(job.kind).Settings))
+        kind = targets.kind(job.kind)
+        settings = msgspec.convert(job.settings, kind.Settings)
+        wishes = msgspec.convert(job.options, dict[str, Any])
+        options = _unpack_fields(wishes, kind.Options)
+        restore = None
+        if job.action == ROLLBACK and kind.Restore is not None:
+            restore = _unpack_fields(wishes, kind.Restore)
+        unknown = wishes.keys() - kind.Options.__struct_fields__
+        if unknown and (unknown := unknown - names_in_journals()):
+            raise msgspec.ValidationError(f"no kind has the option {min(unknown)!r}")
+        return replace(job, settings=settings, options=options, restore=restore)
     except (msgspec.ValidationError, KeyError) as problem:
         raise StateDamaged(path=path, reason=f"a step in it cannot be read: {problem}") from None
+
+
+def _unpack_fields(wishes: Mapping[str, Any], struct: Any) -> Any:
+    """The fields of a struct. Earlier versions wrote the options of all kinds into each step."""
+    return msgspec.convert(
+        {name: wishes[name] for name in struct.__struct_fields__ if name in wishes}, struct
+    )

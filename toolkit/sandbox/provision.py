@@ -14,13 +14,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.artifacts.images.bases import ImageName
+from toolkit.artifacts.images.bases import name as base_name
 from toolkit.errors import CloudError, Refused
 from toolkit.formats.build_stages import global_args, platform, stages
 from toolkit.formats.dockerfile import parse
 from toolkit.model import Environment, Location, Provision, Rules, Target
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import ImageName
-from toolkit.ports.images.bases import name as base_name
 from toolkit.sandbox import images
 
 ACCOUNT, REGION = "111111111111", "us-east-1"

@@ -55,6 +55,31 @@ class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
+class KindOptions(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """The command-line options of one kind: a field for each, declared with `option`. Its default
+    means that it was not given. They are written into the journal: no secrets.
+    """
+
+
+def option(
+    help: str, metavar: str | None = None, *, consent: bool = False, rollback: bool = False
+) -> Meta:
+    """How a field of a kind's options is offered: `Annotated[bool, option("...")]` is a flag.
+
+    A `consent` holds for the run that it was given to, not for whoever resumes that of a colleague.
+    One with `rollback` is an option of `toolkit rollback`, too.
+    """
+    extra = {"metavar": metavar, "consent": consent, "rollback": rollback}
+    return Meta(description=help, extra=extra)
+
+
+def flag(field: str) -> str:
+    """How the option of a field is written: `--no-build` for `no_build`."""
+    return f"--{field.replace('_', '-')}"
+
+
 class JudgedSettings(KindSettings, frozen=True, kw_only=True):
     """The settings of a kind that can be checked when it is live. They say how to check, never
     what is deployed.
@@ -191,9 +216,9 @@ class Kind:
     """
     live_starts_programs: bool = False
     """Whether `live` starts programs that rules.toml names: `diff` starts none."""
-    by_image: bool = False
-    """Whether an image that a person names can be deployed in place of what lies in the working
-    tree.
+    by_name: tuple[str, ...] = ()
+    """The options that deploy a version by its name in place of what lies in the working tree; none
+    where it has no such options.
     """
     restores_with: str = ""
     """What its command needs besides, with a space before it, to put back what somebody has changed
@@ -201,6 +226,10 @@ class Kind:
     """
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
+    Options: Any = KindOptions
+    """The struct of its command-line options."""
+    Restore: Any = None
+    """The struct of what `rollback` says of a good deploy; None if its version is enough."""
 
     def problem(self, settings: Any) -> str | None:
         """What is wrong with settings whose types are right, None if nothing is."""
@@ -267,6 +296,24 @@ class Kind:
 
     def runnable(self, settings: Any) -> str | None:
         """Why this version of toolkit cannot deploy it, None if it can."""
+        return None
+
+    def options_problem(self, options: Any) -> tuple[str, str] | None:
+        """What is wrong with the options of the command that is for its targets alone, and what to
+        do about it; None if nothing is.
+        """
+        return None
+
+    def version_named(self, options: Any) -> str | None:
+        """The version that the options ask for, such as an image's tag; None where what lies in the
+        working tree is deployed.
+        """
+        return None
+
+    def rollback(self, detail: Mapping[str, str]) -> Any:
+        """What its rollback has to know, besides the version, to put back a good deploy whose
+        record has this `detail`.
+        """
         return None
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:

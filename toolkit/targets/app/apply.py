@@ -45,7 +45,7 @@ from toolkit.targets.base import Report
 from toolkit.targets.times import iso_utc
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Builder, Recipe
+    from toolkit.artifacts.images import Builder, Recipe
 
 Shape = Mapping[str, Any]
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     # The fastest way back: nothing new has to be registered or started.
     if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
         return
-    if state.absent or job.wishes.get("create"):
+    if state.absent or job.options.create:
         state = _ensure_repository(job, ports, state, report)
     digest = state.digest or _build_image(job, ports, state, report)
     # `container` is the one whose image says which version runs.
@@ -187,9 +187,9 @@ def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     """The digest of the image; one step of the run builds and pushes it for all that need it."""
-    from toolkit.ports.images import builder
+    from toolkit.artifacts.images import builder
 
-    recipe, image_builder = build_recipe(job, ports, state), builder(job.wishes.get("builder"))
+    recipe, image_builder = build_recipe(job, ports, state), builder(job.options.builder)
     uri = str(state.repository["repositoryUri"])
     # Equal recipes give one image; the encoding is deterministic, so that equal ones have one key.
     key = (
@@ -328,7 +328,7 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
             where=f" in cluster {settings.cluster} ({aws.region_name})",
         )
     # Read by a call of its own: `before` has to be the deployment right before ours.
-    before, force = rollout.primary_deployment(service).get("id"), bool(job.wishes.get("force"))
+    before, force = rollout.primary_deployment(service).get("id"), job.options.force
     own_key = rollout.DeploymentKey(arn, before=before)
     report.keep(before=before, previous=service["taskDefinition"], started_at=iso_utc(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")

@@ -14,7 +14,7 @@ from toolkit.targets.app.settings import AppSettings, dockerfile
 from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Recipe, RegistryAddress
+    from toolkit.artifacts.images import Recipe, RegistryAddress
 
 Shape = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ BUILD_LABEL = "toolkit.build"
 
 def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     """How the image is built."""
-    from toolkit.ports.images import Recipe
+    from toolkit.artifacts.images import Recipe
 
     settings: AppSettings = job.settings
     paths, build = dockerfile(settings), settings.build
@@ -50,7 +50,7 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
 
 def registry_address(job: Job, ports: Ports, state: CurrentState) -> "RegistryAddress":
     """The way into the repository."""
-    from toolkit.ports.images import RegistryAddress, SecretText
+    from toolkit.artifacts.images import RegistryAddress, SecretText
 
     aws = registry_client(job, ports)
     host, _, name = str(state.repository["repositoryUri"]).partition("/")
@@ -68,7 +68,7 @@ def build_platform(job: Job, state: CurrentState) -> str | None:
 
 def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
     """Raises Refused where the image could be built but would not run, or cannot be built here."""
-    from toolkit.ports.images import builder, check_recipe
+    from toolkit.artifacts.images import builder, check_recipe
 
     runs, built = definitions.platform_of(state.base), build_platform(job, state)
     explicit = bool(
@@ -79,14 +79,14 @@ def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
             f"the image is built for {built}, but the tasks run on {runs}",
             f'set `platform = "{runs}"` in `build`',
         )
-    check_recipe(build_recipe(job, ports, state), builder(job.wishes.get("builder")).name)
+    check_recipe(build_recipe(job, ports, state), builder(job.options.builder).name)
 
 
 def is_newly_used(job: Job, state: CurrentState) -> bool:
     """Whether the image of this version is there, though the target that would build it does not
     run it yet.
     """
-    if job.settings.build is None or job.wishes.get("image") or job.action == ROLLBACK:
+    if job.settings.build is None or job.options.image or job.action == ROLLBACK:
         return False
     return (
         definitions.digest_of(definitions.image_of(state.running, state.container)) != state.digest
@@ -100,7 +100,7 @@ def check_existing_image(
     target, or another environment, may build it from the same commit in another way. Raises Refused
     where it was; in words what could not be checked.
     """
-    from toolkit.ports.images import image_config
+    from toolkit.artifacts.images import image_config
 
     try:
         labels = image_config(registry_address(job, ports, state), digest)["labels"]

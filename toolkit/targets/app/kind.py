@@ -17,6 +17,7 @@ from toolkit.model import (
     Statement,
 )
 from toolkit.targets import base
+from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
 
 if TYPE_CHECKING:
@@ -30,8 +31,26 @@ class AppKind(base.Kind):
     action = "deploy-app"
     estimate_s = 150
     deadline_s = 1800
-    by_image = True
     Settings = AppSettings
+    by_name = ("--no-build", "--image", "TAG")
+    Options = AppOptions
+    Restore = AppRestore
+
+    def options_problem(self, options: AppOptions) -> tuple[str, str] | None:
+        """Without a build somebody has to say which image."""
+        if options.no_build and not options.image:
+            return "--no-build needs to know which image", "add --image TAG"
+        return None
+
+    def version_named(self, options: AppOptions) -> str | None:
+        """The image of `--image`."""
+        return options.image
+
+    def rollback(self, detail: Mapping[str, str]) -> AppRestore:
+        """The image and the task definition of then."""
+        return AppRestore(
+            image_digest=detail.get("digest"), task_definition=detail.get("task definition")
+        )
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """What ran before can be put back."""

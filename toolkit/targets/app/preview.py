@@ -14,6 +14,7 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
 from toolkit.targets.app.image import check_buildable, check_existing_image, is_newly_used
+from toolkit.targets.app.options import InProgress
 from toolkit.targets.app.provenance import Origin
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import (
@@ -76,7 +77,7 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
     ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
     same = digest is not None and ours and definitions.is_copy(state.running, request)
-    if same and not job.wishes.get("force"):
+    if same and not job.options.force:
         if not state.busy and rollout.is_steady(state.service):
             return Decision(Action.UNCHANGED)
         if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
@@ -113,7 +114,7 @@ def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
     has_version = definitions.mark(state.base, "version")
     if job.action == ROLLBACK and has_version and state.base is not state.running:
         return {}  # the former definition keeps the marks that it was registered with
-    if job.wishes.get("image") and state.tag != version.name:
+    if job.options.image and state.tag != version.name:
         return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
     return {
         "version": version.name,
@@ -204,7 +205,7 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
         name = ecs.revision_of(state.base["taskDefinitionArn"])
     else:
         name = f"{decision.request['family']}:new"
-    return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
+    return (*calls, update_call(settings, name, job.options.force))
 
 
 def stop_call(arn: str) -> PlannedCall:
@@ -222,7 +223,7 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         *left_out_notes(state.base, settings),
         *state.remarks,
     ]
-    if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
+    if job.version.dirty and not job.options.image and job.action != ROLLBACK:
         warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
         verdict = ""
@@ -279,7 +280,7 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
         return [words]
     if state.base is state.running:
         taken = "the new revision is based on it"
-        if job.wishes.get("take_over"):
+        if job.options.take_over:
             taken = "it will be taken over"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
@@ -311,19 +312,20 @@ def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision)
 
 
 def replaces_other_deployment(job: Job, state: CurrentState) -> bool:
-    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
-    the wish, Superseded where this one was only to undo what ran before.
+    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if the
+    options say so, Superseded where this one was only to undo what ran before.
     """
     if job.undoes:
         raise Superseded(what=ecs.revision_of(state.service["taskDefinition"]), target=job.target)
-    wish = job.wishes.get("in_progress", "wait")
-    if wish == "refuse":
+    if job.options.in_progress is InProgress.REFUSE:
         who = definitions.registered_by(state.running)
         raise Refused(
             f"a deployment of service {job.settings.service} by {who} is in progress",
             "wait for it, or leave --in-progress out",
         )
-    return job.action == ROLLBACK or wish == "replace" or rollout.is_stuck(state.service)
+    if job.action == ROLLBACK or job.options.in_progress is InProgress.REPLACE:
+        return True
+    return rollout.is_stuck(state.service)
 
 
 def _live_before(job: Job, state: CurrentState) -> LiveVersion | None:

@@ -10,7 +10,7 @@ from toolkit.model import Job
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
-from toolkit.targets.base import Report
+from toolkit.targets.base import Report, flag
 from toolkit.targets.stack import (
     changes,
     compare,
@@ -89,7 +89,7 @@ class _StackDeploy:
         if uploaded:
             summary = self._upload()
         alike = stack is not None and not new and self._is_same(stack, summary)
-        same = alike and not self.job.wishes.get("force")
+        same = alike and not self.job.options.force
         if same and not compare.may_change_meaning(self.source, summary):
             self.report.keep(unchanged=True)
             return
@@ -141,7 +141,7 @@ class _StackDeploy:
 
     def _recover(self, stack: Stack, recovery: StackRecovery) -> None:
         stack_status.refuse_protected(stack, recovery)
-        if not self.job.wishes.get(recovery.wish):
+        if not getattr(self.job.options, recovery.consent):
             self.report.consent(recovery.question.format(stack=self.source.name), recovery.flag)
         mark = events.mark_now(self.aws, str(stack["StackId"]))
         self.report.intend(recovery.call, stack=self.source.name)
@@ -438,9 +438,9 @@ class _StackDeploy:
                 self.report.tell(line)
         for line in changes.effect_lines(effects):
             self.report.tell(line)
-        for question, wish, flag in changes.questions(self.source.name, effects):
-            if not self.job.wishes.get(wish):
-                self.report.consent(question, flag)
+        for question, consent in changes.questions(self.source.name, effects):
+            if not getattr(self.job.options, consent):
+                self.report.consent(question, flag(consent))
 
     def _protect(self, stack: Stack | None) -> None:
         """Switch termination protection on where the CDK app wants it; it is never switched off

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.aws.client import Aws
+from toolkit.targets.base import flag
 from toolkit.targets.stack import events
 
 Stack = Mapping[str, Any]
@@ -31,10 +32,15 @@ class StackRecovery(Struct, frozen=True):
 
     operation: str
     question: str
-    wish: str
-    flag: str
+    consent: str
+    """The option that agrees in advance."""
     token: str
     """What ends the client request token of this call: each call of a step has its own."""
+
+    @property
+    def flag(self) -> str:
+        """How that option is written."""
+        return flag(self.consent)
 
     @property
     def call(self) -> str:
@@ -42,8 +48,8 @@ class StackRecovery(Struct, frozen=True):
         return f"{CFN}:{''.join(part.title() for part in self.operation.split('_'))}"
 
 
-_AGAIN = ("recreate", "--recreate", "d")
-_BACK = ("continue_rollback", "--continue-rollback", "r")
+_AGAIN = ("recreate", "d")
+_BACK = ("continue_rollback", "r")
 RECOVERIES = {
     "ROLLBACK_COMPLETE": StackRecovery(
         "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN

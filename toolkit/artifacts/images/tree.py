@@ -9,8 +9,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import Refused
-from toolkit.ports.images.context import (
+from toolkit.artifacts.images.context import (
     Context,
     follow,
     inside,
@@ -18,7 +17,8 @@ from toolkit.ports.images.context import (
     matching,
     path_parts,
 )
-from toolkit.ports.images.evaluate import ENGINES, CopyStep, FolderStep, Owner
+from toolkit.artifacts.images.evaluate import ENGINES, CopyStep, FolderStep, Owner
+from toolkit.errors import Refused
 
 
 class ImageNode(Struct, frozen=True):

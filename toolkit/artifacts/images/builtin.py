@@ -12,6 +12,20 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.artifacts.images import bases
+from toolkit.artifacts.images.bases import BaseImage
+from toolkit.artifacts.images.context import Context, secret_looking
+from toolkit.artifacts.images.evaluate import (
+    ENGINES,
+    CopyStep,
+    EvaluatedStage,
+    FolderStep,
+    evaluate,
+    merged_labels,
+)
+from toolkit.artifacts.images.layers import GZIP, LayerFile, write
+from toolkit.artifacts.images.tree import FromContext, ImageNode, ImageTree, Layer
+from toolkit.artifacts.images.types import BUILT_IN, BuildLog, Pushed, Recipe, pushed, size
 from toolkit.errors import FileProblem, Refused, TagTaken
 from toolkit.formats import dockerignore
 from toolkit.formats.build_stages import (
@@ -25,29 +39,8 @@ from toolkit.formats.build_stages import (
 )
 from toolkit.formats.dockerfile import Dockerfile, parse, refuse_heredocs
 from toolkit.ports import files
-from toolkit.ports.images import bases
-from toolkit.ports.images.bases import BaseImage
-from toolkit.ports.images.context import Context, secret_looking
-from toolkit.ports.images.evaluate import (
-    ENGINES,
-    CopyStep,
-    EvaluatedStage,
-    FolderStep,
-    evaluate,
-    merged_labels,
-)
-from toolkit.ports.images.layers import GZIP, LayerFile, write
-from toolkit.ports.images.registry import MANIFEST, RegistryClient, connected, digest_of, tag_taken
-from toolkit.ports.images.tree import FromContext, ImageNode, ImageTree, Layer
-from toolkit.ports.images.types import (
-    BUILT_IN,
-    BuildLog,
-    Pushed,
-    Recipe,
-    RegistryAddress,
-    pushed,
-    size,
-)
+from toolkit.ports.registry import MANIFEST, RegistryClient, connected, digest_of, tag_taken
+from toolkit.ports.registry_address import RegistryAddress
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LARGEST_TEXT = 1 << 20

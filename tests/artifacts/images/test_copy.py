@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports.images.support import Said, built, built_in
+from tests.artifacts.images.support import Said, built, built_in
 from toolkit.errors import Refused
 
 FILES = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports.images.support import Said, built
+from tests.artifacts.images.support import Said, built
 from toolkit.errors import Refused
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

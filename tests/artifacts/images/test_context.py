@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports.images.support import built, built_in, folder
+from tests.artifacts.images.support import built, built_in, folder
+from toolkit.artifacts.images import Recipe
+from toolkit.artifacts.images.builtin import NoLog, build_stages, plan_build
+from toolkit.artifacts.images.context import Context
+from toolkit.artifacts.images.layers import write
 from toolkit.errors import Refused
-from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import NoLog, build_stages, plan_build
-from toolkit.ports.images.context import Context
-from toolkit.ports.images.layers import write
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from toolkit.artifacts.images.evaluate import ENGINES
+from toolkit.artifacts.images.layers import GZIP
+from toolkit.artifacts.images.tree import ImageNode
 from toolkit.errors import Missing, Refused, ToolkitError
 from toolkit.formats.build_stages import Platform
 from toolkit.ports import disk
 from toolkit.ports.files import cache_folder, own_cache
-from toolkit.ports.images.evaluate import ENGINES
-from toolkit.ports.images.layers import GZIP
-from toolkit.ports.images.registry import INDEXES, Manifest, RegistryClient, is_loopback
-from toolkit.ports.images.tree import ImageNode
+from toolkit.ports.registry import INDEXES, Manifest, RegistryClient, is_loopback
 
 MIRROR = "TOOLKIT_BASE_MIRROR"
 _TAR = "application/vnd.oci.image.layer.v1.tar"

@@ -17,13 +17,11 @@ import msgspec
 import pytest
 import urllib3
 
-from tests.ports.images.server import Cutting, RegistryRequest, passing, scripted
-from tests.ports.images.support import Entry, Said, entries, folder
+from tests.artifacts.images.server import Cutting, RegistryRequest, passing, scripted
+from tests.artifacts.images.support import Entry, Said, entries, folder
 from tests.support.run import ROOT
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, TagTaken
-from toolkit.ports.aws.client import Aws
-from toolkit.ports.images import (
+from toolkit.artifacts.images import (
     Pushed,
     Recipe,
     RegistryAddress,
@@ -31,10 +29,12 @@ from toolkit.ports.images import (
     check_recipe,
     image_config,
     layers,
-    registry,
 )
-from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.registry import RegistryClient, digest_of
+from toolkit.artifacts.images.builtin import BuiltIn
+from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, TagTaken
+from toolkit.ports import registry
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.registry import RegistryClient, digest_of
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 LABELS = {"toolkit:commit": "abc"}
@@ -491,8 +491,8 @@ def test_what_depends_on_a_base_is_not_refused_before_it_is_known(tmp_path: Path
 
 
 def test_whiteouts_of_a_base_take_files_away() -> None:
-    from toolkit.ports.images.bases import _apply
-    from toolkit.ports.images.tree import ImageNode
+    from toolkit.artifacts.images.bases import _apply
+    from toolkit.artifacts.images.tree import ImageNode
 
     found: dict[str, ImageNode] = {}
     _apply(
@@ -521,7 +521,7 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     "body", [b"no gzip", gzip.compress(b"no tar" * 200)], ids=["no-gzip", "no-tar"]
 )
 def test_a_damaged_base_layer_is_refused(tmp_path: Path, body: bytes) -> None:
-    from toolkit.ports.images.bases import _read_layer
+    from toolkit.artifacts.images.bases import _read_layer
 
     (tmp_path / "layer").write_bytes(body)
     with pytest.raises(Refused, match="cannot be read"):

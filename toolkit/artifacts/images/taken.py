@@ -9,13 +9,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
+from toolkit.artifacts.images.context import inside, is_wild
 from toolkit.errors import Refused
 from toolkit.formats.build_context import context_sources
 from toolkit.formats.build_stages import global_args, needed, platform, stages
 from toolkit.formats.dockerfile import UNKNOWN, Dockerfile, parse, refuse_heredocs
 from toolkit.formats.dockerignore import Ignore, Wildcard, parse_if_possible
 from toolkit.ports import files
-from toolkit.ports.images.context import inside, is_wild
 
 EVERYTHING = ("",)
 _LARGEST = 1 << 20

@@ -13,21 +13,15 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from toolkit.artifacts.images.bases import described
+from toolkit.artifacts.images.builtin import context_folder, dockerfile_text, dockerignore_text
+from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pushed
 from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
 from toolkit.formats.build_stages import declared
 from toolkit.formats.dockerfile import parse
 from toolkit.ports import process
-from toolkit.ports.images.bases import described
-from toolkit.ports.images.builtin import context_folder, dockerfile_text, dockerignore_text
-from toolkit.ports.images.registry import connected
-from toolkit.ports.images.types import (
-    Builder,
-    BuildLog,
-    Pushed,
-    Recipe,
-    RegistryAddress,
-    pushed,
-)
+from toolkit.ports.registry import connected
+from toolkit.ports.registry_address import RegistryAddress
 
 PROBE_S = 2.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -375,7 +369,7 @@ class _Tag:
             if client.digest(self._registry.repository, self._tag) is not None:
                 raise TagTaken(
                     "an image has this tag already, and a build would put another one in its place",
-                    "deploy that image with --no-build --image TAG, or commit and deploy again",
+                    "deploy that image by its tag, or commit and deploy again",
                 )
         finally:
             client.close()

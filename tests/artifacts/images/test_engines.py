@@ -11,12 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.ports.images.server import Answer, RegistryRequest, scripted
-from tests.ports.images.support import Said, folder
+from tests.artifacts.images.server import Answer, RegistryRequest, scripted
+from tests.artifacts.images.support import Said, folder
+from toolkit.artifacts.images import (
+    Pushed,
+    Recipe,
+    RegistryAddress,
+    SecretText,
+    builder,
+    check_recipe,
+)
+from toolkit.artifacts.images.engines import reason
 from toolkit.errors import ProgramFailed, Refused, TagTaken
-from toolkit.ports.images import Pushed, Recipe, RegistryAddress, SecretText, builder, check_recipe
-from toolkit.ports.images.engines import reason
-from toolkit.ports.images.registry import MANIFEST, digest_of
+from toolkit.ports.registry import MANIFEST, digest_of
 
 DIGEST = "sha256:" + "d" * 64
 PASSWORD = "canary-password"

@@ -5,35 +5,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from toolkit.ports.registry_address import RegistryAddress
+
 BUILT_IN = "built-in"
 """The name of the builder that needs no other program."""
-
-
-class SecretText:
-    """A string that is shown only by calling `reveal`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The string itself, for the one place that sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "[secret]"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretText) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not written down")
 
 
 class Recipe(Struct, frozen=True):
@@ -50,18 +25,6 @@ class Recipe(Struct, frozen=True):
     target: str | None = None
     args: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
-
-
-class RegistryAddress(Struct, frozen=True):
-    """Where to push. `host` is the host in image names, `address` the one to connect to: they
-    differ in the sandbox.
-    """
-
-    host: str
-    address: str
-    repository: str
-    user: str
-    password: SecretText
 
 
 class Pushed(Struct, frozen=True):

@@ -12,10 +12,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import BuiltStage, NoLog, build_stages, configuration, plan_build
-from toolkit.ports.images.context import Context
-from toolkit.ports.images.layers import LayerFile, write
+from toolkit.artifacts.images import Recipe
+from toolkit.artifacts.images.builtin import (
+    BuiltStage,
+    NoLog,
+    build_stages,
+    configuration,
+    plan_build,
+)
+from toolkit.artifacts.images.context import Context
+from toolkit.artifacts.images.layers import LayerFile, write
 
 
 class Said:

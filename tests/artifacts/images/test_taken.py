@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ports.images.support import built_in, folder
+from tests.artifacts.images.support import built_in, folder
+from toolkit.artifacts.images.taken import EVERYTHING, BuildInputs, copied
 from toolkit.errors import Refused
-from toolkit.ports.images.taken import EVERYTHING, BuildInputs, copied
 
 NONE: dict[str, str] = {}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports.images.support import built, folder
+from tests.artifacts.images.support import built, folder
+from toolkit.artifacts.images.builtin import plan_build
+from toolkit.artifacts.images.types import Recipe
 from toolkit.errors import Refused
-from toolkit.ports.images.builtin import plan_build
-from toolkit.ports.images.types import Recipe
 
 
 def test_what_stays_out_is_not_copied(tmp_path: Path) -> None:

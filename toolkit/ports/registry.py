@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
-from toolkit.ports.images.types import RegistryAddress, SecretText
+from toolkit.ports.registry_address import RegistryAddress, SecretText
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -428,8 +428,8 @@ def tag_taken() -> TagTaken:
     """The error for a tag that stands for another image."""
     return TagTaken(
         "someone has pushed another image under this tag, and a tag is not moved",
-        "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
-        " commit and deploy again",
+        "see what it is with `aws ecr describe-images`; deploy that image by its tag, or commit and"
+        " deploy again",
     )
 
 

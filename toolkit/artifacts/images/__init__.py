@@ -5,16 +5,9 @@ and pushed to a registry.
 import os
 from typing import Any
 
+from toolkit.artifacts.images.types import BUILT_IN, Builder, BuildLog, Pushed, Recipe
 from toolkit.errors import Refused
-from toolkit.ports.images.types import (
-    BUILT_IN,
-    Builder,
-    BuildLog,
-    Pushed,
-    Recipe,
-    RegistryAddress,
-    SecretText,
-)
+from toolkit.ports.registry_address import RegistryAddress, SecretText
 
 __all__ = [
     "BUILT_IN",
@@ -37,8 +30,8 @@ def builder(name: str | None = None) -> Builder:
 
     A name, or TOOLKIT_BUILDER, forces one: Refused if it is not usable.
     """
-    from toolkit.ports.images.builtin import BuiltIn
-    from toolkit.ports.images.engines import engine, engine_builder
+    from toolkit.artifacts.images.builtin import BuiltIn
+    from toolkit.artifacts.images.engines import engine, engine_builder
 
     name = name or os.environ.get("TOOLKIT_BUILDER") or None
     if name is not None and name not in (*ENGINES, BUILT_IN):
@@ -63,7 +56,7 @@ def check_recipe(recipe: Recipe, builder_name: str) -> None:
     """Check without the network that a builder can build this. Raises Refused with the line of the
     Dockerfile and what to install.
     """
-    from toolkit.ports.images import builtin
+    from toolkit.artifacts.images import builtin
 
     if builder_name == BUILT_IN:
         builtin.check(recipe)
@@ -82,8 +75,8 @@ def image_config(registry: RegistryAddress, digest: str) -> dict[str, Any]:
     `digest` may be a tag. For an index, the first three are those of its first image. Raises
     Missing if there is no such image.
     """
-    from toolkit.ports.images.bases import described
-    from toolkit.ports.images.registry import connected
+    from toolkit.artifacts.images.bases import described
+    from toolkit.ports.registry import connected
 
     client = connected(registry, lambda: None)
     try:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ports.images.support import built, built_in, entries, folder
-from toolkit.ports.images.builtin import epoch
+from tests.artifacts.images.support import built, built_in, entries, folder
+from toolkit.artifacts.images.builtin import epoch
 
 NAME = st.text("abc.-_ é", min_size=1, max_size=6).filter(lambda name: name not in (".", ".."))
 FILES = st.dictionaries(

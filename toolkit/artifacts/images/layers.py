@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from toolkit.artifacts.images.context import Context
+from toolkit.artifacts.images.tree import ImageNode
 from toolkit.errors import Refused
-from toolkit.ports.images.context import Context
-from toolkit.ports.images.tree import ImageNode
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 _LEVEL = 6
