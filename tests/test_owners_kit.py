@@ -17,7 +17,7 @@ CODE = {path: path.read_text() for path in sorted((ROOT / "toolkit").rglob("*.py
 
 def table(page: str, head: str) -> list[list[str]]:
     """The cells of the rows below a table's head."""
-    rows = page.split(f"| {head} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    rows = page.split(f"\n| {head} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
