@@ -2,7 +2,7 @@
 only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -46,6 +46,64 @@ RESULTS = ("passed", "failed", "skipped", "unknown")
 
 STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
+
+
+class NextCommand(Struct, frozen=True, tag="toolkit"):
+    """A command of toolkit that somebody may want to run next. The options that make it act on the
+    same rules.toml, environment and region are added where it is rendered (show/advice.py).
+    """
+
+    command: str
+    arguments: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class ShellCommand(Struct, frozen=True, tag="shell"):
+    """A command of another program: the beginning of a line of shell, and the words that follow,
+    which are quoted where it is rendered.
+    """
+
+    line: str
+    words: tuple[str, ...] = ()
+
+
+Command = NextCommand | ShellCommand
+
+Advice = str | Command | tuple[str | Command, ...]
+"""What to do about a problem: words, a command, or words and commands in turn."""
+
+
+def advice_parts(advice: Advice) -> tuple[str | Command, ...]:
+    """The words and commands of an advice; none where it is empty."""
+    if isinstance(advice, tuple):
+        return advice
+    return (advice,) if advice else ()
+
+
+def changed_advice(advice: Advice, change: Callable[[str], str]) -> Advice:
+    """An advice with every text in it changed: secrets removed, names filled in."""
+    if isinstance(advice, tuple):
+        return tuple(_changed_part(part, change) for part in advice)
+    return _changed_part(advice, change)
+
+
+def _changed_part(part: str | Command, change: Callable[[str], str]) -> str | Command:
+    if isinstance(part, str):
+        return change(part)
+    if isinstance(part, ShellCommand):
+        return ShellCommand(change(part.line), tuple(map(change, part.words)))
+    arguments, options = map(change, part.arguments), map(change, part.options)
+    return NextCommand(part.command, tuple(arguments), tuple(options))
+
+
+class SameOptions(Struct, frozen=True):
+    """What a next command has to be told to act on the same rules.toml, environment and region as
+    the command that prints it; None where it does so without.
+    """
+
+    rules: str | None = None
+    env: str | None = None
+    region: str | None = None
 
 
 class Backwards(StrEnum):
@@ -328,11 +386,11 @@ class Head(Struct, frozen=True):
 
 class Reason(Struct, frozen=True, gc=False):
     """Why a target (or a check) is called for: a path, and the pattern of a rule, with its line in
-    rules.toml.
+    rules.toml. Without a path, `rule` is the reason in words.
     """
 
     path: str
-    rule: str
+    rule: Advice
     pattern: str
     line: int | None
 
@@ -378,10 +436,10 @@ class Step(Struct, frozen=True):
 
     target: str
     action: str
-    command: str | None
+    command: NextCommand | None
     needs: tuple[str, ...]
     estimate_s: int
-    because: tuple[str, ...]
+    because: tuple[Advice, ...]
 
 
 class Plan(Struct, frozen=True):
@@ -389,6 +447,8 @@ class Plan(Struct, frozen=True):
     Estimates are critical paths, in seconds.
 
     `by_hand` are the targets in it, including those inside groups, that only a person can deploy.
+    `commands` are what to run, each only if the one before went well; none where there are steps
+    and a person has to do all of them.
     """
 
     steps: tuple[Step, ...]
@@ -396,7 +456,7 @@ class Plan(Struct, frozen=True):
     checks: tuple[str, ...]
     estimate_s: int
     full_estimate_s: int
-    recommendation: str
+    commands: tuple[NextCommand, ...]
 
 
 class Direction(StrEnum):
@@ -414,14 +474,13 @@ class Standing(Struct, frozen=True):
     """How HEAD stands to what is live of a target, the commit `live`.
 
     `lost` are the live commits that a deploy would remove: they touch the target's inputs, and
-    HEAD's history does not have their content. `fetch` is the command that fetches what is missing
-    to know more.
+    HEAD's history does not have their content. `fetch` is what to do to know more.
     """
 
     direction: Direction
     live: str
     lost: tuple[str, ...] = ()
-    fetch: str = ""
+    fetch: Advice = ""
 
     @property
     def backwards(self) -> bool:
@@ -435,7 +494,7 @@ class DiffResult(Struct, frozen=True):
     """The result of `toolkit diff`. `states` holds due, clean or unknown for every target;
     `refusal` says why nothing is recommended.
 
-    `options` is what commands have to repeat to use the same rules and environment, `covered` lists
+    `same` is what commands have to repeat to use the same rules and environment, `covered` lists
     for each group everything that it covers, and `uncommitted` are the paths whose content is not
     as committed. `instructions` are those of all targets that only a person can deploy, due or not.
 
@@ -454,10 +513,10 @@ class DiffResult(Struct, frozen=True):
     plan: Plan
     states: Mapping[str, str]
     refusal: str | None = None
-    options: str = ""
+    same: SameOptions = SameOptions()
     covered: Mapping[str, frozenset[str]] = {}
     uncommitted: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Advice, ...] = ()
     unrecorded: tuple[str, ...] = ()
     live_not_asked: tuple[str, ...] = ()
     """Of these, the targets of which `diff live` asks nothing: a program would have to say it."""
@@ -708,14 +767,16 @@ class PlannedCall(Struct, frozen=True):
 
 class Preview(Struct, frozen=True):
     """What a step would do: the calls in order, the warnings, and whether nothing would change.
-    `plan` are the lines in which the target's own program says what it would change.
+    `plan` are the lines in which the target's own program says what it would change, and `same` is
+    what the commands in warnings have to repeat.
     """
 
     calls: tuple[PlannedCall, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Advice, ...] = ()
     unchanged: bool = False
     live: LiveVersion | None = None
     plan: tuple[str, ...] = ()
+    same: SameOptions = SameOptions()
 
 
 class Observation(Struct, frozen=True):
@@ -734,7 +795,7 @@ class Observation(Struct, frozen=True):
     verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     log: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     outputs: Mapping[str, str] = {}
@@ -759,7 +820,7 @@ class Finding(Struct, frozen=True):
     detail: str = ""
     since: str | None = None
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     unasked: bool = False
 
 
@@ -784,7 +845,7 @@ class Result(Struct, frozen=True):
     asks: str = ""
     at: str = ""
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     misses: tuple[Mismatch, ...] = ()
     shown: tuple[str, ...] = ()
     detail: str = ""
@@ -792,6 +853,8 @@ class Result(Struct, frozen=True):
     tries: int = 1
     log: str = ""
     figures: Mapping[str, float] = {}
+    same: SameOptions = SameOptions()
+    """What its next command has to repeat."""
 
 
 class HealthReport(Struct, frozen=True):
@@ -809,6 +872,8 @@ class HealthReport(Struct, frozen=True):
     signs: tuple[Finding, ...]
     live: LiveVersion | None = None
     state: str = ""
+    same: SameOptions = SameOptions()
+    """What its next commands have to repeat."""
 
     @property
     def status(self) -> str:
@@ -868,7 +933,7 @@ class Outcome(Struct, frozen=True):
     target: str
     verdict: Verdict
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     log: tuple[str, ...] = ()
     outputs: Mapping[str, str] = {}
     took_s: float = 0.0
@@ -886,7 +951,8 @@ class Outcome(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """How a run ended. `status` is succeeded, unchanged, failed, partial, in-doubt or cancelled.
 
-    `left` are targets that it could not deploy at all, each with the reason.
+    `left` are targets that it could not deploy at all, each with the reason. `same` is for each
+    step what its next commands have to repeat.
     """
 
     run: str
@@ -896,3 +962,4 @@ class RunResult(Struct, frozen=True):
     not_started: tuple[str, ...] = ()
     took_s: float = 0.0
     left: tuple[tuple[str, str], ...] = ()
+    same: Mapping[str, SameOptions] = {}

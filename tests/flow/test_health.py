@@ -24,6 +24,7 @@ from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
+from toolkit.show.advice import sentence
 
 RULES = """\
 version = 1
@@ -108,7 +109,7 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Hea
         "unknown",
     )
     late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
-    assert (late.cause, late.next, looked.exit) == (
+    assert (late.cause, sentence(late.next), looked.exit) == (
         "no answer within 6 s",
         "try again with --timeout 12s",
         7,
@@ -191,9 +192,9 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     assert {sign.cause for one in looked.checkups for sign in one.signs} == {
         "the AWS credentials have expired"
     }
-    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {
-        "sign in again: aws sso login"
-    }
+    assert {
+        sentence(sign.next).partition(";")[0] for one in looked.checkups for sign in one.signs
+    } == {"sign in again: aws sso login"}
 
 
 def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
@@ -248,7 +249,7 @@ def test_an_address_that_may_not_be_asked_is_unknown(
         "unknown",
         "could not be checked",
     )
-    assert address.next.startswith("add it to `hosts`")
+    assert sentence(address.next).startswith("add it to `hosts`")
 
 
 def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: HealthStage) -> None:
@@ -267,7 +268,7 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Hea
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
     found = of(stage.look(), "bucket").signs[0]
-    assert (found.status, found.next.partition(";")[0]) == (
+    assert (found.status, sentence(found.next).partition(";")[0]) == (
         "unknown",
         "sign in again: aws sso login",
     )
@@ -305,8 +306,9 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: H
         + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments ='
         ' ["prod"]\n',
     )
-    [sign] = of(stage.look(environment="prod"), "name").signs
-    assert sign.next == "toolkit smoke-test --env prod --only name"
+    report = of(stage.look(environment="prod"), "name")
+    [sign] = report.signs
+    assert sentence(sign.next, report.same) == "toolkit smoke-test --only name --env prod"
 
 
 @pytest.mark.parametrize(

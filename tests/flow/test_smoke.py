@@ -28,6 +28,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 
 HEAD = """\
 version = 1
@@ -483,7 +484,7 @@ def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
     result = site.one('[checks.up]\nhttp = "GET http://127.0.0.2:{port}/"\n')
     assert (result.status, site.calls) == ("unknown", [])
     assert "127.0.0.2 is not allowed" in result.cause
-    assert "hosts" in result.next
+    assert "hosts" in sentence(result.next)
 
 
 def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_asked(

@@ -34,6 +34,7 @@ from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
+from toolkit.show.advice import sentence
 
 pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
 
@@ -475,7 +476,7 @@ def test_alarms_that_cannot_be_read_before_a_deploy_refuse_it(oven: Oven) -> Non
     oven.endpoint.fault("DescribeAlarms", None, "denied")
     with pytest.raises(Refused, match="the alarms of web could not be checked: ") as refused:
         oven.deploy(settings=ALARMS)
-    assert refused.value.next.endswith("without checks and alarms: --no-checks")
+    assert sentence(refused.value.next).endswith("without checks and alarms: --no-checks")
     assert not oven.is_new()
 
 

@@ -18,6 +18,7 @@ from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
 from toolkit.model import Location
 from toolkit.ports import cdk, process
+from toolkit.show.advice import sentence
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 
@@ -537,7 +538,7 @@ def test_the_command_to_try_means_the_same_context_and_folder(app: CdkProject) -
     with pytest.raises(ProgramFailed) as failed:
         app.synth(broken="yes", names="{a} b")
     assert (
-        failed.value.hint.format()
+        sentence(failed.value.next)
         == "try it in cdk: npx cdk synth --context broken=yes --context 'names={a} b'"
     )
 
@@ -565,7 +566,7 @@ def test_an_app_that_needs_a_shell_is_left_to_the_cli(app: CdkProject, line: str
     app.settings(app=line)
     with pytest.raises(Refused) as refused:
         app.synth()
-    assert "aws-cdk@2.1148.1" in refused.value.facts["next"]
+    assert "aws-cdk@2.1148.1" in sentence(refused.value.next)
     assert app.runs() == 0
 
 
@@ -585,7 +586,7 @@ def test_a_broken_cdk_json_is_named(app: CdkProject, text: str) -> None:
 def test_a_stack_that_is_not_in_the_app_is_refused_with_those_that_are(app: CdkProject) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact("Shop-prod")
-    assert refused.value.facts["next"].startswith("it has Shop;")
+    assert sentence(refused.value.next).startswith("it has Shop;")
 
 
 def test_what_has_to_be_looked_up_is_refused_by_name(app: CdkProject) -> None:
@@ -596,7 +597,7 @@ def test_what_has_to_be_looked_up_is_refused_by_name(app: CdkProject) -> None:
 def test_an_image_asset_is_refused_with_the_command_that_can(app: CdkProject) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact(image="yes")
-    assert refused.value.facts["next"].endswith("npx cdk deploy Shop")
+    assert sentence(refused.value.next).endswith("npx cdk deploy Shop")
 
 
 @pytest.mark.parametrize(

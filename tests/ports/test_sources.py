@@ -39,6 +39,7 @@ from toolkit.errors import (
 )
 from toolkit.ports.aws import client, sources
 from toolkit.ports.aws.client import Aws, MfaPrompt
+from toolkit.show.advice import sentence
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY"
 KEYS = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
@@ -91,7 +92,7 @@ class AwsMachine:
 
 
 def next_of(problem: ToolkitError) -> str:
-    return problem.hint.format(**problem.facts)
+    return sentence(problem.next)
 
 
 @pytest.fixture

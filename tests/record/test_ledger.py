@@ -43,6 +43,7 @@ from toolkit.record.ledger import (
     merge,
 )
 from toolkit.record.state import Store
+from toolkit.show.advice import sentence
 
 SCOPE = Scope(account=OWNER, region="eu-west-1", environment="dev")
 KEY = f"team/record/aws/-/{OWNER}/eu-west-1/dev/app.json"
@@ -312,7 +313,7 @@ def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
             Refused, match="app is recorded in 111111111111 eu-west-1, 222222222222 eu-west-1"
         ):
             ledger.get("app")
-        assert "app is recorded in" in ledger.all().damaged["app"]
+        assert "app is recorded in" in sentence(ledger.all().damaged["app"])
         assert ledger.all().records == {}
 
 
@@ -430,7 +431,7 @@ def test_a_damaged_object_costs_only_its_own_target(
     Path(here.path(HERE, "app.json")).write_text("{")
     for contents in (local(here).copies(), shared.all()):
         assert runs(contents.records["api"]) == ["b"]
-        assert contents.damaged["app"].startswith("its record is damaged: ")
+        assert sentence(contents.damaged["app"]).startswith("its record is damaged: ")
 
 
 def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
@@ -477,11 +478,11 @@ def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
     with pytest.raises(AnotherProject) as refused:
         ours.get(PROGRAM)
     assert refused.value.exit == Exit.USAGE
-    assert refused.value.next.endswith(f"toolkit record repair '{PROGRAM}'")
+    assert sentence(refused.value.next).endswith(f"toolkit record repair '{PROGRAM}'")
     [key] = s3.objects
     s3.put(key, b"{")
     [why] = ours.all().damaged.values()
-    assert why.endswith(f"toolkit record repair '{PROGRAM}'")
+    assert sentence(why).endswith(f"toolkit record repair '{PROGRAM}'")
 
 
 @pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])
@@ -640,7 +641,10 @@ def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(
     """Others went on writing to it."""
     shared.put(record("a"))
     contents = local(here).all()
-    assert (contents.records, "a copy of s3://state/team/" in contents.damaged["app"]) == ({}, True)
+    assert (
+        contents.records,
+        "a copy of s3://state/team/" in sentence(contents.damaged["app"]),
+    ) == ({}, True)
     local(here).put(record("b"))
     assert runs(local(here).all().records["app"]) == ["b", "a"]
 

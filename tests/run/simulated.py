@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.model import (
+    Advice,
     Job,
     LiveVersion,
     Location,
@@ -37,6 +38,7 @@ from toolkit.record.state import Store
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -348,8 +350,8 @@ class Listener:
     def line(self, step: str, text: str) -> None:
         self.lines.append(text)
 
-    def told(self, step: str, text: str) -> None:
-        self.told_.append((step, text))
+    def told(self, step: str, text: Advice) -> None:
+        self.told_.append((step, sentence(text)))
 
     def ended(self, outcome: Outcome) -> None:
         self.ended_.append(outcome)

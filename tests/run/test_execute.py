@@ -2,10 +2,12 @@
 word for it all.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -25,14 +27,18 @@ from toolkit.errors import (
     Unreachable,
 )
 from toolkit.model import (
+    Advice,
     Job,
     LiveVersion,
     Location,
+    NextCommand,
     Observation,
     Outcome,
     RunResult,
+    ShellCommand,
     Verdict,
     Version,
+    changed_advice,
 )
 from toolkit.ports.ports import Ports
 from toolkit.run.execute import Execution
@@ -660,17 +666,19 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
 
 
-def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "fix it",
+        NextCommand("deploy-app", ("a",)),
+        ("wait for it, then:", ShellCommand("aws ecs wait", ("a b",)), "; or", NextCommand("show")),
+    ],
+)
+def test_what_to_do_next_is_written_down_as_data_and_without_secrets_and_read_back(
+    monkeypatch: pytest.MonkeyPatch, advice: Advice
 ) -> None:
-    stage = RunStage(
-        monkeypatch,
-        {
-            "a": Observation(
-                "failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a"
-            )
-        },
-    )
+    observation = Observation("failed", Verdict.FAILED, cause="it crashed", next=advice)
+    stage = RunStage(monkeypatch, {"a": observation})
     job = Job(
         "a",
         "a",
@@ -682,11 +690,12 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         "run",
         "t-a",
     )
-    request = stage.request(advise=lambda job, next: f"{next} --env {job.location.environment}")
+    request = stage.request(redact=lambda text: text.replace("it", "IT"))
     Execution(request, stage.book, lambda: None, (job,)).carry_out()
-    assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
-        "toolkit deploy-app a --env prod"
-    ]
+    [written] = [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"]
+    stored = json.loads(json.dumps(msgspec.to_builtins(written)))
+    redacted = changed_advice(advice, lambda text: text.replace("it", "IT"))
+    assert msgspec.convert(stored, Advice) == redacted
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.run.simulated import Told
 from tests.support.report import Crash
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
-from toolkit.model import Job, Location, RunResult
+from toolkit.model import Advice, Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
 from toolkit.record.journal import JournalEntry
@@ -227,7 +227,7 @@ class Eager(mirror.Mirror):
     def _at_once(self, entry: JournalEntry) -> None:
         self._once(logs=True)
 
-    def close(self) -> str | None:
+    def close(self) -> Advice:
         self._journal.watcher = None
         self._once(logs=True)
         return super().close()
@@ -376,7 +376,7 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
             patch.setattr(mirror, "RETRY_S", 0.05)
             ran = town.start("one")
         assert ran.status == "succeeded"
-        assert any("not wholly in the bucket yet" in words for _, words in town.listener.told_)
+        assert any("not completely in the bucket yet" in words for _, words in town.listener.told_)
         there = town.cloud.s3.body(f"team/runs/{RUN}.jsonl")
         assert len(journal.parse(there, RUN, "there")[0]) < len(town.entries("one"))
         assert mirror.unsent_runs(town.store("one")) == [RUN]
@@ -430,7 +430,7 @@ def test_a_run_of_the_same_name_with_other_steps_is_not_gone_on_with(tmp_path: P
         other = SharedCloud(tmp_path / "other", SETTINGS["failing"])
         other.start("one")
         town.cloud.s3.put(key, other.cloud.s3.body(key))
-        with pytest.raises(StateDamaged, match="is another one"):
+        with pytest.raises(StateDamaged, match="another run of this name"):
             town.resume("one")
         assert [one.target for one in town.cloud.effects()] == ["a"]
 

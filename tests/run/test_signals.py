@@ -22,7 +22,7 @@ from toolkit.record.state import open_store
 
 MOMENTS = by_mode(1, 5, 100)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPING = "stopping: nothing new is begun"
+STOPPING = "stopping: nothing new is started"
 ARGUMENTS = ["-m", "tests.run.signalled", "signalled", "-C"]
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 

@@ -37,6 +37,7 @@ from toolkit.run.step import (
     StepExecution,
 )
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets.base import Report
 
 JOB = Job(
@@ -245,7 +246,11 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     assert of(stage.run()) == ("succeeded", False)
     stage = StepStage([Observation("unknown", next="ask ada")])
     found = stage.run()
-    assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
+    assert (found.verdict, sentence(found.next), found.open) == (
+        "in-doubt",
+        "ask ada",
+        True,
+    )
     assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S["unknown"]
 
 
@@ -320,7 +325,11 @@ def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
     found = StepStage([Observation("running", cause="slow")]).run()
-    assert (found.verdict, found.open, found.next) == ("in-doubt", True, "toolkit resume")
+    assert (found.verdict, found.open, sentence(found.next)) == (
+        "in-doubt",
+        True,
+        "toolkit resume",
+    )
     assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
@@ -421,7 +430,10 @@ def test_what_a_problem_means_depends_on_whether_anything_was_called(
 
 def test_a_refusal_names_its_way_out() -> None:
     found = StepStage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
-    assert (found.cause, found.next) == ("it would be deleted", "add --allow-delete")
+    assert (found.cause, sentence(found.next)) == (
+        "it would be deleted",
+        "add --allow-delete",
+    )
 
 
 @pytest.mark.parametrize("problem", [EXPIRED, LockLost(target="app", reason="expired")])
@@ -473,7 +485,7 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
 ) -> None:
     stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (
+    assert (of(found), found.cause, "--allow-delete" in sentence(found.next)) == (
         ("cancelled", False),
         cause,
         True,

@@ -21,6 +21,7 @@ from toolkit.errors import (
 )
 from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
@@ -426,7 +427,8 @@ def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    assert [word for word in previewed(stage).warnings if word.endswith("it will be replaced")]
+    told = map(sentence, previewed(stage).warnings)
+    assert [word for word in told if word.endswith("it will be replaced")]
     seen, _ = stage.deployed()
     assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
@@ -439,7 +441,9 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: AppStage) -> No
     preview = previewed(stage, job)
     assert (preview.calls, preview.unchanged) == ((), False)
     assert [
-        word for word in preview.warnings if "by run r1 of deployer: it is only watched" in word
+        word
+        for word in map(sentence, preview.warnings)
+        if "by run r1 of deployer: it is only watched" in word
     ]
     seen, report = stage.deployed(job)
     assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
@@ -480,7 +484,7 @@ def test_what_is_not_there_is_named(stage: AppStage, settings: dict[str, Any], w
 def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: AppStage) -> None:
     with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
         previewed(stage, stage.job(version=version("x")))
-    with pytest.raises(Refused, match="it is not to be built"):
+    with pytest.raises(Refused, match="--no-build was given"):
         previewed(stage, stage.job(BUILD, version=version("x"), options=AppOptions(no_build=True)))
     with pytest.raises(Missing, match="there is no image x in repository backend"):
         previewed(stage, stage.job(BUILD, options=AppOptions(image="x")))

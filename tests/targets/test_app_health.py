@@ -18,6 +18,7 @@ from tests.targets.apps import COMMIT, AppStage
 from toolkit.model import CONDITIONS, Finding, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.show.advice import sentence
 from toolkit.targets.app import health
 from toolkit.targets.app.kind import kind as app
 
@@ -135,7 +136,7 @@ def test_a_service_that_is_not_there_is_one_failure(stage: AppStage) -> None:
     signs, live = told(stage, service="gone")
     assert (words(signs), live) == ({"service": "failing"}, None)
     assert signs["service"].cause == "there is no ECS service gone in cluster main (eu-west-1)"
-    assert signs["service"].next == "correct its name in rules.toml, or create it first"
+    assert sentence(signs["service"].next) == "correct its name in rules.toml, or create it first"
 
 
 def test_a_service_that_was_deleted_is_not_there(stage: AppStage) -> None:
@@ -164,7 +165,7 @@ def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_pat
     assert words(signs) == {"service": "failing", "deployment": "ok", "tasks": "ok", "image": "ok"}
     assert (signs["service"].cause, live) == ("the desired count is 0: nothing runs", None)
     assert (
-        signs["service"].next
+        sentence(signs["service"].next)
         == "aws ecs update-service --cluster main --service web --desired-count 1"
     )
 
@@ -185,13 +186,16 @@ def test_fewer_tasks_than_rules_toml_allows_are_failing(
 ) -> None:
     found = told(AppStage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
     assert (found.status, found.cause) == (status, cause)
-    assert not cause or found.next.endswith(f" --desired-count {least}")
+    assert not cause or sentence(found.next).endswith(f" --desired-count {least}")
 
 
 def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: AppStage) -> None:
     service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
     found = health.service_finding(stage.job(), service, None)
-    assert (found.status, found.next) == ("failing", "add a container instance to the cluster")
+    assert (found.status, sentence(found.next)) == (
+        "failing",
+        "add a container instance to the cluster",
+    )
 
 
 def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None:
@@ -201,7 +205,11 @@ def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None
         stage.service, "is unable to consistently start tasks successfully."
     )  # and this says nothing
     found = told(stage)[0]["service"]
-    assert (found.status, found.detail, found.next) == ("failing", "0 of 1 tasks running", ASK)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "failing",
+        "0 of 1 tasks running",
+        ASK,
+    )
     assert found.cause == "container app exited with code 7"
 
 
@@ -279,7 +287,11 @@ def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage
     signs, live = told(stage)
     found = signs.pop("deployment")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, found.detail, found.next) == ("warning", "0 of 1 tasks running", WAIT)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "0 of 1 tasks running",
+        WAIT,
+    )
     began = datetime.fromisoformat(found.since or "")
     assert abs(began - datetime.now(UTC)) < timedelta(minutes=1)
     assert found.cause == f"a deployment is in progress since {began:%Y-%m-%d %H:%M} UTC"
@@ -292,7 +304,9 @@ def test_one_that_waits_for_a_person_says_how_to_go_on(stage: AppStage) -> None:
     stage.applied()
     found = told(stage)[0]["deployment"]
     assert (found.status, found.detail[:18]) == ("warning", "waits for approval")
-    assert found.next.startswith("aws ecs continue-service-deployment --service-deployment-arn ")
+    assert sentence(found.next).startswith(
+        "aws ecs continue-service-deployment --service-deployment-arn "
+    )
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported", "denied"])
@@ -308,7 +322,7 @@ def test_one_whose_tasks_only_fail_is_failing_with_their_cause(
     )  # the scripted tasks fail when the service is looked at, which may be after they were listed
     signs, _ = told(stage)
     found = signs["deployment"]
-    assert (found.status, found.cause, found.next) == (
+    assert (found.status, found.cause, sentence(found.next)) == (
         "failing",
         "its tasks fail: container app exited with code 3",
         LOGS,
@@ -340,7 +354,11 @@ def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
     assert balanced.service.latest.status == "ROLLBACK_SUCCESSFUL"
     signs, live = told(balanced)
     found = signs.pop("deployment")
-    assert (found.status, found.detail, found.next) == ("warning", "rolled back", AGAIN)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolled back",
+        AGAIN,
+    )
     assert found.cause.startswith(f"the last deployment was rolled back: {ROLLED_BACK[cause]}")
     assert words(signs) == {"service": "ok", "tasks": "warning", "image": "ok", "targets": "ok"}
     assert live is not None
@@ -354,7 +372,11 @@ def test_one_that_is_being_rolled_back_is_a_warning(stage: AppStage) -> None:
         stage.clock.advance(5)
         if (found := told(stage)[0]["deployment"]).detail == "rolling back":
             break
-    assert (found.status, found.detail, found.next) == ("warning", "rolling back", WAIT)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolling back",
+        WAIT,
+    )
     assert (
         found.cause == "the last deployment is being rolled back: container app exited with code 3"
     )
@@ -402,7 +424,7 @@ def test_a_rollback_that_failed_is_failing(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm", rollback="failed")
     stage.deployed()
     found = told(stage)[0]["deployment"]
-    assert (found.status, found.next) == ("failing", "toolkit rollback web")
+    assert (found.status, sentence(found.next)) == ("failing", "toolkit rollback web")
     assert found.cause.startswith(
         "the last deployment failed: ECS could not roll back: Service deployment rolled back"
         " because"
@@ -500,12 +522,12 @@ def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: AppStage, c
             ),
             LOGS,
         ),
-        "pull": ("CannotPullContainerError: pull image manifest", "see that the image is there"),
+        "pull": ("CannotPullContainerError: pull image manifest", "check that the image exists"),
         "secret": ("ResourceInitializationError: unable to pull secrets", "create the secret"),
         "container_unhealthy": ("Task failed container health checks", LOGS),
     }
     assert found.cause.startswith(wanted[cause][0])
-    assert found.next.startswith(wanted[cause][1])
+    assert sentence(found.next).startswith(wanted[cause][1])
     assert found.since
 
 
@@ -564,7 +586,7 @@ def test_without_a_log_group_the_next_command_asks_ecs(endpoint: Endpoint, tmp_p
     stage = AppStage(endpoint, tmp_path)
     del stage.first.body["containerDefinitions"][0]["logConfiguration"]
     fail(stage)
-    assert told(stage)[0]["tasks"].next == ASK
+    assert sentence(told(stage)[0]["tasks"].next) == ASK
 
 
 def test_more_than_a_page_of_stopped_tasks_is_read(stage: AppStage) -> None:
@@ -584,7 +606,7 @@ def test_an_image_that_was_deleted_is_failing_though_all_runs(stage: AppStage) -
     signs, live = told(stage)
     found = signs.pop("image")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, found.next) == ("failing", AGAIN)
+    assert (found.status, sentence(found.next)) == ("failing", AGAIN)
     assert found.cause == "its image is no longer in ECR: a new task could not start"
     assert live is not None
 
@@ -672,7 +694,7 @@ def test_targets_that_do_not_answer_are_told_with_their_reason(
         found.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
     )
     assert (
-        found.next == "aws elbv2 describe-target-health --target-group-arn"
+        sentence(found.next) == "aws elbv2 describe-target-health --target-group-arn"
         f" {balanced.endpoint.elbv2.group('web').arn}"
     )
 
@@ -803,7 +825,10 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(
 ) -> None:
     configured = {"alarms": {"alarmNames": ["guard"], "enable": True, "rollback": True}}
     stage = AppStage(endpoint, tmp_path, deploymentConfiguration=configured)
-    assert told(stage)[0]["alarm guard"].next == "create it, or remove its name from the service"
+    assert (
+        sentence(told(stage)[0]["alarm guard"].next)
+        == "create it, or remove its name from the service"
+    )
     endpoint.cloudwatch.alarm("guard")
     assert told(stage)[0]["alarms"].detail == "1 alarm OK"
     endpoint.cloudwatch.alarm("guard", "ALARM")
@@ -847,7 +872,7 @@ def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(
     for what in unknown:
         assert signs[what].detail == "not allowed"
         assert operation in signs[what].cause
-        assert signs[what].next == "see what is needed: toolkit permissions --json"
+        assert sentence(signs[what].next) == "see what is needed: toolkit permissions --json"
     assert words(signs) == words(whole) | dict.fromkeys(unknown, "unknown")
 
 

@@ -34,6 +34,7 @@ from toolkit.errors import (
 from toolkit.model import Job
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.sharing import SharedWork
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -253,7 +254,7 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
     assert found is not None
     assert len([image for image in twins.repository.images.values() if "b" * 40 in image.tags]) == 1
     assert report.receipt["digest"] == found.digest
-    assert [line for line in report.of("log") if line.endswith(f"{found.digest} is taken")]
+    assert [line for line in report.of("log") if line.endswith(f"using {found.digest}")]
 
 
 def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
@@ -301,7 +302,7 @@ def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see
 ) -> None:
     twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
     [warning] = app.preview(unbuilt(twins), twins.ports).warnings
-    assert warning.startswith(
+    assert sentence(warning).startswith(
         f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
     )
 
@@ -500,7 +501,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: AppS
         f" {THEIR_HOST}/backend"
     )
     assert (
-        caught.value.hint.format(**caught.value.facts)
+        sentence(caught.value.next)
         == f'if that is intended, set `repository = "{THEIR_HOST}/backend"`'
     )
 
@@ -581,7 +582,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: AppStage) -> None:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
     hint = "correct its name in rules.toml, or create it: toolkit deploy-app web --create"
-    assert caught.value.hint.format(**caught.value.facts) == hint
+    assert sentence(caught.value.next) == hint
 
 
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: AppStage) -> None:

@@ -14,6 +14,7 @@ from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
 from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -74,9 +75,9 @@ def test_a_hand_made_change_is_told_by_name_and_gives_way(
     preview = app.preview(job, stage.ports)
     words = (
         "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
-        " based on web:2 of run r1, "
+        " based on web:2 of run r1; "
     )
-    assert preview.warnings == (words + "to keep what runs add --take-over",)
+    assert preview.warnings == (words + "to keep what runs, add --take-over",)
     assert (preview.unchanged, preview.calls[0].what["based_on"]) == (False, "web:2")
     assert SECRET not in repr(preview)
     seen, report = stage.deployed(job)
@@ -90,7 +91,7 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(
     tampered(stage)
     job = again(stage, known, options=AppOptions(take_over=True, image="old"))
     preview = app.preview(job, stage.ports)
-    assert "variable EXTRA added; it will be taken over" in preview.warnings[0]
+    assert "variable EXTRA added; it will be taken over" in sentence(preview.warnings[0])
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
@@ -118,7 +119,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
         ) as caught:
             act()
-        assert caught.value.facts["next"] == "to keep what is running: add --take-over"
+        assert sentence(caught.value.next) == "to keep what is running: add --take-over"
     assert stage.writes == []
     assert (
         stage.deployed(replace(job, options=AppOptions(take_over=True, image="old")))[0].verdict
@@ -149,7 +150,9 @@ def test_an_old_record_knows_its_definition_by_name(stage: AppStage, known: Reco
     copied(stage)
     assert app.preview(again(stage, old), stage.ports).unchanged
     tampered(stage)
-    assert "variable EXTRA added" in app.preview(again(stage, old), stage.ports).warnings[0]
+    assert "variable EXTRA added" in sentence(
+        app.preview(again(stage, old), stage.ports).warnings[0]
+    )
 
 
 def test_what_a_stack_has_put_there_is_the_base_and_told(
@@ -202,7 +205,7 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     preview = app.preview(job, stage.ports)
     assert (
         "web:1 is running, which toolkit deployed before run r1: someone moved the service back"
-        in preview.warnings[0]
+        in sentence(preview.warnings[0])
     )
     assert preview.calls[0].what["based_on"] == "web:2"
     assert stage.deployed(job)[0].verdict == "succeeded"
@@ -222,9 +225,8 @@ def test_a_record_that_cannot_be_read_takes_nothing_over(
     ):
         app.preview(again(stage, broken), stage.ports)
     job = again(stage, broken, options=AppOptions(take_over=True))
-    assert (
-        "is not known: it is damaged; it will be taken over"
-        in app.preview(job, stage.ports).warnings[0]
+    assert "is not known: it is damaged; it will be taken over" in sentence(
+        app.preview(job, stage.ports).warnings[0]
     )
 
 
@@ -241,11 +243,8 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
         image_digest=known.detail["digest"], task_definition=known.detail["task definition"]
     )
     job = again(stage, known, action="rollback", restore=restore)
-    assert (
-        app.preview(job, stage.ports)
-        .warnings[0]
-        .endswith("variable EXTRA added; web:2 will replace it")
-    )
+    [warning] = app.preview(job, stage.ports).warnings
+    assert sentence(warning).endswith("variable EXTRA added; web:2 will replace it")
     seen, report = stage.deployed(job)
     assert (seen.verdict, report.intents, stage.service.definition) == (
         "succeeded",

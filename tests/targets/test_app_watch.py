@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Expired, Unreachable
+from toolkit.show.advice import sentence
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore
 
@@ -161,7 +162,7 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
     doomed = next(one for one in seen if one.doomed)
     assert doomed.cause == "container app exited with code 3"
     assert doomed.log == tuple(f"line {n}" for n in range(10, 30))
-    assert doomed.next == "aws logs tail /ecs/web --since 1h"
+    assert sentence(doomed.next) == "aws logs tail /ecs/web --since 1h"
     last = seen[-1]
     assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
     crashed = [
@@ -285,7 +286,10 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
     assert seen.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
-    assert seen.next == "aws ecs update-service --cluster main --service web --desired-count 1"
+    assert (
+        sentence(seen.next)
+        == "aws ecs update-service --cluster main --service web --desired-count 1"
+    )
     assert f"warning: {IDLE}" in seen.lines
 
 
@@ -322,7 +326,7 @@ def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: AppSta
         f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id"
         f" {rollout.hooks[0]['hookId']}"
     )
-    assert seen.next == f"{command} --action CONTINUE, or `toolkit rollback web`"
+    assert sentence(seen.next) == f"{command} --action CONTINUE, or `toolkit rollback web`"
     stage.endpoint.ecs.continue_service_deployment(
         {"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]}
     )

@@ -238,7 +238,7 @@ def test_what_live_prints_decides_whether_it_is_deployed(project: ProgramFolder)
     long_ago = replace(seen, mark=seen.mark - LAG_S)
     seen = KIND.observe(project.job(live=bad), report.receipt, project.ports, long_ago)
     assert (seen.state, seen.verdict) == ("failed", None)
-    assert seen.cause == f"`./other.py` prints {OLD}, and not what was deployed"
+    assert seen.cause == f"`./other.py` prints {OLD}, not the version that was deployed"
 
 
 def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: ProgramFolder) -> None:

@@ -17,6 +17,7 @@ from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.formats.template import read_template
 from toolkit.ports import cdk
+from toolkit.show.advice import sentence
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
@@ -55,7 +56,7 @@ class PackagedFolder:
     def refusal(self, name: str = "template.yaml", text: str | None = None) -> tuple[str, str]:
         with pytest.raises(Refused) as refused:
             self.packaged(name, text)
-        return str(refused.value), refused.value.facts["next"]
+        return str(refused.value), sentence(refused.value.next)
 
 
 @pytest.fixture
@@ -308,7 +309,8 @@ def test_a_path_that_is_not_there_or_leaves_the_repository_is_refused_by_name(
     repo.root.mkdir(exist_ok=True)
     (repo.root / "link").symlink_to("../outside")
     problem, _ = repo.refusal(text=SAM.replace("src/api", value))
-    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which is ")
+    why = "does not exist" if value == "nowhere" else "is "
+    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which {why}")
 
 
 def test_a_link_in_the_code_that_leaves_it_is_refused(repo: PackagedFolder) -> None:
@@ -575,7 +577,7 @@ def test_local_code_without_a_bucket_is_refused_before_anything_is_made(stacks: 
     with pytest.raises(Refused) as refused:
         stacks.preview(stacks.job())
     assert "names local files, and there is no bucket" in str(refused.value)
-    assert refused.value.facts["next"].startswith("add `store")
+    assert sentence(refused.value.next).startswith("add `store")
 
 
 @pytest.mark.parametrize("long", [False, True])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
-from toolkit.model import Finding, LiveVersion, Version
+from toolkit.model import Finding, LiveVersion, ShellCommand, Version
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpResponse
@@ -42,7 +42,7 @@ def check_address(url: str, context: CheckContext) -> tuple[Finding, str]:
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
-        next_ = problem.next or f"curl -i {address}"
+        next_ = problem.next or ShellCommand("curl -i", (address,))
         return Finding(address, "failing", "unexpected answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED

@@ -15,7 +15,7 @@ from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import Provision, Rules, Target
+from toolkit.model import NextCommand, Provision, Rules, Target
 from toolkit.ports import files
 from toolkit.run import jobs
 from toolkit.show import sandbox as show
@@ -162,7 +162,8 @@ def reset(
     with box.exclusive():
         sandbox = box.load()
         if sandbox is None or not box.is_running(sandbox):
-            raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
+            start = ("start it with", NextCommand("sandbox up"))
+            raise Refused("the sandbox is not running", start)
         _forget(sandbox)
         sandbox = _fill(box.empty_sandbox(sandbox), project, bare)
     return _report("reset", "running", sandbox, box.variables(sandbox, home), as_json)

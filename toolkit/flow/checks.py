@@ -32,7 +32,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.formats import toml
 from toolkit.formats.variables import fill_check
-from toolkit.model import Checks, Environment, Location, Provision, Rules
+from toolkit.model import Checks, Environment, Location, NextCommand, Provision, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
@@ -356,7 +356,10 @@ def choose_checks(
     if not checks.checks:
         raise Refused(
             "rules.toml has no checks",
-            "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`",
+            (
+                "write some: see docs/smoke-test.md, or",
+                NextCommand("smoke-test", options=("--help",)),
+            ),
         )
     _require_existing(only, tuple(checks.checks), "check")
     _require_existing(tags, _tags(checks), "tag")

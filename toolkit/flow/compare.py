@@ -31,17 +31,20 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
+    Advice,
     Base,
     Change,
     DiffResult,
     Direction,
     Head,
     Impact,
+    NextCommand,
     Plan,
     Reason,
     Rules,
     Standing,
     Version,
+    advice_parts,
 )
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
@@ -76,8 +79,8 @@ class FormerRules(Struct, frozen=True):
 
     books: tuple[RuleBook, ...] = ()
     paths: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    unknown: str | None = None
+    notes: tuple[Advice, ...] = ()
+    unknown: Advice | None = None
 
 
 class FailedRun(Struct, frozen=True):
@@ -100,8 +103,8 @@ class RecordedBase(Struct, frozen=True):
     commit: str | None
     fingerprint: str
     dirty: bool = False
-    unknown: str | None = None
-    since: str | None = None
+    unknown: Advice | None = None
+    since: Advice | None = None
     settings: str = ""
     run: str = ""
     unrecorded: bool = False
@@ -134,7 +137,7 @@ class Comparison(Struct, frozen=True):
     changes: Sequence[Change]
     before: FormerRules
     leaves: frozenset[str] | None = None
-    because: str | None = None
+    because: Advice | None = None
     doubtful: bool = False
     unrecorded: bool = False
 
@@ -342,22 +345,18 @@ def _without_comparison(
     only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
-        return Comparison((), FormerRules(), only, f"{name}: {unknown}", doubtful=True)
+        why = (f"{name}:", *advice_parts(unknown))
+        return Comparison((), FormerRules(), only, why, doubtful=True)
     missing = next(
         (str(point.commit) for point in recorded if not content.holds(str(point.commit))), None
     )
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        because = (
-            f"{name}: its content differs from what was deployed at {missing[:12]}, which is "
-            "not in this clone"
-        )
-        return Comparison((), FormerRules(), only, because)
-    because = (
-        f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone"
-        f" ({git.fetch_all()})"
-    )
+        other = f"{name}: its content differs from what was deployed at {missing[:12]}"
+        return Comparison((), FormerRules(), only, f"{other}, which is not in this clone")
+    absent = f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone ("
+    because = (absent, git.fetch_all(), ")")
     return Comparison((), FormerRules(), only, because, doubtful=True)
 
 
@@ -371,8 +370,8 @@ def _due_anyway(
         yield Comparison((), FormerRules(), only, because)
     since = next((point.since for point in recorded if point.since), None)
     if since:
-        because = f"{name}: {since}"
-        yield Comparison((), FormerRules(notes=(because,)), only, because)
+        why = (f"{name}:", *advice_parts(since))
+        yield Comparison((), FormerRules(notes=(why,)), only, why)
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
         because = f"the settings of {name} differ from those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
@@ -643,18 +642,17 @@ def _answer(
         because = f"the rules that judge a deploy differ from {rules.trust.ref}"
         parts = (*parts, Comparison((), FormerRules(), leaves, because))
     impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
-    options = str(same_options(rules, request.rules, request.environment))
     unknown = next(
         (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
     )
     if unknown:
-        plan = build.plan_everything(rules, graph, deploy_command, options, unknown)
+        plan = build.plan_everything(rules, graph, deploy_command, unknown)
         states = dict.fromkeys(rules.targets, "unknown")
     else:
-        plan = build.build(impact, rules, graph, deploy_command, options)
+        plan = build.build(impact, rules, graph, deploy_command)
         doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
         states = _states(rules, plan, graph, doubtful)
-    notes: dict[str, None] = {}
+    notes: dict[Advice, None] = {}
     for part in parts:
         notes |= dict.fromkeys(part.before.notes)
     notes |= dict.fromkeys(_notes(base, head, rules, impact, tree))
@@ -667,7 +665,7 @@ def _answer(
         plan=plan,
         states=states,
         refusal=_refusal(rules, impact),
-        options=options,
+        same=same_options(rules, request.rules, request.environment),
         covered=graph.covered,
         uncommitted=() if tree is None else tree.paths,
         notes=tuple(notes),
@@ -721,14 +719,13 @@ def _changed_settings(
 
 def _notes(
     base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
-) -> Iterator[str]:
+) -> Iterator[Advice]:
+    compare_with_live = "to compare with what is live, run:"
+    compare = NextCommand("diff", ("COMMIT",))
     if base.kind == "none":
-        yield ("every target counts as due; to compare with what is live, run: toolkit diff COMMIT")
+        yield f"every target counts as due; {compare_with_live}", compare
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
-        yield (
-            f"HEAD has nothing that {base.name} does not have; to compare with what is live, "
-            "run: toolkit diff COMMIT"
-        )
+        yield f"HEAD has nothing that {base.name} does not have; {compare_with_live}", compare
     if len(base.commits) > 1 and base.kind in ("ref", "range"):
         yield f"there are {len(base.commits)} merge bases; a difference from any of them counts"
     if tree is not None and tree.hidden:

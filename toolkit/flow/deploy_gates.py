@@ -20,7 +20,7 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
 from toolkit.gates.base import AlarmBaseline, GateSetup
-from toolkit.model import Checks, Job, Preview, Result, Rules, Version
+from toolkit.model import Checks, Job, Preview, Result, Rules, Version, advice_parts
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run.jobs import (
@@ -66,7 +66,7 @@ def step_gates(
             setup = flow.check_setup(selection, ports)
             flow.check_tasks(checks, names, setup)
         except Refused as problem:
-            next_ = f"{problem.facts['next']}; without any check: --no-checks"
+            next_ = (*advice_parts(problem.next), "; without any check: --no-checks")
             raise Refused(str(problem), next_) from None
         if baselines is None:
             baseline = _baseline(job, ports)
@@ -94,7 +94,8 @@ def _baseline(job: Job, ports: Ports) -> AlarmBaseline:
         return alarms.take_baseline(job, ports)
     except CloudError as problem:
         why = f"the alarms of {job.target} could not be checked: {problem}"
-        raise Refused(why, f"{problem.next}; without checks and alarms: --no-checks") from None
+        next_ = (*advice_parts(problem.next), "; without checks and alarms: --no-checks")
+        raise Refused(why, next_) from None
 
 
 def pack_baselines(gates: Mapping[str, GateSetup]) -> dict[str, Any]:

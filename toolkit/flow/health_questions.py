@@ -15,7 +15,18 @@ from toolkit.checks.tries import carry_out
 from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.model import AWS, Check, Finding, Job, LiveVersion, Location, Result, Rules
+from toolkit.model import (
+    AWS,
+    Check,
+    Finding,
+    Job,
+    LiveVersion,
+    Location,
+    NextCommand,
+    Result,
+    Rules,
+    ShellCommand,
+)
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
@@ -250,7 +261,7 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
             status,
             _in_short(result),
             cause=f"{result.asks}: {result.cause}",
-            next=result.next or f"toolkit smoke-test --only {check.name}",
+            next=result.next or NextCommand("smoke-test", options=("--only", check.name)),
             unasked=status == "unknown" and check.check_type == "aws",
         )
     questions.board.tell(index, finding)
@@ -278,14 +289,14 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         return
     remaining = aws.expiry()
     if remaining is not None and remaining < SOON_S:
-        option = f" --profile {location.profile}" if location.profile else ""
+        option = ("--profile", location.profile) if location.profile else ()
         end = f"end in {max(remaining, 0) / 60:.0f} min"
         finding = Finding(
             "credentials",
             "warning",
             end,
             cause=f"the credentials {end}",
-            next=f"aws sso login{option}",
+            next=ShellCommand("aws sso login", option),
         )
     else:
         end = "" if remaining is None else f", end in {remaining / 3600:.1f} h"

@@ -21,7 +21,16 @@ from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
 from toolkit.formats import toml
 from toolkit.formats.variables import names_in_check
-from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
+from toolkit.model import (
+    Checks,
+    Environment,
+    JudgeDifference,
+    JudgeEffect,
+    Rules,
+    ShellCommand,
+    Target,
+    Trust,
+)
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING, JudgedSettings
@@ -245,10 +254,13 @@ def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Ru
         raise _unusable(problem, base) from None
 
 
+_NAME_ANOTHER = ShellCommand(f"export {VARIABLE}=COMMIT")
+
+
 def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     return NoTrustedBase(
         f"the rules that judge a deploy cannot be read: {str(problem).splitlines()[0]}",
-        f"fix it at {base.ref}, or choose another commit that you trust: export {VARIABLE}=COMMIT",
+        (f"fix it at {base.ref}, or choose another commit that you trust:", _NAME_ANOTHER),
     )
 
 
@@ -266,8 +278,10 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                 raise NoTrustedBase(
                     f"the rules that judge a deploy cannot be read: {base.ref} has no {name}, "
                     "which its rules.toml includes",
-                    f"add it at {base.ref}, or choose another commit that you trust: export "
-                    f"{VARIABLE}=COMMIT",
+                    (
+                        f"add it at {base.ref}, or choose another commit that you trust:",
+                        _NAME_ANOTHER,
+                    ),
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())

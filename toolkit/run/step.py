@@ -24,7 +24,7 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict, changed_advice
 from toolkit.ports import debug
 from toolkit.run import outcomes, superseded
 from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
@@ -179,7 +179,7 @@ class StepExecution:
             replace(
                 outcome,
                 cause=redact(outcome.cause),
-                next=self._request.advise(self.job, outcome.next),
+                next=changed_advice(outcome.next, redact),
                 log=tuple(map(redact, outcome.log)),
                 took_s=round(self._clock.elapsed() - began + waited_s, 2),
                 adopted=resumed,
@@ -228,7 +228,7 @@ class StepExecution:
             if isinstance(self.stop.problem, Preempted):
                 cause = f"{cause}: {self.stop.problem}"
             return replace(
-                outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+                outcome, verdict=Verdict.IN_DOUBT, cause=cause, next=outcomes.RESUME, open=True
             )
 
     def _ended_by(self, problem: ToolkitError) -> Outcome:
@@ -456,9 +456,8 @@ class StepExecution:
         self.stop.ask(problem=problem)
         self.unwritten = True
         self._notice(f"{what}: {problem}")
-        self.outcome = replace(
-            outcome, open=True, next="make room on the disk, then: toolkit resume"
-        )
+        next = ("make room on the disk, then:", outcomes.RESUME)
+        self.outcome = replace(outcome, open=True, next=next)
 
     # --- the person, and the time
 

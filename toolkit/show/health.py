@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import Finding, HealthReport
+from toolkit.model import Advice, Finding, HealthReport, NextCommand, SameOptions
+from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
@@ -42,7 +43,7 @@ ORDER = (
 
 def text(
     checkups: Sequence[HealthReport],
-    notes: Sequence[str],
+    notes: Sequence[Advice],
     took_s: float,
     now: datetime,
     width: int = WIDTH,
@@ -54,7 +55,7 @@ def text(
 
 def _lines(
     checkups: Sequence[HealthReport],
-    notes: Sequence[str],
+    notes: Sequence[Advice],
     took_s: float,
     now: datetime,
     width: int,
@@ -77,8 +78,17 @@ def _lines(
             yield from _problem_lines(problem, now, width, problem.key in explained)
             explained.add(problem.key)
     for note in notes:
-        yield from wrapped(f"note: {line(note)}", width)
+        yield from advice_lines(note, _anywhere(checkups), width, "note: ")
     yield from wrapped(summary(checkups, took_s), width)
+    due = next((report for report in checkups if report.state == "due"), None)
+    if due is not None:
+        see = ("See what is due:", NextCommand("diff", ("live",)))
+        yield from advice_lines(see, due.same, width, "")
+
+
+def _anywhere(checkups: Sequence[HealthReport]) -> SameOptions:
+    """What commands repeat that are about no report or name their environment themselves."""
+    return SameOptions(rules=next((report.same.rules for report in checkups), None))
 
 
 class RowNames:
@@ -187,9 +197,15 @@ class _Problem(Struct):
     """One cause and its next command, with all rows that have it."""
 
     status: str
-    key: tuple[str, str]
+    cause: str
+    next: Advice
+    same: SameOptions
     since: str | None
     names: list[str]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.cause, sentence(self.next, self.same)
 
 
 def _problems(status: str, checkups: Sequence[HealthReport], names: RowNames) -> Iterable[_Problem]:
@@ -200,8 +216,9 @@ def _problems(status: str, checkups: Sequence[HealthReport], names: RowNames) ->
         for finding in ordered(report.signs):
             if finding.status != status:
                 continue
-            key = (finding.cause or finding.detail, finding.next)
-            problem = problems.setdefault(key, _Problem(status, key, finding.since, []))
+            cause = finding.cause or finding.detail
+            problem = _Problem(status, cause, finding.next, report.same, finding.since, [])
+            problem = problems.setdefault(problem.key, problem)
             if name not in problem.names:
                 problem.names.append(name)
     return problems.values()
@@ -222,11 +239,9 @@ def _problem_lines(
     if is_explained:
         yield from wrapped(f"{line(heading)}, for the same reason", width)
     else:
-        cause, next_ = problem.key
         yield from wrapped(line(heading), width)
-        yield from wrapped(f"  {line(cause)}", width, "  ")
-        if next_:
-            yield from wrapped(f"  next: {line(next_)}", width, "    ")
+        yield from wrapped(f"  {line(problem.cause)}", width, "  ")
+        yield from advice_lines(problem.next, problem.same, width, "  next: ")
     yield ""
 
 
@@ -238,7 +253,7 @@ def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     text = f"{', '.join(counts)} in {took(took_s)}"
     due = sum(report.state == "due" for report in checkups)
     if due:
-        text += f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`"
+        text += f"; {count(due, 'target is', 'targets are')} due"
     return f"{text}."
 
 
@@ -251,7 +266,10 @@ def document(result: Any) -> dict[str, Any]:
         "exit": int(result.exit),
         "environments": list(result.environments),
         "took_s": result.took_s,
-        "notes": [*result.first, *result.notes],
+        "notes": [
+            *result.first,
+            *(sentence(note, _anywhere(result.checkups)) for note in result.notes),
+        ],
         "checkups": [_report_document(report) for report in result.checkups],
     }
 
@@ -272,7 +290,7 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
                 "detail": finding.detail,
                 "since": finding.since,
                 "cause": finding.cause or None,
-                "next": finding.next or None,
+                "next": sentence(finding.next, report.same) or None,
             }
             for finding in ordered(report.signs)
         ],
@@ -296,4 +314,5 @@ def _case_lines(report: HealthReport) -> Iterator[str]:
     for finding in report.signs:
         if finding.status in ("failing", "unknown"):
             cause = finding.cause or finding.detail
-            yield f"{finding.what}: {finding.status}: {cause}; next: {finding.next or '-'}"
+            next_ = sentence(finding.next, report.same) or "-"
+            yield f"{finding.what}: {finding.status}: {cause}; next: {next_}"

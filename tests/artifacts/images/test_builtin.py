@@ -35,6 +35,7 @@ from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, 
 from toolkit.ports import registry
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.registry import RegistryClient, digest_of
+from toolkit.show.advice import sentence
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 LABELS = {"toolkit:commit": "abc"}
@@ -404,7 +405,7 @@ def test_a_base_that_nobody_has_is_refused_with_what_to_do(
     ):
         with pytest.raises(Refused, match=r"docker\.io/library/python:3\.12") as error:
             do()
-        assert "TOOLKIT_BASE_MIRROR" in error.value.facts["next"]
+        assert "TOOLKIT_BASE_MIRROR" in sentence(error.value.next)
 
 
 def test_a_base_for_another_machine_is_refused(
