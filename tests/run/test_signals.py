@@ -109,7 +109,7 @@ def intents(folder: Path) -> list[journal.JournalEntry]:
 
 def is_whole(folder: Path) -> None:
     """Everything was done once, and is written down."""
-    effects = simulated.Cloud(folder / "cloud", lambda: 0.0).effects()
+    effects = simulated.SimulatedCloud(folder / "cloud", lambda: 0.0).effects()
     assert sorted((one.target, one.call) for one in effects) == [
         (step, call) for step in "abcd" for call in ("move", "register")
     ]
