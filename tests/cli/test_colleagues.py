@@ -238,7 +238,7 @@ def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: Shared
     team.put()
     found = team("resume", RUN)
     assert found.code != 0
-    assert "was begun by ada@laptop" in found.err
+    assert "was started by ada@laptop" in found.err
     assert "add --yes" in found.err
 
 

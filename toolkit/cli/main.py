@@ -5,6 +5,7 @@ become exit codes.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
@@ -226,15 +227,17 @@ def typed_options(args: list[str]) -> SameOptions:
     typed: dict[str, str] = {}
     command: click.Command | None = cli
     ctx, words = None, list(args)
-    while command is not None:
-        ctx = command.make_context(command.name, words, parent=ctx, resilient_parsing=True)
-        for name in ("rules", "env", "region"):
-            if ctx.params.get(name):
-                typed[name] = ctx.params[name]
-        words = [*ctx._protected_args, *ctx.args]
-        if not isinstance(command, click.Group) or not words:
-            break
-        command = command.get_command(ctx, words.pop(0))
+    # The error may be that a package brings options that cannot be: then they stop this, too.
+    with suppress(ToolkitError):
+        while command is not None:
+            ctx = command.make_context(command.name, words, parent=ctx, resilient_parsing=True)
+            for name in ("rules", "env", "region"):
+                if ctx.params.get(name):
+                    typed[name] = ctx.params[name]
+            words = [*ctx._protected_args, *ctx.args]
+            if not isinstance(command, click.Group) or not words:
+                break
+            command = command.get_command(ctx, words.pop(0))
     return SameOptions(**typed)
 
 
