@@ -1,11 +1,17 @@
-"""What a terminal shows of a run while a person is asked something."""
+"""What a terminal shows of a run: also while a person is asked something, and where it fails."""
 
 import os
 import sys
 
 import pexpect
+import pytest
 
+from tests.cli.test_deploy_errors import Deploys, shop
 from tests.support.run import ROOT
+from toolkit.model import Outcome
+from toolkit.show import run as show
+
+__all__ = ["shop"]
 
 PROGRAM = """
 from threading import Thread
@@ -66,3 +72,15 @@ def test_a_question_comes_after_what_it_is_about_and_nothing_is_shown_before_its
         assert -1 < said[0] < said[-1] < after.find("the answer is True")
     finally:
         child.close(force=True)
+
+
+def test_progress_that_has_a_bug_changes_no_deploy_and_is_told(
+    shop: Deploys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(outcome: Outcome) -> str:
+        raise KeyError(outcome.step)
+
+    monkeypatch.setattr(show, "ended", broken)
+    done = shop("deploy-stack", "jobs", "--yes", "--json")
+    assert (done.code, done.json["status"]) == (0, "succeeded")
+    assert done.err.splitlines()[-1] == "note: a bug in toolkit: progress is missing (KeyError)"
