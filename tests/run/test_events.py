@@ -163,7 +163,8 @@ def test_a_listener_that_raises_is_told_nothing_more_and_the_others_hear_everyth
     def run() -> None:
         for event in lines(100):
             stream.publish(event)
-        stream.close()
+        [problem] = stream.close()
+        assert str(problem) == "no such column"
 
     assert elapsed(run) < events.PATIENCE_S
     assert (bad.events, healthy.events) == ([], lines(100))

@@ -433,7 +433,9 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
             with suppress(Stopped):  # while it waited for a lock
                 yield control
         finally:
-            control.events.close()
+            problems = control.events.close()
+        for problem in problems:
+            output.note(f"note: a bug in toolkit: progress is missing ({type(problem).__name__})")
         control.report(jobs)
 
 

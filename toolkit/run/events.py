@@ -122,12 +122,15 @@ class Events:
             for channel in self._channels:
                 channel.go_on()
 
-    def close(self) -> None:
-        """Wait until everything has been shown; not for a listener that is stuck."""
+    def close(self) -> Sequence[BaseException]:
+        """Wait until everything has been shown; not for a listener that is stuck. What listeners
+        have raised.
+        """
         for channel in self._channels:
             channel.end()
         for channel in self._channels:
             channel.wait_for_end()
+        return [channel.problem for channel in self._channels if channel.problem is not None]
 
 
 class _Channel:
@@ -141,6 +144,8 @@ class _Channel:
         """Since when the listener has been at work on one event."""
         self._paused = self._ending = self._over = False
         self._dropped = 0
+        self.problem: BaseException | None = None
+        """What the listener has raised."""
         Thread(target=self._work, name="listener", daemon=True).start()
 
     def put(self, event: RunEvent) -> None:
@@ -212,6 +217,7 @@ class _Channel:
                 self._listener.take(event)
             self._listener.close()
         except BaseException as problem:
+            self.problem = problem
             debug.tell("listener", "failed", problem=repr(problem))
         with self._changed:
             self._over, self._busy_since = True, None
