@@ -6,6 +6,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
 from msgspec import Struct
 
 from toolkit import targets
@@ -195,6 +196,7 @@ def importers(package: str) -> set[str]:
     return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
 
 
+@pytest.mark.sandbox
 def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
     """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
     entered = [

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
-from tests.targets.apps import Clock
+from tests.support.aws.clock import EndpointClock
 from toolkit.checks import addresses
 from toolkit.flow import health
 from toolkit.flow.drift import outside_change
@@ -40,7 +40,7 @@ APP = '[targets.{name}]\nkind = "app"\ncluster = "main"\nservice = "{name}"\nrep
 
 
 @dataclass
-class Stage:
+class HealthStage:
     """Services of a scripted AWS, and a rules.toml that names them."""
 
     endpoint: Endpoint
@@ -60,7 +60,7 @@ class Stage:
         ports = Ports(
             str(self.folder),
             str(self.folder),
-            Clock(self.endpoint),
+            EndpointClock(self.endpoint),
             lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
         )
         return check_health(
@@ -73,11 +73,11 @@ class Stage:
 @pytest.fixture
 def stage(
     aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
+) -> Iterator[HealthStage]:
     folder = tmp_path / "repo"
     folder.mkdir()
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
-    yield Stage(aws_endpoint, folder)
+    yield HealthStage(aws_endpoint, folder)
     aws_endpoint.release()
 
 
@@ -85,7 +85,7 @@ def of(looked: HealthResult, name: str) -> HealthReport:
     return next(one for one in looked.checkups if one.name == name)
 
 
-def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
+def test_everything_that_answers_well_is_ok(stage: HealthStage) -> None:
     stage.rules("one", "two")
     looked = stage.look()
     assert {one.name: one.status for one in looked.checkups} == {
@@ -96,7 +96,7 @@ def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
     assert (looked.status, looked.exit) == ("ok", 0)
 
 
-def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Stage) -> None:
+def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: HealthStage) -> None:
     stage.rules("one")
     stage.endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="silent")
     began = time.monotonic()
@@ -116,7 +116,9 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Sta
     )
 
 
-def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(stage: Stage) -> None:
+def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
+    stage: HealthStage,
+) -> None:
     stage.rules("one", "two")
     stage.endpoint.fault("*", times=None, kind="silent")
     began = time.monotonic()
@@ -127,7 +129,7 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(sta
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.rules("one")
     config = stage.folder / "aws-config"
@@ -142,7 +144,7 @@ def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
 
 
 def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.rules("one")
     rules = stage.folder / "rules.toml"
@@ -159,7 +161,7 @@ def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_mor
     )
 
 
-def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
+def test_one_target_that_hangs_costs_the_others_nothing(stage: HealthStage) -> None:
     stage.rules(
         "one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n'
     )
@@ -174,7 +176,7 @@ def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
 
 
 def test_credentials_of_another_account_make_everything_unknown_and_the_exit_code_seven(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.rules("one")
     stage.endpoint.account = "999999999999"
@@ -182,7 +184,7 @@ def test_credentials_of_another_account_make_everything_unknown_and_the_exit_cod
     assert ([one.status for one in looked.checkups], looked.exit) == (["failing", "unknown"], 7)
 
 
-def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) -> None:
+def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthStage) -> None:
     stage.rules("one", "two")
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
@@ -196,7 +198,7 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) 
 
 
 def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.rules("one", "two", "three", "four")
     monkeypatch.setattr(client, "WINDOW_S", 0.1)
@@ -217,7 +219,7 @@ def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
 
 
 def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credentials(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.endpoint.account = "999999999999"
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -232,7 +234,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
 
 
 def test_an_address_that_may_not_be_asked_is_unknown(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
     stage.rules(
@@ -250,7 +252,7 @@ def test_an_address_that_may_not_be_asked_is_unknown(
     assert sentence(address.next).startswith("add it to `hosts`")
 
 
-def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stage) -> None:
+def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: HealthStage) -> None:
     stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
     stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
     found = of(stage.look(), "limit").signs[0]
@@ -260,7 +262,7 @@ def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stag
     assert (found.status, found.detail) == ("unknown", "could not be checked")
 
 
-def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Stage) -> None:
+def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: HealthStage) -> None:
     """An answer to HEAD has no content: all that comes is 400."""
     stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
@@ -273,14 +275,16 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Sta
     assert found.cause.endswith("the AWS credentials have expired")
 
 
-def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:
+def test_one_that_is_failing_is_no_matter_of_credentials(stage: HealthStage) -> None:
     stage.rules("one")
     stage.endpoint.ecs.find("one").desired = 2
     stage.endpoint.fault("elbv2:*", times=None, kind="denied")
     assert stage.look().exit == 1
 
 
-def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: Stage) -> None:
+def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(
+    stage: HealthStage,
+) -> None:
     stage.rules("one")
     text = (stage.folder / "rules.toml").read_text()
     (stage.folder / "rules.toml").write_text(
@@ -294,7 +298,7 @@ def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: 
     )
 
 
-def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: Stage) -> None:
+def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: HealthStage) -> None:
     prod = '[environments.prod]\naccount = "111111111111"\nprivate = true\nhosts = ["localhost"]\n'
     stage.rules(
         "one",
@@ -323,7 +327,7 @@ def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
-def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:
+def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: HealthStage) -> None:
     stage.rules()
     from toolkit.errors import Refused
 
@@ -331,7 +335,7 @@ def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> 
         stage.look()
 
 
-def test_a_program_that_a_check_names_is_not_started(stage: Stage) -> None:
+def test_a_program_that_a_check_names_is_not_started(stage: HealthStage) -> None:
     marker = stage.folder / "ran"
     stage.rules("one", more=f'[checks.suite]\ncommand = ["touch", "{marker}"]\n')
     assert {one.name for one in stage.look().checkups} == {"credentials", "one"}

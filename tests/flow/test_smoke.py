@@ -45,7 +45,7 @@ vars = {{ port = "{port}" }}
 SESSION = "s3ss10n-" + "x7" * 300
 
 
-class Shop(BaseHTTPRequestHandler):
+class ShopHandler(BaseHTTPRequestHandler):
     """A login, a basket that a cookie opens, and whatever a test asks for."""
 
     calls: list[str]
@@ -145,7 +145,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
     calls: list[str] = []
     with ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (Shop,), {"calls": calls})
+        ("127.0.0.1", 0), type("Handler", (ShopHandler,), {"calls": calls})
     ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

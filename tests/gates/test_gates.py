@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from tests.ports.net.servers import Raw, answer, answering
 from tests.run.simulated import Told
-from tests.run.test_step import Log, Pen
+from tests.run.test_step import LineLog, Pen
 from tests.support.record import KnownAws, put
 from toolkit.errors import (
     CloudError,
@@ -93,7 +93,7 @@ class Street:
         )
         self.live: dict[str | None, LiveVersion | CloudError | None] = {}
         self.fence: LockLost | None = None
-        self.desk_log = Log()
+        self.desk_log = LineLog()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._cloud)
         self.problem: CloudError | None = None
 

@@ -72,7 +72,7 @@ class Effect(Struct, frozen=True):
     at: float
 
 
-class Cloud:
+class SimulatedCloud:
     """The calls that were taken, in order. `point` is told before and after each call."""
 
     def __init__(
@@ -200,8 +200,8 @@ def permissions(job: Job) -> tuple[()]:
     return ()
 
 
-def _cloud(job: Job, ports: Ports) -> Cloud:
-    return cast(Cloud, ports.aws(job.location))
+def _cloud(job: Job, ports: Ports) -> SimulatedCloud:
+    return cast(SimulatedCloud, ports.aws(job.location))
 
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
