@@ -241,10 +241,10 @@ def told(result: Result, shop: Deploys) -> str:
 
 
 def check_the_form(result: Result) -> None:
-    """One line for the cause, one for what to do next; no traceback, no address with a query, no
-    secret.
+    """One line for the cause, then what to do next, each command on a line of its own; no
+    traceback, no address with a query, no secret.
     """
-    first, second = result.err.splitlines()[-2:]
+    first, second = cause_and_hint(result)
     assert (first[:7], second[:6]) == ("error: ", "hint: ")
     assert len([one for one in result.err.splitlines() if one.startswith("error")]) == 1
     assert result.code in (1, 2, 7)
@@ -253,9 +253,20 @@ def check_the_form(result: Result) -> None:
     check_the_commands(result.err)
 
 
+def cause_and_hint(result: Result) -> tuple[str, str]:
+    """The line of the error, and what follows it."""
+    error, *hint = result.err[result.err.rindex("error: ") :].splitlines()
+    return error, "\n".join(hint)
+
+
+def words(text: str) -> list[str]:
+    """The words of an advice, however it is set."""
+    return re.sub(r"[`:;,?]+(?=\s|$)|`", " ", text).split()
+
+
 def check_the_commands(text: str) -> None:
     """Whatever is recommended as a command of toolkit is one."""
-    for found in re.findall(r"(?:`|: |\$ )toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
+    for found in re.findall(r"(?m)(?:`|: |\$ |^ {2,})toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
         command: click.Command | None = cli
         with click.Context(cli) as context:
             for word in shlex.split(found):
@@ -282,14 +293,14 @@ def test_trouble_before_anything_is_begun_is_told(
     )
     as_json = shop(*args, "--json")
     document = as_json.json
-    first, second = result.err.splitlines()[-2:]
+    first, second = cause_and_hint(result)
     assert (document["exit"], document["status"], as_json.code) == (
         result.code,
         "error",
         result.code,
     )
     assert first == f"error: {document['error']['message']}"
-    assert second == f"hint: {document['error']['hint']}"
+    assert words(second) == words(f"hint: {document['error']['hint']}")
 
 
 SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Deploys], object]]] = {
@@ -451,7 +462,7 @@ def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Deploys,
     shop(*APP)
     shop.fault("*", kind)
     result = shop("resume", "--yes")
-    assert (result.code, result.err.splitlines()[-1][:6]) == (
+    assert (result.code, cause_and_hint(result)[1][:6]) == (
         1 if kind == "throttle" else 7,
         "hint: ",
     )

@@ -57,7 +57,7 @@ def test_what_to_do_next_means_the_same_rules(repo: Repo, toolkit: Toolkit, befo
     named = ("--rules", "other.toml")
     args = (*named, "diff", "HEAD") if before else ("diff", "HEAD", *named)
     assert (
-        "hint: fix it, then run `toolkit rules check --rules other.toml`"
+        "hint: fix it, then run:\n  toolkit rules check --rules other.toml\n"
         in toolkit(repo.path, *args).err
     )
     assert (

@@ -230,8 +230,8 @@ def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(
         "the default branch of origin, whose rules.toml decides how a deploy is judged" in said.err
     )
     assert (
-        "hint: get it with: git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
-        " set-head origin --auto" in said.err
+        "hint: get it with:\n  git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
+        " set-head origin --auto\n" in said.err
     )
 
 
@@ -351,6 +351,9 @@ def test_what_github_checks_out_of_a_pull_request_is_judged_by_its_default_branc
     monkeypatch.setenv("GITHUB_BASE_REF", "pull")
     refused = toolkit(ci.path, "deploy", "--yes")
     fetch = "git fetch --depth=1 origin +refs/heads/main:refs/remotes/origin/main"
-    assert (refused.code, refused.err.splitlines()[-1]) == (2, f"hint: get it with: {fetch}")
+    assert (refused.code, refused.err.splitlines()[-2:]) == (
+        2,
+        ["hint: get it with:", f"  {fetch}"],
+    )
     ci.git(*fetch.split()[1:])
     assert due(clean_everywhere(ci, [])) == ["app", "net"]

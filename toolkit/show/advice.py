@@ -70,8 +70,7 @@ def sentence(advice: Advice, same: SameOptions = NO_OPTIONS) -> str:
             command = command_line(part, same)
             # Where words lead to it without a colon, it would read as one of them.
             part = f"`{command}`" if text and not text.endswith((":", ";", "(")) else command
-        joined = not text or text.endswith("(") or part[:1] in (",", ";", ".", "?", ")")
-        text += part if joined else f" {part}"
+        text = _continued(text, part)
     return text
 
 
@@ -98,12 +97,18 @@ def advice_lines(
     return shown
 
 
+def _continued(text: str, part: str) -> str:
+    if not text or text.endswith("(") or part[:1] in (",", ";", ".", "?", ")"):
+        return text + part
+    return f"{text} {part}"
+
+
 def _joined_words(advice: Advice) -> list[str | Command]:
     """The parts of an advice, no two of which are words."""
     parts = list[str | Command]()
     for part in advice_parts(advice):
         if parts and isinstance(part, str) and isinstance(parts[-1], str):
-            parts[-1] += f" {part}"
+            parts[-1] = _continued(parts[-1], part)
         else:
             parts.append(part)
     return parts
