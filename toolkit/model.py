@@ -2,7 +2,7 @@
 only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -36,16 +36,73 @@ class Verdict(StrEnum):
 GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
-CONDITIONS = ("ok", "warning", "failing", "unknown")
-"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never
-counts as `ok`.
-"""
 
-RESULTS = ("passed", "failed", "skipped", "unknown")
-"""How a check can end. `unknown`: it was not done in time, or stopped."""
+class HealthStatus(StrEnum):
+    """How something is that was checked, the worst first. UNKNOWN: it could not be checked, or not
+    in time; it never counts as OK.
+    """
+
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    OK = "ok"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a health check with it does not pass."""
+        return self in (HealthStatus.FAILING, HealthStatus.UNKNOWN)
+
+    @classmethod
+    def worst(cls, conditions: Iterable[str]) -> "HealthStatus":
+        """The worst of several. None at all is UNKNOWN, never OK."""
+        present = set(conditions)
+        return next((condition for condition in cls if condition in present), cls.UNKNOWN)
+
+
+class CheckStatus(StrEnum):
+    """How a check can end. UNKNOWN: it was not done in time, or stopped."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a smoke test with it does not pass."""
+        return self in (CheckStatus.FAILED, CheckStatus.UNKNOWN)
+
+
+class ChangeStatus(StrEnum):
+    """What happened to a path. Every rule's `changes` lets CONFLICTED and UNKNOWN through."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    TYPE_CHANGED = "type-changed"
+    CONFLICTED = "conflicted"
+    UNKNOWN = "unknown"
+
 
 STATUSES = ("added", "modified", "deleted", "type-changed")
-"""What a rule's `changes` may be limited to."""
+"""The words that a rule's `changes` may name."""
+
+
+class ChangeOrigin(StrEnum):
+    """Where a change is. GIVEN: on the command line."""
+
+    COMMITTED = "committed"
+    STAGED = "staged"
+    UNSTAGED = "unstaged"
+    UNTRACKED = "untracked"
+    GIVEN = "given"
+
+
+class RollbackPolicy(StrEnum):
+    """What an environment says about a deploy that is live and unhealthy."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
 
 
 class Backwards(StrEnum):
@@ -58,23 +115,19 @@ class Backwards(StrEnum):
 class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
-    `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets
-    through. `origin` says where the change is: committed, staged, unstaged, untracked, or given (on
-    the command line). `path` is relative to the repository's root; bytes that are not UTF-8 are
-    surrogate escapes.
+    `path` is relative to the repository's root; bytes that are not UTF-8 are surrogate escapes.
     """
 
     path: str
-    status: str
+    status: ChangeStatus
     old_path: str | None = None
-    origin: str = "committed"
+    origin: ChangeOrigin = ChangeOrigin.COMMITTED
 
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the
     system, `hosts` what else probes may contact, `private` whether that may be on this machine or
-    in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether removing
-    live commits needs consent.
+    in a private network; `backwards` says whether removing live commits needs consent.
     """
 
     name: str
@@ -87,7 +140,7 @@ class Environment(Struct, frozen=True):
     urls: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     private: bool = False
-    rollback: str = "never"
+    rollback: RollbackPolicy = RollbackPolicy.NEVER
     backwards: Backwards = Backwards.ASK
 
 
@@ -292,16 +345,28 @@ class Rules(Struct, frozen=True):
     trust: Trust = Trust()
 
 
-class Base(Struct, frozen=True):
-    """The point that a diff compares with.
+class BaseKind(StrEnum):
+    """What a diff compares with: a commit (REF, RANGE), nothing where paths are named (PATHS) or
+    there is no upstream (NONE), or for each target what is recorded (LAST) or runs (LIVE).
+    """
 
-    `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen.
+    REF = "ref"
+    RANGE = "range"
+    PATHS = "paths"
+    LAST = "last"
+    LIVE = "live"
+    NONE = "none"
+
+
+class Base(Struct, frozen=True):
+    """The point that a diff compares with. `chosen` says how it was chosen.
+
     `commits` has more than one entry if history has several best merge bases: what differs from any
     of them counts. It also has several for `last` and `live`, where `each` says which of them a
     target was compared with (none: its files are as deployed, or nothing is known of it).
     """
 
-    kind: str
+    kind: BaseKind
     name: str | None
     commits: tuple[str, ...]
     chosen: str
@@ -327,15 +392,22 @@ class Reason(Struct, frozen=True, gc=False):
     line: int | None
 
 
+class MatchVerdict(StrEnum):
+    """How the rules judge a change. RULES: it is one of rules.toml itself."""
+
+    MATCHED = "matched"
+    IGNORED = "ignored"
+    UNMATCHED = "unmatched"
+    RULES = "rules"
+
+
 class ChangeMatch(Struct, frozen=True, gc=False):
-    """How the rules judge one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
-    (rules.toml itself).
-    """
+    """How the rules judge one change."""
 
     change: Change
     rules: tuple[str, ...]
     targets: tuple[str, ...]
-    verdict: str
+    verdict: MatchVerdict
 
 
 class Impact(Struct, frozen=True):
@@ -351,12 +423,15 @@ class Impact(Struct, frozen=True):
     @property
     def unmatched(self) -> list[str]:
         """The paths that no rule matches and `ignore` does not cover."""
-        return [match.change.path for match in self.touched if match.verdict == "unmatched"]
+        return self._judged(MatchVerdict.UNMATCHED)
 
     @property
     def ignored(self) -> list[str]:
         """The paths that `ignore` covers."""
-        return [match.change.path for match in self.touched if match.verdict == "ignored"]
+        return self._judged(MatchVerdict.IGNORED)
+
+    def _judged(self, verdict: MatchVerdict) -> list[str]:
+        return [match.change.path for match in self.touched if match.verdict == verdict]
 
 
 class Step(Struct, frozen=True):
@@ -421,9 +496,17 @@ class Standing(Struct, frozen=True):
         return bool(self.lost) or self.direction is Direction.UNKNOWN
 
 
+class TargetState(StrEnum):
+    """How a target is against the base. An error never reads as CLEAN."""
+
+    DUE = "due"
+    CLEAN = "clean"
+    UNKNOWN = "unknown"
+
+
 class DiffResult(Struct, frozen=True):
-    """The result of `toolkit diff`. `states` holds due, clean or unknown for every target;
-    `refusal` says why nothing is recommended.
+    """The result of `toolkit diff`. `states` are those of every target; `refusal` says why nothing
+    is recommended.
 
     `options` is what commands have to repeat to use the same rules and environment, `covered` lists
     for each group everything that it covers, and `uncommitted` are the paths whose content is not
@@ -442,7 +525,7 @@ class DiffResult(Struct, frozen=True):
     rules: Rules
     impact: Impact
     plan: Plan
-    states: Mapping[str, str]
+    states: Mapping[str, TargetState]
     refusal: str | None = None
     options: str = ""
     covered: Mapping[str, frozenset[str]] = {}
@@ -487,12 +570,22 @@ class Explained(Struct, frozen=True):
     users: tuple[str, ...] = ()
 
 
-class LintFinding(Struct, frozen=True):
-    """One thing worth checking. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
-    ignored-rule, overlap or generated.
-    """
+class LintCode(StrEnum):
+    """What `rules check` can find."""
 
-    code: str
+    DEAD_RULE = "dead-rule"
+    DEAD_PATTERN = "dead-pattern"
+    DEAD_EXCLUSION = "dead-exclusion"
+    SHADOWED_RULE = "shadowed-rule"
+    IGNORED_RULE = "ignored-rule"
+    OVERLAP = "overlap"
+    GENERATED = "generated"
+
+
+class LintFinding(Struct, frozen=True):
+    """One thing worth checking."""
+
+    code: LintCode
     line: int | None
     message: str
     hint: str = ""
@@ -585,6 +678,13 @@ class Version(Struct, frozen=True):
     """
 
 
+class JobAction(StrEnum):
+    """What a step does to its target."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
 class Job(Struct, frozen=True):
     """One step of a run with everything that it depends on, so that any process can continue it.
 
@@ -597,7 +697,7 @@ class Job(Struct, frozen=True):
     step: str
     target: str
     kind: str
-    action: str
+    action: JobAction
     location: Location = field(name="place")
     settings: Any
     version: Version
@@ -707,19 +807,28 @@ class Preview(Struct, frozen=True):
     plan: tuple[str, ...] = ()
 
 
+class StepState(StrEnum):
+    """How far the cloud is with a step. ABSENT: nothing of it is there."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 class Observation(Struct, frozen=True):
     """What the cloud says about a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` says more if it is done or
-    failed. `phase` says in a few words what is going on, `cause` in one line the first real reason
-    of a failure, `next` the command that fixes it; `log` are the last lines of what failed.
-    `doomed`: it cannot succeed any more although the cloud still tries. `sure`: absent is final,
-    there is no need to look again later. `lines` are new since the last observation; `mark` is what
-    the next one needs to know of this one. `untouched`: what is unhealthy was so before, whatever
-    was deployed.
+    `verdict` says more if it is done or failed. `phase` says in a few words what is going on,
+    `cause` in one line the first real reason of a failure, `next` the command that fixes it; `log`
+    are the last lines of what failed. `doomed`: it cannot succeed any more although the cloud still
+    tries. `sure`: absent is final, there is no need to look again later. `lines` are new since the
+    last observation; `mark` is what the next one needs to know of this one. `untouched`: what is
+    unhealthy was so before, whatever was deployed.
     """
 
-    state: str
+    state: StepState
     verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
@@ -735,8 +844,7 @@ class Observation(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was checked: what it is, its status (a word of CONDITIONS), and that in a few
-    words.
+    """One thing that was checked: what it is, its status, and that in a few words.
 
     `since` is ISO 8601 in UTC. Anything not `ok` has one `cause` in a line, and the `next` command,
     or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
@@ -744,7 +852,7 @@ class Finding(Struct, frozen=True):
     """
 
     what: str
-    status: str
+    status: HealthStatus
     detail: str = ""
     since: str | None = None
     cause: str = ""
@@ -761,7 +869,7 @@ class Mismatch(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was made
+    """How a check ended. `at` is the base address or the region that it was made
     at, if there are several.
 
     `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
@@ -769,7 +877,7 @@ class Result(Struct, frozen=True):
     """
 
     check: str
-    status: str
+    status: CheckStatus
     asks: str = ""
     at: str = ""
     cause: str = ""
@@ -787,26 +895,21 @@ class HealthReport(Struct, frozen=True):
     """The health of one thing in one location: a target, a check, or the credentials (`kind` says
     which), with everything that was checked.
 
-    `state` is how its live version compares with HEAD: due, clean or unknown; empty if that cannot
-    be told.
+    `state` is how its live version compares with HEAD, None if that cannot be told.
     """
 
     name: str
     kind: str
     environment: str | None
     region: str | None
-    signs: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     live: LiveVersion | None = None
-    state: str = ""
+    state: TargetState | None = None
 
     @property
-    def status(self) -> str:
-        """The worst status of its findings. Without any finding it is `unknown`, never `ok`."""
-        statuses = {sign.status for sign in self.signs}
-        return next(
-            (word for word in ("failing", "unknown", "warning", "ok") if word in statuses),
-            "unknown",
-        )
+    def status(self) -> HealthStatus:
+        """The worst status of its findings. Without any finding it is UNKNOWN, never OK."""
+        return HealthStatus.worst(finding.status for finding in self.findings)
 
 
 class Statement(Struct, frozen=True):
@@ -820,13 +923,23 @@ class Statement(Struct, frozen=True):
     conditions: Mapping[str, Mapping[str, str]] = {}
 
 
-class Provision(Struct, frozen=True):
-    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist.
-    `what` is a word of sandbox/provision.py: repository, service, bucket, function or bootstrap (of
-    CDK).
-    """
+class ProvisionKind(StrEnum):
+    """What the sandbox can create. BOOTSTRAP: what CDK needs in an account."""
 
-    what: str
+    REPOSITORY = "repository"
+    SERVICE = "service"
+    BUCKET = "bucket"
+    FUNCTION = "function"
+    BOOTSTRAP = "bootstrap"
+    TABLE = "table"
+    QUEUE = "queue"
+    PARAMETER = "parameter"
+
+
+class Provision(Struct, frozen=True):
+    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist."""
+
+    what: ProvisionKind
     name: str
     detail: Mapping[str, str] = {}
 
@@ -872,14 +985,27 @@ class Outcome(Struct, frozen=True):
         return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 
-class RunResult(Struct, frozen=True):
-    """How a run ended. `status` is succeeded, unchanged, failed, partial, in-doubt or cancelled.
-
-    `left` are targets that it could not deploy at all, each with the reason.
+class RunStatus(StrEnum):
+    """How a run ended; of one in the history also how far it is. DAMAGED: its journal cannot be
+    read.
     """
 
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    IN_DOUBT = "in-doubt"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+
+
+class RunResult(Struct, frozen=True):
+    """How a run ended. `left` are targets that it could not deploy at all, each with the reason."""
+
     run: str
-    status: str
+    status: RunStatus
     exit: int
     outcomes: tuple[Outcome, ...]
     not_started: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.cli.deploying import CONSENTS, stack_options
 from toolkit.flow.colleagues import relocation
-from toolkit.model import Job, Version
+from toolkit.model import Job, JobAction, Version
 from toolkit.record import journal as journals
 from toolkit.record.journal import Journal
 from toolkit.record.mirror import unsent_runs
@@ -70,7 +70,7 @@ class Team:
         target = self.rules.targets["web"]
         [job] = making.make_jobs(
             making.JobRequest(
-                run, [target], locations, {}, {"web": version}, {"web": ()}, "deploy", {}
+                run, [target], locations, {}, {"web": version}, {"web": ()}, JobAction.DEPLOY, {}
             )
         )
         return job

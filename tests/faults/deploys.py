@@ -20,7 +20,7 @@ from msgspec import Struct
 from tests.run.simulated import Listener
 from tests.support.aws import Endpoint
 from toolkit import targets
-from toolkit.model import Job, Location, Outcome, Version
+from toolkit.model import Job, JobAction, Location, Outcome, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -164,7 +164,7 @@ class Deploy:
             self.name,
             self.name,
             self.kind,
-            targets.kind(self.kind).action,
+            JobAction.DEPLOY,
             Location("dev", REGION, ACCOUNT),
             self.settings(),
             Version(COMMIT, COMMIT, "f" * 64),

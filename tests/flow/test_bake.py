@@ -20,7 +20,7 @@ from toolkit.flow import alarm_gate, gates, runs
 from toolkit.flow.deploy import PreparedRun, standby_jobs
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
-from toolkit.model import Outcome, Preview, Rules, RunResult, Version
+from toolkit.model import JobAction, Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
@@ -115,7 +115,7 @@ class Oven:
                 {},
                 {"web": version},
                 {"web": ()},
-                "deploy",
+                JobAction.DEPLOY,
                 {"no_build": True},
             )
         )
@@ -190,7 +190,7 @@ class Oven:
                 {},
                 {"web": Version("old", "0" * 40, "f0")},
                 {"web": ()},
-                "rollback",
+                JobAction.ROLLBACK,
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )
         )

@@ -19,7 +19,7 @@ from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, HealthResult, check_health
 from toolkit.flow.health_questions import SAYS, compare_address, start_questions
-from toolkit.model import DeployedState, Finding, HealthReport, LiveVersion, Version
+from toolkit.model import DeployedState, Finding, HealthReport, HealthStatus, LiveVersion, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -101,13 +101,13 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Sta
     began = time.monotonic()
     looked = stage.look(timeout_s=6)
     assert time.monotonic() - began < 14
-    signs = {sign.what: sign.status for sign in of(looked, "one").signs}
+    signs = {sign.what: sign.status for sign in of(looked, "one").findings}
     assert (signs["service"], signs["one"], of(looked, "one").status) == (
         "ok",
         "unknown",
         "unknown",
     )
-    late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
+    late = next(sign for sign in of(looked, "one").findings if sign.what == "one")
     assert (late.cause, late.next, looked.exit) == (
         "no answer within 6 s",
         "try again with --timeout 12s",
@@ -122,7 +122,7 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(sta
     looked = stage.look(timeout_s=1.5)
     assert time.monotonic() - began < 7
     assert {one.status for one in looked.checkups} == {"unknown"}
-    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.signs)
+    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.findings)
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
@@ -186,10 +186,10 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) 
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
     assert looked.exit == 7
-    assert {sign.cause for one in looked.checkups for sign in one.signs} == {
+    assert {sign.cause for one in looked.checkups for sign in one.findings} == {
         "the AWS credentials have expired"
     }
-    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {
+    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.findings} == {
         "sign in again: aws sso login"
     }
 
@@ -227,7 +227,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
         {"credentials": "failing", "one": "unknown", "shut": "failing"},
         1,
     )
-    assert of(looked, "shut").signs[0].detail == "no good answer"
+    assert of(looked, "shut").findings[0].detail == "no good answer"
 
 
 def test_an_address_that_may_not_be_asked_is_unknown(
@@ -238,8 +238,8 @@ def test_an_address_that_may_not_be_asked_is_unknown(
         "one", more='health = ["http://127.0.0.1:1/health"]\n[checks.name]\ndns = "127.0.0.1"\n'
     )
     looked = stage.look()
-    address = next(sign for sign in of(looked, "one").signs if sign.what.startswith("http://"))
-    name = of(looked, "name").signs[0]
+    address = next(sign for sign in of(looked, "one").findings if sign.what.startswith("http://"))
+    name = of(looked, "name").findings[0]
     assert (address.status, address.detail, name.status, name.detail) == (
         "unknown",
         "not asked",
@@ -252,10 +252,10 @@ def test_an_address_that_may_not_be_asked_is_unknown(
 def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stage) -> None:
     stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
     stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
-    found = of(stage.look(), "limit").signs[0]
+    found = of(stage.look(), "limit").findings[0]
     assert (found.status, found.detail) == ("failing", "not there"), found.cause
     stage.endpoint.on("ssm", "GetParameters", AwsError("AccessDeniedException", "no"))
-    found = of(stage.look(), "limit").signs[0]
+    found = of(stage.look(), "limit").findings[0]
     assert (found.status, found.detail) == ("unknown", "could not be checked")
 
 
@@ -264,7 +264,7 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Sta
     stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
-    found = of(stage.look(), "bucket").signs[0]
+    found = of(stage.look(), "bucket").findings[0]
     assert (found.status, found.next.partition(";")[0]) == (
         "unknown",
         "sign in again: aws sso login",
@@ -286,7 +286,7 @@ def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: 
         text + 'health = ["http://127.0.0.1:9/health?token=x"]\n'
     )
     app = of(stage.look(), "one")
-    [sign] = [sign for sign in app.signs if sign.status != "ok"]
+    [sign] = [sign for sign in app.findings if sign.status != "ok"]
     assert (app.status, sign.cause) == (
         "failing",
         "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9",
@@ -301,7 +301,7 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
         + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments ='
         ' ["prod"]\n',
     )
-    [sign] = of(stage.look(environment="prod"), "name").signs
+    [sign] = of(stage.look(environment="prod"), "name").findings
     assert sign.next == "toolkit smoke-test --env prod --only name"
 
 
@@ -317,7 +317,7 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
 def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     others: tuple[LiveVersion | None, ...], status: str
 ) -> None:
-    sign = Finding("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
+    sign = Finding("http://a/health", HealthStatus.OK, f"answers in 12ms{SAYS}3e8a51c")
     assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
@@ -502,7 +502,7 @@ def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
 def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:
     def status(*words: str) -> str:
         return HealthReport(
-            "a", "app", None, None, tuple(Finding("x", word) for word in words)
+            "a", "app", None, None, tuple(Finding("x", HealthStatus(word)) for word in words)
         ).status
 
     assert [

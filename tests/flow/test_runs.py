@@ -13,7 +13,7 @@ from toolkit.flow import runs
 from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import resolved_location
-from toolkit.model import Job, Location, RecordedDeploy, RunResult, Version
+from toolkit.model import Job, JobAction, Location, RecordedDeploy, RunResult, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import Journal, path_of, read
@@ -28,7 +28,7 @@ JOB = Job(
     "app",
     "app",
     "app",
-    "deploy",
+    JobAction.DEPLOY,
     Location("dev"),
     app.Settings(cluster="c", service="s", repository="r"),
     Version("v1", "c1", "f1"),

@@ -19,7 +19,7 @@ from toolkit import flow
 from toolkit.errors import Problem, RulesError
 from toolkit.impact.reading import MOST_PROBLEMS, seconds
 from toolkit.impact.rules import MOST_RULES
-from toolkit.model import Accept, Environment, Rule, Rules, Target
+from toolkit.model import Accept, ChangeStatus, Environment, Rule, Rules, Target
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
 from toolkit.targets.group.kind import kind as group
@@ -374,7 +374,7 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     text = HEAD + hostile_rules()[case]
     start = time.process_time()
     with suppress(RulesError):
-        flow.rule_book(load(text)).impact_of("a", "added")
+        flow.rule_book(load(text)).impact_of("a", ChangeStatus.ADDED)
     assert (
         time.process_time() - start < 2
     )  # at the limits it takes half of a second on a quiet machine

@@ -25,13 +25,13 @@ from tests.plan.strategies import (
 )
 from tests.support.repo import RULES
 from toolkit import flow
-from toolkit.model import Change, Plan, Reason, Rules
+from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 
 
 def on(rules: Rules, *paths: str) -> Plan:
-    return plan(rules, [Change(path, "modified") for path in paths])
+    return plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
 
 
 def covered(found: Plan, rules: Rules) -> set[str]:
@@ -105,7 +105,7 @@ def test_the_options_are_said_again_in_every_command() -> None:
 
     def recommended(*paths: str) -> str:
         return plan(
-            rules, [Change(path, "modified") for path in paths], options=" --env prod"
+            rules, [Change(path, ChangeStatus.MODIFIED) for path in paths], options=" --env prod"
         ).recommendation
 
     assert recommended("p/x") == "toolkit deploy-stack a --env prod"

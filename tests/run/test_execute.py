@@ -26,11 +26,13 @@ from toolkit.errors import (
 )
 from toolkit.model import (
     Job,
+    JobAction,
     LiveVersion,
     Location,
     Observation,
     Outcome,
     RunResult,
+    StepState,
     Verdict,
     Version,
 )
@@ -44,10 +46,10 @@ from toolkit.targets.base import Report
 SOON_S = 10.0
 V1 = LiveVersion("v1")
 DONE, FAILED = (
-    Observation("done", Verdict.SUCCEEDED, live=V1),
-    Observation("failed", Verdict.ROLLED_BACK, cause="it crashed"),
+    Observation(StepState.DONE, Verdict.SUCCEEDED, live=V1),
+    Observation(StepState.FAILED, Verdict.ROLLED_BACK, cause="it crashed"),
 )
-RUNNING, UNKNOWN = Observation("running"), Observation("unknown")
+RUNNING, UNKNOWN = Observation(StepState.RUNNING), Observation(StepState.UNKNOWN)
 
 
 EXPIRED = Expired(profile="", option="")
@@ -171,7 +173,7 @@ class Stage:
                 step,
                 step,
                 "scripted",
-                "deploy",
+                JobAction.DEPLOY,
                 Location("dev"),
                 None,
                 Version("v1", "c1", "f1"),
@@ -286,7 +288,7 @@ def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
     assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
-    again = Stage(monkeypatch, {"a": Observation("running", cause="slow")})
+    again = Stage(monkeypatch, {"a": Observation(StepState.RUNNING, cause="slow")})
     again.listener.told = lambda step, text: again.stop.ask(2)  # type: ignore[method-assign]
     ran = again.run()
     assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
@@ -596,7 +598,7 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
             "a",
             "a",
             "scripted",
-            "deploy",
+            JobAction.DEPLOY,
             Location("dev"),
             None,
             Version("v1", "c1", "f1"),
@@ -661,7 +663,7 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         monkeypatch,
         {
             "a": Observation(
-                "failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a"
+                StepState.FAILED, Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a"
             )
         },
     )
@@ -669,7 +671,7 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         "a",
         "a",
         "scripted",
-        "deploy",
+        JobAction.DEPLOY,
         Location("prod"),
         None,
         Version("v1", "c1", "f1"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit.errors import Refused
-from toolkit.model import Environment, Job, Location, Target, Version
+from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 from toolkit.run.jobs import (
     JobRequest,
     fill_settings,
@@ -49,7 +49,7 @@ def made(
             variables,
             {found.name: VERSION},
             {found.name: ()},
-            "deploy",
+            JobAction.DEPLOY,
             wishes or {},
         )
     )
@@ -143,7 +143,7 @@ def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
             {},
             {"one": VERSION, "two": VERSION},
             {"one": (), "two": ("one",)},
-            "deploy",
+            JobAction.DEPLOY,
             {},
         )
     )

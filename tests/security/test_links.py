@@ -14,7 +14,7 @@ from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.errors import FileProblem, Refused
-from toolkit.model import Location, Provision
+from toolkit.model import Location, Provision, ProvisionKind
 from toolkit.ports import cdk_environment, files
 from toolkit.ports.images import engines
 from toolkit.ports.images.types import Recipe
@@ -99,7 +99,7 @@ def live(cloud: Cloud) -> None:
             "container": "main",
         },
     )
-    part = provision.PlannedPart(location, Provision("service", "s", detail))
+    part = provision.PlannedPart(location, Provision(ProvisionKind.SERVICE, "s", detail))
     provision.make_parts([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
 from tests.support.report import Report
-from toolkit.model import Job, Location, Observation, Version
+from toolkit.model import Job, JobAction, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -89,7 +89,7 @@ class Stage:
             step="web",
             target="web",
             kind="app",
-            action=app.action,
+            action=JobAction.DEPLOY,
             location=location,
             version=Version(COMMIT, COMMIT, "f" * 64),
             run="r1",

@@ -18,7 +18,7 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion
+from toolkit.model import DeployedState, Finding, HealthStatus, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.stack import deployed
@@ -60,7 +60,7 @@ def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Finding], LiveVersi
     live = kind.health(stacks.job(**settings), stacks.ports, found.append)
     assert len({one.what for one in found}) == len(found)
     for one in found:
-        assert one.status in CONDITIONS
+        assert isinstance(one.status, HealthStatus)
         assert (one.status == "ok") is (not one.cause) is (not one.next), one
         assert "\n" not in one.cause
     return {one.what: one for one in found}, live
@@ -435,7 +435,9 @@ def tap(stacks: Stacks) -> Callable[..., str]:
 def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
     assert signs == {
-        "stack": Finding("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)
+        "stack": Finding(
+            "stack", HealthStatus.FAILING, "missing", cause="there is no stack Shop", next=DEPLOY
+        )
     }
     assert live is None
 

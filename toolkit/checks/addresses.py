@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
-from toolkit.model import Finding, LiveVersion, Version
+from toolkit.model import Finding, HealthStatus, LiveVersion, Version
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpResponse
@@ -43,11 +43,11 @@ def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
         next_ = problem.next or f"curl -i {address}"
-        return Finding(address, "failing", "no good answer", cause=cause, next=next_)
+        return Finding(address, HealthStatus.FAILING, "no good answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED
     detail = NOT_ASKED if refused else "could not be asked"
-    return Finding(address, "unknown", detail, cause=cause, next=problem.next)
+    return Finding(address, HealthStatus.UNKNOWN, detail, cause=cause, next=problem.next)
 
 
 def _answered(address: str, response: "HttpResponse") -> Finding:
@@ -56,8 +56,8 @@ def _answered(address: str, response: "HttpResponse") -> Finding:
         if days < SOON_DAYS:
             detail = f"certificate: {days} days left"
             cause = f"the certificate of {address} expires in {days} days"
-            return Finding(address, "warning", detail, cause=cause, next="renew it")
-    return Finding(address, "ok", f"answers in {response.took_s * 1000:.0f}ms")
+            return Finding(address, HealthStatus.WARNING, detail, cause=cause, next="renew it")
+    return Finding(address, HealthStatus.OK, f"answers in {response.took_s * 1000:.0f}ms")
 
 
 def without_query(url: str) -> str:
@@ -105,7 +105,7 @@ def wrong_version(url: str, reported: str, deployed: str) -> Finding:
     cause = f"{without_query(url)} reports version {reported[:12]}, but {deployed[:12]} is deployed"
     return Finding(
         without_query(url),
-        "failing",
+        HealthStatus.FAILING,
         f"answers as {reported[:12]}",
         cause=cause,
         next="see which tasks serve: a cache, or an older task, may be in front",
@@ -119,14 +119,14 @@ def wait_until_healthy(
     again: Callable[[str], bool],
     others: Callable[[], Iterable[LiveVersion | None]],
 ) -> Finding | None:
-    """Ask (what `sign` says of the address) until it answers well and as this version; what is not
+    """Ask (what `ask` says of the address) until it answers well and as this version; what is not
     well, None if all is. `again` waits, and says whether to go on; `others` are what else may
     answer at this address, and does no less well.
     """
     while True:
         finding, reported = ask()
         problem = finding
-        if finding.status in ("ok", "warning"):
+        if finding.status in (HealthStatus.OK, HealthStatus.WARNING):
             if not is_other_version(reported, expected):
                 return None
             if any(is_same_version(reported, version) for version in others()):

@@ -22,7 +22,7 @@ from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Preview, Rules, RunResult
+from toolkit.model import Job, JobAction, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -328,7 +328,7 @@ def run_trusted(
     def start(control: TerminalControl) -> RunResult:
         verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
         facts = {"alarms": gates.pack_baselines(proofs)}
-        is_rollback = request.action == "rollback"
+        is_rollback = request.action == JobAction.ROLLBACK
         started = replace(run_options, verify=verify, facts=facts, preempts=is_rollback)
         return runs.start(started, prepared, ports, control)
 

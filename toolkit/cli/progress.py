@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, Job, Outcome, Verdict
+from toolkit.model import GOOD, CheckStatus, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.show import run as show
 from toolkit.show.text import duration, line
@@ -29,7 +29,7 @@ class PlainProgress:
 
     def began(self, job: Job) -> None:
         """A step begins."""
-        verb = "rolling back to" if job.action == "rollback" else "deploying"
+        verb = "rolling back to" if job.action == JobAction.ROLLBACK else "deploying"
         self._say(job.step, f"{verb} {show.version(job)}")
 
     def phase(self, step: str, words: str) -> None:
@@ -211,7 +211,7 @@ class CountProgress:
     def told(self, result: Any) -> None:
         """One more is done; called from several threads."""
         self._done += 1
-        self._failed += result.status in ("failed", "unknown", "failing")
+        self._failed += result.status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, "failing")
         if self._status is not None:
             with suppress(OSError):
                 self._status.update(self._words())

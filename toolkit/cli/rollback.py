@@ -11,6 +11,7 @@ from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.rulebook import environment_name
+from toolkit.model import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 
@@ -45,7 +46,7 @@ def rollback(
     """Restore the last good version of a target."""
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    request = deploying.deploy_request(common, targets=(target,), action="rollback")
+    request = deploying.deploy_request(common, targets=(target,), action=JobAction.ROLLBACK)
     rules = validate(request, git)
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)

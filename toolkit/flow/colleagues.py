@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
-from toolkit.model import Environment, Job, Location, Rules
+from toolkit.model import Environment, Job, Location, Rules, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -102,7 +102,7 @@ def list_runs(
     shown: list[Summary] = []
     for summary in newest:
         # A damaged run does not say which environment it is of, so it is always shown.
-        if environment in (None, summary.environment) or summary.status == "damaged":
+        if environment in (None, summary.environment) or summary.status == RunStatus.DAMAGED:
             shown.append(summary)
     return shown[:most], notes
 
@@ -111,7 +111,11 @@ def _says_more(theirs: Summary, mine: Summary) -> bool:
     """Whether the bucket knows more of a run than this machine's journal: another machine has
     resumed it.
     """
-    if mine.status == "running" or theirs.status == "damaged" or (mine.ended and not theirs.ended):
+    if (
+        mine.status == RunStatus.RUNNING
+        or theirs.status == RunStatus.DAMAGED
+        or (mine.ended and not theirs.ended)
+    ):
         return False
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
@@ -166,7 +170,7 @@ def run_summary(shared: ColleagueRun) -> Summary:
     """A run in a line. Its lock says whether it is at work. Raises CloudError, Refused."""
     summary = history.summarize(shared.run.run, shared.run.entries, False)
     if summary.ended is None and _at_work(shared):
-        return replace(summary, status="running")
+        return replace(summary, status=RunStatus.RUNNING)
     return summary
 
 

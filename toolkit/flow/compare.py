@@ -32,6 +32,7 @@ from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
     Base,
+    BaseKind,
     Change,
     DiffResult,
     Direction,
@@ -41,6 +42,7 @@ from toolkit.model import (
     Reason,
     Rules,
     Standing,
+    TargetState,
     Version,
 )
 from toolkit.plan import build
@@ -265,7 +267,7 @@ def _compared_parts(
         if commits:
             groups.setdefault(commits, set()).add(name)
     for commits, names in groups.items():
-        yield _against(inputs, Base("last", None, commits, "recorded"), names, git, head)
+        yield _against(inputs, Base(BaseKind.LAST, None, commits, "recorded"), names, git, head)
 
 
 def _base_of_records(
@@ -275,8 +277,8 @@ def _base_of_records(
     for name in sorted(compared):
         commits |= dict.fromkeys(compared[name])
     if request.base == "live":
-        return Base("live", None, tuple(commits), "what is live", compared)
-    return Base("last", None, tuple(commits), chosen, compared)
+        return Base(BaseKind.LIVE, None, tuple(commits), "what is live", compared)
+    return Base(BaseKind.LAST, None, tuple(commits), chosen, compared)
 
 
 def _record_notes(
@@ -545,7 +547,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
         notes=() if changes else ("the list of paths is empty",),
     )
     users = input_targets(rules, environment_name(request.environment, rules), git, None).by
-    base = Base("paths", request.changes_name, (), "--paths-from")
+    base = Base(BaseKind.PATHS, request.changes_name, (), "--paths-from")
     inputs = _DiffInputs(request, rules)
     return _answer(inputs, base, Head(), [Comparison(changes, before)], users)
 
@@ -575,7 +577,7 @@ def _before(inputs: _DiffInputs, base: Base, points: Sequence[str], git: Git) ->
     a link.
     """
     request, rules = inputs.request, inputs.rules
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         return FormerRules(unknown=base.chosen)
     path = rules_path(rules, git)
     if path is None:
@@ -647,7 +649,7 @@ def _answer(
     )
     if unknown:
         plan = build.plan_everything(rules, graph, deploy_command, options, unknown)
-        states = dict.fromkeys(rules.targets, "unknown")
+        states = dict.fromkeys(rules.targets, TargetState.UNKNOWN)
     else:
         plan = build.build(impact, rules, graph, deploy_command, options)
         doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
@@ -720,7 +722,7 @@ def _changed_settings(
 def _notes(
     base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
 ) -> Iterator[str]:
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         yield (
             "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
         )
@@ -729,7 +731,7 @@ def _notes(
             f"HEAD has nothing that {base.name} has not; to compare with what is live, name it:"
             " toolkit diff COMMIT"
         )
-    if len(base.commits) > 1 and base.kind in ("ref", "range"):
+    if len(base.commits) > 1 and base.kind in (BaseKind.REF, BaseKind.RANGE):
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if tree is not None and tree.hidden:
         yield (
@@ -755,16 +757,18 @@ def _refusal(rules: Rules, impact: Impact) -> str | None:
     return None
 
 
-def _states(rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]) -> dict[str, str]:
+def _states(
+    rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]
+) -> dict[str, TargetState]:
     """A group is due when any part of it is, and unknown when any part of it is."""
     due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
-    states: dict[str, str] = {}
+    states: dict[str, TargetState] = {}
     for name in rules.targets:
         leaves = graph.leaves(name)
         if not doubtful.isdisjoint(leaves):
-            states[name] = "unknown"
+            states[name] = TargetState.UNKNOWN
         elif due.isdisjoint(leaves):
-            states[name] = "clean"
+            states[name] = TargetState.CLEAN
         else:
-            states[name] = "due"
+            states[name] = TargetState.DUE
     return states

@@ -47,9 +47,11 @@ from toolkit.model import (
     Backwards,
     DiffResult,
     Job,
+    JobAction,
     LiveVersion,
     Preview,
     RecordedDeploy,
+    RollbackPolicy,
     Rules,
     Standing,
     Target,
@@ -79,7 +81,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()
     everything: bool = False
     without: tuple[str, ...] = ()
-    action: str = "deploy"
+    action: JobAction = JobAction.DEPLOY
     kind: str | None = None
     wishes: Mapping[str, Any] = {}
     each: Mapping[str | None, Mapping[str, Any]] = {}
@@ -176,12 +178,12 @@ def prepare(
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
-    if order.checked and order.action == "deploy":
+    if order.checked and order.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, content, selection.changed)
     tell_jobs((*jobs, *standby), previews, selection.left)
     back: tuple[tuple[str, Standing], ...] = ()
-    if order.action == "deploy":
+    if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
     newest: dict[str, str] = {}
     for job in jobs:
@@ -207,7 +209,7 @@ def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:
     images.
     """
     wishes = {**job.wishes, **order.each.get(job.location.region, {})}
-    if order.action == "deploy" and not targets.kind(job.kind).by_image:
+    if order.action == JobAction.DEPLOY and not targets.kind(job.kind).by_image:
         wishes.pop("image", None)
     return wishes
 
@@ -304,7 +306,7 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
     if not jobs:
         return ()
     environment = find_environment(jobs[0].location.environment, rules)
-    if environment is None or environment.rollback != "on-failure":
+    if environment is None or environment.rollback != RollbackPolicy.ON_FAILURE:
         return ()
     standby: list[Job] = []
     for job in jobs:
@@ -329,7 +331,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != "deploy" or job.wishes.get("image"):
+        if job.action != JobAction.DEPLOY or job.wishes.get("image"):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -359,7 +361,7 @@ def freshness_check(
 
     def check(job: Job) -> None:
         check_files(job)
-        if job.action == "deploy" and not prepared.backwards_allowed:
+        if job.action == JobAction.DEPLOY and not prepared.backwards_allowed:
             _refuse_going_back(job, prepared, git, ports)
         if job.step in standby:
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
@@ -595,7 +597,7 @@ def _from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
         return []
     if not order.wishes.get("image"):
         return list(chosen)
-    if order.action != "deploy":
+    if order.action != JobAction.DEPLOY:
         return []
     return [target for target in chosen if not targets.kind(target.kind).by_image]
 
@@ -605,7 +607,7 @@ def _versions_of_image(
 ) -> TargetVersions:
     wishes = order.wishes
     image = str(wishes.get("version") or wishes.get("image"))
-    if order.action == "deploy" and git is not None and not git.bare and git.has(image):
+    if order.action == JobAction.DEPLOY and git is not None and not git.bare and git.has(image):
         settings = target_settings(rules, name)
         own = {target.name: settings[target.name] for target in chosen}
         return versions_at_commit(own, rules, name, git, image)
@@ -675,7 +677,7 @@ def _refuse_incomplete_commits(
     person names is deployed as it is, but its settings are those of rules.toml. Raises Refused.
     """
     for job in jobs:
-        if not job.location.protected or job.action != "deploy":
+        if not job.location.protected or job.action != JobAction.DEPLOY:
             continue
         protected = f"environment {job.location.environment} is protected"
         if job.wishes.get("image"):

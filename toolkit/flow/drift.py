@@ -20,9 +20,11 @@ from toolkit.model import (
     DeployedState,
     Finding,
     HealthReport,
+    HealthStatus,
     LiveVersion,
     Location,
     Rules,
+    TargetState,
 )
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -95,12 +97,12 @@ def with_record_findings(
         if subject.job is not None and why:
             finding = Finding(
                 "record",
-                "warning",
+                HealthStatus.WARNING,
                 "a deploy has not ended",
                 cause=why,
                 next="see what it did: toolkit history",
             )
-            checked.append(replace(report, signs=(*report.signs, finding)))
+            checked.append(replace(report, findings=(*report.findings, finding)))
         else:
             records = recorded.records.get(subject.location, {}).get(subject.name, ())
             checked.append(_with_change_finding(report, subject, records))
@@ -125,13 +127,13 @@ def _with_change_finding(
             command = f"{deploy}{kind.restores_with}"
     finding = Finding(
         "record",
-        "warning",
+        HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
         why,
         f"see what it is; to put yours back: {command}",
     )
-    return replace(report, signs=(*report.signs, finding))
+    return replace(report, findings=(*report.findings, finding))
 
 
 def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
@@ -198,12 +200,12 @@ def with_head_state(
     git: Git | None,
     notes: list[str],
 ) -> list[HealthReport]:
-    """The reports, each with the state of its live version against HEAD; empty where there is no
+    """The reports, each with the state of its live version against HEAD; None where there is no
     repository. `request` says which rules.toml; its environment is that of each report.
     """
     if git is None or git.bare:
         return list(reports)
-    states: dict[tuple[str | None, str], str] = {}
+    states: dict[tuple[str | None, str], TargetState | None] = {}
     for environment in dict.fromkeys(report.environment for report in reports):
         points: dict[str, tuple[RecordedBase, ...]] = {}
         for report in reports:
@@ -217,11 +219,11 @@ def with_head_state(
         except ToolkitError as problem:
             notes.append(f"what is live cannot be compared with HEAD: {problem}")
             continue
-        states |= {(environment, target): answer.states.get(target, "") for target in points}
+        states |= {(environment, target): answer.states.get(target) for target in points}
     compared: list[HealthReport] = []
     for report in reports:
         if report.live is not None:
-            state = states.get((report.environment, report.name), "")
+            state = states.get((report.environment, report.name))
             report = replace(report, state=state)
         compared.append(report)
     return compared

@@ -26,14 +26,19 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.impact.reading import seconds
 from toolkit.model import (
     Checks,
+    CheckStatus,
     Finding,
+    HealthStatus,
     Job,
+    JobAction,
     LiveVersion,
     Observation,
     Outcome,
     Preview,
     Result,
+    RollbackPolicy,
     Rules,
+    StepState,
     Verdict,
     Version,
 )
@@ -273,11 +278,11 @@ class Verifier:
         """The failure that its checks show: one that failed, else one that could not be asked."""
         bad = self._bad_results(gate, desk, settle_s)
         for result in bad:
-            if result.status == "failed":
+            if result.status == CheckStatus.FAILED:
                 cause = f"check {result.check} did not pass: {result.cause}"
                 return BakeFailure(cause, check=result.check, shown=result.shown)
         for result in bad:
-            if result.status == "unknown":
+            if result.status == CheckStatus.UNKNOWN:
                 cause = f"check {result.check} could not be asked: {result.cause}"
                 return BakeFailure(cause, unknown=True, check=result.check)
         return None
@@ -300,7 +305,7 @@ class Verifier:
             log=lambda task: _StepLines(task, desk, gate.setup.redactor),
         )
         results = CheckRun(tasks, gate.setup, self._ports, options).carry_out()
-        return [result for result in results if result.status != "passed"]
+        return [result for result in results if result.status != CheckStatus.PASSED]
 
     def _refuse_superseded(self, job: Job, outcome: Outcome, desk: StepJournal) -> None:
         """What was checked has to be what was deployed: somebody else may have deployed meanwhile,
@@ -325,7 +330,7 @@ class Verifier:
         elif not next_:
             next_ = f"toolkit health {job.target}"
         changed = outcome.verdict is Verdict.SUCCEEDED
-        is_rollback = job.undoes or job.action == "rollback"
+        is_rollback = job.undoes or job.action == JobAction.ROLLBACK
         # Where a step stands by that puts it back, nothing is left for a person to roll back.
         if not is_rollback and not (changed and job.step in self._undone):
             can_go_back = self._has_previous(job)
@@ -354,7 +359,7 @@ class Verifier:
 
     def _rolls_back(self, job: Job) -> bool:
         environment = find_environment(job.location.environment, self._rules)
-        return environment is not None and environment.rollback == "on-failure"
+        return environment is not None and environment.rollback == RollbackPolicy.ON_FAILURE
 
 
 def _in_doubt(outcome: Outcome, failure: BakeFailure) -> Outcome:
@@ -405,16 +410,16 @@ class _LiveCheck:
         self._last = state
         for line in state.lines:
             desk.log(line)
-        if state.state == "done":
+        if state.state == StepState.DONE:
             return None
-        if state.state == "failed":
+        if state.state == StepState.FAILED:
             verdict = Verdict.UNHEALTHY
             if state.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED):
                 verdict = state.verdict
             cause = state.cause or "it does not run any more"
             return BakeFailure(cause, shown=state.log, next=state.next, verdict=verdict)
         cause = state.cause or state.phase or "AWS does not say how it is"
-        running = state.state == "running"
+        running = state.state == StepState.RUNNING
         return BakeFailure(cause, unknown=not running, may_pass=running)
 
 
@@ -450,7 +455,7 @@ def _address_failure(
         desk.phase(f"asking {addresses.without_query(url)}")
         finding = addresses.wait_until_healthy(url, ask, job.version, again, others)
         if finding is not None:
-            unknown = finding.status == "unknown"
+            unknown = finding.status == HealthStatus.UNKNOWN
             hint = f" ({finding.next})" if unknown and finding.next else ""
             cause = gate.setup.redactor.over(finding.cause)
             return BakeFailure(cause + hint, unknown=unknown)
@@ -477,14 +482,12 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
             variables_of(environment),
             {job.target: version},
             {job.target: ()},
-            "",
-            {},
         )
     )
     return replace(
         job,
         step=step,
-        action="rollback",
+        action=JobAction.ROLLBACK,
         settings=former.settings,
         version=version,
         wishes=rollback_wishes(record),

@@ -48,6 +48,7 @@ from toolkit.model import (
     Environment,
     Finding,
     HealthReport,
+    HealthStatus,
     Location,
     Rules,
     Target,
@@ -84,7 +85,7 @@ class HealthResult(Struct, frozen=True):
     """The reports. `status` is the worst of all; `exit` 0 where that is ok or warning."""
 
     environments: tuple[str, ...]
-    status: str
+    status: HealthStatus
     exit: int
     checkups: tuple[HealthReport, ...]
     took_s: float
@@ -153,13 +154,12 @@ def _result(
     took_s: float,
     notes: Sequence[str],
 ) -> HealthResult:
-    statuses = {report.status for report in reports}
-    worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in statuses)
+    worst = HealthStatus.worst(report.status for report in reports)
     wrong: list[Finding] = []
     for report in reports:
-        wrong += [sign for sign in report.signs if sign.status in ("failing", "unknown")]
+        wrong += [finding for finding in report.findings if finding.status.is_bad]
     # Where AWS could not be asked, and nothing else is wrong, that is what has to be fixed.
-    code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
+    code = Exit.FAILED if worst.is_bad else Exit.OK
     if wrong and all(finding.unasked for finding in wrong):
         code = Exit.CREDENTIALS
     return HealthResult(
@@ -253,13 +253,13 @@ def _report(
     problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
         findings = [replace(unknown(subject.name, problem), detail="not checked")]
-        for finding in board.signs(index):
+        for finding in board.findings(index):
             if finding.what in address_names(subject):
                 detail = finding.detail.partition(SAYS)[0]
                 findings.append(replace(finding, detail=detail))
-        return replace(report, signs=tuple(findings))
+        return replace(report, findings=tuple(findings))
     findings = []
-    for finding in board.signs(index):
+    for finding in board.findings(index):
         others = others_at_address(subjects, subject, finding.what)
         findings.append(compare_address(finding, live, map(board.live, others)))
     if not answered:
@@ -267,14 +267,14 @@ def _report(
         findings.append(
             Finding(
                 subject.name,
-                "unknown",
+                HealthStatus.UNKNOWN,
                 late,
                 cause=late,
                 next=f"try again with --timeout {2 * request.timeout_s:.0f}s",
                 unasked=_needs_credentials(subject),
             )
         )
-    return replace(report, signs=tuple(findings), live=live)
+    return replace(report, findings=tuple(findings), live=live)
 
 
 def _needs_credentials(subject: Subject) -> bool:
@@ -294,6 +294,6 @@ def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> H
             cause=redact(finding.cause),
             next=redact(with_options(finding.next, same)),
         )
-        for finding in report.signs
+        for finding in report.findings
     )
-    return replace(report, signs=findings)
+    return replace(report, findings=findings)

@@ -15,7 +15,18 @@ from toolkit.checks.tries import carry_out
 from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.model import AWS, Check, Finding, Job, LiveVersion, Location, Result, Rules
+from toolkit.model import (
+    AWS,
+    Check,
+    CheckStatus,
+    Finding,
+    HealthStatus,
+    Job,
+    LiveVersion,
+    Location,
+    Result,
+    Rules,
+)
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
@@ -52,7 +63,7 @@ class Board:
 
     def __init__(self, subjects: Sequence[Subject]) -> None:
         self._changed = Condition()
-        self._signs: list[list[Finding]] = [[] for _ in subjects]
+        self._findings: list[list[Finding]] = [[] for _ in subjects]
         self._live: dict[int, LiveVersion | None] = {}
         self._open = dict.fromkeys(range(len(subjects)), 0)
         self._closed = False
@@ -67,7 +78,7 @@ class Board:
         """Add a finding; one that comes after the board was closed is dropped."""
         with self._changed:
             if not self._closed:
-                self._signs[index].append(finding)
+                self._findings[index].append(finding)
 
     def end(self, index: int, live: LiveVersion | None = None, lives: bool = False) -> None:
         """A question has its answer. With `lives`, that is what is live of the subject."""
@@ -98,9 +109,9 @@ class Board:
         """Why no finding in a location counts, None if they do."""
         return self._refused.get(location)
 
-    def signs(self, index: int) -> tuple[Finding, ...]:
+    def findings(self, index: int) -> tuple[Finding, ...]:
         """The findings about a subject."""
-        return tuple(self._signs[index])
+        return tuple(self._findings[index])
 
     def live(self, index: int) -> LiveVersion | None:
         """What is live of a subject."""
@@ -199,7 +210,11 @@ def _start(board: Board, index: int, question: Callable[[], None]) -> None:
         except Exception as bug:
             cause = f"a bug in toolkit: {type(bug).__name__}: {bug}"
             finding = Finding(
-                "toolkit", "unknown", "a bug in toolkit", cause=cause, next="please report it"
+                "toolkit",
+                HealthStatus.UNKNOWN,
+                "a bug in toolkit",
+                cause=cause,
+                next="please report it",
             )
             board.tell(index, finding)
         finally:
@@ -211,7 +226,7 @@ def _start(board: Board, index: int, question: Callable[[], None]) -> None:
 def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -> None:
     if untrusted:
         cause = f"its programs are not started: {untrusted}"
-        board.tell(index, Finding("health", "unknown", "not run", cause=cause))
+        board.tell(index, Finding("health", HealthStatus.UNKNOWN, "not run", cause=cause))
         return
     live = targets.kind(job.kind).health(job, ports, lambda finding: board.tell(index, finding))
     board.begin(index)
@@ -220,7 +235,7 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
 
 def _of_address(board: Board, index: int, url: str, context: CheckContext) -> None:
     finding, version = addresses.check_address(url, context)
-    if version and finding.status != "failing":
+    if version and finding.status != HealthStatus.FAILING:
         finding = replace(finding, detail=f"{finding.detail}{SAYS}{version}")
     board.tell(index, finding)
 
@@ -241,24 +256,25 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
         monotonic() + context.seconds,
         lambda seconds: None,
     ).result
-    if result.status == "passed":
-        finding = Finding(result.asks, "ok", result.detail, next=result.next)
+    if result.status == CheckStatus.PASSED:
+        finding = Finding(result.asks, HealthStatus.OK, result.detail, next=result.next)
     else:
-        status = "failing" if result.status == "failed" else "unknown"
+        has_failed = result.status == CheckStatus.FAILED
+        status = HealthStatus.FAILING if has_failed else HealthStatus.UNKNOWN
         finding = Finding(
             result.asks,
             status,
             _in_short(result),
             cause=f"{result.asks}: {result.cause}",
             next=result.next or f"toolkit smoke-test --only {check.name}",
-            unasked=status == "unknown" and check.check_type == "aws",
+            unasked=not has_failed and check.check_type == "aws",
         )
     questions.board.tell(index, finding)
 
 
 def _in_short(result: Result) -> str:
     """What is wrong with a check, in a few words; the cause has all of it."""
-    if result.status != "failed":
+    if result.status != CheckStatus.FAILED:
         return "could not be checked"
     if result.misses:
         return f"{result.misses[0].what}: {result.misses[0].found}"
@@ -274,7 +290,7 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
     except CredentialsProblem as problem:
         board.refuse(location, problem)
         finding = unknown("credentials", problem)
-        board.tell(index, replace(finding, status="failing", detail="cannot be used"))
+        board.tell(index, replace(finding, status=HealthStatus.FAILING, detail="cannot be used"))
         return
     remaining = aws.expiry()
     if remaining is not None and remaining < SOON_S:
@@ -282,14 +298,14 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         end = f"end in {max(remaining, 0) / 60:.0f} min"
         finding = Finding(
             "credentials",
-            "warning",
+            HealthStatus.WARNING,
             end,
             cause=f"the credentials {end}",
             next=f"aws sso login{option}",
         )
     else:
         end = "" if remaining is None else f", end in {remaining / 3600:.1f} h"
-        finding = Finding("credentials", "ok", f"account {account}{end}")
+        finding = Finding("credentials", HealthStatus.OK, f"account {account}{end}")
     board.tell(index, finding)
 
 

@@ -12,7 +12,7 @@ from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
 from toolkit.impact.touch import RuleBook
-from toolkit.model import Environment, Rules, Target
+from toolkit.model import ChangeStatus, Environment, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git
@@ -140,7 +140,7 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
     book = RuleBook(rules, graph.covered)
 
     def owners(path: str) -> Collection[str] | None:
-        called = book.impact_of(path, "unknown")
+        called = book.impact_of(path, ChangeStatus.UNKNOWN)
         if called.unmatched or path == own:
             return None
         return set[str]().union(*(graph.leaves(name) for name in called.targets))

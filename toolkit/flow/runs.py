@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, RunResult
+from toolkit.model import GOOD, Job, Location, RunResult, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
@@ -124,7 +124,7 @@ def start(
             journal.close()
     result = replace(result, left=tuple(prepared.left))
     if prepared.left and result.exit == Exit.OK:  # all of it went well, but it was not everything
-        return replace(result, status="partial", exit=Exit.PARTLY)
+        return replace(result, status=RunStatus.PARTIAL, exit=Exit.PARTLY)
     return result
 
 

@@ -15,7 +15,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, Result
+from toolkit.model import Check, Checks, CheckStatus, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
@@ -48,11 +48,11 @@ class SmokeTestRequest(Struct, frozen=True, kw_only=True):
 
 
 class SmokeTestResult(Struct, frozen=True):
-    """What came of it. `status` is passed, failed, unknown or cancelled."""
+    """How it ended. `status` is PASSED, FAILED or UNKNOWN, or CANCELLED if it was stopped."""
 
     run: str
     environment: str | None
-    status: str
+    status: CheckStatus | RunStatus
     exit: int
     results: tuple[Result, ...]
     took_s: float
@@ -155,11 +155,9 @@ def run_smoke_test(
         for result in load_test.run_loads(prepared, prepared.store, last, results, ports, stop):
             on_result(result)
             results = (*results, result)
-    status = overall_status(results)
-    code: int = Exit.FAILED
+    status: CheckStatus | RunStatus = overall_status(results)
+    code: int = Exit.OK if status == CheckStatus.PASSED else Exit.FAILED
     if stop.signal is not None:
-        status, code = "cancelled", 128 + stop.signal
-    elif status == "passed":
-        code = Exit.OK
+        status, code = RunStatus.CANCELLED, 128 + stop.signal
     took = round(monotonic() - began, 2)
     return SmokeTestResult(prepared.run, prepared.setup.environment, status, code, results, took)

@@ -9,7 +9,17 @@ from msgspec.structs import replace
 
 from toolkit.impact.matcher import Hit, Matcher
 from toolkit.impact.toml import TomlLines
-from toolkit.model import STATUSES, Change, ChangeMatch, Impact, Reason, Rule, Rules
+from toolkit.model import (
+    STATUSES,
+    Change,
+    ChangeMatch,
+    ChangeStatus,
+    Impact,
+    MatchVerdict,
+    Reason,
+    Rule,
+    Rules,
+)
 
 Reasons = dict[str, list[Reason]]
 
@@ -69,7 +79,7 @@ class RuleBook:
         covered = self._covered.get(name, ())
         return next((target for target in targets if target in covered), "")
 
-    def impact_of(self, path: str, status: str) -> ChangeImpact:
+    def impact_of(self, path: str, status: ChangeStatus) -> ChangeImpact:
         """What a change of a path calls for, without the reasons: for many changes at once."""
         key = (path, status)
         impact = self._impacts.get(key)
@@ -246,7 +256,7 @@ def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
     change = first.change
     if change != second.change:
-        change = replace(change, status="unknown")
+        change = replace(change, status=ChangeStatus.UNKNOWN)
     verdict = first.verdict
     if second.rules and not first.rules:
         verdict = second.verdict
@@ -287,13 +297,13 @@ def _touch_one(
             reason = Reason(path, "unmatched", "", book.line("unmatched"))
             _call_for(book.fallback, today, reason, targets, called)
     if names:
-        return ChangeMatch(change, tuple(names), tuple(called), "matched")
+        return ChangeMatch(change, tuple(names), tuple(called), MatchVerdict.MATCHED)
     # rules.toml itself: its change is judged by what it does to the rules.
     if path in own:
-        return ChangeMatch(change, (), (), "rules")
+        return ChangeMatch(change, (), (), MatchVerdict.RULES)
     if books[0][0].ignores(path) and not called:
-        return ChangeMatch(change, (), (), "ignored")
-    return ChangeMatch(change, (), tuple(called), "unmatched")
+        return ChangeMatch(change, (), (), MatchVerdict.IGNORED)
+    return ChangeMatch(change, (), tuple(called), MatchVerdict.UNMATCHED)
 
 
 def _call_for(
@@ -330,5 +340,5 @@ def _add_reason(reason: Reason, names: Iterable[str], into: Reasons) -> None:
             reasons.append(reason)
 
 
-def _counts(rule: Rule, status: str) -> bool:
+def _counts(rule: Rule, status: ChangeStatus) -> bool:
     return not rule.changes or status in rule.changes or status not in STATUSES

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Verdict
 from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
@@ -203,7 +203,9 @@ class Execution:
                 step, "another step did not go well, and --fail-fast was asked for", in_doubt
             )
 
-    def _conclude(self, outcomes: Sequence[Outcome], not_started: Sequence[str]) -> tuple[str, int]:
+    def _conclude(
+        self, outcomes: Sequence[Outcome], not_started: Sequence[str]
+    ) -> tuple[RunStatus, int]:
         """The run's status word and exit code. Its end is written down, unless something is left to
         do.
         """
@@ -212,13 +214,13 @@ class Execution:
         undoing_left = any(self._jobs[step].undoes for step in not_started)
         if code in (Exit.FAILED, Exit.PARTLY) and undoing_left:
             # What failed is live still, and `resume` goes on with that.
-            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT
+            status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         is_open = bool(not_started) or any(outcome.open for outcome in outcomes)
         if not is_open and not self._unwritten:
             self._append("toolkit", "the end of the run", "end", exit=code, status=status)
         if self._unwritten and self._stop.signal is None:
             # Done or not: nobody but this process knows it.
-            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT
+            status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         return status, code
 
     def _decides(self, outcome: Outcome) -> bool:
@@ -373,31 +375,31 @@ class Execution:
 
 def run_status(
     outcomes: Sequence[Outcome], not_started: Sequence[str], stop: Stop
-) -> tuple[str, int]:
+) -> tuple[RunStatus, int]:
     """The status word of a run, and its exit code."""
     verdicts = {outcome.verdict for outcome in outcomes}
     unfinished = bool(not_started) or any(outcome.open for outcome in outcomes)
     if unfinished and stop.signal is not None:
-        return Verdict.CANCELLED, 128 + stop.signal
+        return RunStatus.CANCELLED, 128 + stop.signal
     if unfinished and stop.problem is not None:
         return _stopped_status(stop.problem, Verdict.IN_DOUBT in verdicts)
     if Verdict.IN_DOUBT in verdicts:
-        return Verdict.IN_DOUBT, Exit.IN_DOUBT
+        return RunStatus.IN_DOUBT, Exit.IN_DOUBT
     some_good = not verdicts.isdisjoint(GOOD)
     if Verdict.CANCELLED in verdicts and verdicts <= {Verdict.CANCELLED, Verdict.SKIPPED}:
-        return Verdict.CANCELLED, Exit.USAGE  # nobody agreed to it, so that nothing was changed
+        return RunStatus.CANCELLED, Exit.USAGE  # nobody agreed to it, so that nothing was changed
     if not verdicts.isdisjoint((*BAD, Verdict.SKIPPED)) or not_started:
-        return ("partial", Exit.PARTLY) if some_good else (Verdict.FAILED, Exit.FAILED)
+        return (RunStatus.PARTIAL, Exit.PARTLY) if some_good else (RunStatus.FAILED, Exit.FAILED)
     if verdicts == {Verdict.UNCHANGED}:
-        return Verdict.UNCHANGED, Exit.OK
-    return Verdict.SUCCEEDED, Exit.OK
+        return RunStatus.UNCHANGED, Exit.OK
+    return RunStatus.SUCCEEDED, Exit.OK
 
 
-def _stopped_status(problem: ToolkitError, in_doubt: bool) -> tuple[str, int]:
+def _stopped_status(problem: ToolkitError, in_doubt: bool) -> tuple[RunStatus, int]:
     """The same for a run that was stopped by a problem. Missing credentials have an exit code of
     their own, since it is clear what to do about them.
     """
     if problem.error_class is not ErrorClass.CREDENTIALS:
-        return Verdict.IN_DOUBT, Exit.IN_DOUBT
+        return RunStatus.IN_DOUBT, Exit.IN_DOUBT
     in_doubt = in_doubt or problem.exit == Exit.IN_DOUBT
-    return (Verdict.IN_DOUBT if in_doubt else Verdict.CANCELLED), problem.exit
+    return (RunStatus.IN_DOUBT if in_doubt else RunStatus.CANCELLED), problem.exit

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Environment, Job, Location, Target, Version
+from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -108,7 +108,7 @@ class JobRequest(Struct, frozen=True):
     variables: Mapping[str, str]
     versions: Mapping[str, Version]
     needs: Mapping[str, Sequence[str]]
-    action: str = "deploy"
+    action: JobAction = JobAction.DEPLOY
     wishes: Mapping[str, Any] = {}
 
 

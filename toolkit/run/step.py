@@ -22,7 +22,7 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
 from toolkit.ports import debug
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
@@ -285,7 +285,7 @@ class _Watch:
             journal.log(line)
         if observation.phase:
             journal.phase(observation.phase)
-        if observation.cause and not self._cause and observation.state != "done":
+        if observation.cause and not self._cause and observation.state != StepState.DONE:
             self._cause = observation.cause
             journal.tell(observation.cause)
             for line in observation.log:
@@ -317,12 +317,12 @@ def _abandon(run: _StepRun) -> None:
 def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome:
     """The outcome, from the last look. The cause that was shown first remains the cause."""
     cause = first_cause or observation.cause
-    if observation.state not in ("done", "failed"):
+    if observation.state not in (StepState.DONE, StepState.FAILED):
         return _in_doubt(
             job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
         )
     verdict = Verdict.FAILED
-    if observation.state == "done":
+    if observation.state == StepState.DONE:
         # What went wrong on the way is no cause any more: it went well in the end.
         verdict, cause = Verdict.SUCCEEDED, observation.cause
     return Outcome(

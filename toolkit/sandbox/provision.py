@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from toolkit.errors import CloudError, Refused
-from toolkit.model import Environment, Location, Provision, Rules, Target
+from toolkit.model import Environment, Location, Provision, ProvisionKind, Rules, Target
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.images.bases import ImageName
 from toolkit.ports.images.bases import name as base_name
@@ -116,7 +116,7 @@ def planned_parts(
         environment = rules.environments.get(location.environment or "")
         if location.store:
             bucket = location.store.removeprefix("s3://").partition("/")[0]
-            add(location, [Provision("bucket", bucket)], 0)
+            add(location, [Provision(ProvisionKind.BUCKET, bucket)], 0)
         variables = {"region": location.region or ""}
         if environment:
             variables |= environment.vars
@@ -307,11 +307,15 @@ def make_bootstrap(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry
     """
     start, where = f"cdk-{part.what.name}", f"{part.location.account}-{part.location.region}"
     make_bucket(
-        aws, PlannedPart(part.location, Provision("bucket", f"{start}-assets-{where}")), registry
+        aws,
+        PlannedPart(part.location, Provision(ProvisionKind.BUCKET, f"{start}-assets-{where}")),
+        registry,
     )
     make_repository(
         aws,
-        PlannedPart(part.location, Provision("repository", f"{start}-container-assets-{where}")),
+        PlannedPart(
+            part.location, Provision(ProvisionKind.REPOSITORY, f"{start}-container-assets-{where}")
+        ),
         registry,
     )
     anybody = {

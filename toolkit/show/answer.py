@@ -5,7 +5,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.errors import Exit
-from toolkit.model import Base, DiffResult, Direction, Head, Plan, Reason, Standing, Step, Trust
+from toolkit.model import (
+    Base,
+    BaseKind,
+    ChangeOrigin,
+    DiffResult,
+    Direction,
+    Head,
+    Plan,
+    Reason,
+    Standing,
+    Step,
+    TargetState,
+    Trust,
+)
 from toolkit.show.table import room, table
 from toolkit.show.text import (
     clipped,
@@ -151,15 +164,15 @@ def _heading(answer: DiffResult) -> str:
 
 def compared(base: Base, head: Head) -> str:
     """The first line: with what, and why with that."""
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."
-    if base.kind == "paths":
+    if base.kind == BaseKind.PATHS:
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
     commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
     if base.chosen == NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
         return f"Nothing is recorded as deployed.{since}"
-    if base.kind in ("last", "live"):
+    if base.kind in (BaseKind.LAST, BaseKind.LIVE):
         return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
     how = "merge base" if base.chosen == UPSTREAM else chosen
     if base.name in base.commits:
@@ -176,11 +189,8 @@ def summary(answer: DiffResult) -> str:
     elif head.commit:
         text += f" at {head.commit[:7]}"
     origins = Counter(match.change.origin for match in touched)
-    kinds = ", ".join(
-        f"{origins[name]:,} {name}"
-        for name in ("committed", "staged", "unstaged", "untracked")
-        if origins[name]
-    )
+    origins.pop(ChangeOrigin.GIVEN, None)
+    kinds = ", ".join(f"{origins[origin]:,} {origin}" for origin in ChangeOrigin if origins[origin])
     if kinds:
         text += f" ({kinds})"
     if head.commit and head.dirty is None:
@@ -260,7 +270,7 @@ def _reasons(answer: DiffResult, step: Step) -> list[Reason]:
 
 
 def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
-    clean = [name for name, state in answer.states.items() if state == "clean"]
+    clean = [name for name, state in answer.states.items() if state == TargetState.CLEAN]
     if clean and answer.plan.steps:
         yield from wrapped(f"clean: {', '.join(clean)}", width)
     for instruction in by_hand(answer):
@@ -299,7 +309,7 @@ def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
         return "refused", Exit.USAGE
     pending = bool(answer.plan.steps)
     word = "pending" if pending else "clean"
-    if "unknown" in answer.states.values():
+    if TargetState.UNKNOWN in answer.states.values():
         word = "unknown"
     return word, Exit.PENDING if exit_code and pending else Exit.OK
 

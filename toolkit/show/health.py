@@ -8,17 +8,22 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import Finding, HealthReport
-from toolkit.show.junit import JUnitCase
+from toolkit.model import Finding, HealthReport, HealthStatus, TargetState
+from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, line, shortened, wrapped
 
 WIDTH = 80
-GOOD = "ok"
-BAD = ("failing", "unknown", "warning")
+BAD = tuple(status for status in HealthStatus if status != HealthStatus.OK)
 """What is listed as a problem, the worst first."""
+VERDICTS = {
+    HealthStatus.OK: JUnitVerdict.PASSED,
+    HealthStatus.WARNING: JUnitVerdict.PASSED,
+    HealthStatus.FAILING: JUnitVerdict.FAILED,
+    HealthStatus.UNKNOWN: JUnitVerdict.ERROR,
+}
 MOST_NAMES = 6
 ORDER = (
     "service",
@@ -104,10 +109,10 @@ def detail(report: HealthReport) -> str:
     """
     details = [
         finding.detail
-        for finding in ordered(report.signs)
+        for finding in ordered(report.findings)
         if finding.status == report.status and finding.detail
     ]
-    if report.status == "ok":
+    if report.status == HealthStatus.OK:
         return ", ".join(list(dict.fromkeys(details))[:2])
     if not details:
         return "nothing was seen"
@@ -139,17 +144,17 @@ def _live(report: HealthReport) -> str:
             short += "+"
     else:
         short = clipped(version, 10)
-    return line(f"{short} due" if report.state == "due" else short)
+    return line(f"{short} due" if report.state == TargetState.DUE else short)
 
 
 def _since(report: HealthReport) -> str | None:
     """Since when it is as it is: of what is wrong, else of what is live."""
     times = [
         finding.since
-        for finding in ordered(report.signs)
+        for finding in ordered(report.findings)
         if finding.status == report.status and finding.since
     ]
-    if report.live is not None and (report.status == "ok" or not times):
+    if report.live is not None and (report.status == HealthStatus.OK or not times):
         return report.live.since
     return times[0] if times else None
 
@@ -174,7 +179,7 @@ def _all_findings(
     """Everything that was checked."""
     for report in checkups:
         yield line(names.of(report))
-        for finding in ordered(report.signs):
+        for finding in ordered(report.findings):
             text = f"  {line(finding.what)}: {finding.status}, {line(finding.detail)}"
             when = age(finding.since, now)
             if when:
@@ -186,18 +191,20 @@ def _all_findings(
 class _Problem(Struct):
     """One cause and its next command, with all rows that have it."""
 
-    status: str
+    status: HealthStatus
     key: tuple[str, str]
     since: str | None
     names: list[str]
 
 
-def _problems(status: str, checkups: Sequence[HealthReport], names: RowNames) -> Iterable[_Problem]:
+def _problems(
+    status: HealthStatus, checkups: Sequence[HealthReport], names: RowNames
+) -> Iterable[_Problem]:
     """The problems of one status, each once."""
     problems: dict[tuple[str, str], _Problem] = {}
     for report in checkups:
         name = names.of(report)
-        for finding in ordered(report.signs):
+        for finding in ordered(report.findings):
             if finding.status != status:
                 continue
             key = (finding.cause or finding.detail, finding.next)
@@ -233,10 +240,10 @@ def _problem_lines(
 def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     """The last line."""
     statuses = [report.status for report in checkups]
-    counts = [f"{statuses.count(GOOD)} {GOOD}"]
+    counts = [f"{statuses.count(HealthStatus.OK)} {HealthStatus.OK}"]
     counts += [f"{statuses.count(status)} {status}" for status in BAD if status in statuses]
     text = f"{', '.join(counts)} in {took(took_s)}"
-    due = sum(report.state == "due" for report in checkups)
+    due = sum(report.state == TargetState.DUE for report in checkups)
     if due:
         text += f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`"
     return f"{text}."
@@ -263,7 +270,7 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
         "environment": report.environment,
         "region": report.region,
         "status": report.status,
-        "state": report.state or None,
+        "state": report.state,
         "live": None if report.live is None else live_document(report.live),
         "signs": [
             {
@@ -274,26 +281,25 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
                 "cause": finding.cause or None,
                 "next": finding.next or None,
             }
-            for finding in ordered(report.signs)
+            for finding in ordered(report.findings)
         ],
     }
 
 
 def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     """The same for JUnit: a warning passes."""
-    verdicts = {"ok": "passed", "warning": "passed", "failing": "failed", "unknown": "error"}
     cases: list[JUnitCase] = []
     for report in checkups:
         suite = f"health {report.environment}" if report.environment else "health"
         name = f"{report.name}@{report.region}" if report.region else report.name
-        message = detail(report) if report.status in ("failing", "unknown") else ""
+        message = detail(report) if report.status.is_bad else ""
         text = "\n".join(_case_lines(report))
-        cases.append(JUnitCase(suite, name, verdicts[report.status], message=message, text=text))
+        cases.append(JUnitCase(suite, name, VERDICTS[report.status], message=message, text=text))
     return cases
 
 
 def _case_lines(report: HealthReport) -> Iterator[str]:
-    for finding in report.signs:
-        if finding.status in ("failing", "unknown"):
+    for finding in report.findings:
+        if finding.status.is_bad:
             cause = finding.cause or finding.detail
             yield f"{finding.what}: {finding.status}: {cause}; next: {finding.next or '-'}"

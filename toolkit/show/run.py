@@ -7,11 +7,13 @@ from toolkit.model import (
     AWS,
     GOOD,
     Job,
+    JobAction,
     LiveVersion,
     Outcome,
     PlannedCall,
     Preview,
     RunResult,
+    RunStatus,
     Verdict,
 )
 from toolkit.show.table import room, table
@@ -64,7 +66,7 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb = "Roll back" if jobs[0].action == "rollback" else "Deploy"
+    verb = "Roll back" if jobs[0].action == JobAction.ROLLBACK else "Deploy"
     where = location(jobs)
     lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
@@ -267,8 +269,8 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> str:
         if job.undoes and outcome.verdict in GOOD:
             text += f"; {line(job.target)} is back at {version(job)}"
     is_open = bool(result.not_started) or any(outcome.open for outcome in result.outcomes)
-    is_cancelled = result.status == Verdict.CANCELLED
-    if result.status == Verdict.IN_DOUBT or (is_cancelled and is_open):
+    is_cancelled = result.status == RunStatus.CANCELLED
+    if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
         text += "; go on with `toolkit resume`"
     elif is_cancelled:
         text += "; nothing was changed"

@@ -5,13 +5,24 @@ was expected.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toolkit.model import Check, Result
-from toolkit.show.junit import JUnitCase
+from toolkit.model import Check, CheckStatus, Result
+from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
 WIDTH = 80
-WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "unknown": "unknown"}
+WORDS = {
+    CheckStatus.PASSED: "ok",
+    CheckStatus.FAILED: "FAILED",
+    CheckStatus.SKIPPED: "skipped",
+    CheckStatus.UNKNOWN: "unknown",
+}
+VERDICTS = {
+    CheckStatus.PASSED: JUnitVerdict.PASSED,
+    CheckStatus.FAILED: JUnitVerdict.FAILED,
+    CheckStatus.SKIPPED: JUnitVerdict.SKIPPED,
+    CheckStatus.UNKNOWN: JUnitVerdict.ERROR,
+}
 
 
 def name(result: Result) -> str:
@@ -48,7 +59,7 @@ def _lines(
         yield _table([result for result in results if result.at == location], width)
         yield ""
     for result in results:
-        if result.status in ("failed", "unknown"):
+        if result.status.is_bad:
             yield from problem(result, width)
         elif result.figures or (verbose and result.detail):
             yield from wrapped(f"{line(name(result))}: {line(result.detail)}", width)
@@ -95,8 +106,8 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
 def summary(results: Sequence[Result], environment: str | None, took_s: float) -> str:
     """The last line."""
     statuses = [result.status for result in results]
-    text = f"{statuses.count('passed')} of {count(len(results), 'check')} passed"
-    for status in ("failed", "unknown", "skipped"):
+    text = f"{statuses.count(CheckStatus.PASSED)} of {count(len(results), 'check')} passed"
+    for status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.SKIPPED):
         if status in statuses:
             text += f", {count(statuses.count(status), status, status)}"
     if environment:
@@ -144,11 +155,8 @@ def cases(results: Sequence[Result], environment: str | None) -> list[JUnitCase]
     suite = f"smoke-test {environment}" if environment else "smoke-test"
     cases: list[JUnitCase] = []
     for result in results:
-        verdict, text = result.status, ""
-        if result.status == "unknown":
-            verdict = "error"
-        if result.status in ("failed", "unknown"):
-            text = "\n".join(problem(result))
+        verdict = VERDICTS[result.status]
+        text = "\n".join(problem(result)) if result.status.is_bad else ""
         case = JUnitCase(suite, name(result), verdict, result.took_s, result.cause, text)
         cases.append(case)
     return cases

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from shlex import quote
 
-from toolkit.model import Finding, Statement
+from toolkit.model import Finding, HealthStatus, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
@@ -23,7 +23,7 @@ metrics must have all.
 
 
 def read_findings(aws: Aws, named: Sequence[str], about: About) -> list[Finding]:
-    """A sign for each alarm that rings and is `named` or about the thing, and for each named one
+    """A finding for each alarm that rings and is `named` or about the thing, and for each named one
     that tells nothing; one `ok` if there are named ones and all are well. None for somebody who has
     named none, where none rings. Raises CloudError.
     """
@@ -57,7 +57,7 @@ def findings_about(
             findings.append(_silent(existing[name]))
     if watched and not findings:
         plural = "" if len(watched) == 1 else "s"
-        findings.append(Finding("alarms", "ok", f"{len(watched)} alarm{plural} OK"))
+        findings.append(Finding("alarms", HealthStatus.OK, f"{len(watched)} alarm{plural} OK"))
     return findings
 
 
@@ -75,7 +75,7 @@ def _is_about(alarm: Alarm, about: About) -> bool:
 def _rings(alarm: Alarm) -> Finding:
     return Finding(
         f"alarm {alarm.name}",
-        "failing",
+        HealthStatus.FAILING,
         "ALARM",
         alarm.since,
         _clipped(alarm.reason) or "it rings",
@@ -87,7 +87,7 @@ def _silent(alarm: Alarm) -> Finding:
     cause = _clipped(alarm.reason) or "it has not enough data"
     return Finding(
         f"alarm {alarm.name}",
-        "warning",
+        HealthStatus.WARNING,
         "insufficient data",
         alarm.since,
         cause,
@@ -97,7 +97,11 @@ def _silent(alarm: Alarm) -> Finding:
 
 def _absent(name: str, command: str) -> Finding:
     return Finding(
-        f"alarm {name}", "failing", "missing", cause=f"there is no alarm {name}", next=command
+        f"alarm {name}",
+        HealthStatus.FAILING,
+        "missing",
+        cause=f"there is no alarm {name}",
+        next=command,
     )
 
 

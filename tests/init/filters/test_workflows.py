@@ -11,7 +11,7 @@ from toolkit.impact.touch import RuleBook, touch
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.picomatch import from_picomatch, negates
 from toolkit.init.filters.workflows import ImportedFilters, import_filters
-from toolkit.model import STATUSES, Change
+from toolkit.model import STATUSES, Change, ChangeStatus
 
 _WORKFLOW = """
 name: CI
@@ -45,7 +45,7 @@ def _book(result: ImportedFilters) -> RuleBook:
 
 
 def _due(result: ImportedFilters, path: str, status: str = "modified") -> set[str]:
-    return set(touch([Change(path, status)], _book(result)).targets)
+    return set(touch([Change(path, ChangeStatus(status))], _book(result)).targets)
 
 
 def _dorny(filters: str, quantifier: str = "") -> ImportedFilters:

@@ -13,6 +13,7 @@ from toolkit.model import (
     Observation,
     Preview,
     Provision,
+    ProvisionKind,
     Resource,
     Statement,
 )
@@ -60,8 +61,8 @@ class AppKind(base.Kind):
             "hosts": " ".join(host for host in hosts if host),
         }
         return (
-            Provision("repository", settings.repository),
-            Provision("service", settings.service, detail),
+            Provision(ProvisionKind.REPOSITORY, settings.repository),
+            Provision(ProvisionKind.SERVICE, settings.service, detail),
         )
 
     def writes(self, settings: AppSettings) -> tuple[Resource, ...]:

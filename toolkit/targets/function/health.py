@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from toolkit.model import Finding, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
@@ -65,7 +65,11 @@ def missing_function(name: str) -> Finding:
     """There is nothing."""
     command = "deploy the stack that it is in, or correct `function` in rules.toml"
     return Finding(
-        "function", "failing", "missing", cause=f"there is no function {name}", next=command
+        "function",
+        HealthStatus.FAILING,
+        "missing",
+        cause=f"there is no function {name}",
+        next=command,
     )
 
 
@@ -74,7 +78,9 @@ def missing_alias(name: str, alias: str) -> Finding:
     command = (
         f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
     )
-    return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
+    return Finding(
+        "alias", HealthStatus.FAILING, "missing", cause=f"there is no alias {alias}", next=command
+    )
 
 
 def function_finding(function: Function) -> Finding:
@@ -84,12 +90,17 @@ def function_finding(function: Function) -> Finding:
     mend = "fix what Lambda reports, and deploy the stack that it is in again"
     if function.state == "Failed":
         return Finding(
-            "function", "failing", "Failed", since, function.reason or "it cannot be called", mend
+            "function",
+            HealthStatus.FAILING,
+            "Failed",
+            since,
+            function.reason or "it cannot be called",
+            mend,
         )
     if function.update == "Failed":
         return Finding(
             "function",
-            "failing",
+            HealthStatus.FAILING,
             "last update failed",
             since,
             function.update_reason or "its last update failed",
@@ -98,7 +109,7 @@ def function_finding(function: Function) -> Finding:
     if function.state == "Inactive":
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             "Inactive",
             since,
             function.reason or "nobody has called it for long",
@@ -107,7 +118,7 @@ def function_finding(function: Function) -> Finding:
     if function.state not in ("Active", ""):
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             function.state,
             since,
             function.reason or f"it is {function.state}",
@@ -116,13 +127,13 @@ def function_finding(function: Function) -> Finding:
     if function.update == "InProgress":
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             "being updated",
             since,
             function.update_reason or "an update of it is not complete",
             wait,
         )
-    return Finding("function", "ok", function.state, since)
+    return Finding("function", HealthStatus.OK, function.state, since)
 
 
 def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
@@ -131,10 +142,14 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
     if version is None:
         command = f"aws lambda list-versions-by-function --function-name {name}"
         return Finding(
-            "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
+            "alias",
+            HealthStatus.FAILING,
+            detail,
+            cause=f"there is no version {alias.version}",
+            next=command,
         )
     finding, since = function_finding(version), iso_utc(version.modified)
-    if finding.status != "ok":
+    if finding.status != HealthStatus.OK:
         return Finding(
             "alias",
             finding.status,
@@ -155,13 +170,13 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
         )
         return Finding(
             "alias",
-            "warning",
+            HealthStatus.WARNING,
             detail,
             since,
             "; ".join(shares),
             f"to send all to version {alias.version}: {command}",
         )
-    return Finding("alias", "ok", detail, since)
+    return Finding("alias", HealthStatus.OK, detail, since)
 
 
 def error_finding(name: str, failed: float, calls: float) -> Finding:
@@ -170,13 +185,13 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
     """
     calls = max(failed, calls)
     if not calls:
-        return Finding("errors", "ok", "no calls in the last hour")
+        return Finding("errors", HealthStatus.OK, "no calls in the last hour")
     share = failed / calls
     detail = f"{_counted(failed, 'error')} in {_counted(calls, 'call')}"
     if share < WARNING:
-        return Finding("errors", "ok", detail)
+        return Finding("errors", HealthStatus.OK, detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
-    status = "failing" if share >= FAILING else "warning"
+    status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
     command = f"aws logs tail /aws/lambda/{name} --since 1h"
     return Finding("errors", status, detail, None, cause, command)
 

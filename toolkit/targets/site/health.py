@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from shlex import quote
 
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Finding, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm
@@ -104,9 +104,13 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
     if region is None:
         command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
         return Finding(
-            "bucket", "failing", "missing", cause=f"there is no bucket {bucket}", next=command
+            "bucket",
+            HealthStatus.FAILING,
+            "missing",
+            cause=f"there is no bucket {bucket}",
+            next=command,
         )
-    return Finding("bucket", "ok", f"{bucket} in {region}")
+    return Finding("bucket", HealthStatus.OK, f"{bucket} in {region}")
 
 
 def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
@@ -118,7 +122,7 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
             f"bucket {bucket} belongs to another account, or these credentials are not allowed to"
             f" call {action} on it"
         )
-        return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
+        return Finding(what, HealthStatus.UNKNOWN, "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
         command = (
             "set `regions` of the environment to its own: aws s3api get-bucket-location --bucket"
@@ -126,7 +130,7 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
         )
         return Finding(
             what,
-            "unknown",
+            HealthStatus.UNKNOWN,
             "in another region",
             cause=f"bucket {bucket} is in another region, and S3 does not say where",
             next=command,
@@ -139,12 +143,14 @@ def index_finding(bucket: str, source: str, modified: datetime | None) -> Findin
     if modified is None:
         return Finding(
             "index",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause="it has no index.html",
             next=f"aws s3 sync {quote(source)} s3://{bucket}",
         )
-    return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
+    return Finding(
+        "index", HealthStatus.OK, "index.html is there", modified.astimezone(UTC).isoformat()
+    )
 
 
 def distribution_finding(name: str, distribution: Distribution | None) -> Finding:
@@ -153,7 +159,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
         command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
         return Finding(
             "distribution",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause=f"there is no distribution {name}",
             next=command,
@@ -168,7 +174,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
         )
         return Finding(
             "distribution",
-            "failing",
+            HealthStatus.FAILING,
             "disabled",
             since,
             "it is disabled: CloudFront answers nobody",
@@ -177,13 +183,13 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
     if distribution.status != "Deployed":
         return Finding(
             "distribution",
-            "warning",
+            HealthStatus.WARNING,
             distribution.status,
             since,
             "it is being changed",
             f"aws cloudfront wait distribution-deployed --id {name}",
         )
-    return Finding("distribution", "ok", f"{distribution.domain} deployed", since)
+    return Finding("distribution", HealthStatus.OK, f"{distribution.domain} deployed", since)
 
 
 def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
@@ -194,7 +200,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if certificate is None:
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause=f"there is no certificate {arn}",
             next="give the distribution another one",
@@ -208,7 +214,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if ends is not None and ends <= now:
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             "expired",
             ends.isoformat(),
             f"{what} expired on {ends:%Y-%m-%d}{_renewal(certificate)}",
@@ -217,21 +223,21 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if certificate.status != "ISSUED":
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             certificate.status,
             None,
             f"{what} is {certificate.status}",
             command,
         )
     if ends is None:
-        return Finding("certificate", "ok", "issued")
+        return Finding("certificate", HealthStatus.OK, "issued")
     remaining = _days(ends - now)
     detail = f"until {ends:%Y-%m-%d}, {remaining} left"
     if ends - now >= SOON:
-        return Finding("certificate", "ok", detail)
+        return Finding("certificate", HealthStatus.OK, detail)
     return Finding(
         "certificate",
-        "warning",
+        HealthStatus.WARNING,
         detail,
         None,
         f"{what} expires in {remaining}{_renewal(certificate)}",

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from toolkit.errors import CloudError
-from toolkit.model import Finding, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -72,7 +72,7 @@ def missing_stack(job: Job) -> Finding:
     """There is nothing."""
     return Finding(
         "stack",
-        "failing",
+        HealthStatus.FAILING,
         "missing",
         cause=f"there is no stack {stack_name(job)}",
         next=_deploy(job),
@@ -93,7 +93,7 @@ def drift_finding(stack: Stack) -> Finding | None:
     )
     return Finding(
         "drift",
-        "warning",
+        HealthStatus.WARNING,
         "drifted",
         cause=f"somebody changed it by hand ({_checked(stack, drift_info)})",
         next=command,
@@ -112,8 +112,8 @@ def _checked(stack: Stack, drift_info: dict[str, Any]) -> str:
 
 
 def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
-    """The sign of a stack that is there. Raises no CloudError: a state is known also where its
-    cause is not.
+    """The finding about a stack that is there. Raises no CloudError: a state is known also where
+    its cause is not.
     """
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     since = _moment(stack).isoformat()
@@ -121,7 +121,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     if status == "REVIEW_IN_PROGRESS":
         return Finding(
             "stack",
-            "warning",
+            HealthStatus.WARNING,
             status,
             since,
             "it was never created: there is only a change set",
@@ -135,17 +135,17 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             return _busy(name, status, began, events_command, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
-        return Finding("stack", "ok", f"{status}{_in_sync(stack)}", since)
+        return Finding("stack", HealthStatus.OK, f"{status}{_in_sync(stack)}", since)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
         fix = remedies.fix_for(why, _deploy(job)) if why else _deploy(job)
-        return Finding("stack", "warning", status, since, cause, fix)
+        return Finding("stack", HealthStatus.WARNING, status, since, cause, fix)
     if state in RECOVERIES:
         cause = _cause(aws, stack) or _reason(stack)
         return Finding(
             "stack",
-            "failing",
+            HealthStatus.FAILING,
             status,
             since,
             cause,
@@ -155,13 +155,13 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
         mark = _mark(aws, stack)
         return Finding(
             "stack",
-            "failing",
+            HealthStatus.FAILING,
             status,
             since,
             mark.cause or _reason(stack),
             delete_command(name, mark.failed),
         )
-    return Finding("stack", "failing", status, since, _reason(stack), events_command)
+    return Finding("stack", HealthStatus.FAILING, status, since, _reason(stack), events_command)
 
 
 def _busy(
@@ -175,13 +175,20 @@ def _busy(
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
-        return Finding("stack", "warning", status, began.isoformat(), cause, events_command)
+        return Finding(
+            "stack", HealthStatus.WARNING, status, began.isoformat(), cause, events_command
+        )
     if status == "UPDATE_IN_PROGRESS":
         command = f"aws cloudformation cancel-update-stack --stack-name {name}"
     else:
         command = events_command
     return Finding(
-        "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
+        "stack",
+        HealthStatus.FAILING,
+        f"{status}, stuck",
+        began.isoformat(),
+        f"it is stuck: {cause}",
+        command,
     )
 
 
