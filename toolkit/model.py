@@ -358,8 +358,22 @@ class BaseKind(StrEnum):
     NONE = "none"
 
 
+class BaseChoice(StrEnum):
+    """How the point that a diff compares with was chosen."""
+
+    ASKED = "as asked"
+    MERGE_BASE = "merge base of the two, as asked"
+    UPSTREAM = "upstream merge base"
+    LIVE = "what is live"
+    PATHS_FROM = "--paths-from"
+    LAST_RECORDED = "last recorded deploy"
+    RECORDED = "recorded"
+    NOT_RECORDED = "nothing is recorded as deployed"
+    NOTHING = "no deploy is recorded, and there is no upstream"
+
+
 class Base(Struct, frozen=True):
-    """The point that a diff compares with. `chosen` says how it was chosen.
+    """The point that a diff compares with.
 
     `commits` has more than one entry if history has several best merge bases: what differs from any
     of them counts. It also has several for `last` and `live`, where `each` says which of them a
@@ -369,7 +383,7 @@ class Base(Struct, frozen=True):
     kind: BaseKind
     name: str | None
     commits: tuple[str, ...]
-    chosen: str
+    chosen: BaseChoice
     each: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -848,7 +862,8 @@ class Finding(Struct, frozen=True):
 
     `since` is ISO 8601 in UTC. Anything not `ok` has one `cause` in a line, and the `next` command,
     or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
-    region, a permission or an answer.
+    region, a permission or an answer. `refused`: our own settings keep us from asking, so that
+    asking again cannot help. `version` is what an address reports to be, if it can be compared.
     """
 
     what: str
@@ -858,6 +873,8 @@ class Finding(Struct, frozen=True):
     cause: str = ""
     next: str = ""
     unasked: bool = False
+    refused: bool = False
+    version: str = ""
 
 
 class Mismatch(Struct, frozen=True):
@@ -873,7 +890,9 @@ class Result(Struct, frozen=True):
     at, if there are several.
 
     `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
-    response's first lines; `log` names a child's log, `figures` are those of a load.
+    response's first lines; `log` names a child's log, `figures` are those of a load. `absent`: what
+    was asked for does not exist. `repeats` are how many times it was made, and how many of these it
+    passed, if it was more than once.
     """
 
     check: str
@@ -889,6 +908,8 @@ class Result(Struct, frozen=True):
     tries: int = 1
     log: str = ""
     figures: Mapping[str, float] = {}
+    absent: bool = False
+    repeats: tuple[int, int] | None = None
 
 
 class HealthReport(Struct, frozen=True):

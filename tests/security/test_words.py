@@ -16,6 +16,7 @@ from tests.support.run import Toolkit
 from toolkit.cli import output
 from toolkit.model import (
     Base,
+    BaseChoice,
     Head,
     Job,
     JobAction,
@@ -53,12 +54,13 @@ def test_the_fields_of_a_record() -> None:
 
 @pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])
 def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
-    for name, chosen in (
-        (EVIL, "the last deploy"),
+    choices: list[tuple[str | None, Any]] = [
+        (EVIL, BaseChoice.LAST_RECORDED),
         (None, EVIL),
         (EVIL, EVIL),
-        ("main", answer.UPSTREAM),
-    ):
+        ("main", BaseChoice.UPSTREAM),
+    ]
+    for name, chosen in choices:
         assert harmless(
             answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False))
         )

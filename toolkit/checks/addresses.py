@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 SOON_DAYS = 14
 """A certificate that ends sooner is worth a warning."""
 
-NOT_ASKED = "not asked"
-"""The detail for an address that our own settings keep us from asking: asking again cannot help."""
-
 _HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
 _REPORTED = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
 """Where an answer in JSON reports its version, and how that looks: a version of digits alone may be
@@ -28,15 +27,13 @@ a date, or a build's number.
 """
 
 
-def check_address(url: str, context: CheckContext) -> tuple[Finding, str]:
-    """How an address is, and the commit or version that it reports (empty if it reports none that
-    can be compared).
-    """
+def check_address(url: str, context: CheckContext) -> Finding:
+    """How an address is, with the commit or version that it reports."""
     try:
         response, content = reachable(url, context)
     except ToolkitError as problem:
-        return _without_answer(without_query(url), problem), ""
-    return _answered(without_query(url), response), reported_version(content)
+        return _without_answer(without_query(url), problem)
+    return replace(_answered(without_query(url), response), version=reported_version(content))
 
 
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
@@ -46,8 +43,10 @@ def _without_answer(address: str, problem: ToolkitError) -> Finding:
         return Finding(address, HealthStatus.FAILING, "no good answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED
-    detail = NOT_ASKED if refused else "could not be asked"
-    return Finding(address, HealthStatus.UNKNOWN, detail, cause=cause, next=problem.next)
+    detail = "not asked" if refused else "could not be asked"
+    return Finding(
+        address, HealthStatus.UNKNOWN, detail, cause=cause, next=problem.next, refused=refused
+    )
 
 
 def _answered(address: str, response: "HttpResponse") -> Finding:
@@ -114,7 +113,7 @@ def wrong_version(url: str, reported: str, deployed: str) -> Finding:
 
 def wait_until_healthy(
     url: str,
-    ask: Callable[[], tuple[Finding, str]],
+    ask: Callable[[], Finding],
     expected: Version,
     again: Callable[[str], bool],
     others: Callable[[], Iterable[LiveVersion | None]],
@@ -124,13 +123,13 @@ def wait_until_healthy(
     answer at this address, and does no less well.
     """
     while True:
-        finding, reported = ask()
-        problem = finding
+        problem = finding = ask()
+        reported = finding.version
         if finding.status in (HealthStatus.OK, HealthStatus.WARNING):
             if not is_other_version(reported, expected):
                 return None
             if any(is_same_version(reported, version) for version in others()):
                 return None
             problem = wrong_version(url, reported, expected.name)
-        if finding.detail == NOT_ASKED or not again(problem.cause):
+        if finding.refused or not again(problem.cause):
             return problem

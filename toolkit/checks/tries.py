@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor, filled
-from toolkit.errors import Stopped, ToolkitError
+from toolkit.errors import Missing, Stopped, ToolkitError
 from toolkit.model import Check, CheckStatus, Mismatch, Result
 
 FIRST_S, LAST_S = 0.5, 5.0
@@ -141,4 +141,5 @@ def _unanswered(check: Check, asks: str, problem: ToolkitError, redactor: Redact
     """
     status = CheckStatus.FAILED if problem.is_observed else CheckStatus.UNKNOWN
     cause, next_ = redactor.over(str(problem)), redactor.over(problem.next)
-    return Result(check.name, status, asks, cause=cause, next=next_)
+    is_absent = isinstance(problem, Missing)
+    return Result(check.name, status, asks, cause=cause, next=next_, absent=is_absent)

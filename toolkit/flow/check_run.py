@@ -184,7 +184,7 @@ def _combined(results: Sequence[Result]) -> Result:
     took = median(result.took_s for result in results)
     return replace(
         worst,
-        detail=f"{good} of {len(results)} passed",
+        repeats=(len(results), good),
         took_s=round(took, 3),
         tries=sum(result.tries for result in results),
     )

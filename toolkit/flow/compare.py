@@ -32,6 +32,7 @@ from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
     Base,
+    BaseChoice,
     BaseKind,
     Change,
     DiffResult,
@@ -113,9 +114,6 @@ class RecordedBase(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     """What else there is to say of what is live."""
 
-
-RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
-"""What the targets are compared with by `last`."""
 
 UNRECORDED = RecordedBase(None, "", unknown="no deploy is recorded", unrecorded=True)
 
@@ -241,7 +239,9 @@ def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Gi
             parts += _due_anyway(name, recorded[name], content)
             compared[name] = tuple(sorted({str(point.commit) for point in recorded[name]}))
     parts += _compared_parts(inputs, compared, git, head)
-    chosen = RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
+    chosen = BaseChoice.LAST_RECORDED
+    if len(unrecorded) == len(leaves):
+        chosen = BaseChoice.NOT_RECORDED
     base = _base_of_records(request, chosen, {name: compared.get(name, ()) for name in leaves})
     users = _users(inputs, git, head)
     answer = _answer(inputs, base, _head(git, None, tree), parts, users)
@@ -267,17 +267,19 @@ def _compared_parts(
         if commits:
             groups.setdefault(commits, set()).add(name)
     for commits, names in groups.items():
-        yield _against(inputs, Base(BaseKind.LAST, None, commits, "recorded"), names, git, head)
+        yield _against(
+            inputs, Base(BaseKind.LAST, None, commits, BaseChoice.RECORDED), names, git, head
+        )
 
 
 def _base_of_records(
-    request: DiffRequest, chosen: str, compared: Mapping[str, tuple[str, ...]]
+    request: DiffRequest, chosen: BaseChoice, compared: Mapping[str, tuple[str, ...]]
 ) -> Base:
     commits: dict[str, None] = {}
     for name in sorted(compared):
         commits |= dict.fromkeys(compared[name])
     if request.base == "live":
-        return Base(BaseKind.LIVE, None, tuple(commits), "what is live", compared)
+        return Base(BaseKind.LIVE, None, tuple(commits), BaseChoice.LIVE, compared)
     return Base(BaseKind.LAST, None, tuple(commits), chosen, compared)
 
 
@@ -461,7 +463,7 @@ def _with_first_step(
     impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     shown_base = answer.base
-    if shown_base.chosen == NOT_RECORDED:
+    if shown_base.chosen == BaseChoice.NOT_RECORDED:
         shown_base = replace(shown_base, name=base.name, commits=base.commits)
     return replace(
         answer,
@@ -547,7 +549,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
         notes=() if changes else ("the list of paths is empty",),
     )
     users = input_targets(rules, environment_name(request.environment, rules), git, None).by
-    base = Base(BaseKind.PATHS, request.changes_name, (), "--paths-from")
+    base = Base(BaseKind.PATHS, request.changes_name, (), BaseChoice.PATHS_FROM)
     inputs = _DiffInputs(request, rules)
     return _answer(inputs, base, Head(), [Comparison(changes, before)], users)
 
@@ -726,7 +728,7 @@ def _notes(
         yield (
             "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
         )
-    if base.chosen == "upstream merge base" and base.commits == (head.commit,):
+    if base.chosen == BaseChoice.UPSTREAM and base.commits == (head.commit,):
         yield (
             f"HEAD has nothing that {base.name} has not; to compare with what is live, name it:"
             " toolkit diff COMMIT"

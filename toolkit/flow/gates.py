@@ -449,7 +449,7 @@ def _address_failure(
                 with suppress(ToolkitError):
                     yield targets.kind(neighbour.kind).live(neighbour, ports)
 
-        def ask(url: str = url) -> tuple[Finding, str]:
+        def ask(url: str = url) -> Finding:
             return desk.ask(lambda: addresses.check_address(url, context))
 
         desk.phase(f"asking {addresses.without_query(url)}")

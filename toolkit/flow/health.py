@@ -22,7 +22,6 @@ from toolkit.flow.drift import (
     with_record_findings,
 )
 from toolkit.flow.health_questions import (
-    SAYS,
     Board,
     Questions,
     Subject,
@@ -252,13 +251,12 @@ def _report(
     report = HealthReport(subject.name, subject.kind, location.environment, location.region, ())
     problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
-        findings = [replace(unknown(subject.name, problem), detail="not checked")]
-        for finding in board.findings(index):
-            if finding.what in address_names(subject):
-                detail = finding.detail.partition(SAYS)[0]
-                findings.append(replace(finding, detail=detail))
-        return replace(report, findings=tuple(findings))
-    findings = []
+        of_addresses = [
+            finding for finding in board.findings(index) if finding.what in address_names(subject)
+        ]
+        not_checked = replace(unknown(subject.name, problem), detail="not checked")
+        return replace(report, findings=(not_checked, *of_addresses))
+    findings: list[Finding] = []
     for finding in board.findings(index):
         others = others_at_address(subjects, subject, finding.what)
         findings.append(compare_address(finding, live, map(board.live, others)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from threading import Condition
 from time import monotonic
 
@@ -39,10 +40,6 @@ SOON_S = 1800.0
 ANSWER_S, SHARE = 10.0, 0.9
 """How long an address may take, in seconds and at most as a share of the deadline: an address that
 does not answer is reported as that, and not only as unknown because time ran out.
-"""
-SAYS = "\0"
-"""Between a finding's detail and the version that an address reports, until that can be compared
-with what is live.
 """
 
 
@@ -189,7 +186,7 @@ def start_address_questions(questions: Questions, index: int, subject: Subject) 
         return
     board, context = questions.board, questions.check_context(subject)
     for url in subject.job.settings.addresses:
-        _start(board, index, lambda url=url: _of_address(board, index, url, context))  # type: ignore[misc]
+        _start(board, index, partial(_ask_address, board, index, url, context))
 
 
 def address_names(subject: Subject) -> frozenset[str]:
@@ -233,11 +230,8 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
     board.end(index, live, lives=True)
 
 
-def _of_address(board: Board, index: int, url: str, context: CheckContext) -> None:
-    finding, version = addresses.check_address(url, context)
-    if version and finding.status != HealthStatus.FAILING:
-        finding = replace(finding, detail=f"{finding.detail}{SAYS}{version}")
-    board.tell(index, finding)
+def _ask_address(board: Board, index: int, url: str, context: CheckContext) -> None:
+    board.tell(index, addresses.check_address(url, context))
 
 
 def _of_check(questions: Questions, index: int, subject: Subject, check: Check) -> None:
@@ -278,7 +272,7 @@ def _in_short(result: Result) -> str:
         return "could not be checked"
     if result.misses:
         return f"{result.misses[0].what}: {result.misses[0].found}"
-    return "not there" if result.cause.startswith("there is no ") else "no good answer"
+    return "not there" if result.absent else "no good answer"
 
 
 def _of_credentials(board: Board, index: int, location: Location, ports: Ports) -> None:
@@ -315,13 +309,11 @@ def compare_address(
     """The finding about an address, with the version that it reports compared with what is live;
     `others` are live versions that may answer there just as well.
     """
-    detail, _, version = finding.detail.partition(SAYS)
-    finding = replace(finding, detail=detail)
-    if live is None or not addresses.is_other_version(version, live):
+    if live is None or not addresses.is_other_version(finding.version, live):
         return finding
-    if any(addresses.is_same_version(version, other) for other in others):
+    if any(addresses.is_same_version(finding.version, other) for other in others):
         return finding
-    return addresses.wrong_version(finding.what, version, live.version or live.commit or "")
+    return addresses.wrong_version(finding.what, finding.version, live.version or live.commit or "")
 
 
 def others_at_address(subjects: Sequence[Subject], subject: Subject, address: str) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import (
     Base,
+    BaseChoice,
     BaseKind,
     ChangeOrigin,
     DiffResult,
@@ -33,7 +34,6 @@ from toolkit.show.text import (
 )
 
 WIDTH = 80
-UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
 
 
 def text(
@@ -169,12 +169,12 @@ def compared(base: Base, head: Head) -> str:
     if base.kind == BaseKind.PATHS:
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
     commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
-    if base.chosen == NOT_RECORDED:
+    if base.chosen == BaseChoice.NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
         return f"Nothing is recorded as deployed.{since}"
     if base.kind in (BaseKind.LAST, BaseKind.LIVE):
         return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
-    how = "merge base" if base.chosen == UPSTREAM else chosen
+    how = "merge base" if base.chosen == BaseChoice.UPSTREAM else chosen
     if base.name in base.commits:
         return f"Changes since {commits} ({how}), whatever is deployed."
     return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."

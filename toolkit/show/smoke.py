@@ -30,6 +30,14 @@ def name(result: Result) -> str:
     return f"{result.check} at {result.at}" if result.at else result.check
 
 
+def detail(result: Result) -> str:
+    """What is worth knowing of one: how often it passed, if it was made several times."""
+    if result.repeats is None:
+        return result.detail
+    times, passed = result.repeats
+    return f"{passed} of {times} passed"
+
+
 def took(seconds: float) -> str:
     """`12ms`, `1.2s`, `1m5s`."""
     if seconds < 1:
@@ -61,8 +69,8 @@ def _lines(
     for result in results:
         if result.status.is_bad:
             yield from problem(result, width)
-        elif result.figures or (verbose and result.detail):
-            yield from wrapped(f"{line(name(result))}: {line(result.detail)}", width)
+        elif result.figures or (verbose and detail(result)):
+            yield from wrapped(f"{line(name(result))}: {line(detail(result))}", width)
     yield summary(results, environment, took_s)
 
 
@@ -84,8 +92,8 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
     heading = f"{line(name(result))}: {line(result.asks)}"
     if result.tries > 1:
         heading += f" ({count(result.tries, 'try', 'tries')})"
-    if result.detail.endswith(" passed"):
-        heading += f", {result.detail}"
+    if result.repeats:
+        heading += f", {detail(result)}"
     yield from wrapped(heading, width)
     if not result.misses:
         yield from wrapped(f"  {line(result.cause)}", width, "    ")
@@ -139,7 +147,7 @@ def _result_document(result: Result) -> dict[str, Any]:
         "next": result.next or None,
         "took_s": result.took_s,
         "tries": result.tries,
-        "detail": result.detail or None,
+        "detail": detail(result) or None,
         "log": result.log or None,
         "expected": [
             {"what": miss.what, "expected": miss.wanted, "got": miss.found}

@@ -445,7 +445,7 @@ def test_whatever_the_filters_are_the_draft_is_a_valid_rules_file(
     book = _book(result)
     assert len(book.rules.targets) <= max(result.count, 1)
     for status in STATUSES:
-        touch([Change("a/b/c.ts", status)], book)
+        touch([Change("a/b/c.ts", ChangeStatus(status))], book)
 
 
 def test_a_rule_that_only_excludes_says_what_it_means() -> None:
