@@ -225,6 +225,30 @@ class Load(Struct, frozen=True):
     errors: float
 
 
+class CheckTypeName(StrEnum):
+    """What a check asks. The name is the key that makes a table of rules.toml a check of that type,
+    and the module in toolkit/checks.
+    """
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+    TCP = "tcp"
+    TLS = "tls"
+    DNS = "dns"
+    AWS = "aws"
+    COMMAND = "command"
+
+
+class FileLine(Struct, frozen=True):
+    """A line of a file; lines count from 1."""
+
+    file: str = ""
+    line: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
 class Check(Struct, frozen=True):
     """One thing that `smoke-test` asks the live system. `check_type` says how; `settings` is the
     struct of that check type, its `{names}` not filled.
@@ -232,11 +256,11 @@ class Check(Struct, frozen=True):
     `needs` are checks that have to pass first, unless it is `always`: then they only come first.
     `captures` are the names that it gives values to, `uses` those in its settings. A check that is
     `based` is made at each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how
-    long it is repeated. `where` is its file and line.
+    long it is repeated.
     """
 
     name: str
-    check_type: str
+    check_type: CheckTypeName
     settings: Any
     asks: str
     tags: tuple[str, ...] = ()
@@ -249,7 +273,7 @@ class Check(Struct, frozen=True):
     uses: frozenset[str] = frozenset()
     based: bool = False
     load: Load | None = None
-    where: str = ""
+    where: FileLine = FileLine()
 
 
 class Checks(Struct, frozen=True):
@@ -324,6 +348,13 @@ class Trust(Struct, frozen=True):
         )
 
 
+class UnmatchedPolicy(StrEnum):
+    """What `unmatched` says of a path that no rule matches, unless it names a target."""
+
+    WARN = "warn"
+    FAIL = "fail"
+
+
 class Rules(Struct, frozen=True):
     """All of one rules.toml. `text` is its source, so that the line of a pattern can be found
     without parsing it again. `trust` says where its judges come from, once that has been checked
@@ -343,6 +374,11 @@ class Rules(Struct, frozen=True):
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
     trust: Trust = Trust()
+
+    @property
+    def fallback(self) -> str | None:
+        """The target that a path calls for that no rule matches, if `unmatched` names one."""
+        return None if self.unmatched in tuple(UnmatchedPolicy) else self.unmatched
 
 
 class BaseKind(StrEnum):
@@ -395,15 +431,27 @@ class Head(Struct, frozen=True):
     dirty: bool | None = None
 
 
+class ReasonKind(StrEnum):
+    """Why something is called for: a pattern of a rule matches a path, no rule does, or what
+    `rule` says in words.
+    """
+
+    PATTERN = "pattern"
+    UNMATCHED = "unmatched"
+    WORDS = "words"
+
+
 class Reason(Struct, frozen=True, gc=False):
     """Why a target (or a check) is called for: a path, and the pattern of a rule, with its line in
-    rules.toml.
+    rules.toml. `short` is what `rule` says in words, where the target is known.
     """
 
     path: str
     rule: str
     pattern: str
     line: int | None
+    kind: ReasonKind = ReasonKind.PATTERN
+    short: str = ""
 
 
 class MatchVerdict(StrEnum):
@@ -671,6 +719,10 @@ class Location(Struct, frozen=True):
     """
 
 
+IMAGE_NAMED = "image "
+"""What the fingerprint of an image begins with of which only the name is known."""
+
+
 class Version(Struct, frozen=True):
     """What is deployed. `name` is the commit's id, with `-dirty-<digest>` if the files differ from
     it. It is also the image's tag.
@@ -678,7 +730,8 @@ class Version(Struct, frozen=True):
     `fingerprint` is the digest of every file that can make the target due: its rules' files and its
     inputs. It is the same in every environment, and at every commit with that content. `settings`
     is the digest of everything else that decides how it is deployed, in this environment. Both are
-    empty if unknown.
+    empty if unknown. Of an image that was named, and not built from files, the fingerprint is only
+    `image NAME`: so it stands in journals and records.
     """
 
     name: str
@@ -690,6 +743,11 @@ class Version(Struct, frozen=True):
     """The digest of the files that git ignores and its build takes; empty where there are none.
     They are not in the fingerprint.
     """
+
+    @property
+    def has_only_a_name(self) -> bool:
+        """Whether nothing is known of what is in it, since it is an image that was named."""
+        return self.fingerprint.startswith(IMAGE_NAMED)
 
 
 class JobAction(StrEnum):

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from tests.support.repo import RULES
 from toolkit import flow
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.model import STATUSES, Change, ChangeMatch, ChangeStatus, Impact, MatchVerdict, Reason
+from toolkit.model import (
+    STATUSES,
+    Change,
+    ChangeMatch,
+    ChangeStatus,
+    Impact,
+    MatchVerdict,
+    Reason,
+    ReasonKind,
+)
 
 HEAD = """\
 version = 1
@@ -135,7 +144,9 @@ def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(
         ChangeMatch(Change("x", ChangeStatus.MODIFIED), (), targets, MatchVerdict.UNMATCHED),
     )
     assert impact.unmatched == ["x"]
-    assert impact.targets == {name: (Reason("x", "unmatched", "", 2),) for name in targets}
+    assert impact.targets == {
+        name: (Reason("x", "unmatched", "", 2, ReasonKind.UNMATCHED),) for name in targets
+    }
 
 
 def test_a_change_of_the_rules_themselves_is_shown_and_calls_for_nothing() -> None:

@@ -31,7 +31,7 @@ from toolkit.flow.rulebook import (
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
-from toolkit.model import Checks, Environment, Location, Provision, Rules
+from toolkit.model import Checks, CheckTypeName, Environment, Location, Provision, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
@@ -101,10 +101,7 @@ def _refuse_problems(rules: Rules, checks: Checks) -> None:
     Raises RulesError with all of them.
     """
     variables = {name: environment.vars for name, environment in rules.environments.items()}
-    problems: list[Problem] = []
-    for where, key, message in reading.find_problems(checks, variables, BUILT_IN):
-        file, _, line = where.rpartition(":")
-        problems.append(Problem(int(line), key, message, file))
+    problems = list(reading.find_problems(checks, variables, BUILT_IN))
     words = (*checks.checks, *_tags(checks))
     for name, target in rules.targets.items():
         for word in reading.resolve_words(_of(target.settings), checks)[1]:
@@ -216,7 +213,7 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
     secret = any(
         secret.env is None for name, secret in selection.checks.secrets.items() if name in used
     )
-    if not secret and not any(check.check_type == "aws" for check in checks):
+    if not secret and not any(check.check_type == CheckTypeName.AWS for check in checks):
         return
     until = monotonic() + selection.seconds
     tasks = [
@@ -416,7 +413,7 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
     variables = dict(variables_of(environment))
     provisions: list[Provision] = []
     for check in checks.checks.values():
-        if check.check_type != "aws" or not check.uses <= variables.keys():
+        if check.check_type != CheckTypeName.AWS or not check.uses <= variables.keys():
             continue
         if check.environments and (
             environment is None or environment.name not in check.environments

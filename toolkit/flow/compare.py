@@ -41,9 +41,11 @@ from toolkit.model import (
     Impact,
     Plan,
     Reason,
+    ReasonKind,
     Rules,
     Standing,
     TargetState,
+    UnmatchedPolicy,
     Version,
 )
 from toolkit.plan import build
@@ -127,7 +129,8 @@ Records = Callable[[str, Rules, str | None], Points]
 class Comparison(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
-    `because` says why they are due whatever changed; `doubtful`, that it is unknown what is live of
+    `because` says why they are due whatever changed, `short` the same without the target's name,
+    where it is for one; `doubtful`, that it is unknown what is live of
     them; `unrecorded`, that this is so because no deploy is recorded.
     """
 
@@ -135,6 +138,7 @@ class Comparison(Struct, frozen=True):
     before: FormerRules
     leaves: frozenset[str] | None = None
     because: str | None = None
+    short: str = ""
     doubtful: bool = False
     unrecorded: bool = False
 
@@ -341,26 +345,25 @@ def _without_comparison(
     name: str, recorded: Sequence[RecordedBase], content: "_Content", git: Git
 ) -> Comparison | None:
     """The part of a target whose record cannot be compared with any commit; None if it can."""
-    only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
-        return Comparison((), FormerRules(), only, f"{name}: {unknown}", doubtful=True)
+        return _due_because(name, unknown, doubtful=True)
     missing = next(
         (str(point.commit) for point in recorded if not content.holds(str(point.commit))), None
     )
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        because = (
-            f"{name}: its content is not what was deployed at {missing[:12]}, which is not in this"
-            " clone"
-        )
-        return Comparison((), FormerRules(), only, because)
-    because = (
-        f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone"
-        f" ({git.fetch_all()})"
-    )
-    return Comparison((), FormerRules(), only, because, doubtful=True)
+        why = f"its content is not what was deployed at {missing[:12]}, which is not in this clone"
+        return _due_because(name, why)
+    why = f"its last deploy was of commit {missing[:12]}, which is not in this clone"
+    return _due_because(name, f"{why} ({git.fetch_all()})", doubtful=True)
+
+
+def _due_because(name: str, why: str, doubtful: bool = False) -> Comparison:
+    """The part of a target that is due whatever changed."""
+    because, only = f"{name}: {why}", frozenset((name,))
+    return Comparison((), FormerRules(), only, because, why, doubtful)
 
 
 def _due_anyway(
@@ -373,8 +376,8 @@ def _due_anyway(
         yield Comparison((), FormerRules(), only, because)
     since = next((point.since for point in recorded if point.since), None)
     if since:
-        because = f"{name}: {since}"
-        yield Comparison((), FormerRules(notes=(because,)), only, because)
+        part = _due_because(name, since)
+        yield replace(part, before=FormerRules(notes=(f"{name}: {since}",)))
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
         because = f"the settings of {name} are not those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
@@ -689,7 +692,7 @@ def _impact(
     if part.leaves is None:
         return impact
     if part.because:
-        reason = (Reason("", part.because, "", None),)
+        reason = (Reason("", part.because, "", None, ReasonKind.WORDS, part.short),)
         names = _in_groups(part.leaves, graph, today.rules)
         return replace(impact, targets=dict.fromkeys(names, reason))
     return limit_to(impact, part.leaves, graph)
@@ -716,7 +719,8 @@ def _changed_settings(
     for name, settings in target_settings(today.rules, named).items():
         if any(former.get(name) != settings for former in before):
             line = today.line("targets", name)
-            reason = Reason(today.rules.file, f"the settings of {name} changed", "", line)
+            words = f"the settings of {name} changed"
+            reason = Reason(today.rules.file, words, "", line, ReasonKind.WORDS)
             changed[name] = (reason,)
     return changed
 
@@ -754,7 +758,7 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:
-    if rules.unmatched == "fail" and impact.unmatched:
+    if rules.unmatched == UnmatchedPolicy.FAIL and impact.unmatched:
         return f'{rules.file} says unmatched = "fail"'
     return None
 

@@ -44,6 +44,7 @@ from toolkit.flow.versions import (
 )
 from toolkit.model import (
     AWS,
+    IMAGE_NAMED,
     Backwards,
     DiffResult,
     Job,
@@ -395,7 +396,7 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
     The name of an image may mean another one by now.
     """
     version = job.version
-    if version.fingerprint.startswith("image "):
+    if version.has_only_a_name:
         return False
     for record in records_of(job, rules, ports):
         if record.run == run:
@@ -614,7 +615,7 @@ def _versions_of_image(
     version = Version(
         image,
         wishes.get("commit"),
-        wishes.get("fingerprint") or f"image {image}",
+        wishes.get("fingerprint") or f"{IMAGE_NAMED}{image}",
         settings=str(wishes.get("settings") or ""),
     )
     return TargetVersions(dict.fromkeys((target.name for target in chosen), version))

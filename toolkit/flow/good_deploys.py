@@ -111,7 +111,7 @@ def last_good_before(
     Where the version is only the name of an image, which may mean another one by now, every deploy
     is of another.
     """
-    only_a_name = version.fingerprint.startswith("image ")
+    only_a_name = version.has_only_a_name
     for record in records:
         is_other = only_a_name or record.version != version.name
         # Last, since it asks the cloud.

@@ -44,6 +44,7 @@ from toolkit.model import (
     AWS,
     Check,
     Checks,
+    CheckTypeName,
     Environment,
     Finding,
     HealthReport,
@@ -59,7 +60,7 @@ from toolkit.run import jobs as making
 from toolkit.targets.base import JudgedSettings
 from toolkit.targets.findings import unknown
 
-LOOKED_AT = ("aws", "tls", "dns")
+LOOKED_AT = (CheckTypeName.AWS, CheckTypeName.TLS, CheckTypeName.DNS)
 """The types of checks that only read, and so are part of it."""
 
 
@@ -228,7 +229,7 @@ def _check_subjects(
     for check in checks.checks.values():
         fits = not check.environments or name in check.environments
         if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
-            for location in locations if check.check_type == "aws" else locations[:1]:
+            for location in locations if check.check_type == CheckTypeName.AWS else locations[:1]:
                 yield Subject(check.name, "check", location, check=check)
 
 
@@ -278,7 +279,7 @@ def _report(
 def _needs_credentials(subject: Subject) -> bool:
     if subject.check is None:
         return subject.location.provider == AWS
-    return subject.check.check_type == "aws"
+    return subject.check.check_type == CheckTypeName.AWS
 
 
 def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:

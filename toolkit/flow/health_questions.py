@@ -20,6 +20,7 @@ from toolkit.model import (
     AWS,
     Check,
     CheckStatus,
+    CheckTypeName,
     Finding,
     HealthStatus,
     Job,
@@ -261,7 +262,7 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
             _in_short(result),
             cause=f"{result.asks}: {result.cause}",
             next=result.next or f"toolkit smoke-test --only {check.name}",
-            unasked=not has_failed and check.check_type == "aws",
+            unasked=not has_failed and check.check_type == CheckTypeName.AWS,
         )
     questions.board.tell(index, finding)
 

@@ -12,7 +12,7 @@ from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
 from toolkit.impact.touch import RuleBook
-from toolkit.model import ChangeStatus, Environment, Rules, Target
+from toolkit.model import ChangeStatus, CheckTypeName, Environment, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git
@@ -63,7 +63,11 @@ def check_types() -> "CheckTypes":
     from toolkit.impact.checks import CheckTypes
 
     return CheckTypes(
-        tuple(checks.CHECK_TYPES), checks.check_type, values.names, values.misused, values.BUILT_IN
+        tuple(map(str, CheckTypeName)),
+        checks.check_type,
+        values.names,
+        values.misused,
+        values.BUILT_IN,
     )
 
 

@@ -15,7 +15,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckStatus, Result, RunStatus
+from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
@@ -108,12 +108,12 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     tasks = flow.check_tasks(checks, names, setup)
     # A store is made only for what writes there: the logs of commands, the figures of loads.
     store: Store | None = None
-    if request.load or any(task.check.check_type == "command" for task in tasks):
+    if request.load or any(task.check.check_type == CheckTypeName.COMMAND for task in tasks):
         profile = request.profile or (environment.profile if environment else None)
         store = store_for(rules, ports, profile)
 
     def log(task: Task) -> StepLog | None:
-        if store is None or task.check.check_type != "command":
+        if store is None or task.check.check_type != CheckTypeName.COMMAND:
             return None
         return StepLog(store, run, task.name, setup.redactor.over)
 

@@ -21,7 +21,16 @@ from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesE
 from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
 from toolkit.impact import toml
-from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
+from toolkit.model import (
+    Checks,
+    Environment,
+    FileLine,
+    JudgeDifference,
+    JudgeEffect,
+    Rules,
+    Target,
+    Trust,
+)
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING, JudgedSettings
@@ -423,7 +432,7 @@ def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[Jud
 
 
 def _without_lines(checks: Checks) -> dict[str, Any]:
-    return {name: replace(check, where="") for name, check in checks.checks.items()}
+    return {name: replace(check, where=FileLine()) for name, check in checks.checks.items()}
 
 
 def _words(value: Any) -> str | None:

@@ -17,6 +17,7 @@ from toolkit.model import (
     Impact,
     MatchVerdict,
     Reason,
+    ReasonKind,
     Rule,
     Rules,
 )
@@ -104,9 +105,8 @@ class RuleBook:
         """What a path calls for that no rule matches: the target that `unmatched` names, if it
         names one.
         """
-        if self.rules.unmatched in ("warn", "fail"):
-            return ()
-        return (self.rules.unmatched,)
+        name = self.rules.fallback
+        return () if name is None else (name,)
 
     def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
@@ -294,7 +294,8 @@ def _touch_one(
             _call_for(deploy, today, reason, targets, called)
             _add_reason(reason, rule.run, checks)
         if not hits and path not in own:
-            reason = Reason(path, "unmatched", "", book.line("unmatched"))
+            line = book.line("unmatched")
+            reason = Reason(path, ReasonKind.UNMATCHED, "", line, ReasonKind.UNMATCHED)
             _call_for(book.fallback, today, reason, targets, called)
     if names:
         return ChangeMatch(change, tuple(names), tuple(called), MatchVerdict.MATCHED)
@@ -327,7 +328,8 @@ def _with_users(match: ChangeMatch, book: RuleBook, users: Users, targets: Reaso
     if not names or book.ignores(path):
         return match
     for name in sorted(names):
-        reason = Reason(path, f"{name} is built from {path}", "", book.line("targets", name))
+        words, line = f"{name} is built from {path}", book.line("targets", name)
+        reason = Reason(path, words, "", line, ReasonKind.WORDS)
         _add_reason(reason, (name,), targets)
     return replace(match, targets=tuple(dict.fromkeys((*match.targets, *sorted(names)))))
 

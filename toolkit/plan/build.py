@@ -6,14 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
-from toolkit.model import CHECKS, Impact, Plan, Reason, Rules, Step, Target
+from toolkit.model import CHECKS, Impact, Plan, Reason, ReasonKind, Rules, Step, Target
 from toolkit.plan.graph import Graph
 
 SHOWN = 3
 """How many of a step's reasons are written out."""
-
-FALLBACK = "unmatched"
-"""The rule's name in a reason for a path that no rule matches: it fell back to a target."""
 
 Command = Callable[[Target], str | None]
 """The command that deploys a target, None where only a person can."""
@@ -65,9 +62,9 @@ def reason_text(reason: Reason, file: str) -> str:
     if not reason.path:
         return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
-    if not reason.pattern and reason.rule != FALLBACK:
+    if reason.kind == ReasonKind.WORDS:
         return f"{reason.rule} ({where})"
-    if not reason.pattern:
+    if reason.kind == ReasonKind.UNMATCHED:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
     return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'
 

@@ -256,7 +256,8 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
             return quote(reason.path), True
     # Nothing has changed, but what is live is another version, or nothing is known of it.
     if reasons:
-        return line(reasons[0].rule.removeprefix(f"{step.target}: ")), False
+        alone = not answer.covered.get(step.target)
+        return line((alone and reasons[0].short) or reasons[0].rule), False
     return "unknown, so due", False
 
 
@@ -278,8 +279,8 @@ def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
     unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
     if unmatched:
         policy = "no rule says what to do"
-        if answer.rules.unmatched not in ("warn", "fail"):
-            policy = f"falls back to {answer.rules.unmatched}"
+        if answer.rules.fallback is not None:
+            policy = f"falls back to {answer.rules.fallback}"
         yield f"unmatched: {count(len(unmatched), 'path')} ({policy})"
         yield from (f"  {path}" for path in listing(unmatched, 10))
     if ignored:
