@@ -431,7 +431,7 @@ class Head(Struct, frozen=True):
     dirty: bool | None = None
 
 
-class ReasonKind(StrEnum):
+class ReasonOrigin(StrEnum):
     """Why something is called for: a pattern of a rule matches a path, no rule does, or what
     `rule` says in words.
     """
@@ -450,7 +450,7 @@ class Reason(Struct, frozen=True, gc=False):
     rule: str
     pattern: str
     line: int | None
-    kind: ReasonKind = ReasonKind.PATTERN
+    origin: ReasonOrigin = ReasonOrigin.PATTERN
     short: str = ""
 
 
@@ -968,6 +968,10 @@ class Result(Struct, frozen=True):
     figures: Mapping[str, float] = {}
     absent: bool = False
     repeats: tuple[int, int] | None = None
+
+
+CHECK, CREDENTIALS = "check", "credentials"
+"""The kinds of health reports besides those of targets, which have their target's kind."""
 
 
 class HealthReport(Struct, frozen=True):

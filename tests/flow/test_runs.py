@@ -16,7 +16,7 @@ from toolkit.flow.stores import resolved_location
 from toolkit.model import Job, JobAction, Location, RecordedDeploy, RunResult, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.record.journal import Journal, path_of, read
+from toolkit.record.journal import EntryState, Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
@@ -244,7 +244,7 @@ def opened(store: Store, ports: Ports, known: str, acted: bool) -> None:
         store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, ports.clock
     )
     if acted:
-        journal.append("intent", "app", call="ecs:UpdateService", token="token", what={})
+        journal.append(EntryState.INTENT, "app", call="ecs:UpdateService", token="token", what={})
     journal.close()
 
 

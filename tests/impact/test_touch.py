@@ -15,7 +15,7 @@ from toolkit.model import (
     Impact,
     MatchVerdict,
     Reason,
-    ReasonKind,
+    ReasonOrigin,
 )
 
 HEAD = """\
@@ -145,7 +145,7 @@ def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(
     )
     assert impact.unmatched == ["x"]
     assert impact.targets == {
-        name: (Reason("x", "unmatched", "", 2, ReasonKind.UNMATCHED),) for name in targets
+        name: (Reason("x", "unmatched", "", 2, ReasonOrigin.UNMATCHED),) for name in targets
     }
 
 

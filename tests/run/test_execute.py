@@ -37,6 +37,7 @@ from toolkit.model import (
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import EntryState
 from toolkit.run.execute import Execution, RunContext, RunOptions, run_status
 from toolkit.run.step import Verify, no_checks
 from toolkit.run.step_journal import BegunStep, JournalWriter, StepJournal
@@ -111,7 +112,7 @@ class Book:
     def journal(self) -> JournalWriter:
         return self
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None:
         if (problem := self._broken(state, step)) is not None:
             raise problem
         self.lines.append((state, step, facts))

@@ -36,6 +36,7 @@ from toolkit.model import (
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import EntryState
 from toolkit.run.pace import Pace
 from toolkit.run.step import APPLIES, CERTAIN_AFTER_S, RESUMED_LEAST_S, StepContext, carry_out
 from toolkit.run.step_journal import PATIENCE_S, BegunStep, StepJournal, StepServices
@@ -71,7 +72,7 @@ class Pen:
         self.full_until = 0.0
         self._clock = clock
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None:
         if self._clock.elapsed() < self.full_until:
             raise FileProblem(path="journal", reason=f"the disk is full (errno {errno.ENOSPC})")
         self.lines.append((state, facts))
@@ -227,7 +228,7 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     stage = Stage([Observation(StepState.UNKNOWN, next="ask ada")])
     found = stage.run()
     assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
-    assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S["unknown"]
+    assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S[StepState.UNKNOWN]
 
 
 def test_the_first_cause_remains_the_cause() -> None:
@@ -334,7 +335,7 @@ def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> No
         1,
         ["intent", "accepted"],
     )
-    assert stage.looked[-2] - stage.looked[0] >= CERTAIN_AFTER_S["absent"]
+    assert stage.looked[-2] - stage.looked[0] >= CERTAIN_AFTER_S[StepState.ABSENT]
 
 
 def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:

@@ -15,6 +15,7 @@ from tests.support.run import process
 from toolkit.errors import StateDamaged
 from toolkit.ports import cdk, files
 from toolkit.ports.images import bases
+from toolkit.ports.images.context import FileForm
 from toolkit.sandbox import box, environment
 
 PROGRAM = """\
@@ -141,8 +142,8 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
 @pytest.mark.parametrize("spoil", SPOIL)
 def test_what_a_planted_cache_says_of_a_base_image_is_not_read(cache: Path, spoil: Spoil) -> None:
     digest = f"sha256:{'0' * 64}"
-    bases._write_cache(digest, [("a", "file", "")])
-    assert bases._read_cache(digest) == [("a", "file", "")]
+    bases._write_cache(digest, [("a", FileForm.FILE, "")])
+    assert bases._read_cache(digest) == [("a", FileForm.FILE, "")]
     spoil(cache / "bases")
     assert bases._read_cache(digest) is None
     bases._write_cache(digest, [])

@@ -6,7 +6,7 @@ from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
 from toolkit.model import Base, BaseChoice, BaseKind
 from toolkit.ports.git import Git
 
-RECORDED = ("last", "live")
+RECORDED = (BaseKind.LAST, BaseKind.LIVE)
 """The words for bases that come from the record or from the cloud, and not from git."""
 
 CHANGE = "change"

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, CheckStatus, Job, JobAction, Outcome, Verdict
+from toolkit.model import GOOD, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.show import run as show
 from toolkit.show.text import duration, line
@@ -211,7 +211,7 @@ class CountProgress:
     def told(self, result: Any) -> None:
         """One more is done; called from several threads."""
         self._done += 1
-        self._failed += result.status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, "failing")
+        self._failed += result.status.is_bad
         if self._status is not None:
             with suppress(OSError):
                 self._status.update(self._words())

@@ -13,7 +13,6 @@ from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.ports import Ports
 from toolkit.run.step_journal import StepJournal
 
-RED = "ALARM"
 EVERY_S = 5.0
 """The pause between two looks at the alarms, in seconds."""
 
@@ -39,7 +38,7 @@ def take_baseline(job: Job, ports: Ports) -> AlarmBaseline:
     if not names:
         return AlarmBaseline()
     alarms = cloudwatch.named(ports.aws(job.location), names)
-    red = frozenset(name for name, alarm in alarms.items() if alarm.state == RED)
+    red = frozenset(name for name, alarm in alarms.items() if alarm.rings)
     return AlarmBaseline(names, red, frozenset(names) - alarms.keys())
 
 
@@ -56,7 +55,7 @@ def red_alarms(job: Job, names: Sequence[str], ports: Ports) -> list[cloudwatch.
     if not names:
         return []
     alarms = cloudwatch.named(ports.aws(job.location), names)
-    return [alarms[name] for name in names if name in alarms and alarms[name].state == RED]
+    return [alarms[name] for name in names if name in alarms and alarms[name].rings]
 
 
 def alarm_failure(

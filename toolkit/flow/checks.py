@@ -31,7 +31,15 @@ from toolkit.flow.rulebook import (
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
-from toolkit.model import Checks, CheckTypeName, Environment, Location, Provision, Rules
+from toolkit.model import (
+    Checks,
+    CheckTypeName,
+    Environment,
+    Location,
+    Provision,
+    ProvisionKind,
+    Rules,
+)
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
@@ -421,9 +429,14 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
             continue
         what, _, name = filled(check.settings, variables).aws.partition(":")
         if what in MADE:
-            provisions.append(Provision(what, name))
+            provisions.append(Provision(ProvisionKind(what), name))
     return provisions
 
 
-MADE = ("bucket", "table", "queue", "parameter")
+MADE = (
+    ProvisionKind.BUCKET,
+    ProvisionKind.TABLE,
+    ProvisionKind.QUEUE,
+    ProvisionKind.PARAMETER,
+)
 """What the sandbox can make by its name alone."""

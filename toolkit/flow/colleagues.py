@@ -163,7 +163,7 @@ def _summary(store: SharedStore, run: str) -> Summary | None:
         shared = store.shelf.get(run)
         return None if shared is None else run_summary(ColleagueRun(store, shared))
     except StateDamaged as problem:
-        return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
+        return Summary(run, "", None, "", "", None, (), RunStatus.DAMAGED, problem=str(problem))
 
 
 def run_summary(shared: ColleagueRun) -> Summary:

@@ -41,7 +41,7 @@ from toolkit.model import (
     Impact,
     Plan,
     Reason,
-    ReasonKind,
+    ReasonOrigin,
     Rules,
     Standing,
     TargetState,
@@ -282,7 +282,7 @@ def _base_of_records(
     commits: dict[str, None] = {}
     for name in sorted(compared):
         commits |= dict.fromkeys(compared[name])
-    if request.base == "live":
+    if request.base == BaseKind.LIVE:
         return Base(BaseKind.LIVE, None, tuple(commits), BaseChoice.LIVE, compared)
     return Base(BaseKind.LAST, None, tuple(commits), chosen, compared)
 
@@ -692,7 +692,7 @@ def _impact(
     if part.leaves is None:
         return impact
     if part.because:
-        reason = (Reason("", part.because, "", None, ReasonKind.WORDS, part.short),)
+        reason = (Reason("", part.because, "", None, ReasonOrigin.WORDS, part.short),)
         names = _in_groups(part.leaves, graph, today.rules)
         return replace(impact, targets=dict.fromkeys(names, reason))
     return limit_to(impact, part.leaves, graph)
@@ -720,7 +720,7 @@ def _changed_settings(
         if any(former.get(name) != settings for former in before):
             line = today.line("targets", name)
             words = f"the settings of {name} changed"
-            reason = Reason(today.rules.file, words, "", line, ReasonKind.WORDS)
+            reason = Reason(today.rules.file, words, "", line, ReasonOrigin.WORDS)
             changed[name] = (reason,)
     return changed
 

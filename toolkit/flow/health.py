@@ -42,6 +42,8 @@ from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
 from toolkit.model import (
     AWS,
+    CHECK,
+    CREDENTIALS,
     Check,
     Checks,
     CheckTypeName,
@@ -106,7 +108,7 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     for name in names:
         subjects += _subjects(request, rules, checks, name)
     subjects = _with_trust(subjects, rules, git)
-    if not any(subject.kind != "credentials" for subject in subjects):
+    if not any(subject.kind != CREDENTIALS for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
@@ -178,7 +180,7 @@ def _subjects(
     asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
         if asks_aws:
-            yield Subject("credentials", "credentials", location)
+            yield Subject(CREDENTIALS, CREDENTIALS, location)
     for job in jobs:
         yield Subject(job.target, job.kind, job.location, job=job)
     if not request.targets:
@@ -230,7 +232,7 @@ def _check_subjects(
         fits = not check.environments or name in check.environments
         if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
             for location in locations if check.check_type == CheckTypeName.AWS else locations[:1]:
-                yield Subject(check.name, "check", location, check=check)
+                yield Subject(check.name, CHECK, location, check=check)
 
 
 def _lacks_values(check: Check, environment: Environment | None) -> bool:
@@ -250,7 +252,7 @@ def _report(
     subject = subjects[index]
     location, live = subject.location, board.live(index)
     report = HealthReport(subject.name, subject.kind, location.environment, location.region, ())
-    problem = board.refusal(location) if subject.kind != "credentials" else None
+    problem = board.refusal(location) if subject.kind != CREDENTIALS else None
     if problem is not None and _needs_credentials(subject):
         of_addresses = [
             finding for finding in board.findings(index) if finding.what in address_names(subject)

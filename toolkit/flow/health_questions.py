@@ -18,6 +18,7 @@ from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.model import (
     AWS,
+    CREDENTIALS,
     Check,
     CheckStatus,
     CheckTypeName,
@@ -284,7 +285,7 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         same_account(account, location)
     except CredentialsProblem as problem:
         board.refuse(location, problem)
-        finding = unknown("credentials", problem)
+        finding = unknown(CREDENTIALS, problem)
         board.tell(index, replace(finding, status=HealthStatus.FAILING, detail="cannot be used"))
         return
     remaining = aws.expiry()
@@ -292,7 +293,7 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         option = f" --profile {location.profile}" if location.profile else ""
         end = f"end in {max(remaining, 0) / 60:.0f} min"
         finding = Finding(
-            "credentials",
+            CREDENTIALS,
             HealthStatus.WARNING,
             end,
             cause=f"the credentials {end}",
@@ -300,7 +301,7 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         )
     else:
         end = "" if remaining is None else f", end in {remaining / 3600:.1f} h"
-        finding = Finding("credentials", HealthStatus.OK, f"account {account}{end}")
+        finding = Finding(CREDENTIALS, HealthStatus.OK, f"account {account}{end}")
     board.tell(index, finding)
 
 

@@ -18,7 +18,19 @@ from toolkit.flow import shared_resources
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
-from toolkit.model import AWS, GOOD, Job, LiveVersion, Location, Resource, Rules, Target, Verdict
+from toolkit.model import (
+    AWS,
+    GOOD,
+    BaseKind,
+    Job,
+    LiveVersion,
+    Location,
+    Resource,
+    Rules,
+    RunStatus,
+    Target,
+    Verdict,
+)
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
@@ -84,7 +96,7 @@ def records_reader(
         environment = find_environment(name, rules)
         has_regions = environment is not None and environment.regions
         locations = making.locations(environment, profile, None if has_regions else region)
-        if look or how == "live":
+        if look or how == BaseKind.LIVE:
             # Not another account's record, where rules.toml leaves it to the credentials.
             # Only of AWS do account and region have to be known, so that targets of others alone
             # need no credentials.
@@ -101,7 +113,7 @@ def records_reader(
         store = find(rules, ports, locations[0].profile)
         variables = variables_of(environment)
         reading = _Reading(rules, locations, variables, store, ports, tell)
-        if how == "live":
+        if how == BaseKind.LIVE:
             return _live(reading)
         points = _last(reading)
         return _compared_with_live(points, reading) if look else points
@@ -251,7 +263,7 @@ def work_check(store: Store, location: Location, rules: Rules, ports: Ports) -> 
 
         with suppress(ToolkitError):
             if not location.store:
-                return history.run_summary(store, record.run).status == "running"
+                return history.run_summary(store, record.run).status == RunStatus.RUNNING
             shelf = SharedRuns(Bucket(ports.aws(location), location.store, location.account))
             return any(
                 shelf.at_work(record.run, lock_name(place, record.target)) for place in locations

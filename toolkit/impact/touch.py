@@ -17,7 +17,7 @@ from toolkit.model import (
     Impact,
     MatchVerdict,
     Reason,
-    ReasonKind,
+    ReasonOrigin,
     Rule,
     Rules,
 )
@@ -295,7 +295,7 @@ def _touch_one(
             _add_reason(reason, rule.run, checks)
         if not hits and path not in own:
             line = book.line("unmatched")
-            reason = Reason(path, ReasonKind.UNMATCHED, "", line, ReasonKind.UNMATCHED)
+            reason = Reason(path, ReasonOrigin.UNMATCHED, "", line, ReasonOrigin.UNMATCHED)
             _call_for(book.fallback, today, reason, targets, called)
     if names:
         return ChangeMatch(change, tuple(names), tuple(called), MatchVerdict.MATCHED)
@@ -329,7 +329,7 @@ def _with_users(match: ChangeMatch, book: RuleBook, users: Users, targets: Reaso
         return match
     for name in sorted(names):
         words, line = f"{name} is built from {path}", book.line("targets", name)
-        reason = Reason(path, words, "", line, ReasonKind.WORDS)
+        reason = Reason(path, words, "", line, ReasonOrigin.WORDS)
         _add_reason(reason, (name,), targets)
     return replace(match, targets=tuple(dict.fromkeys((*match.targets, *sorted(names)))))
 

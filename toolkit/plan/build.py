@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
-from toolkit.model import CHECKS, Impact, Plan, Reason, ReasonKind, Rules, Step, Target
+from toolkit.model import CHECKS, Impact, Plan, Reason, ReasonOrigin, Rules, Step, Target
 from toolkit.plan.graph import Graph
 
 SHOWN = 3
@@ -62,9 +62,9 @@ def reason_text(reason: Reason, file: str) -> str:
     if not reason.path:
         return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
-    if reason.kind == ReasonKind.WORDS:
+    if reason.origin == ReasonOrigin.WORDS:
         return f"{reason.rule} ({where})"
-    if reason.kind == ReasonKind.UNMATCHED:
+    if reason.origin == ReasonOrigin.UNMATCHED:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
     return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'
 

@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, DeployedState, Location, Resource
+from toolkit.model import GOOD, DeployedState, Location, Resource, Verdict
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
 from toolkit.record import disk, legacy, state
@@ -177,7 +177,7 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     doubt about what is live. A rollback to something that was in doubt leaves it in doubt. Pure.
     """
     same = next((entry for entry in records if entry.run == record.run), None)
-    if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
+    if record.verdict == Verdict.UNCHANGED and same is None and _says_nothing_new(record, records):
         # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:

@@ -15,7 +15,7 @@ from time import monotonic
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
 from toolkit.model import Verdict
 from toolkit.record import disk, history
-from toolkit.record.journal import Journal, JournalEntry
+from toolkit.record.journal import EntryState, Journal, JournalEntry
 from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
 
@@ -38,9 +38,9 @@ def must_be_shared_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
     undone next, and the intents of steps that undo others. Without these, another machine would
     take what was undone for never done, or for somebody else's work. Pure.
     """
-    if entry.state == "outcome":
+    if entry.state == EntryState.OUTCOME:
         return entry.facts.get("verdict") == Verdict.UNHEALTHY
-    return entry.state == "intent" and entry.step in undoing
+    return entry.state == EntryState.INTENT and entry.step in undoing
 
 
 class Mirror:

@@ -14,6 +14,7 @@ from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Verdict
 from toolkit.ports import debug
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import EntryState
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
 from toolkit.run.step import StepContext, Verify, carry_out, files_never_change, no_checks
@@ -217,7 +218,7 @@ class Execution:
             status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         is_open = bool(not_started) or any(outcome.open for outcome in outcomes)
         if not is_open and not self._unwritten:
-            self._append("toolkit", "the end of the run", "end", exit=code, status=status)
+            self._append("toolkit", "the end of the run", EntryState.END, exit=code, status=status)
         if self._unwritten and self._stop.signal is None:
             # Done or not: nobody but this process knows it.
             status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
@@ -326,12 +327,12 @@ class Execution:
         if outcome.untouched:
             facts["untouched"] = True
         what = f"its end ({outcome.verdict})"
-        if self._append(outcome.step, what, "outcome", outcome.step, **facts):
+        if self._append(outcome.step, what, EntryState.OUTCOME, outcome.step, **facts):
             return outcome
         return replace(outcome, open=True)
 
     def _append(
-        self, whose: str, what: str, state: str, step: str | None = None, **facts: Any
+        self, whose: str, what: str, state: EntryState, step: str | None = None, **facts: Any
     ) -> bool:
         """Write a line; False if that is not possible. Without it the next process comes to the
         same end.

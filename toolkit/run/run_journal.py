@@ -12,7 +12,7 @@ from toolkit.model import GOOD, Job, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, FailedDeploy, Ledger, Record
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
@@ -61,7 +61,7 @@ class StoredRunJournal:
             raise
         except (StateDamaged, Refused):
             self.journal.append(
-                "note", job.step, **{IN_RECORD: False}
+                EntryState.NOTE, job.step, **{IN_RECORD: False}
             )  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:

@@ -33,7 +33,7 @@ from toolkit.targets.base import Kind
 
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
-CERTAIN_AFTER_S = {"absent": 10.0, "unknown": 30.0}
+CERTAIN_AFTER_S = {StepState.ABSENT: 10.0, StepState.UNKNOWN: 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row,
 before it counts.
 
@@ -201,7 +201,7 @@ def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) 
                     # There is nothing to look at yet. What was made already is found by the step's
                     # token, once AWS shows it.
                     journal.phase(f"trying once more: {problem}")
-                    journal.wait(CERTAIN_AFTER_S["absent"])
+                    journal.wait(CERTAIN_AFTER_S[StepState.ABSENT])
                     continue
                 # Perhaps only the answer was lost: look before anything is done again.
                 lost = f"{problem}, and nothing of it is to be seen"
@@ -220,7 +220,7 @@ class _Watch:
         self._run = run
         self._clock = run.context.ports.clock
         self._began = self._since = self._clock.elapsed()
-        self._state = ""
+        self._state: StepState | None = None
         """What the looks say, and since when all of them."""
         self._observation: Observation | None = None
         self._refused = 0
@@ -250,7 +250,7 @@ class _Watch:
             if self._observation is not None and not self._refused:
                 self._take_in(self._observation)
                 if self._is_over(self._observation, asked_at):
-                    if self._state == "absent":
+                    if self._state == StepState.ABSENT:
                         return None
                     return _outcome_of(run.job, self._observation, self._cause)
                 if self._observation.doomed and not self._abandoned:
@@ -294,7 +294,7 @@ class _Watch:
             self._state, self._since = observation.state, self._clock.elapsed()
 
     def _is_over(self, observation: Observation, asked_at: float) -> bool:
-        if self._state == "running":
+        if self._state == StepState.RUNNING:
             return False
         if observation.sure or self._state not in CERTAIN_AFTER_S:
             return True
@@ -338,10 +338,10 @@ def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome
     )
 
 
-def _timed_out(job: Job, state: str, first_cause: str) -> Outcome:
+def _timed_out(job: Job, state: StepState | None, first_cause: str) -> Outcome:
     time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
     cause = f"its end was not seen in {time}"
-    if state == "running":
+    if state == StepState.RUNNING:
         cause = f"still running in AWS after {time}"
     cause += "; nothing was stopped"
     if first_cause:

@@ -11,6 +11,7 @@ from toolkit.errors import FileProblem, NotAgreed
 from toolkit.model import Job, Outcome
 from toolkit.ports import debug
 from toolkit.ports.clock import Clock
+from toolkit.record.journal import EntryState
 from toolkit.run.stop import Stop
 
 Answer = TypeVar("Answer")
@@ -38,7 +39,7 @@ class Listener(Protocol):
 class JournalWriter(Protocol):
     """Takes intents and receipts; every line is on disk when `append` returns."""
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None: ...
 
 
 class LogWriter(Protocol):
@@ -151,7 +152,12 @@ class StepJournal:
         self._check_fence()
         self._written(
             lambda: self._journal.append(
-                "intent", self._job.step, call=call, token=self._job.token, what=what, **more
+                EntryState.INTENT,
+                self._job.step,
+                call=call,
+                token=self._job.token,
+                what=what,
+                **more,
             )
         )
         debug.tell("intent", self._job.step, call, prepares=more.get("prepares"))
@@ -178,7 +184,7 @@ class StepJournal:
         deadline = self._clock.elapsed() + PATIENCE_S
         while True:
             try:
-                self._journal.append("accepted", self._job.step, receipt=facts)
+                self._journal.append(EntryState.ACCEPTED, self._job.step, receipt=facts)
                 debug.tell("receipt", self._job.step, *facts)
                 return
             except FileProblem as problem:

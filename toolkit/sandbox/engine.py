@@ -420,7 +420,7 @@ def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tup
         for container in ecs._docker.containers.list():
             listener = running.get(container.labels.get("com.amazonaws.ecs.task-arn"))
             name = container.labels.get("com.amazonaws.ecs.container-name")
-            if listener and listener[0] == name and container.status == "running":
+            if listener and listener[0] == name and container.is_running:
                 addresses.append((container.address, listener[1]))
         return addresses or "no task of this service runs"
 

@@ -191,7 +191,7 @@ def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
     """
     paths: dict[str, str] = {}
     for part in parts:
-        if part.what.what != "service":
+        if part.what.what != ProvisionKind.SERVICE:
             continue
         for host in part.what.detail.get("hosts", "").lower().split():
             paths.setdefault(host, _service_path(part))
@@ -210,7 +210,7 @@ def wait_for_services(
     """Wait until the services' first deployments are over, so that nobody's first command meets
     them. Raises CloudError.
     """
-    waiting = [part for part in planned if part.what.what == "service"]
+    waiting = [part for part in planned if part.what.what == ProvisionKind.SERVICE]
     until = time.monotonic() + patience_s
     while waiting and time.monotonic() < until:
         waiting = [part for part in waiting if _is_deploying(clouds(part.location), part)]
@@ -508,13 +508,13 @@ def make_parameter(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry
 
 
 MAKERS = {
-    "repository": make_repository,
-    "bucket": make_bucket,
-    "function": make_function,
-    "service": make_service,
-    "bootstrap": make_bootstrap,
-    "table": make_table,
-    "queue": make_queue,
-    "parameter": make_parameter,
+    ProvisionKind.REPOSITORY: make_repository,
+    ProvisionKind.BUCKET: make_bucket,
+    ProvisionKind.FUNCTION: make_function,
+    ProvisionKind.SERVICE: make_service,
+    ProvisionKind.BOOTSTRAP: make_bootstrap,
+    ProvisionKind.TABLE: make_table,
+    ProvisionKind.QUEUE: make_queue,
+    ProvisionKind.PARAMETER: make_parameter,
 }
-MADE_BY_STACKS = ("service", "function")
+MADE_BY_STACKS = (ProvisionKind.SERVICE, ProvisionKind.FUNCTION)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import Finding, HealthReport, HealthStatus, TargetState
+from toolkit.model import CREDENTIALS, Finding, HealthReport, HealthStatus, TargetState
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
@@ -68,7 +68,7 @@ def _lines(
     names = RowNames(checkups)
     headers = ("target", "status", "live", "since", "detail")
     rows: list[tuple[str, str, str, str, str]] = []
-    for report in sorted(checkups, key=lambda report: report.kind == "credentials"):
+    for report in sorted(checkups, key=lambda report: report.kind == CREDENTIALS):
         name, since = line(names.of(report)), age(_since(report), now)
         rows.append((name, report.status, _live(report), since, line(detail(report))))
     space = room(rows, headers, 4, width)

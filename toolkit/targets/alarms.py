@@ -45,7 +45,7 @@ def findings_about(
     rings = {
         alarm.name: alarm for alarm in ringing if alarm.name in watched or _is_about(alarm, about)
     }
-    rings |= {name: alarm for name, alarm in existing.items() if alarm.state == "ALARM"}
+    rings |= {name: alarm for name, alarm in existing.items() if alarm.rings}
     findings = [_rings(alarm) for alarm in rings.values()]
     for name in watched:
         if name not in rings and name not in existing:

@@ -34,6 +34,7 @@ from toolkit.ports.images import (
     registry,
 )
 from toolkit.ports.images.builtin import BuiltIn
+from toolkit.ports.images.context import FileForm
 from toolkit.ports.images.registry import RegistryClient, digest_of
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -496,20 +497,20 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     _apply(
         found,
         [
-            ("a", "folder", ""),
-            ("a/x", "file", ""),
-            ("b", "folder", ""),
-            ("b/y", "file", ""),
-            ("l", "link", "a"),
+            ("a", FileForm.FOLDER, ""),
+            ("a/x", FileForm.FILE, ""),
+            ("b", FileForm.FOLDER, ""),
+            ("b/y", FileForm.FILE, ""),
+            ("l", FileForm.LINK, "a"),
         ],
     )
     _apply(
         found,
         [
-            ("a/.wh.x", "file", ""),
-            ("b/.wh..wh..opq", "file", ""),
-            ("b/z", "file", ""),
-            (".wh.l", "file", ""),
+            ("a/.wh.x", FileForm.FILE, ""),
+            ("b/.wh..wh..opq", FileForm.FILE, ""),
+            ("b/z", FileForm.FILE, ""),
+            (".wh.l", FileForm.FILE, ""),
         ],
     )
     assert sorted(found) == ["a", "b", "b/z"]

@@ -506,11 +506,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
         if addresses:
             targets = [target for target in targets if target.id in addresses]
         # what the load balancer does not check counts as healthy: it never becomes more
-        healthy = [
-            target
-            for target in targets
-            if target.state == "healthy" or target.reason == "Target.HealthCheckDisabled"
-        ]
+        healthy = [target for target in targets if target.answers]
         if len(healthy) >= desired:
             continue
         reasons: dict[str, None] = {}
