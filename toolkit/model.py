@@ -1020,11 +1020,24 @@ class ProvisionKind(StrEnum):
 
 
 class Provision(Struct, frozen=True):
-    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist."""
+    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist. The
+    sandbox lets a service answer under its `hosts`.
+    """
 
     what: ProvisionKind
     name: str
     detail: Mapping[str, str] = {}
+    hosts: tuple[str, ...] = ()
+
+
+class RecordOrigin(StrEnum):
+    """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version
+    of toolkit had recorded.
+    """
+
+    DEPLOYED = "deploy"
+    SET = "set"
+    OBSERVED = "seen"
 
 
 class Resource(Struct, frozen=True):

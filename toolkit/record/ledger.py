@@ -24,20 +24,15 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, DeployedState, Location, Resource, Verdict
+from toolkit.model import GOOD, DeployedState, JobAction, Location, RecordOrigin, Resource, Verdict
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
 from toolkit.record import disk, legacy, state
 from toolkit.record.disk import Disk
 from toolkit.record.legacy import Text
-from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
 FOLDER = "record"
-DEPLOYED, SET, OBSERVED = "deploy", "set", "seen"
-"""Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of
-toolkit had recorded.
-"""
 ACTION = "action"
 """Under which detail a record says that the version was put back."""
 BEGUN = "begun"
@@ -86,7 +81,7 @@ class Record(legacy.LegacyEntry, frozen=True):
     body: Text = ""
     who: Text = ""
     promoted_from: Text = ""
-    origin: Text = DEPLOYED
+    origin: Text = RecordOrigin.DEPLOYED
     writes: tuple[Resource, ...] = ()
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: FailedDeploy | None = None
@@ -101,7 +96,7 @@ class Record(legacy.LegacyEntry, frozen=True):
     @property
     def is_rollback(self) -> bool:
         """Whether it put an earlier version back."""
-        return self.detail.get(ACTION) == ROLLBACK
+        return self.detail.get(ACTION) == JobAction.ROLLBACK
 
 
 class Scope(Struct, frozen=True):
@@ -477,7 +472,7 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
 def _from_legacy(entry: legacy.LegacyEntry) -> Record:
     fields = {name: getattr(entry, name) for name in legacy.LegacyEntry.__struct_fields__}
     fields["fingerprint"] = ""  # an earlier version digested other things
-    return Record(**fields, origin=OBSERVED)
+    return Record(**fields, origin=RecordOrigin.OBSERVED)
 
 
 def convert_legacy(

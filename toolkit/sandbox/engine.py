@@ -566,7 +566,9 @@ def run_images(network: str, secret: str) -> None:
     vars(errors).update({kind.__name__: kind for kind in kinds})
     vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
     sys.modules |= {"docker": docker, "docker.errors": errors}
-    ecs._docker = containers.EngineClient(lambda name: _find_image(name, MissingImage), network, secret)
+    ecs._docker = containers.EngineClient(
+        lambda name: _find_image(name, MissingImage), network, secret
+    )
 
 
 def _find_image(name: str, missing_error: type[Exception]) -> containers.StoredImage:

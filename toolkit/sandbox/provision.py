@@ -191,10 +191,8 @@ def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
     """
     paths: dict[str, str] = {}
     for part in parts:
-        if part.what.what != ProvisionKind.SERVICE:
-            continue
-        for host in part.what.detail.get("hosts", "").lower().split():
-            paths.setdefault(host, _service_path(part))
+        for host in part.what.hosts:
+            paths.setdefault(host.lower(), _service_path(part))
     return paths
 
 

@@ -72,6 +72,8 @@ class _Filter(Struct, frozen=True):
     rules: Rules = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_event: bool = False
+    """Whether it limits an event of GitHub, and is not a step's."""
 
     @property
     def source(self) -> str:
@@ -156,6 +158,7 @@ def _event_filter(
         tuple((paths, ()) for paths in translated.rules),
         tuple(_problems(translated, key)),
         tuple(_dead_notes(translated.dead)),
+        is_event=True,
     )
 
 
@@ -546,7 +549,7 @@ def _inverted(entry: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
     """The comment on a rule that only excludes."""
     if not all(path.startswith("!") for path in paths):
         return ()
-    if entry.label.startswith("on."):
+    if entry.is_event:
         return ("Everything but what these patterns name.",)
     return (
         "Everything but what these patterns name; in dorny/paths-filter a `!` pattern matches all"
