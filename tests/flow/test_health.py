@@ -4,7 +4,7 @@ of it.
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,21 @@ from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
 from tests.targets.apps import Clock
+from toolkit import targets
 from toolkit.checks import addresses
 from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, HealthResult, check_health
 from toolkit.flow.health_questions import compare_address, start_questions
-from toolkit.model import DeployedState, Finding, HealthReport, HealthStatus, LiveVersion, Version
+from toolkit.model import (
+    DeployedState,
+    Finding,
+    HealthReport,
+    HealthStatus,
+    Job,
+    LiveVersion,
+    Version,
+)
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -497,6 +506,21 @@ def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
     said: str, deployed: Version, another: bool
 ) -> None:
     assert addresses.is_other_version(said, deployed) is another
+
+
+@pytest.mark.parametrize(("word", "status"), [("failing", "failing"), ("fine", "unknown")])
+def test_a_status_that_a_kind_wrote_as_a_word_is_taken_and_one_that_is_none_is_unknown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, word: Any, status: str
+) -> None:
+    def health(job: Job, ports: Ports, tell: Callable[[Finding], None]) -> None:
+        tell(Finding("folder", word, "missing", cause="nothing was copied"))
+
+    monkeypatch.setattr(targets.kind("app"), "health", health, raising=False)
+    stage.rules("one")
+    report = of(stage.look(), "one")
+    assert isinstance(report.status, HealthStatus)
+    assert report.status == status
+    assert report.findings[0].status.is_bad
 
 
 def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:

@@ -227,7 +227,12 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
         cause = f"its programs are not started: {untrusted}"
         board.tell(index, Finding("health", HealthStatus.UNKNOWN, "not run", cause=cause))
         return
-    live = targets.kind(job.kind).health(job, ports, lambda finding: board.tell(index, finding))
+
+    def tell(finding: Finding) -> None:
+        # A kind of a package may have written the status as a word.
+        board.tell(index, replace(finding, status=HealthStatus(finding.status)))
+
+    live = targets.kind(job.kind).health(job, ports, tell)
     board.begin(index)
     board.end(index, live, lives=True)
 
