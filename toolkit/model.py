@@ -493,7 +493,7 @@ class Impact(Struct, frozen=True):
         return self._judged(MatchVerdict.IGNORED)
 
     def _judged(self, verdict: MatchVerdict) -> list[str]:
-        return [match.change.path for match in self.touched if match.verdict == verdict]
+        return [match.change.path for match in self.touched if match.verdict is verdict]
 
 
 class Step(Struct, frozen=True):

@@ -25,6 +25,12 @@ _STATUS = {
 }
 
 
+_UNKNOWN, _GIVEN = ChangeStatus.UNKNOWN, ChangeOrigin.GIVEN
+_STAGED, _UNSTAGED = ChangeOrigin.STAGED, ChangeOrigin.UNSTAGED
+_UNTRACKED = ChangeOrigin.UNTRACKED
+"""By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
+
+
 class WorkingTree(Struct, frozen=True):
     """One look at the working tree: what git says of its files, submodules with uncommitted files,
     and what is changed though the index hides it from git (assume-unchanged, skip-worktree).
@@ -112,7 +118,7 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     for diff in diffs:
         for change in _committed(diff):
             before = changes.setdefault(change.path, change)
-            if before.status != change.status:
+            if before.status is not change.status:
                 changes[change.path] = replace(before, status=ChangeStatus.UNKNOWN)
     return _sorted(changes.values())
 
@@ -197,10 +203,7 @@ def listed(data: bytes, separator: bytes) -> list[Change]:
         )
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
     return _sorted(
-        {
-            path: Change(path, ChangeStatus.UNKNOWN, origin=ChangeOrigin.GIVEN)
-            for path in map(relative, paths)
-        }.values()
+        {path: Change(path, _UNKNOWN, origin=_GIVEN) for path in map(relative, paths)}.values()
     )
 
 
@@ -224,7 +227,7 @@ def relative(path: str) -> str:
 
 def status(letter: str) -> ChangeStatus:
     """Git's letter in our words."""
-    return _STATUS.get(letter, ChangeStatus.UNKNOWN)
+    return _STATUS.get(letter, _UNKNOWN)
 
 
 def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
@@ -239,7 +242,7 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     }
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
-        yield Change(change.path, status(change.letter), moved, ChangeOrigin.COMMITTED)
+        yield Change(change.path, status(change.letter), moved)
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
@@ -248,7 +251,7 @@ def _uncommitted(state: FileState, before: Change | None) -> Change:
     """
     letters = {state.index, state.tree} - {"."}
     known = (_STATUS[letter] for letter in "DuAT?M" if letter in letters)
-    status = next(known, ChangeStatus.UNKNOWN)
+    status = next(known, _UNKNOWN)
     was_deleted = before is not None and before.status == ChangeStatus.DELETED
     if was_deleted and status == ChangeStatus.ADDED:
         status = ChangeStatus.MODIFIED
@@ -257,8 +260,8 @@ def _uncommitted(state: FileState, before: Change | None) -> Change:
 
 def _origin(state: FileState) -> ChangeOrigin:
     if state.index == "?":
-        return ChangeOrigin.UNTRACKED
-    return ChangeOrigin.STAGED if state.tree == "." else ChangeOrigin.UNSTAGED
+        return _UNTRACKED
+    return _STAGED if state.tree == "." else _UNSTAGED
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:

@@ -143,8 +143,10 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
     graph = Graph(rules.targets)
     book = RuleBook(rules, graph.covered)
 
+    unknown = ChangeStatus.UNKNOWN
+
     def owners(path: str) -> Collection[str] | None:
-        called = book.impact_of(path, ChangeStatus.UNKNOWN)
+        called = book.impact_of(path, unknown)
         if called.unmatched or path == own:
             return None
         return set[str]().union(*(graph.leaves(name) for name in called.targets))

@@ -14,6 +14,7 @@ MOST_HINTS = 20
 MOST_COMPARED = 2000
 """For how many patterns the nearest name is looked for, and among how many."""
 
+_UNKNOWN = ChangeStatus.UNKNOWN
 INFORMATION = (LintCode.OVERLAP, LintCode.DEAD_EXCLUSION, LintCode.GENERATED)
 """The findings that may well be meant."""
 
@@ -76,7 +77,7 @@ class _Matches:
 
     def _count_rules(self, book: RuleBook, path: str) -> None:
         rules = book.rules.rules
-        hits = [index for index, _ in book.matching(Change(path, ChangeStatus.UNKNOWN))]
+        hits = [index for index, _ in book.matching(Change(path, _UNKNOWN))]
         self.rules.update(hits)
         # An ignored path counts for nothing, whatever matches it.
         if book.ignores(path):

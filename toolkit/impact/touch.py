@@ -24,6 +24,10 @@ from toolkit.model import (
 
 Reasons = dict[str, list[Reason]]
 
+_MATCHED, _IGNORED, _UNMATCHED, _RULES = MatchVerdict
+_FALLBACK = ReasonOrigin.UNMATCHED
+"""By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
+
 
 class ChangeImpact(Struct, frozen=True, gc=False):
     """What one change calls for."""
@@ -295,16 +299,16 @@ def _touch_one(
             _add_reason(reason, rule.run, checks)
         if not hits and path not in own:
             line = book.line("unmatched")
-            reason = Reason(path, ReasonOrigin.UNMATCHED, "", line, ReasonOrigin.UNMATCHED)
+            reason = Reason(path, _FALLBACK, "", line, _FALLBACK)
             _call_for(book.fallback, today, reason, targets, called)
     if names:
-        return ChangeMatch(change, tuple(names), tuple(called), MatchVerdict.MATCHED)
+        return ChangeMatch(change, tuple(names), tuple(called), _MATCHED)
     # rules.toml itself: its change is judged by what it does to the rules.
     if path in own:
-        return ChangeMatch(change, (), (), MatchVerdict.RULES)
+        return ChangeMatch(change, (), (), _RULES)
     if books[0][0].ignores(path) and not called:
-        return ChangeMatch(change, (), (), MatchVerdict.IGNORED)
-    return ChangeMatch(change, (), tuple(called), MatchVerdict.UNMATCHED)
+        return ChangeMatch(change, (), (), _IGNORED)
+    return ChangeMatch(change, (), tuple(called), _UNMATCHED)
 
 
 def _call_for(

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from toolkit.errors import Missing, Refused, ToolkitError
 from toolkit.ports.files import cache_folder, own_cache
-from toolkit.ports.images.context import FileForm
+from toolkit.ports.images.context import FILE, FOLDER, LINK, FileForm
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
 from toolkit.ports.images.registry import INDEXES, Manifest, RegistryClient, is_loopback
@@ -221,7 +221,7 @@ def _apply(tree: dict[str, ImageNode], layer: list[Entry]) -> None:
     for path, kind, link in layer:
         if basename(path).startswith(_WHITEOUT):
             continue
-        if kind != FileForm.FOLDER and path in tree and tree[path].form == FileForm.FOLDER:
+        if kind != FOLDER and path in tree and tree[path].form == FOLDER:
             _remove_below(tree, path)
         tree[path] = ImageNode(kind, link=link)
 
@@ -246,9 +246,9 @@ def _read_layer(path: str, packed: bool, check: Callable[[], None]) -> Iterator[
                 if not name:
                     continue
                 if member.issym():
-                    yield name, FileForm.LINK, member.linkname
+                    yield name, LINK, member.linkname
                 else:
-                    yield name, FileForm.FOLDER if member.isdir() else FileForm.FILE, ""
+                    yield name, FOLDER if member.isdir() else FILE, ""
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile):
         raise Refused("a layer of the base image cannot be read", ENGINES) from None
 

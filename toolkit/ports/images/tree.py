@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.images.context import (
+    FILE,
+    FOLDER,
+    LINK,
     Context,
     FileForm,
     follow,
@@ -58,9 +61,9 @@ class FromContext:
         """A file, folder or link; Refused for anything else."""
         node = self._context.found[path]
         self._context.refuse_uncopyable(path, node)
-        if node.form != FileForm.FILE:
+        if node.form != FILE:
             return ImageNode(node.form, link=node.link)
-        return ImageNode(FileForm.FILE, 0o755 if node.executable else 0o644, source=path)
+        return ImageNode(FILE, 0o755 if node.executable else 0o644, source=path)
 
     def inside_of(self, folder: str) -> Iterator[str]:
         """All paths below a folder."""
@@ -75,7 +78,7 @@ class ImageTree:
     """
 
     def __init__(self, nodes: Mapping[str, ImageNode] | None = None, whole: bool = True) -> None:
-        self.nodes = {"": ImageNode(FileForm.FOLDER), **(nodes or {})}
+        self.nodes = {"": ImageNode(FOLDER), **(nodes or {})}
         self.whole = whole
         self._layer: Layer = {}
 
@@ -105,7 +108,7 @@ class ImageTree:
         not read.
         """
         node = self.nodes[path]
-        if node.form == FileForm.FILE and node.source is None:
+        if node.form == FILE and node.source is None:
             raise Refused(
                 f"`/{path}` belongs to a base image; only files of the build context can be copied"
                 " between stages",
@@ -144,7 +147,7 @@ class ImageTree:
     def _refuse_several_files(self, copy: CopyStep, supply: FileSupply, paths: list[str]) -> None:
         """Raises Refused unless all are folders: several files cannot have one name."""
         for path in paths:
-            if self._take_followed(supply, path)[1].form != FileForm.FOLDER:
+            if self._take_followed(supply, path)[1].form != FOLDER:
                 raise Refused(
                     f"{len(paths)} files match, so the destination `{copy.dest}` must end with /"
                 )
@@ -158,7 +161,7 @@ class ImageTree:
     def _copy(self, copy: CopyStep, supply: FileSupply, path: str) -> ImageNode:
         real, node = self._take_followed(supply, path)
         dest = self._real(copy.dest)
-        if node.form == FileForm.FOLDER:
+        if node.form == FOLDER:
             self._make(dest, copy.owner)
             start = len(real) + 1 if real else 0
             for inner in supply.inside_of(real):
@@ -174,9 +177,7 @@ class ImageTree:
     def _put(self, path: str, node: ImageNode) -> None:
         # Docker replaces a file by a file, but never a folder by a file or the other way round.
         before = self.nodes.get(path)
-        if before is not None and (before.form == FileForm.FOLDER) != (
-            node.form == FileForm.FOLDER
-        ):
+        if before is not None and (before.form == FOLDER) != (node.form == FOLDER):
             raise Refused(f"`/{path}` would be a {node.form}, but it is a {before.form} already")
         self.nodes[path] = self._layer[path] = node
 
@@ -186,8 +187,8 @@ class ImageTree:
         for part in path_parts(path):
             folder = join(folder, part)
             if folder not in self.nodes:
-                self._put(folder, ImageNode(FileForm.FOLDER, owner=owner))
-            elif self.nodes[folder].form != FileForm.FOLDER:
+                self._put(folder, ImageNode(FOLDER, owner=owner))
+            elif self.nodes[folder].form != FOLDER:
                 raise Refused(
                     f"`/{folder}` is a {self.nodes[folder].form}, so there can be no folder"
                 )
@@ -197,7 +198,7 @@ class ImageTree:
         return dest.endswith("/") or self._is_folder(self._real(dest))
 
     def _is_folder(self, path: str) -> bool:
-        return path in self.nodes and self.nodes[path].form == FileForm.FOLDER
+        return path in self.nodes and self.nodes[path].form == FOLDER
 
     def _real(self, path: str) -> str:
         """A path with the links in it followed, as far as it exists; the rest is new."""
@@ -208,12 +209,12 @@ class ImageTree:
 
     def _link_target(self, path: str) -> str | None:
         node = self.nodes[path]
-        if node.form != FileForm.LINK:
+        if node.form != LINK:
             return None
         return normpath(join("/", dirname(path), node.link)).lstrip("/")
 
 
 def _with_options(node: ImageNode, copy: CopyStep) -> ImageNode:
     """With the owner and mode that the COPY asks for; a link has no mode of its own."""
-    mode = node.mode if copy.mode is None or node.form == FileForm.LINK else copy.mode
+    mode = node.mode if copy.mode is None or node.form == LINK else copy.mode
     return msgspec.structs.replace(node, owner=copy.owner, mode=mode)
