@@ -4,9 +4,17 @@ import time
 from collections.abc import Callable, Mapping
 from random import Random
 from threading import Lock
+from typing import Any, cast
+from unittest.mock import patch
 
-from toolkit.run.schedule import Schedule
-from toolkit.run.workers import WorkerPool
+from toolkit import targets
+from toolkit.model import Job, JobAction, Location, Observation, Outcome, StepState, Version
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
+from toolkit.run.events import RunEvent
+from toolkit.run.execute import Execution
+from toolkit.run.request import RunRequest
+from toolkit.run.stop import Stop
 
 Plan = Mapping[str, tuple[str, ...]]
 """Each step, and those that it waits for."""
@@ -86,9 +94,53 @@ def bare(plan: Plan, parallel: int) -> float:
 def _timed(
     plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int
 ) -> float:
+    ports = Ports("/", "/", SystemClock(), lambda profile, region: cast(Any, None))
+    request = RunRequest(run="run", ports=ports, events=_Nobody(), stop=Stop(), parallel=parallel)
+    jobs = [_job(step, needs, takes[step]) for step, needs in plan.items()]
     start = time.perf_counter()
-    crew = WorkerPool(
-        Schedule(plan, takes), work, lambda step, other: None, lambda: False, parallel, False
-    )
-    assert crew.carry_out() == []
+    with patch.object(targets, "kind", lambda name: _Pretend(work)):
+        assert Execution(request, _NoJournal(), lambda: None, jobs).carry_out().exit == 0
     return time.perf_counter() - start
+
+
+def _job(step: str, needs: tuple[str, ...], takes_s: float) -> Job:
+    weight, version, place = round(takes_s * 1e6), Version("v1", "c1", "f1"), Location("dev")
+    return Job(
+        step, step, "pretend", JobAction.DEPLOY, place, None, version, "run", "token", needs, weight
+    )
+
+
+class _Pretend:
+    """A kind whose steps only wait."""
+
+    def __init__(self, work: Callable[[str], bool]) -> None:
+        self._work = work
+
+    def apply(self, job: Job, *_: object) -> None:
+        self._work(job.step)
+
+    def observe(self, *_: object) -> Observation:
+        return Observation(StepState.DONE)
+
+
+class _NoJournal:
+    """A journal and logs that nobody keeps."""
+
+    @property
+    def journal(self) -> "_NoJournal":
+        return self
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
+    def log(self, step: str) -> "_NoJournal":
+        return self
+
+    def write(self, line: str) -> None: ...
+    def close(self) -> None: ...
+    def announce(self, job: Job) -> None: ...
+    def record(self, job: Job, outcome: Outcome) -> None: ...
+
+
+class _Nobody:
+    """A stream of events that nobody listens to."""
+
+    def publish(self, event: RunEvent) -> None: ...

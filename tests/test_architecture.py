@@ -9,42 +9,56 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from toolkit import targets
+from toolkit.targets.base import flag
+
 ROOT = Path(__file__).parents[1] / "toolkit"
 FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
     "errors": set[str](),
     "model": set[str](),
-    "impact": {"model", "errors"},
-    "plan": {"model", "errors"},
-    "show": {"model", "errors"},
-    "ports": {"model", "errors"},
-    "changes": {"model", "errors", "ports"},
-    "targets": {"model", "errors", "ports"},
-    "init": {"model", "errors", "impact"},
-    "record": {"model", "errors", "ports"},
-    "run": {"model", "errors", "ports", "record", "targets"},
-    "sandbox": {"model", "errors", "ports"},
-    "checks": {"model", "errors", "ports"},
+    "formats": {"model", "errors"},
+    "config": {"model", "errors", "formats"},
+    "impact": {"model", "errors", "formats"},
+    "plan": {"model", "errors", "formats"},
+    "show": {"model", "errors", "formats"},
+    "ports": {"model", "errors", "formats"},
+    "artifacts": {"model", "errors", "formats", "ports"},
+    "changes": {"model", "errors", "formats", "ports", "artifacts"},
+    "targets": {"model", "errors", "formats", "ports", "artifacts"},
+    "init": {"model", "errors", "formats", "impact"},
+    "record": {"model", "errors", "formats", "ports"},
+    "run": {"model", "errors", "formats", "ports", "record", "targets"},
+    "sandbox": {"model", "errors", "formats", "ports", "artifacts"},
+    "checks": {"model", "errors", "formats", "ports"},
+    "gates": {"model", "errors", "formats", "ports", "checks", "targets", "run"},
     "flow": {
         "model",
         "errors",
+        "formats",
+        "config",
         "changes",
         "impact",
         "plan",
         "ports",
+        "artifacts",
         "targets",
         "record",
         "run",
         "checks",
+        "gates",
     },
     "cli": {
         "model",
         "errors",
+        "formats",
+        "config",
         "changes",
         "impact",
         "plan",
         "ports",
+        "artifacts",
         "targets",
         "show",
         "init",
@@ -53,6 +67,7 @@ MAY_IMPORT = {
         "sandbox",
         "flow",
         "checks",
+        "gates",
         "",
     },
     "__main__": {"cli"},
@@ -62,7 +77,7 @@ MAY_IMPORT = {
 (its version).
 """
 
-PURE = ("impact", "plan", "show", "init")
+PURE = ("formats", "config", "impact", "plan", "show", "init")
 EFFECTS = {
     "os",
     "sys",
@@ -90,20 +105,9 @@ ONE_FILE |= {
     "jsonpath": "checks/expect.py",
     "locust": "ports/load/user.py",
 }
-ONE_FILE |= {"websockets": "ports/net/websocket.py"}
-
-YAML = {"init/documents.py", "targets/stack/document.py"}
-"""One reads data, the other where it stands."""
-
+ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
 
 HEAVY = {"git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"}
-
-KNOWN_CIRCLES = {
-    frozenset({"toolkit.flow.load_test", "toolkit.flow.smoke"}),
-}
-"""Circles of imports that there are, lazy ones counted: each is the files that import each other.
-None may be added, and one that is gone is taken out.
-"""
 
 
 class Import(Struct, frozen=True):
@@ -123,7 +127,7 @@ def name(file: Path) -> str:
 
 
 def room(module: str) -> str:
-    """`toolkit.impact.glob` -> `impact`."""
+    """`toolkit.formats.glob` -> `formats`."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -155,7 +159,7 @@ def imports(file: Path) -> tuple[Import, ...]:
         if isinstance(node, ast.Import):
             seen += [Import(alias.name, at_top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(file)}: relative import"
+            assert node.level == 0, f"{file}: relative import"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
                 seen.append(Import(inside if inside in MODULES else str(node.module), at_top))
@@ -191,8 +195,26 @@ def importers(package: str) -> set[str]:
     return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
 
 
-def test_yaml_is_read_in_two_files() -> None:
-    assert importers("yaml") == YAML
+def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
+    """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
+    entered = [
+        (name(file), found.module, found.at_top)
+        for file in FILES
+        for found in imports(file)
+        if own(file) != "sandbox" and room(found.module) == "sandbox"
+    ]
+    assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
+
+
+def test_tests_enter_the_sandbox_by_their_own_door() -> None:
+    tests = ROOT.parent / "tests"
+    entered = {
+        file.relative_to(tests).as_posix()
+        for file in tests.rglob("*.py")
+        if any(room(found.module) == "sandbox" for found in imports(file))
+    }
+    elsewhere = {path for path in entered if not path.startswith("sandbox/")}
+    assert elsewhere == {"support/sandbox.py"}
 
 
 def test_a_package_with_one_door_is_imported_in_one_file() -> None:
@@ -250,7 +272,7 @@ def test_no_module_imports_itself_through_others() -> None:
         here = module_of(file)
         found = {found.module for found in imports(file)} & MODULES
         graph[here] = found - {here, "toolkit"}
-    assert circles(graph) == KNOWN_CIRCLES
+    assert not circles(graph)
 
 
 def test_no_kind_is_told_apart_by_name_outside_of_its_own_file() -> None:
@@ -266,6 +288,38 @@ def test_no_kind_is_told_apart_by_name_outside_of_its_own_file() -> None:
             if any(part.attr == "kind" for part in parts):
                 compared.append(f"{name(file)}:{node.lineno}")
     assert not compared
+
+
+def option_names() -> dict[str, bool]:
+    """The names of all options of the kinds, and of what their rollbacks restore: whether one is a
+    word of its own, which means nothing else anywhere.
+    """
+    structs = [targets.kind(name).Options for name in targets.KINDS]
+    structs += [targets.kind(name).Restore for name in targets.KINDS if targets.kind(name).Restore]
+    return {field: "_" in field for struct in structs for field in struct.__struct_fields__}
+
+
+def test_no_option_of_a_kind_is_named_outside_of_targets() -> None:
+    """Neither where it is read (`job.options.image`), nor by its name, nor as it is written."""
+    names = option_names()
+    assert {"no_build", "allow_delete", "task_definition"} <= names.keys()
+    flags = tuple(flag(name) for name, distinct in names.items() if distinct)
+    wrong = []
+    for file in FILES:
+        if own(file) in ("targets", "sandbox"):
+            continue
+        body = [part for part in tree(file).body if "EPILOG" not in ast.unparse(part)[:6]]
+        for node in (node for part in body for node in ast.walk(part)):
+            if isinstance(node, ast.Attribute) and node.attr in names:
+                read = ast.unparse(node.value).rpartition(".")[2] in ("options", "restore")
+                named = read or names[node.attr]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = names.get(node.value, False) or any(text in node.value for text in flags)
+            else:
+                continue
+            if named:
+                wrong.append(f"{name(file)}:{node.lineno}")
+    assert not wrong
 
 
 def test_nothing_starts_a_shell_or_catches_everything() -> None:

@@ -3,9 +3,11 @@ somewhere.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.support import pages
 from tests.support.run import ROOT
@@ -26,8 +28,15 @@ def test_a_generated_page_is_current(path: Path) -> None:
     assert path.read_text() == pages.generated()[path], MEND
 
 
+def examples() -> Iterator[ParameterSet]:
+    """Every page, with the mark of those that run in a sandbox."""
+    for page in pages.PAGES:
+        marks = [pytest.mark.sandbox] if pages.runs_in_sandbox(page.read_text()) else []
+        yield pytest.param(page, marks=marks, id=page.name)
+
+
 @pytest.mark.slow("sandbox", keep=6)
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*examples()])
 def test_every_example_prints_what_the_page_says(page: Path) -> None:
     assert pages.with_examples_run(page.read_text()) == page.read_text(), MEND
 

@@ -1,7 +1,7 @@
 """Every error that a person can meet, and the exit code that goes with it.
 
 ToolkitError
-├── UsageError          the command line cannot be meant
+├── UsageError          invalid arguments
 ├── RulesError          rules.toml is wrong (one or more problems, each with its line)
 │   └── NoRules         there is no rules.toml
 ├── GitError            git refused
@@ -12,7 +12,7 @@ ToolkitError
 │   │   └── OtherBranch
 │   ├── NotOurs         the repository belongs to somebody else
 │   ├── Unreadable      permission denied
-│   ├── GitLocked       another git is at work
+│   ├── GitLocked       another git is running
 │   ├── GitConfigProblem
 │   ├── GitTooOld
 │   ├── DamagedRepository
@@ -26,8 +26,8 @@ ToolkitError
 │   ├── FileIsThere     and is not to be replaced
 │   └── NoTemplate
 ├── Refused             it could be done, but not like this
-│   ├── NotAgreed       nobody has agreed to it
-│   │   └── Declined    a person has said no
+│   ├── NotAgreed       not confirmed
+│   │   └── Declined    a person answered no
 │   ├── TagTaken        another image has the tag, and tags are not moved
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
@@ -37,7 +37,7 @@ ToolkitError
 │   ├── NoWay           this machine has no way out: nothing is known of the other side
 │   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
-├── LockHeld            somebody else is at work on the target
+├── LockHeld            someone else is deploying the target
 ├── LockLost            and we are no longer allowed to be
 ├── StateDamaged        a journal or a record cannot be trusted
 └── CloudError          AWS answered with an error
@@ -46,7 +46,7 @@ ToolkitError
     │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
-    │   ├── Unwell      AWS has trouble of its own
+    │   ├── Unwell      AWS is having problems
     │   └── Unexpected  an answer that says nothing: of another form than AWS's
     └── CredentialsProblem
         ├── NoCredentials
@@ -90,7 +90,7 @@ EXIT_MEANINGS = {
     Exit.BUG: "a bug in toolkit",
     Exit.PARTLY: "partly done",
     Exit.IN_DOUBT: "in doubt (run `toolkit resume`)",
-    Exit.LOCKED: "locked by somebody else",
+    Exit.LOCKED: "locked by someone else",
     Exit.CREDENTIALS: "credentials or no answer from AWS",
     Exit.PENDING: "changes are pending (only with --exit-code)",
     Exit.INTERRUPTED: "Ctrl-C",
@@ -111,19 +111,20 @@ class ErrorClass(StrEnum):
     """The kind of a problem. It decides between failed and unknown, and the exit code."""
 
     REFUSED = "refused"
-    """Whoever was asked says no: toolkit itself, git, a policy."""
+    """toolkit itself, git or a policy refuses."""
     INVALID = "invalid"
-    """What was asked for is wrong or not there, or answers as it must not: the command line,
-    rules.toml, a name, a probe's answer.
+    """Something is wrong or missing: the command line, rules.toml, a name, a probe's answer.
     """
     THROTTLED = "throttled"
     """Too many calls: the question was not answered."""
     UNREACHABLE = "unreachable"
-    """No answer: the network, an endpoint, a time-out, trouble on the other side."""
+    """No answer: the network, an endpoint, a time-out, a problem on the other side."""
     CREDENTIALS = "credentials"
-    """Nobody may ask: no credentials, expired ones, another account's, a missing permission."""
+    """The call is not allowed: no credentials, expired ones, another account's, a missing
+    permission.
+    """
     UNEXPECTED = "unexpected"
-    """An answer that nobody foresaw, or another program that ended badly."""
+    """An unexpected answer, or another program that failed."""
 
 
 UNANSWERED = frozenset((ErrorClass.THROTTLED, ErrorClass.UNREACHABLE, ErrorClass.CREDENTIALS))
@@ -141,13 +142,13 @@ EXITS = {
 
 
 class ToolkitError(Exception):
-    """Something that was foreseen went wrong."""
+    """An expected problem."""
 
     code = "error"
     error_class = ErrorClass.INVALID
     own_exit: Exit | None = None
-    """The exit code of the few errors that say what became of a run (locked, lost, stopped): their
-    class has no say in it.
+    """The exit code of the few errors that say what happened to a run (locked, lost, stopped),
+    whatever their class.
     """
     hint = ""
 
@@ -227,10 +228,10 @@ class RulesError(ToolkitError):
 
 
 class NoRules(ToolkitError):
-    """there is no rules.toml in {folder} or above it"""
+    """there is no rules.toml in {folder} or its parents"""
 
     code = "no-rules"
-    hint = "draft one with `toolkit init`, or name one with --rules FILE"
+    hint = "draft one with `toolkit init`, or choose one with --rules FILE"
 
 
 class GitError(ToolkitError):
@@ -251,7 +252,7 @@ class NotARepository(GitError):
     """{folder} is not in a git repository"""
 
     code = "not-a-repository"
-    hint = "run this inside one, or name one with -C DIR"
+    hint = "run this inside one, or choose one with -C DIR"
 
 
 class NoWorkTree(GitError):
@@ -289,10 +290,10 @@ class Unreadable(GitError):
 
 
 class GitLocked(GitError):
-    """another git process is at work, or was killed: {lock} exists"""
+    """another git process is running, or was killed: {lock} exists"""
 
     code = "git-locked"
-    hint = "wait for it; if no git runs any more: rm {path}"
+    hint = "wait for it; if no git is running any more: rm {path}"
 
 
 class GitConfigProblem(GitError):
@@ -320,7 +321,7 @@ class FilesElsewhere(GitError):
     """{folder} is not in its repository's working tree: git's core.worktree says {root}"""
 
     code = "elsewhere"
-    hint = "work there, or take that setting out: git -C {path} config --unset core.worktree"
+    hint = "work there, or remove that setting: git -C {path} config --unset core.worktree"
 
 
 class Quarantined(GitError):
@@ -370,9 +371,9 @@ class FileProblem(ToolkitError):
 
 
 class FileIsThere(FileProblem):
-    """{path} is there already"""
+    """{path} exists already"""
 
-    hint = "add --force to replace it, or name another file with --out"
+    hint = "add --force to replace it, or choose another file with --out"
 
 
 class NoTemplate(FileProblem):
@@ -420,7 +421,7 @@ class StalePlan(Refused):
 
 
 class Superseded(ToolkitError):
-    """somebody else has put {what} there since"""
+    """someone else has deployed {what} since"""
 
     code = "superseded"
     error_class = ErrorClass.UNEXPECTED
@@ -433,7 +434,7 @@ class Stopped(ToolkitError):
     code = "stopped"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.INTERRUPTED
-    hint = "go on with `toolkit resume`"
+    hint = "continue with `toolkit resume`"
 
 
 class Preempted(ToolkitError):
@@ -442,7 +443,7 @@ class Preempted(ToolkitError):
     code = "pre-empted"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.IN_DOUBT
-    hint = "see what became of it: toolkit show {run}"
+    hint = "see its result: toolkit show {run}"
 
 
 class ProgramFailed(ToolkitError):
@@ -487,8 +488,8 @@ class RegistryError(ToolkitError):
     code = "registry"
     error_class = ErrorClass.UNEXPECTED
     hint = (
-        "check the network and the credentials, then run it again: what is there already is not"
-        " sent twice"
+        "check the network and the credentials, then run it again; what was sent already is "
+        "not sent twice"
     )
 
 
@@ -502,7 +503,7 @@ class LockHeld(ToolkitError):
 
 
 class LockLost(ToolkitError):
-    """the lock of {target} is no longer ours: {reason}"""
+    """this run has lost the lock of {target}: {reason}"""
 
     code = "lock-lost"
     error_class = ErrorClass.REFUSED
@@ -514,16 +515,16 @@ class StateDamaged(ToolkitError):
     """{path}: {reason}"""
 
     code = "state"
-    hint = "it was left as it is; see `toolkit history`"
+    hint = "it was left unchanged; see `toolkit history`"
 
 
 class AnotherProject(StateDamaged):
-    """{path}: the record of {target} is that of {project}"""
+    """{path}: the record of {target} belongs to {project}"""
 
     code = "another-project"
     hint = (
-        "give each project a prefix of its own as `store` in rules.toml; if only its name is new:"
-        " toolkit record repair {target}"
+        "give each project its own prefix in `store` in rules.toml; if only its name is new: "
+        "toolkit record repair {target}"
     )
 
 
@@ -555,7 +556,7 @@ class NoRepository(Missing):
 class NoImage(Missing):
     """there is no image {name} in repository {repository}"""
 
-    hint = "see which there are: aws ecr list-images --repository-name {repository}"
+    hint = "list its images: aws ecr list-images --repository-name {repository}"
 
 
 class Throttled(CloudError):
@@ -585,7 +586,7 @@ class Unexpected(Unreachable):
     """unexpected answer to {call}: {reason}"""
 
     code = "unexpected-answer"
-    hint = "run it again; if it stays, see what answers there (AWS_ENDPOINT_URL, a proxy)"
+    hint = "run it again; if it happens again, check what answers there (AWS_ENDPOINT_URL, a proxy)"
 
 
 class CredentialsProblem(CloudError):
@@ -621,7 +622,7 @@ class BadConfig(CredentialsProblem):
     """the AWS settings cannot be used: {reason}"""
 
     code = "aws-config"
-    hint = "see what there is: aws configure {next}"
+    hint = "check the settings: aws configure {next}"
 
     def __init__(self, reason: str, next: str = "list") -> None:
         super().__init__(reason=reason, next=next)
@@ -651,7 +652,7 @@ class Expired(CredentialsProblem):
 
     code = "expired"
 
-    hint = "{next}; then go on, with `toolkit resume` if a run was stopped"
+    hint = "{next}; then continue, with `toolkit resume` if a run was stopped"
 
     def __init__(self, profile: str = "", option: str = "", next: str = "") -> None:
         super().__init__(

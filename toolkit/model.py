@@ -144,6 +144,16 @@ class Environment(Struct, frozen=True):
     backwards: Backwards = Backwards.ASK
 
 
+class Need(Struct, frozen=True):
+    """A target that has to be up to date before another: in the same region, or in this one."""
+
+    target: str
+    region: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.target}@{self.region}" if self.region else self.target
+
+
 class Target(Struct, frozen=True):
     """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
@@ -152,7 +162,7 @@ class Target(Struct, frozen=True):
     settings: Any
     action: str
     estimate_s: int
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
 
@@ -760,10 +770,10 @@ class JobAction(StrEnum):
 class Job(Struct, frozen=True):
     """One step of a run with everything that it depends on, so that any process can continue it.
 
-    `settings` is the kind's own struct with variables filled in; `wishes` are the command line's
-    options for this kind (an image's tag, `allow_replace`); `needs` are names of other steps of the
-    run. Times are in seconds. A job that `undoes` another step begins only once that is live and
-    fails its checks.
+    `settings`, `options` and `restore` are the kind's own structs: the settings with variables
+    filled in, what the command line says, and what a rollback has to know besides the version.
+    `needs` are names of other steps of the run. Times are in seconds. A job that `undoes` another
+    step begins only once that is live and fails its checks.
     """
 
     step: str
@@ -778,7 +788,8 @@ class Job(Struct, frozen=True):
     needs: tuple[str, ...] = ()
     estimate_s: int = 0
     deadline_s: int = 3600
-    wishes: Mapping[str, Any] = {}
+    options: Any = field(name="wishes", default={})
+    restore: Any = None
     undoes: str = ""
     recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""

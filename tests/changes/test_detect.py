@@ -605,7 +605,7 @@ def test_a_bare_repository_compares_commits_only(
 def test_a_folder_that_is_none_is_told(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
     result = toolkit(repo.path, *args)
     assert (result.code, result.out) == (2, "")
-    assert "cannot work in" in result.err
+    assert "cannot run in" in result.err
 
 
 def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:

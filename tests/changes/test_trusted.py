@@ -149,7 +149,7 @@ def test_a_remote_head_that_points_at_nothing_is_fetched(hub: Repo, tmp_path: Pa
     clone.git("update-ref", "-d", "refs/remotes/origin/main")
     problem = refused(clone)
     assert str(problem).startswith(
-        "origin/main, whose rules.toml says what judges a deploy, is not"
+        "origin/main, whose rules.toml decides how a deploy is judged, is not"
     )
     assert mends(clone, problem) == TrustedBase("origin/main", hub.head)
 
@@ -264,7 +264,7 @@ def test_of_several_remotes_without_an_origin_somebody_has_to_say_which(
     clone.git("remote", "add", "two", f"file://{hub.path}")
     problem = refused(clone)
     assert "one, two" in str(problem)
-    monkeypatch.setenv(*problem.facts["next"].removeprefix("name its branch: export ").split("="))
+    monkeypatch.setenv(*problem.facts["next"].removeprefix("choose a branch: export ").split("="))
     assert base(clone) == TrustedBase("one/main", hub.head)
 
 
@@ -311,7 +311,7 @@ def test_a_tag_that_is_called_like_the_branch_is_not_taken_for_it(
     ) as raised:
         base(clone)
     monkeypatch.setenv(
-        *raised.value.facts["next"].removeprefix("name it whole: export ").split("=")
+        *raised.value.facts["next"].removeprefix("use its full name: export ").split("=")
     )
     assert base(clone) == TrustedBase("origin/main", hub.head)
 

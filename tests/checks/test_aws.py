@@ -10,7 +10,7 @@ from tests.support.sandbox import REGION, Cloud
 from toolkit.checks import secrets
 from toolkit.checks.aws import AwsSettings, permissions
 from toolkit.errors import CloudError, Missing, NotAllowed, Refused
-from toolkit.model import Secret
+from toolkit.model import Location, Secret
 from toolkit.ports.aws import presence
 from toolkit.ports.aws.client import Aws
 
@@ -120,11 +120,14 @@ def test_one_that_is_not_there_is_refused_without_a_word_of_any(
     assert "open-sesame" not in str(refused.value.facts)
 
 
+PLACE = Location("dev", "eu-west-1", ACCOUNT)
+
+
 def test_what_a_secret_needs_is_said_narrowly() -> None:
     [stored] = secrets.permissions(
-        Secret("word", secret="demo{suffix}"), "eu-west-1", ACCOUNT, {"suffix": "-prod"}
+        Secret("word", secret="demo{suffix}"), PLACE, {"suffix": "-prod"}
     )
     assert stored.resources == ("arn:aws:secretsmanager:eu-west-1:111111111111:secret:demo-prod-*",)
-    [parameter] = secrets.permissions(Secret("word", ssm="/demo/word"), "eu-west-1", ACCOUNT, {})
+    [parameter] = secrets.permissions(Secret("word", ssm="/demo/word"), PLACE, {})
     assert parameter.resources == ("arn:aws:ssm:eu-west-1:111111111111:parameter/demo/word",)
-    assert secrets.permissions(Secret("word", env="WORD"), "eu-west-1", ACCOUNT, {}) == ()
+    assert secrets.permissions(Secret("word", env="WORD"), PLACE, {}) == ()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.checks.select import Task, closure, for_environment, tasks
+from toolkit.config.checks import capturing_checks, predecessors
 from toolkit.errors import Refused
-from toolkit.impact.checks import capturing_checks, predecessors
 from toolkit.model import Check, CheckTypeName, Location
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))
@@ -154,10 +154,10 @@ def test_a_closure_has_all_that_it_needs_and_more_wanted_is_never_less(
         (
             ("dev", "prod"),
             "no environment was chosen",
-            "choose one with --env (dev, prod), or say --url ADDRESS",
+            "choose one with --env (dev, prod), or use --url ADDRESS",
         ),
-        ((), "rules.toml has no environment with `urls`", "add one, or say --url ADDRESS"),
-        (None, "the environment has no `urls`", "add them to it, or say --url ADDRESS"),
+        ((), "rules.toml has no environment with `urls`", "add one, or use --url ADDRESS"),
+        (None, "the environment has no `urls`", "add them, or use --url ADDRESS"),
     ],
 )
 def test_without_an_address_it_is_told_whether_an_environment_was_chosen(

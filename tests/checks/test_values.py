@@ -11,71 +11,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import Struct
 
-from toolkit.checks import expect
-from toolkit.checks.values import BUILT_IN, Redactor, filled, generated, misused, names
-from toolkit.errors import ProbeError
-
-
-class Settings(Struct, frozen=True):
-    http: str
-    json: Any = None
-
+from toolkit.checks.values import BUILT_IN, Redactor, generated
 
 NOW = datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
-
-
-def test_names_are_found_wherever_they_stand() -> None:
-    settings = Settings(
-        "GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1}
-    )
-    assert names(settings) == {"car", "key", "token", "b", "day"}
-
-
-def test_doubled_braces_are_plain_ones() -> None:
-    settings = Settings("GET /", '{{"car": "{car}"}}')
-    assert names(settings) == {"car"}
-    assert filled(settings, {"car": "c1"}).json == '{"car": "c1"}'
-
-
-def test_json_in_a_body_needs_no_doubling() -> None:
-    assert filled(Settings("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
-
-
-def test_days_are_added_to_a_day() -> None:
-    assert (
-        filled(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
-        == "GET /2026-12-31/2027-01-02"
-    )
-
-
-def test_days_are_added_to_nothing_else() -> None:
-    assert misused(Settings("GET /{day+1}/{today+1}/{token+1}")) == {"token"}
-
-
-def test_a_name_that_is_not_known_is_an_error() -> None:
-    with pytest.raises(KeyError, match="token"):
-        filled(Settings("GET /{token}"), {})
-
-
-def test_a_value_with_braces_is_put_in_as_it_is() -> None:
-    assert filled(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
-
-
-@pytest.mark.parametrize("value", ["it's", 'say "x"', "a\\b", "x']..*..*['"])
-def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
-    settings = filled(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
-    [path] = settings.json
-    assert expect.value_at(
-        {"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path
-    ) == [7]
-
-
-def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
-    settings = filled(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
-    with pytest.raises(ProbeError, match="with the values that stand in it"):
-        list(expect.json_mismatches({"a": 1}, settings.json))
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ def test_a_copy_of_a_store_that_rules_toml_does_not_name_any_more_is_unknown(tea
     clone.git(*PUSH)
     assert states(ada) == {"queue": "unknown", "page": "unknown"}
     assert (
-        "this machine only has a copy of s3://state/team/, which rules.toml does not name any more"
+        "this machine only has a copy of s3://state/team/, which rules.toml no longer names"
         in ada("diff", "--json").out
     )
 

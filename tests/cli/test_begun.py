@@ -117,7 +117,7 @@ def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_
         assert states(who)["queue"] == "due"
         said = who("diff").out
         assert (
-            f"run {run} has begun to deploy it, and its end is not known (toolkit resume {run})"
+            f"run {run} has started to deploy it, and its end is not known (toolkit resume {run})"
             in " ".join(said.split())
         ), said
 

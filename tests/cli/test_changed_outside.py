@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.town import RULES, Town, eventually, main
 
-pytestmark = pytest.mark.slow("sandbox")
+pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
 VALUE = "a-value-that-is-never-shown"
 WORKER = """

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from msgspec.structs import replace
 
@@ -18,7 +17,6 @@ from tests.support.aws import Endpoint, Remote
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
-from toolkit.cli.deploying import CONSENTS, stack_options
 from toolkit.flow.colleagues import relocation
 from toolkit.model import Job, JobAction, Version
 from toolkit.record import journal as journals
@@ -28,6 +26,8 @@ from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
+from toolkit.targets.options import declared
+from toolkit.targets.stack.options import StackOptions
 
 pytestmark = pytest.mark.slow("colleagues", keep=14, of="file")
 
@@ -289,15 +289,17 @@ def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
 
 
 def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> None:
-    job = replace(team.job(), wishes={"allow_delete": True, "recreate": True, "force": True})
-    assert relocation(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
-    assert relocation(team.rules, "mine")(job).wishes == job.wishes
+    job = replace(team.job(), options=StackOptions(allow_delete=True, recreate=True, force=True))
+    assert relocation(team.rules, "mine", with_consents=False)(job).options == StackOptions(
+        force=True
+    )
+    assert relocation(team.rules, "mine")(job).options == job.options
     assert relocation(team.rules, "mine")(job).location.profile == "mine"
 
 
 def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
-    options = stack_options(click.command()(lambda **given: None)).params
-    assert {option.name for option in options} <= set(CONSENTS)
+    plain = {option.field for option in declared(StackOptions) if not option.consent}
+    assert plain == {"force"}
 
 
 def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(
@@ -307,7 +309,7 @@ def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_
     found = team("history")
     assert found.code == 0
     assert "note: the runs in s3://shared/team could not be read:" in found.err
-    assert "No run is recorded here yet." in found.out
+    assert "No runs are recorded here yet." in found.out
 
 
 def test_without_a_store_nothing_is_asked(team: Team) -> None:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support.aws.server import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit.errors import Exit
@@ -56,14 +58,15 @@ FILES = {
 class Team:
     """A repository whose `origin` is the trusted base, and what its programs have done."""
 
-    def __init__(self, folder: Path, toolkit: Toolkit) -> None:
+    def __init__(self, folder: Path, toolkit: Toolkit, files: Mapping[str, str] = FILES) -> None:
         self.state = folder / "repo" / "state"
-        self.repo = Repo.make(folder / "repo", FILES)
-        self.repo.write({"rules.toml": RULES})
+        self.repo = Repo.make(folder / "repo", files)
+        self.repo.write({"rules.toml": files["rules.toml"]})
         self.state.mkdir()
         (folder / "repo/.git/info/exclude").write_text("state/\n")
-        for name in ("plan", "deploy", "live", "health"):
-            (self.repo.path / f"infra/{name}.sh").chmod(0o755)
+        for name in files:
+            if name.endswith(".sh"):
+                (self.repo.path / name).chmod(0o755)
         self.repo.git("commit", "-qam", "programs")
         self._toolkit = toolkit
 
@@ -212,7 +215,7 @@ def test_health_starts_nothing_where_its_folder_or_rules_are_not_the_trusted_one
     changed = team("health", "--json")
     [report] = json.loads(changed.out)["checkups"]
     assert report["status"] == "unknown"
-    assert f"{path} is not as in origin/main" in changed.out
+    assert f"{path} differs from origin/main" in changed.out
     assert not (team.state / "owned").exists()
     assert team.started() == []
 
@@ -247,6 +250,61 @@ def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team
     assert resumed.code == 0, resumed.err
     assert team.started() == ["live"]
     assert states(team("diff", "--json")) == {"infra": "clean"}
+
+
+def test_beside_targets_of_aws_its_record_is_its_own_whatever_region_aws_has(
+    team: Team, aws_endpoint: Endpoint
+) -> None:
+    queue = '[targets.queue]\nkind = "stack"\nstack = "queue"\ntemplate = "queue.yaml"\n'
+    rules = RULES.replace("[[rules]]", f"{queue}[[rules]]", 1)
+    team.repo.commit("a stack", {"rules.toml": rules, "queue.yaml": "Resources: {}\n"})
+    team.repo.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    assert team("deploy", "infra", "--yes").code == 0
+    answer = states(team("diff", "--json"))
+    assert (answer["infra"], answer["queue"]) == ("clean", "unknown")
+    assert team("record", "set", "queue", "HEAD", "--yes").code == 0
+    assert states(team("diff", "--json")) == {"infra": "clean", "queue": "clean"}
+    assert [row.split()[0] for row in team("record", "show").out.splitlines()[3:]] == [
+        "infra",
+        "queue",
+    ]
+
+
+def test_a_need_in_another_region_is_deployed_first_and_no_other_region_is_waited_for(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    deploy = f'#!/bin/sh\necho "$1 $2" >> {STATE}/order\n'
+    rules = """version = 1
+environment = "dev"
+[environments.dev]
+regions = ["eu-west-1", "us-east-1"]
+[targets.api]
+kind = "command"
+folder = "api"
+deploy = ["./deploy.sh", "api", "{region}"]
+needs = ["net@us-east-1"]
+[targets.net]
+kind = "command"
+folder = "net"
+deploy = ["./deploy.sh", "net", "{region}"]
+[[rules]]
+name = "all"
+paths = ["**"]
+deploy = ["api", "net"]
+"""
+    files = {"rules.toml": rules, "api/deploy.sh": deploy, "net/deploy.sh": deploy}
+    team = Team(tmp_path, toolkit, files)
+    dry = json.loads(team("deploy", "--all", "--dry-run", "--json").out)
+    assert dry["status"] == "dry-run"
+    done = team("deploy", "--all", "--yes", "--parallel", "4", "--json")
+    assert done.code == 0, done.err
+    order = (team.state / "order").read_text().splitlines()
+    assert sorted(order) == ["api eu-west-1", "api us-east-1", "net eu-west-1", "net us-east-1"]
+    first = order.index("net us-east-1")
+    assert first < order.index("api eu-west-1")
+    assert first < order.index("api us-east-1")
+    only = team("deploy", "api", "--region", "eu-west-1", "--yes")
+    assert only.code == 0, only.err
 
 
 def test_permissions_are_none(team: Team) -> None:

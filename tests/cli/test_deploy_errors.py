@@ -264,7 +264,8 @@ def check_the_commands(text: str) -> None:
                     command = command.get_command(context, word)
                     assert command is not None, found
                 elif word.startswith("--") and command is not None:
-                    assert any(word in option.opts for option in command.params), found
+                    params = command.get_params(context)
+                    assert any(word in option.opts for option in params), found
 
 
 @pytest.mark.slow("faults", keep=16)
@@ -466,7 +467,7 @@ ROLE = json.dumps(
         }
     }
 )
-ASKED = "Jobs: let Role allow more than before? --allow-broadening says yes in advance"
+ASKED = "Jobs: let Role allow more than before? --allow-broadening confirms this in advance"
 
 
 def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop) -> None:

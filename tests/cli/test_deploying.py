@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.cli.town import CRASH, FAILING, FILES, Town, eventually, main, queue
 
-pytestmark = pytest.mark.slow("sandbox")
+pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def test_the_first_ctrl_c_leaves_the_deployment_to_aws_and_resume_sees_it_throug
 
 
 @pytest.mark.parametrize(
-    "moment", ["looking at the service", "building image", "pushing", "registering", "moving web"]
+    "moment", ["checking the service", "building image", "pushing", "registering", "moving web"]
 )
 def test_a_run_that_was_killed_is_resumed_without_doing_anything_twice(
     town: Town, moment: str
@@ -384,9 +384,9 @@ def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_healt
     )
     told = " ".join(town("health", "queue").out.split())
     command = "toolkit deploy-stack queue --force"
-    assert ("another tool has taken toolkit's tags away" in told, command in told) == (True, True)
+    assert ("another tool has removed toolkit's tags" in told, command in told) == (True, True)
     plain = town("deploy-stack", "queue", "--yes")
-    assert (plain.code, f"to put them there: {command}" in " ".join(plain.err.split())) == (0, True)
+    assert (plain.code, f"to add them: {command}" in " ".join(plain.err.split())) == (0, True)
     assert town(*command.split()[1:], "--yes").code == 0
     assert "tags" not in town("health", "queue").out
     tags = cloud.describe_stacks(StackName="TownQueue")["Stacks"][0]["Tags"]

@@ -18,8 +18,9 @@ def texts(
     """Every option and argument of every command that takes a text, with a command line that has it
     empty.
     """
-    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
-    for parameter in command.params:
+    parameters = command.get_params(click.Context(command))
+    arguments = [parameter for parameter in parameters if isinstance(parameter, click.Argument)]
+    for parameter in parameters:
         if parameter.type.name == "text" and isinstance(parameter, click.Option):
             yield (*path, parameter.opts[-1], "", *(() if path else ("diff",))), parameter
         elif parameter.type.name == "text":
@@ -51,6 +52,8 @@ def test_every_kind_of_text_is_tried() -> None:
         "diff --out",
         "deploy --profile",
         "deploy-app",
+        "deploy-app --image",
+        "deploy --builder",
         "record set x",
         "record set  x",
         "lock release",

@@ -47,7 +47,7 @@ def test_init_drafts_rules_that_send_changes_the_right_way(
 
 def test_init_never_replaces_a_file_unless_told(repo: Repo, toolkit: Toolkit) -> None:
     result = toolkit(repo.path, "init")
-    assert (result.code, "is there already" in result.err) == (2, True)
+    assert (result.code, "exists already" in result.err) == (2, True)
     assert (repo.path / "rules.toml").read_text() == RULES
     assert toolkit(repo.path, "init", "--force").code == 0
     assert (repo.path / "rules.toml").read_text() != RULES

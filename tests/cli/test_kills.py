@@ -115,7 +115,7 @@ class Begun(Apart):
         )
         until = time.monotonic() + STUCK_S
         while not self.remote.calls().count("ecs:DescribeServiceDeployments"):
-            assert time.monotonic() < until, "nothing was begun"
+            assert time.monotonic() < until, "nothing was started"
             assert self.child.poll() is None, self.child.communicate()
             time.sleep(0.01)
 

@@ -14,7 +14,6 @@ from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Emulator
 from toolkit.model import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
-from toolkit.sandbox import provision
 
 pytestmark = pytest.mark.slow("permissions, one by one")
 
@@ -109,16 +108,13 @@ class Site:
         self.root = Aws(None, REGION)
         location = Location("dev", REGION, ACCOUNT)
         detail = {"cluster": "main", "repository": "web", "container": "app"}
-        wanted = (
+        emulator.provide(
+            self.root,
+            location,
             Provision(ProvisionKind.REPOSITORY, "web"),
             Provision(ProvisionKind.SERVICE, "web", detail),
             Provision(ProvisionKind.BUCKET, "permitted"),
         )
-        parts = [provision.PlannedPart(location, one) for one in wanted]
-        provision.make_parts(
-            parts, lambda location: self.root, emulator.registry, lambda words: None
-        )
-        provision.wait_for_services(parts, lambda location: self.root)
         files = {
             "app/Dockerfile": DOCKERFILE,
             "app/main.py": MAIN,

@@ -164,7 +164,7 @@ def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: 
         True,
     )
     assert (
-        "ahead of your HEAD: this goes back and takes 1 commit out"
+        "ahead of your HEAD: this goes back and removes 1 commit"
         in bob("deploy-stack", "queue", "--yes").err
     )
     behind.git("merge", "-q", "origin/main")
@@ -872,12 +872,12 @@ def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(
     deployed(team, ada)
     shop = neighbour(team, tmp_path, project="shop")
     assert states(shop)["queue"] == "unknown"
-    assert "its record is that of project team" in json.dumps(shop("diff", "--json").json)
+    assert "its record belongs to project team" in json.dumps(shop("diff", "--json").json)
     calls = team.endpoint.calls.count("ExecuteChangeSet")
     team.ready()
     refused = shop("deploy-stack", "queue", "--yes", "--allow-backwards")
     assert (refused.code, team.endpoint.calls.count("ExecuteChangeSet")) == (1, calls), refused
-    assert "give each project a prefix of its own" in refused.err + refused.out
+    assert "give each project its own prefix" in refused.err + refused.out
     assert states(ada)["queue"] == "clean"
 
 
@@ -942,7 +942,7 @@ def test_another_environments_record_that_cannot_be_read_costs_only_what_is_shar
     ada("record", "set", "page", "HEAD", "--yes")
     answer = ada("diff", "--json").json
     assert answer["states"] == {"queue": "due", "page": "clean"}
-    assert "what environment trial has deployed cannot be read" in json.dumps(answer)
+    assert "the deploys of environment trial cannot be read" in json.dumps(answer)
 
 
 def test_a_plan_without_steps_is_not_stale_for_what_a_person_deploys(

@@ -149,12 +149,12 @@ def test_what_differs_is_told_before_anything_else(clone: Repo, toolkit: Toolkit
     changed(clone, *EVIL)
     said = toolkit(clone.path, "diff")
     assert said.out.splitlines()[:4] == [
-        "note: what judges a deploy differs from origin/main",
+        "note: the rules that judge a deploy differ from origin/main",
         'note:   environments.dev.store is "s3://evil/record" here, and',
         '  "s3://good/record" at origin/main',
-        "note: what origin/main says is used, and every target of dev counts as due; to",
+        "note: the rules of origin/main are used, and every target of dev counts as due; to",
     ]
-    assert "what judges a deploy differs" in toolkit(clone.path, "diff", "-q").err
+    assert "the rules that judge a deploy differ" in toolkit(clone.path, "diff", "-q").err
 
 
 def test_what_differs_is_told_to_programs(clone: Repo, hub: Repo, toolkit: Toolkit) -> None:
@@ -226,7 +226,9 @@ def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(
     clone.git("remote", "set-head", "origin", "--delete")
     said = toolkit(clone.path, *arguments)
     assert said.code == 2
-    assert "the default branch of origin, whose rules.toml says what judges a deploy" in said.err
+    assert (
+        "the default branch of origin, whose rules.toml decides how a deploy is judged" in said.err
+    )
     assert (
         "hint: get it with: git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
         " set-head origin --auto" in said.err
@@ -253,7 +255,7 @@ def test_yes_alone_does_not_agree_to_another_place(
     said = toolkit(clone.path, *arguments)
     assert said.code == 2
     assert said.err.splitlines()[-2:] == [
-        "error: environments.dev.store is not what origin/main says, and nobody has agreed to that",
+        "error: environments.dev.store is not what origin/main says, and this was not confirmed",
         "hint: merge it into origin/main first, or add --allow-untrusted-rules",
     ]
 
@@ -295,7 +297,7 @@ def test_a_gate_that_differs_is_told_and_the_trusted_one_used_without_consent(
     changed(clone, "protected = true\n", "")
     said = toolkit(clone.path, "deploy-stack", "--yes", "--env", "prod")
     assert "note:   environments.prod.protected is false here, and true at origin/main" in said.err
-    assert "nobody has agreed" not in said.err
+    assert "was not confirmed" not in said.err
 
 
 def test_rules_that_are_not_committed_yet_are_told_with_what_helps(

@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.cli.town import DOCKERFILE, Town
 
-pytestmark = pytest.mark.slow("sandbox")
+pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
 RULES = """\
 version = 1

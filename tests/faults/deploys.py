@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from tests.run.simulated import Listener
+from tests.run.simulated import Told
 from tests.support.aws import Endpoint
 from toolkit import targets
 from toolkit.model import Job, JobAction, Location, Outcome, Version
@@ -27,12 +27,9 @@ from toolkit.ports.ports import Ports
 from toolkit.record.journal import Journal, JournalEntry, read
 from toolkit.record.state import open_store
 from toolkit.run.jobs import pack
-from toolkit.run.pace import Pace
 from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
-from toolkit.run.step import StepContext, carry_out
-from toolkit.run.step_journal import StepJournal, StepServices
-from toolkit.run.stop import Stop
+from toolkit.run.step import StepExecution
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.stack.settings import StackSettings
 
@@ -171,6 +168,7 @@ class Deploy:
             self.run,
             f"token{self.name}",
             deadline_s=DEADLINE_S,
+            options=targets.kind(self.kind).Options(),
         )
 
     def begun(self) -> Outcome:
@@ -194,27 +192,29 @@ class Deploy:
 
     def _carried_out(self, journal: Journal, job: Job, found: RunState | None) -> Outcome:
         begun = found.begun.get(job.step) if found else None
-        self.stop = stop = Stop()
-        papers = StoredRunJournal(self.store, journal, {}, {}, self.clock, lambda text: text)
-        log = papers.log(job.step)
-        self.listener = Listener()
-        services = StepServices(papers.journal, self.listener, stop, self.clock, lambda: None)
-        desk = StepJournal(job, log, services, begun)
-        walk = StepContext(self.ports, Pace(1), stop)
-        try:
-            return carry_out(
-                job,
-                targets.kind(job.kind),
-                desk,
-                walk,
-                begun.waited_s if begun else None,
-            )
-        finally:
-            log.close()
-            journal.close()
+        papers = Unrecorded(self.store, journal, {}, {}, self.clock, lambda text: text)
+        told = Told()
+        self.listener, self.stop = told.listener, told.stop
+        step = StepExecution(job, told.request(self.run, self.ports), papers, lambda: None, begun)
+        step.carry_out()
+        journal.close()
+        if step.bug is not None:
+            raise step.bug
+        assert step.outcome is not None
+        return step.outcome
 
     def close(self) -> None:
         self.aws.close()
+
+
+class Unrecorded(StoredRunJournal):
+    """A journal and logs on disk, and no record of what is live."""
+
+    def announce(self, job: Job) -> None:
+        pass
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        pass
 
 
 class App(Deploy):

@@ -42,8 +42,8 @@ def test_only_what_is_not_meant_anyway_is_said(
     [
         ("toolkit deploy-app app", "toolkit deploy-app --env prod app"),
         (
-            "see what it is; to put yours back: toolkit deploy app",
-            "see what it is; to put yours back: toolkit deploy --env prod app",
+            "see what it is; to restore yours: toolkit deploy app",
+            "see what it is; to restore yours: toolkit deploy --env prod app",
         ),
         (
             "toolkit rollback app, or look: toolkit smoke-test --only up",
@@ -68,7 +68,7 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("go on with `toolkit resume`", "go on with `toolkit resume --rules r.toml`"),
+        ("continue with `toolkit resume`", "continue with `toolkit resume --rules r.toml`"),
         (
             "see `toolkit show 20261120-100000-aaaa`",
             "see `toolkit show --rules r.toml 20261120-100000-aaaa`",
@@ -121,6 +121,5 @@ def test_the_commands_have_these_options(options: tuple[str, ...], command: str)
         made = found.get_command(click.Context(found), word)
         assert made is not None
         found = made
-    assert set(options) <= {
-        name.removeprefix("--") for param in found.params for name in param.opts
-    }
+    params = found.get_params(click.Context(found))
+    assert set(options) <= {name.removeprefix("--") for param in params for name in param.opts}

@@ -236,7 +236,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
         {"credentials": "failing", "one": "unknown", "shut": "failing"},
         1,
     )
-    assert of(looked, "shut").findings[0].detail == "no good answer"
+    assert of(looked, "shut").findings[0].detail == "unexpected answer"
 
 
 def test_an_address_that_may_not_be_asked_is_unknown(
@@ -367,9 +367,9 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             LIVE,
             [record(**{"task definition": "arn:web:6"})],
-            "arn:web:7 is in no deploy that is recorded",
+            "arn:web:7 comes from no recorded deploy",
         ),
-        (LIVE, [record("r1")], "arn:web:7 is of run r2, which is not recorded here"),
+        (LIVE, [record("r1")], "arn:web:7 comes from run r2, which is not recorded here"),
         (LIVE, [record()], ""),
         (
             LiveVersion("v2", None, None, None, None, {"task definition": "x/web:8"}),
@@ -387,7 +387,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
                 replace(record("r3"), deployed=DeployedState(template="other")),
                 replace(record(), deployed=DeployedState(template="t")),
             ],
-            "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
+            "another tool has removed toolkit's tags; what runs is still what run r2 deployed",
         ),
         (
             LiveVersion(
@@ -413,7 +413,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
                     record(**{"task definition": "x/web:7"}), deployed=DeployedState(definition="d")
                 ),
             ],
-            "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
+            "another tool has removed toolkit's tags; what runs is still what run r2 deployed",
         ),
         (
             LiveVersion(None, detail={"stack": "s"}, deployed=DeployedState(template="t")),
@@ -446,7 +446,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             LiveVersion("v1", "c1", "f1", "r2", None, {"stack": "s"}),
             [record()],
-            "run r2 is recorded as v2, and what it put there says v1",
+            "run r2 is recorded as v2, but what runs reports v1",
         ),
     ],
 )

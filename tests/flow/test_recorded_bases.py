@@ -141,7 +141,7 @@ def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Stor
     )
 
 
-OPEN = "run {0} has begun to deploy it, and its end is not known (toolkit resume {0})"
+OPEN = "run {0} has started to deploy it, and its end is not known (toolkit resume {0})"
 
 
 def begins(store: Store, at: int, **facts: Any) -> None:
@@ -243,7 +243,7 @@ def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
         {"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]},
         lambda record: False,
     )
-    assert words == {"app": "run x; rm -rf ~ has begun to deploy it, and its end is not known"}
+    assert words == {"app": "run x; rm -rf ~ has started to deploy it, and its end is not known"}
 
 
 # Runs of a version of toolkit that did not record what it began: only this machine's journals know

@@ -298,7 +298,7 @@ def test_the_same_content_with_other_settings_than_those_deployed_is_due(repo: R
     answer = compared(repo, {**everywhere(repo.head), "app": point})
     assert due(answer) == ["app"]
     assert answer.plan.steps[0].because == (
-        "the settings of app are not those that it was deployed with",
+        "the settings of app differ from those that it was deployed with",
     )
 
 
@@ -319,7 +319,7 @@ def test_what_would_go_back_is_told_first_and_marked(repo: Repo) -> None:
     assert answer.standings["app"].direction == "behind"
     shown = text(answer)
     assert (
-        f"app: live is {newer[:7]}, ahead of your HEAD: this goes back and takes 1 commit out"
+        f"app: live is {newer[:7]}, ahead of your HEAD: this goes back and removes 1 commit"
         in shown.splitlines()
     )
     assert "GOES BACK" in shown
@@ -336,9 +336,9 @@ def test_reasons_without_a_path_are_told_in_the_table(repo: Repo) -> None:
     """J3: why a target is unknown stood in --json only."""
     answer = compared(
         repo,
-        {**everywhere(repo.head), "app": RecordedBase(None, "", unknown="nothing is live of it")},
+        {**everywhere(repo.head), "app": RecordedBase(None, "", unknown="it is not live")},
     )
-    assert "nothing is live of it" in text(answer)
+    assert "it is not live" in text(answer)
 
 
 def test_live_is_told_as_live(repo: Repo) -> None:
@@ -421,7 +421,7 @@ def test_a_commit_that_did_not_go_well_before_is_told_in_the_reason(repo: Repo, 
     assert (due(answer), answer.failed_before) == (["app"], {"app": words})
     shown = text(answer, 160)
     assert f" {words} " in shown
-    assert f"note: app: {words}; deployed again, it may end the same way" in shown
+    assert f"note: app: {words}; deploying it again may end the same way" in shown
     assert f"  but app: {words}" in text(answer, 160, verbose=True)
     assert document(answer, False)["failed_before"] == {"app": words}
 

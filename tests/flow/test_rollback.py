@@ -11,9 +11,7 @@ from toolkit.errors import Refused, Unreachable, UsageError
 from toolkit.flow.deploy import DeployRequest, prepare
 from toolkit.flow.good_deploys import last_good_before
 from toolkit.flow.rollback import (
-    Candidate,
     RollbackChoice,
-    candidates,
     deploying_run,
     pick_candidate,
     request_fields,
@@ -107,17 +105,16 @@ class Coasts:
         return rollback_choice(order, None, self.ports, busy=busy)
 
     def chosen(self, wanted: str | None = None, busy: bool = False) -> str:
-        choice = self.choice(busy)
-        return pick_candidate(choice.candidates, wanted, choice.back, choice.target).record.version
+        return pick_candidate(self.choice(busy), wanted).record.version
 
-    def found(self, look: bool = True, region: str | None = None) -> list[Candidate]:
+    def found(self, look: bool = True, region: str | None = None) -> RollbackChoice:
         order = DeployRequest(
             folder=str(self.folder), targets=("app",), action=JobAction.ROLLBACK, region=region
         )
-        return candidates(order, None, self.ports, look)
+        return replace(rollback_choice(order, None, self.ports, look), back="")
 
     def versions(self, region: str | None = None) -> list[str]:
-        return [one.record.version for one in self.found(False, region)]
+        return [one.record.version for one in self.found(False, region).candidates]
 
     def picked(self, wanted: str | None = None, region: str | None = None) -> str:
         return pick_candidate(self.found(region=region), wanted).record.version
@@ -152,13 +149,13 @@ def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     coasts.deployed("v2", "eu", "us")
     said = request_fields(pick_candidate(coasts.found(), None))
     assert (
-        said["wishes"]["version"],
-        {region: one["task_definition"] for region, one in said["each"].items()},
+        said["version"].name,
+        {region: one["task definition"] for region, one in said["restored"].items()},
     ) == (
         "v1",
         {"eu": "eu:1", "us": "us:1"},
     )
-    assert {region: one["image_digest"] for region, one in said["each"].items()} == {
+    assert {region: one["digest"] for region, one in said["restored"].items()} == {
         "eu": "sha256:v1-eu",
         "us": "sha256:v1-us",
     }
@@ -177,7 +174,7 @@ def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
         **request_fields(pick_candidate(coasts.found(), None)),
     )
     jobs = prepare(order, "run", None, coasts.ports).jobs
-    assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
+    assert [(job.step, job.version.name, job.restore.task_definition) for job in jobs] == [
         ("app@eu", "v1", "eu:1"),
         ("app@us", "v1", "us:1"),
     ]
@@ -187,7 +184,7 @@ def test_a_run_is_found_though_a_newer_one_deployed_the_same_version(coasts: Coa
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     assert coasts.versions().count("v1") >= 1
-    assert [one.record.version for one in coasts.found(False) if not one.older] == ["v1"]
+    assert [one.record.version for one in coasts.found(False).candidates if not one.older] == ["v1"]
     chosen = pick_candidate(coasts.found(), "run-1")
     assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {
         "eu": "eu:1",
@@ -277,7 +274,7 @@ def test_what_is_named_has_to_have_been_good_and_to_be_one(coasts: Coasts) -> No
     for version in ("aa1", "aa2", "b"):
         coasts.deployed(version, "eu", "us")
     assert (coasts.picked("aa2"), coasts.picked("run-1"), coasts.picked("b")) == ("aa2", "aa1", "b")
-    with pytest.raises(UsageError, match="'aa' is the beginning of several versions"):
+    with pytest.raises(UsageError, match="'aa' matches several versions"):
         coasts.picked("aa")
     with pytest.raises(Refused, match="no good deploy of 'c' is recorded"):
         coasts.picked("c")
@@ -316,7 +313,7 @@ def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_wit
     ) as no:
         coasts.chosen()
     assert (
-        no.value.next == "to go further back, say to which version: toolkit rollback app --to run-1"
+        no.value.next == "to go further back, choose the version: toolkit rollback app --to run-1"
     )
     assert coasts.chosen("v1") == "v1"
 
@@ -344,7 +341,7 @@ def test_a_second_rollback_says_that_there_was_one(coasts: Coasts) -> None:
     coasts.deployed("v3", "eu", "us")
     assert coasts.chosen() == "v2"
     coasts.deployed("v2", "eu", "us", action="rollback")
-    with pytest.raises(Refused, match="app runs v2, which run run-4 has put back"):
+    with pytest.raises(Refused, match="app runs v2, which run run-4 has restored"):
         coasts.chosen()
     assert coasts.chosen("v1") == "v1"
 

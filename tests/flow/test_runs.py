@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Listener
+from tests.run import simulated
+from tests.run.simulated import Told
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import runs
 from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import resolved_location
@@ -20,7 +20,6 @@ from toolkit.record.journal import EntryState, Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
-from toolkit.run.stop import Stop
 from toolkit.targets.app.kind import kind as app
 
 EARLIER, LATER = "20261120-100000-aaaa", "20261120-110000-bbbb"
@@ -34,26 +33,15 @@ JOB = Job(
     Version("v1", "c1", "f1"),
     EARLIER,
     "token",
+    options=app.Options(),
 )
-
-
-class Told:
-    """Nobody listens, and nobody stops it."""
-
-    def __init__(self) -> None:
-        self.listener, self.stop = Listener(None), Stop()
 
 
 def resumed(store: Store, ports: Ports) -> RunResult:
     def still(job: Job) -> None:
         raise AssertionError("it is not to be deployed")
 
-    return runs.resume(
-        runs.RunRequest(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still),
-        ports,
-        store,
-        Told(),
-    )
+    return simulated.resumed(Told().request(EARLIER, ports, still=still), store)
 
 
 RULES = """\
@@ -91,7 +79,7 @@ def recorded_as(ports: Ports, version: str, run: str, fingerprint: str | None = 
 
 def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
-    job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
+    job = replace(JOB, settings=rules.targets["app"].settings, options=app.Options(image="v1"))
     job = replace(job, recorded=flow.recorded_deploy_of(job, rules, ports))
     return PreparedRun(rules, (job,), {}, (), {}, standby_jobs((job,), rules, ports))
 
@@ -183,12 +171,7 @@ def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(
     def still(job: Job) -> None:
         raise StalePlan("its files have changed", "")
 
-    runs.start(
-        runs.RunRequest(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
-        prepared(ports),
-        ports,
-        Told(),
-    )
+    simulated.started(Told().request(EARLIER, ports, still=still, checked=checked), prepared(ports))
     assert read(open_store("p", ports.root), EARLIER)[0].facts["checked"] is checked
 
 
@@ -204,7 +187,7 @@ def ports(tmp_path: Path) -> Ports:
 
 @pytest.fixture
 def store(ports: Ports) -> Store:
-    """With a run that was planned, and of which nothing was begun."""
+    """With a run that was planned, and of which nothing was started."""
     found = open_store("p", ports.root)
     Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
     return found

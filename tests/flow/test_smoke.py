@@ -269,7 +269,9 @@ def test_what_aws_does_not_answer_in_time_is_unknown(
             "unknown",
             "no answer from AWS for queue x: it took longer than 1 s",
         )
-        with pytest.raises(Unreachable, match="those of the checks were not read within 1 s"):
+        with pytest.raises(
+            Unreachable, match="the secrets of the checks could not be read within 1 s"
+        ):
             site.one('[secrets.p]\nssm = "/p"\n[checks.up]\nhttp = "GET /{p}"\n', timeout_s=1)
     assert time.monotonic() - began < 5
 
@@ -302,8 +304,7 @@ always = true
         "clean": "passed",
     }
     assert (
-        smoked.results[2].cause
-        == "with the values that stand in it, it cannot be asked (ValueError)"
+        smoked.results[2].cause == "with its values filled in, it cannot be requested (ValueError)"
     )
     assert "DELETE /odd" in site.calls
 
@@ -402,8 +403,8 @@ def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -
         ["unknown", "unknown"],
     )
     assert {one.cause for one in late.results} == {
-        "the time for all checks was over before it answered",
-        "there was no time left for it",
+        "the time for all checks was up before it answered",
+        "the time was up before it could run",
     }
 
 
@@ -414,7 +415,7 @@ def test_its_own_time_that_is_over_is_a_failure(site: Site) -> None:
     assert (result.status, result.cause) == ("failed", "no answer within 1 s")
     assert (cut.status, cut.cause) == (
         "unknown",
-        "the time for all checks was over before it answered",
+        "the time for all checks was up before it answered",
     )
 
 
@@ -498,7 +499,7 @@ def test_hosts_that_are_said_outside_and_are_none_are_a_mistake(
     site: Site, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", said)
-    with pytest.raises(UsageError, match="TOOLKIT_PROBE_HOSTS is set, and names no host"):
+    with pytest.raises(UsageError, match="TOOLKIT_PROBE_HOSTS is set, but empty"):
         site.one('[checks.up]\nhttp = "GET /"\n')
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.impact.strategies import any_of, paths, questions
-from tests.impact.test_glob import EXAMPLES
-from toolkit.impact.glob import PatternError, alternatives, regex
+from tests.formats.strategies import any_of, paths, questions
+from tests.formats.test_glob import EXAMPLES
+from toolkit.formats.glob import PatternError, alternatives, regex
 from toolkit.impact.matcher import Hit, Matcher
 
 

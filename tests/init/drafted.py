@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit import targets
-from toolkit.impact.rules import load
+from toolkit.config.rules import load
 from toolkit.impact.touch import RuleBook
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.draft import draft_to_toml

@@ -2,19 +2,19 @@
 
 import re
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 
 from tests.support.run import ROOT
-from toolkit.init.images.dockerfile import copy_sources
+from toolkit.init.images.sources import copy_sources
 from toolkit.init.stacks.script_code import read_script
 
 POSSESSIVE = re.compile(r"(?:[)\]]|\\\w)(?:[*+?]|\{[\d,]*\})\+|\(\?>")
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "toolkit" / "adopt").rglob("*.py")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "toolkit" / "init").rglob("*.py")), ids=lambda path: path.stem
 )
 def test_no_expression_is_possessive(path: Path) -> None:
     """Python 3.11.0 to 3.11.3 match groups with such a quantifier wrongly."""
@@ -33,9 +33,9 @@ def test_no_expression_is_possessive(path: Path) -> None:
     ],
 )
 def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None:
-    began = perf_counter()
+    began = process_time()
     read_script("a.ts", f"import * as cdk from 'aws-cdk-lib';\nnew A(app, {text});\n{text}", "")
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None
     ],
 )
 def test_any_run_of_quotes_in_a_dockerfile_is_read_in_linear_time(text: str) -> None:
-    began = perf_counter()
+    began = process_time()
     copy_sources(f"FROM x\nARG {text}\nCOPY {text}\n{text}\n")
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.init.drafted import DraftedRepository
 from tests.support.run import ROOT
-from toolkit.impact.glob import alternatives
+from toolkit.formats.glob import alternatives
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
 from toolkit.init.tree import MOST_READ
@@ -270,7 +270,7 @@ def test_what_is_not_understood_is_said(path: str, word: str) -> None:
     found = DraftedRepository({path: "x"}).notes
     assert found.startswith(path)
     assert word in found
-    assert found.endswith("seen and not understood")
+    assert found.endswith("found but not understood")
 
 
 FILTERS = """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports.images.support import entries
+from tests.artifacts.images.support import entries
 from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit

@@ -55,7 +55,7 @@ def test_a_change_of_an_ignored_file_that_the_image_has_is_deployed(alone: Shop)
     assert (generated(alone), unchanged(alone)) == (True, True)
     alone.repo.write({CONFIG: "two\n"})
     done = alone("deploy", "--yes")
-    assert "files that git ignores are others than at the last deploy" in done.err
+    assert "files that git ignores differ from those of the last deploy" in done.err
     assert "'backend/config.json'" in done.err
     assert alone.live()["config.json"] == "two\n"
     assert (generated(alone), unchanged(alone)) == (True, True)

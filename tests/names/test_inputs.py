@@ -158,7 +158,7 @@ def test_explain_and_replay_know_of_it(shop: Shop) -> None:
     base(shop).commit("edit", {ELSEWHERE: "FROM scratch\nENV A=1\nCOPY . /srv/\n"})
     text = shop("explain", ELSEWHERE).out
     assert "deploys web" in text
-    assert "web is built from it, whatever rules say" in text
+    assert "web is built from it, whatever the rules say" in text
     [found] = shop.documents("explain", ELSEWHERE)["paths"]
     assert (found["targets"], found["built_from_it"]) == (["web"], ["web"])
     replayed = shop("rules", "replay", "--json", "-n", "1").out.splitlines()

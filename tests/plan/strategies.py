@@ -189,7 +189,7 @@ def direct(targets: Mapping[str, Target]) -> dict[str, set[str]]:
             other
             for name in names
             for need in targets[name].needs
-            for other in leaves(targets, need)
+            for other in leaves(targets, need.target)
         }
         for leaf, names in above.items()
     }

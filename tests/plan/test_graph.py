@@ -110,6 +110,50 @@ def test_what_a_group_needs_comes_before_all_that_is_in_it() -> None:
     assert found.order(["db", "net"]) == ["net", "db"]
 
 
+REGIONS = ("eu-west-1", "us-east-1")
+
+
+def before(graph: Graph, leaf: str, region: str) -> set[str]:
+    return {f"{name}@{where}" for name, where in graph.instances_before(leaf, region, REGIONS)}
+
+
+def needing(**needs: list[str]) -> Graph:
+    regions = "\n".join(("[environments.dev]", f"regions = {list(REGIONS)}\n"))
+    return graph(*(target(name, needs=needed) for name, needed in needs.items()), regions)
+
+
+def test_a_need_without_a_region_is_one_in_the_own_region() -> None:
+    system = needing(net=[], api=["net"])
+    assert before(system, "api", "eu-west-1") == {"net@eu-west-1"}
+    assert before(system, "net", "eu-west-1") == set()
+
+
+def test_a_need_in_a_region_is_waited_for_from_every_region_and_so_is_what_that_one_needs() -> None:
+    system = needing(zone=[], net=["zone"], api=["net@us-east-1"])
+    for region in REGIONS:
+        assert before(system, "api", region) == {"net@us-east-1", "zone@us-east-1"}
+
+
+def test_a_need_in_a_region_that_the_environment_lacks_is_one_in_the_own_region() -> None:
+    system = needing(net=[], api=["net@us-east-1"])
+    assert system.instances_before("api", "eu-west-1", ["eu-west-1"]) == {("net", "eu-west-1")}
+
+
+def test_a_need_in_both_the_own_and_another_region_waits_for_both_in_any_order_of_words() -> None:
+    for needs in (["net", "net@us-east-1"], ["net@us-east-1", "net"]):
+        system = needing(net=[], api=needs)
+        assert before(system, "api", "eu-west-1") == {"net@eu-west-1", "net@us-east-1"}
+
+
+@given(GRAPHS)
+def test_without_regions_instances_wait_as_their_targets_do(rules: Rules) -> None:
+    graph = Graph(rules.targets)
+    every = leaves(rules.targets, *rules.targets)
+    for leaf in every:
+        names = {name for name, _ in graph.instances_before(leaf, None, ())}
+        assert names == graph.waits_for(leaf, every)
+
+
 def test_two_groups_that_wait_for_each_other_are_written_out() -> None:
     found = graph(
         target("x", members=["a", "b"]),

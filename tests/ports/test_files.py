@@ -11,7 +11,7 @@ import pytest
 from tests.support.repo import RULES, Repo
 from tests.support.run import ROOT, Toolkit
 from toolkit.errors import FileProblem, NoRules
-from toolkit.ports import files
+from toolkit.ports import disk, files
 
 
 def test_rules_are_found_in_the_nearest_folder_above(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_named_pipe_is_refused_not_read_as_empty(repo: Repo, toolkit: Toolkit)
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    files.write(str(path), b"one")
-    files.write(str(path), b"two")
+    disk.write(str(path), b"one")
+    disk.write(str(path), b"two")
     assert path.read_bytes() == b"two"
     assert os.listdir(tmp_path) == ["f"]
 
@@ -119,9 +119,9 @@ def test_a_file_that_is_there_is_not_replaced_unless_said(tmp_path: Path) -> Non
     path = tmp_path / "f"
     path.write_bytes(b"one")
     with pytest.raises(FileProblem):
-        files.write(str(path), b"two", replace=False)
+        disk.write(str(path), b"two", replace=False)
     assert path.read_bytes() == b"one"
-    files.write(str(tmp_path / "g"), b"three", replace=False)
+    disk.write(str(tmp_path / "g"), b"three", replace=False)
     assert sorted(os.listdir(tmp_path)) == ["f", "g"]
 
 
@@ -129,7 +129,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     """A committed `plan.json -> ~/.bashrc` would be written through."""
     (tmp_path / "target").write_bytes(b"kept")
     (tmp_path / "f").symlink_to("target")
-    files.write(str(tmp_path / "f"), b"new")
+    disk.write(str(tmp_path / "f"), b"new")
     assert (tmp_path / "target").read_bytes() == b"kept"
     assert (tmp_path / "f").read_bytes() == b"new"
 
@@ -144,7 +144,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, make: Callable[[Path], 
     make(tmp_path / "f")
     before = (tmp_path / "f").lstat()
     with pytest.raises(FileProblem):
-        files.write(str(tmp_path / "f"), b"new")
+        disk.write(str(tmp_path / "f"), b"new")
     assert (tmp_path / "f").lstat() == before
     assert os.listdir(tmp_path) == ["f"]
 
@@ -155,10 +155,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from toolkit.errors import FileProblem\n"
-        "from toolkit.ports import files\n"
+        "from toolkit.ports import disk\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: files.write('f', b'x' * 100000)\n"
+        "try: disk.write('f', b'x' * 100000)\n"
         "except FileProblem as error: print(error.facts['reason'])\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -177,7 +177,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileProblem) as caught:
-        files.write(str(tmp_path / "none/f"), b"x")
+        disk.write(str(tmp_path / "none/f"), b"x")
     assert caught.value.facts["reason"] == "No such file or directory"
 
 

@@ -185,7 +185,7 @@ def test_a_git_folder_that_leads_nowhere_is_told(repo: Repo, toolkit: Toolkit) -
     (repo.path / "inner/.git").write_text("gitdir: /nowhere/at/all\n")
     found = toolkit(repo.path / "inner", "diff", "HEAD")
     assert found.code == 2
-    assert "its .git leads to /nowhere/at/all, which is not there" in found.err
+    assert "its .git leads to /nowhere/at/all, which does not exist" in found.err
 
 
 def test_a_configuration_that_git_cannot_read_is_named_with_its_line(

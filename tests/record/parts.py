@@ -14,7 +14,7 @@ from random import Random
 from threading import Condition, Event
 
 from tests.support.modes import by_mode
-from toolkit.record.disk import Disk
+from toolkit.ports.disk import Disk
 from toolkit.record.holder import Holder
 from toolkit.record.state import Store
 

@@ -18,9 +18,9 @@ import pytest
 
 from tests.record.parts import ROUNDS, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.ports.disk import Disk
 from toolkit.ports.processes import facts
 from toolkit.record import journal
-from toolkit.record.disk import Disk
 from toolkit.record.journal import (
     EntryState,
     Journal,

@@ -206,7 +206,7 @@ def test_a_lock_that_somebody_released_is_lost_for_good(
     assert locks.force_release(name, by.id) == ("remote",)
     clock.pass_(FENCE_S + 1)
     for _ in range(2):
-        with pytest.raises(LockLost, match="somebody has released it"):
+        with pytest.raises(LockLost, match="someone has released it"):
             held.check_fence()
     assert held.lost.is_set()
     assert held.release() == ()

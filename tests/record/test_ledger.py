@@ -27,7 +27,7 @@ from toolkit.errors import (
 )
 from toolkit.model import GOOD, DeployedState
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.record.disk import Disk
+from toolkit.ports.disk import Disk
 from toolkit.record.ledger import (
     BEGUN,
     MAX_GOOD_DEPLOYS,
@@ -447,7 +447,7 @@ def test_repair_without_a_copy_leaves_nothing_recorded(
     here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     s3.put(KEY, b"{")
-    assert "nothing is recorded of it now" in shared.repair("app")
+    assert "it has no record now" in shared.repair("app")
     assert shared.all() == LedgerContents()
     assert shared.repair("app") == "nothing in the store is damaged"
 

@@ -15,22 +15,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.run import simulated
-from tests.run.simulated import DIAMOND, Settings
+from tests.run.simulated import DIAMOND, Settings, Told
 from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.flow import runs
-from toolkit.flow.bake import BakeCheck, bake
+from toolkit.gates.bake import BakeCheck, bake
 from toolkit.model import Job, Outcome, RunResult, Verdict
+from toolkit.ports import disk
 from toolkit.ports.clock import Clock
-from toolkit.record import disk, journal, ledger, locks
+from toolkit.record import journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.ledger import BEGUN, LocalLedger, Record
 from toolkit.record.state import open_store
-from toolkit.run.step import files_never_change
-from toolkit.run.step_journal import StepJournal
-from toolkit.run.stop import Stop
+from toolkit.run.request import StepReport
 
 Point = tuple[str, str, int]
 """Whose it is (a step, or a part of the run), what happens there, and for the how-manyth time."""
@@ -91,13 +89,6 @@ class _Disk(disk.Disk):
         """Nobody pulls the plug here."""
 
 
-class Told(Struct, frozen=True):
-    """Whom a run speaks to."""
-
-    listener: simulated.Listener
-    stop: Stop
-
-
 class Setting(Struct, frozen=True):
     """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to
     the version before; what is `baked` has to stay good for a while.
@@ -109,10 +100,10 @@ class Setting(Struct, frozen=True):
     unproved: frozenset[str] = frozenset()
     baked: frozenset[str] = frozenset()
 
-    def verify(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
-        """As flow.gates does."""
+    def verify(self, job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
+        """As the gates do."""
         if job.step in self.baked:
-            assert bake(10.0, [BakeCheck(lambda: None, 2.0)], desk, desk._clock) is None
+            assert bake(10.0, [BakeCheck(lambda: None, 2.0)], desk, desk._clock) is None  # type: ignore[attr-defined]
         return (
             replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
             if job.step in self.unproved
@@ -151,24 +142,19 @@ class Stage:
         self._points.begin(fatal, full)
         begun = self.begun()
         self.listener = simulated.Listener()
-        request = runs.RunRequest(
+        request = Told(self.listener).request(
             self.run,
-            ["toolkit", "deploy"],
-            self._setting.parallel,
-            False,
-            0,
-            lambda text: text,
-            files_never_change,
-            self._setting.verify,
+            self._ports,
+            parallel=self._setting.parallel,
+            verify=self._setting.verify,
         )
-        told = Told(self.listener, Stop())
         try:
             if begun:
-                return runs.resume(request, self._ports, self.store, told)
+                return simulated.resumed(request, self.store)
             wanted = simulated.prepared(
                 self.run, self._setting.needs, self._setting.settings, self._setting.unproved
             )
-            return runs.start(request, wanted, self._ports, told)
+            return simulated.started(request, wanted)
         except Crash:
             return None
 

@@ -14,8 +14,9 @@ from toolkit import targets
 from toolkit.cli import deploying
 from toolkit.cli.main import COMMANDS, main
 from toolkit.flow import runs
+from toolkit.gates.judge import Judge
 from toolkit.record.state import open_store
-from toolkit.run.step import files_never_change
+from toolkit.run.request import files_never_change
 
 TIMES = 30
 """How many times faster than the machine's clock the run's clock goes."""
@@ -40,15 +41,14 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     clock = simulated.Hurried(TIMES)
     ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    request = deploying.run_request(RUN, "signalled", asked, prepared.rules, files_never_change)
-    if asked.confirm == "resume":
-        store = open_store(simulated.PROJECT, str(root))
-        return deploying.run_with_progress(
-            "resume", asked, prepared.jobs, lambda told: runs.resume(request, ports, store, told)
-        )
-    return deploying.run_with_progress(
-        "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, ports, told)
-    )
+    with deploying.terminal("deploy", asked, prepared.jobs) as control:
+        request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))
+        opened = runs.start(request, prepared)
+        if asked.confirm == "resume":
+            opened = runs.resume(request, open_store(simulated.PROJECT, str(root)))
+        with opened as execution:
+            control.result = execution.carry_out()
+    return control.exit
 
 
 if __name__ == "__main__":

@@ -27,12 +27,18 @@ from toolkit.model import (
     Outcome,
     Preview,
     Rules,
+    RunResult,
     StepState,
     Target,
     Verdict,
     Version,
 )
 from toolkit.ports.ports import Ports
+from toolkit.record.shared_runs import SharedRun
+from toolkit.record.state import Store
+from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
+from toolkit.run.request import RunRequest
+from toolkit.run.stop import Stop
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -307,7 +313,9 @@ class Hurried:
 
 
 class Listener:
-    """Whoever shows a run: it keeps what it is told. `answer` is what it says when it is asked."""
+    """Whoever shows a run: it keeps what it is told, at once and in the thread that says it.
+    `answer` is what it says when it is asked.
+    """
 
     def __init__(self, answer: bool | None = None) -> None:
         self.answer = answer
@@ -316,6 +324,22 @@ class Listener:
         self.ended_: list[Outcome] = []
         self.phases: list[str] = []
         self.lines: list[str] = []
+        self.others: list[RunEvent] = []
+
+    def publish(self, event: RunEvent) -> None:
+        match event:
+            case StepBegan(job):
+                self.began(job)
+            case PhaseChanged(step, phase):
+                self.phase(step, phase)
+            case LogLine(step, text):
+                self.line(step, text)
+            case Notice(step, text):
+                self.told(step, text)
+            case StepEnded(outcome):
+                self.ended(outcome)
+            case _:
+                self.others.append(event)
 
     def began(self, job: Job) -> None:
         self.began_.append(job.step)
@@ -334,6 +358,40 @@ class Listener:
 
     def asked(self, step: str, question: str) -> bool | None:
         return self.answer
+
+
+class Told:
+    """Whom a run speaks to, and who may stop it."""
+
+    def __init__(self, listener: Listener | None = None, stop: Stop | None = None) -> None:
+        self.listener, self.stop = listener or Listener(), stop or Stop()
+
+    def request(self, run: str, ports: Ports, **fields: Any) -> RunRequest:
+        """How to carry out a run, one step at a time unless said otherwise."""
+        return RunRequest(
+            run=run,
+            ports=ports,
+            events=self.listener,
+            ask=self.listener.asked,
+            stop=self.stop,
+            **fields,
+        )
+
+
+def started(request: RunRequest, prepared: "PreparedRun") -> RunResult:
+    """How a run ends that is begun now."""
+    from toolkit.flow import runs
+
+    with runs.start(request, prepared) as execution:
+        return execution.carry_out()
+
+
+def resumed(request: RunRequest, store: Store, theirs: SharedRun | None = None) -> RunResult:
+    """How a run ends that is gone on with now."""
+    from toolkit.flow import runs
+
+    with runs.resume(request, store, theirs) as execution:
+        return execution.carry_out()
 
 
 class Simulated(base.Kind):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import DIAMOND, Impatient, Listener, back
+from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
 from toolkit.errors import (
     CloudError,
@@ -38,9 +38,16 @@ from toolkit.model import (
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
-from toolkit.run.execute import Execution, RunContext, RunOptions, run_status
-from toolkit.run.step import Verify, no_checks
-from toolkit.run.step_journal import BegunStep, JournalWriter, StepJournal
+from toolkit.run.execute import Execution
+from toolkit.run.outcomes import run_status
+from toolkit.run.request import (
+    BegunStep,
+    JournalWriter,
+    RunRequest,
+    StepReport,
+    Verify,
+    no_checks,
+)
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
@@ -187,14 +194,13 @@ class Stage:
         )
         jobs += tuple(back(job) for job in jobs if job.step in unproved)
         ends = {step: Outcome(step, step, Verdict(word)) for step, word in (done or {}).items()}
-        orders = RunOptions(
-            jobs, parallel, fail_fast, ends, {step: BegunStep({"id": step}, 5.0) for step in begun}
-        )
+        left = {step: BegunStep({"id": step}, 5.0) for step in begun}
+        request = self.request(parallel=parallel, fail_fast=fail_fast, verify=verify)
+        return Execution(request, self.book, lambda: None, jobs, ends, left).carry_out()
+
+    def request(self, **fields: Any) -> RunRequest:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        context = RunContext(
-            ports, self.book, self.listener, self.stop, lambda: None, verify=verify
-        )
-        return Execution("run", orders, context).carry_out()
+        return Told(self.listener, self.stop).request("run", ports, **fields)
 
 
 def wait(event: Event) -> None:
@@ -249,7 +255,7 @@ def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(
     assert stage.book.recorded == {"a": "succeeded", "b": "rolled-back", "c": "succeeded"}
     assert {outcome.step: outcome.cause for outcome in ran.outcomes}[
         "d"
-    ] == "it waits for b, which did not go well"
+    ] == "it waits for b, which did not end well"
     assert stage.book.ended
 
 
@@ -511,7 +517,7 @@ def test_the_word_and_the_exit_code_of_a_run(
     assert run_status(outcomes, ["x"] * not_started, stop) == wanted
 
 
-def unproved(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+def unproved(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
     """No step but one that puts another back passes its checks."""
     return (
         outcome if job.undoes else replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
@@ -554,7 +560,7 @@ def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(
 ) -> None:
     stage = Stage(monkeypatch)
 
-    def stopped(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+    def stopped(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         stage.stop.ask(2)
         return unproved(job, outcome, desk)
 
@@ -572,7 +578,7 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
 ) -> None:
     stage = Stage(monkeypatch)
 
-    def stopped(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
+    def stopped(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         stage.stop.ask(2)
         desk.check()
         raise AssertionError("it goes on")
@@ -581,7 +587,7 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
     [one] = ran.outcomes
     assert (one.verdict, one.cause, one.open) == (
         "in-doubt",
-        "it is live, and its checks were not done",
+        "it is live, but its checks were not done",
         True,
     )
     assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == (
@@ -607,12 +613,10 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
             "t-a",
         ),
     )
-    orders = RunOptions(
-        (*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)}
-    )
-    ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
-    context = RunContext(ports, stage.book, stage.listener, stage.stop, lambda: None)
-    ran = Execution("run", orders, context).carry_out()
+    done = {"a": Outcome("a", "a", Verdict.UNHEALTHY)}
+    ran = Execution(
+        stage.request(), stage.book, lambda: None, (*jobs, back(jobs[0])), done
+    ).carry_out()
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
         ("a:rollback", "succeeded"),
@@ -679,16 +683,8 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         "run",
         "t-a",
     )
-    ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
-    context = RunContext(
-        ports,
-        stage.book,
-        stage.listener,
-        stage.stop,
-        lambda: None,
-        advise=lambda job, next: f"{next} --env {job.location.environment}",
-    )
-    Execution("run", RunOptions((job,), 1), context).carry_out()
+    request = stage.request(advise=lambda job, next: f"{next} --env {job.location.environment}")
+    Execution(request, stage.book, lambda: None, (job,)).carry_out()
     assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
         "toolkit deploy-app a --env prod"
     ]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
-from toolkit.errors import Refused
+from toolkit import targets
+from toolkit.errors import Refused, StateDamaged
 from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 from toolkit.run.jobs import (
     JobRequest,
@@ -20,8 +22,14 @@ from toolkit.run.jobs import (
     step_token,
     unpack,
 )
+from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
+from toolkit.targets.stack.options import StackOptions
 
 VERSION = Version("v1", "c1", "f1")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "app": {"image": "tag", "force": True, "in_progress": InProgress.REPLACE},
+    "stack": {"allow_replace": True},
+}
 
 
 def environment(*regions: str) -> Environment:
@@ -38,7 +46,7 @@ def environment(*regions: str) -> Environment:
 def made(
     found: Target,
     where: tuple[Location, ...] = (Location("dev", "eu-west-1"),),
-    wishes: Any = None,
+    options: Any = None,
     **variables: str,
 ) -> tuple[Job, ...]:
     return make_jobs(
@@ -50,7 +58,7 @@ def made(
             {found.name: VERSION},
             {found.name: ()},
             JobAction.DEPLOY,
-            wishes or {},
+            {found.kind: options} if options else {},
         )
     )
 
@@ -64,9 +72,51 @@ def through_json(job: Job) -> Job:
 @pytest.mark.parametrize("all_of_them", [False, True])
 def test_a_job_of_every_kind_comes_back_as_it_was(name: str, all_of_them: bool) -> None:
     settings = {**LEAST[name], **(MOST[name] if all_of_them else {})}
-    [job] = made(target(name, **settings), wishes={"allow_replace": True, "image": "tag"})
+    options = targets.kind(name).Options(**(OPTIONS.get(name, {}) if all_of_them else {}))
+    [job] = made(target(name, **settings), options=options)
     assert through_json(job) == job
     assert type(through_json(job).settings) is type(job.settings)
+    assert type(through_json(job).options) is type(options)
+
+
+def test_what_a_rollback_restores_comes_back_as_it_was() -> None:
+    [job] = made(target("app", **LEAST["app"]), options=AppOptions(take_over=True))
+    job = replace(job, action="rollback", restore=AppRestore(image_digest="sha256:1"))
+    assert through_json(job) == job
+    assert pack(job)["wishes"] == {"take_over": True, "image_digest": "sha256:1"}
+
+
+def test_options_that_an_earlier_version_wrote_for_all_kinds_are_those_of_the_kind() -> None:
+    """It wrote every option into every step, and the version of a rollback."""
+    [job] = made(target("app", **LEAST["app"]))
+    everything = {"force": True, "builder": "podman", "allow_delete": True, "recreate": True}
+    back = {"version": "v1", "commit": None, "fingerprint": "f", "settings": "s"}
+    back |= {"image_digest": "sha256:1", "task_definition": None}
+    packed = {**pack(job), "wishes": {**everything, **back}, "action": "rollback"}
+    old = unpack(packed, "the journal")
+    assert old.options == AppOptions(force=True, builder="podman")
+    assert old.restore == AppRestore(image_digest="sha256:1")
+    assert unpack({**packed, "action": "deploy"}, "the journal").restore is None
+    stack = {**pack(made(target("stack", **LEAST["stack"]))[0]), "wishes": everything}
+    assert unpack(stack, "the journal").options == StackOptions(
+        force=True, allow_delete=True, recreate=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"newer": True}, "no kind has the option 'newer'"),
+        ({"force": "yes"}, "Expected `bool`, got `str`"),
+        ({"image": ["x"]}, "Expected `str | null`, got `array`"),
+        (["force"], "Expected `object`, got `array`"),
+        (None, "Expected `object`, got `null`"),
+    ],
+)
+def test_options_that_cannot_be_read_are_damage(wishes: Any, reason: str) -> None:
+    [job] = made(target("app", **LEAST["app"]))
+    with pytest.raises(StateDamaged, match=re.escape(reason)):
+        unpack({**pack(job), "wishes": wishes}, "the journal")
 
 
 @EVERY

@@ -15,7 +15,7 @@ from toolkit.model import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state
-from toolkit.run.step_journal import BegunStep
+from toolkit.run.request import BegunStep
 
 NOW = START + timedelta(minutes=10)
 
@@ -141,7 +141,7 @@ def test_every_end_is_an_end(verdict: str) -> None:
 
 
 def test_nothing_is_left_of_a_run_that_was_never_begun() -> None:
-    with pytest.raises(Refused, match="before anything was begun"):
+    with pytest.raises(Refused, match="before anything was started"):
         recover_state((), NOW, "the journal")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Impatient, Listener, ports
+from tests.run.simulated import Impatient, Told, ports
 from toolkit.errors import LockLost
 from toolkit.model import Job, JobAction, LiveVersion, Location, Outcome, Resource, Verdict, Version
 from toolkit.record.history import run_summary
@@ -13,8 +13,7 @@ from toolkit.record.journal import Journal
 from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.run_journal import StoredRunJournal
-from toolkit.run.step_journal import StepJournal, StepServices
-from toolkit.run.stop import Stop
+from toolkit.run.step import StepExecution
 from toolkit.targets.app.kind import kind as app
 
 PLACE = Location("dev", "eu", "111111111111")
@@ -184,7 +183,9 @@ def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(he
     assert not run_summary(here, "20261120-100000-aaaa").in_record
 
 
-def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: Store) -> None:
+def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(
+    here: Store, tmp_path: Path
+) -> None:
     """It would stand above what whoever has the lock now has deployed."""
     ledger = LocalLedger(here, scope_of(here, PLACE))
     made = papers(here, ledger)
@@ -192,12 +193,10 @@ def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: S
     def check_fence() -> None:
         raise LockLost(target="app", reason="somebody else has taken it over")
 
-    log = made.log("app@eu")
-    services = StepServices(made.journal, Listener(None), Stop(), Impatient(), check_fence)
-    desk = StepJournal(JOB, log, services, announce=lambda: made.announce(JOB))
+    request = Told().request("run", ports(tmp_path, Impatient(), None))
+    step = StepExecution(JOB, request, made, check_fence)
     with pytest.raises(LockLost):
-        desk.intend("ecs:UpdateService")
-    log.close()
+        step.intend("ecs:UpdateService")
     assert ledger.get("app") == ()
 
 

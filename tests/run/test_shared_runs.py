@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from tests.record.bucket import S3
 from tests.run import simulated
-from tests.run.failpoints import SETTINGS, Crash, Failpoints, Point, Points, Setting, Told
+from tests.run.failpoints import SETTINGS, Crash, Failpoints, Point, Points, Setting
+from tests.run.simulated import Told
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
 from toolkit.model import Job, Location, RunResult
@@ -24,8 +25,7 @@ from toolkit.record import journal, mirror
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.shared_runs import SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
-from toolkit.run.step import files_never_change
-from toolkit.run.stop import Stop
+from toolkit.run.request import RunRequest
 
 STORE = "s3://state/team"
 RUN = "20261120-120000-aaaa"
@@ -127,18 +127,6 @@ class Town:
     def shared(self) -> SharedRun | None:
         return self.shelf().get(RUN)
 
-    def request(self, wait_s: int = 0) -> runs.RunRequest:
-        return runs.RunRequest(
-            RUN,
-            ["toolkit", "deploy"],
-            1,
-            False,
-            wait_s,
-            lambda text: text,
-            files_never_change,
-            self.setting.verify,
-        )
-
     def start(self, machine: str) -> RunResult:
         self.listener = simulated.Listener()
         found = simulated.prepared(
@@ -147,25 +135,25 @@ class Town:
         here = replace(
             found, jobs=tuple(map(_shared, found.jobs)), standby=tuple(map(_shared, found.standby))
         )
-        return self._within(
-            machine, lambda store, ports, told: runs.start(self.request(), here, ports, told)
-        )
+        return self._within(machine, lambda request, store: simulated.started(request, here))
 
     def resume(self, machine: str, theirs: SharedRun | None = None, wait_s: int = 300) -> RunResult:
         self.listener = simulated.Listener()
         return self._within(
-            machine,
-            lambda store, ports, told: runs.resume(
-                self.request(wait_s), ports, store, told, theirs
-            ),
+            machine, lambda request, store: simulated.resumed(request, store, theirs), wait_s
         )
 
-    def _within(self, machine: str, do: Callable[[Store, Any, Told], RunResult]) -> RunResult:
+    def _within(
+        self, machine: str, do: Callable[[RunRequest, Store], RunResult], wait_s: int = 0
+    ) -> RunResult:
         store = self.store(machine)
         ports = simulated.ports(self.folder / machine, self.clock, self.cloud)
+        request = Told(self.listener).request(
+            RUN, ports, lock_timeout_s=wait_s, verify=self.setting.verify
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runs, "store_for", lambda rules, ports, profile: store)
-            return do(store, ports, Told(self.listener, Stop()))
+            return do(request, store)
 
     def entries(self, machine: str) -> tuple[JournalEntry, ...]:
         return journal.read(self.store(machine), RUN)

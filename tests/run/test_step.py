@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.run.simulated import Impatient, Listener
+from tests.run.simulated import Impatient, Listener, Told
+from toolkit import targets
 from toolkit.errors import (
     CloudError,
     Expired,
@@ -35,13 +36,18 @@ from toolkit.model import (
     Verdict,
     Version,
 )
+from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
-from toolkit.record.journal import EntryState
-from toolkit.run.pace import Pace
-from toolkit.run.step import APPLIES, CERTAIN_AFTER_S, RESUMED_LEAST_S, StepContext, carry_out
-from toolkit.run.step_journal import PATIENCE_S, BegunStep, StepJournal, StepServices
+from toolkit.run.request import BegunStep
+from toolkit.run.step import (
+    APPLIES,
+    CERTAIN_AFTER_S,
+    PATIENCE_S,
+    RESUMED_LEAST_S,
+    StepExecution,
+)
 from toolkit.run.stop import Stop
-from toolkit.targets.base import Kind, Report
+from toolkit.targets.base import Report
 
 JOB = Job(
     "app",
@@ -64,24 +70,6 @@ NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
 
 
-class Pen:
-    """A journal of lists, on a disk that is full for a while."""
-
-    def __init__(self, clock: Impatient) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-        self.full_until = 0.0
-        self._clock = clock
-
-    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None:
-        if self._clock.elapsed() < self.full_until:
-            raise FileProblem(path="journal", reason=f"the disk is full (errno {errno.ENOSPC})")
-        self.lines.append((state, facts))
-
-    @property
-    def states(self) -> list[str]:
-        return [state for state, _ in self.lines]
-
-
 class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -91,6 +79,43 @@ class Log:
 
     def close(self) -> None:
         pass
+
+
+class Pen:
+    """A journal of lists, on a disk that is full for a while. `lines` has what is written until the
+    step's end.
+    """
+
+    def __init__(self, clock: Clock, log: Log | None = None) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.ends: list[dict[str, Any]] = []
+        self.full_until = 0.0
+        self._clock, self._log = clock, log or Log()
+
+    @property
+    def journal(self) -> "Pen":
+        return self
+
+    def log(self, step: str) -> Log:
+        return self._log
+
+    def announce(self, job: Job) -> None:
+        pass
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        pass
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+        if self._clock.elapsed() < self.full_until:
+            raise FileProblem(path="journal", reason=f"the disk is full (errno {errno.ENOSPC})")
+        if state == "outcome":
+            self.ends.append(facts)
+        else:
+            self.lines.append((state, facts))
+
+    @property
+    def states(self) -> list[str]:
+        return [state for state, _ in self.lines]
 
 
 Look = Observation | ToolkitError | Exception
@@ -111,7 +136,7 @@ class Stage:
             Listener(answer),
             Log(),
         )
-        self.pen = Pen(self.clock)
+        self.pen = Pen(self.clock, self.log)
         self.applied, self.abandoned = 0, 0
         self.call_s = 0.0
         self.looked: list[float] = []
@@ -151,11 +176,18 @@ class Stage:
             raise self.fence
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-        services = StepServices(self.pen, self.listener, self.stop, self.clock, self.check_fence)
-        desk = StepJournal(JOB, self.log, services, BegunStep({}, waited_s) if resumed else None)
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        context = StepContext(ports, Pace(1), self.stop)
-        return carry_out(JOB, cast(Kind, self), desk, context, waited_s if resumed else None)
+        told = Told(self.listener, self.stop)
+        request = told.request("1", ports)
+        begun = BegunStep({}, waited_s, acted=True) if resumed else None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(targets, "kind", lambda name: self)
+            step = StepExecution(JOB, request, self.pen, self.check_fence, begun)
+            step.carry_out()
+        if step.bug is not None:
+            raise step.bug
+        assert step.outcome is not None
+        return step.outcome
 
 
 def of(outcome: Outcome) -> tuple[str, bool]:
@@ -223,7 +255,7 @@ def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untou
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
-    stage = Stage([Observation(StepState.UNKNOWN, phase="looking again")] * 5 + [RUNNING, DONE])
+    stage = Stage([Observation(StepState.UNKNOWN, phase="checking again")] * 5 + [RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)
     stage = Stage([Observation(StepState.UNKNOWN, next="ask ada")])
     found = stage.run()
@@ -300,7 +332,7 @@ def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
 def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
     found = Stage([NO_ANSWER]).run()
     assert of(found) == ("in-doubt", True)
-    assert found.cause == "its end was not seen in 10 min; nothing was stopped"
+    assert found.cause == "it did not end within 10 min; nothing was stopped"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
@@ -452,7 +484,7 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")]
+    ("answer", "cause"), [(None, "delete it"), (False, "not confirmed: delete it")]
 )
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
     answer: bool | None, cause: str
@@ -618,7 +650,7 @@ def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
     found = stage.run()
     assert (of(found), found.cause) == (
         ("in-doubt", True),
-        "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
+        "bob asked this run to stop: toolkit rollback app; what runs in AWS continues",
     )
 
 

@@ -215,7 +215,7 @@ def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_starte
     eventually(lambda: not server.is_running(old))
     found = sandbox(example, "status")
     assert found.code == 1
-    assert "not running; it ended by itself" in found.err
+    assert "not running; it has crashed" in found.err
     eventually(lambda: not any(alive(pid) for pid in tasks))
     assert env(example) == first
     assert sandbox(example, "status").code == 0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
+from tests.security.test_time import DOCKERFILES, Clock
 from tests.support.run import ROOT
 from tests.support.sandbox import Cloud
-from toolkit import flow, targets
+from toolkit import flow
+from toolkit.cli.sandbox import project_of
 from toolkit.errors import Refused
 from toolkit.model import Location, Provision, ProvisionKind, Rules
-from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
-from toolkit.run import jobs
 from toolkit.sandbox import provision
 
 EXAMPLE = ROOT / "examples" / "car-rental"
@@ -24,17 +26,16 @@ def rules(text: str) -> Rules:
 
 
 def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str, int]]:
-    def text(path: str) -> str | None:
-        return files.text_inside(str(EXAMPLE), path)
-
-    found = provision.planned_parts(loaded, targets.kind, jobs.fill_settings, text, bare)
+    """What targets need, without what checks look for."""
+    project = replace(project_of(loaded, str(EXAMPLE)), checked=lambda _: ())
+    found = provision.planned_parts(project, bare)
     return [(one.location.account, one.what.what, one.what.name, one.port) for one in found]
 
 
 def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> (
     None
 ):
-    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
+    loaded = flow.load_rules(str(EXAMPLE), None, None)
     assert parts(loaded) == [
         ("111111111111", "repository", "car-rental-backend", 8080),
         ("111111111111", "service", "backend", 8080),
@@ -51,18 +52,16 @@ def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_ea
 
 
 def test_the_bases_of_the_example_are_those_of_its_dockerfile() -> None:
-    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
-    found = provision.base_images(
-        loaded, targets.kind, lambda path: files.text_inside(str(EXAMPLE), path)
-    )
+    loaded = flow.load_rules(str(EXAMPLE), None, None)
+    found = provision.base_images(project_of(loaded, str(EXAMPLE)))
     assert [(one.repository, one.reference) for one in found] == [("library/python", "3.12-slim")]
 
 
-def test_a_dockerfile_that_is_not_there_has_no_bases() -> None:
+def test_a_dockerfile_that_is_not_there_has_no_bases(tmp_path: Path) -> None:
     loaded = rules(
         '[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = {}\n'
     )
-    assert provision.base_images(loaded, targets.kind, lambda path: None) == ()
+    assert provision.base_images(project_of(loaded, str(tmp_path))) == ()
 
 
 def test_without_environments_there_is_one_account() -> None:
@@ -80,7 +79,7 @@ def test_each_region_gets_its_own() -> None:
         '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind ='
         ' "site"\nsource = "d"\nbucket = "b-{suffix}"\n[environments.dev.vars]\nsuffix = "x"\n'
     )
-    found = provision.planned_parts(loaded, targets.kind, jobs.fill_settings, lambda path: None)
+    found = provision.planned_parts(project_of(loaded, str(EXAMPLE)))
     assert [(one.location.region, one.what.name) for one in found] == [
         ("eu-west-1", "b-x"),
         ("us-east-1", "b-x"),
@@ -107,8 +106,14 @@ def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port
     assert provision.exposed_port(dockerfile) == port
 
 
+@pytest.mark.parametrize("number", range(len(DOCKERFILES)))
+def test_the_port_of_a_long_dockerfile_takes_no_time(number: int) -> None:
+    with Clock():
+        provision.exposed_port(DOCKERFILES[number])
+
+
 def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
-    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
+    loaded = flow.load_rules(str(EXAMPLE), None, None)
     names = {
         provision.balancer_name(location, "a-service-with-a-rather-long-name_x")
         for location in provision.locations(loaded)
@@ -151,9 +156,7 @@ health = ["http://{host}/health", "https://{host}:8443/", "https://same.example.
 
 
 def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_the_first() -> None:
-    wanted = provision.planned_parts(
-        rules(HOSTS), targets.kind, jobs.fill_settings, lambda path: None
-    )
+    wanted = provision.planned_parts(project_of(rules(HOSTS), str(EXAMPLE)))
     dev, prod = "/_service/111111111111/us-east-1/c/s", "/_service/222222222222/us-east-1/c/s"
     assert provision.service_hosts(wanted) == {
         "api.dev.example.com": dev,
@@ -170,11 +173,7 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
         Provision(ProvisionKind.BUCKET, "more"),
     )
     wanted = provision.planned_parts(
-        rules(""),
-        targets.kind,
-        jobs.fill_settings,
-        lambda path: None,
-        more=lambda environment: more,
+        provision.ProjectNeeds(rules(""), lambda *_: (), lambda _: "", lambda environment: more)
     )
     for _ in range(2):  # made twice is made once
         provision.make_parts(

@@ -13,12 +13,11 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
+from toolkit.artifacts.images import engines
+from toolkit.artifacts.images.types import Recipe
 from toolkit.errors import FileProblem, Refused
 from toolkit.model import Location, Provision, ProvisionKind
 from toolkit.ports import cdk_environment, files
-from toolkit.ports.images import engines
-from toolkit.ports.images.types import Recipe
-from toolkit.sandbox import provision
 
 CANARY = "canary-9f3c1b"
 SECRET = f"TOKEN={CANARY}\nFROM {CANARY}\n{CANARY}: [{CANARY}\n"
@@ -99,8 +98,7 @@ def live(cloud: Cloud) -> None:
             "container": "main",
         },
     )
-    part = provision.PlannedPart(location, Provision(ProvisionKind.SERVICE, "s", detail))
-    provision.make_parts([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
+    cloud.emulator.provide(cloud.aws(), location, Provision(ProvisionKind.SERVICE, "s", detail))
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """A rules.toml from a stranger: refused with its line, or cheap (S15 to S17). What each limit is
-exactly: tests/impact.
+exactly: tests/config and tests/formats.
 """
 
 import re
@@ -12,7 +12,7 @@ import pytest
 from tests.security.measured import measured
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
-from toolkit.impact.glob import PatternError
+from toolkit.formats.glob import PatternError
 from toolkit.impact.matcher import Matcher
 
 

@@ -49,7 +49,7 @@ def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
         "api     unknown       -                 -                     older toolkit",
         "db      damaged       -                 -                     -",
         "",
-        "An earlier version of toolkit recorded some of them. See what is live:",
+        "An earlier version of toolkit recorded some of these. To see what is live, run:",
         "  toolkit diff live",
         "",
         "db: its record is damaged: x",
@@ -62,11 +62,11 @@ def test_a_damaged_record_is_told_in_short_lines_with_its_command_whole() -> Non
         " what is live (ValidationError)"
     )
     shown = text(
-        [Row("web", problem=f"{why}; put it aside: toolkit record repair web")], 80
+        [Row("web", problem=f"{why}; set it aside: toolkit record repair web")], 80
     ).splitlines()
     assert max(map(len, shown)) <= 80
     assert shown[-1] == "  toolkit record repair web"
-    assert " ".join(line.strip() for line in shown[3:-1]).strip() == f"web: {why}; put it aside:"
+    assert " ".join(line.strip() for line in shown[3:-1]).strip() == f"web: {why}; set it aside:"
 
 
 def test_a_document_says_who_deployed_what_where() -> None:

@@ -17,7 +17,7 @@ JOB = Job(
     "t",
 )
 BACK = replace(JOB, step="app:rollback", undoes="app", version=Version("v1", None, "f1"))
-GOES_BACK = "  app goes back to v1 if it does not pass its checks"
+GOES_BACK = "  app is rolled back to v1 if it does not pass its checks"
 
 
 def test_what_a_step_goes_back_to_is_said_where_it_does_anything() -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
 from toolkit.show.text import (
     clipped,
     count,
@@ -311,12 +311,12 @@ def test_any_fact_of_an_error_leaves_it_one_line(name: str) -> None:
         ("it is damaged: toolkit record repair web", ["it is damaged: toolkit record repair web"]),
         (
             (
-                "db: its record is damaged and cannot be read; put it aside: toolkit record repair"
+                "db: its record is damaged and cannot be read; set it aside: toolkit record repair"
                 " --env production db"
             ),
             [
                 "db: its record is damaged and cannot be",
-                "  read; put it aside:",
+                "  read; set it aside:",
                 "  toolkit record repair --env production db",
             ],
         ),

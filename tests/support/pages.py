@@ -1,6 +1,6 @@
 """The documentation's moving parts: generated references, and console examples that really run.
 
-`python -m tests.support.pages` writes them all anew; tests/test_docs.py fails when that would
+`python -m tests.support.pages` writes them all again; tests/test_docs.py fails when that would
 change anything.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 import click
 
 from tests.support.run import ROOT
+from tests.support.sandbox import prepare
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
 from toolkit.model import CheckTypeName
-from toolkit.sandbox import environment
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -95,14 +95,18 @@ def with_examples_run(page: str) -> str:
     variables; a line that starts with `$ ` is a command, everything else output. A block whose
     output holds a line of `...` keeps its own words if they still match.
     """
-    blocks = _BLOCK.findall(page)
-    if not blocks:
+    if not _BLOCK.search(page):
         return page
     with (
         tempfile.TemporaryDirectory(prefix="toolkit-docs-") as folder,
-        _session(Path(folder), any(SANDBOX in one for one in blocks)) as session,
+        _session(Path(folder), runs_in_sandbox(page)) as session,
     ):
         return _BLOCK.sub(lambda block: session.run(block[0]), page)
+
+
+def runs_in_sandbox(page: str) -> bool:
+    """Whether its examples need the sandbox."""
+    return any(SANDBOX in block for block in _BLOCK.findall(page))
 
 
 class Session:
@@ -199,9 +203,8 @@ def _time(found: re.Match[str]) -> str:
 def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
     repo = car_rental(folder)
     if sandbox:
-        environment.python(
-            _ENV["TOOLKIT_CACHE_DIR"], print
-        )  # its one-time line belongs to the machine, not to the page
+        # Its one-time line belongs to the machine, not to the page.
+        prepare(Path(_ENV["TOOLKIT_CACHE_DIR"]))
         _git(repo, "checkout", "-q", "-f", "main")
     session = Session(folder, repo)
     try:
@@ -240,7 +243,7 @@ def _wildcard(expected: str) -> str:
 
 def command_reference() -> str:
     """Every command's own help."""
-    parts = [GENERATED, "# Commands\n", "What `--help` says, for reference.\n"]
+    parts = [GENERATED, "# Commands\n", "The `--help` of every command.\n"]
     for path, command in _commands_of(cli, ("toolkit",)):
         context = click.Context(
             command,
@@ -327,18 +330,18 @@ def rules_reference() -> str:
 
 
 INTRODUCTION = """\
-`toolkit` looks for `rules.toml`, then `.toolkit/rules.toml`, in the folder you stand in and in
-those above it, up to the repository's root; `--rules FILE` names another one. Unknown keys, wrong
-types, names that stand for nothing and targets that need each other in a cycle are errors with a
-line. `toolkit rules schema` prints this as JSON Schema for editors
-([rules.schema.json](rules.schema.json) is a copy).
+`toolkit` searches for `rules.toml`, then `.toolkit/rules.toml`, in the current folder and in its
+parents, up to the repository's root; `--rules FILE` uses another file. Unknown keys, wrong types,
+undefined names and targets that need each other in a cycle are errors with a line. `toolkit rules
+schema` prints the format as JSON Schema for editors ([rules.schema.json](rules.schema.json) is a
+copy).
 
-In a target's settings `{name}` stands for a variable of the environment, `{region}` for the region
-that it is deployed to. Names of targets and environments are made of letters, digits, `_`, `-` and
-`.`, with `/` between parts. Patterns: [patterns.md](patterns.md).
+In a target's settings, `{name}` is a variable of the environment, and `{region}` the region that it
+is deployed to. Names of targets and environments consist of letters, digits, `_`, `-` and `.`, with
+`/` between parts. Patterns: [patterns.md](patterns.md).
 
-Limits: 1 MiB, 16 KiB a line, 16 levels of nesting, 16 dots in a line outside of quotes, 10,000
-targets, 10,000 rules, 1,024 characters a pattern, 1,024 alternatives in the braces of one pattern.
+Limits: 1 MiB, 16 KiB per line, 16 levels of nesting, 16 dots in a line outside of quotes, 10,000
+targets, 10,000 rules, 1,024 characters per pattern, 1,024 alternatives in the braces of a pattern.
 """
 
 
@@ -403,7 +406,7 @@ def generated() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write everything anew."""
+    """Write everything again."""
     for path, text in generated().items():
         path.write_text(text)
     for page in PAGES:

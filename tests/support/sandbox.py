@@ -1,5 +1,9 @@
 """The embedded AWS for tests: one process a test worker, emptied for every test that asks for
 `cloud`.
+
+toolkit works without the room `toolkit/sandbox`, and so do its tests: where that folder is missing,
+and only there, those that need it are left out. They stand in tests/sandbox, ask for the emulator,
+or have the mark `sandbox`. Outside of tests/sandbox this is the only file that imports the room.
 """
 
 from __future__ import annotations
@@ -10,11 +14,50 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.run import ROOT
+from toolkit.model import Location, Provision
 from toolkit.ports.aws.client import Aws
-from toolkit.sandbox import environment, images, server
 
-CACHE = Path(__file__).parents[2] / ".cache"
+ROOM = ROOT / "toolkit" / "sandbox"
+IS_HERE = any(ROOM.glob("*.py"))
+if IS_HERE:
+    from toolkit.sandbox import environment, images, provision, server
+
+CACHE = ROOT / ".cache"
 ACCOUNT, REGION = "111111111111", "eu-west-1"
+LEFT_OUT = "toolkit/sandbox is not here: the tests that need it are left out"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """The room's own tests do not even load without it."""
+    gone = not IS_HERE and collection_path == ROOT / "tests" / "sandbox"
+    return gone or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the room, where it is not here."""
+    without = [] if IS_HERE else [item for item in items if needs_room(item)]
+    if without:
+        items[:] = [item for item in items if item not in without]
+        config.hook.pytest_deselected(items=without)
+
+
+def needs_room(item: pytest.Item) -> bool:
+    """Whether a test runs in a sandbox."""
+    fixtures = {"emulator", "strict_emulator"} & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or item.get_closest_marker("sandbox") is not None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """That something was left out."""
+    if not IS_HERE:
+        terminalreporter.write_line(LEFT_OUT)
+
+
+def prepare(cache: Path) -> None:
+    """Set up the sandbox's own Python environment in a cache of toolkit's."""
+    environment.python(str(cache), lambda line: print(line, file=sys.stderr))
 
 
 class Emulator:
@@ -44,14 +87,21 @@ class Emulator:
         self,
         repository: str,
         tag: str,
-        pushed: images.SandboxImage,
+        pushed: images.SandboxImage | None = None,
         account: str = ACCOUNT,
         region: str = REGION,
     ) -> str:
         """Push an image into a repository that is there (`images.image(files, command, env)` makes
-        one); its digest.
+        one; else the sandbox's first image, on port 8080); its digest.
         """
+        pushed = pushed or images.first_image(8080)
         return images.push_image(self.registry, repository, tag, pushed, account, region)
+
+    def provide(self, aws: Aws, location: Location, *provisions: Provision) -> None:
+        """Create what targets need, as `toolkit sandbox up` does, and wait until it runs."""
+        parts = [provision.PlannedPart(location, each) for each in provisions]
+        provision.make_parts(parts, lambda _: aws, self.registry, lambda _: None)
+        provision.wait_for_services(parts, lambda _: aws)
 
     def reset(self) -> None:
         """Forget everything, and end every task."""

@@ -12,6 +12,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.options import StackOptions
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 ENDED = ("absent", "done", "failed", "unknown")
@@ -55,7 +56,7 @@ class Stacks:
     def job(
         self,
         token: str = "",
-        wishes: Mapping[str, Any] | None = None,
+        options: StackOptions | None = None,
         store: str | None = None,
         **settings: Any,
     ) -> Job:
@@ -79,7 +80,7 @@ class Stacks:
             f"run{self.tokens}",
             token or f"{self.tokens:024x}",
             deadline_s=60,
-            wishes=wishes or {},
+            options=options or StackOptions(),
         )
 
     def preview(self, job: Job) -> Preview:

@@ -95,6 +95,7 @@ class Stage:
             run="r1",
             settings=app.Settings(**{**SETTINGS, **(settings or {})}),
             token="t-1",
+            options=app.Options(),
         )
         return replace(found, **fields)
 

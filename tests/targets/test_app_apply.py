@@ -23,6 +23,7 @@ from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.app.settings import Build
 
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
@@ -39,7 +40,7 @@ def names(preview: Preview) -> list[str]:
 
 @pytest.fixture
 def buildable(stage: Stage) -> Stage:
-    """A folder that becomes an image, which is not there yet."""
+    """A folder that becomes an image, which does not exist yet."""
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text(DOCKERFILE)
     (stage.folder / "src" / "hello").write_text("hello")
@@ -52,7 +53,7 @@ def version(name: str, dirty: bool = False) -> Version:
 
 def unbuilt(stage: Stage, **fields: Any) -> Job:
     return stage.job(
-        BUILD, **{"version": version("b" * 40), "wishes": {"builder": "built-in"}, **fields}
+        BUILD, **{"version": version("b" * 40), "options": AppOptions(builder="built-in"), **fields}
     )
 
 
@@ -113,9 +114,9 @@ def test_what_is_kept_tells_our_deployment_from_others(stage: Stage) -> None:
     assert receipt["started_at"].endswith("+00:00")
 
 
-@pytest.mark.parametrize("wishes", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
-def test_the_preview_has_the_calls_of_the_deploy(stage: Stage, wishes: dict[str, Any]) -> None:
-    job = stage.job(wishes=wishes)
+@pytest.mark.parametrize("options", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
+def test_the_preview_has_the_calls_of_the_deploy(stage: Stage, options: dict[str, Any]) -> None:
+    job = stage.job(options=AppOptions(**options))
     expected = names(previewed(stage, job))
     assert stage.writes == []
     assert stage.applied(job).intents == stage.writes == expected
@@ -167,7 +168,7 @@ def test_arguments_reach_the_build(buildable: Stage) -> None:
 def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:
     buildable.applied(unbuilt(buildable))
     buildable.endpoint.calls.clear()
-    buildable.applied(unbuilt(buildable, token="t-2", wishes={"force": True}))
+    buildable.applied(unbuilt(buildable, token="t-2", options=AppOptions(force=True)))
     assert buildable.writes == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
     assert not buildable.endpoint.calls.count("registry:*")
 
@@ -213,7 +214,7 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
     assert (seen.state, seen.verdict) == ("failed", "superseded")
     assert (
         seen.cause
-        == f"the service runs on {other.rpartition('/')[2]} by now: somebody else has deployed it"
+        == f"the service runs on {other.rpartition('/')[2]} now: someone else has deployed it"
     )
 
 
@@ -250,7 +251,7 @@ def test_values_of_variables_are_told_nowhere(stage: Stage) -> None:
 def test_force_deploys_what_runs_already(stage: Stage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
-    seen, _ = stage.deployed(stage.job(token="t-2", wishes={"force": True}))
+    seen, _ = stage.deployed(stage.job(token="t-2", options=AppOptions(force=True)))
     assert seen.verdict == "succeeded"
     [call] = stage.endpoint.calls.of("ecs:UpdateService")
     assert call.params["forceNewDeployment"] is True
@@ -260,7 +261,7 @@ def test_force_deploys_what_runs_already(stage: Stage) -> None:
 def test_a_named_image_is_deployed_under_its_own_name(
     stage: Stage, wish: str, version: str
 ) -> None:
-    seen, _ = stage.deployed(stage.job(wishes={"image": wish, "force": True}))
+    seen, _ = stage.deployed(stage.job(options=AppOptions(image=wish, force=True)))
     assert seen.live is not None
     assert (seen.live.version, seen.live.commit) == (version, COMMIT if version == COMMIT else None)
 
@@ -378,7 +379,7 @@ def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     assert (
-        "a deployment of web:2 by run r9 of deployer is in progress: it is waited for"
+        "a deployment of web:2 by run r9 of deployer is in progress: toolkit will wait for it"
         in previewed(stage).warnings
     )
     seen, report = stage.deployed()
@@ -399,11 +400,11 @@ def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> No
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
-        previewed(stage, stage.job(wishes={"in_progress": "refuse"}))
+        previewed(stage, stage.job(options=AppOptions(in_progress=InProgress.REFUSE)))
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
-        stage.applied(stage.job(wishes={"in_progress": "refuse"}))
+        stage.applied(stage.job(options=AppOptions(in_progress=InProgress.REFUSE)))
     assert stage.writes == []
-    seen, _ = stage.deployed(stage.job(wishes={"in_progress": "replace"}))
+    seen, _ = stage.deployed(stage.job(options=AppOptions(in_progress=InProgress.REPLACE)))
     assert seen.verdict == "succeeded"
 
 
@@ -425,7 +426,7 @@ def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    assert [word for word in previewed(stage).warnings if word.endswith("it is replaced")]
+    assert [word for word in previewed(stage).warnings if word.endswith("it will be replaced")]
     seen, _ = stage.deployed()
     assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
@@ -438,9 +439,7 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
     preview = previewed(stage, job)
     assert (preview.calls, preview.unchanged) == ((), False)
     assert [
-        word
-        for word in preview.warnings
-        if "by run r1 of deployer: nothing is started, only watched" in word
+        word for word in preview.warnings if "by run r1 of deployer: it is only watched" in word
     ]
     seen, report = stage.deployed(job)
     assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
@@ -482,9 +481,9 @@ def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: Stage)
     with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
         previewed(stage, stage.job(version=version("x")))
     with pytest.raises(Refused, match="it is not to be built"):
-        previewed(stage, stage.job(BUILD, version=version("x"), wishes={"no_build": True}))
+        previewed(stage, stage.job(BUILD, version=version("x"), options=AppOptions(no_build=True)))
     with pytest.raises(Missing, match="there is no image x in repository backend"):
-        previewed(stage, stage.job(BUILD, wishes={"image": "x"}))
+        previewed(stage, stage.job(BUILD, options=AppOptions(image="x")))
 
 
 def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) -> None:
@@ -505,7 +504,7 @@ def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) ->
     ("service", "words"),
     [
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "deployed by CodeDeploy"),
-        ({"deploymentController": {"type": "EXTERNAL"}}, "deployed by a program of its own"),
+        ({"deploymentController": {"type": "EXTERNAL"}}, "deployed by an external controller"),
         ({"resourceManagementType": "ECS"}, "Express Mode"),
     ],
 )
@@ -546,11 +545,11 @@ def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) ->
     assert previewed(stage).warnings == (
         (
             "the desired count of service web is 0: nothing will run, and the deploy will end as"
-            " unhealthy (rules.toml does not say `min_tasks = 0`)"
+            " unhealthy (rules.toml does not have `min_tasks = 0`)"
         ),
         (
-            "service web has no circuit breaker with rollback: only while toolkit watches is a bad"
-            " version taken back"
+            "service web has no circuit breaker with rollback: a bad version is rolled back only"
+            " while toolkit watches"
         ),
     )
 
@@ -565,12 +564,12 @@ def test_the_preview_says_what_is_live(stage: Stage) -> None:
 
 
 def back(stage: Stage, definition: str | None = None, **fields: Any) -> Job:
-    wishes = {"image_digest": stage.old.digest, "task_definition": definition, "version": "old"}
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=definition)
     return stage.job(
         **{
             "action": "rollback",
             "version": Version("old", None, "d" * 64),
-            "wishes": wishes,
+            "restore": restore,
             "token": "t-9",
             "run": "r9",
             **fields,

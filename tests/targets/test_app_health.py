@@ -797,7 +797,7 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(
 ) -> None:
     configured = {"alarms": {"alarmNames": ["guard"], "enable": True, "rollback": True}}
     stage = Stage(endpoint, tmp_path, deploymentConfiguration=configured)
-    assert told(stage)[0]["alarm guard"].next == "create it, or take its name out of the service"
+    assert told(stage)[0]["alarm guard"].next == "create it, or remove its name from the service"
     endpoint.cloudwatch.alarm("guard")
     assert told(stage)[0]["alarms"].detail == "1 alarm OK"
     endpoint.cloudwatch.alarm("guard", "ALARM")

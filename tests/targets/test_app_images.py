@@ -17,6 +17,10 @@ from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, Stage
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
+from toolkit.artifacts import images
+from toolkit.artifacts.images import Recipe, RegistryAddress
+from toolkit.artifacts.images.builtin import BuiltIn
+from toolkit.artifacts.images.types import BuildLog, Pushed
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -28,15 +32,12 @@ from toolkit.errors import (
     ToolkitError,
 )
 from toolkit.model import Job
-from toolkit.ports import images
 from toolkit.ports.aws import ecr, ecs
-from toolkit.ports.images import Recipe, RegistryAddress
-from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import Build
 
 THEIRS = "222222222222"
@@ -60,6 +61,20 @@ def twins(endpoint: Endpoint, tmp_path: Path) -> Stage:
     (tmp_path / "src" / "hello").write_text("hello")
     endpoint.calls.clear()
     return stage
+
+
+def once(
+    shared: SharedWork,
+    key: str,
+    step: str,
+    do: Callable[[], object],
+    check: Callable[[], None],
+) -> Any:
+    """What a step gets that needs something done once."""
+    with shared.turn(key, step, check) as turn:
+        if turn.is_mine:
+            turn.value = do()
+    return turn.value
 
 
 def both(stage: Stage, **fields: Any) -> list[Job]:
@@ -148,7 +163,7 @@ def test_two_services_of_one_repository_share_one_build(
 def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted) -> None:
     web, worker = (twins.report(), twins.report())
     for job, report in zip(both(twins), (web, worker), strict=True):
-        twins.ports.shared.once("warm", job.step, lambda: None, report.check)
+        once(twins.ports.shared, "warm", job.step, lambda: None, report.check)
     reports = at_once(twins, both(twins))
     lines = [
         line
@@ -158,7 +173,7 @@ def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted)
         if "was built by step" in line
     ]
     assert lines in (
-        [f"image {'b' * 40} was built by step {step}, which gets the same one"]
+        [f"image {'b' * 40} was built by step {step}, which uses the same image"]
         for step in ("web", "worker")
     )
 
@@ -277,7 +292,7 @@ def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not
             act()
     assert app.preview(worker, twins.ports).warnings == ()
     assert app.preview(
-        replace(otherwise, wishes={"image": "b" * 40}), twins.ports
+        replace(otherwise, options=AppOptions(image="b" * 40)), twins.ports
     ).calls  # somebody says which image is meant
 
 
@@ -320,14 +335,14 @@ def test_a_step_that_waits_for_a_build_can_be_stopped() -> None:
     def stopped() -> None:
         raise Stopped()
 
-    first = Thread(target=lambda: shared.once("image", "web", slow, lambda: None))
+    first = Thread(target=lambda: once(shared, "image", "web", slow, lambda: None))
     first.start()
     entered.wait()
     with pytest.raises(Stopped):
-        shared.once("image", "worker", lambda: "twice", stopped)
+        once(shared, "image", "worker", lambda: "twice", stopped)
     leave.wait()
     first.join()
-    assert shared.once("image", "worker", lambda: "twice", stopped).value == "built"
+    assert once(shared, "image", "worker", lambda: "twice", stopped) == "built"
 
 
 # Several containers
@@ -442,12 +457,10 @@ def test_a_receipt_of_an_earlier_version_is_understood(stage: Stage) -> None:
 def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: Stage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
     stage.deployed()
-    wishes = {
-        "image_digest": stage.old.digest,
-        "task_definition": stage.first.arn,
-        "version": "old",
-    }
-    job = stage.job(action="rollback", version=version("old"), wishes=wishes, token="t-9", run="r9")
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=stage.first.arn)
+    job = stage.job(
+        action="rollback", version=version("old"), restore=restore, token="t-9", run="r9"
+    )
     stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
     assert stage.deployed(job)[0].verdict == "succeeded"
     assert run_by(stage) == {"app": stage.old.digest, "worker": stage.new.digest}
@@ -483,7 +496,7 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stag
         app.preview(abroad.job(), abroad.ports)
     assert (
         str(caught.value)
-        == "there is no ECR repository backend in eu-west-1: the image that runs is of"
+        == "there is no ECR repository backend in eu-west-1: the running image is from"
         f" {THEIR_HOST}/backend"
     )
     assert (
@@ -559,7 +572,7 @@ def bare(twins: Stage) -> Stage:
     return twins
 
 
-CREATE = {"builder": "built-in", "create": True}
+CREATE = AppOptions(builder="built-in", create=True)
 MAKING = ["ecr:CreateRepository", "ecr:PutLifecyclePolicy"]
 
 
@@ -567,12 +580,12 @@ def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
-    hint = "correct its name in rules.toml, or make it: toolkit deploy-app web --create"
+    hint = "correct its name in rules.toml, or create it: toolkit deploy-app web --create"
     assert caught.value.hint.format(**caught.value.facts) == hint
 
 
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: Stage) -> None:
-    job = unbuilt(bare, wishes=CREATE)
+    job = unbuilt(bare, options=CREATE)
     preview = app.preview(job, bare.ports)
     assert [call.name for call in preview.calls] == [
         *MAKING,
@@ -590,12 +603,12 @@ def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: S
 
 
 def test_two_services_make_it_once(bare: Stage) -> None:
-    assert [type(one) for one in at_once(bare, both(bare, wishes=CREATE))] == [Report, Report]
+    assert [type(one) for one in at_once(bare, both(bare, options=CREATE))] == [Report, Report]
     assert [bare.endpoint.calls.count(name) for name in MAKING] == [1, 1]
 
 
 def test_one_that_is_there_is_left_as_it_is(twins: Stage) -> None:
-    twins.applied(unbuilt(twins, wishes=CREATE))
+    twins.applied(unbuilt(twins, options=CREATE))
     assert (twins.repository.lifecycle, twins.repository.immutable) == ("", False)
     assert not [call for call in twins.endpoint.calls.names() if call in MAKING]
 
@@ -608,7 +621,7 @@ def test_after_a_crash_it_is_found_and_finished(bare: Stage, at: str) -> None:
         if event[:2] == ("intend", at):
             raise Crash()
 
-    job = unbuilt(bare, wishes=CREATE)
+    job = unbuilt(bare, options=CREATE)
     report = Report(clock=bare.clock, on_event=on_event)
     with pytest.raises(Crash):
         bare.applied(job, report)
@@ -621,7 +634,7 @@ def test_after_a_crash_it_is_found_and_finished(bare: Stage, at: str) -> None:
 @pytest.mark.parametrize("name", MAKING)
 def test_an_answer_that_is_lost_is_not_made_twice(bare: Stage, name: str) -> None:
     bare.endpoint.fault(name, times=1, kind="reset", when="after")
-    bare.applied(unbuilt(bare, wishes=CREATE))
+    bare.applied(unbuilt(bare, options=CREATE))
     assert bare.endpoint.calls.applied("ecr:CreateRepository") == 1
     assert bare.endpoint.ecr.repositories["backend"].lifecycle
 
@@ -629,18 +642,18 @@ def test_an_answer_that_is_lost_is_not_made_twice(bare: Stage, name: str) -> Non
 def test_a_repository_that_may_not_be_made_changes_nothing(bare: Stage) -> None:
     bare.endpoint.fault("ecr:CreateRepository", times=None, kind="denied")
     with pytest.raises(CloudError):
-        bare.applied(unbuilt(bare, wishes=CREATE))
+        bare.applied(unbuilt(bare, options=CREATE))
     assert bare.writes == []
 
 
 def test_nothing_is_made_for_an_image_that_cannot_be_built(bare: Stage) -> None:
-    for settings, wishes in (
-        (None, {"create": True}),
-        (BUILD, {"create": True, "image": "x"}),
-        (BUILD, {"create": True, "no_build": True}),
+    for settings, options in (
+        (None, AppOptions(create=True)),
+        (BUILD, AppOptions(create=True, image="x")),
+        (BUILD, AppOptions(create=True, no_build=True)),
     ):
         with pytest.raises((Refused, Missing)):
-            bare.applied(bare.job(settings, wishes=wishes))
+            bare.applied(bare.job(settings, options=options))
     assert "backend" not in bare.endpoint.ecr.repositories
 
 

@@ -10,6 +10,7 @@ from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
 from toolkit.model import Location
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions
 
 OTHERS = {
     "iam:PassRole",  # no call of its own
@@ -38,8 +39,8 @@ def everything(stage: Stage) -> set[str]:
     ecs = stage.endpoint.ecs
     stage.deployed(unbuilt(stage))
     del stage.endpoint.ecr.repositories["backend"]
-    wishes = {"builder": "built-in", "create": True}
-    stage.deployed(unbuilt(stage, version=version("c" * 40), token="t-0", wishes=wishes))
+    options = AppOptions(builder="built-in", create=True)
+    stage.deployed(unbuilt(stage, version=version("c" * 40), token="t-0", options=options))
     stage.endpoint.ecr.repositories["backend"] = stage.repository
     ecs.next("fail", cause="exit", failures=5, seconds=2, log=["boom"])
     stage.deployed(stage.job(token="t-2"))

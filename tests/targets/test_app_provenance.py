@@ -17,6 +17,7 @@ from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Versi
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 
 SECRET = "hunter2-never-shown"
 
@@ -64,12 +65,12 @@ def environment(stage: Stage) -> list[str]:
 
 
 @pytest.mark.parametrize("tags", [False, True])
-@pytest.mark.parametrize("wishes", [{}, {"force": True}, {"image": "old"}])
+@pytest.mark.parametrize("options", [{}, {"force": True}, {"image": "old"}])
 def test_a_hand_made_change_is_told_by_name_and_gives_way(
-    stage: Stage, known: RecordedDeploy, wishes: dict[str, Any], tags: bool
+    stage: Stage, known: RecordedDeploy, options: dict[str, Any], tags: bool
 ) -> None:
     tampered(stage, tags)
-    job = again(stage, known, wishes=wishes)
+    job = again(stage, known, options=AppOptions(**options))
     preview = app.preview(job, stage.ports)
     words = (
         "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
@@ -87,9 +88,9 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(
     stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
-    job = again(stage, known, wishes={"take_over": True, "image": "old"})
+    job = again(stage, known, options=AppOptions(take_over=True, image="old"))
     preview = app.preview(job, stage.ports)
-    assert "variable EXTRA added; it is taken over" in preview.warnings[0]
+    assert "variable EXTRA added; it will be taken over" in preview.warnings[0]
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
@@ -98,8 +99,10 @@ def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
     stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
-    seen, _ = stage.deployed(again(stage, known, wishes={"take_over": True, "image": "old"}))
-    job = again(stage, as_recorded(seen.live, "r2"), wishes={"image": "old"}, run="r3", token="t-3")
+    seen, _ = stage.deployed(again(stage, known, options=AppOptions(take_over=True, image="old")))
+    job = again(
+        stage, as_recorded(seen.live, "r2"), options=AppOptions(image="old"), run="r3", token="t-3"
+    )
     assert app.preview(job, stage.ports).unchanged
 
 
@@ -115,10 +118,10 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
         ) as caught:
             act()
-        assert caught.value.facts["next"] == "to go by what is running: add --take-over"
+        assert caught.value.facts["next"] == "to keep what is running: add --take-over"
     assert stage.writes == []
     assert (
-        stage.deployed(replace(job, wishes={"take_over": True, "image": "old"}))[0].verdict
+        stage.deployed(replace(job, options=AppOptions(take_over=True, image="old")))[0].verdict
         == "succeeded"
     )
 
@@ -158,7 +161,7 @@ def test_what_a_stack_has_put_there_is_the_base_and_told(
     )
     preview = app.preview(again(stage, known), stage.ports)
     assert preview.warnings == (
-        "web:3 is running: a stack put it there since run r1; the new revision is based on it",
+        "web:3 is running: a stack has deployed it since run r1; the new revision is based on it",
     )
     assert not preview.unchanged
     assert stage.deployed(again(stage, known))[0].verdict == "succeeded"
@@ -169,7 +172,11 @@ def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_her
     stage: Stage, known: RecordedDeploy
 ) -> None:
     theirs = stage.job(
-        {"env": {"MODE": "b"}}, run="r2", token="t-2", wishes={"image": "old"}, recorded=known
+        {"env": {"MODE": "b"}},
+        run="r2",
+        token="t-2",
+        options=AppOptions(image="old"),
+        recorded=known,
     )
     assert stage.deployed(theirs)[0].verdict == "succeeded"
     preview = app.preview(again(stage, known, run="r3", token="t-3"), stage.ports)
@@ -181,7 +188,7 @@ def test_what_a_run_that_failed_has_left_running_is_no_stranger(
 ) -> None:
     made = tampered(stage)
     preview = app.preview(
-        again(stage, replace(known, later=(made,)), wishes={"image": "old"}), stage.ports
+        again(stage, replace(known, later=(made,)), options=AppOptions(image="old")), stage.ports
     )
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
@@ -194,7 +201,7 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     job = again(stage, replace(known, earlier=(stage.first.arn,)))
     preview = app.preview(job, stage.ports)
     assert (
-        "web:1 is running, which toolkit deployed before run r1: somebody moved the service back"
+        "web:1 is running, which toolkit deployed before run r1: someone moved the service back"
         in preview.warnings[0]
     )
     assert preview.calls[0].what["based_on"] == "web:2"
@@ -214,9 +221,10 @@ def test_a_record_that_cannot_be_read_takes_nothing_over(
         match="whether toolkit deployed web:3, which is running, is not known: it is damaged",
     ):
         app.preview(again(stage, broken), stage.ports)
-    job = again(stage, broken, wishes={"take_over": True})
+    job = again(stage, broken, options=AppOptions(take_over=True))
     assert (
-        "is not known: it is damaged; it is taken over" in app.preview(job, stage.ports).warnings[0]
+        "is not known: it is damaged; it will be taken over"
+        in app.preview(job, stage.ports).warnings[0]
     )
 
 
@@ -229,16 +237,14 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
     stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
-    wishes = {
-        "image_digest": known.detail["digest"],
-        "task_definition": known.detail["task definition"],
-        "version": COMMIT,
-    }
-    job = again(stage, known, action="rollback", wishes=wishes)
+    restore = AppRestore(
+        image_digest=known.detail["digest"], task_definition=known.detail["task definition"]
+    )
+    job = again(stage, known, action="rollback", restore=restore)
     assert (
         app.preview(job, stage.ports)
         .warnings[0]
-        .endswith("variable EXTRA added; it gives way to web:2")
+        .endswith("variable EXTRA added; web:2 will replace it")
     )
     seen, report = stage.deployed(job)
     assert (seen.verdict, report.intents, stage.service.definition) == (
@@ -252,13 +258,11 @@ def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
     stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
-    wishes = {
-        "image_digest": stage.old.digest,
-        "task_definition": stage.first.arn.replace("web:1", "web:99"),
-        "version": "old",
-    }
+    restore = AppRestore(
+        image_digest=stage.old.digest, task_definition=stage.first.arn.replace("web:1", "web:99")
+    )
     job = again(
-        stage, known, action="rollback", version=Version("old", None, "d" * 64), wishes=wishes
+        stage, known, action="rollback", version=Version("old", None, "d" * 64), restore=restore
     )
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", [])
@@ -268,7 +272,7 @@ def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
 def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either(
     stage: Stage, known: RecordedDeploy
 ) -> None:
-    job = again(stage, known, wishes={"image": "old"})
+    job = again(stage, known, options=AppOptions(image="old"))
     assert app.preview(job, stage.ports).warnings == ()
     tampered(stage)
     seen, report = stage.deployed(job)

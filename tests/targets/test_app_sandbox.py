@@ -16,8 +16,8 @@ from toolkit.model import Job, JobAction, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.sandbox import images
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import Build
 
 DOCKERFILE = (
@@ -50,7 +50,7 @@ class Box:
         self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._aws)
         self.aws.write("ecr", "create_repository", repositoryName="app")
-        cloud.emulator.push("app", "first", images.first_image(8080))
+        cloud.emulator.push("app", "first")
         self.host, group = self._balanced()
         options = {
             "awslogs-group": "/app",
@@ -142,7 +142,7 @@ class Box:
             run=f"r-{version}",
             version=Version(version, version, "f" * 64),
             token=f"t-{version}",
-            wishes={"builder": "built-in"},
+            options=AppOptions(builder="built-in"),
         )
         return replace(job, **fields)
 
@@ -205,12 +205,10 @@ def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_
     )
 
     assert one.live is not None
-    wishes = {
-        "image_digest": one.live.detail["digest"],
-        "task_definition": one.live.detail["task definition"],
-        "version": "1" * 40,
-    }
+    restore = AppRestore(
+        image_digest=one.live.detail["digest"], task_definition=one.live.detail["task definition"]
+    )
     back = box.deployed(
-        "1" * 40, "", action="rollback", wishes=wishes, token="t-back", run="r-back"
+        "1" * 40, "", action="rollback", restore=restore, token="t-back", run="r-back"
     )
     assert (back.state, back.verdict, box.answer()) == ("done", "succeeded", "one")

@@ -10,6 +10,7 @@ from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Expired, Unreachable
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.options import AppOptions, AppRestore
 
 
 def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: Stage) -> None:
@@ -255,7 +256,7 @@ def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path)
     assert [
         line
         for line in seen.lines
-        if line.startswith("warning: whether the targets are healthy is not known")
+        if line.startswith("warning: could not check whether the targets are healthy")
     ]
 
 
@@ -281,7 +282,7 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
     stage = Stage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
-    assert seen.cause == f"{IDLE}, and rules.toml does not say `min_tasks = 0`"
+    assert seen.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
     assert seen.next == "aws ecs update-service --cluster main --service web --desired-count 1"
     assert f"warning: {IDLE}" in seen.lines
 
@@ -426,7 +427,7 @@ def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: Stage) -> No
     assert (first.state, last.state, last.cause) == (
         "unknown",
         "failed",
-        "service web is gone: somebody deletes it",
+        "service web is being deleted",
     )
 
 
@@ -519,12 +520,7 @@ def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours
 ) -> None:
     stage.clock.advance(100)
     stage.endpoint.ecs.next("breaker", seconds=1, hidden=4)
-    wishes = {
-        "image_digest": stage.old.digest,
-        "task_definition": stage.first.arn,
-        "version": "old",
-        "force": True,
-    }
-    job = stage.job(action="rollback", wishes=wishes)
+    restore = AppRestore(image_digest=stage.old.digest, task_definition=stage.first.arn)
+    job = stage.job(action="rollback", options=AppOptions(force=True), restore=restore)
     report = stage.applied(job)
     assert stage.look(report, job=job).state == "unknown"

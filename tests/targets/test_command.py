@@ -291,14 +291,14 @@ def test_one_that_is_stopped_is_ended_and_in_doubt(project: Project) -> None:
     assert len(problems) == 1
     seen = KIND.observe(project.job(deploy=words), report.receipt, project.ports)
     assert seen.state == "unknown"
-    assert "was interrupted, and it has no `live` to ask" in seen.cause
+    assert "was interrupted, and it has no `live` command to ask" in seen.cause
 
 
 def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(project: Project) -> None:
     job = replace(project.job(deploy=project.script("deploy.py", SLOW)), deadline_s=1)
     report, seen = project.deploy(job)
     assert seen.state == "unknown"
-    assert "did not end in its time" in seen.cause
+    assert "did not end before its deadline" in seen.cause
     assert processes.is_running(processes.Process(**report.receipt["process"])) is False
 
 

@@ -23,11 +23,18 @@ class WorkerSettings(base.KindSettings, frozen=True, kw_only=True):
     queue: Annotated[base.Text, Meta(description="Where it gets its work.")]
 
 
+class WorkerOptions(base.KindOptions, frozen=True, kw_only=True):
+    """What `deploy` can be told about a worker."""
+
+    drain: Annotated[bool, base.option("Workers: let it finish its work first.")] = False
+
+
 class Worker(base.Kind):
     """A worker."""
 
     action = "start-worker"
     Settings = WorkerSettings
+    Options = WorkerOptions
 
     def __init__(self, command: str | None) -> None:
         self._command = command
@@ -85,6 +92,8 @@ COMMANDS = (
     ("permissions",),
     ("deploy", "--all", "--dry-run"),
     ("deploy", "worker", "--dry-run"),
+    ("deploy", "worker", "--drain", "--dry-run"),
+    ("deploy", "--help"),
     ("deploy", "--all", "--yes"),
     ("deploy-app", "worker"),
     ("deploy-stack", "worker"),
@@ -121,12 +130,25 @@ def test_what_cannot_be_deployed_is_told_with_the_reason_and_not_offered(
     assert "toolkit deploy" not in out
 
 
+def test_a_kind_brings_its_options_to_the_commands_that_deploy_it(
+    repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No such option '--drain'" in toolkit(repo.path, "deploy", "--drain").err
+    install(monkeypatch, None)
+    repo.commit("rules", {"rules.toml": RULES})
+    found = toolkit(repo.path, "deploy", "worker", "--drain", "--dry-run")
+    assert "nobody can start a worker" in found.err
+    assert "--drain  " in toolkit(repo.path, "deploy", "--help").out
+    for command in ("deploy-app", "deploy-stack", "rollback"):
+        assert "--drain" not in toolkit(repo.path, command, "--help").out
+
+
 def test_nothing_outside_of_targets_asks_for_a_setting_by_name() -> None:
     root = Path(targets.__file__).parents[1]
     asked = [
         str(file.relative_to(root))
         for file in root.rglob("*.py")
-        if file.relative_to(root).parts[0] not in ("targets", "impact")
+        if file.relative_to(root).parts[0] != "targets"
         and re.search(r'getattr\(\w*\.?settings, "', file.read_text())
     ]
     assert asked == []

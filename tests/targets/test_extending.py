@@ -9,6 +9,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,19 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-deps", "--quiet"]
     subprocess.run([*install, "--python", str(program), str(wheel)], check=True)
     return program
+
+
+@contextmanager
+def changed_module(project: "Project", change: Callable[[str], str]) -> Iterator[None]:
+    """The package's module, changed for a while."""
+    site = next((project.python.parents[1] / "lib").glob("python*/site-packages"))
+    path = site / "toolkit_copy.py"
+    text = path.read_text()
+    try:
+        path.write_text(change(text))
+        yield
+    finally:
+        path.write_text(text)
 
 
 class Project:
@@ -80,6 +95,49 @@ def test_it_is_due_deployed_clean_and_well(project: Project) -> None:
     assert "docs" in project("history").stdout
     again = project("deploy", "docs", "--yes")
     assert "nothing to do" in again.stdout
+
+
+def test_its_option_is_one_of_deploy(project: Project) -> None:
+    assert (
+        "--empty-first                   Copies: empty the folder."
+        in project("deploy", "--help").stdout
+    )
+    assert "--empty-first" not in project("rollback", "--help").stdout
+    assert project("deploy", "docs", "--yes").returncode == 0
+    stray = project.to / "stray.md"
+    stray.write_text("left behind\n")
+    assert "nothing to do" in project("deploy", "docs", "--yes").stdout
+    assert stray.exists()
+    done = project("deploy", "docs", "--yes", "--empty-first")
+    assert done.returncode == 0, done.stderr
+    assert (stray.exists(), (project.to / "a.md").read_text()) == (False, "a\n")
+
+
+CLASHES = {
+    "all: Annotated[bool, base.option('x')] = False": "has --all, which is `toolkit deploy`'s own",
+    "image: Annotated[bool, base.option('x')] = False": (
+        "has --image, which another kind means otherwise"
+    ),
+    "words: Annotated[list[str] | None, base.option('x')] = None": (
+        "cannot be used: option words is neither a flag, a text, a number nor a StrEnum"
+    ),
+    "words: bool = False": "cannot be used: option words needs `option` and a default",
+    "words: Annotated[bool, base.option('x')]": (
+        "cannot be used: option words needs `option` and a default"
+    ),
+}
+
+
+@pytest.mark.parametrize("option", CLASHES)
+def test_an_option_that_cannot_be_is_told_with_the_package(project: Project, option: str) -> None:
+    with changed_module(
+        project,
+        lambda text: re.sub(r"    empty_first: .*?= False\n", f"    {option}\n", text, flags=re.S),
+    ):
+        done = project("deploy", "docs", "--yes")
+    assert done.returncode == 2
+    assert f"kind copy of the package toolkit-copy {CLASHES[option]}" in done.stderr
+    assert "pip uninstall toolkit-copy" in done.stderr
 
 
 ARGUMENTS = {
@@ -127,14 +185,10 @@ def test_its_settings_are_checked_and_in_the_schema(project: Project) -> None:
 def test_a_package_that_does_not_bring_its_kind_is_told_by_name(
     project: Project, module: str, reason: str
 ) -> None:
-    site = next((project.python.parents[1] / "lib").glob("python*/site-packages"))
-    path = site / "toolkit_copy.py"
-    text = path.read_text()
-    try:
-        path.write_text(module)
+    with changed_module(project, lambda text: module):
         done = project("diff")
-    finally:
-        path.write_text(text)
+        deploy = project("deploy", "--help")
+    assert deploy.returncode == 0
     assert done.returncode == 2
     assert f"kind copy of the package toolkit-copy could not be loaded: {reason}" in done.stderr
     assert "pip uninstall toolkit-copy" in done.stderr

@@ -187,7 +187,8 @@ def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: A
     found = told(aws)[0]["alias"]
     assert (found.status, found.cause) == ("warning", "10 % of the calls go to version 8")
     assert found.next.startswith(
-        f"to send all to version {first}: aws lambda update-alias --function-name mail --name live "
+        f"to send all calls to version {first}: "
+        "aws lambda update-alias --function-name mail --name live "
     )
 
 
@@ -292,7 +293,7 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
             {"LastUpdateStatus": "InProgress"},
             "warning",
             "being updated",
-            "an update of it is not complete",
+            "its update is not complete",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.run import ROOT
 from toolkit import flow, targets
 from toolkit.errors import RulesError
-from toolkit.model import Target
+from toolkit.model import Need, Target
 from toolkit.targets.base import KindSettings
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -202,7 +202,7 @@ def test_needs_and_an_estimate_are_common_to_all(name: str) -> None:
         f'[targets.{other}]\nkind = "manual"\ninstructions = "x"\n' for other in ("other", "third")
     )
     found = flow.read_rules(text.encode(), "rules.toml").targets["it"]
-    assert (found.needs, found.estimate_s) == (("other",), 61)
+    assert (found.needs, found.estimate_s) == ((Need("other"),), 61)
 
 
 @EVERY

@@ -9,9 +9,9 @@ import pytest
 
 from toolkit import targets
 from toolkit.checks import secrets
-from toolkit.impact import rules as rules_file
+from toolkit.config import rules as rules_file
 from toolkit.model import Job, JobAction, Location, Secret, Statement, Version
-from toolkit.ports.aws.partition import partition, suffix
+from toolkit.ports.aws.names import partition, suffix
 from toolkit.record.permissions import statements as record
 from toolkit.targets.app.settings import AppSettings as App
 from toolkit.targets.function.settings import FunctionSettings as Function
@@ -63,8 +63,11 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_arn_is_of_the_regions_own_part_of_aws(kind: str, region: str) -> None:
     found = [*of(kind, KINDS[kind], region), *record(job(kind, KINDS[kind], region).location)]
-    found += secrets.permissions(Secret("a", ssm="/p"), region, "111111111111", {})
-    found += secrets.permissions(Secret("a", secret="s"), region, "111111111111", {})
+    location = Location("dev", region, "111111111111")
+    found += secrets.permissions(Secret("a", ssm="/p"), location, {})
+    found += secrets.permissions(
+        Secret("a", secret="s"), Location("dev", region, "111111111111"), {}
+    )
     arns = [one for statement in found for one in statement.resources if one != "*"]
     assert arns
     assert {one.split(":")[1] for one in arns} == {REGIONS[region]}
@@ -159,3 +162,11 @@ def test_a_role_is_named_without_stars(role: str) -> None:
     )
     with pytest.raises(Exception, match="roles"):
         rules_file.load(text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS))
+
+
+def test_a_function_that_is_named_by_its_arn_is_the_same_function() -> None:
+    name = "arn:aws:lambda:eu-west-1:111111111111:function:f"
+    [seen, *_] = of("function", Function(function=name, source="src"))
+    assert seen.resources == (name, f"{name}:*")
+    written = targets.kind("function").writes(Function(function=f"{name}:live", source="src"))
+    assert [resource.name for resource in written] == ["f"]

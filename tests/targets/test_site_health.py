@@ -210,7 +210,7 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     found = certificate()
     assert (found.status, found.detail) == ("failing", "expired")
     assert found.cause.startswith("the certificate of shop.example expired on 20")
-    assert found.cause.endswith("; no renewal has begun")
+    assert found.cause.endswith("; no renewal has started")
     assert found.next == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
     assert found.since is not None
 
@@ -231,7 +231,7 @@ def test_a_certificate_that_ends_soon_is_a_warning(
     found = certificate()
     assert found.status == status
     assert found.cause == (
-        f"the certificate of shop.example expires in {said}; no renewal has begun" if said else ""
+        f"the certificate of shop.example expires in {said}; no renewal has started" if said else ""
     )
 
 
@@ -249,7 +249,7 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
     found = certificate()
     assert (
         found.cause
-        == "the certificate of shop.example expires in 9 days; it was imported, so that ACM does"
+        == "the certificate of shop.example expires in 9 days; it was imported, so ACM does"
         " not renew it"
     )
     assert (

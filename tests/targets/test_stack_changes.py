@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.targets.base import flag
 from toolkit.targets.stack import changes
 from toolkit.targets.stack.changes import ResourceChange
 
@@ -88,13 +89,9 @@ def test_a_change_set_is_shown_with_the_most_dangerous_first() -> None:
 
 def test_each_danger_is_asked_for_by_itself_and_names_what_it_is_about() -> None:
     assert changes.questions("Shop", effects(*EVERYTHING)) == [
-        (
-            "Shop: delete Uploads, Alarm, Archive, with the data in it?",
-            "allow_delete",
-            "--allow-delete",
-        ),
-        ("Shop: replace Orders, Group, with the data in it?", "allow_replace", "--allow-replace"),
-        ("Shop: let TaskRole allow more than before?", "allow_broadening", "--allow-broadening"),
+        ("Shop: delete Uploads, Alarm, Archive, with the data in it?", "allow_delete"),
+        ("Shop: replace Orders, Group, with the data in it?", "allow_replace"),
+        ("Shop: let TaskRole allow more than before?", "allow_broadening"),
     ]
 
 
@@ -328,5 +325,6 @@ def test_what_will_be_asked_is_known_from_the_templates(
     before: Any, after: Any, flags: list[str]
 ) -> None:
     assert [
-        flag for _, _, flag in changes.questions("Shop", changes.predict_effects(before, after))
+        flag(option)
+        for _, option in changes.questions("Shop", changes.predict_effects(before, after))
     ] == flags

@@ -19,6 +19,7 @@ from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccou
 from toolkit.model import Job
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.options import StackOptions
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 ONE = template(
@@ -351,10 +352,10 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     refused, report = refusal(stacks, stacks.job())
     assert refused.facts["next"] == "add --recreate"
     assert (report.intents, stacks.status()) == ([], "ROLLBACK_COMPLETE")
-    job = stacks.job(wishes={"recreate": True})
+    job = stacks.job(options=StackOptions(recreate=True))
     preview = stacks.preview(job)
     assert preview.warnings == (
-        "its creation failed: delete Shop and create it again? --recreate says yes in advance",
+        "its creation failed: delete Shop and create it again? --recreate confirms this in advance",
     )
     report = stacks.apply(job, Report(yes=frozenset()))
     assert (
@@ -377,7 +378,7 @@ def test_a_protected_stack_is_not_deleted(stacks: Stacks) -> None:
     with pytest.raises(Refused, match="protected against deletion"):
         stacks.preview(stacks.job())
     assert "protected against deletion" in str(
-        refusal(stacks, stacks.job(wishes={"recreate": True}))[0]
+        refusal(stacks, stacks.job(options=StackOptions(recreate=True)))[0]
     )
 
 
@@ -392,7 +393,7 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     stacks.write(tap(Step="3"))
     assert refusal(stacks, stacks.job())[0].facts["next"] == "add --continue-rollback"
 
-    still, report = refusal(stacks, stacks.job(wishes={"continue_rollback": True}))
+    still, report = refusal(stacks, stacks.job(options=StackOptions(continue_rollback=True)))
     assert "stuck at Tap" in str(still)
     assert "--resources-to-skip Tap" in still.facts["next"]
     assert report.intents == ["cloudformation:ContinueUpdateRollback"]
@@ -400,7 +401,7 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     stacks.aws.write(
         "lambda", "update_function_code", FunctionName="tap", ZipFile=zipped(stuck=False)
     )
-    job = stacks.job(wishes={"continue_rollback": True})
+    job = stacks.job(options=StackOptions(continue_rollback=True))
     names = [one.name for one in stacks.preview(job).calls]
     report = stacks.apply(job)
     assert report.intents == names == ["cloudformation:ContinueUpdateRollback", *PLAIN]
@@ -423,7 +424,7 @@ def test_an_update_that_failed_without_rollback_is_rolled_back_first(
     while stacks.status() != "UPDATE_FAILED":
         assert time.monotonic() < until
     stacks.write(tap(Step="3"))
-    job = stacks.job(wishes={"continue_rollback": True})
+    job = stacks.job(options=StackOptions(continue_rollback=True))
     report = stacks.apply(job)
     assert report.intents == ["cloudformation:RollbackStack", *PLAIN]
     assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -490,7 +491,9 @@ def test_a_deletion_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks) -
     ]
     assert f"tk-{job.token}" not in names
     assert (
-        stacks.deploy(wishes={"allow_delete": True}, report=Report(yes=frozenset())).verdict
+        stacks.deploy(
+            options=StackOptions(allow_delete=True), report=Report(yes=frozenset())
+        ).verdict
         == "succeeded"
     )
 
@@ -502,7 +505,9 @@ def test_a_replacement_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks
     assert refused.facts["next"] == "add --allow-replace"
     assert report.of("tell") == ["REPLACES     Flag  AWS::SSM::Parameter  Name"]
     assert (
-        stacks.deploy(wishes={"allow_replace": True}, report=Report(yes=frozenset())).verdict
+        stacks.deploy(
+            options=StackOptions(allow_replace=True), report=Report(yes=frozenset())
+        ).verdict
         == "succeeded"
     )
 
@@ -515,7 +520,9 @@ def test_a_new_stack_that_is_refused_leaves_no_empty_stack(stacks: Stacks) -> No
     assert report.of("tell") == ["adds         Role  AWS::IAM::Role  GRANTS PERMISSIONS"]
     assert stacks.status() == ""
     assert (
-        stacks.deploy(wishes={"allow_broadening": True}, report=Report(yes=frozenset())).verdict
+        stacks.deploy(
+            options=StackOptions(allow_broadening=True), report=Report(yes=frozenset())
+        ).verdict
         == "succeeded"
     )
 
@@ -612,7 +619,7 @@ def test_a_run_that_is_stopped_while_it_asks_executes_nothing_and_names_the_chan
     assert stacks.status() == "REVIEW_IN_PROGRESS"
     assert (
         report.of("tell")[-1]
-        == f"change set tk-{job.token} was not executed; `toolkit resume` goes on with it"
+        == f"change set tk-{job.token} was not executed; `toolkit resume` continues with it"
     )
     again = Report(report.receipt)
     assert stacks.observe(job, again).state == "absent"

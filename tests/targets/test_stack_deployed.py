@@ -16,6 +16,7 @@ from toolkit.model import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.options import StackOptions
 
 ONE = template({"Flag": parameter("/a")})
 WITH = template(
@@ -105,18 +106,18 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
         True,
         (
             (
-                "stack Shop does not have toolkit's tags; to put them there: toolkit deploy-stack"
+                "stack Shop does not have toolkit's tags; to add them: toolkit deploy-stack"
                 " shop --force"
             ),
         ),
     )
-    forced = stacks.preview(stacks.job(wishes={"force": True}))
+    forced = stacks.preview(stacks.job(options=StackOptions(force=True)))
     assert ([call.name for call in forced.calls], forced.warnings) == (
         ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"],
         (),
     )
 
-    job = stacks.job(wishes={"force": True})
+    job = stacks.job(options=StackOptions(force=True))
     report = Report(yes=frozenset())
     seen, _ = stacks.follow(job, stacks.apply(job, report))
     assert (seen.verdict, report.of("consent")) == ("succeeded", [])

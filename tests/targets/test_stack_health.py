@@ -334,12 +334,12 @@ DAY = datetime(2026, 3, 1, 1, tzinfo=UTC)
     [
         (
             {"StackDriftStatus": "DRIFTED", "LastCheckTimestamp": DAY},
-            "somebody changed it by hand (checked 2026-03-01)",
+            "someone changed it by hand (checked 2026-03-01)",
             "",
         ),
         (
             {"StackDriftStatus": "DRIFTED"},
-            "somebody changed it by hand (checked at an unknown time)",
+            "someone changed it by hand (checked at an unknown time)",
             "",
         ),
         (
@@ -374,7 +374,7 @@ def test_drift_from_before_the_last_update_is_told_as_that(
     )
     assert (
         told(scripted)[0]["drift"].cause
-        == "somebody changed it by hand (checked 2026-03-01, before its last update)"
+        == "someone changed it by hand (checked 2026-03-01, before its last update)"
     )
 
 
@@ -531,8 +531,7 @@ def test_what_was_changed_by_hand_is_told_once_drift_was_detected(stacks: Stacks
     assert signs["stack"].status == "ok"
     assert (signs["drift"].status, signs["drift"].detail) == ("warning", "drifted")
     assert (
-        signs["drift"].cause
-        == f"somebody changed it by hand (checked {datetime.now(UTC):%Y-%m-%d})"
+        signs["drift"].cause == f"someone changed it by hand (checked {datetime.now(UTC):%Y-%m-%d})"
     )
     assert "describe-stack-resource-drifts --stack-name Shop" in signs["drift"].next
 

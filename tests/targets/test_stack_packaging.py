@@ -15,8 +15,8 @@ import pytest
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
+from toolkit.formats.template import read_template
 from toolkit.ports import cdk
-from toolkit.targets.stack import document
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
@@ -70,7 +70,7 @@ def resource(kind: str, path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def at(text: str, path: tuple[str, ...]) -> Any:
-    found = document.read(text).data["Resources"]["One"]["Properties"]
+    found = read_template(text).data["Resources"]["One"]["Properties"]
     for step in path:
         found = found[step]
     return found
@@ -388,7 +388,7 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Re
     with zipfile.ZipFile(body) as archive:
         assert "requests/__init__.py" in archive.namelist()
     assert made.notes == (
-        "template.yaml is deployed as `sam build` has made it: .aws-sam/build/template.yaml",
+        "template.yaml is deployed from the output of `sam build`: .aws-sam/build/template.yaml",
     )
     time.sleep(0.02)
     for name in ("template.yaml", "src/api/new.py", "src/api/requirements.txt"):

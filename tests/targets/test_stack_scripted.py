@@ -19,6 +19,7 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.stack import stack_status
 from toolkit.targets.stack.kind import kind
+from toolkit.targets.stack.options import StackOptions
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
@@ -90,7 +91,8 @@ def test_every_state_of_a_stack_is_answered(
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
         report = stacks.apply(
-            stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset())
+            stacks.job(token=job.token, options=StackOptions(**{mend.consent: True})),
+            Report(yes=frozenset()),
         )
         assert report.intents == names
         assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -694,7 +696,7 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert (
         stacks.preview(stacks.job())
         .warnings[0]
-        .startswith("cannot tell whether this puts an older image back: ")
+        .startswith("cannot tell whether this deploys an older image: ")
     )
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])

@@ -31,7 +31,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     if revision in RECORDED:
         raise UsageError(
             f"nothing is recorded as deployed, so there is no `{revision}` to compare with",
-            "name a commit: toolkit diff origin/main",
+            "compare with a commit: toolkit diff origin/main",
         )
     if ".." in revision:
         return _range(revision, git)
@@ -48,7 +48,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
 
 def split(revision: str) -> tuple[str, str]:
     """The two sides of `A..B` or `A...B`, HEAD where one is left out; an empty left side where it
-    is no range. Raises UnknownRef.
+    is not a range. Raises UnknownRef.
     """
     dots = "..." if "..." in revision else ".."
     start, separator, end = revision.partition(dots)

@@ -56,6 +56,7 @@ class WorkingTree(Struct, frozen=True):
 def look(git: Git, without: str | None = None) -> WorkingTree:
     """Look at the working tree. `without` is a file in it that does not count."""
     submodules, hidden = git.index()
+    # `git status` is told to ignore what is uncommitted inside of submodules (ports/git.py).
     dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
     states = tuple(state for state in git.status() if state.path != without)
     return WorkingTree(states, dirty, changed_in_hiding(git, hidden))
@@ -95,6 +96,7 @@ def _letter(path: str, entry: IndexEntry, modes_count: bool) -> str:
         mode = os.lstat(path).st_mode
     except OSError:
         return "D"
+    # A submodule that is checked out is a folder; its content is looked at elsewhere.
     if entry.mode == GITLINK:
         return "" if stat.S_ISDIR(mode) else "T"
     is_file, is_link = stat.S_ISREG(mode), stat.S_ISLNK(mode)
@@ -189,17 +191,18 @@ def listed(data: bytes, separator: bytes) -> list[Change]:
     """The changes that a list of paths names: separated by line ends (git's quotes are undone), or
     by NUL. Raises UsageError.
     """
+    # Written without -z: the whole list would be one path.
     if separator == b"\0" and data.endswith(b"\n") and separator not in data:
-        raise UsageError(
-            "there is no NUL after any of the paths", "leave -z out, or write the list with -z"
-        )
+        raise UsageError("no path ends in NUL", "leave -z out, or write the list with -z")
+    # Some editors and shells begin a file with a byte order mark.
     records = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     if separator == b"\n":
+        # Lines that were written on Windows end in CR LF.
         records = [_unquoted(record.removesuffix(b"\r")) for record in records]
     if any(b"\0" in record for record in records):
         raise UsageError(
             "a path has a NUL in it, which no path can have",
-            "add -z if that is what stands between the paths",
+            "add -z if the paths are separated by NUL",
         )
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
     return _sorted(
@@ -214,13 +217,13 @@ def relative(path: str) -> str:
     if path.endswith("/"):
         raise UsageError(
             f"{path!r} is a folder",
-            "name the files in it (git status --untracked-files=all), or a submodule without the"
-            " slash",
+            "list the files in it (git status --untracked-files=all), or a submodule without "
+            "the slash",
         )
     if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
         raise UsageError(
             f"{path!r} is not a path in the repository",
-            "write it from the repository's root, as `git diff --name-only` does",
+            "write it relative to the repository's root, as `git diff --name-only` does",
         )
     return path
 
@@ -235,6 +238,7 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     new one says where from.
     """
     changes = list(diff)
+    # Submodules are left out: two of them may well be at the same commit.
     gone = {
         change.old_id: change.path
         for change in changes
@@ -250,6 +254,7 @@ def _uncommitted(state: FileState, before: Change | None) -> Change:
     back untracked.
     """
     letters = {state.index, state.tree} - {"."}
+    # In this order: what was staged and then deleted is deleted.
     known = (_STATUS[letter] for letter in "DuAT?M" if letter in letters)
     status = next(known, _UNKNOWN)
     was_deleted = before is not None and before.status == ChangeStatus.DELETED

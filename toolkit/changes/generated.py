@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from toolkit.artifacts.images.taken import BuildInputs
 from toolkit.changes.completeness import open_own
 from toolkit.changes.detect import WorkingTree
 from toolkit.changes.inputs import Linked, WorkTree, code, follow
@@ -16,11 +17,10 @@ from toolkit.errors import GitError
 from toolkit.model import ImageSource, Inputs
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.ports.images.taken import BuildInputs
 
 
 class IgnoredFiles:
-    """What git knows of a working tree, each repository asked when something of it is looked at."""
+    """What git knows of a working tree, each repository asked when something in it is read."""
 
     def __init__(self, git: Git, working_tree: WorkingTree) -> None:
         self.root = git.root

@@ -1,4 +1,4 @@
-"""The trusted base: the commit whose rules.toml says what judges a deploy (docs/adr/0025)."""
+"""The trusted base: the commit whose rules.toml decides how a deploy is judged (docs/adr/0025)."""
 
 import os
 from shlex import quote
@@ -47,9 +47,9 @@ def _which(remotes: list[str]) -> str:
         return "origin"
     if len(remotes) > 1:
         raise NoTrustedBase(
-            f"which of the remotes ({', '.join(remotes)}) to trust is not clear, for none is called"
-            " origin",
-            f"name its branch: export {VARIABLE}={quote(remotes[0])}/main",
+            f"which of the remotes ({', '.join(remotes)}) to trust is not clear, because none "
+            "is called origin",
+            f"choose a branch: export {VARIABLE}={quote(remotes[0])}/main",
         )
     return remotes[0]
 
@@ -69,7 +69,8 @@ def _default_branch(remote: str, git: Git) -> TrustedBase:
     every = quote(f"+refs/heads/*:{branches}*")
     fetch = f"git fetch{_depth(git)} {quote(remote)} {every}"
     raise NoTrustedBase(
-        f"the default branch of {remote}, whose rules.toml says what judges a deploy, is not known",
+        f"the default branch of {remote}, whose rules.toml decides how a deploy is judged, is not"
+        " known",
         f"get it with: {fetch} && git remote set-head {quote(remote)} --auto",
     )
 
@@ -78,11 +79,11 @@ def _named(name: str, git: Git) -> TrustedBase:
     """What somebody has named: a ref or an id. A short name that several refs have is refused, for
     whoever may push a tag could choose."""
     if not is_ref_name(name):
-        problem = "is set, and names nothing"
+        problem = "is set, but empty"
         if name:
             problem = f"is {name!r}, which cannot be a ref"
         raise UsageError(
-            f"{VARIABLE} {problem}", f"name a branch such as origin/main, or unset {VARIABLE}"
+            f"{VARIABLE} {problem}", f"set it to a branch such as origin/main, or unset {VARIABLE}"
         )
     commit = git.commit_at(name)
     if commit is not None:
@@ -95,7 +96,7 @@ def _named(name: str, git: Git) -> TrustedBase:
     if len(present) > 1:
         raise UsageError(
             f"{VARIABLE} is {name!r}, and {' and '.join(present)} are both called that",
-            f"name it whole: export {VARIABLE}={quote(present[0])}",
+            f"use its full name: export {VARIABLE}={quote(present[0])}",
         )
     commit = git.commit_at(present[0]) if present else None
     if commit is not None:
@@ -106,7 +107,7 @@ def _named(name: str, git: Git) -> TrustedBase:
 
 
 def _missing(name: str) -> str:
-    return f"{name}, whose rules.toml says what judges a deploy, is not in this clone"
+    return f"{name}, whose rules.toml decides how a deploy is judged, is not in this clone"
 
 
 def _fetch_named(git: Git, remote: str, name: str) -> str:

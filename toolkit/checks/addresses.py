@@ -40,10 +40,10 @@ def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
         next_ = problem.next or f"curl -i {address}"
-        return Finding(address, HealthStatus.FAILING, "no good answer", cause=cause, next=next_)
+        return Finding(address, HealthStatus.FAILING, "unexpected answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED
-    detail = "not asked" if refused else "could not be asked"
+    detail = "not asked" if refused else "could not be checked"
     return Finding(
         address, HealthStatus.UNKNOWN, detail, cause=cause, next=problem.next, refused=refused
     )
@@ -107,7 +107,7 @@ def wrong_version(url: str, reported: str, deployed: str) -> Finding:
         HealthStatus.FAILING,
         f"answers as {reported[:12]}",
         cause=cause,
-        next="see which tasks serve: a cache, or an older task, may be in front",
+        next="check which tasks serve: a cache, or an older task, may answer instead",
     )
 
 

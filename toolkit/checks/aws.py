@@ -14,7 +14,7 @@ from toolkit.ports.background import BackgroundTask, Timeout
 
 
 class AwsSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """Something of AWS that must be there."""
+    """An AWS resource that has to exist."""
 
     aws: Annotated[
         str,
@@ -66,4 +66,4 @@ def permissions(settings: AwsSettings) -> tuple[Statement, ...]:
     from toolkit.ports.aws import presence
 
     what, _, name = settings.aws.partition(":")
-    return (Statement(f"see that {what} {name} is there", presence.ACTIONS[what]),)
+    return (Statement(f"check that {what} {name} exists", presence.ACTIONS[what]),)

@@ -1,5 +1,5 @@
-"""A suite that is there already, run as a child: newman, pytest, anything that exits with 0 where
-all is well.
+"""An existing suite, run as a child process: newman, pytest, anything that exits with 0 where all
+is well.
 """
 
 import os
@@ -23,7 +23,7 @@ LAST = 15
 
 
 class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A program that must end with exit code 0."""
+    """A program that has to end with exit code 0."""
 
     command: Annotated[
         tuple[base.Text, ...],
@@ -36,7 +36,7 @@ class CommandCheckSettings(base.CheckSettings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
-            description="Where it runs, from the folder of rules.toml.",
+            description="Where it runs, relative to the folder of rules.toml.",
         ),
     ] = "."
     env: Annotated[
@@ -59,8 +59,8 @@ def asks(settings: CommandCheckSettings) -> str:
 
 
 def ask(settings: CommandCheckSettings, context: base.CheckContext) -> base.CheckAnswer:
-    """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is
-    what is run.
+    """Run it to its end, or to the end of its time. No shell is used: `command` is run exactly as
+    it is written.
     """
     began, last = monotonic(), deque[str](maxlen=LAST)
     child = _start(settings, context.root)

@@ -10,18 +10,18 @@ from toolkit.model import Mismatch
 
 
 class AddressExpectation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the name must stand for."""
+    """What the name has to resolve to."""
 
     addresses: Annotated[
-        tuple[str, ...], Meta(description="These addresses and no others; any if not given.")
+        tuple[str, ...], Meta(description="Exactly these addresses; by default any.")
     ] = ()
 
 
 class DnsSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A name that must be known."""
+    """A host name that has to resolve."""
 
     dns: Annotated[str, Meta(pattern=r"^[^\s:/@]+$", description="A host's name.")]
-    expect: Annotated[AddressExpectation, Meta(description="What the name must stand for.")] = (
+    expect: Annotated[AddressExpectation, Meta(description="What the name has to resolve to.")] = (
         AddressExpectation()
     )
 

@@ -10,13 +10,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolkit.errors import ProbeError
+from toolkit.formats.durations import milliseconds
 from toolkit.model import Mismatch
 
 LONGEST = 300
 """Characters of a JSON path."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _LIST = re.compile(r"\[[^\[\]]*,[^\[\]]*\]")
-_TIME = re.compile(r"([0-9]{1,6})(ms|s)")
 _TYPES = {
     "null": type(None),
     "boolean": bool,
@@ -44,11 +44,11 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Expect(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an answer must be like."""
+    """What the answer has to be like."""
 
     status: Annotated[
         int | tuple[int, ...] | None,
-        Meta(description="The status, or one of several; any 2xx if not given."),
+        Meta(description="The status, or a list of them; by default any 2xx."),
     ] = None
     headers: Annotated[
         Mapping[str, Any],
@@ -63,18 +63,12 @@ class Expect(Struct, frozen=True, forbid_unknown_fields=True):
             )
         ),
     ] = {}
-    body: Annotated[Any, Meta(description="Text that the body must hold, or a condition.")] = None
+    body: Annotated[Any, Meta(description="Text that the body has to contain, or a condition.")] = (
+        None
+    )
     within: Annotated[
-        str | None, Meta(description='How long it may take at most, such as `"800ms"` or `"2s"`.')
+        str | None, Meta(description='The maximum time, such as `"800ms"` or `"2s"`.')
     ] = None
-
-
-def milliseconds(text: str) -> int | None:
-    """`800ms`, `2s` in milliseconds, None if it is neither."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    return int(match[1]) * (1 if match[2] == "ms" else 1000)
 
 
 def problem(expect: Expect) -> str | None:
@@ -123,7 +117,7 @@ def wrong_path(path: str) -> str | None:
     except (JSONPathError, RecursionError) as error:
         words = str(error).splitlines()[0] or type(error).__name__
         if not path.startswith("$"):
-            words += "; it begins with `$`: `$.status`"
+            words += "; start it with `$`, as in `$.status`"
         return f"{path!r} is not a JSON path: {words}"
     return None
 
@@ -157,13 +151,13 @@ def value_at(content: Any, path: str) -> Any:
     """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
     is none or that cannot be decided.
 
-    Raises ProbeError for what is no path with the values that were put into it.
+    Raises ProbeError for what is not a path once its values are filled in.
     """
     from jsonpath.exceptions import JSONPathError
 
     wrong = wrong_path(path)
     if wrong:
-        raise ProbeError(f"with the values that stand in it, {wrong}")
+        raise ProbeError(f"with its values filled in, {wrong}")
     compiled = _compiled(path)
     try:
         values = [match.value for match in compiled.finditer(content)]
@@ -188,9 +182,7 @@ def value_mismatches(what: str, value: Any, condition: Condition) -> Iterator[Mi
     else:
         holds = exists == condition.exists
     if not holds:
-        yield Mismatch(
-            what, shown_condition(condition), shown(value) if exists else "nothing is there"
-        )
+        yield Mismatch(what, shown_condition(condition), shown(value) if exists else "nothing")
 
 
 def _holds(condition: Condition, value: Any) -> Iterator[bool]:
@@ -305,7 +297,7 @@ def shown_condition(condition: Condition) -> str:
         (condition.min, "at least {}"),
         (condition.max, "at most {}"),
         (condition.length, "{} items"),
-        (condition.contains, "{} in it"),
+        (condition.contains, "contains {}"),
         (condition.like, "like {}"),
         (condition.type, "a value of type {}"),
     )

@@ -29,23 +29,23 @@ Request = Annotated[
     Meta(
         pattern=r"^[A-Z]{3,10} (?:/|https?://|\{)[^\s]*$",
         description=(
-            "A method and an address: `GET https://api.example.com/health`, or a path that is put"
-            " behind each of `urls`."
+            "A method and an address: `GET https://api.example.com/health`, or a path to "
+            "request at each of `urls`."
         ),
     ),
 ]
 
 
 class HttpSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """An HTTP request, and what its answer must be like."""
+    """An HTTP request, and what the answer has to be like."""
 
     http: Request
     headers: Annotated[Mapping[str, str], Meta(description="Headers to send.")] = {}
     json: Annotated[Any, Meta(description="What to send as JSON.")] = None
     form: Annotated[Mapping[str, str] | None, Meta(description="What to send as a form.")] = None
     body: Annotated[str | None, Meta(description="What to send as it is.")] = None
-    follow: Annotated[bool, Meta(description="Whether redirects are followed.")] = True
-    expect: Annotated[Expect, Meta(description="What the answer must be like.")] = Expect()
+    follow: Annotated[bool, Meta(description="Whether to follow redirects.")] = True
+    expect: Annotated[Expect, Meta(description="What the answer has to be like.")] = Expect()
     capture: base.Captures = field(default_factory=dict)
 
 
@@ -153,14 +153,14 @@ def _misses(expected: Expect, response: "HttpResponse") -> Iterator[Mismatch]:
 def content_mismatches(
     body: bytes, conditions: Mapping[str, Any], cut: bool = False
 ) -> Iterator[Mismatch]:
-    """The JSON conditions that do not hold; all at once if it is no JSON."""
+    """The JSON conditions that do not hold; all of them if it is not JSON."""
     if not conditions:
         return
     content = expect.parsed(body)
     if content is not UNSET:
         yield from expect.json_mismatches(content, conditions)
     elif cut:
-        yield Mismatch("body", "JSON", "more than is read of it")
+        yield Mismatch("body", "JSON", "larger than 64 kB, not parsed")
     else:
         yield Mismatch("body", "JSON", expect.shown(expect.text(body)) if body else "nothing")
 
@@ -175,7 +175,7 @@ def _captured(
     for name, where in captures.items():
         value = _value(where, response, content)
         if value is None:
-            missing.append(Mismatch(where, f"a value for {{{name}}}", "nothing is there"))
+            missing.append(Mismatch(where, f"a value for {{{name}}}", "nothing"))
         else:
             values[name] = value
     return values, tuple(missing)
@@ -208,8 +208,8 @@ def _cookie(name: str, response: "HttpResponse") -> str | None:
 
 
 def text_at(content: Any, path: str) -> str | None:
-    """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET where
-    the answer is no JSON.
+    """What is at a JSON path as text that can be sent, None if nothing is. `content` is UNSET
+    where the answer is not JSON.
     """
     return as_text(UNSET if content is UNSET else expect.value_at(content, path))
 

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 
-from toolkit.checks.values import filled
 from toolkit.errors import CloudError, Refused
-from toolkit.model import Secret, Statement
+from toolkit.formats.variables import fill_check
+from toolkit.model import Location, Secret, Statement
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn
 
 
 def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
@@ -19,7 +19,7 @@ def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
         return _parameter(secret, aws, variables)
     if secret.env is None:
         return _stored(secret, aws, variables)
-    name = filled(secret.env, variables)
+    name = fill_check(secret.env, variables)
     text = os.environ.get(name)
     if not text:
         raise Refused(
@@ -30,7 +30,7 @@ def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
 
 
 def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
-    name = filled(secret.ssm, variables)
+    name = fill_check(secret.ssm, variables)
     try:
         return str(
             aws.read("ssm", "get_parameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
@@ -45,7 +45,7 @@ def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
 
 
 def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
-    name = filled(secret.secret, variables)
+    name = fill_check(secret.secret, variables)
     try:
         text = aws.read("secretsmanager", "get_secret_value", SecretId=name).get("SecretString")
     except CloudError as problem:
@@ -57,7 +57,7 @@ def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
         raise
     if text is None:
         raise Refused(
-            f"{name} holds no text for secret {secret.name!r}", "use a secret with a SecretString"
+            f"{name} has no text for secret {secret.name!r}", "use a secret with a SecretString"
         )
     return str(text) if secret.key is None else _value_of_key(secret, name, str(text))
 
@@ -76,22 +76,25 @@ def _value_of_key(secret: Secret, name: str, text: str) -> str:
 
 
 def permissions(
-    secret: Secret, region: str, account: str, variables: Mapping[str, str]
+    secret: Secret, location: Location, variables: Mapping[str, str]
 ) -> tuple[Statement, ...]:
     """What IAM has to allow to read it. Pure."""
     if secret.ssm is not None:
-        name = filled(secret.ssm, variables).lstrip("/")
+        name = fill_check(secret.ssm, variables).lstrip("/")
         return (
             Statement(
                 f"read secret {secret.name}",
                 ("ssm:GetParameter",),
-                (f"arn:{partition(region)}:ssm:{region}:{account}:parameter/{name}",),
+                (arn(location, "ssm", f"parameter/{name}"),),
             ),
         )
     if secret.secret is not None:
-        name = filled(secret.secret, variables)
-        arn = f"arn:{partition(region)}:secretsmanager:{region}:{account}:secret:{name}-*"
+        name = fill_check(secret.secret, variables)
         return (
-            Statement(f"read secret {secret.name}", ("secretsmanager:GetSecretValue",), (arn,)),
+            Statement(
+                f"read secret {secret.name}",
+                ("secretsmanager:GetSecretValue",),
+                (arn(location, "secretsmanager", f"secret:{name}-*"),),
+            ),
         )
     return ()

@@ -144,12 +144,12 @@ def _based(
 def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
     """Why there is no base address, and what to do."""
     if unchosen is None:
-        return "the environment has no `urls`", "add them to it, or say --url ADDRESS"
+        return "the environment has no `urls`", "add them, or use --url ADDRESS"
     if not unchosen:
-        return "rules.toml has no environment with `urls`", "add one, or say --url ADDRESS"
+        return "rules.toml has no environment with `urls`", "add one, or use --url ADDRESS"
     return (
         "no environment was chosen",
-        f"choose one with --env ({', '.join(unchosen[:8])}), or say --url ADDRESS",
+        f"choose one with --env ({', '.join(unchosen[:8])}), or use --url ADDRESS",
     )
 
 

@@ -16,20 +16,22 @@ Port = Annotated[
 
 
 class BytesExpectation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the answer must be like."""
+    """What the answer has to be like."""
 
-    body: Annotated[Any, Meta(description="Text that the answer must hold, or a condition.")] = None
+    body: Annotated[
+        Any, Meta(description="Text that the answer has to contain, or a condition.")
+    ] = None
     within: Annotated[str | None, Meta(description="How long it may take.")] = None
 
 
 class TcpSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A TCP port that must be open."""
+    """A TCP port that has to be open."""
 
     tcp: Annotated[Port, Meta(description="`host:port`.")]
     send: Annotated[str | None, Meta(description="What to send.")] = None
     expect: Annotated[
         BytesExpectation,
-        Meta(description="What the answer must be like; an open port is enough without it."),
+        Meta(description="What the answer has to be like; without it, an open port is enough."),
     ] = BytesExpectation()
 
 

@@ -12,17 +12,17 @@ from toolkit.model import Mismatch
 
 
 class CertificateExpectation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the certificate must be like."""
+    """What the certificate has to be like."""
 
-    days: Annotated[int, Meta(ge=0, description="It has to be good for so many days more.")] = 14
+    days: Annotated[int, Meta(ge=0, description="For how many more days it has to be valid.")] = 14
 
 
 class TlsSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A certificate that must be good for a while."""
+    """A certificate that has to stay valid for a while."""
 
     tls: Annotated[Port, Meta(description="`host:port`.")]
     expect: Annotated[
-        CertificateExpectation, Meta(description="What the certificate must be like.")
+        CertificateExpectation, Meta(description="What the certificate has to be like.")
     ] = CertificateExpectation()
 
 

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
-from toolkit.checks.values import Redactor, filled
+from toolkit.checks.values import Redactor
 from toolkit.errors import Missing, Stopped, ToolkitError
+from toolkit.formats.variables import fill_check
 from toolkit.model import Check, CheckStatus, Mismatch, Result
 
 FIRST_S, LAST_S = 0.5, 5.0
@@ -19,7 +20,7 @@ LEAST_S = 0.5
 """With less time than this for another try, the one before it has the last word: it says more than
 that there was no time.
 """
-CUT_OFF = "the time for all checks was over before it answered"
+CUT_OFF = "the time for all checks was up before it answered"
 LONGEST = 200
 """So many characters of a value, or of a line of an answer, are shown."""
 
@@ -49,11 +50,11 @@ def carry_out(
     """
     began = monotonic()
     try:
-        settings = filled(check.settings, variables)
+        settings = fill_check(check.settings, variables)
     except KeyError as problem:
         return _failed(check, f"{{{problem.args[0]}}} has no value")
     except (ValueError, OverflowError):  # their messages hold the values, which may be secret
-        return _failed(check, "with the values that stand in it, it is nothing that can be asked")
+        return _failed(check, "with its values filled in, it is not a valid request")
     before: TryResult | None = None
     end, tries = min(began + check.retry_s, until - min(check.timeout_s, LEAST_S)), 0
     while True:
@@ -91,7 +92,7 @@ def _try_once(check: Check, settings: Any, context: CheckContext, redactor: Reda
         late = monotonic() - began >= context.seconds
         return TryResult(_unanswered(check, asks, problem, redactor), late=late)
     except ValueError as problem:  # half a character, a NUL: its message holds the values
-        cause = f"with the values that stand in it, it cannot be asked ({type(problem).__name__})"
+        cause = f"with its values filled in, it cannot be requested ({type(problem).__name__})"
         return TryResult(Result(check.name, CheckStatus.FAILED, asks, cause=cause))
     except Exception as bug:  # the run goes on: what comes after it may have to clean up
         cause = f"a bug in toolkit: {type(bug).__name__}"

@@ -1,28 +1,20 @@
-"""Names in the settings of checks, such as `{token}`, and what they stand for. Pure."""
+"""The values that every check knows, and those that nobody may see."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
-from typing import Any
 
-import msgspec
-
+from toolkit.formats.redaction import without
 from toolkit.ports import debug
-
-_NAME = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\+(\d{1,6}))?\}")
-
-_QUOTES = re.compile(r"""[\x00-\x1f"'\\]""")
 
 _SMALL_HEX = re.compile(r"\\u[0-9a-f]{4}")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _AS_GO = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&"})
 
-DATES = ("today", "day")
-"""The values that days can be added to: `{day+2}`."""
-BUILT_IN = (*DATES, "now", "unix", "random", "uuid", "url", "region", "environment")
+BUILT_IN = ("today", "day", "now", "unix", "random", "uuid", "url", "region", "environment")
 """What every check knows besides the environment's variables."""
 LEAST_INSIDE = 8
 """So many letters of base64 are looked for at least: fewer stand in other words, too."""
@@ -43,61 +35,6 @@ def _in_base64(raw: bytes) -> set[str]:
         if len(inside) >= LEAST_INSIDE:
             forms.add(inside)
     return forms
-
-
-def names(value: Any) -> frozenset[str]:
-    """The names that stand anywhere in a value. Doubled braces are plain ones."""
-    if isinstance(value, str):
-        return frozenset(match[1] for match in _NAME.finditer(value) if match[1])
-    if isinstance(value, Mapping):
-        return names(list(value.values())) | names(list(value.keys()))
-    if isinstance(value, (list, tuple)):
-        return frozenset[str]().union(*map(names, value))
-    if isinstance(value, msgspec.Struct):
-        return names(msgspec.to_builtins(value))
-    return frozenset()
-
-
-def misused(value: Any) -> frozenset[str]:
-    """The names that days are added to and that are no days."""
-    text = msgspec.json.encode(value).decode()
-    matches = _NAME.finditer(text)
-    return frozenset(
-        match[1] for match in matches if match[1] and match[2] and match[1] not in DATES
-    )
-
-
-def filled(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every name replaced; in a JSON path so that no value ends the text that it
-    stands in. Raises KeyError for an unknown name, ValueError or OverflowError for a value that
-    does not fit.
-    """
-
-    def put(match: re.Match[str]) -> str:
-        if not match[1]:
-            return match[0][0]  # a doubled brace
-        value = variables[match[1]]
-        if match[2]:
-            return (date.fromisoformat(value) + timedelta(days=int(match[2]))).isoformat()
-        return value
-
-    def put_into_path(match: re.Match[str]) -> str:
-        return _QUOTES.sub(lambda char: f"\\u{ord(char[0]):04x}", put(match))
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, str):
-            return _NAME.sub(put, value)
-        if isinstance(value, (list, tuple)):
-            return [fill(element) for element in value]
-        if not isinstance(value, dict):
-            return value
-        table: dict[str, Any] = {}
-        for key, inner in value.items():
-            insert = put_into_path if key.startswith("$") else put
-            table[_NAME.sub(insert, key)] = fill(inner)
-        return table
-
-    return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
 
 
 def generated(now: datetime, chance: Random) -> dict[str, str]:
@@ -175,11 +112,9 @@ class Redactor:
             forms.add(plain.encode("latin-1").decode("utf-8", "replace"))
         for form in forms:
             if len(form) >= shortest:
-                self._values.setdefault(form, name)
+                self._values.setdefault(form, f"{{{name}}}")
                 debug.hide(form)
 
     def over(self, text: str) -> str:
-        """The text without them; longer ones first, for one may hold another."""
-        for value in sorted(self._values, key=len, reverse=True):
-            text = text.replace(value, f"{{{self._values[value]}}}")
-        return self._also(text)
+        """The text without them."""
+        return self._also(without(text, self._values))

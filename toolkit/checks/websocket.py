@@ -20,22 +20,21 @@ class MessageExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     json: Annotated[
         Mapping[str, Any], Meta(description="JSON path -> a value, or a table of conditions.")
     ] = {}
-    body: Annotated[Any, Meta(description="Text that the message must hold, or a condition.")] = (
-        None
-    )
+    body: Annotated[
+        Any, Meta(description="Text that the message has to contain, or a condition.")
+    ] = None
     within: Annotated[str | None, Meta(description="How long it may take to come.")] = None
 
 
 class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
-    """A WebSocket, and the message that must come."""
+    """A WebSocket, and the message that has to come."""
 
     websocket: Annotated[
         str,
         Meta(
             pattern=r"^(?:/|wss?://|\{)[^\s]*$",
             description=(
-                "An address: `wss://api.example.com/live`, or a path that is put behind each of"
-                " `urls`."
+                "An address: `wss://api.example.com/live`, or a path to request at each of `urls`."
             ),
         ),
     ]
@@ -45,7 +44,10 @@ class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
     ] = ()
     expect: Annotated[
         MessageExpectation | None,
-        Meta(description="What one of the messages must be like; connecting is enough without it."),
+        Meta(
+            description="What one of the messages has to be like; without it, a connection is "
+            "enough."
+        ),
     ] = None
     capture: base.Captures = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 what credentials need, such as a code.
 
 Both come before anything else is drawn: a question must not stand under a progress line, and no
-deadline runs meanwhile.
+deadline runs in the meantime.
 """
 
 import sys

@@ -9,7 +9,7 @@ from toolkit import __version__
 from toolkit.cli import output
 from toolkit.cli.redaction import redacted
 from toolkit.errors import Exit, ToolkitError
-from toolkit.ports import files
+from toolkit.ports import disk, files
 
 
 def report(error: Exception, args: list[str]) -> int:
@@ -36,7 +36,7 @@ def _write(log: str) -> str | None:
     try:
         folder = files.own_state()
         path = os.path.join(folder, f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log")
-        files.write(path, log.encode(errors="backslashreplace"), mode=0o600)
+        disk.write(path, log.encode(errors="backslashreplace"))
     except (OSError, ToolkitError):
         return None
     return path

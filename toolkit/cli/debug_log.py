@@ -1,5 +1,5 @@
 """The debug log: one line for each thing that happened, with the time since the start, without
-secrets. It changes no result: what cannot be written is told once, and left out.
+secrets. It changes no result: what cannot be written is reported once, and left out.
 """
 
 import os
@@ -14,12 +14,13 @@ from time import monotonic
 from toolkit import __version__
 from toolkit.cli import output
 from toolkit.cli.redaction import redactor
+from toolkit.formats.redaction import without
 from toolkit.ports import debug
 from toolkit.ports.debug import VARIABLE
 from toolkit.show import text
 
 LONGEST = 1000
-"""So many characters of one word or fact are told."""
+"""The most characters of one word or fact that are written."""
 
 _BARE = re.compile(r"(?:--?[\w-]+=)?[^\s\"'=\\]*")
 """What needs no quotes: it cannot be taken for two words, or for a fact."""
@@ -64,9 +65,7 @@ class DebugLog:
         """A word in one piece: quoted where it would not be one, so that no file name can forge a
         line.
         """
-        for secret in debug.secrets():
-            value = value.replace(secret, "[redacted]")
-        value = self._redact(value)
+        value = self._redact(without(value, dict.fromkeys(debug.secrets(), "[redacted]")))
         if len(value) > LONGEST:
             value = f"{value[:LONGEST]}... ({len(value) - LONGEST} more)"
         shown = text.quote(value)
@@ -88,7 +87,7 @@ def to_stderr() -> None:
 
 
 def to_file(path: str, args: Sequence[str]) -> None:
-    """From now on, append to a file. One that cannot be written is told, and changes nothing."""
+    """From now on, append to a file. If that fails, it is reported, and changes nothing."""
     log = _log()
     try:
         descriptor = _opened(path)

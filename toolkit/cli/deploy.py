@@ -5,19 +5,20 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options
+from toolkit.cli import deploying, kind_options, options
+from toolkit.cli.kind_options import KindCommand
 from toolkit.errors import Exit, UsageError, exit_codes
 from toolkit.ports import files
 
 EPILOG = """\b
 Examples:
   toolkit deploy                        what `toolkit diff` finds
-  toolkit deploy app api                these, each after what it needs
+  toolkit deploy app api                these two, each after what it needs
   toolkit deploy --all --env staging    everything
-  toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if still so
+  toolkit deploy --plan plan.json       the plan of `toolkit diff --out plan.json`
   toolkit deploy --dry-run              every call that would be made
 
-A failed step only keeps back the steps that wait for it. """
+If a step fails, only the steps that wait for it are skipped. """
 EPILOG += (
     exit_codes(
         Exit.OK,
@@ -33,15 +34,15 @@ EPILOG += (
 )
 
 
-@click.command(epilog=EPILOG)
+@click.command("deploy", cls=KindCommand, epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--all", "everything", is_flag=True, help="Every target of rules.toml.")
+@click.option("--all", "everything", is_flag=True, help="Deploy every target in rules.toml.")
 @click.option(
-    "--without", multiple=True, metavar="TARGET", help="Leave this one out; it counts as done."
+    "--without", multiple=True, metavar="TARGET", help="Leave TARGET out; it counts as done."
 )
-@click.option("--plan", metavar="FILE", help="The plan that `toolkit diff --out FILE` wrote.")
-@deploying.app_options
-@deploying.stack_options
+@click.option(
+    "--plan", metavar="FILE", help="Deploy the plan that `toolkit diff --out FILE` wrote."
+)
 @deploying.deploy_options
 @click.pass_context
 def deploy(
@@ -55,10 +56,10 @@ def deploy(
 ) -> int:
     """Deploy what is due, what is named, or everything.
 
-    Steps that do not wait for each other run side by side.
+    Steps that do not wait for each other run in parallel.
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
-        raise UsageError("targets, --all and --plan exclude each other", "say which one")
+        raise UsageError("targets, --all and --plan cannot be combined", "give only one of them")
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(
@@ -66,10 +67,11 @@ def deploy(
         targets=targets,
         everything=everything,
         without=without,
-        wishes=deploying.kind_options(arguments),
+        options=kind_options.take(ctx, arguments),
     )
     if plan is not None:
         planned = deploying.read_plan(plan)
         path = files.relative(plan, git.root) if git else None
         request = replace(request, targets=planned.targets, plan=path, source=planned.source)
+    request = deploying.confirmed(common, request, git)
     return deploying.run("deploy", common, request, git)

@@ -4,39 +4,28 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, options
-from toolkit.flow.deploy import only_target
+from toolkit.cli import deploying, kind_options
+from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
 Examples:
   toolkit deploy-stack api                       by the target's name
-  toolkit deploy-stack CarRentalApiStack         or by the stack's
+  toolkit deploy-stack CarRentalApiStack         or by the stack's name
   toolkit deploy-stack api --dry-run             every call that would be made
-  toolkit deploy-stack api --yes --allow-replace may replace, without being asked
+  toolkit deploy-stack api --yes --allow-replace confirm replacements in advance
 
-The changes are always shown before they are executed. What replaces or deletes
-something, or lets more people in, is asked for."""
+The changes are always shown before they are executed. Anything that replaces, deletes or widens
+access needs confirmation."""
 
 
-@click.command("deploy-stack", epilog=EPILOG)
+@click.command("deploy-stack", cls=KindCommand, epilog=EPILOG)
 @click.argument("target", required=False, metavar="TARGET|STACK")
-@deploying.stack_options
-@click.option(
-    "--force", is_flag=True, help="Deploy even where nothing changes: it puts toolkit's tags back."
-)
 @deploying.deploy_options
 @click.pass_context
 def deploy_stack(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Deploy one stack by change set.
 
-    Only that stack, from its CDK app or its template.
+    It deploys only that stack, from its CDK app or its template.
     """
-    common = deploying.common_options(ctx, arguments)
-    git = options.repository(common.folder)
-    request = deploying.deploy_request(
-        common,
-        targets=(target or only_target("deploy-stack", common.folder, common.rules, git),),
-        kind="deploy-stack",
-        wishes=deploying.kind_options(arguments),
-    )
+    common, request, git = kind_options.target_request(ctx, target, arguments)
     return deploying.run("deploy-stack", common, request, git)

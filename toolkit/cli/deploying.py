@@ -2,8 +2,9 @@
 consent, progress, and the end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 import click
@@ -16,16 +17,21 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import gates, runs
+from toolkit.flow import deploy_gates as gates
+from toolkit.flow import runs
 from toolkit.flow.advice import same_options, with_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
-from toolkit.impact.reading import seconds
+from toolkit.formats.durations import seconds
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
 from toolkit.model import Job, JobAction, Preview, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
+from toolkit.run.events import Events, Notice
+from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -70,19 +76,20 @@ def deploy_options(command: Command) -> Command:
             click.option(
                 "--confirm",
                 metavar="NAME",
-                help="A protected environment's name, instead of typing it when asked.",
+                help="Confirm a protected environment by its name, instead of typing it at the "
+                "prompt.",
             ),
             click.option(
                 "--dry-run",
                 is_flag=True,
-                help="Print every call that would change something, and make none.",
+                help="Print every call that would change something, without making it.",
             ),
             click.option(
                 "--parallel",
                 type=click.IntRange(1, 64),
                 default=PARALLEL,
                 show_default=True,
-                help="Steps at the same time.",
+                help="How many steps run at the same time.",
             ),
             click.option(
                 "--fail-fast", is_flag=True, help="Start no further steps after a failure."
@@ -90,12 +97,12 @@ def deploy_options(command: Command) -> Command:
             click.option(
                 "--allow-backwards",
                 is_flag=True,
-                help="Deploy even if that removes commits that are live.",
+                help="Deploy even if this removes commits that are live.",
             ),
             click.option(
                 "--no-checks",
                 is_flag=True,
-                help="Skip health addresses and checks afterwards.",
+                help="Skip health addresses and checks after the deploy.",
             ),
             options.allowed,
             click.option(
@@ -112,89 +119,6 @@ def deploy_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-take_over = click.option(
-    "--take-over",
-    is_flag=True,
-    help=(
-        "Keep what was changed outside toolkit: base the new task definition on the running one."
-    ),
-)
-
-
-def app_options(command: Command) -> Command:
-    """Add the options of apps."""
-    for option in reversed(
-        (
-            click.option(
-                "--no-build", is_flag=True, help="Build nothing; deploy the image of --image."
-            ),
-            click.option(
-                "--image",
-                metavar="TAG",
-                help="The tag or digest of an image that is in the repository.",
-            ),
-            click.option(
-                "--builder",
-                metavar="NAME",
-                help="docker, podman, buildah or built-in, instead of the first one found.",
-            ),
-            click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
-            click.option(
-                "--create", is_flag=True, help="Create the ECR repository if it does not exist."
-            ),
-            take_over,
-            click.option(
-                "--in-progress",
-                type=click.Choice(["wait", "refuse", "replace"]),
-                help=(
-                    "What to do if another deployment of the service is in progress; the default"
-                    " is to wait."
-                ),
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def stack_options(command: Command) -> Command:
-    """Add the options of stacks: consents in advance."""
-    for option in reversed(
-        (
-            click.option(
-                "--allow-replace", is_flag=True, help="Stacks: resources may be replaced."
-            ),
-            click.option("--allow-delete", is_flag=True, help="Stacks: resources may be deleted."),
-            click.option(
-                "--allow-broadening",
-                is_flag=True,
-                help="Stacks: permissions and security groups may be widened.",
-            ),
-            click.option(
-                "--recreate",
-                is_flag=True,
-                help="Stacks: delete one whose creation failed, and create it again.",
-            ),
-            click.option(
-                "--continue-rollback",
-                is_flag=True,
-                help="Stacks: first continue a stuck rollback (UPDATE_ROLLBACK_FAILED).",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
-"""The options that consent in advance. They do not hold for a colleague's run that is resumed."""
-
-
-def kind_options(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The options of app_options and stack_options that stand on the command line."""
-    return {name: value for name, value in arguments.items() if value not in (None, False)}
 
 
 class PlanFile(Struct, frozen=True):
@@ -224,7 +148,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     time = arguments.pop("lock_timeout")
     timeout = 0 if time == "0" else seconds(time)
     if timeout is None:
-        raise UsageError(f"--lock-timeout {time!r} is not a time", "write it as 90s, 15m or 1h30m")
+        raise UsageError(f"invalid --lock-timeout {time!r}", "use 90s, 15m or 1h30m")
     fields: dict[str, Any] = {
         "folder": folder,
         "lock_timeout": timeout,
@@ -262,14 +186,15 @@ def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
 
 
-def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
-    """Prepare, ask for consent, deploy and report. The exit code."""
+def confirmed(
+    common: DeployOptions, request: flow.DeployRequest, git: Git | None
+) -> flow.DeployRequest:
+    """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment_name(request.environment, rules)
-    allowed = confirm_trust(rules, name, common, changes=not common.dry_run)
-    return run_trusted(command, common, replace(request, allowed=allowed), git)
+    return replace(request, allowed=confirm_trust(rules, name, common, changes=not common.dry_run))
 
 
 def confirm_trust(
@@ -290,25 +215,46 @@ def confirm_trust(
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
-        raise Refused("you said no", "nothing was changed")
+        raise Declined
     return True
 
 
-def run_trusted(
-    command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None
-) -> int:
-    """The same once it is clear whose rules.toml decides."""
+def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
+    """Prepare what was `confirmed`, ask for consent, deploy and report. The exit code."""
     ports = open_ports(git, common.folder)
     sign_in(common, git, ports)
-    run = runs.new_id(ports)
-    prepared, proofs = _prepare(common, request, run, git, ports)
-    for name, reason in prepared.left:
-        output.note(f"note: {name} is left out: {line(reason)}")
+    name = runs.new_id(ports)
+    prepared, proofs = _prepare(common, request, name, git, ports)
+    for target, reason in prepared.left:
+        output.note(f"note: {target} is left out: {line(reason)}")
     _warn_backwards(common, prepared)
     if not prepared.jobs:
         return report_nothing(command, common, prepared.excluded)
     if common.dry_run:
         return _report_dry_run(command, common, prepared)
+    _require_run_consent(command, common, request, prepared, git)
+    still = flow.freshness_check(request, prepared, git, ports)
+    with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
+        judge = Judge(proofs, ports, prepared.standby)
+        facts = {"alarms": gates.pack_baselines(proofs)}
+        started = replace(
+            control.request(name, prepared.rules, ports, still, judge),
+            facts=facts,
+            preempts=request.action == JobAction.ROLLBACK,
+        )
+        with runs.start(started, prepared) as execution:
+            control.result = execution.carry_out()
+    return control.exit
+
+
+def _require_run_consent(
+    command: str,
+    common: DeployOptions,
+    request: flow.DeployRequest,
+    prepared: flow.PreparedRun,
+    git: Git | None,
+) -> None:
+    """Show what would be done, and ask for consent to it. Raises Refused."""
     if not common.quiet:
         intention = show.intention(
             prepared.jobs, prepared.previews, output.width(), prepared.standby
@@ -322,22 +268,11 @@ def run_trusted(
         raise Refused(
             "the files have changed since they were checked", f"run it again: toolkit {command}"
         )
-    still = flow.freshness_check(request, prepared, git, ports)
-    run_options = run_request(run, command, common, prepared.rules, still)
-
-    def start(control: TerminalControl) -> RunResult:
-        verify = gates.Verifier(prepared.rules, proofs, ports, control.stop, prepared.standby)
-        facts = {"alarms": gates.pack_baselines(proofs)}
-        is_rollback = request.action == JobAction.ROLLBACK
-        started = replace(run_options, verify=verify, facts=facts, preempts=is_rollback)
-        return runs.start(started, prepared, ports, control)
-
-    return run_with_progress(command, common, (*prepared.jobs, *prepared.standby), start)
 
 
 def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
-) -> tuple[flow.PreparedRun, Mapping[str, gates.Gate]]:
+) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
@@ -348,7 +283,7 @@ def _prepare(
             region=common.region,
         )
         prepared = flow.prepare(request, run, git, ports, records)
-        proofs: Mapping[str, gates.Gate] = {}
+        proofs: Mapping[str, GateSetup] = {}
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
@@ -369,89 +304,114 @@ def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     _ask_consent(common, jobs)
 
 
-def run_request(
-    run: str, command: str, common: DeployOptions, rules: Rules, still: Callable[[Job], None]
-) -> runs.RunRequest:
-    """How the run is to be carried out. Its command line is kept in the journal: nothing secret is
-    ever given there.
+class Control:
+    """Where a run's progress is shown, how asking it to stop, and how it has ended: `result` is
+    None as long as it has not begun.
     """
-    words = click.get_current_context().meta.get(COMMAND_LINE, [command])
 
-    def advise(job: Job, next: str) -> str:
-        location = job.location
-        same = same_options(rules, common.rules, location.environment, location.region)
-        return with_options(next, same)
+    def __init__(self, command: str, common: DeployOptions, several: bool) -> None:
+        self._command, self._common = command, common
+        self._progress = progress.listener(several, common.quiet, common.verbose)
+        self.events = Events((self._progress,))
+        self.stop = Stop()
+        self._asking = Lock()
+        self.result: RunResult | None = None
 
-    return runs.RunRequest(
-        run,
-        ["toolkit", *words],
-        common.parallel,
-        common.fail_fast,
-        common.lock_timeout,
-        redactor(),
-        still,
-        checked=not common.no_checks,
-        advise=advise,
-    )
+    @property
+    def exit(self) -> int:
+        """The exit code."""
+        if self.result is None:  # it was stopped while it waited for a lock
+            return 128 + (self.stop.signal or 2)
+        return int(self.result.exit)
 
+    def request(
+        self, run: str, rules: Rules, ports: Ports, still: Callable[[Job], None], judge: Judge
+    ) -> RunRequest:
+        """How the run is to be carried out. Its command line is kept in the journal: nothing secret
+        is ever given there.
+        """
 
-class TerminalControl(Struct, frozen=True):
-    """Where a run's progress is shown, and how it is asked to stop."""
+        def may_begin(job: Job) -> None:
+            still(job)
+            judge.before(job)
 
-    listener: "progress.PlainProgress | progress.ScreenProgress"
-    stop: Stop
+        common = self._common
+        words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
 
+        def advise(job: Job, next: str) -> str:
+            location = job.location
+            same = same_options(rules, common.rules, location.environment, location.region)
+            return with_options(next, same)
 
-def run_with_progress(
-    command: str,
-    common: DeployOptions,
-    jobs: tuple[Job, ...],
-    run: Callable[[TerminalControl], RunResult],
-) -> int:
-    """The run itself, with progress and signals. The exit code."""
-    stop = Stop()
-    several = sum(not job.undoes for job in jobs) > 1
-    listener = progress.listener(several, common.quiet, common.verbose)
-
-    def say_stopping(number: int) -> None:
-        listener.told(
-            "toolkit",
-            "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once",
+        return RunRequest(
+            run=run,
+            ports=ports,
+            events=self.events,
+            ask=self.ask,
+            stop=self.stop,
+            command=["toolkit", *words],
+            parallel=common.parallel,
+            fail_fast=common.fail_fast,
+            lock_timeout_s=common.lock_timeout,
+            redact=redactor(),
+            still=may_begin,
+            verify=judge.after,
+            checked=not common.no_checks,
+            advise=advise,
         )
 
-    def say_left(number: int) -> None:
-        listener.told(
-            "toolkit",
-            "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
-        )
-        listener.close()
+    def ask(self, step: str, question: str) -> bool | None:
+        """Ask a person, one question at a time, each after all that was said before it. None if
+        nobody can answer.
+        """
+        with self._asking, self.events.paused():
+            return self._progress.asked(step, question)
 
-    # Signals are handled until the last word is written: one that came during it would be taken
-    # for one before the run, and the exit code would say that nothing was changed.
-    with signals.handled(stop, say_stopping, say_left):
-        result: RunResult | None = None
-        try:
-            with suppress(Stopped):  # while it waited for a lock
-                result = run(TerminalControl(listener, stop))
-        finally:
-            listener.close()
-        if result is None:
-            return _report_not_started(command, common, 128 + (stop.signal or 2))
-        # A reader that has closed our output changes nothing about how the run has ended.
+    def say_stopping(self, number: int) -> None:
+        """The first signal came."""
+        self._say(
+            "stopping: nothing new is started, and what runs in AWS continues; again to exit "
+            "at once"
+        )
+
+    def say_left(self, number: int) -> None:
+        """The second one came."""
+        self._say("exited; what runs in AWS continues, and `toolkit resume` checks its result")
+        self.events.close()
+
+    def _say(self, words: str) -> None:
+        self.events.publish(Notice("toolkit", words))
+
+    def report(self, jobs: tuple[Job, ...]) -> None:
+        """Say how it ended. A reader that has closed our output changes nothing about that."""
+        common = self._common
+        if self.result is None:
+            output.note("stopped; nothing was started")
+            if common.as_json:
+                output.document(_without_run(self._command, "cancelled", self.exit))
+            return
         with suppress(output.ReaderGone):
             if common.as_json:
-                output.document(show.document(command, result, jobs))
+                output.document(show.document(self._command, self.result, jobs))
             else:
-                output.say(show.text(result, jobs, output.width()))
-    return int(result.exit)
+                output.say(show.text(self.result, jobs, output.width()))
 
 
-def _report_not_started(command: str, common: DeployOptions, code: int) -> int:
-    """It was stopped while it waited for a lock."""
-    output.note("stopped; nothing was begun")
-    if common.as_json:
-        return output.document(_without_run(command, "cancelled", code))
-    return code
+@contextmanager
+def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iterator[Control]:
+    """While a run goes on inside, its progress is shown, and signals ask it to stop. Then its end
+    is told.
+    """
+    control = Control(command, common, sum(not job.undoes for job in jobs) > 1)
+    # Signals are handled until the last word is written: one that came during it would be taken
+    # for one before the run, and the exit code would say that nothing was changed.
+    with signals.handled(control.stop, control.say_stopping, control.say_left):
+        try:
+            with suppress(Stopped):  # while it waited for a lock
+                yield control
+        finally:
+            control.events.close()
+        control.report(jobs)
 
 
 def report_nothing(command: str, common: DeployOptions, excluded: Sequence[str] = ()) -> int:
@@ -528,7 +488,7 @@ def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) ->
     from toolkit.cli.prompt import confirm
 
     steps = ", ".join(step for step, _ in prepared.backwards)
-    if not confirm(f"{steps} would go back. Deploy all the same?", default=False):
+    if not confirm(f"{steps} would go back. Deploy anyway?", default=False):
         raise Declined()
 
 
@@ -537,13 +497,13 @@ def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
     if confirm is not None:
         if confirm != name:
             raise Refused(
-                f"{confirm!r} is not the environment's name",
-                f"this is about {name}: --confirm {name}",
+                f"{confirm!r} is not the name of the environment",
+                f"the environment is {name}: --confirm {name}",
             )
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
     from toolkit.cli.prompt import typed
 
-    if not typed(f"{name} is protected. Type its name to go on:", name):
+    if not typed(f"{name} is protected. Type its name to continue:", name):
         raise Refused("that is not its name", "nothing was changed")

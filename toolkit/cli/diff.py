@@ -12,24 +12,24 @@ from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.model import BaseKind, Change, DiffResult, Rules
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
 from toolkit.show.text import line, listing
 
 EPILOG = """\b
 Examples:
-  toolkit diff                     against what was deployed last
-  toolkit diff live                against what AWS says is running
+  toolkit diff                     what changed since the last deploy
+  toolkit diff live                what changed since what AWS says is running
   toolkit diff change              what this branch or pull request calls for
-  toolkit diff v1.4.2              against what was tagged
+  toolkit diff v1.4.2              what changed since a tag
   toolkit diff --committed HEAD~3  the last three commits, as committed
-  toolkit diff A..B                two commits; A...B from where they part
+  toolkit diff A..B                between two commits; A...B: since they parted
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
-Uncommitted and untracked files count unless --committed or a range is given. Exit codes: 0,
-with --exit-code 10 if something is to be deployed; 2 for a wrong rules.toml, an unknown ref,
-or unmatched paths where rules.toml says "fail"."""
+Uncommitted and untracked files count, unless you give --committed or a range. Exit codes: 0; with
+--exit-code, 10 if something is due; 2 for a wrong rules.toml, an unknown ref, or unmatched paths
+if rules.toml says "fail"."""
 
 
 @click.command(epilog=EPILOG)
@@ -37,7 +37,7 @@ or unmatched paths where rules.toml says "fail"."""
 @options.common
 @options.environment
 @click.option(
-    "--committed", is_flag=True, help="Compare HEAD as committed, without the working tree."
+    "--committed", is_flag=True, help="Compare HEAD as committed, ignoring the working tree."
 )
 @click.option(
     "--paths-from",
@@ -50,7 +50,7 @@ or unmatched paths where rules.toml says "fail"."""
     metavar="FILE",
     help="Also write the plan to FILE, for a later `toolkit deploy --plan`.",
 )
-@click.option("--exit-code", is_flag=True, help="Exit with 10 if something is to be deployed.")
+@click.option("--exit-code", is_flag=True, help="Exit with 10 if something is due.")
 @options.allowed
 @options.as_json
 @options.quiet
@@ -60,12 +60,12 @@ or unmatched paths where rules.toml says "fail"."""
 def diff(ctx: click.Context, /, **values: Any) -> int:
     """Show what is out of date, why, and the smallest deploy that fixes it.
 
-    Without BASE: what is out of date, against each target's last recorded deploy (`last`), or
-    against what AWS says is running (`live`). A target of which no deploy is recorded is unknown,
-    and so due.
+    Without BASE, it compares with each target's last recorded deploy (`last`), or with what AWS
+    says is running (`live`). A target without a recorded deploy is unknown, and so it is due.
 
-    With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed.
-    `change` is where this branch parted from the one that it goes into.
+    With BASE, which is any commit, `A..B` or `A...B`, it shows what that change calls for,
+    whatever is deployed. `change` is where this branch left the branch that it will be merged
+    into.
     """
     arguments = DiffArguments(**values)
     folder = options.enter(ctx, arguments.folder)
@@ -100,9 +100,9 @@ def _repository(folder: str, arguments: DiffArguments) -> Git | None:
     """The repository; paths from a file need none. Raises UsageError, GitError."""
     base, paths_from = arguments.base, arguments.paths_from
     if base is not None and paths_from is not None:
-        raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
+        raise UsageError("a base and --paths-from cannot be combined", "leave one of them out")
     if arguments.nul and paths_from is None:
-        raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
+        raise UsageError("-z needs --paths-from", "add --paths-from FILE, or leave -z out")
     if paths_from is not None:
         return options.location(folder)
     return Git.open(folder, bare=base is not None and ".." in base)
@@ -222,7 +222,7 @@ def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
     else:
         # The plan's own file would make each plan stale as soon as it is written.
         document["source"] = source.of(result, git.root, files.relative(path, git.root))
-    files.write(path, dumps(document).encode())
+    disk.write(path, dumps(document).encode(), mode=0o666)
 
 
 def _people(result: DiffResult, git: Git) -> list[str]:

@@ -26,11 +26,11 @@ from toolkit.show import diagnosis as show
 @options.as_json
 @click.pass_context
 def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:
-    """Look for programs and their versions, and hold the rules against what every Dockerfile
-    copies.
+    """Check programs and their versions, and whether rules cover what every Dockerfile copies.
 
-    A source of an image that no rule sends to its app would be a missed deploy: exit code 1.
-    Silence one that needs no rule with `accept = [{ path = "…", reason = "…" }]` in rules.toml.
+    If a Dockerfile copies a file and no rule makes its app due, a deploy would be missed: exit
+    code 1. For a file that needs no rule, write `accept = [{ path = "…", reason = "…" }]` in
+    rules.toml.
     """
     folder = options.enter(ctx, folder)
     try:
@@ -64,7 +64,7 @@ def _programs() -> list[show.ProgramRow]:
 
 def _builder() -> show.ProgramRow:
     """What would build images here."""
-    from toolkit.ports import images
+    from toolkit.artifacts import images
 
     try:
         name = images.builder().name

@@ -28,7 +28,7 @@ def explain(
 ) -> int:
     """Explain which rule, pattern and line matches a PATH, and why no other rule does.
 
-    PATH need not exist. In a repository it also says who touched it last.
+    PATH need not exist. In a repository, it also shows who changed the file last.
     """
     folder = options.enter(ctx, folder)
     git = options.repository(folder)

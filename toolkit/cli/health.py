@@ -22,21 +22,21 @@ from toolkit.show.text import line
 
 EPILOG = f"""\b
 Examples:
-  toolkit health                        the default environment
-  toolkit health --all-environments     all of them
-  toolkit health app api                only these
+  toolkit health                        check the default environment
+  toolkit health --all-environments     check all environments
+  toolkit health app api                check only these targets
   toolkit health --watch --interval 10s
-  toolkit health -v                     everything that was checked
+  toolkit health -v                     show everything that was checked
 
-Nothing is changed, and no program is started. What does not answer by the deadline is unknown,
-never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wrong or unknown,
+It changes nothing. Whatever does not answer by the deadline is unknown, never ok. Exit codes: 0
+everything is ok (perhaps with warnings), 1 something is failing or unknown,
 7 {EXIT_MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
 
 
 @click.command("health", epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option(
-    "--all-environments", "everywhere", is_flag=True, help="Every environment of rules.toml."
+    "--all-environments", "everywhere", is_flag=True, help="Check every environment in rules.toml."
 )
 @click.option(
     "--timeout",
@@ -51,7 +51,7 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
     metavar="TIME",
     default="30s",
     show_default=True,
-    help="Time between looks with --watch.",
+    help="Time between checks with --watch.",
 )
 @click.option(
     "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit XML."
@@ -69,9 +69,9 @@ never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wron
 def health(ctx: click.Context, /, **values: Any) -> int:
     """Check that everything in rules.toml is healthy.
 
-    Each target is asked in its own way: services, deployments, tasks, load balancers, images,
-    stacks, functions, sites, alarms; then health addresses, certificates, queues and tables, and
-    the credentials themselves. What runs is compared with HEAD and with what was recorded.
+    It checks services, deployments, tasks, load balancers, images, stacks, functions, sites and
+    alarms; then health addresses, certificates, queues and tables; and the credentials themselves.
+    It also compares what runs with HEAD and with the record.
     """
     arguments = HealthArguments(**values)
     request = _request(ctx, arguments)

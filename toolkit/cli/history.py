@@ -19,7 +19,7 @@ from toolkit.show.text import line
     type=click.IntRange(1, 10_000),
     default=20,
     show_default=True,
-    help="How many runs at most.",
+    help="Show at most this many runs.",
 )
 @options.common
 @click.option("-e", "--env", metavar="NAME", help="Only runs in this environment.")
@@ -33,7 +33,7 @@ def history(
     env: str | None,
     as_json: bool,
 ) -> int:
-    """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
+    """List the runs of this machine, or with a `store` everybody's, newest first."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     stores, loaded = project_stores(folder, named, git), load_rules(folder, named, git)

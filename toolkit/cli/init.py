@@ -10,22 +10,22 @@ from toolkit.errors import FileIsThere, UsageError
 from toolkit.init.coverage import measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
 
 
 @click.command(epilog="Then: toolkit rules check, toolkit diff")
-@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option(
     "--out",
     metavar="FILE",
     help=(
-        "Where to write the draft; `rules.toml` at the repository's root if not given, - for the"
-        " screen."
+        "Where to write the draft; the default is `rules.toml` at the repository's root, - is "
+        "the screen."
     ),
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @options.as_json
 @debugging.debug_option
 @click.pass_context
@@ -34,9 +34,9 @@ def init(
 ) -> int:
     """Look at the repository and draft rules.toml.
 
-    It looks at Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
-    templates, front ends, smoke tests and CI path filters. Nothing is run, and a file that is there
-    is never replaced unless you say --force.
+    It reads Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
+    templates, front ends, smoke tests and CI path filters. It runs nothing, and replaces an
+    existing file only with --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
@@ -51,7 +51,7 @@ def init(
     text = draft_to_toml(result.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
     if path != "-":
-        files.write(path, text.encode(), replace=force)
+        disk.write(path, text.encode(), replace=force, mode=0o666)
     covered = measure_coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
     written = None if path == "-" else flow.display_path(path)
     if as_json:

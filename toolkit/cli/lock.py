@@ -26,7 +26,7 @@ class LockGroup(LazyGroup):
 
 @click.group("lock", cls=LockGroup)
 def lock() -> None:
-    """Show or release the locks that keep two runs from deploying one target."""
+    """Show or release the locks that prevent two runs from deploying the same target."""
 
 
 def locks(project: options.Project, as_json: bool = False, changes: bool = False) -> Locks:

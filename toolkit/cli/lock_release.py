@@ -19,7 +19,7 @@ from toolkit.show import history as display
     metavar="ID",
     help="The lock's id, as `toolkit lock show` prints it.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show whose lock it is.")
+@click.option("--dry-run", is_flag=True, help="Only show who holds the lock.")
 @options.common
 @options.environment
 @options.allowed
@@ -27,8 +27,8 @@ from toolkit.show import history as display
 def lock_release(ctx: click.Context, /, name: str, id_: str, dry_run: bool, **values: Any) -> int:
     """Release a lock whose holder is gone.
 
-    NAME is ENVIRONMENT/REGION/TARGET as `toolkit lock show` prints it. A holder that still runs
-    begins nothing new from then on.
+    NAME is ENVIRONMENT/REGION/TARGET as `toolkit lock show` prints it. If the holder still runs,
+    it starts nothing new after this.
     """
     project_locks = locks(options.project(ctx, values), changes=not dry_run)
     if dry_run:

@@ -21,7 +21,7 @@ from toolkit.show import history as display
 def lock_show(ctx: click.Context, /, target: str | None, as_json: bool, **values: Any) -> int:
     """Show who holds which lock, since when, and for what.
 
-    TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
+    TARGET is the name of a target or of a lock (ENVIRONMENT/REGION/TARGET).
     """
     held: list[tuple[str, Holder | None, str]] = []
     for name, holder, where in locks(options.project(ctx, values), as_json).show():
@@ -37,4 +37,4 @@ def _with_end(holder: Holder | None, where: str) -> Holder | None:
     """A lock of this machine ends with its process: the file that is left holds nobody up."""
     if holder is None or where != "local" or holder.problem or not holder.ended:
         return holder
-    return replace(holder, problem="its process has ended: nobody has to wait for it")
+    return replace(holder, problem="its process has ended: it blocks nobody")

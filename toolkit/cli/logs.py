@@ -22,8 +22,8 @@ MOST_BYTES = 64 << 20
 
 @click.command(
     epilog=(
-        "\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      all its steps\n  toolkit logs"
-        " 20261120-193742-x7k2 app  one of them"
+        "\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      the logs of all steps\n  "
+        "toolkit logs 20261120-193742-x7k2 app  the log of one step"
     )
 )
 @click.argument("run")
@@ -44,7 +44,9 @@ def logs(
     story = flow.run_story(store, run) if shared is None else colleagues.run_story(shared)
     steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:
-        raise Refused(f"run {run} has no step {step!r}", f"it has {', '.join(steps) or 'none'}")
+        raise Refused(
+            f"run {run} has no step {step!r}", f"its steps are: {', '.join(steps) or 'none'}"
+        )
     for name in [step] if step else steps:
         log = colleagues.step_log(run, name, loaded, ports, _local_log(store, run, name))
         if log is None:

@@ -34,7 +34,7 @@ COMMANDS = {
     "resume": ("toolkit.cli.resume", "Continue an interrupted run."),
     "history": (
         "toolkit.cli.history",
-        "List runs started from this machine, and with a store everybody's.",
+        "List runs of this machine, or with a `store` everybody's.",
     ),
     "show": ("toolkit.cli.show_", "Show one run: its command, and how each step ended."),
     "logs": ("toolkit.cli.logs", "Show the logs of a run's steps."),
@@ -44,7 +44,7 @@ COMMANDS = {
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
     "sandbox": (
         "toolkit.cli.sandbox",
-        "Run an AWS emulator on this machine, to try everything without an account.",
+        "Run an AWS emulator on this machine, to try everything without an AWS account.",
     ),
     "doctor": ("toolkit.cli.doctor", "Check programs and versions, and rules against Dockerfiles."),
     "permissions": ("toolkit.cli.permissions", "Print the IAM policy that the targets need."),
@@ -158,8 +158,8 @@ class LazyGroup(click.Group):
 
 @click.group("toolkit", cls=LazyGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="toolkit %(version)s")
-@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
-@click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
+@click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
+@click.option("--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml.")
 @click.option("-e", "--env", metavar="NAME", help="The environment to use.")
 @debugging.debug_option
 @click.pass_context

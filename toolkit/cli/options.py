@@ -18,17 +18,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def common(command: Command) -> Command:
     """-C, --rules and --debug, as they may also stand before the command."""
     command = debugging.debug_option(command)
-    command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(
-        command
-    )
+    command = click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")(command)
     return click.option(
-        "--rules", metavar="FILE", help="Use this rules.toml instead of looking for one."
+        "--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml."
     )(command)
 
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
 profile = click.option(
-    "--profile", metavar="NAME", help="The AWS profile, instead of the environment's."
+    "--profile", metavar="NAME", help="The AWS profile to use, instead of the environment's."
 )
 region = click.option("--region", metavar="NAME", help="Only this region of the environment.")
 as_json = click.option(
@@ -36,14 +34,17 @@ as_json = click.option(
 )
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
 verbose = click.option(
-    "-v", "--verbose", is_flag=True, help="Print more: reasons, and who changed what."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Print more details, such as reasons and who changed what.",
 )
 no_color = click.option(
     "--no-color",
     is_flag=True,
     expose_value=False,
     callback=lambda ctx, param, value: _set_no_color(value),
-    help="No colours (or set NO_COLOR).",
+    help="Print no colours (or set NO_COLOR).",
 )
 
 
@@ -105,12 +106,14 @@ def enter(ctx: click.Context, folder: str | None) -> str:
             os.chdir(folder)
         except OSError as error:
             raise UsageError(
-                f"cannot work in {folder!r}: {error.strerror}", "name a folder with -C DIR"
+                f"cannot run in {folder!r}: {error.strerror}", "choose a folder with -C DIR"
             ) from None
     try:
         return os.getcwd()
     except OSError:
-        raise UsageError("the working directory is gone", "go to another one: cd ~") from None
+        raise UsageError(
+            "the working directory is gone", "change to another folder: cd ~"
+        ) from None
 
 
 def repository(folder: str, bare: bool = False) -> Git | None:
@@ -133,7 +136,7 @@ def location(folder: str) -> Git | None:
 
 def time(option: str, text: str) -> float:
     """A time of the command line in seconds. Raises UsageError."""
-    from toolkit.impact.reading import seconds
+    from toolkit.formats.durations import seconds
 
     time_s = seconds(text)
     if not time_s:

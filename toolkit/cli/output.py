@@ -1,12 +1,13 @@
 """What leaves the process: the answer on stdout, everything else on stderr."""
 
 import errno
+import io
 import os
 import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
@@ -86,6 +87,41 @@ def note(remark: str) -> None:
         sys.stderr.write(f"{_endpoint_line.take()}{text.harmless(remark)}\n")
 
 
+class _Unbuffered(io.TextIOBase):
+    """stderr without Python's own buffer. Whoever hangs in writing to it, since a terminal takes
+    nothing, holds no lock that the end of the process would wait for.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, descriptor: int, encoding: str) -> None:
+        self._descriptor, self.encoding = descriptor, encoding
+
+    def fileno(self) -> int:
+        """The descriptor of stderr."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def write(self, words: str) -> int:
+        """Write all of it. Raises OSError."""
+        data = memoryview(words.encode(self.encoding, "backslashreplace"))
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+        return len(words)
+
+
+def unbuffered() -> TextIO:
+    """stderr for what a thread writes that may be left behind."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except (OSError, ValueError):  # somebody has put another stream there
+        return sys.stderr
+    return cast(TextIO, _Unbuffered(descriptor, sys.stderr.encoding))
+
+
 def document(answer: dict[str, Any]) -> int:
     """A JSON answer; its exit code."""
     from toolkit.show.document import dumps
@@ -100,13 +136,13 @@ def write_report(path: str, report: bytes) -> int:
     """Write a report beside the answer, which is printed already: 0, or the exit code of what went
     wrong.
     """
-    from toolkit.ports import files
+    from toolkit.ports import disk
 
     try:
-        files.write(path, report)
+        disk.write(path, report, mode=0o666)
     except FileProblem as problem:
         note(f"error: {text.line(str(problem))}")
-        note("hint: the answer above is whole; name another file with --junit FILE")
+        note("hint: the answer above is complete; choose another file with --junit FILE")
         return int(problem.exit)
     return 0
 

@@ -22,9 +22,9 @@ from toolkit.show import policy as show
 def permissions(
     ctx: click.Context, /, targets: tuple[str, ...], region: str | None, **values: Any
 ) -> int:
-    """Print the IAM policy that these targets need, or all of rules.toml.
+    """Print the IAM policy that the targets need; by default, that of all targets.
 
-    With --json it is the policy document itself, ready for `aws iam create-policy`.
+    With --json, it prints only the policy document, ready for `aws iam create-policy`.
     """
     folder = options.enter(ctx, values["folder"])
     rules_file = options.inherited(ctx, "rules", values["rules"])

@@ -13,11 +13,12 @@ from typing import Any
 from toolkit.cli import output
 from toolkit.model import GOOD, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
+from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.show import run as show
 from toolkit.show.text import duration, line
 
 REFRESHES = 8
-"""How often a second the lines are drawn anew."""
+"""How often per second the lines are drawn again."""
 
 
 class PlainProgress:
@@ -25,29 +26,22 @@ class PlainProgress:
 
     def __init__(self, verbose: bool = False) -> None:
         self._verbose = verbose
-        self._lock = RLock()
+        self._stream = output.unbuffered()
 
-    def began(self, job: Job) -> None:
-        """A step begins."""
-        verb = "rolling back to" if job.action == JobAction.ROLLBACK else "deploying"
-        self._say(job.step, f"{verb} {show.version(job)}")
-
-    def phase(self, step: str, words: str) -> None:
-        """It goes on."""
-        self._say(step, words)
-
-    def line(self, step: str, text: str) -> None:
-        """Something small; only with -v."""
-        if self._verbose:
-            self._say(step, f"| {text}")
-
-    def told(self, step: str, text: str) -> None:
-        """Something that has to be seen."""
-        self._say(step, text)
-
-    def ended(self, outcome: Outcome) -> None:
-        """How a step ended."""
-        self._say(outcome.step, show.ended(outcome))
+    def take(self, event: RunEvent) -> None:
+        """Write a line, if it is worth one. Of log lines only with -v."""
+        match event:
+            case StepBegan(job):
+                verb = "rolling back to" if job.action == JobAction.ROLLBACK else "deploying"
+                self._say(job.step, f"{verb} {show.version(job)}")
+            case PhaseChanged(step, phase):
+                self._say(step, phase)
+            case LogLine(step, text) if self._verbose:
+                self._say(step, f"| {text}")
+            case Notice(step, text):
+                self._say(step, text)
+            case StepEnded(outcome):
+                self._say(outcome.step, show.ended(outcome))
 
     def asked(self, step: str, question: str) -> bool | None:
         """Nobody can be asked."""
@@ -57,26 +51,22 @@ class PlainProgress:
         """Nothing has to be removed."""
 
     def _say(self, step: str, text: str) -> None:
-        with self._lock, suppress(OSError):  # a terminal that was closed ends no deploy
-            output.note(f"[{step}] {line(text)}")
+        with suppress(OSError):  # a terminal that was closed ends no deploy
+            self._stream.write(f"[{step}] {line(text)}\n")
 
 
 class QuietProgress(PlainProgress):
-    """For -q: only what has to be seen."""
+    """For -q: only what has to be seen; how a step ended, the answer says."""
 
-    def began(self, job: Job) -> None:
-        """Not shown."""
-
-    def phase(self, step: str, words: str) -> None:
-        """Not shown."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """Not shown: the answer says it."""
+    def take(self, event: RunEvent) -> None:
+        """Write a line for a notice."""
+        if isinstance(event, Notice):
+            super().take(event)
 
 
 class ScreenProgress:
-    """For a terminal: a line for each step that is at work, with its phase, its time against the
-    estimate, and its last log line.
+    """For a terminal: a line for each running step, with its phase, its time against the estimate,
+    and its last log line.
     """
 
     def __init__(self, several: bool) -> None:
@@ -89,37 +79,37 @@ class ScreenProgress:
         self._lock = RLock()
         self._several = several
         self._rows: dict[str, _Row] = {}
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = Console(
+            file=output.unbuffered(), highlight=False, markup=False, emoji=False
+        )
         self._live = Live(
             get_renderable=self._drawn,
             console=self._console,
             refresh_per_second=REFRESHES,
             transient=True,
+            # Else what is said at the end would have to pass a terminal that takes nothing.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._live.start()
 
-    def began(self, job: Job) -> None:
-        """A step begins: it gets its line."""
-        with self._lock:
-            self._rows[job.step] = _Row(job)
-
-    def phase(self, step: str, words: str) -> None:
-        """It goes on."""
-        with self._lock:
-            self._rows[step].phase, self._rows[step].last = words, ""
-
-    def line(self, step: str, text: str) -> None:
-        """The last log line."""
-        with self._lock:
-            self._rows[step].last = text
-
-    def told(self, step: str, text: str) -> None:
-        """Something that has to be seen: it stays above the lines."""
+    def take(self, event: RunEvent) -> None:
+        """Change the line of a step. A notice, and how a step ended, stay above the lines."""
         with suppress(OSError):  # a terminal that was closed ends no deploy
-            self._console.print(f"{step}: {line(text)}", soft_wrap=True)
+            self._live.start()
+            match event:
+                case StepBegan(job):
+                    with self._lock:
+                        self._rows[job.step] = _Row(job)
+                case PhaseChanged(step, phase):
+                    self._change(step, phase, "")
+                case LogLine(step, text):
+                    self._change(step, None, text)
+                case Notice(step, text):
+                    self._console.print(f"{step}: {line(text)}", soft_wrap=True)
+                case StepEnded(outcome):
+                    self._ended(outcome)
 
-    def ended(self, outcome: Outcome) -> None:
-        """A step's line becomes its end."""
+    def _ended(self, outcome: Outcome) -> None:
         with self._lock:
             self._rows.pop(outcome.step, None)
         if not self._several:
@@ -127,31 +117,34 @@ class ScreenProgress:
         style = "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
         if outcome.verdict in GOOD:
             style = "green"
-        with suppress(OSError):
-            self._console.print(
-                f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True
-            )
+        self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
 
     def asked(self, step: str, question: str) -> bool | None:
-        """Ask, with the lines put away as long."""
+        """Ask, with the lines put away as long. No event is taken meanwhile."""
         if not output.interactive():
             return None
         from toolkit.cli.prompt import confirm
 
-        with self._lock:
-            self._live.stop()
-            try:
-                return bool(confirm(f"{step}: {question}", default=False))
-            except KeyboardInterrupt:  # asked in a step's thread: the main one has to know
-                os.kill(os.getpid(), signal.SIGINT)
-                return False
-            finally:
-                self._live.start()
+        self._live.stop()
+        try:
+            return bool(confirm(f"{step}: {question}", default=False))
+        except KeyboardInterrupt:  # asked in a step's thread: the main one has to know
+            os.kill(os.getpid(), signal.SIGINT)
+            return False
+        finally:
+            self._live.start()
 
     def close(self) -> None:
         """Put the lines away."""
         with suppress(OSError):
             self._live.stop()
+
+    def _change(self, step: str, phase: str | None, last: str) -> None:
+        """Change what the line of a step says, if it is still there."""
+        with self._lock:
+            row = self._rows.get(step)
+            if row is not None:
+                row.phase, row.last = phase or row.phase, last
 
     def _drawn(self) -> Any:
         from rich.text import Text
@@ -221,12 +214,12 @@ class CountProgress:
         output.note(words)
 
     def _words(self) -> str:
-        failed = f", {self._failed} not well" if self._failed else ""
+        failed = f", {self._failed} failed" if self._failed else ""
         return f"{self._done} of {self._total}{failed} ..."
 
 
 class RedrawnText:
-    """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A
+    """A text that is drawn again in its place on a terminal; elsewhere one after the other. A
     context manager; the last one stays.
     """
 

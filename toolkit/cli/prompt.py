@@ -101,7 +101,7 @@ def offer(result: DiffResult) -> str | None:
 def confirm(question: str, default: bool) -> bool:
     """Yes or no; anything else is asked again. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt.
 
-    What was typed before the question could be read is no answer to it.
+    What was typed before the question could be read does not count as an answer.
     """
     with suppress(OSError, termios.error):
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)

@@ -15,9 +15,9 @@ class RecordGroup(LazyGroup):
     """The commands of `toolkit record`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
-        "show": ("toolkit.cli.record_show", "Show what is recorded as live of each target."),
-        "set": ("toolkit.cli.record_set", "Record that a commit is live of a target."),
-        "repair": ("toolkit.cli.record_repair", "Put damaged records aside."),
+        "show": ("toolkit.cli.record_show", "Show what is recorded as live for each target."),
+        "set": ("toolkit.cli.record_set", "Record that a commit is live for a target."),
+        "repair": ("toolkit.cli.record_repair", "Set damaged records aside."),
     }
 
 

@@ -12,12 +12,12 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit record repair        every damaged record of the environment
-  toolkit record repair app    that of app
+  toolkit record repair        repair repair every damaged record of the environment
+  toolkit record repair app    repair the record of app
 
-What is damaged is kept aside, never deleted. With a `store`, this machine's copy takes its place
-if there is one; else nothing is recorded of the target, so it is due until it is deployed, or
-`toolkit record set` says what is live."""
+Damaged records are set aside, never deleted. With a `store`, this machine's copy takes their place
+if it exists. Otherwise the target has no record, so it is due until it is deployed, or until you
+run `toolkit record set`."""
 
 
 @click.command("repair", epilog=EPILOG)
@@ -30,7 +30,7 @@ if there is one; else nothing is recorded of the target, so it is due until it i
 def record_repair(
     ctx: click.Context, /, targets: tuple[str, ...], as_json: bool, **values: Any
 ) -> int:
-    """Put damaged records aside."""
+    """Set damaged records aside."""
     request = record_request(ctx, values)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)

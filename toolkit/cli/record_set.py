@@ -15,11 +15,11 @@ from toolkit.show import record as show
 
 EPILOG = """\b
 Examples:
-  toolkit record set web 3f2c9d1          this commit of web is live
-  toolkit record set web api HEAD --yes   of both, without being asked
+  toolkit record set web 3f2c9d1          record this commit of web as live
+  toolkit record set web api HEAD --yes   record both, without confirmation
 
-From then on `toolkit diff` compares with that commit. It is your word: nothing is asked of AWS.
-To ask, run `toolkit diff live`."""
+After this, `toolkit diff` compares with that commit. toolkit does not check it in AWS; to see what
+AWS says is running, use `toolkit diff live`."""
 
 
 @click.command("set", epilog=EPILOG)
@@ -32,16 +32,16 @@ To ask, run `toolkit diff live`."""
 @click.option(
     "--confirm",
     metavar="NAME",
-    help="A protected environment's name, instead of typing it when asked.",
+    help="Confirm a protected environment by its name, instead of typing it at the prompt.",
 )
 @options.as_json
 @click.pass_context
 def record_set(
     ctx: click.Context, /, targets: tuple[str, ...], commit: str, as_json: bool, **values: Any
 ) -> int:
-    """Record that COMMIT is live of each TARGET.
+    """Record that COMMIT is live for each TARGET.
 
-    For what was deployed in another way, and for what this version of toolkit cannot deploy itself.
+    Use it for targets that were deployed by other means, and for those that toolkit cannot deploy.
     """
     request = record_request(ctx, values)
     git = Git.open(request.folder)

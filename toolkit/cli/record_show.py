@@ -20,7 +20,7 @@ from toolkit.show import record as show
 @options.as_json
 @click.pass_context
 def record_show(ctx: click.Context, /, as_json: bool, **values: Any) -> int:
-    """Show what is recorded as live of each target."""
+    """Show what is recorded as live for each target."""
     request = record_request(ctx, values)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)

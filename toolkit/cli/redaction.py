@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Callable
 
+from toolkit.formats.redaction import without
+
 _SCHEMES = "basic|bearer|digest|negotiate|token"
 _NAMES = (
     "(?i:authorization|cookie|token|signature|credential|(?:secret|passw(?:or)?d|passphrase)(?:[_-][a-z0-9]{1,20}){0,2}|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key)s?|(?<![A-Za-z])(?<!did"
@@ -42,16 +44,14 @@ def redactor() -> Callable[[str], str]:
     The environment is read once: a build writes thousands of lines, and each of them goes through
     here.
     """
-    secrets = {
-        value for name, value in os.environ.items() if len(value) >= _SHORTEST and _is_secret(name)
+    values = {
+        value: "[redacted]"
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST and _is_secret(name)
     }
-    # One may begin another: the longer one first, or its end would stay.
-    values = sorted(secrets, key=len, reverse=True)
 
     def redacted(text: str) -> str:
-        for value in values:
-            text = text.replace(value, "[redacted]")
-        return _SECRETS.sub("[redacted]", text)
+        return _SECRETS.sub("[redacted]", without(text, values))
 
     return redacted
 

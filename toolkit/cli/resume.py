@@ -1,6 +1,6 @@
-"""`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
+"""`toolkit resume`: continue a run that was stopped, killed or disconnected."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -11,28 +11,32 @@ from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
-from toolkit.flow import colleagues, gates, runs
+from toolkit.flow import colleagues, runs
+from toolkit.flow import deploy_gates as gates
 from toolkit.flow.deploy import DeployRequest, files_check
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Rules, RunResult
+from toolkit.gates.base import GateSetup
+from toolkit.gates.judge import Judge
+from toolkit.model import Job, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
+from toolkit.run.request import same_job
 from toolkit.show import run as show
 from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit resume                       the newest run that was left open
-  toolkit resume 20261120-193742-x7k2  this one
-  toolkit resume --dry-run             what is open of it
+  toolkit resume                       the newest open run
+  toolkit resume 20261120-193742-x7k2  this run
+  toolkit resume --dry-run             show what is open
 
-What was begun is first looked for in AWS: what is done is only written down, what still runs is
-watched, what never arrived is done now. Nothing is done twice."""
+It first looks in AWS for what was started: it records what is done, watches what still runs, and
+repeats what never arrived. It does nothing twice."""
 
 
 @click.command(epilog=EPILOG)
@@ -42,7 +46,7 @@ watched, what never arrived is done now. Nothing is done twice."""
 def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     """Continue an interrupted run.
 
-    A run is open while a step of it may still be at work, or was never begun.
+    A run is open while one of its steps may still be in progress, or was never started.
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
@@ -69,35 +73,33 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     allowed = deploying.confirm_trust(rules, environment, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
-    shared_run, placed = None, None
+    shared_run = None
+    placed: Callable[[Job], Job] = same_job
     if shared is not None:
         shared_run = shared.run
         is_ours = colleagues.is_ours(shared_run.entries)
         if not is_ours:
             _ask_consent(common, name, shared_run.writer, state)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
-        dropped = () if is_ours else deploying.CONSENTS
-        placed = colleagues.relocation(rules, common.profile, dropped)
+        placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
     deploy_request = DeployRequest(
         folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
     )
     still = files_check(deploy_request, rules, git)
-    request = deploying.run_request(name, "resume", common, rules, still)
-    if placed is not None:
-        request = replace(request, placed=placed)
     standby = [job for job in state.jobs if job.undoes]
     proofs = _proofs(name, state, rules, ports, common.no_checks)
 
-    def continue_run(control: deploying.TerminalControl) -> RunResult:
-        verify = gates.Verifier(rules, proofs, ports, control.stop, standby)
-        return runs.resume(replace(request, verify=verify), ports, store, control, shared_run)
-
-    return deploying.run_with_progress("resume", common, state.jobs, continue_run)
+    with deploying.terminal("resume", common, state.jobs) as control:
+        judge = Judge(proofs, ports, standby)
+        request = replace(control.request(name, rules, ports, still, judge), placed=placed)
+        with runs.resume(request, store, shared_run) as execution:
+            control.result = execution.carry_out()
+    return control.exit
 
 
 def _proofs(
     name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
-) -> Mapping[str, gates.Gate]:
+) -> Mapping[str, GateSetup]:
     """What each open step has to pass, with the alarms as they were when the run began."""
     baselines = gates.read_baselines(state.facts, f"run {name}")
     if no_checks or state.facts.get("checked") is False:
@@ -117,7 +119,7 @@ def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:
 def _ask_consent(common: deploying.DeployOptions, name: str, writer: str, state: RunState) -> None:
     """A colleague's run is only continued with consent. Raises Refused."""
     if not common.quiet:
-        output.note(f"Run {name} was begun by {line(writer)}.")
+        output.note(f"Run {name} was started by {line(writer)}.")
         output.note(show.still_open(name, state.jobs, state.done, state.begun))
     deploying.require_consent(common, state.open or state.jobs)
 

@@ -5,33 +5,35 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output
+from toolkit.cli import deploying, kind_options, options, output
+from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.rulebook import environment_name
-from toolkit.model import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit rollback app                   the last good version (on a terminal: choose)
-  toolkit rollback app --to 3f2c9d1      this one; the beginning of its name is enough
-  toolkit rollback app --list            the versions that were good
+  toolkit rollback app                   restore the last good version (on a terminal: choose)
+  toolkit rollback app --to 3f2c9d1      restore this version; the start of its name is enough
+  toolkit rollback app --list            list the good versions
 
-A version is good if a deploy of it succeeded and was recorded. Its image has to be in the
-repository still. A deployment that is in progress is stopped."""
+A version is good if a deploy of it succeeded and was recorded. Its image still has to be in the
+repository. A deployment in progress is stopped."""
 
 
-@click.command(epilog=EPILOG)
+@click.command("rollback", cls=KindCommand, epilog=EPILOG)
 @click.argument("target")
 @click.option(
-    "--to", "version", metavar="VERSION", help="The version, or the run that deployed it."
+    "--to",
+    "version",
+    metavar="VERSION",
+    help="The version to restore, or the run that deployed it.",
 )
-@click.option("--list", "as_list", is_flag=True, help="Only print the versions that were good.")
-@deploying.take_over
+@click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
 @deploying.deploy_options
 @click.pass_context
 def rollback(
@@ -40,13 +42,14 @@ def rollback(
     target: str,
     version: str | None,
     as_list: bool,
-    take_over: bool,
     **arguments: Any,
 ) -> int:
     """Restore the last good version of a target."""
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    request = deploying.deploy_request(common, targets=(target,), action=JobAction.ROLLBACK)
+    request = deploying.deploy_request(
+        common, targets=(target,), action="rollback", options=kind_options.take(ctx, arguments)
+    )
     rules = validate(request, git)
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
@@ -64,13 +67,11 @@ def rollback(
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
-            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now"
-            f" ({line(holder.command)}): it is asked to stop"
+            f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
+            f"({line(holder.command)}): asking it to stop"
         )
-    version_options = flow.request_fields(_choose(choice, version, common))
-    wishes = {**version_options["wishes"], **deploying.kind_options({"take_over": take_over})}
-    request = replace(request, wishes=wishes, each=version_options["each"])
-    return deploying.run_trusted("rollback", common, request, git)
+    request = replace(request, **flow.request_fields(_choose(choice, version, common)))
+    return deploying.run("rollback", common, request, git)
 
 
 def _choose(
@@ -91,7 +92,7 @@ def _choose(
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
         version = pick("Which version?", labels)
-    chosen = flow.pick_candidate(choice.candidates, version, choice.back, choice.target)
+    chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
             if candidate.gone and not candidate.live:

@@ -19,8 +19,11 @@ class RulesGroup(LazyGroup):
             "toolkit.cli.rules_match",
             "Show which targets paths belong to; needs no repository.",
         ),
-        "replay": ("toolkit.cli.rules_replay", "Run today's rules over history."),
-        "import": ("toolkit.cli.rules_import", "Turn CI path filters into rules."),
+        "replay": (
+            "toolkit.cli.rules_replay",
+            "Show what today's rules would have deployed over history.",
+        ),
+        "import": ("toolkit.cli.rules_import", "Convert CI path filters into rules."),
         "schema": ("toolkit.cli.rules_schema", "Print the JSON Schema of rules.toml."),
     }
 

@@ -19,7 +19,7 @@ from toolkit.show import lint as show
 @click.command("check")
 @options.common
 @click.option(
-    "--strict", is_flag=True, help="Exit with 1 if there is a finding or a file that no rule owns."
+    "--strict", is_flag=True, help="Exit with 1 if there is a finding, or a file that no rule owns."
 )
 @options.as_json
 @click.pass_context
@@ -28,8 +28,8 @@ def rules_check(
 ) -> int:
     """Find dead, shadowed and overlapping rules, and files that no rule owns.
 
-    A wrong rules.toml, or a wrong file that it includes, exits with 2. Findings are advice: they
-    exit with 0 unless --strict is given. Outside of a repository only these files themselves are
+    An error in rules.toml, or in a file that it includes, exits with 2. Findings are advice: they
+    exit with 0 unless you give --strict. Outside a repository, only these files themselves are
     checked.
     """
     folder = options.enter(ctx, folder)

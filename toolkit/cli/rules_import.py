@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.cli import debugging, options, output
 from toolkit.errors import Exit, UsageError
-from toolkit.init.documents import LONGEST
+from toolkit.formats.documents import LONGEST
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.workflows import import_filters
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.show.text import line
 
 
@@ -19,11 +19,11 @@ from toolkit.show.text import line
     "import", epilog="Example: toolkit rules import .github/workflows/*.yml --out rules.toml"
 )
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True)
-@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option(
     "--out",
     metavar="FILE",
-    help="Write the rules to FILE; one that is there is only replaced with --force.",
+    help="Write the rules to FILE; an existing file is only replaced with --force.",
 )
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 @options.as_json
@@ -37,23 +37,23 @@ def rules_import(
     force: bool,
     as_json: bool,
 ) -> int:
-    """Turn CI path filters into a commented rules.toml: dorny/paths-filter (in a workflow, or a
+    """Convert CI path filters into a commented rules.toml: dorny/paths-filter (in a workflow, or a
     file of filters) and on.EVENT.paths.
 
-    Each filter becomes a `manual` target, to be given its real kind. What cannot be said exactly is
-    reported and left out, and the exit code is 4.
+    Each filter becomes a `manual` target; give it its real kind. A filter that cannot be expressed
+    exactly is reported and left out, and the exit code is 4.
     """
     project = os.path.basename(options.enter(ctx, folder))
     result = import_filters([(source, _text(source)) for source in sources])
     if not result.count:
-        problem = f"there is no path filter in {', '.join(sources)}"
+        problem = f"no path filter found in {', '.join(sources)}"
         if result.inexact:
             problem = result.inexact[0]
         raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")
     text = draft_to_toml(replace(result.draft, project=project or result.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
     if out:
-        files.write(out, text.encode(), replace=force)
+        disk.write(out, text.encode(), replace=force, mode=0o666)
     status, code = ("partly", Exit.PARTLY) if result.inexact else ("done", Exit.OK)
     if as_json:
         head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}

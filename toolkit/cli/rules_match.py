@@ -30,13 +30,13 @@ def rules_match(
     """Show the targets and rules of each PATH, one line per path. `-` (or no PATH) reads
     them from standard input.
 
-    Paths are relative to the repository root.
+    Paths are relative to the repository's root.
     """
     folder = options.enter(ctx, folder)
     book = flow.rule_book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
     options.known_environment(ctx, book.rules)
     if sys.stdin.isatty() and (not paths or "-" in paths):
-        output.note("reading paths, a line each; end with Ctrl-D")
+        output.note("reading one path per line; end with Ctrl-D")
     changes: list[Change] = []
     for path in paths or ("-",):
         if path == "-":

@@ -22,7 +22,11 @@ LONG = 2000
 @click.argument("revisions", metavar="[RANGE]", required=False)
 @options.common
 @click.option(
-    "-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most the N newest commits."
+    "-n",
+    "limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show at most the N newest commits.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per commit, newest first."

@@ -10,9 +10,9 @@ from msgspec.json import schema_components
 
 from toolkit import checks, targets
 from toolkit.cli import output
-from toolkit.impact.checks import CommonTable, SecretTable
-from toolkit.impact.reading import NAME
-from toolkit.impact.rules import DURATION, EnvironmentTable, RulesFile, RuleTable
+from toolkit.config.reader import NAME
+from toolkit.config.schema import CommonTable, EnvironmentTable, RulesFile, RuleTable, SecretTable
+from toolkit.formats import durations
 from toolkit.model import CHECKS, STATUSES, CheckTypeName
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -97,21 +97,24 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
     _, definitions = schema_components([settings], ref_template="#/$defs/{name}")
     table = definitions.pop(settings.__name__)
     common = {
-        "kind": {"const": name, "description": "How it is deployed."},
+        "kind": {"const": name, "description": "The kind of the target."},
         "needs": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Targets that have to be up to date before it.",
+            "description": (
+                "Targets that have to be up to date before this one: `network` in the same"
+                " region, `network@us-east-1` in another one."
+            ),
         },
         "estimate": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
+            "pattern": durations.PATTERN,
             "description": 'How long a deploy takes, such as "2m30s".',
         },
         "deadline": {
             "type": "string",
-            "pattern": f"^(?=.){DURATION}$",
-            "description": "After how long nobody waits for a deploy any more.",
+            "pattern": durations.PATTERN,
+            "description": "How long to wait for a deploy.",
         },
     }
     table["properties"] = {**common, **table["properties"]}

@@ -1,8 +1,14 @@
 """`toolkit sandbox`: an AWS on this machine, so that every command can be tried without an
 account.
+
+The room `sandbox` may be left out of an installation: this file loads when it is missing, and its
+commands say so.
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +16,13 @@ from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import Location, Rules
+from toolkit.model import Provision, Rules, Target
 from toolkit.ports import files
 from toolkit.run import jobs
-from toolkit.sandbox import box, provision, server
 from toolkit.show import sandbox as show
+
+if TYPE_CHECKING:
+    from toolkit.sandbox.box import Box, ProjectNeeds
 
 
 @click.group(
@@ -26,14 +34,19 @@ from toolkit.show import sandbox as show
 def sandbox() -> None:
     """Try every command without an AWS account.
 
-    The sandbox is an emulator on the loopback of this machine. It holds what the targets of
-    rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
+    The sandbox is an AWS emulator that only this machine can reach. It contains what the targets
+    in rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
     plain processes. See docs/sandbox.md for what it cannot show.
     """
+    room = find_spec("toolkit.sandbox")
+    if room is None or room.origin is None:  # a folder without files would be a package, too
+        raise Refused(
+            "this installation of toolkit has no sandbox", "install the whole package again"
+        )
 
 
 bare = click.option(
-    "--bare", is_flag=True, help="Make no services and functions: stacks will bring them."
+    "--bare", is_flag=True, help="Create no services and functions; stacks will create them."
 )
 
 
@@ -52,21 +65,25 @@ def up(
     as_json: bool,
 ) -> int:
     """Start the sandbox, and print the lines to export."""
-    folder = options.enter(ctx, folder)
-    loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
-    home = _home(loaded, options.inherited(ctx, "env", env))
+    from toolkit.sandbox import box
+
+    project, name = _project(ctx, folder, rules, env)
+    home = box.location(project, name)
     with box.exclusive():
-        sandbox, started = box.start_sandbox(home.region or provision.REGION, output.note)
+        sandbox, started = box.start_sandbox(home.region, output.note)
         if not started:
             output.note(f"the sandbox is already up at {sandbox.server.url}")
-        sandbox = _fill(sandbox, loaded, root, bare)
-    return _report("up", "started" if started else "running", sandbox, home, as_json)
+        sandbox = _fill(sandbox, project, bare)
+    status = "started" if started else "running"
+    return _report("up", status, sandbox, box.variables(sandbox, home), as_json)
 
 
 @sandbox.command("down")
 @options.as_json
 def down(as_json: bool) -> int:
     """Stop the sandbox, delete everything in it, and print the lines that undo those of `up`."""
+    from toolkit.sandbox import box
+
     names: list[str] = []
     with box.exclusive():
         sandbox = box.load()
@@ -86,14 +103,17 @@ def down(as_json: bool) -> int:
 @sandbox.command("status")
 @options.as_json
 def status(as_json: bool) -> int:
-    """Show whether it runs, where, and what is in it. Exits with 1 if it does not run."""
+    """Show whether the sandbox runs, where, and what is in it.
+
+    Exits with 1 if it does not run.
+    """
+    from toolkit.sandbox import box
+
     sandbox = box.load()
-    if sandbox is None or not (
-        server.is_running(sandbox.server) and server.is_answering(sandbox.server)
-    ):
+    if sandbox is None or not box.is_running(sandbox):
         problem = "the sandbox is not running"
         if sandbox is not None:
-            problem += f"; it ended by itself, see {sandbox.server.log}"
+            problem += f"; it has crashed, see {sandbox.server.log}"
         output.note(problem)
         if as_json:
             return output.document(show.document("status", "not-running", Exit.FAILED))
@@ -124,78 +144,75 @@ def reset(
     bare: bool,
     as_json: bool,
 ) -> int:
-    """Empty it and recreate what the targets need. Its address stays."""
-    folder = options.enter(ctx, folder)
-    loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
-    home = _home(loaded, options.inherited(ctx, "env", env))
+    """Empty the sandbox and recreate what the targets need. Its address stays."""
+    from toolkit.sandbox import box
+
+    project, name = _project(ctx, folder, rules, env)
+    home = box.location(project, name)
     with box.exclusive():
         sandbox = box.load()
-        if sandbox is None or not server.is_answering(sandbox.server):
+        if sandbox is None or not box.is_running(sandbox):
             raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
         _forget(sandbox)
-        sandbox = _fill(box.empty_sandbox(sandbox), loaded, root, bare)
-    return _report("reset", "running", sandbox, home, as_json)
+        sandbox = _fill(box.empty_sandbox(sandbox), project, bare)
+    return _report("reset", "running", sandbox, box.variables(sandbox, home), as_json)
 
 
-def _forget(sandbox: box.Box) -> None:
+def _forget(sandbox: "Box") -> None:
     """Forget what was recorded of a sandbox that is empty now, or gone."""
     from toolkit.record.state import delete_endpoint
 
     delete_endpoint(sandbox.server.url)
 
 
-def _rules(folder: str, rules_file: str | None) -> tuple[Rules | None, str]:
-    """The rules and the repository's root; without rules.toml the sandbox stays empty."""
-    git = options.location(folder)
-    try:
-        loaded = flow.load_rules(folder, rules_file, git)
-    except NoRules:
-        output.note("there is no rules.toml here: the sandbox stays empty")
-        return None, folder
-    return loaded, git.root if git else folder
-
-
-def _home(rules: Rules | None, environment: str | None) -> Location:
-    """The location that the exported variables are for. Raises UsageError for an unknown
-    environment.
+def project_of(rules: Rules, root: str) -> "ProjectNeeds":
+    """What the sandbox has to know of a rules.toml and of the repository that it is for. Raises
+    RulesError.
     """
-    if rules is None:
-        return Location(account=provision.ACCOUNT, region=provision.REGION)
-    name, locations = rulebook.environment_name(environment, rules), provision.locations(rules)
-    for location in locations:
-        if location.environment == name:
-            return location
-    return locations[0]
+    from toolkit.sandbox.box import ProjectNeeds
 
-
-def _fill(sandbox: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
-    if rules is None:
-        return box.provision_parts(sandbox, (), (), output.note)
     every = checks.load_checks(rules)
 
-    def read(path: str) -> str | None:
-        return files.text_inside(root, path)
+    def provisions(target: Target, variables: Mapping[str, str]) -> Iterable[Provision]:
+        settings = jobs.fill_settings(target.settings, variables)
+        return targets.kind(target.kind).provisions(settings)
 
-    parts = provision.planned_parts(
-        rules,
-        targets.kind,
-        jobs.fill_settings,
-        read,
-        bare,
-        lambda location: checks.sandbox_provisions(every, location),
-    )
+    def dockerfile(target: Target) -> str:
+        image = targets.kind(target.kind).dockerfile(target.settings)
+        return (files.text_inside(root, image[1]) or "") if image else ""
+
+    return ProjectNeeds(rules, provisions, dockerfile, partial(checks.sandbox_provisions, every))
+
+
+def _project(
+    ctx: click.Context, folder: str | None, rules_file: str | None, env: str | None
+) -> tuple["ProjectNeeds | None", str | None]:
+    """The project here, and the environment to use; without rules.toml the sandbox stays empty.
+    Raises UsageError for an unknown environment.
+    """
+    folder = options.enter(ctx, folder)
+    git = options.location(folder)
     try:
-        return box.provision_parts(
-            sandbox, parts, provision.base_images(rules, targets.kind, read), output.note
-        )
+        rules = flow.load_rules(folder, options.inherited(ctx, "rules", rules_file), git)
+    except NoRules:
+        output.note("there is no rules.toml here: the sandbox stays empty")
+        return None, None
+    name = rulebook.environment_name(options.inherited(ctx, "env", env), rules)
+    return project_of(rules, git.root if git else folder), name
+
+
+def _fill(sandbox: "Box", project: "ProjectNeeds | None", bare: bool) -> "Box":
+    from toolkit.sandbox import box
+
+    try:
+        return box.fill_sandbox(sandbox, project, bare, output.note)
     except Unreachable as problem:
         raise Refused(
             f"the sandbox does not answer: {problem}", f"see {sandbox.server.log}"
         ) from None
 
 
-def _report(verb: str, status: str, sandbox: box.Box, home: Location, as_json: bool) -> int:
-    env = box.variables(sandbox, home)
+def _report(verb: str, status: str, sandbox: "Box", env: dict[str, str], as_json: bool) -> int:
     if as_json:
         details: dict[str, Any] = {"env": env, "provisioned": show.rows(sandbox.made)}
         return output.document(show.document(verb, status, Exit.OK, **details))

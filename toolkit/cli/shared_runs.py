@@ -15,7 +15,6 @@ def newer_run(
     shared, problem = colleagues.newer_copy(run, store, rules, ports, profile)
     if problem:
         output.note(
-            "note: whether another machine has gone on with it could not be checked:"
-            f" {line(problem)}"
+            f"note: could not check whether another machine has continued it: {line(problem)}"
         )
     return shared

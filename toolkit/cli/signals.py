@@ -58,8 +58,10 @@ def _watch(
             if stop.signal is not None:
                 _briefly(say_left, number)
                 os._exit(128 + number)
-            stop.ask(number)
+            # In this order: a moment after it was asked to stop, the run may be over, and shows
+            # nothing any more.
             _briefly(say_stopping, number)
+            stop.ask(number)
 
 
 def _briefly(say: Callable[[int], None], number: int) -> None:

@@ -10,9 +10,9 @@ from msgspec import Struct
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
+from toolkit.config.reader import base_url_problem
 from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
-from toolkit.impact.reading import base_url_problem
 from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop
@@ -22,16 +22,16 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit smoke-test                       every check, in the default environment
-  toolkit smoke-test --env prod --tag read only what has this tag
-  toolkit smoke-test --only login          this one, with what it needs
+  toolkit smoke-test                       run every check in the default environment
+  toolkit smoke-test --env prod --tag read run only checks with this tag
+  toolkit smoke-test --only login          run this check, with what it needs
   toolkit smoke-test --url http://127.0.0.1:8080
-  toolkit smoke-test --repeat 10           a check passes if it does so every time
+  toolkit smoke-test --repeat 10           run each check ten times; all have to pass
   toolkit smoke-test --junit report.xml
 
-Checks that do not need each other are asked side by side. Secrets are never shown: their names
-are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or could not be asked,
-2 a wrong rules.toml or a secret that is not there, 130 Ctrl-C."""
+Checks that do not need each other run in parallel. Secrets are never shown, only their names, as
+in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or could not be checked, 2 a
+wrong rules.toml or a missing secret, 130 Ctrl-C."""
 
 
 @click.command("smoke-test", epilog=EPILOG)
@@ -39,16 +39,22 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
     "--only",
     multiple=True,
     metavar="CHECK",
-    help="This check, with what it needs. May be repeated.",
+    help="Run only CHECK, with what it needs. May be repeated.",
 )
 @click.option(
-    "--tag", "tags", multiple=True, metavar="TAG", help="The checks with this tag. May be repeated."
+    "--tag", "tags", multiple=True, metavar="TAG", help="Run only checks with TAG. May be repeated."
 )
 @click.option(
-    "--url", metavar="ADDRESS", help="Ask paths here, instead of the environment's `urls`."
+    "--url",
+    metavar="ADDRESS",
+    help="The base address for checks of a path, instead of the environment's `urls`.",
 )
 @click.option(
-    "--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many times."
+    "--repeat",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Run each check this many times.",
 )
 @click.option(
     "--retry", metavar="TIME", help="Keep retrying each check for this long, such as 30s."
@@ -61,12 +67,13 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
     type=click.IntRange(1, 64),
     default=8,
     show_default=True,
-    help="Checks at the same time.",
+    help="How many checks run at the same time.",
 )
 @click.option(
     "--load",
     is_flag=True,
-    help="Then a small load with the checks that have `load`; needs locust (the extra `load`).",
+    help="Then run a small load test with the checks that have `load`; needs locust (the extra "
+    "`load`).",
 )
 @click.option(
     "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit XML."
@@ -85,8 +92,8 @@ are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or cou
 def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     """Run the checks in rules.toml against the live system.
 
-    Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that
-    are there already.
+    Checks are HTTP requests, WebSockets, ports, certificates, host names, AWS resources, and
+    existing test suites.
     """
     arguments = SmokeTestArguments(**values)
     request = _request(ctx, arguments)
@@ -114,7 +121,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     watcher, stop = progress.CountProgress(total, silent), Stop()
 
     def say_stopping(number: int) -> None:
-        watcher.say("stopping; what cleans up is still done")
+        watcher.say("stopping; checks that clean up still run")
 
     with watcher, signals.handled(stop, say_stopping, lambda number: None):
         result = flow.run_smoke_test(request, stage, ports, stop, watcher.told)

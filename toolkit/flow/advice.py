@@ -31,7 +31,7 @@ COMMANDS = {
     ),
     ("rules",): ("resume", "history", "show", "logs", "explain", "rules check"),
 }
-"""Which options the commands have; a run that is gone on with knows its environment itself."""
+"""Which options the commands have; a resumed run knows its environment itself."""
 # Patterns are not compiled until they are needed: `diff` seldom advises.
 _UNSAID = r"(?![^`,;:]* --(?:rules|env|region)\b)"
 _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?)"

@@ -8,7 +8,7 @@ from toolkit.ports.git import Git
 
 
 def target_inputs(rules: Rules, named: str | None) -> dict[str, Inputs]:
-    """What each target that is no group is built from, in an environment."""
+    """What each target except groups is built from, in an environment."""
     environment = find_environment(named, rules)
     by_target: dict[str, Inputs] = {}
     for name, target in rules.targets.items():

@@ -3,6 +3,7 @@ on to the checks that use them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http.cookiejar import CookieJar
 from random import SystemRandom
 from statistics import median
@@ -23,11 +24,10 @@ from toolkit.model import CheckStatus, Result
 from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop
-from toolkit.run.workers import WorkerPool
 
 PARALLEL = 8
 SHORTEST_COOKIE = 8
-"""The value of a shorter cookie is no secret: `theme=dark`."""
+"""The value of a shorter cookie is not a secret: `theme=dark`."""
 
 
 class CheckLog(Protocol):
@@ -73,14 +73,18 @@ class CheckRun:
         schedule = Schedule(
             waits, {name: task.check.timeout_s for name, task in self._tasks.items()}
         )
-        WorkerPool(
-            schedule,
-            self._work,
-            lambda step, other: None,
-            lambda: False,
-            self._options.parallel,
-            False,
-        ).carry_out()
+        with ThreadPoolExecutor(self._options.parallel) as pool:
+            running: dict[Future[None], str] = {}
+            while True:
+                while (
+                    len(running) < self._options.parallel and (name := schedule.next()) is not None
+                ):
+                    running[pool.submit(self._work, name)] = name
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    schedule.succeeded(running.pop(future))
+                    future.result()
         return tuple(self._results[name] for name in self._tasks)
 
     def values_for(self, task: Task) -> dict[str, str]:
@@ -100,7 +104,7 @@ class CheckRun:
                 jar.set_cookie(cookie)
         return jar
 
-    def _work(self, name: str) -> bool:
+    def _work(self, name: str) -> None:
         """One task. What waits for it decides for itself, so that what cleans up is not skipped
         with the rest.
         """
@@ -110,7 +114,6 @@ class CheckRun:
             self._results[name] = result
         tell_result(result)
         self._options.on_result(result)
-        return True
 
     def _result(self, task: Task) -> Result:
         check, options = task.check, self._options
@@ -121,7 +124,7 @@ class CheckRun:
         if check.always:  # what cleans up has its own time, also after the deadline or a stop
             return self._try(task, monotonic() + check.timeout_s)
         if monotonic() >= options.until:
-            cause = "there was no time left for it"
+            cause = "the time was up before it could run"
             return Result(check.name, CheckStatus.UNKNOWN, check.asks, cause=cause, tries=0)
         if options.stop.asked:
             cause = "it was stopped"

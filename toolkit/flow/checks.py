@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
-from toolkit.checks.values import BUILT_IN, Redactor, filled
+from toolkit.checks.values import BUILT_IN, Redactor
+from toolkit.config import checks as reading
+from toolkit.config.reader import nearest
 from toolkit.errors import (
     FileProblem,
     Problem,
@@ -28,9 +30,8 @@ from toolkit.flow.rulebook import (
     read_rules_bytes,
     variables_of,
 )
-from toolkit.impact import checks as reading
-from toolkit.impact import toml
-from toolkit.impact.reading import nearest
+from toolkit.formats import toml
+from toolkit.formats.variables import fill_check
 from toolkit.model import (
     Checks,
     CheckTypeName,
@@ -195,7 +196,7 @@ def check_setup(selection: CheckSelection, ports: Ports) -> CheckSetup:
     if url:
         urls = (url,)
     elif environment is not None:
-        urls = tuple(filled(environment.urls, variables))
+        urls = tuple(fill_check(environment.urls, variables))
     name = environment.name if environment else None
     return CheckSetup(
         environment=name,
@@ -237,7 +238,10 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
                 raise
         except Timeout:
             if secret:
-                reason = f"whose account it is was not known within {selection.seconds:g} s"
+                reason = (
+                    "the account of the credentials could not be checked within "
+                    f"{selection.seconds:g} s"
+                )
                 raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -260,7 +264,7 @@ def _secrets(
     try:
         return {name: task.within(until - monotonic()) for name, task in tasks.items()}
     except Timeout:
-        reason = f"those of the checks were not read within {selection.seconds:g} s"
+        reason = f"the secrets of the checks could not be read within {selection.seconds:g} s"
         raise Unreachable(call="secrets", reason=reason) from None
 
 
@@ -274,7 +278,7 @@ def host_policy(
     instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
     hosts = _outside_hosts()
     if not hosts and environment is not None:
-        hosts = tuple(filled(environment.hosts, variables))
+        hosts = tuple(fill_check(environment.hosts, variables))
     if not hosts:
         hosts = _mentioned_hosts(rules, checks, environment)
     if url is not None:
@@ -294,8 +298,8 @@ def _outside_hosts() -> tuple[str, ...]:
     hosts = tuple(setting.replace(",", " ").split())
     if not hosts:
         raise UsageError(
-            f"{HOSTS} is set, and names no host",
-            f"name the hosts that may be asked, or unset {HOSTS}",
+            f"{HOSTS} is set, but empty",
+            f"list the hosts that may be asked, or unset {HOSTS}",
         )
     return hosts
 
@@ -329,7 +333,7 @@ def _mentioned_hosts(
     regions: Sequence[str] = ()
     if environment is not None:
         variables, regions = environment.vars, environment.regions
-        hosts = {host_of(url) for url in filled(environment.urls, variables)}
+        hosts = {host_of(url) for url in fill_check(environment.urls, variables)}
     for target in rules.targets.values():
         if not isinstance(target.settings, JudgedSettings):
             continue
@@ -427,7 +431,7 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
             environment is None or environment.name not in check.environments
         ):
             continue
-        what, _, name = filled(check.settings, variables).aws.partition(":")
+        what, _, name = fill_check(check.settings, variables).aws.partition(":")
         if what in MADE:
             provisions.append(Provision(ProvisionKind(what), name))
     return provisions

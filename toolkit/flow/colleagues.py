@@ -28,6 +28,7 @@ from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.recover import RunState, recover_state
+from toolkit.targets.options import without_consents
 
 WAIT_S = 20.0
 """How long the buckets may take to list their runs, in seconds."""
@@ -138,7 +139,7 @@ def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str
 def _ask_all(
     stores: Sequence[SharedStore], ask: Callable[[SharedStore], Answer]
 ) -> Iterator[tuple[SharedStore, Answer | None, str]]:
-    """The answer of each bucket, all asked side by side, or why there is none."""
+    """The answer of each bucket, all asked in parallel, or why there is none."""
     until = monotonic() + WAIT_S
     tasks = [(store, BackgroundTask(lambda store=store: ask(store))) for store in stores]  # type: ignore[misc]
     for store, task in tasks:
@@ -167,7 +168,7 @@ def _summary(store: SharedStore, run: str) -> Summary | None:
 
 
 def run_summary(shared: ColleagueRun) -> Summary:
-    """A run in a line. Its lock says whether it is at work. Raises CloudError, Refused."""
+    """A run in a line. Its lock says whether it is running. Raises CloudError, Refused."""
     summary = history.summarize(shared.run.run, shared.run.entries, False)
     if summary.ended is None and _at_work(shared):
         return replace(summary, status=RunStatus.RUNNING)
@@ -278,17 +279,17 @@ def run_state(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | N
 
 
 def relocation(
-    rules: Rules, profile: str | None, consents: Sequence[str] = ()
+    rules: Rules, profile: str | None, with_consents: bool = True
 ) -> Callable[[Job], Job]:
-    """Returns a function that gives a job the profile that this machine uses, and takes away these
-    `consents`, which somebody else may have given.
+    """Returns a function that gives a job the profile that this machine uses, and takes away its
+    consents where somebody else may have given them.
     """
 
     def relocated(job: Job) -> Job:
         environment = find_environment(job.location.environment, rules)
         own_profile = profile or (environment.profile if environment else None)
-        wishes = {name: wish for name, wish in job.wishes.items() if name not in consents}
-        return replace(job, location=replace(job.location, profile=own_profile), wishes=wishes)
+        options = job.options if with_consents else without_consents(job.options)
+        return replace(job, location=replace(job.location, profile=own_profile), options=options)
 
     return relocated
 
@@ -304,7 +305,7 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     next_ = "see `toolkit show`"
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str):
-        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}"
+        next_ = f"continue it with the rules.toml of that time: git checkout {commit}"
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 

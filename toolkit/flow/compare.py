@@ -69,14 +69,14 @@ class DiffRequest(Struct, frozen=True):
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
     plan: str | None = None
-    """A plan's own file, as git names it: it is no change, unless a rule matches it."""
+    """A plan's own file, as git names it: no change, unless a rule matches it."""
 
 
 class FormerRules(Struct, frozen=True):
     """The rules that were in force at other points, where they differ. `unknown` says why every
     target has to count as due.
 
-    `paths` are those of rules.toml, today's and those of then.
+    `paths` are those of rules.toml, today's and those at the base.
     """
 
     books: tuple[RuleBook, ...] = ()
@@ -96,10 +96,10 @@ class FailedRun(Struct, frozen=True):
 
 
 class RecordedBase(Struct, frozen=True):
-    """What is recorded of one target in one region. `unknown` says why nothing can be compared with
-    it; `since`, what came after it and did not go well, so that something else may be live. One
+    """What is recorded of one target in one region. `unknown` says why nothing can be compared
+    with it; `since`, what came after it and was not good, so that something else may be live. One
     that is `dirty` is not just its commit. `unrecorded`: nothing was ever recorded of it there.
-    `failed` is what the last run deployed, if that was not good or was taken back.
+    `failed` is what the last run deployed, if that was not good or was rolled back.
     """
 
     commit: str | None
@@ -161,7 +161,9 @@ def diff(request: DiffRequest, git: Git | None, records: Records | None = None) 
     if request.changes is not None:
         return _diff_of_paths(request, request.changes, git)
     if git is None:
-        raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
+        raise UsageError(
+            "this is not a repository, and there is no --paths-from", "run it in a git repository"
+        )
     git.require_head()
     if records is not None and request.base in (None, *bases.RECORDED):
         rules = _rules(request, git)
@@ -298,7 +300,7 @@ def _record_notes(
         for note in notes:
             yield f"{name}: {note}"
     for name, words in failed.items():
-        yield f"{name}: {words}; deployed again, it may end the same way"
+        yield f"{name}: {words}; deploying it again may end the same way"
 
 
 def _unrecorded_parts(
@@ -316,8 +318,8 @@ def _unrecorded_parts(
 
 
 def _failed_before(name: str, recorded: Sequence[RecordedBase], content: "_Content") -> str:
-    """The run that has deployed just what would be deployed now and did not go well, and how it
-    ended; empty where there is none.
+    """The run that deployed exactly what would be deployed now, but was not good, and how it
+    ended; empty if there is none.
     """
     for point in recorded:
         failed = point.failed
@@ -354,8 +356,8 @@ def _without_comparison(
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        why = f"its content is not what was deployed at {missing[:12]}, which is not in this clone"
-        return _due_because(name, why)
+        why = f"its content differs from what was deployed at {missing[:12]}, which is not in"
+        return _due_because(name, f"{why} this clone")
     why = f"its last deploy was of commit {missing[:12]}, which is not in this clone"
     return _due_because(name, f"{why} ({git.fetch_all()})", doubtful=True)
 
@@ -372,14 +374,14 @@ def _due_anyway(
     """The parts of a target that is due whatever changed since the commit of its last deploy."""
     only = frozenset((name,))
     if any(point.dirty for point in recorded):
-        because = f"{name} was deployed with files that are not as committed, and are others now"
+        because = f"{name} was deployed with uncommitted files that have changed since"
         yield Comparison((), FormerRules(), only, because)
     since = next((point.since for point in recorded if point.since), None)
     if since:
         part = _due_because(name, since)
         yield replace(part, before=FormerRules(notes=(f"{name}: {since}",)))
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
-        because = f"the settings of {name} are not those that it was deployed with"
+        because = f"the settings of {name} differ from those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
 
 
@@ -545,7 +547,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
     path = rules_path(rules, git)
     unknown = None
     if any(change.path == path for change in changes):
-        unknown = f"{rules.file} is among the paths, and what it was before is not known"
+        unknown = f"{rules.file} is among the paths, and its previous content is not known"
     before = FormerRules(
         paths=frozenset((path,) if path else ()),
         unknown=unknown,
@@ -625,7 +627,7 @@ def _former_rules(
             for text, (location, commit) in texts.items()
         )
     except RulesError:
-        unknown = f"{rules.file} changed, and what it was before cannot be read"
+        unknown = f"{rules.file} changed, and its previous content cannot be read"
         return FormerRules(paths=paths, unknown=unknown)
     if books:
         notes = (*notes, f"{rules.file} changed: its old and its new rules both count")
@@ -645,7 +647,7 @@ def _answer(
     today = RuleBook(rules, graph.covered)
     if rules.trust.is_due(named):
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
-        because = f"what judges a deploy differs from {rules.trust.ref}"
+        because = f"the rules that judge a deploy differ from {rules.trust.ref}"
         parts = (*parts, Comparison((), FormerRules(), leaves, because))
     impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
     options = str(same_options(rules, request.rules, request.environment))
@@ -729,16 +731,14 @@ def _notes(
     base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
 ) -> Iterator[str]:
     if base.kind == BaseKind.NONE:
-        yield (
-            "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
-        )
+        yield ("every target counts as due; to compare with what is live, run: toolkit diff COMMIT")
     if base.chosen == BaseChoice.UPSTREAM and base.commits == (head.commit,):
         yield (
-            f"HEAD has nothing that {base.name} has not; to compare with what is live, name it:"
-            " toolkit diff COMMIT"
+            f"HEAD has nothing that {base.name} does not have; to compare with what is live, "
+            "run: toolkit diff COMMIT"
         )
     if len(base.commits) > 1 and base.kind in (BaseKind.REF, BaseKind.RANGE):
-        yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
+        yield f"there are {len(base.commits)} merge bases; a difference from any of them counts"
     if tree is not None and tree.hidden:
         yield (
             f"{_some([state.path for state in tree.hidden])} changed, though assume-unchanged or"
@@ -747,7 +747,7 @@ def _notes(
     if tree is not None and tree.unmerged:
         yield f"{_some(tree.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
-        yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
+        yield f"no longer in {rules.file}, but nothing removes them: {', '.join(impact.removed)}"
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def debugged(decide: Callable[Arguments, DiffResult]) -> Callable[Arguments, DiffResult]:
-    """The same `diff`, whose answers are told."""
+    """The same `diff`, whose answers are written to the debug log."""
 
     @wraps(decide)
     def told(*args: Arguments.args, **kwargs: Arguments.kwargs) -> DiffResult:

@@ -2,7 +2,7 @@
 begin.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,9 +42,9 @@ from toolkit.flow.versions import (
     target_versions,
     versions_at_commit,
 )
+from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
-    IMAGE_NAMED,
     Backwards,
     DiffResult,
     Job,
@@ -63,16 +63,14 @@ from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
-from toolkit.targets.base import Kind
+from toolkit.targets.base import Kind, KindOptions
 
 MOST_PREVIEWS = 16
 """How many jobs are previewed at the same time."""
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. Without `targets` and `everything` it is what `diff` finds; `wishes`
-    are for the kinds.
-    """
+    """What a person asked for. Without `targets` and `everything` it is what `diff` finds."""
 
     folder: str
     rules: str | None = None
@@ -84,13 +82,16 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     without: tuple[str, ...] = ()
     action: JobAction = JobAction.DEPLOY
     kind: str | None = None
-    wishes: Mapping[str, Any] = {}
-    each: Mapping[str | None, Mapping[str, Any]] = {}
-    """What is wished for in a region besides."""
+    options: Mapping[str, KindOptions] = {}
+    """Kind -> its own options."""
+    version: Version | None = None
+    """The version that a rollback puts back."""
+    restored: Mapping[str | None, Mapping[str, str]] | None = None
+    """Of a rollback, what the record says of the good deploy in each region."""
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
-    """The plan file, as git names it: it is no change itself."""
+    """The plan file, as git names it: it does not count as a change."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
     allowed: bool = False
@@ -170,12 +171,14 @@ def prepare(
             making.locations(environment, order.profile, order.region),
             variables_of(environment),
             content.versions,
-            {target: sorted(graph.waits_for(target, names)) for target in names},
+            dict.fromkeys(names, ()),
             order.action,
-            order.wishes,
+            order.options,
+            order.restored,
         )
     )
-    jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
+    jobs = with_needs(jobs, graph, environment.regions if environment else ())
+    # Git alone can tell, so this comes before the questions to AWS.
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
@@ -186,6 +189,7 @@ def prepare(
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
+    # Compared again in `freshness_check`, once the locks are held.
     newest: dict[str, str] = {}
     for job in jobs:
         record = last_recorded(job, rules, ports)
@@ -205,14 +209,24 @@ def prepare(
     )
 
 
-def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:
-    """What is wished for a job. An image that a person named concerns only kinds that deploy
-    images.
+def with_needs(
+    jobs: Sequence[Job], graph: Graph, regions: Collection[str | None]
+) -> tuple[Job, ...]:
+    """The jobs, each with the steps of this run that it waits for; `regions` are the environment's.
+    Pure.
     """
-    wishes = {**job.wishes, **order.each.get(job.location.region, {})}
-    if order.action == JobAction.DEPLOY and not targets.kind(job.kind).by_image:
-        wishes.pop("image", None)
-    return wishes
+    steps = {(job.target, job.location.region): job.step for job in jobs}
+    waiting: list[Job] = []
+    for job in jobs:
+        before = graph.instances_before(job.target, job.location.region, regions)
+        needs = sorted(steps[instance] for instance in before & steps.keys())
+        waiting.append(replace(job, needs=tuple(needs)))
+    return tuple(waiting)
+
+
+def _is_named(job: Job) -> bool:
+    """Whether a person has named the version to deploy, such as an image's tag."""
+    return targets.kind(job.kind).version_named(job.options) is not None
 
 
 def _can_be_deployed(target: Target) -> bool:
@@ -251,8 +265,8 @@ def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: 
     live = Preview((), live=LiveVersion(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
         raise StalePlan(
-            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was"
-            " planned, which this would take out",
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was "
+            "planned, and this deploy would remove that",
             "see what is due now: toolkit diff",
         )
 
@@ -270,15 +284,17 @@ def _backwards(
     backwards: list[tuple[str, Standing]] = []
     for job in jobs:
         preview, commit = previews.get(job.step), job.version.commit
-        if preview is None or preview.live is None or job.wishes.get("image"):
+        if preview is None or preview.live is None or _is_named(job):
             continue
         live = preview.live.commit
+        # An image that was named by its tag has no commit to compare.
         if live is None or commit is None:
             continue
         try:
             stands = standing(live, commit, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
+        # Equal content removes nothing, whatever the commits are.
         if stands.backwards and preview.live.fingerprint != job.version.fingerprint:
             backwards.append((job.step, stands))
     return tuple(backwards)
@@ -302,7 +318,8 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
 
     Raises ToolkitError.
     """
-    from toolkit.flow.gates import has_gate, rollback_job
+    from toolkit.flow.deploy_gates import rollback_job
+    from toolkit.gates import has_gate
 
     if not jobs:
         return ()
@@ -332,7 +349,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != JobAction.DEPLOY or job.wishes.get("image"):
+        if job.action != JobAction.DEPLOY or _is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -343,9 +360,8 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
         content = (now.name, now.fingerprint, now.settings)
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
-                f"the files or settings of {job.target} are no longer those of"
-                f" {job.version.name[:20]}",
-                "deploy what they are now: toolkit deploy",
+                f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
+                "deploy their current state: toolkit deploy",
             )
 
     return check_files
@@ -368,8 +384,8 @@ def freshness_check(
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
             if now != [standby[job.step]]:
                 raise StalePlan(
-                    f"the last good version of {job.target} is another one by now: somebody has"
-                    " deployed it",
+                    f"the last good version of {job.target} has changed: someone has deployed "
+                    "another one",
                     "run it again",
                 )
         if not job.undoes:
@@ -381,6 +397,7 @@ def freshness_check(
 def _refuse_another_deploy(job: Job, rules: Rules, ports: Ports) -> None:
     """Raises StalePlan where another run has deployed the job's target since it was prepared."""
     before, now = job.recorded, recorded_deploy_of(job, rules, ports)
+    # What cannot be read is no evidence of another deploy.
     if now is None or now.problem or (before is not None and before.run == now.run):
         return
     if not _is_recorded_by(now.run, job, rules, ports):
@@ -423,7 +440,7 @@ def only_target(action: str, folder: str, named: str | None, git: Git | None) ->
     if len(names) == 1:
         return names[0]
     hint = f"it is one of {', '.join(names[:8])}" if names else f"{rules.file} has none"
-    raise UsageError(f"`{action}` needs to know which target", hint)
+    raise UsageError(f"`{action}` needs a target", hint)
 
 
 def _select(
@@ -469,6 +486,7 @@ def _named_targets(
         require_target(name, rules)
     if order.everything:
         return list(rules.targets), {}
+    # A plan file may hold no step: then nothing is deployed, rather than everything.
     if order.targets or order.source is not None:
         return [_resolved(name, order.kind, rules) for name in order.targets], {}
     if records is None:
@@ -482,6 +500,7 @@ def _named_targets(
             cache[how, environment] = read(how, rules, environment)
         return cache[how, environment]
 
+    # The records are read once for both questions below.
     answer = due_now(order, git, read_once)
     steps = [step.target for step in answer.plan.steps]
     changed = _regenerated(order, rules, git, read_once, steps)
@@ -509,6 +528,7 @@ def _regenerated(
     digests = generated_digests(files, git)
     changed: dict[str, tuple[str, ...]] = {}
     for target in rest:
+        # Several regions may have been deployed with different files.
         recorded = {point.generated for point in points[target]}
         if recorded != {digests.get(target, "")[:LETTERS]}:
             changed[target] = files.get(target, ())
@@ -541,6 +561,7 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
         matches = [
             target.name for target in rules.targets.values() if _is_called(target, name, rules)
         ]
+        # Of several, none is chosen: the error below lists the targets.
         if len(matches) == 1:
             name = matches[0]
     require_target(name, rules)
@@ -558,7 +579,7 @@ def _is_called(target: Target, name: str, rules: Rules) -> bool:
         for region in environment.regions or ("",):
             places.append({"region": region, **environment.vars})
     for variables in places or [{}]:
-        if name in [making.fill_text(alias, variables) for alias in aliases]:
+        if name in [fill(alias, variables) for alias in aliases]:
             return True
     return False
 
@@ -578,53 +599,49 @@ def require_target(name: str, rules: Rules) -> None:
 def _versions(
     order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    """What would be deployed of each target: the image that a person named, or what is in the
-    working tree.
+    """What would be deployed of each target: what is put back, the version that a person named, or
+    what is in the working tree.
     """
-    from_files = _from_files(order, chosen)
-    by_image = [target for target in chosen if target not in from_files]
-    if not by_image:
-        return _versions_of_files(order, from_files, rules, name, git)
-    images = _versions_of_image(order, by_image, rules, name, git)
-    if not from_files:
-        return images
-    content = _versions_of_files(order, from_files, rules, name, git)
-    return replace(content, versions={**content.versions, **images.versions})
+    if order.version is not None:
+        return TargetVersions(dict.fromkeys((target.name for target in chosen), order.version))
+    named, from_files = _named_versions(order, chosen), _from_files(order, chosen)
+    content = TargetVersions({})
+    if from_files:
+        content = _versions_of_files(order, from_files, rules, name, git)
+    settings = target_settings(rules, name) if named else {}
+    versions = dict(content.versions)
+    for version in set(named.values()):
+        own = {target: settings[target] for target in named if named[target] == version}
+        if git is not None and not git.bare and git.has(version):
+            versions |= versions_at_commit(own, rules, name, git, version).versions
+        else:
+            versions |= dict.fromkeys(own, Version(version, None, f"image {version}"))
+    return replace(content, versions=versions)
 
 
 def _from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
     """Those of the targets that are deployed from the working tree."""
-    if order.wishes.get("version"):
+    if order.version is not None:
         return []
-    if not order.wishes.get("image"):
-        return list(chosen)
-    if order.action != JobAction.DEPLOY:
-        return []
-    return [target for target in chosen if not targets.kind(target.kind).by_image]
+    named = _named_versions(order, chosen)
+    return [target for target in chosen if target.name not in named]
 
 
-def _versions_of_image(
-    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> TargetVersions:
-    wishes = order.wishes
-    image = str(wishes.get("version") or wishes.get("image"))
-    if order.action == JobAction.DEPLOY and git is not None and not git.bare and git.has(image):
-        settings = target_settings(rules, name)
-        own = {target.name: settings[target.name] for target in chosen}
-        return versions_at_commit(own, rules, name, git, image)
-    version = Version(
-        image,
-        wishes.get("commit"),
-        wishes.get("fingerprint") or f"{IMAGE_NAMED}{image}",
-        settings=str(wishes.get("settings") or ""),
-    )
-    return TargetVersions(dict.fromkeys((target.name for target in chosen), version))
+def _named_versions(order: DeployRequest, chosen: Sequence[Target]) -> dict[str, str]:
+    """The versions that a person named, by target."""
+    named: dict[str, str] = {}
+    for target in chosen:
+        kind = targets.kind(target.kind)
+        version = kind.version_named(order.options.get(target.kind) or kind.Options())
+        if version is not None:
+            named[target.name] = version
+    return named
 
 
 def _versions_of_files(
     order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> TargetVersions:
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
     settings = target_settings(rules, name)
     own = {target.name: settings[target.name] for target in chosen}
@@ -639,7 +656,7 @@ def _source(
     """
     if order.source is None and not _from_files(order, chosen):
         return {}
-    repository = _working_tree(git)
+    repository = _working_tree(git, chosen)
     # A plan file cannot hold its own digest.
     paths = [path for path in detect.look(repository).paths if path != order.plan]
     now = source.digests(repository.require_head(), rules, paths, repository.root, name)
@@ -662,13 +679,14 @@ def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bo
     return key not in planned or planned[key] != now[key]
 
 
-def _working_tree(git: Git | None) -> Git:
-    if git is None or git.bare:
-        raise Refused(
-            "there is no working tree to deploy from",
-            "run it in a git repository, or name an image: --no-build --image TAG",
-        )
-    return git
+def _working_tree(git: Git | None, chosen: Sequence[Target]) -> Git:
+    if git is not None and not git.bare:
+        return git
+    hint = "run it in a git repository"
+    for words in {targets.kind(target.kind).by_name: None for target in chosen}:
+        if words:
+            hint += f", or name what is to be deployed: {' '.join(words)}"
+    raise Refused("there is no working tree to deploy from", hint)
 
 
 def _refuse_incomplete_commits(
@@ -681,7 +699,7 @@ def _refuse_incomplete_commits(
         if not job.location.protected or job.action != JobAction.DEPLOY:
             continue
         protected = f"environment {job.location.environment} is protected"
-        if job.wishes.get("image"):
+        if _is_named(job):
             if git is None or git.bare or rules_path(rules, git) not in detect.look(git).paths:
                 continue
             raise Refused(f"{rules.file} is not as committed, and {protected}", "commit it first")
@@ -709,11 +727,11 @@ def _with_warnings(
         warnings: list[str] = []
         if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            warnings.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
+            warnings.append(f"{what}: this deploy does not contain the whole commit; fix: {fix}")
         if job.target in changed:
             warnings.append(
-                "files that git ignores are others than at the last deploy:"
-                f" {_some(changed[job.target])}"
+                "files that git ignores differ from those of the last deploy: "
+                f"{_some(changed[job.target])}"
             )
         warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
     return warned
@@ -736,8 +754,8 @@ _SOURCES = {
 
 
 def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
-    """What each job would do, asked side by side. What a job lacks may be made by a step before it:
-    such a job has no preview yet.
+    """What each job would do, asked in parallel. What a job lacks may be created by an earlier
+    step: such a job has no preview yet.
     """
 
     def ask(job: Job) -> Preview | ToolkitError:

@@ -72,7 +72,7 @@ def read_recorded_versions(
                 notes[why] = None
     for ledger in ledgers.values():
         if ledger.behind:
-            copy = f"this machine's own is used: {ledger.behind}"
+            copy = f"this machine's copy is used: {ledger.behind}"
             notes[f"the shared record cannot be read, so {copy}"] = None
     names = {subject.name for subject in subjects if subject.job}
     unended: dict[Location, Mapping[str, str]] = {}
@@ -131,7 +131,7 @@ def _with_change_finding(
         "changed outside toolkit",
         live.since,
         why,
-        f"see what it is; to put yours back: {command}",
+        f"see what it is; to restore yours: {command}",
     )
     return replace(report, findings=(*report.findings, finding))
 
@@ -145,11 +145,11 @@ def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
         return _untagged(live, records, what, content)
     ours = [record for record in records if record.run == live.run]
     if not ours:
-        return f"{what} is of run {live.run}, which is not recorded here"
+        return f"{what} comes from run {live.run}, which is not recorded here"
     detailed = [record for record in ours if record.detail]
     same = any(_has_content(record, live, content) for record in detailed)
     if content and detailed and not same:
-        return f"{what} is in no deploy that is recorded"
+        return f"{what} comes from no recorded deploy"
     why = contradiction(live, records)
     if why or content:
         return why
@@ -167,7 +167,7 @@ def _other_version(version: str, records: Sequence[Record]) -> str:
     """
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
-        return f"{version} runs, and no good deploy is recorded"
+        return f"{version} runs, but no good deploy is recorded"
     if good.version == version:
         return ""
     return f"{version} runs, and run {good.run} deployed {good.version}"
@@ -181,8 +181,8 @@ def _untagged(
     for record in same:
         if _has_content(record, live, content):
             return (
-                "another tool has taken toolkit's tags away; what runs is still what run"
-                f" {record.run} deployed"
+                "another tool has removed toolkit's tags; what runs is still what run "
+                f"{record.run} deployed"
             )
     why = f"{what} was not deployed by toolkit"
     if same:

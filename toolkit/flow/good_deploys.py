@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -67,7 +66,7 @@ def records_of(job: Job, rules: Rules, ports: Ports) -> tuple[Record, ...]:
 
 
 def recorded_deploy(records: Sequence[Record]) -> RecordedDeploy | None:
-    """What a kind is told of the records, newest first: the newest good deploy, and what the others
+    """What a kind gets of the records, newest first: the newest good deploy, and what the others
     have put there. Pure.
 
     None if none is good, or that one does not say what it has put there: a person said what is
@@ -130,16 +129,3 @@ def is_running(record: Record, live: LiveVersion | None) -> bool:
         return False
     recorded, running = record.detail.get("digest"), live.detail.get("digest")
     return not (recorded and running) or recorded == running
-
-
-def rollback_wishes(record: Record) -> dict[str, Any]:
-    """What the kind has to know to put this version back."""
-    detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
-    return {
-        "version": record.version,
-        "commit": record.commit,
-        "fingerprint": record.fingerprint,
-        "settings": record.settings,
-        "image_digest": detail.get("digest"),
-        "task_definition": detail.get("task_definition"),
-    }

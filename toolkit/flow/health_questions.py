@@ -279,7 +279,7 @@ def _in_short(result: Result) -> str:
         return "could not be checked"
     if result.misses:
         return f"{result.misses[0].what}: {result.misses[0].found}"
-    return "not there" if result.absent else "no good answer"
+    return "not there" if result.absent else "unexpected answer"
 
 
 def _of_credentials(board: Board, index: int, location: Location, ports: Ports) -> None:

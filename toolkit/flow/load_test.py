@@ -2,17 +2,17 @@
 compared with the last good run.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from toolkit.checks import http, load
 from toolkit.checks.select import Task
 from toolkit.checks.tries import hidden
-from toolkit.checks.values import filled
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.flow.check_run import CheckRun
+from toolkit.flow.checks import CheckSetup
+from toolkit.formats.variables import fill_check
 from toolkit.model import CheckStatus, Load, Result
 from toolkit.ports import load as port
 from toolkit.ports.ports import Ports
@@ -22,16 +22,13 @@ from toolkit.record.loads import LoadRecord
 from toolkit.record.state import Store
 from toolkit.run.stop import Stop
 
-if TYPE_CHECKING:  # smoke.py tells the story, and comes here where a load is wanted
-    from toolkit.flow.smoke import SmokeTestSetup
-
 SUFFIX = " (load)"
 """What the name of a load's result ends with."""
 
 
-def check_prerequisites(prepared: "SmokeTestSetup") -> None:
+def check_prerequisites(tasks: Sequence[Task]) -> None:
     """Raises UsageError, Refused where something that a load needs is missing."""
-    if not any(task.check.load for task in prepared.tasks):
+    if not any(task.check.load for task in tasks):
         raise UsageError(
             "none of these checks has `load`",
             "give one of them `load = {}` in rules.toml, or leave --load out",
@@ -39,10 +36,11 @@ def check_prerequisites(prepared: "SmokeTestSetup") -> None:
     port.require_locust()
 
 
-class _LoadContext(Struct, frozen=True):
+class LoadContext(Struct, frozen=True):
     """What every load runs with. `last` is the check run before, whose values are used."""
 
-    prepared: "SmokeTestSetup"
+    run: str
+    setup: CheckSetup
     store: Store
     last: CheckRun
     ports: Ports
@@ -50,22 +48,17 @@ class _LoadContext(Struct, frozen=True):
 
 
 def run_loads(
-    prepared: "SmokeTestSetup",
-    store: Store,
-    last: CheckRun,
-    results: tuple[Result, ...],
-    ports: Ports,
-    stop: Stop,
+    tasks: Sequence[Task], results: Sequence[Result], context: LoadContext
 ) -> Iterator[Result]:
-    """One load after the other: two at once would only measure each other. `last` is the check run
-    before, whose values are used, and `results` are its results.
+    """One load after the other: two at once would only measure each other. `results` are those of
+    the check run before.
     """
-    context = _LoadContext(prepared, store, last, ports, stop)
+    stop = context.stop
     passed = set[str]()
-    for task, result in zip(prepared.tasks, results, strict=True):
+    for task, result in zip(tasks, results, strict=True):
         if result.status == CheckStatus.PASSED:
             passed.add(task.name)
-    for task in prepared.tasks:
+    for task in tasks:
         settings = task.check.load
         if settings is None:
             continue
@@ -73,19 +66,19 @@ def run_loads(
             yield _run_load(task, settings, context)
             continue
         cause = "it was stopped" if stop.asked else f"check {task.check.name} did not pass"
-        asks = prepared.setup.redactor.over(task.check.asks)
+        asks = context.setup.redactor.over(task.check.asks)
         yield Result(
             task.check.name + SUFFIX, CheckStatus.SKIPPED, asks, task.at, cause=cause, tries=0
         )
 
 
-def _run_load(task: Task, wanted: Load, context: _LoadContext) -> Result:
-    prepared, store, stop = context.prepared, context.store, context.stop
-    redactor, environment = prepared.setup.redactor, prepared.setup.environment
+def _run_load(task: Task, wanted: Load, context: LoadContext) -> Result:
+    setup, store, stop = context.setup, context.store, context.stop
+    redactor, environment = setup.redactor, setup.environment
     name = task.check.name + SUFFIX
-    settings = filled(task.check.settings, context.last.values_for(task))
+    settings = fill_check(task.check.settings, context.last.values_for(task))
     asks = f"{wanted.users} users for {wanted.seconds}s: {redactor.over(task.check.asks)}"
-    log = StepLog(store, prepared.run, name, redactor.over)
+    log = StepLog(store, context.run, name, redactor.over)
     try:
         before = record.read(store, environment, task.name)
         last: load.LastLoad | None = None
@@ -93,7 +86,7 @@ def _run_load(task: Task, wanted: Load, context: _LoadContext) -> Result:
             last = load.LastLoad(before.p50, before.p95, before.p99)
         request = load.encode_job(
             http.request(settings, task.base),
-            prepared.setup.policy,
+            setup.policy,
             settings.expect.status,
             task.check.timeout_s,
         )

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from toolkit import targets as kinds
 from toolkit.checks import aws, secrets
-from toolkit.checks.values import filled
 from toolkit.flow import checks
 from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
@@ -13,6 +12,7 @@ from toolkit.flow.rulebook import (
     load_rules,
     variables_of,
 )
+from toolkit.formats.variables import fill_check
 from toolkit.model import CheckTypeName, Location, Rules, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -65,9 +65,8 @@ def _of_checks(
     statements: list[Statement] = []
     for check in loaded.checks.values():
         if check.check_type == CheckTypeName.AWS and check.uses <= variables.keys():
-            statements += aws.permissions(filled(check.settings, variables))
+            statements += aws.permissions(fill_check(check.settings, variables))
     for location in locations:
-        region, account = location.region or "*", location.account or "*"
         for secret in loaded.secrets.values():
-            statements += secrets.permissions(secret, region, account, variables)
+            statements += secrets.permissions(secret, location, variables)
     return statements

@@ -79,16 +79,15 @@ def show(
     rules, locations = _load(request, git, changes=False)
     lines: list[RecordLine] = []
     notes = list(trust_notice(rules, locations[0].environment))
-    for location in locations:
+    leaves = [target for target in rules.targets.values() if not target.members]
+    for location, names in making.by_location(leaves, locations).items():
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:
             notes.append(
-                f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+                f"the shared record cannot be read, so this machine's copy is used: {ledger.behind}"
             )
-        for name, target in rules.targets.items():
-            if target.members:
-                continue
+        for name in names:
             records = contents.records.get(name, ())
             good = next((record for record in records if record.verdict in GOOD), None)
             line = RecordLine(
@@ -128,16 +127,17 @@ def set_(
     own = {name: settings[name] for name in names}
     versions = versions_at_commit(own, rules, environment, git, git.resolve(commit)).versions
     ledgers = []
-    for location in locations:
+    leaves = [rules.targets[name] for name in names]
+    for location, placed in making.by_location(leaves, locations).items():
         resolved = resolved_location(location, ports)
         store = store_for(rules, ports, location.profile)
         ledger = open_ledger(store, resolved, ports)
-        for name in names:  # all of them can be read before any is written
+        for name in placed:  # all of them can be read before any is written
             ledger.get(name)
-        ledgers.append((resolved, store, ledger))
+        ledgers.append((resolved, placed, store, ledger))
     records: list[Record] = []
-    for location, store, ledger in ledgers:
-        for name in names:
+    for location, placed, store, ledger in ledgers:
+        for name in placed:
             record = _record_by_hand(name, versions[name], location, store, ports)
             ledger.put(record)
             records.append(record)
@@ -157,6 +157,7 @@ def _record_by_hand(
         run=new_run_id(ports.clock.now()),
         when=ports.clock.now().isoformat(timespec="seconds"),
         verdict=Verdict.SUCCEEDED,
+        provider=location.provider,
         endpoint=store.endpoint,
         account=location.account,
         who=f"{processes.user()}@{processes.current_process().host}",
@@ -174,7 +175,8 @@ def repair(
     for name in targets:
         require_target(name, rules)
     done: list[tuple[str, str]] = []
-    for location in locations:
+    leaves = [target for target in rules.targets.values() if not target.members]
+    for location in making.by_location(leaves, locations):
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents = ledger.all()
         damaged = [

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from msgspec import Struct
@@ -58,22 +59,23 @@ class OpenRun(Struct, frozen=True):
 
 
 class _Reading(Struct, frozen=True):
-    """The locations whose records are read. `tell` hears of what could not be read: then what this
-    machine knows has to do.
+    """What is read: in each location, the targets of its provider. `tell` hears of what could not
+    be read: then what this machine knows has to do.
     """
 
     rules: Rules
-    locations: Sequence[Location]
+    environment: str | None
+    places: Mapping[Location, Sequence[str]]
     variables: Mapping[str, str]
     store: Store | None
     ports: Ports
     tell: Callable[[str], None]
 
 
-GONE = "nothing of it is live, though its deploy is recorded (run {run})"
+GONE = "it is not live, although its deploy is recorded (run {run})"
 EARLIER = (
-    "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since"
-    " (toolkit diff live)"
+    "an earlier version of toolkit recorded a deploy, which has not been checked since "
+    "(toolkit diff live)"
 )
 
 
@@ -96,29 +98,37 @@ def records_reader(
         environment = find_environment(name, rules)
         has_regions = environment is not None and environment.regions
         locations = making.locations(environment, profile, None if has_regions else region)
-        if look or how == BaseKind.LIVE:
-            # Not another account's record, where rules.toml leaves it to the credentials.
-            # Only of AWS do account and region have to be known, so that targets of others alone
-            # need no credentials.
-            kinds = {rules.targets[name].kind for name in leaf_targets(rules)}
-            if any(targets.kind(kind).provider == AWS for kind in kinds):
-                locations = tuple(resolved_location(location, ports) for location in locations)
-        else:
-            locations = tuple(
-                replace(location, region=location.region or default_region(location.profile))
-                for location in locations
-            )
+        leaves = [rules.targets[leaf] for leaf in leaf_targets(rules)]
+        places = making.by_location(leaves, locations)
+        asked = look or how == BaseKind.LIVE
+        # Not another account's record, where rules.toml leaves it to the credentials.
+        resolve = partial(resolved_location, ports=ports) if asked else _with_default_region
         shared = any(location.store for location in locations)
         find = store_for if shared else existing_store
-        store = find(rules, ports, locations[0].profile)
-        variables = variables_of(environment)
-        reading = _Reading(rules, locations, variables, store, ports, tell)
+        reading = _Reading(
+            rules,
+            name,
+            {resolve(location): names for location, names in places.items()},
+            variables_of(environment),
+            find(rules, ports, locations[0].profile),
+            ports,
+            tell,
+        )
         if how == BaseKind.LIVE:
             return _live(reading)
         points = _last(reading)
         return _compared_with_live(points, reading) if look else points
 
     return read
+
+
+def _with_default_region(location: Location) -> Location:
+    """The location with the region of AWS's own settings, where rules.toml has none: what can be
+    known without asking AWS.
+    """
+    if location.provider != AWS or location.region:
+        return location
+    return replace(location, region=default_region(location.profile))
 
 
 def leaf_targets(rules: Rules) -> list[str]:
@@ -133,19 +143,19 @@ def _last(reading: _Reading) -> Points:
     A record that cannot be read leaves everything unknown: what it would have said may be less than
     what any other base says.
     """
-    store, names = reading.store, leaf_targets(reading.rules)
+    store = reading.store
     if store is None:
         return {}
     points: dict[str, tuple[RecordedBase, ...]] = {}
     try:
-        open_runs = _open_runs(store, reading.locations[0].environment)
-        for location in reading.locations:
-            by_name = _points_of(reading, store, location, open_runs)
-            for name in names:
-                points[name] = (*points.get(name, ()), by_name[name])
+        open_runs = _open_runs(store, reading.environment)
+        for location in reading.places:
+            for name, point in _points_of(reading, store, location, open_runs).items():
+                points[name] = (*points.get(name, ()), point)
     except ToolkitError as problem:
-        reading.tell("to compare with something else, name it: toolkit diff COMMIT")
+        reading.tell("to compare with something else, run: toolkit diff COMMIT")
         unknown = f"the record of what is live cannot be read: {problem}"
+        names = leaf_targets(reading.rules)
         return dict.fromkeys(names, (RecordedBase(None, "", unknown=unknown),))
     return points
 
@@ -158,13 +168,13 @@ def _points_of(
 ) -> dict[str, RecordedBase]:
     """What is recorded of each target in one location. Raises ToolkitError."""
     rules, ports = reading.rules, reading.ports
-    names = leaf_targets(rules)
+    names = reading.places[location]
     others = shared_resources.other_environments(location, rules, names, store, ports)
     ledger = open_ledger(store, location, ports)
     contents = ledger.all()
     if ledger.behind:
         reading.tell(
-            f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+            f"the shared record cannot be read, so this machine's copy is used: {ledger.behind}"
         )
     missing = [
         name for name in names if name not in contents.records and name not in contents.damaged
@@ -242,7 +252,7 @@ def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork)
 
 
 def _open_end(run: str) -> str:
-    words = f"run {run} has begun to deploy it, and its end is not known"
+    words = f"run {run} has started to deploy it, and its end is not known"
     # Others may write there, and a command is pasted: only what is the name of a run goes in.
     return f"{words} (toolkit resume {run})" if is_run_name(run) else words
 
@@ -319,7 +329,7 @@ def recorded_base(
         since = unended
     elif records and records[0].unsure:
         last = records[0]
-        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
+        since = f"its last deploy (run {last.run}) {last.verdict} and may be live"
     else:
         since = next((_open_end(run.run) for run in open_runs if _is_open(run, records)), None)
     failed = _failed_run(records)
@@ -330,7 +340,7 @@ def recorded_base(
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     unknown = None
     if good.commit is None or _COMMIT.fullmatch(good.commit) is None:
-        unknown = f"what is live of it ({good.version}) is not a commit"
+        unknown = f"its live version ({good.version}) is not a commit"
     return RecordedBase(
         good.commit,
         good.fingerprint,
@@ -376,7 +386,7 @@ def _live(reading: _Reading) -> Points:
     """What the cloud says is live. A target that cannot be asked is unknown, and so due; so is one
     that is not what its own tags say, as far as the record knows that run.
     """
-    records = {location: _records_in(reading, location) for location in reading.locations}
+    records = {location: _records_in(reading, location) for location in reading.places}
     answers = _live_versions(reading, starts_programs=False)
     refused = [
         answer
@@ -386,15 +396,15 @@ def _live(reading: _Reading) -> Points:
     if refused and len(refused) == len(answers):
         raise refused[0]  # nothing could be asked: that has to be fixed, and is no answer
     points: dict[str, tuple[RecordedBase, ...]] = {}
-    for location in reading.locations:
-        for name in leaf_targets(reading.rules):
-            if (name, location.region) not in answers:
+    for location, names in reading.places.items():
+        for name in names:
+            if (name, location) not in answers:
                 continue
-            live = answers[name, location.region]
+            live = answers[name, location]
             if isinstance(live, ToolkitError):
                 point = RecordedBase(None, "", unknown=f"what is live could not be checked: {live}")
             elif live is None:
-                point = RecordedBase(None, "", unknown="nothing is live of it")
+                point = RecordedBase(None, "", unknown="it is not live")
             else:
                 since = contradiction(live, records[location].get(name, ())) or None
                 point = replace(_confirmed(live, name, location, reading), since=since)
@@ -408,30 +418,29 @@ def _records_in(reading: _Reading, location: Location) -> Mapping[str, tuple[Rec
     try:
         return open_ledger(reading.store, location, reading.ports).all().records
     except ToolkitError as problem:
-        reading.tell(f"what is live cannot be held against its record: {problem}")
+        reading.tell(f"what is live cannot be compared with its record: {problem}")
         return {}
 
 
 def _live_versions(
     reading: _Reading, starts_programs: bool = True
-) -> dict[tuple[str, str | None], LiveVersion | ToolkitError | None]:
-    """What is live of each target in each location, by name and region, asked side by side; the
-    error where it cannot be asked.
+) -> dict[tuple[str, Location], LiveVersion | ToolkitError | None]:
+    """What is live of each target in each location, asked in parallel; the error where it cannot
+    be asked.
     """
-    rules = reading.rules
-    askable: list[Target] = []
-    for name in leaf_targets(rules):
-        target = rules.targets[name]
-        if targets.kind(target.kind).runnable(target.settings) is None:
-            askable.append(target)
-    jobs = making.jobs_without_run(askable, reading.locations, reading.variables)
+    jobs: list[Job] = []
+    for location, names in reading.places.items():
+        askable: list[Target] = []
+        for name in names:
+            target = reading.rules.targets[name]
+            if targets.kind(target.kind).runnable(target.settings) is None:
+                askable.append(target)
+        jobs += making.jobs_without_run(askable, [location], reading.variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         answers = list(
             pool.map(lambda job: _live_version(job, reading.ports, starts_programs), jobs)
         )
-    return {
-        (job.target, job.location.region): answer for job, answer in zip(jobs, answers, strict=True)
-    }
+    return {(job.target, job.location): answer for job, answer in zip(jobs, answers, strict=True)}
 
 
 def _live_version(
@@ -439,7 +448,7 @@ def _live_version(
 ) -> LiveVersion | ToolkitError | None:
     kind = targets.kind(job.kind)
     if kind.live_starts_programs and not starts_programs:
-        what = f"what is live of {job.target} is said by a program, and `diff` starts none"
+        what = f"only a program can tell what is live of {job.target}, and `diff` starts none"
         return Refused(what, f"deploy it: toolkit deploy {job.target}")
     try:
         live: LiveVersion | None = kind.live(job, ports)
@@ -487,7 +496,7 @@ def live_base(live: LiveVersion) -> RecordedBase:
         return RecordedBase(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
         return RecordedBase(
-            None, "", unknown="what is live of it was not deployed by toolkit", notes=live.notes
+            None, "", unknown="its live version was not deployed by toolkit", notes=live.notes
         )
     version = live.version or ""
     return RecordedBase(
@@ -510,14 +519,15 @@ def _compared_with_live(points: Points, reading: _Reading) -> Points:
     answers = _live_versions(reading)
     compared: dict[str, tuple[RecordedBase, ...]] = {}
     for name in leaf_targets(reading.rules):
-        recorded = points.get(name) or (UNRECORDED,) * len(reading.locations)
-        if len(recorded) != len(reading.locations):  # the record could not be read at all
+        locations = [location for location, names in reading.places.items() if name in names]
+        recorded = points.get(name) or (UNRECORDED,) * len(locations)
+        if len(recorded) != len(locations):  # the record could not be read at all
             compared[name] = recorded
             continue
         by_location: list[RecordedBase] = []
-        for location, point in zip(reading.locations, recorded, strict=True):
-            if (name, location.region) in answers:  # else toolkit cannot ask about it
-                live = answers[name, location.region]
+        for location, point in zip(locations, recorded, strict=True):
+            if (name, location) in answers:  # else toolkit cannot ask about it
+                live = answers[name, location]
                 point = _against_live(point, live, name, location, reading)
             by_location.append(point)
         compared[name] = tuple(by_location)
@@ -556,7 +566,7 @@ def changed_outside(live: LiveVersion, records: Collection[Record], run: str) ->
     if good is None:
         return ""
     if good.run != run:
-        return f"run {good.run} has deployed it meanwhile"
+        return f"run {good.run} has deployed it in the meantime"
     why = contradiction(live, records)
     if why:
         return why
@@ -583,8 +593,8 @@ def contradiction(live: LiveVersion, records: Iterable[Record]) -> str:
         same_commit = _may_be_same(record.commit, live.commit)
         if not same_commit or not _may_be_same(record.fingerprint, live.fingerprint):
             return (
-                f"run {record.run} is recorded as {record.version[:20]}, and what it put there"
-                f" says {str(live.version)[:20]}"
+                f"run {record.run} is recorded as {record.version[:20]}, but what runs "
+                f"reports {str(live.version)[:20]}"
             )
     return ""
 

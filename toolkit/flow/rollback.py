@@ -8,7 +8,7 @@ from msgspec import Struct
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import DeployRequest, require_target
-from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy, rollback_wishes
+from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
@@ -16,7 +16,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, JobAction, LiveVersion, Rules
+from toolkit.model import GOOD, Job, JobAction, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -57,26 +57,21 @@ class RollbackChoice(Struct, frozen=True):
     """The versions that can be put back, newest first by the order of the record, which no clock
     can upset.
 
-    `back` says why what is live is the last good version already, empty if it is not.
+    `back` says why what is live is the last good version already, empty if it is not; `deploy` is
+    the command for a version that is in no record.
     """
 
     target: str
     candidates: tuple[Candidate, ...]
-    back: str = ""
-
-
-def candidates(order: DeployRequest, git: Git | None, ports: Ports, look: bool) -> list[Candidate]:
-    """The good versions of the order's one target, newest first; with `look`, the cloud is asked
-    which of them run. Raises ToolkitError.
-    """
-    return list(rollback_choice(order, git, ports, look).candidates)
+    back: str
+    deploy: str
 
 
 def rollback_choice(
     order: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
 ) -> RollbackChoice:
     """The good versions of the order's one target, and whether the last one is live already.
-    `busy`: a run that will be undone is at work; the rollback goes to what was live before it.
+    `busy`: a run that will be undone is running; the rollback goes to what was live before it.
 
     Raises ToolkitError.
     """
@@ -103,7 +98,8 @@ def rollback_choice(
         missing = [gone[region].get(_key(record)) for region, record in each.items()]
         newest.append(Candidate(each, is_live, _any_gone(missing)))
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
-    return RollbackChoice(target, (*newest, *_older(records, newest)), back)
+    deploy = " ".join(("toolkit", "deploy", target, *kind.by_name))
+    return RollbackChoice(target, (*newest, *_older(records, newest)), back, deploy)
 
 
 def _any_gone(missing: Sequence[bool | None]) -> bool | None:
@@ -152,8 +148,8 @@ def deploying_run(order: DeployRequest, git: Git | None, ports: Ports) -> Holder
 def _already_back(
     jobs: Sequence[Job], rules: Rules, ports: Ports, newest: Sequence[Candidate]
 ) -> str:
-    """Why what is live is the last good version already: the newest deploy was not good and gave
-    way to it, or has put it back. Empty if it is not.
+    """Why what is live is the last good version already: the newest deploy was not good and was
+    rolled back to it, or has restored it. Empty if it is not.
     """
     if not newest or not newest[0].live:
         return ""
@@ -171,7 +167,7 @@ def _already_back(
                 f" ended as {last.verdict}, and {what} is not live"
             )
         if last.is_rollback:
-            return f"{job.target} runs {_short(good)}, which run {last.run} has put back"
+            return f"{job.target} runs {_short(good)}, which run {last.run} has restored"
     return ""
 
 
@@ -247,18 +243,16 @@ def _live(job: Job, ports: Ports, good: Mapping[Key, Record]) -> Record | None:
     return next((record for record in good.values() if is_running(record, live)), None)
 
 
-def pick_candidate(
-    candidates: Sequence[Candidate], named: str | None, back: str = "", target: str = "TARGET"
-) -> Candidate:
+def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     """The version that was named, else the one that is live in some regions only, else the newest
     one that is live in none.
 
     What cannot be put back any more is skipped. Where what is live is the last good one already
-    (`back` says why), a version further back has to be named. Raises Refused, UsageError.
+    (`choice.back` says why), a version further back has to be named. Raises Refused, UsageError.
     """
     if named is not None:
-        return _named(candidates, named)
-    candidates = [candidate for candidate in candidates if not candidate.older]
+        return _named(choice.candidates, named)
+    candidates = [candidate for candidate in choice.candidates if not candidate.older]
     others = [candidate for candidate in candidates if not candidate.live]
     partly = [candidate for candidate in others if candidate.runs_in]
     if len(partly) > 1:
@@ -267,24 +261,24 @@ def pick_candidate(
         )
         raise Refused(
             f"the regions run different versions ({versions})",
-            "name the version with --to, or one region with --region",
+            "choose the version with --to, or one region with --region",
         )
     if partly:
         return partly[0]
     if not others:
         raise Refused(
             "no other good deploy is recorded",
-            "deploy what is wanted: toolkit deploy-app --no-build --image TAG",
+            f"deploy the version that you want: {choice.deploy}",
         )
     complete = [candidate for candidate in others if not candidate.gone]
-    if back:
+    if choice.back:
         which = f"--to {complete[0].record.run}" if complete else "--list"
-        further = f"toolkit rollback {target} {which}"
-        raise Refused(back, f"to go further back, say to which version: {further}")
+        further = f"toolkit rollback {choice.target} {which}"
+        raise Refused(choice.back, f"to go further back, choose the version: {further}")
     if not complete:
         raise Refused(
             "the images of all other good versions are gone",
-            f"see them: toolkit rollback {target} --list",
+            f"see them: toolkit rollback {choice.target} --list",
         )
     return complete[0]
 
@@ -303,7 +297,7 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
         matches = [candidate for candidate in versions if candidate.record.version.startswith(name)]
     if len({candidate.record.version for candidate in matches}) > 1:
         runs = ", ".join(candidate.record.run for candidate in matches[:4])
-        raise UsageError(f"{name!r} is the beginning of several versions", f"name a run: {runs}")
+        raise UsageError(f"{name!r} matches several versions", f"use a run: {runs}")
     if not matches:
         raise Refused(
             f"no good deploy of {name!r} is recorded",
@@ -314,7 +308,13 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
 
 def request_fields(chosen: Candidate) -> dict[str, Any]:
     """The fields of a DeployRequest that puts this version back, in each region as it was there."""
+    record = chosen.record
     return {
-        "wishes": rollback_wishes(chosen.record),
-        "each": {region: rollback_wishes(record) for region, record in chosen.each.items()},
+        "version": Version(
+            record.version,
+            record.commit,
+            record.fingerprint or f"image {record.version}",
+            settings=record.settings,
+        ),
+        "restored": {region: record.detail for region, record in chosen.each.items()},
     }

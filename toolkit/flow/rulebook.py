@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
+from toolkit.config import rules as rules_file
+from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
-from toolkit.impact import rules as rules_file
-from toolkit.impact import toml
-from toolkit.impact.reading import nearest
+from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
 from toolkit.model import ChangeStatus, CheckTypeName, Environment, Rules, Target
 from toolkit.plan.graph import Graph
@@ -19,7 +19,7 @@ from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING
 
 if TYPE_CHECKING:  # most commands run no checks
-    from toolkit.impact.checks import CheckTypes
+    from toolkit.config.checks import CheckTypes
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
@@ -60,15 +60,9 @@ def check_types() -> "CheckTypes":
     """The types of checks that exist, for the reader of rules.toml."""
     from toolkit import checks
     from toolkit.checks import values
-    from toolkit.impact.checks import CheckTypes
+    from toolkit.config.checks import CheckTypes
 
-    return CheckTypes(
-        tuple(map(str, CheckTypeName)),
-        checks.check_type,
-        values.names,
-        values.misused,
-        values.BUILT_IN,
-    )
+    return CheckTypes(tuple(map(str, CheckTypeName)), checks.check_type, values.BUILT_IN)
 
 
 def display_path(path: str) -> str:
@@ -109,8 +103,8 @@ def rule_book(rules: Rules) -> RuleBook:
 
 
 def target_settings(rules: Rules, named: str | None) -> dict[str, bytes]:
-    """What decides besides files how each target that is no group is deployed to an environment, as
-    bytes that can be compared.
+    """What decides, apart from files, how each target except groups is deployed to an environment,
+    as bytes that can be compared.
     """
     from toolkit.run.jobs import fill_settings
 
@@ -155,8 +149,8 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
 
 
 def uncounted_plan(plan: str | None, rules: Rules, git: Git) -> str | None:
-    """A plan's own file where it is no change: no rule matches it. Inside of what is deployed it
-    would be deployed, too.
+    """A plan's own file where it does not count as a change: no rule matches it. Inside of what is
+    deployed it would be deployed, too.
     """
     if plan is None or path_owners(rules, rules_path(rules, git))(plan) is not None:
         return None
@@ -184,9 +178,9 @@ def environment_name(name: str | None, rules: Rules) -> str | None:
         return name or rules.environment
     if rules.environment is not None and rules.environment not in existing:
         raise UsageError(
-            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and"
-            f" {rules.file} has none of that name",
-            f"name one with --env: {names or 'there is none'}",
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, but "
+            f"{rules.file} has no such environment",
+            f"choose one with --env: {names or 'there is none'}",
         )
     return rules.environment
 

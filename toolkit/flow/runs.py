@@ -1,17 +1,17 @@
 """A run from its first line on disk to its last: started, resumed, and shown in retrospect."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from shlex import join
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
+from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, RunResult, RunStatus, Verdict
+from toolkit.model import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
@@ -25,66 +25,10 @@ from toolkit.record.mirror import Mirror, claim_run
 from toolkit.record.shared_runs import SharedRun, SharedRuns
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.execute import Execution, RunContext, RunOptions, unchanged_advice
+from toolkit.run.execute import Execution
 from toolkit.run.recover import RunState, recover_state
+from toolkit.run.request import RunRequest
 from toolkit.run.run_journal import StoredRunJournal
-from toolkit.run.step import Verify, no_checks
-from toolkit.run.step_journal import Listener
-from toolkit.run.stop import Stop
-
-
-def same_job(job: Job) -> Job:
-    """A job as it is: its run was begun on this machine."""
-    return job
-
-
-class RunRequest(Struct, frozen=True):
-    """How a run is to be carried out, whatever it deploys. `command` is the command line,
-    `lock_timeout_s` 0 means not to wait.
-
-    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it
-    is to deploy; `verify` makes a step that went well pass its gate, and `checked` says that this
-    is wanted, also for a process that resumes the run. `advise` adds to a next command the options
-    for the job's location, and `placed` gives a job the profile that this machine uses.
-    """
-
-    run: str
-    command: Sequence[str]
-    parallel: int
-    fail_fast: bool
-    lock_timeout_s: int
-    redact: Callable[[str], str]
-    still: Callable[[Job], None]
-    verify: Verify = no_checks
-    checked: bool = True
-    advise: Callable[[Job, str], str] = unchanged_advice
-    placed: Callable[[Job], Job] = same_job
-    preempts: bool = False
-    """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
-    facts: Mapping[str, Any] = {}
-    """What else the journal's first line has to say: how the alarms were."""
-
-
-class RunControl(Protocol):
-    """Who hears of a run's progress, and what may stop it."""
-
-    @property
-    def listener(self) -> Listener: ...
-    @property
-    def stop(self) -> Stop: ...
-
-
-class _RunContext(Struct, frozen=True):
-    """What every part of a run works with."""
-
-    request: RunRequest
-    ports: Ports
-    store: Store
-    control: RunControl
-
-    def tell(self, words: str) -> None:
-        """Tell the listener something that is about the run and not about a step."""
-        self.control.listener.told("toolkit", words)
 
 
 def new_id(ports: Ports) -> str:
@@ -92,16 +36,16 @@ def new_id(ports: Ports) -> str:
     return new_run_id(ports.clock.now())
 
 
-def start(
-    request: RunRequest, prepared: deploy.PreparedRun, ports: Ports, control: RunControl
-) -> RunResult:
-    """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError
-    where not even that was possible.
+@contextmanager
+def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Execution]:
+    """What was prepared, ready to be carried out: as long as this lasts, the locks are ours.
+    Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible.
     """
-    jobs = (*prepared.jobs, *prepared.standby)
+    jobs, ports = (*prepared.jobs, *prepared.standby), request.ports
+    request = replace(request, left=tuple(prepared.left))
     store = store_for(prepared.rules, ports, jobs[0].location.profile)
-    context = _RunContext(request, ports, store, control)
-    with _locked(context, jobs) as locks:
+    with ExitStack() as stack:
+        locks = stack.enter_context(_locked(request, store, jobs))
         facts: dict[str, Any] = {
             **processes.facts(),
             "command": list(request.command),
@@ -115,78 +59,68 @@ def start(
             "jobs": [making.pack(job) for job in jobs],
             **request.facts,
         }
-        journal = Journal.create(store, request.run, facts, ports.clock)
-        try:
-            with _shared(context, journal, jobs) as mirror:
-                options = RunOptions(jobs, request.parallel, request.fail_fast)
-                result = _carry_out(context, journal, options, locks, mirror)
-        finally:
-            journal.close()
-    result = replace(result, left=tuple(prepared.left))
-    if prepared.left and result.exit == Exit.OK:  # all of it went well, but it was not everything
-        return replace(result, status=RunStatus.PARTIAL, exit=Exit.PARTLY)
-    return result
+        journal = stack.enter_context(
+            closing(Journal.create(store, request.run, facts, ports.clock))
+        )
+        mirror = stack.enter_context(_shared(request, store, journal, jobs))
+        fresh = RunState(jobs, facts, {}, {}, ended=False)
+        with _open_run(request, store, journal, fresh) as run_journal:
+            yield Execution(request, run_journal, _fence(locks, mirror), jobs)
 
 
+@contextmanager
 def resume(
-    request: RunRequest,
-    ports: Ports,
-    store: Store,
-    control: RunControl,
-    theirs: SharedRun | None = None,
-) -> RunResult:
-    """Continue an interrupted run: what is open is observed first, what was never begun is begun.
-    Raises ToolkitError.
+    request: RunRequest, store: Store, theirs: SharedRun | None = None
+) -> Iterator[Execution]:
+    """An interrupted run, ready to be gone on with: what is open is observed first, what was never
+    begun is begun. Raises ToolkitError.
 
     `theirs` is the run as another machine has left it in the bucket: it is copied to this machine
     once its locks are ours, and not before.
     """
-    context = _RunContext(request, ports, store, control)
-    if theirs is None:
-        journal = Journal.reopen(store, request.run, ports.clock)
-        try:
-            state = recover_state(journal.entries, ports.clock.now(), journal.path)
-            with _locked(context, _jobs_to_lock(context, state)) as locks:
-                return _continue(context, journal, locks)
-        finally:
-            journal.close()
-    state = recover_state(theirs.entries, ports.clock.now(), request.run)
-    with _locked(context, _jobs_to_lock(context, state)) as locks:
-        journal = Journal.copied(store, request.run, theirs.data, ports.clock)
-        try:
-            return _continue(context, journal, locks)
-        finally:
-            journal.close()
+    clock = request.ports.clock
+    with ExitStack() as stack:
+        if theirs is None:
+            journal = stack.enter_context(closing(Journal.reopen(store, request.run, clock)))
+            state = recover_state(journal.entries, clock.now(), journal.path)
+            locks = stack.enter_context(_locked(request, store, _jobs_to_lock(request, state)))
+        else:
+            state = recover_state(theirs.entries, clock.now(), request.run)
+            locks = stack.enter_context(_locked(request, store, _jobs_to_lock(request, state)))
+            journal = stack.enter_context(
+                closing(Journal.copied(store, request.run, theirs.data, clock))
+            )
+        first = recover_state(journal.entries, clock.now(), journal.path)
+        mirror = stack.enter_context(_shared(request, store, journal, first.jobs, claim=True))
+        state = _continued(request, store, journal, first)
+        with _open_run(request, store, journal, state) as run_journal:
+            fence = _fence(locks, mirror)
+            yield Execution(request, run_journal, fence, state.jobs, state.done, state.begun)
 
 
-def _jobs_to_lock(context: _RunContext, state: RunState) -> Sequence[Job]:
+def _jobs_to_lock(request: RunRequest, state: RunState) -> Sequence[Job]:
     """The open jobs of a run. Raises Refused if it has ended, WrongAccount."""
-    state = _relocated(state, context.request)
-    _refuse_ended(state, context.request.run)
-    _refuse_other_account(state.jobs, context.ports)
+    state = _relocated(state, request)
+    _refuse_ended(state, request.run)
+    _refuse_other_account(state.jobs, request.ports)
     return state.open
 
 
-def _continue(context: _RunContext, journal: Journal, locks: HeldLocks) -> RunResult:
+def _continued(request: RunRequest, store: Store, journal: Journal, first: RunState) -> RunState:
     """With the locks: from now on no other process continues the run. What the bucket knows of it
     is newer, if anything is.
     """
-    request, ports, store = context.request, context.ports, context.store
-    first = recover_state(journal.entries, ports.clock.now(), journal.path)
-    with _shared(context, journal, first.jobs, claim=True) as mirror:
-        state = recover_state(journal.entries, ports.clock.now(), journal.path)
-        if state.jobs != first.jobs:
-            raise StateDamaged(
-                path=journal.path, reason="the run of this name in the bucket has other steps"
-            )
-        _refuse_ended(state, request.run)
-        _give_up_superseded(journal, state, store, ports)
-        journal.append(EntryState.NOTE, **processes.facts(), command=list(request.command))
-        state = _relocated(run_state(store, request.run, ports), request)
-        options = RunOptions(
-            state.jobs, request.parallel, request.fail_fast, state.done, state.begun
+    ports = request.ports
+    state = recover_state(journal.entries, ports.clock.now(), journal.path)
+    # We hold the locks of `first`: other steps would run without one.
+    if state.jobs != first.jobs:
+        raise StateDamaged(
+            path=journal.path, reason="the run of this name in the bucket has other steps"
         )
-        return _carry_out(context, journal, options, locks, mirror)
+    _refuse_ended(state, request.run)
+    _give_up_superseded(journal, state, store, ports)
+    journal.append(EntryState.NOTE, **processes.facts(), command=list(request.command))
+    return _relocated(run_state(store, request.run, ports), request)
 
 
 def _refuse_ended(state: RunState, run: str) -> None:
@@ -203,7 +137,11 @@ def _relocated(state: RunState, request: RunRequest) -> RunState:
 
 @contextmanager
 def _shared(
-    context: _RunContext, journal: Journal, jobs: Sequence[Job], claim: bool = False
+    request: RunRequest,
+    store: Store,
+    journal: Journal,
+    jobs: Sequence[Job],
+    claim: bool = False,
 ) -> Iterator[Mirror | None]:
     """While the run goes on, its journal and logs are sent to the bucket of its location, if it has
     one.
@@ -211,13 +149,13 @@ def _shared(
     With `claim` what is in the bucket already is taken over first. All of it is sent, or is marked
     as unsent, before the locks are released. Raises StateDamaged, LockLost, CloudError.
     """
-    shelf = shared_runs(jobs[0].location if jobs else Location(), context.ports)
+    shelf = shared_runs(jobs[0].location if jobs else Location(), request.ports)
     if shelf is None:
         yield None
         return
     mirror = Mirror(
         shelf,
-        context.store,
+        store,
         journal,
         tuple(job.step for job in jobs),
         frozenset(job.step for job in jobs if job.undoes),
@@ -228,15 +166,16 @@ def _shared(
         mirror.fetch_logs()
     problem = mirror.begin(over)
     if problem:
-        context.tell(f"colleagues cannot see this run yet: {problem}")
+        request.tell(f"colleagues cannot see this run yet: {problem}")
     try:
         yield mirror
     finally:
         unsent = mirror.close()
         if unsent:
-            context.tell(unsent)
+            request.tell(unsent)
+        # Whoever continues it sends the rest; ours is kept beside the journal.
         elif mirror.taken_over_by:
-            context.tell(
+            request.tell(
                 f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`"
             )
 
@@ -328,87 +267,76 @@ def _refuse_other_account(jobs: Sequence[Job], ports: Ports) -> None:
 
 
 @contextmanager
-def _locked(context: _RunContext, jobs: Sequence[Job]) -> Iterator[HeldLocks]:
+def _locked(request: RunRequest, store: Store, jobs: Sequence[Job]) -> Iterator[HeldLocks]:
     """The locks of all targets, or none of them. Raises LockHeld, Stopped."""
-    request, ports, control = context.request, context.ports, context.control
 
     def waiting(name: str, holder: Holder) -> None:
-        context.tell(f"waiting for {holder.who}, who is deploying {name}: {holder.command}")
+        request.tell(f"waiting for {holder.who}, who is deploying {name}: {holder.command}")
 
     def stopping(name: str, holder: Holder) -> None:
-        context.tell(f"asked {holder.who} to stop, who is deploying {name}: {holder.command}")
+        request.tell(f"asked {holder.who} to stop, who is deploying {name}: {holder.command}")
 
     def yield_to(wish: StopRequest) -> None:
         who, words = wish.who or "somebody", wish.command or "another run"
-        context.tell(
-            f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on"
+        request.tell(
+            f"{who} asked this run to stop: {words}; nothing new is started, and what runs in "
+            "AWS continues"
         )
-        control.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
+        request.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
     action, location = "", Location()
     if jobs:  # else only the journal's last line was missing, and nothing is left to be locked
         action, location = jobs[0].action, jobs[0].location
     command, tokens = join(request.command), tuple(job.token for job in jobs)
-    us = holder(request.run, command, ports.clock.now(), tokens, action)
+    us = holder(request.run, command, request.ports.clock.now(), tokens, action)
     names = list(dict.fromkeys(lock_name(job.location, job.target) for job in jobs))
-    locks = open_locks(context.store, location, ports).take(
+    locks = open_locks(store, location, request.ports).take(
         names,
         us,
         request.lock_timeout_s,
         waiting,
-        control.stop.event,
+        request.stop.event,
         stopping if request.preempts else None,
     )
     locks.listen(yield_to)
     for previous in locks.previous:
         if previous.run != request.run:
-            context.tell(
-                f"run {previous.run} of {previous.who} never released it; what it began in AWS is"
-                " waited for"
+            request.tell(
+                f"run {previous.run} of {previous.who} never released it; waiting for what it "
+                "started in AWS"
             )
     try:
         yield locks
     finally:
         for problem in locks.release():
-            context.tell(problem)
+            request.tell(problem)
 
 
-def _carry_out(
-    context: _RunContext,
-    journal: Journal,
-    options: RunOptions,
-    locks: HeldLocks,
-    mirror: Mirror | None,
-) -> RunResult:
-    request, ports, store = context.request, context.ports, context.store
+@contextmanager
+def _open_run(
+    request: RunRequest, store: Store, journal: Journal, state: RunState
+) -> Iterator[StoredRunJournal]:
+    """What outlives the process. A problem says that the run is left open."""
+    ports = request.ports
+    try:
+        locations = {job.step: resolved_location(job.location, ports) for job in state.jobs}
+        ledgers: Mapping[str, Ledger] = {
+            step: open_ledger(store, location, ports) for step, location in locations.items()
+        }
+        with suppress(ToolkitError):  # each step says what it could not do
+            deploy.warm_clients(state.jobs, ports)
+        yield StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
+    except Exception:
+        request.tell(f"run {request.run} is left open; continue with: toolkit resume {request.run}")
+        raise
 
-    def check_fence() -> None:
+
+def _fence(locks: HeldLocks, mirror: Mirror | None) -> Callable[[], None]:
+    """Raises LockLost once the targets, or the run itself, belong to somebody else."""
+
+    def check() -> None:
         locks.check_fence()
         if mirror is not None:
             mirror.check()
 
-    try:
-        locations = {job.step: resolved_location(job.location, ports) for job in options.jobs}
-        ledgers: Mapping[str, Ledger] = {
-            step: open_ledger(store, location, ports) for step, location in locations.items()
-        }
-        run_journal = StoredRunJournal(
-            store, journal, ledgers, locations, ports.clock, request.redact
-        )
-        with suppress(ToolkitError):  # each step says what it could not do
-            deploy.warm_clients(options.jobs, ports)
-        services = RunContext(
-            ports,
-            run_journal,
-            context.control.listener,
-            context.control.stop,
-            check_fence,
-            still=request.still,
-            redact=request.redact,
-            verify=request.verify,
-            advise=request.advise,
-        )
-        return Execution(request.run, options, services).carry_out()
-    except Exception:
-        context.tell(f"run {request.run} is left open; go on with: toolkit resume {request.run}")
-        raise
+    return check

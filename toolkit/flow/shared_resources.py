@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, ToolkitError
@@ -50,6 +51,7 @@ def other_environments(
     unread: dict[ResourceId, str] = {}
     for environment in others:
         for place in making.locations(environment, location.profile, None):
+            place = replace(place, provider=location.provider)
             if place.region not in (None, location.region):
                 continue
             theirs = _resources(rules, names, place, environment)
@@ -63,7 +65,7 @@ def other_environments(
                 for entries in open_ledger(store, place, ports).all().records.values():
                     records += entries
             except ToolkitError as problem:
-                why = f"what environment {place.environment} has deployed cannot be read: {problem}"
+                why = f"the deploys of environment {place.environment} cannot be read: {problem}"
                 unread |= dict.fromkeys(shared, why)
     return OtherEnvironments(tuple(records), unread)
 

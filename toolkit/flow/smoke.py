@@ -26,8 +26,8 @@ from toolkit.run.stop import Stop
 
 
 class SmokeTestRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a
-    secret out of what is told.
+    """What a person asked for. `timeout_s` is for all of it; `redact` removes what looks like a
+    secret from what is shown.
     """
 
     folder: str
@@ -122,7 +122,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     if request.load:
         from toolkit.flow import load_test
 
-        load_test.check_prerequisites(prepared)
+        load_test.check_prerequisites(prepared.tasks)
     return prepared
 
 
@@ -152,7 +152,10 @@ def run_smoke_test(
     if request.load and prepared.store is not None:
         from toolkit.flow import load_test
 
-        for result in load_test.run_loads(prepared, prepared.store, last, results, ports, stop):
+        context = load_test.LoadContext(
+            prepared.run, prepared.setup, prepared.store, last, ports, stop
+        )
+        for result in load_test.run_loads(prepared.tasks, results, context):
             on_result(result)
             results = (*results, result)
     status: CheckStatus | RunStatus = overall_status(results)

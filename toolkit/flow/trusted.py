@@ -8,7 +8,6 @@ required before anything is changed.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,8 @@ from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.decisions import tell_trust
 from toolkit.flow.rulebook import check_types, load_rules, read_rules, rules_path
-from toolkit.impact import toml
+from toolkit.formats import toml
+from toolkit.formats.variables import names_in_check
 from toolkit.model import (
     Checks,
     Environment,
@@ -45,14 +45,12 @@ GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
 """The other keys of an environment that judge."""
 GRAVEST_FIRST = (JudgeEffect.CONSENT, JudgeEffect.DUE, JudgeEffect.TOLD)
 
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
-
 
 def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
     """The lines to show before anything else where the judges here are not the trusted ones."""
     trust = rules.trust
     if trust.allowed and not trust.ref:
-        return (f"what judges a deploy was compared with no trusted base: {OPTION}",)
+        return (f"the rules that judge a deploy were not compared with a trusted base: {OPTION}",)
     differences = trust.about(environment)
     if not differences:
         return ()
@@ -60,7 +58,7 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
     consequence = _consequence(rules, environment, new)
     if new:
         return (f"{trust.ref} has no rules.toml", consequence)
-    lines = [f"what judges a deploy differs from {trust.ref}"]
+    lines = [f"the rules that judge a deploy differ from {trust.ref}"]
     lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
     if len(differences) > MOST_TOLD:
         lines.append(f"  and {len(differences) - MOST_TOLD} more")
@@ -70,9 +68,9 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
 def _line(difference: JudgeDifference, ref: str) -> str:
     what, local, trusted = difference.what, difference.here, difference.trusted
     if local is None and trusted is None:
-        return f"{what} is another one here"
+        return f"{what} differs here"
     if local is None:
-        return f"{what} is not here"
+        return f"{what} is missing here"
     if trusted is not None:
         return f"{what} is {local} here, and {trusted} at {ref}"
     return f"{what} is new: {local}" if local else f"{what} is new"
@@ -82,9 +80,9 @@ def _consequence(rules: Rules, environment: str | None, new: bool) -> str:
     trust = rules.trust
     if trust.allowed:
         return f"this {rules.file} decides: {OPTION}"
-    used = f"what {trust.ref} says is used"
+    used = f"the rules of {trust.ref} are used"
     if new:
-        used = f"no checks of {rules.file} are asked"
+        used = f"no checks of {rules.file} are run"
     due = ""
     if trust.is_due(environment):
         due = f", and every target of {environment or 'this project'} counts as due"
@@ -105,7 +103,7 @@ def require_rules_consent(rules: Rules, environment: str | None) -> None:
     ]
     first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
     raise Refused(
-        f"{differences[0]} is not what {trust.ref} says, and nobody has agreed to that",
+        f"{differences[0]} is not what {trust.ref} says, and this was not confirmed",
         f"{first} first, or add {OPTION}",
     )
 
@@ -258,8 +256,8 @@ def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Ru
 
 def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     return NoTrustedBase(
-        f"what judges a deploy cannot be read: {str(problem).splitlines()[0]}",
-        f"fix it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+        f"the rules that judge a deploy cannot be read: {str(problem).splitlines()[0]}",
+        f"fix it at {base.ref}, or choose another commit that you trust: export {VARIABLE}=COMMIT",
     )
 
 
@@ -267,7 +265,7 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
     """What the trusted base says. Raises NoTrustedBase for what is missing there, or wrong."""
     if sources is None:
         return RulesAndChecks(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
-    from toolkit.impact import checks as reading
+    from toolkit.config import checks as reading
 
     old = _rules_at(sources.text, sources.location, rules, base)
     parts = {old.file: old.checks}
@@ -275,10 +273,10 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
         for name, text in sources.included.items():
             if text is None:
                 raise NoTrustedBase(
-                    f"what judges a deploy cannot be read: {base.ref} has no {name}, which its"
-                    " rules.toml includes",
-                    f"add it at {base.ref}, or name another commit that you trust: export"
-                    f" {VARIABLE}=COMMIT",
+                    f"the rules that judge a deploy cannot be read: {base.ref} has no {name}, "
+                    "which its rules.toml includes",
+                    f"add it at {base.ref}, or choose another commit that you trust: export "
+                    f"{VARIABLE}=COMMIT",
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())
@@ -343,7 +341,7 @@ def _of_environments(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeD
             local, before = getattr(environment, field), getattr(old, field)
             if local != before:
                 yield _changed(f"{key}.{field}", local, before, effect, name)
-        for variable in sorted(used | _variables((*old.urls, *old.hosts))):
+        for variable in sorted(used | names_in_check((*old.urls, *old.hosts))):
             local, before = environment.vars.get(variable), old.vars.get(variable)
             if local != before:
                 what = f"{key}.vars.{variable}"
@@ -354,16 +352,12 @@ def _variables_that_judge(trusted: RulesAndChecks) -> set[str]:
     """The variables in health addresses, checks and secrets: another value is another judge."""
     used = set[str]()
     for target in trusted.rules.targets.values():
-        used |= _variables(_gates(target).get("health", ()))
+        used |= names_in_check(_gates(target).get("health", ()))
     for check in trusted.checks.checks.values():
         used |= check.uses
     for secret in trusted.checks.secrets.values():
         used |= secret.uses
     return used
-
-
-def _variables(texts: Iterable[str]) -> set[str]:
-    return set(_VARIABLE.findall(" ".join(texts)))
 
 
 def _gates(target: Target) -> dict[str, Any]:
@@ -407,7 +401,7 @@ def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
     words = _gates(target).get("checks", ())
     if not words:
         return ()
-    from toolkit.impact.checks import resolve_words
+    from toolkit.config.checks import resolve_words
 
     return resolve_words(words, trusted.checks)[1]
 

@@ -31,7 +31,7 @@ class TrustedState(Struct, frozen=True):
             return self.problem
         for changed in sorted(self.changed):
             if changed == self.rules or any(_overlap(changed, path) for path in paths):
-                return f"{changed} is not as in {self.ref}"
+                return f"{changed} differs from {self.ref}"
         return ""
 
 

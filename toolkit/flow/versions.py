@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.artifacts.images.taken import BuildInputs
 from toolkit.changes import completeness, fingerprint, generated, inputs, names
 from toolkit.changes.completeness import Gap, GapReason
 from toolkit.changes.detect import WorkingTree
@@ -15,7 +16,6 @@ from toolkit.flow.build_inputs import linked_files, target_inputs
 from toolkit.flow.rulebook import fallback_targets, path_owners, rules_path
 from toolkit.model import Inputs, Rules, Version
 from toolkit.ports.git import Git
-from toolkit.ports.images.taken import BuildInputs
 
 
 class TargetVersions(Struct, frozen=True):

@@ -1,3 +1,1 @@
-"""Stage 2: what do the changes touch? rules.toml, the matcher, and changes x rules -> impact.
-Pure.
-"""
+"""Stage 2: what do the changes touch? The matcher, and changes x rules -> impact. Pure."""

@@ -11,7 +11,7 @@ without a NUL.
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from toolkit.impact.glob import (
+from toolkit.formats.glob import (
     GLOBSTAR,
     STAR,
     PatternError,

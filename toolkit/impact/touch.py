@@ -7,8 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.formats.toml import TomlLines
 from toolkit.impact.matcher import Hit, Matcher
-from toolkit.impact.toml import TomlLines
 from toolkit.model import (
     STATUSES,
     Change,

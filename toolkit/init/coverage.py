@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from toolkit.impact.lint import count_by_folder
 from toolkit.impact.matcher import Matcher
 from toolkit.init.images.contexts import ignore_file
-from toolkit.init.images.dockerfile import CopySource, copy_sources
 from toolkit.init.images.dockerignore import exclusion_check
+from toolkit.init.images.sources import CopySource, copy_sources
 from toolkit.init.patterns import within
 from toolkit.init.tree import clean_path, folder_prefix
 

@@ -64,12 +64,12 @@ def build_draft(
         environments,
         (
             (
-                "Drafted by `toolkit init` from what the repository says. Names that stand only in"
-                " AWS are guesses: look at each."
+                "Drafted by `toolkit init` from what is in the repository. Names that exist "
+                "only in AWS are guesses: check each of them."
             ),
             (
-                "A change goes to every rule that matches its path; of a group and a member of it,"
-                " the member alone is deployed."
+                "A change counts for every rule that matches its path; of a group and one of "
+                "its members, only the member is deployed."
             ),
         ),
     )

@@ -6,10 +6,8 @@ A draft may be too wide, which costs a deploy too many, and never too narrow, wh
 import re
 from collections.abc import Iterable, Sequence
 
-from toolkit.impact.glob import LONGEST, PatternError, alternatives
-
-UNKNOWN = "\0"
-"""Stands in a source for a part that nobody can know before the build."""
+from toolkit.formats.dockerfile import UNKNOWN
+from toolkit.formats.glob import LONGEST, PatternError, alternatives
 
 _SPECIAL = re.compile(r"[*?\[{(\\]|^!")
 _UNSAYABLE = re.compile("[\0\ud800-\udfff]")

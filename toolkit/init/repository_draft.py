@@ -11,7 +11,7 @@ from posixpath import basename, normpath
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.init.documents import as_mapping
+from toolkit.formats.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
 from toolkit.init.evidence import Evidence, TargetNames, merge_evidence, slug
@@ -264,4 +264,4 @@ def _unsupported_tools(tree: TrackedFiles) -> Iterator[str]:
         paths = [path for path in tree.paths if pattern.search(path)]
         if paths:
             more = f" and {len(paths) - 1} more" if paths[1:] else ""
-            yield f"{paths[0]}{more}: {name}, seen and not understood"
+            yield f"{paths[0]}{more}: {name}, found but not understood"

@@ -7,6 +7,10 @@ from graphlib import CycleError, TopologicalSorter
 
 from toolkit.model import Target
 
+Instance = tuple[str, str | None]
+"""A target in a region; None: in the only one."""
+OWN_REGION: frozenset[str | None] = frozenset((None,))
+
 
 class Graph:
     """The targets as leaves (what is really deployed) and groups. `needs` must have no circle:
@@ -25,13 +29,25 @@ class Graph:
             for name in targets
         }
         self._direct: dict[str, set[str]] = {}
+        self._regions: dict[tuple[str, str], set[str | None]] = {}
+        """Of a leaf and what it needs, in which regions; None, and where nothing is said: in its
+        own.
+        """
         for name, target in targets.items():
-            needed = set[str]().union(*(self.leaves(need) for need in target.needs))
-            if needed:
-                for leaf in self.leaves(name):
-                    self._direct.setdefault(leaf, set()).update(needed)
+            for need in target.needs:
+                self._add_need(self.leaves(name), self.leaves(need.target), need.region)
         self._reached: dict[str, set[str]] = {}
         self._sorted: list[str] | None = None
+
+    def _add_need(self, waiting: Iterable[str], needed: frozenset[str], region: str | None) -> None:
+        for leaf in waiting:
+            direct = self._direct.setdefault(leaf, set())
+            # Regions are rare, and there may be a million pairs.
+            if region or self._regions:
+                for need in needed:
+                    before = set(OWN_REGION) if need in direct else set[str | None]()
+                    self._regions.setdefault((leaf, need), before).add(region)
+            direct.update(needed)
 
     def _inside(self, name: str) -> set[str]:
         inside, waiting = set[str](), list(self._targets[name].members)
@@ -84,6 +100,23 @@ class Graph:
         }
         return ((reached & among) | groups) - {name}
 
+    def instances_before(
+        self, leaf: str, region: str | None, regions: Collection[str | None]
+    ) -> set[Instance]:
+        """All that has to be deployed before a leaf in one of these regions, also through what is
+        up to date. A need in a region that is not among them is one in the leaf's own.
+        """
+        before, waiting = set[Instance](), [(leaf, region)]
+        while waiting:
+            name, here = waiting.pop()
+            for need in self._direct.get(name, ()):
+                for named in self._regions.get((name, need), OWN_REGION):
+                    instance = (need, named if named in regions else here)
+                    if instance not in before:
+                        before.add(instance)
+                        waiting.append(instance)
+        return before
+
     def _reach(self, leaf: str) -> set[str]:
         reached = self._reached.get(leaf)
         if reached is None:
@@ -111,8 +144,8 @@ class Graph:
             return self.order(self.narrow((set(names) - groups) | members))
 
     def estimate(self, names: Iterable[str]) -> int:
-        """The critical path through these targets in seconds: what does not wait for each other
-        runs side by side.
+        """The critical path through these targets in seconds: steps that do not wait for each
+        other run in parallel.
         """
         counted = set[str]().union(*(self.leaves(name) for name in names))
         if len(counted) < 2:

@@ -1,5 +1,6 @@
-"""Work in the background that is waited for with a deadline and abandoned after it: nothing can
-interrupt a read that always gets one more byte, a resolver that hangs, or a credential program.
+"""Work in the background that its caller waits for until a deadline, and then abandons: nothing
+can interrupt a read that always gets one more byte, a resolver that hangs, or a credential
+program.
 """
 
 from collections.abc import Callable

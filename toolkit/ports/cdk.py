@@ -6,7 +6,6 @@ after its `build`. The cache key says which of the two it was. Nothing is looked
 app deploys has to be in the repository.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,8 +25,9 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
-from toolkit.ports.aws.partition import partition, suffix
-from toolkit.ports.files import own_cache, read, within, write
+from toolkit.ports.aws.names import partition, suffix
+from toolkit.ports.disk import exclusive, write
+from toolkit.ports.files import own_cache, read, within
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "2"
@@ -135,7 +135,7 @@ class CdkAsset(Struct, frozen=True):
     bucket: str
     key: str
     text: str = ""
-    """The content, where it is no file: a template."""
+    """The content, where it is not a file: a template."""
 
 
 class Artifact(Struct, frozen=True):
@@ -199,7 +199,7 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
         # A build writes into the app's own folder: never two at once there.
         path = app.path.encode("utf-8", "surrogateescape")
         lock = hashlib.sha256(path).hexdigest()[:32]
-    with _exclusively(os.path.join(cache_folder, f"{lock}.lock"), log.check):
+    with exclusive(os.path.join(cache_folder, f"{lock}.lock"), log.check):
         if build:
             _build(app, settings, build, os.path.join(cache_folder, f"{identity}.built"), log)
         ready = os.path.join(app.path, argv[0])
@@ -705,32 +705,6 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-class _exclusively:  # noqa: N801 (reads like a function)
-    """Hold a file's lock, so that two steps of one app do not synthesize it twice. `attend` may
-    raise while another one does.
-    """
-
-    def __init__(self, path: str, attend: Callable[[], None]) -> None:
-        self._path, self._attend = path, attend
-
-    def __enter__(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            while True:
-                try:
-                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return
-                except BlockingIOError:
-                    self._attend()
-                    time.sleep(0.1)
-        except BaseException:
-            os.close(self._file)
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
-
-
 def _prune(cache_folder: str) -> None:
     """Delete the assemblies that were not used since yesterday. Lock files stay, since they may be
     held; they are empty.
@@ -774,7 +748,7 @@ def _inside(folder: str, name: str) -> str:
     """
     path = os.path.join(folder, name)  # which is the name itself if that is absolute
     if not os.path.exists(path):
-        raise FileProblem(path=path, reason="the assembly names it, and it is not there")
+        raise FileProblem(path=path, reason="the assembly names it, but it does not exist")
     return path
 
 

@@ -16,12 +16,12 @@ sink: Sink | None = None
 """Where lines go: None while nobody wants them."""
 
 on_stderr = False
-"""Whether they go to stderr: nothing is drawn anew there then."""
+"""Whether they go to stderr: then nothing is redrawn there."""
 
 MOST_ARGUMENTS = 40
-"""So many arguments of a program are told."""
+"""The most arguments of a program that are written."""
 MOST_ITEMS = 50
-"""So many lines are told of a list without end, such as the reasons of a target."""
+"""The most lines that are written of a long list, such as the reasons of a target."""
 
 _secrets: set[str] = set()
 
@@ -48,9 +48,9 @@ def hide(value: str) -> None:
         _secrets.add(value)
 
 
-def secrets() -> list[str]:
-    """The values to take out, the longest first: a short one may begin a long one."""
-    return sorted(_secrets.copy(), key=len, reverse=True)
+def secrets() -> frozenset[str]:
+    """The values to take out."""
+    return frozenset(_secrets.copy())
 
 
 def program_started(argv: Sequence[str], folder: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing files safely."""
+"""Reading files safely, and the folders that are ours."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from toolkit.errors import FileIsThere, FileProblem, NoRules, StateDamaged
+from toolkit.errors import FileProblem, NoRules, StateDamaged
 
 RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
 
@@ -69,7 +69,7 @@ _SHELLS = ("/dev/fd/", "/dev/stdin", "/dev/null", "/proc/self/fd/", f"/proc/{os.
 
 def _regular(path: str, flags: int) -> int:
     """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the
-    shell itself hands over is waited for.
+    shell itself passes on may take its time.
     """
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
@@ -87,34 +87,6 @@ def _regular(path: str, flags: int) -> int:
 def read_input() -> bytes:
     """All of standard input."""
     return sys.stdin.buffer.read()
-
-
-def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> None:
-    """Write a file whole or not at all. Raises FileProblem, FileIsThere if it exists and `replace`
-    is False.
-    """
-    temporary = f"{path}.{os.getpid()}.new"
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise FileProblem(path=path, reason="it is there, and it is not a regular file")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            # Without it a power cut may leave an empty file after the rename.
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, path)
-        else:
-            os.link(temporary, path)  # unlike a rename, a link never replaces a file
-            os.unlink(temporary)
-    except FileExistsError:
-        os.unlink(temporary)
-        raise FileIsThere(path=path) from None
-    except OSError as error:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
 
 
 def check_writable(path: str) -> None:

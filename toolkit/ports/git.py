@@ -37,17 +37,22 @@ from toolkit.ports import debug, process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
+    # These three would run a program.
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.sshCommand": "ssh",
+    # These two could make a changed file look unchanged.
     "core.checkStat": "default",
     "core.trustctime": "true",
     "credential.helper": "",
     "diff.external": "",
+    # A file that git would read, and that would change the order of its answers.
     "diff.orderFile": os.devnull,
     "log.showRoot": "true",
+    # This would run the program that the repository names for checking signatures.
     "log.showSignature": "false",
     "protocol.ext.allow": "never",
+    # A stranger may have committed a bare repository into the working tree.
     "safe.bareRepository": "explicit",
 }
 """Overrides for what a repository's own configuration could name or hide (reference:
@@ -58,7 +63,9 @@ ENVIRONMENT = {
     "GIT_GRAFT_FILE": os.devnull,
     "GIT_ALLOW_PROTOCOL": "",  # not even a partial clone's missing object is fetched
     "GIT_NO_LAZY_FETCH": "1",
+    # Otherwise a repository could show other commits than it has (refs/replace).
     "GIT_NO_REPLACE_OBJECTS": "1",
+    # To look must not write the index.
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
 }
@@ -234,7 +241,7 @@ class Git:
         return self.head
 
     def _unborn(self) -> GitError:
-        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is
+        """Why HEAD is not a commit: there is none, its branch is a new one, or that branch is
         damaged.
         """
         branch = _text(self._run("symbolic-ref", "-q", "HEAD").out).strip()
@@ -344,6 +351,7 @@ class Git:
         )
         for line in _text(self._run("for-each-ref", f"--format={fields}", name).out).splitlines():
             refname, symref, kind, object_id, tagged_kind, tagged_id = line.split("\0")
+            # for-each-ref also lists what is below a name.
             if refname == name:
                 commits = {kind: object_id, tagged_kind: tagged_id}
                 return (symref or name, commits["commit"]) if "commit" in commits else None
@@ -490,6 +498,7 @@ class Git:
                 "status",
                 "--porcelain=v2",
                 "-z",
+                # Files and not only their folders: rules match files.
                 "--untracked-files=all",
                 "--ignore-submodules=dirty",
                 "--no-renames",
@@ -512,6 +521,7 @@ class Git:
         submodules: list[str] = []
         hidden: list[IndexEntry] = []
         for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+            # The flag and a blank come before the mode.
             if record[2:8] == GITLINK.encode():
                 submodules.append(_text(record.partition(b"\t")[2]))
             elif record[:1] == b"S" or record[:1].islower():
@@ -551,6 +561,7 @@ class Git:
         """Path -> the filter that .gitattributes names for it; paths without one are left out."""
         if not paths:
             return {}
+        # `-z` holds for both directions: the answer has three fields for each path.
         names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
         command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
         running = process.StreamedProgram(command, self.root, self._env, names)
@@ -852,6 +863,7 @@ class Diff:
         self._running.stop()
 
     def __iter__(self) -> Iterator[TreeChange]:
+        # Meta and path come in turn, so the same iterator gives both arguments.
         records = self._git._records(self._running, self._verb)
         return map(_tree_change, records, records)
 
@@ -866,6 +878,7 @@ _DIFF = (
     "--no-textconv",
     "--no-relative",
 )
+# An empty command is no filter; `required` would make that an error.
 _NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
 
 
@@ -919,7 +932,7 @@ def _unusable(folder: str) -> GitError | None:
 
 
 def _batch(data: bytes) -> Iterator[bytes | None]:
-    """The contents that `git cat-file --batch` wrote, in order; None for what is no file."""
+    """The contents that `git cat-file --batch` wrote, in order; None for what is not a file."""
     start = 0
     while start < len(data):
         end = data.index(b"\n", start)
@@ -939,8 +952,8 @@ def _tree_change(meta: bytes, path: bytes) -> TreeChange:
 
 
 def _is_irrelevant(record: bytes) -> bool:
-    """Whether a record of `git status` is no change: a header (`# stash 1`), or a path that is in
-    the index alone, neither in HEAD nor in the working tree.
+    """Whether a record of `git status` is not a change: a header (`# stash 1`), or a path that is
+    in the index alone, neither in HEAD nor in the working tree.
     """
     if record[:1] != b"1":
         return record[:1] == b"#"
@@ -953,6 +966,7 @@ def _file_state(record: bytes) -> FileState:
     if kind == b"1":
         fields = record.split(b" ", 8)
         return FileState(_text(fields[8]), chr(fields[1][0]), chr(fields[1][1]))
+    # Unmerged entries have three modes and three ids: their path comes later.
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
     # A repository inside of this one is a path with a slash at its end.

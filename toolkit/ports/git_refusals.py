@@ -81,7 +81,7 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
             f" {quote(folder)}"
         )
         return DamagedRepository(
-            folder=folder, reason=f"its .git leads to {gone[1]}, which is not there", fix=fix
+            folder=folder, reason=f"its .git leads to {gone[1]}, which does not exist", fix=fix
         )
     broken = _NO_FILE.search(text)
     if broken:

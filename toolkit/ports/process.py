@@ -297,7 +297,7 @@ def _run(
 
 def which(name: str) -> str | None:
     """The absolute path of a program on PATH. Relative entries, and so the working directory, are
-    never looked at.
+    never searched.
     """
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         if os.path.isabs(folder):

@@ -2,16 +2,13 @@
 others wait for the result.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Generic, TypeVar
-
-from msgspec import Struct
+from typing import Any
 
 from toolkit.errors import LockLost, Stopped, Throttled, ToolkitError, Unreachable
-
-Value = TypeVar("Value")
 
 LOOK_S = 0.1
 """How often a waiting step checks whether the run is to stop."""
@@ -20,11 +17,13 @@ _ONLY_THIS_STEP = (Stopped, LockLost, Throttled, Unreachable)
 """Errors that keep one step from finishing, but say nothing about the others: they try again."""
 
 
-class SharedResult(Struct, Generic[Value], frozen=True):
-    """The result, and which step computed it."""
+class SharedResult:
+    """What one step does for several, and which one. Where it `is_mine`, it is done inside of
+    `turn`, and `value` set to what came of it.
+    """
 
-    value: Value
-    by: str
+    def __init__(self, by: str, is_mine: bool, value: Any = None) -> None:
+        self.by, self.is_mine, self.value = by, is_mine, value
 
 
 class SharedWork:
@@ -32,38 +31,30 @@ class SharedWork:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._results: dict[Hashable, Future[SharedResult[Any]]] = {}
+        self._results: dict[Hashable, Future[SharedResult]] = {}
 
-    def once(
-        self, key: Hashable, step: str, do: Callable[[], Value], check: Callable[[], None]
-    ) -> SharedResult[Value]:
-        """The result of `do`, which the first step calls. The others wait; `check` may end that by
-        raising.
+    @contextmanager
+    def turn(self, key: Hashable, step: str, check: Callable[[], None]) -> Iterator[SharedResult]:
+        """The result, which the first step computes inside. The others wait for it before; `check`
+        may end that by raising.
 
-        If it fails, it fails for all; if the first step could not finish, the next one calls it.
+        If it fails, it fails for all; if the first step could not finish, the next one computes it.
         """
-        while True:
-            with self._lock:
-                future = self._results.get(key)
-                is_first = future is None
-                if future is None:
-                    future = self._results[key] = Future()
-            if is_first:
-                return self._do(key, future, step, do)
+        future, is_first = self._join(key)
+        while not is_first:
             while not wait([future], LOOK_S).done:
                 check()
             problem = future.exception()
             if problem is None:
-                return future.result()
+                yield future.result()
+                return
             if isinstance(problem, ToolkitError) and not isinstance(problem, _ONLY_THIS_STEP):
                 raise problem
             check()
-
-    def _do(
-        self, key: Hashable, future: "Future[SharedResult[Any]]", step: str, do: Callable[[], Value]
-    ) -> SharedResult[Value]:
+            future, is_first = self._join(key)
+        result = SharedResult(step, is_mine=True)
         try:
-            result = SharedResult(do(), step)
+            yield result
         except BaseException as problem:
             # Forgotten before the others wake up, so that the next one starts afresh.
             if not isinstance(problem, ToolkitError) or isinstance(problem, _ONLY_THIS_STEP):
@@ -71,5 +62,12 @@ class SharedWork:
                     del self._results[key]
             future.set_exception(problem)
             raise
-        future.set_result(result)
-        return result
+        future.set_result(SharedResult(step, False, result.value))
+
+    def _join(self, key: Hashable) -> tuple["Future[SharedResult]", bool]:
+        """The result, which may be to come, and whether nobody else computes it."""
+        with self._lock:
+            if key in self._results:
+                return self._results[key], False
+            self._results[key] = Future()
+            return self._results[key], True

@@ -1,13 +1,12 @@
 """Locks on this machine. The system frees them when the process ends, however it ends."""
 
 import errno
-import fcntl
 import os
 from contextlib import suppress
 
 from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
-from toolkit.record import disk, state
-from toolkit.record.disk import Disk
+from toolkit.ports import disk
+from toolkit.record import state
 from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decode, encode, stop_request_in
 from toolkit.record.state import Store
 
@@ -97,7 +96,7 @@ class Flocks:
         path = self._path(name)
         if _read_stop_request(path, id) is None:
             by = Holder(stop.who, stop.host, 0, stop.run, stop.command, "", id)
-            disk.replace(_stop_request_path(path), encode(by, name, stop=stop), Disk())
+            disk.write(_stop_request_path(path), encode(by, name, stop=stop))
         return True
 
     def show(self) -> list[tuple[str, Holder]]:
@@ -121,10 +120,11 @@ class Flocks:
         if not os.path.lexists(path):
             return False
         descriptor, body = _lock_file(path)
+        # We hold the lock here unless there is no descriptor: the holder has ended.
         holder = decode(body, _UNREADABLE)
         if descriptor is None:
             raise Refused(
-                f"{name} is held by process {holder.pid} of this machine, which is alive",
+                f"{name} is held by process {holder.pid} of this machine, which is running",
                 f"end it first: kill {holder.pid}",
             )
         try:
@@ -158,21 +158,19 @@ def _lock_file(path: str) -> tuple[int | None, bytes]:
     StateDamaged, FileProblem.
     """
     while True:
+        descriptor, locked = disk.open_state(path, os.O_RDWR | os.O_CREAT), False
         try:
-            descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise disk.file_error(path, error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            locked = disk.lock(descriptor, path)
+            # One byte more than allowed shows that the content is too long.
             body = os.pread(descriptor, BODY_MOST + 1, 0)
-            os.close(descriptor)
+        finally:
+            if not locked:
+                os.close(descriptor)
+        if not locked:
             return None, body
-        except OSError as error:
-            os.close(descriptor)
-            raise disk.lock_error(path, error) from None
+        # Locked, but is it still the file that others would open?
         if _is_same_file(path, descriptor):
-            return descriptor, os.pread(descriptor, BODY_MOST + 1, 0)
+            return descriptor, body
         os.close(descriptor)  # it was removed in between: the lock is another file now
 
 

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Exit, FileProblem, StateDamaged
-from toolkit.model import GOOD, DeployedState, RunStatus, Verdict
-from toolkit.ports import processes
-from toolkit.record import disk, journal, state
-from toolkit.record.disk import Disk
+from toolkit.formats.documents import as_mapping
+from toolkit.model import AWS, GOOD, DeployedState, RunStatus, Verdict
+from toolkit.ports import disk, processes
+from toolkit.ports.disk import Disk
+from toolkit.record import journal, state
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merge
 from toolkit.record.state import Store
@@ -226,8 +227,8 @@ def _successes(store: Store, run: str) -> list[Record]:
 
 def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str | None) -> Record:
     location, version = _location(job), _version(job)
-    live = _mapping(entry.facts.get("live"))
-    detail = _mapping(entry.facts.get("detail") or live.get("detail"))
+    live = as_mapping(entry.facts.get("live"))
+    detail = as_mapping(entry.facts.get("detail") or live.get("detail"))
     return Record(
         target=str(job.get("target", "")),
         environment=_string(location.get("environment")),
@@ -239,6 +240,7 @@ def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str
         when=entry.at,
         verdict=str(entry.facts["verdict"]),
         detail={str(key): str(value) for key, value in detail.items()},
+        provider=_string(location.get("provider")) or AWS,
         endpoint=endpoint,
         account=_string(location.get("account")),
         settings=str(version.get("settings", "")),
@@ -261,20 +263,16 @@ def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _location(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(job.get("place"))
+    return as_mapping(job.get("place"))
 
 
 def _version(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(job.get("version"))
+    return as_mapping(job.get("version"))
 
 
 def _recorded(job: Mapping[str, Any]) -> str:
     """The run whose deploy was recorded as live when a job was prepared, empty if none was."""
-    return _string(_mapping(job.get("recorded")).get("run")) or ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return _string(as_mapping(job.get("recorded")).get("run")) or ""
 
 
 def _string(value: Any) -> str | None:
@@ -359,9 +357,7 @@ def _read_index(store: Store) -> dict[str, _Cached]:
 
 def _write_index(store: Store, cached: Mapping[str, _Cached]) -> None:
     try:
-        disk.replace(
-            store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk()
-        )
+        disk.write(store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"))
     except FileProblem:
         return  # the next one reads the journals again
 

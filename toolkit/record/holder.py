@@ -132,14 +132,14 @@ def decode(body: bytes, fallback: str) -> Holder:
     """
     line = body.partition(b"\n")[0]
     if len(line) > BODY_MOST:
-        return _unreadable(fallback, f"its body is larger than {BODY_MOST >> 10} kB")
+        return _unreadable(fallback, f"its content is larger than {BODY_MOST >> 10} kB")
     try:
         fields = json.loads(line)
         if isinstance(fields, dict):
             fields.pop("problem", None)
         return msgspec.convert(fields, Holder)
     except (ValueError, RecursionError):
-        return _unreadable(fallback, "its body cannot be read")
+        return _unreadable(fallback, "its content cannot be read")
 
 
 def _unreadable(id: str, problem: str) -> Holder:

@@ -26,18 +26,19 @@ from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.clock import Clock, SystemClock
-from toolkit.record.disk import (
+from toolkit.ports.disk import (
     Disk,
     error_text,
     file_error,
-    lock_error,
+    lock,
     open_own,
+    open_state,
     sync_folder,
     unlock,
     write_all,
 )
-from toolkit.record.disk import read as read_file
-from toolkit.record.disk import replace as replace_file
+from toolkit.ports.disk import read as read_file
+from toolkit.ports.disk import write as write_file
 from toolkit.record.state import Store
 
 VERSION = 1
@@ -168,6 +169,7 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], i
 
 
 def _decode(line: bytes, run: str, number: int) -> JournalEntry:
+    # Before the checksum: another version may compute it in another way.
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
         raise _InvalidLine(
@@ -244,7 +246,7 @@ class Journal:
         self._set((), 0)
         self._lock = Lock()
         self.watcher: Callable[[JournalEntry], None] | None = None
-        """Whoever is told of each line once it is on disk, and must not take long."""
+        """Called with each line once it is on disk; it must not take long."""
 
     def _set(self, entries: tuple[JournalEntry, ...], size: int) -> None:
         """Continue after these lines, which take `size` bytes on disk."""
@@ -275,6 +277,7 @@ class Journal:
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
             try:
+                # Shortened and on disk first: a crash must not leave lines of both versions.
                 self._disk.cut(self._descriptor, same)
                 self._disk.sync(self._descriptor)
                 write_all(self._disk, self._descriptor, rest)
@@ -299,6 +302,7 @@ class Journal:
         store.subfolder(FOLDER)
         port = disk or Disk()
         try:
+            # Exclusive: two processes that draw the same name must not share a journal.
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             raise FileIsThere(path=path) from None
@@ -332,7 +336,7 @@ class Journal:
         path = path_of(store, run)
         store.subfolder(FOLDER)
         if not os.path.lexists(path):
-            replace_file(path, data, disk or Disk())
+            write_file(path, data, disk=disk or Disk())
         return cls.reopen(store, run, clock, disk)
 
     @classmethod
@@ -436,31 +440,23 @@ def _lock(descriptor: int, store: Store, run: str) -> None:
     FileProblem.
     """
     for _ in range(LOCK_TRIES):
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sleep(LOCK_PAUSE_S)
-        except OSError as error:
-            raise lock_error(path_of(store, run), error) from None
+        if lock(descriptor, path_of(store, run)):
+            return
+        sleep(LOCK_PAUSE_S)
     raise _busy_error(store, run)
 
 
 def being_written(store: Store, run: str) -> bool:
     """Whether a live process has the journal open for writing. Raises FileProblem."""
-    try:
-        descriptor = open_own(path_of(store, run), os.O_RDONLY)
-    except OSError as error:
-        raise file_error(path_of(store, run), error) from None
+    path = path_of(store, run)
+    descriptor = open_state(path, os.O_RDONLY)
     try:
         # Shared: two processes that only look must not take each other for a writer.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # then nobody can have written it
+        return not lock(descriptor, path, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileProblem:
+        return False  # it cannot be locked there: then nobody can have written it
     finally:
         unlock(descriptor)
-    return False
 
 
 def _content(descriptor: int) -> bytes:

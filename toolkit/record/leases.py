@@ -92,6 +92,7 @@ class Lease:
                 return
             for _ in range(_TRIES):
                 since = (self._clock.now(), self._clock.elapsed())
+                # Without a count, two renewals would have the same content, and so the same etag.
                 self._beat += 1
                 body = encode(self._holder, self.name, self._beat)
                 etag = self._bucket.put(self._key, body, self._etag, patient=False)
@@ -103,12 +104,12 @@ class Lease:
                 self._etag = stored.etag
                 if stop_request_in(stored.body) is not None:
                     return
-            raise LockLost(target=self.name, reason="somebody else writes to it")
+            raise LockLost(target=self.name, reason="someone else writes to it")
 
     def _read_own(self) -> StoredObject:
         stored = self._bucket.get(self._key, BODY_MOST)
         if stored is None:
-            raise LockLost(target=self.name, reason="somebody has released it")
+            raise LockLost(target=self.name, reason="someone has released it")
         by = decode(stored.body, stored.etag)
         if by.id != self._holder.id:
             raise LockLost(target=self.name, reason=f"{by.who} has taken it over")
@@ -131,6 +132,8 @@ class Lease:
                 return None
             self._released = True
             try:
+                # Only under our etag: the lock may have expired and belong to another run by now. A
+                # stop request changes the etag, too, so it is read once more.
                 if not self._bucket.delete(self._key, self._etag):
                     self._bucket.delete(self._key, self._read_own().etag)
             except LockLost:

@@ -6,7 +6,6 @@ configured, that is the truth, and the files on this machine are a copy for when
 reached. What earlier versions of toolkit recorded is read, but never written.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,10 +24,11 @@ from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
 from toolkit.model import GOOD, DeployedState, JobAction, Location, RecordOrigin, Resource, Verdict
+from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
+from toolkit.ports.disk import Disk
 from toolkit.ports.ports import Ports
-from toolkit.record import disk, legacy, state
-from toolkit.record.disk import Disk
+from toolkit.record import legacy, state
 from toolkit.record.legacy import Text
 from toolkit.record.state import Store
 
@@ -271,7 +271,7 @@ def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
     if key:
         keys.add(key)
     if len(keys) > 1:
-        reason = "it has records of another target or place"
+        reason = "it has records of another target or location"
         raise StateDamaged(path=path, reason=reason + _repair_hint(key))
     return merge(file.records), file.store
 
@@ -289,7 +289,7 @@ def _repair_hint(key: str | None) -> str:
     if key is None:
         return ""
     target = state.decode_file_name(key.rpartition("/")[2].removesuffix(".json"))
-    return f"; put it aside: toolkit record repair {quote(target)}"
+    return f"; set it aside: toolkit record repair {quote(target)}"
 
 
 class Ledger(Protocol):
@@ -343,7 +343,9 @@ class Ledger(Protocol):
 
 def scope_of(store: Store, location: Location) -> Scope:
     """The scope of a location's record."""
-    return Scope("aws", store.endpoint, location.account, location.region, location.environment)
+    return Scope(
+        location.provider, store.endpoint, location.account, location.region, location.environment
+    )
 
 
 def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:
@@ -403,8 +405,10 @@ class KeyFilter(Struct, frozen=True):
         shortened.
         """
         words = key.removeprefix(f"{FOLDER}/").removesuffix(".json").split("/")
+        # Files that were put aside, or that others have put there.
         if not key.endswith(".json") or len(words) != 6:
             return None
+        # What the scope leaves open (None) agrees with every key.
         for mine, word in zip(self._words, words, strict=False):
             if mine is not None and mine != word:
                 return None
@@ -424,8 +428,8 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
         except AnotherProject as problem:
             foreign.add(name)
             damaged[name] = (
-                f"its record is that of {problem.facts['project']}: each project needs a `store`"
-                " prefix of its own"
+                f"its record belongs to {problem.facts['project']}: each project needs its "
+                "own `store` prefix"
             )
             continue
         except StateDamaged as problem:
@@ -550,7 +554,7 @@ class LocalLedger:
             self._store.subfolder(BODIES)
             path = self._store.path(BODIES, digest(body))
             if not os.path.exists(path):
-                disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
+                disk.write(path, body.encode("utf-8", "surrogateescape"), disk=self._disk)
 
     def all(self) -> LedgerContents:
         """The records of every target. A copy of a bucket that rules.toml no longer names does not
@@ -563,8 +567,7 @@ class LocalLedger:
             _, store = self.copy(target)
             if store:
                 damaged[target] = (
-                    f"this machine only has a copy of {store}, which rules.toml does not name any"
-                    " more"
+                    f"this machine only has a copy of {store}, which rules.toml no longer names"
                 )
             else:
                 records[target] = entries
@@ -602,7 +605,7 @@ class LocalLedger:
             try:
                 self._read(key)
             except StateDamaged:
-                done.append(f"put aside as {self._put_aside(self._path(key))}")
+                done.append(f"set aside as {self._put_aside(self._path(key))}")
         return "; ".join(done) or "nothing on this machine is damaged"
 
     def _put_aside(self, path: str) -> str:
@@ -624,16 +627,13 @@ class LocalLedger:
         folder = self._store.subfolder(FOLDER)
         for name in key.split("/")[1:-1]:
             folder = state.own_folder(os.path.join(folder, name))
-        lock = self._lock_file(self._store.path(FOLDER, ".lock"))
-        try:
+        with disk.exclusive(self._store.path(FOLDER, ".lock")):
             before, copied_from = self._read(key)
             after = update(before, copied_from)
             if store is None:
                 store = copied_from
             if after != before or store != copied_from:
-                disk.replace(path, encode(after, store), self._disk)
-        finally:
-            disk.unlock(lock)
+                disk.write(path, encode(after, store), disk=self._disk)
 
     def _keys(self) -> list[str]:
         keys = _keys_below(self._store.folder, self._parts.prefix)
@@ -649,18 +649,6 @@ class LocalLedger:
 
     def _path(self, key: str) -> str:
         return self._store.path(*key.split("/"))
-
-    def _lock_file(self, path: str) -> int:
-        try:
-            descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise disk.file_error(path, error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            os.close(descriptor)
-            raise disk.lock_error(path, error) from None
-        return descriptor
 
 
 def _keys_below(root: str, prefix: str) -> list[str]:
@@ -760,6 +748,7 @@ class SharedLedger:
             if existing:
                 stored, etag = self._decode(existing.body, key), existing.etag
                 timed = replace(timed, when=_timestamp(existing.now))
+            # What only this machine's copy has is sent along, so that the order is complete.
             updated = add_begun(_combine(stored, local, is_copy), without_body(timed))
             if updated == stored or self._write(key, updated, etag):
                 self._copy(updated)
@@ -826,6 +815,7 @@ class SharedLedger:
             if stored:
                 with suppress(StateDamaged):
                     lists.append(legacy.decode(stored.body, key))
+        # Where a shared record exists, this machine's own is not consulted.
         local = {} if lists else self._local.legacy_records()
         return {**local, **convert_legacy(lists, scope)}
 
@@ -859,13 +849,13 @@ class SharedLedger:
             what = f"this machine's copy ({len(local)} deploys) took its place"
         else:
             written = bool(self._bucket.delete(key, stored.etag))
-            what = "nothing is recorded of it now"
+            what = "it has no record now"
         if not written:
             raise StateDamaged(
                 path=self._bucket.address(key),
-                reason="somebody else writes to it; run the repair again",
+                reason="someone else writes to it; run the repair again",
             )
-        return f"put aside as {self._bucket.address(aside)}; {what}"
+        return f"set aside as {self._bucket.address(aside)}; {what}"
 
     def _keys(self) -> list[str]:
         keys = self._bucket.keys(self._parts.prefix)
@@ -932,7 +922,7 @@ def _only_file(target: str, files: Iterable[LedgerFile]) -> LedgerFile:
             records.extend(entries)
         raise Refused(
             ambiguous_reason(target, records),
-            "name `account` and `regions` of the environment in rules.toml",
+            "set `account` and `regions` of the environment in rules.toml",
         )
     return filled[0]
 

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import StateDamaged
-from toolkit.record import disk, state
-from toolkit.record.disk import Disk
+from toolkit.ports import disk
+from toolkit.record import state
 from toolkit.record.state import Store
 
 FOLDER = "loads"
@@ -44,11 +44,8 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
 def save(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
     """Replace the stored load. Raises FileProblem, StateDamaged."""
     store.subfolder(FOLDER)
-    disk.replace(
-        _path(store, environment, task),
-        json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n",
-        Disk(),
-    )
+    line = json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n"
+    disk.write(_path(store, environment, task), line)
 
 
 def _path(store: Store, environment: str | None, task: str) -> str:

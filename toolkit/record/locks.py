@@ -29,15 +29,15 @@ __all__ = (
 )
 
 SILENT_S = 0.4
-"""For how long nobody is told that somebody waits, in seconds."""
+"""How long to wait before reporting that it waits, in seconds."""
 PAUSE_S, LONGEST_S = 1.0, 16.0
 """The first and the longest pause between two tries, in seconds."""
 ALMOST_ZERO_S = 0.001
 """What is nothing, in seconds: a sum of parts is rarely exact."""
 
 STOP_REQUEST_S = EXPIRY_S + RENEW_S
-"""How long a holder that was asked to stop is waited for: it reads that at its next renewal, and
-renews its lease no more.
+"""How long to wait for a holder that was asked to stop: it reads the request at its next renewal,
+and then stops renewing its lease.
 """
 STOP_REQUEST_POLL_S = 1.0
 """How often a holder looks whether it was asked to stop, in seconds of the machine's own clock."""
@@ -105,8 +105,8 @@ class Locks:
         """Take all these locks, or none. Every run takes them in the same order, so that no two
         wait for each other.
 
-        `on_wait` is called once with the holder that is waited for. With `on_stop_request`, a
-        holder that deploys is asked to stop, which that is told, and is waited for longer. Raises
+        `on_wait` is called once with the holder of the lock. With `on_stop_request`, a holder that
+        deploys is asked to stop, which is reported to it, and `take` waits for it longer. Raises
         LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError, Refused,
         StateDamaged, FileProblem.
         """
@@ -162,7 +162,7 @@ class Locks:
 
 
 class _LockWait:
-    """How long one call of `take` waits, and what it tells meanwhile."""
+    """How long one call of `take` waits, and what it reports in the meantime."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class _LockWait:
         return by.action != JobAction.ROLLBACK  # two that undo something would only undo each other
 
     def has_asked(self, name: str, by: Holder) -> None:
-        """Note that a holder was asked to stop: it is waited for as long as that may take."""
+        """Note that a holder was asked to stop: wait for it as long as that may take."""
         self._asked_ids.add(by.id)
         self._until = max(self._until, self._clock.elapsed() + STOP_REQUEST_S)
         self._said = True

@@ -14,7 +14,8 @@ from time import monotonic
 
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
 from toolkit.model import Verdict
-from toolkit.record import disk, history
+from toolkit.ports import disk
+from toolkit.record import history
 from toolkit.record.journal import EntryState, Journal, JournalEntry
 from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
@@ -26,8 +27,8 @@ LOGS_S = 10.0
 FLUSH_S = 20.0
 """How long the end of a run waits for the last of it to be sent, in seconds."""
 BARRIER_S = 15.0
-"""How long a line that has to be in the bucket first is waited for, in seconds: a bad version has
-to go back, bucket or not.
+"""How long to wait for a line that has to be in the bucket first, in seconds: a bad version has to
+be rolled back with or without the bucket.
 """
 UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""
@@ -79,6 +80,7 @@ class Mirror:
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
+        # Before the first attempt: a process that dies in it leaves the mark for `toolkit history`.
         self._mark()
         problem = self._once()
         self.check()
@@ -99,7 +101,7 @@ class Mirror:
                 if not os.path.lexists(path):
                     self._store.subfolder(history.LOGS)
                     self._store.subfolder(os.path.join(history.LOGS, self._journal.run))
-                    disk.replace(path, shared[0], disk.Disk())
+                    disk.write(path, shared[0])
 
     def check(self) -> None:
         """Raises LockLost if somebody else continues the run."""
@@ -113,6 +115,7 @@ class Mirror:
         """Send the rest and stop; returns what could not be sent, in words: later commands send it.
         Calling it twice is harmless.
         """
+        # No line may start a new wait while the last ones are sent.
         self._journal.watcher = None
         with self._changed:
             self._closing = True
@@ -127,8 +130,8 @@ class Mirror:
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
             return (
-                f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit"
-                " history` sends it"
+                f"run {self._journal.run} is not completely in the bucket yet ({why}): "
+                "`toolkit history` sends it"
             )
         self._unmark()
         return None
@@ -195,6 +198,7 @@ class Mirror:
         shared = self._shared_runs.get(self._journal.run)
         if shared is None:
             return self._shared_runs.put(self._journal.run, data, None)
+        # The bucket has the beginning of ours: it was our own write.
         if data.startswith(shared.data):
             self._etag = shared.etag
             return self._shared_runs.put(self._journal.run, data, shared.etag)
@@ -214,6 +218,7 @@ class Mirror:
         if size == sent_size:
             return
         with open(path, "rb") as file:
+            # One byte more than is kept: by it, `put_log` sees that the log is longer.
             file.seek(max(size - LOG_MOST - 1, 0))
             data = file.read(LOG_MOST + 1)
         etag = self._shared_runs.put_log(run, step, data, sent_etag)
@@ -230,7 +235,7 @@ class Mirror:
     def _mark(self) -> None:
         with suppress(FileProblem, StateDamaged):
             self._store.subfolder(UNSENT)
-            disk.replace(self._store.path(UNSENT, self._journal.run), b"", disk.Disk())
+            disk.write(self._store.path(UNSENT, self._journal.run), b"")
 
     def _unmark(self) -> None:
         with suppress(OSError):
@@ -258,13 +263,12 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
     local = journal.content(journal.size)
     same = common_length(local, shared.data)
     if same == 0:
-        raise StateDamaged(
-            path=journal.path, reason="the run of this name in the bucket is another one"
-        )
+        raise StateDamaged(path=journal.path, reason="the bucket has another run of this name")
+    # The bucket has lines that this machine does not.
     if same < len(shared.data):
         # Lines of ours that nobody else has seen: their effects are found by their tokens.
         if same < len(local):
-            disk.replace(f"{journal.path}.superseded", local, disk.Disk())
+            disk.write(f"{journal.path}.superseded", local)
         journal.adopt(same, shared.data[same:])
     return shared
 

@@ -1,7 +1,7 @@
 """The IAM permissions for locks and the record in a bucket."""
 
 from toolkit.model import Location, Statement
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn
 
 
 def statements(location: Location) -> tuple[Statement, ...]:
@@ -9,7 +9,7 @@ def statements(location: Location) -> tuple[Statement, ...]:
     if location.store is None:
         return ()
     bucket, _, prefix = location.store.removeprefix("s3://").strip("/").partition("/")
-    whole = f"arn:{partition(location.region)}:s3:::{bucket}"
+    whole = arn(location, "s3", bucket)
     inside = f"{whole}/{prefix}/*" if prefix else f"{whole}/*"
     return (
         Statement(

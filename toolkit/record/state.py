@@ -11,8 +11,7 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from toolkit.errors import FileProblem
-from toolkit.ports import files
-from toolkit.record import disk
+from toolkit.ports import disk, files
 
 _LONG = 180
 NONE = "-"
@@ -44,18 +43,13 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
     created if needed. Each endpoint other than AWS's own has a state of its own. Raises
     StateDamaged, FileProblem.
     """
-    parent, name = _location(project, root, endpoint)
-    try:
-        os.makedirs(os.path.dirname(parent), exist_ok=True)
-    except OSError as error:
-        raise FileProblem(path=parent, reason=disk.error_text(error)) from None
-    return Store(own_folder(os.path.join(own_folder(parent), name)), endpoint, project or "")
+    folder = files.own_state(_folder_name(project, root, endpoint))
+    return Store(folder, endpoint, project or "")
 
 
 def find_store(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
     """The state of a project, None if there is none yet. Raises StateDamaged, FileProblem."""
-    parent, name = _location(project, root, endpoint)
-    path = os.path.join(parent, name)
+    path = os.path.join(files.state_folder(), _folder_name(project, root, endpoint))
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
@@ -75,15 +69,15 @@ def delete_endpoint(endpoint: str) -> None:
         raise FileProblem(path=parent, reason=disk.error_text(error)) from None
 
 
-def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
-    """The folder of all projects, and the name of this project's folder in it."""
+def _folder_name(project: str | None, root: str, endpoint: str | None) -> str:
+    """The name of a project's folder in that of all projects."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
     identity = f"project {project}" if project else f"root {real}"
     # Two projects may have names that become the same key.
     digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
-    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_endpoint_suffix(endpoint)}"
+    return f"{key}-{digest}{_endpoint_suffix(endpoint)}"
 
 
 def _endpoint_suffix(endpoint: str | None) -> str:

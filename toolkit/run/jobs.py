@@ -1,7 +1,6 @@
 """Turns targets into jobs: one per region, with the environment's variables filled in. Pure."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
+from toolkit.formats.variables import fill_all, names
 from toolkit.model import Environment, Job, JobAction, Location, Target, Version
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+from toolkit.targets.options import names_in_journals
 
 
 def locations(
@@ -43,9 +42,20 @@ def locations(
     )
 
 
-def fill_text(text: str, variables: Mapping[str, str]) -> str:
-    """A text with every `{name}` of a known variable replaced."""
-    return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
+def by_location(
+    chosen: Sequence[Target], locations: Sequence[Location]
+) -> dict[Location, list[str]]:
+    """The targets' names by location: one for each provider in each of these locations."""
+    names: dict[Location, list[str]] = {}
+    for location in locations:
+        for target in chosen:
+            names.setdefault(at_provider(location, target.kind), []).append(target.name)
+    return names
+
+
+def at_provider(location: Location, kind: str) -> Location:
+    """The location as one of a kind's provider."""
+    return replace(location, provider=targets.kind(kind).provider)
 
 
 def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
@@ -53,9 +63,9 @@ def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
     invalid then.
     """
     try:
-        return msgspec.convert(_fill(msgspec.to_builtins(settings), variables), type(settings))
+        return msgspec.convert(fill_all(msgspec.to_builtins(settings), variables), type(settings))
     except msgspec.ValidationError as problem:
-        used = set(_VARIABLE.findall(repr(settings)))
+        used = names(repr(settings))
         empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
         what = f"a setting is not valid: {problem}"
         if empty:
@@ -64,16 +74,6 @@ def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
             f"{what}, once the variables are filled in",
             "fill it in in rules.toml, under `vars` of the environment",
         ) from None
-
-
-def _fill(value: Any, variables: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return fill_text(value, variables)
-    if isinstance(value, dict):
-        return {key: _fill(inner, variables) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_fill(inner, variables) for inner in value]
-    return value
 
 
 def version_variables(version: Version) -> dict[str, str]:
@@ -109,7 +109,10 @@ class JobRequest(Struct, frozen=True):
     versions: Mapping[str, Version]
     needs: Mapping[str, Sequence[str]]
     action: JobAction = JobAction.DEPLOY
-    wishes: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
+    """Kind -> its options, as the command line has them."""
+    restored: Mapping[str | None, Mapping[str, str]] | None = None
+    """Of a rollback, what the record says of the good deploy in each region."""
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
@@ -125,6 +128,10 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
     several = len(request.locations) > 1
     step = step_name(target.name, location, several)
     version = request.versions[target.name]
+    kind = targets.kind(target.kind)
+    restore = None
+    if request.restored is not None:
+        restore = kind.rollback(request.restored.get(location.region, {}))
     variables = {
         "region": location.region or "",
         **request.variables,
@@ -135,7 +142,7 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         target=target.name,
         kind=target.kind,
         action=request.action,
-        location=replace(location, provider=targets.kind(target.kind).provider),
+        location=at_provider(location, target.kind),
         settings=fill_settings(target.settings, variables),
         version=version,
         run=request.run,
@@ -143,7 +150,8 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         needs=tuple(step_name(need, location, several) for need in request.needs[target.name]),
         estimate_s=target.estimate_s,
         deadline_s=target.deadline_s,
-        wishes=request.wishes,
+        options=request.options.get(target.kind) or kind.Options(),
+        restore=restore,
     )
 
 
@@ -153,10 +161,9 @@ def jobs_without_run(
     """Jobs without a run or a version: to ask kinds what is live, or which permissions
     they need.
     """
-    names = [target.name for target in targets]
-    versions = dict.fromkeys(names, Version("", None, ""))
+    versions = {target.name: Version("", None, "") for target in targets}
     return make_jobs(
-        JobRequest("", targets, locations, variables, versions, dict.fromkeys(names, ()))
+        JobRequest("", targets, locations, variables, versions, dict.fromkeys(versions, ()))
     )
 
 
@@ -172,13 +179,32 @@ def may_answer_for(job: Job, neighbour: Job) -> bool:
 def pack(job: Job) -> dict[str, Any]:
     """A job as the journal keeps it."""
     packed: dict[str, Any] = msgspec.to_builtins(job)
+    # As earlier versions wrote it: what the command line says, and what is put back, in one.
+    packed["wishes"] |= packed.pop("restore") or {}
     return packed
 
 
 def unpack(packed: Any, path: str) -> Job:
-    """A job from a journal, with its settings as its kind's struct. Raises StateDamaged."""
+    """A job from a journal, with the structs of its kind. Raises StateDamaged."""
     try:
         job = msgspec.convert(packed, Job)
-        return replace(job, settings=msgspec.convert(job.settings, targets.kind(job.kind).Settings))
+        kind = targets.kind(job.kind)
+        settings = msgspec.convert(job.settings, kind.Settings)
+        wishes = msgspec.convert(job.options, dict[str, Any])
+        options = _unpack_fields(wishes, kind.Options)
+        restore = None
+        if job.action == JobAction.ROLLBACK and kind.Restore is not None:
+            restore = _unpack_fields(wishes, kind.Restore)
+        unknown = wishes.keys() - kind.Options.__struct_fields__
+        if unknown and (unknown := unknown - names_in_journals()):
+            raise msgspec.ValidationError(f"no kind has the option {min(unknown)!r}")
+        return replace(job, settings=settings, options=options, restore=restore)
     except (msgspec.ValidationError, KeyError) as problem:
         raise StateDamaged(path=path, reason=f"a step in it cannot be read: {problem}") from None
+
+
+def _unpack_fields(wishes: Mapping[str, Any], struct: Any) -> Any:
+    """The fields of a struct. Earlier versions wrote the options of all kinds into each step."""
+    return msgspec.convert(
+        {name: wishes[name] for name in struct.__struct_fields__ if name in wishes}, struct
+    )

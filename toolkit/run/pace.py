@@ -13,7 +13,10 @@ SLOWEST_S = 30.0
 class Pace:
     """A grid of moments that all steps of a run share: a second apart, with a little jitter."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
+        """The steps of one run have one seed: they look at the same moments, those of others at
+        others.
+        """
         self._seed = seed
 
     def until_next(self, now: float, waited: float, refused: int = 0) -> float:

@@ -13,9 +13,9 @@ from msgspec import Struct
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
-from toolkit.run.execute import BAD
 from toolkit.run.jobs import unpack
-from toolkit.run.step_journal import BegunStep
+from toolkit.run.outcomes import BAD
+from toolkit.run.request import BegunStep
 
 # In doubt is not among them: such a step is open.
 ENDS = (*GOOD, *BAD, Verdict.SKIPPED)
@@ -51,7 +51,7 @@ def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> 
     """
     if not entries:
         raise Refused(
-            "its process ended before anything was begun",
+            "its process ended before anything was started",
             "nothing was changed: run the command itself again",
         )
     try:
@@ -91,7 +91,7 @@ class _Reader:
         if step in self._done:
             raise ValueError(f"line {entry.n} is of a step that is over")
         if step not in self._jobs:
-            raise ValueError(f"line {entry.n} is of a step that is not there")
+            raise ValueError(f"line {entry.n} is of a step that does not exist")
         if entry.state == EntryState.INTENT:
             if entry.facts.get("token") != self._jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")

@@ -102,6 +102,7 @@ class StoredRunJournal:
             when=self._clock.now().isoformat(timespec="seconds"),
             verdict=verdict,
             detail={ACTION: job.action} if job.action == JobAction.ROLLBACK else {},
+            provider=location.provider,
             endpoint=self._store.endpoint,
             account=location.account,
             settings=live.settings or "",

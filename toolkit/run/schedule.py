@@ -1,4 +1,5 @@
-"""Which step may begin: one whose needs are done. Only bookkeeping; WorkerPool does the work."""
+"""Which step may begin: one whose needs are done. Only bookkeeping; who carries them out
+has the threads."""
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter

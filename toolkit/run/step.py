@@ -1,35 +1,37 @@
-"""The life of one step: apply it, then look until the cloud says how it ended."""
+"""The life of one step: apply it, look until the cloud says how it ended, check it, and write that
+down.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cached_property
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.errors import (
-    BadConfig,
     CloudError,
     ErrorClass,
     Expired,
     FileProblem,
     LockLost,
-    NoCredentials,
     NotAgreed,
     NotAllowed,
     Preempted,
     Refused,
-    SourceProblem,
     Stopped,
     Superseded,
     ToolkitError,
 )
 from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
 from toolkit.ports import debug
-from toolkit.ports.ports import Ports
-from toolkit.run import superseded
+from toolkit.record.journal import EntryState
+from toolkit.run import outcomes, superseded
+from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
+from toolkit.run.outcomes import SIGNED_OUT
 from toolkit.run.pace import Pace
-from toolkit.run.step_journal import StepJournal
-from toolkit.run.stop import Stop
-from toolkit.targets.base import Kind
+from toolkit.run.request import Answer, BegunStep, LogWriter, RunJournal, RunRequest
 
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
@@ -39,10 +41,6 @@ before it counts.
 
 AWS may take a while to show what it has accepted.
 """
-SIGNED_OUT = (Expired, NoCredentials, SourceProblem, BadConfig)
-"""After one of these nothing can be asked before a person has done something: the run ends here,
-and `resume` goes on with it.
-"""
 MAX_REFUSED = 3
 """How many looks in a row may be refused for want of a permission; a new policy takes effect after
 a moment.
@@ -51,329 +49,490 @@ RESUMED_LEAST_S = 300.0
 """How long a step that an earlier process began is watched at least, in seconds: its deadline may
 be over by now.
 """
-
-
+PATIENCE_S = 30.0
+"""How long a full disk is given to take a receipt, before it is printed instead."""
 BAKING = "baking_since"
 """Under which name a receipt says that the step is live, and since when it has had to stay good."""
 
 
-def files_never_change(job: Job) -> None:
-    """The `still` of a run whose files cannot change."""
-
-
-def no_checks(job: Job, outcome: Outcome, journal: StepJournal) -> Outcome:
-    """The `verify` of a run whose steps are not checked."""
-    return outcome
-
-
-Verify = Callable[[Job, Outcome, StepJournal], Outcome]
-"""Whether a step that went well passes its checks: the outcome, which is no longer good if it does
-not. Raises Stopped.
-"""
-
-
-class StepContext(Struct, frozen=True):
-    """What all steps of a run share. `still` raises StalePlan if a job's files have changed since
-    the plan.
+class StepExecution:
+    """One process's part of one step. To its kind and its gates it is the `StepReport`: what is to
+    be done is on disk before it is done.
     """
 
-    ports: Ports
-    pace: Pace
-    stop: Stop
-    still: Callable[[Job], None] = files_never_change
-    verify: Verify = no_checks
+    def __init__(
+        self,
+        job: Job,
+        request: RunRequest,
+        journal: RunJournal,
+        check_fence: Callable[[], None],
+        begun: BegunStep | None = None,
+        undone: LiveVersion | None = None,
+    ) -> None:
+        """`begun` is what an earlier process left of the step, `undone` the version that it is to
+        replace, and nothing else.
+        """
+        self.job, self._request, self._undone = job, request, undone
+        self._ports, self._clock = request.ports, request.ports.clock
+        self.stop = request.stop
+        """The request to stop the run."""
+        self._journal, self._publish = journal, request.events.publish
+        self.check_fence = check_fence
+        """Raises LockLost if the target's lock is no longer ours: what was seen since may be
+        somebody else's work.
+        """
+        self._kind = targets.kind(job.kind)
+        self._pace = Pace(request.run)
+        self._waited_s = begun.waited_s if begun else None
+        self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
+        self._phase = ""
+        self._announced = False
+        self._acted = self._acted_before = begun is not None and begun.acted
+        """Whether what runs may have been changed, or may still be changing."""
+        self._prepared = False
+        """Whether something was made outside of this machine that changes nothing yet."""
+        self._lost = ""
+        """Which call got no answer."""
+        self.outcome: Outcome | None = None
+        """How it ended, None before that, and where a bug has ended it."""
+        self.bug: BaseException | None = None
+        self.unwritten = False
+        """Whether its end is missing in the journal or in the record, for want of room on the
+        disk.
+        """
 
+    def carry_out(self, over: Callable[["StepExecution"], None] = lambda step: None) -> None:
+        """Deploy it, check it, and write down how that ended. Never raises; `over` is called at
+        the end, in any case.
+        """
+        with self._ended(over), self._concluded():
+            for attempt in range(APPLIES):
+                # A resumed step may be at work: it is looked for before anything is done again.
+                if attempt or self._waited_s is None:
+                    self._check_basis()
+                    try:
+                        self._kind.apply(self.job, self._ports, self)
+                    except CloudError as problem:
+                        if self._begins_again(problem, attempt):
+                            continue
+                self.outcome = self._follow()
+                if self.outcome is not None:
+                    break
+            else:
+                cause = self._lost or "AWS accepted it, but then had no trace of it"
+                self.outcome = outcomes.in_doubt(self.job, cause)
+            if self.outcome.verdict in GOOD:
+                self.outcome = self._verified(self.outcome)
 
-class _StepRun(Struct, frozen=True):
-    """What the functions below need of one step. `deadline` is in seconds of the clock's own."""
+    def skip(self, cause: str, still_open: bool) -> None:
+        """Never begin it. `still_open`: a later process may."""
+        outcome = Outcome(self.job.step, self.job.target, Verdict.SKIPPED, cause, open=still_open)
+        self._end(outcome)
 
-    job: Job
-    kind: Kind
-    journal: StepJournal
-    context: StepContext
-    deadline: float
+    def _end(self, outcome: Outcome) -> None:
+        """Write down how it ended: the record, then the outcome. After a crash in between, the next
+        process only looks again.
 
+        If the disk accepts one of them no more, the step stays open: `resume` sees how it ended and
+        writes that down.
+        """
+        self.outcome = outcome
+        if outcome.open:
+            return
+        if outcome.verdict is not Verdict.SKIPPED:
+            self._record(outcome)
+        if not self.outcome.open:
+            self._write_end(outcome)
 
-def carry_out(
-    job: Job,
-    kind: Kind,
-    journal: StepJournal,
-    context: StepContext,
-    waited_s: float | None = None,
-    undone: LiveVersion | None = None,
-) -> Outcome:
-    """Deploy a step, check it, and say how that ended. `waited_s`: an earlier process began it so
-    many seconds ago (None: none did). `undone`: the version that this step is to replace, and
-    nothing else.
+    # --- how it goes
 
-    Raises only bugs. Everything else that goes wrong is an outcome, `open` if the cloud may still
-    be at work.
-    """
-    clock = context.ports.clock
-    began = clock.elapsed()
-    resumed = waited_s is not None
-    waited_s = waited_s or 0.0
-    # A step that was begun long ago gets some time nevertheless: it may have ended well meanwhile.
-    deadline = began + max(job.deadline_s - waited_s, RESUMED_LEAST_S if resumed else 0.0)
-    run = _StepRun(job, kind, journal, context, deadline)
-    try:
-        outcome = _apply_and_follow(run, resumed, undone)
-        if outcome.verdict in GOOD:
-            outcome = _verify(run, outcome)
-    except (Stopped, *SIGNED_OUT, LockLost, FileProblem, NotAgreed, Superseded) as problem:
-        outcome = _ended_early(run, problem)
-    except ToolkitError as problem:
-        # What a step is to undo is live, and not well: that is gone on with, also where nothing was
-        # begun yet.
-        goes_on = journal.acted or bool(job.undoes)
-        if goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed):
-            outcome = _stopped(job, journal, problem)
-        else:
-            outcome = _failed(job, problem)
-    return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
+    @contextmanager
+    def _ended(self, over: Callable[["StepExecution"], None]) -> Iterator[None]:
+        """Whatever happens inside, the step is over afterwards. A bug in it must not stop the
+        others in the middle of a call: they end as they would.
+        """
+        try:
+            self._publish(StepBegan(self.job))
+            with closing(self._log):
+                yield
+        except BaseException as bug:
+            self.bug = bug
+        finally:
+            over(self)
 
-
-def _ended_early(run: _StepRun, problem: ToolkitError) -> Outcome:
-    """The outcome of a step that was ended from our side: by the person, the disk, the credentials,
-    a lock, or somebody else's deploy.
-    """
-    job, journal, stop = run.job, run.journal, run.context.stop
-    if isinstance(problem, Stopped):
-        return _stopped(job, journal, stop.problem if isinstance(stop.problem, Preempted) else None)
-    if isinstance(problem, (*SIGNED_OUT, LockLost)):
-        stop.ask(problem=problem)  # it is so for all steps
-        return _stopped(job, journal, problem)
-    if isinstance(problem, Superseded):
-        return replace(_failed(job, problem), verdict=Verdict.SUPERSEDED)
-    if isinstance(problem, NotAgreed) and not journal.acted:
-        return replace(_failed(job, problem), verdict=Verdict.CANCELLED)
-    if isinstance(problem, FileProblem):
-        # A full disk stops the run: then it is not this step's own file that is wrong.
-        disk_is_full = isinstance(stop.problem, FileProblem)
-        if journal.acted or disk_is_full:
-            return _stopped(job, journal, problem)
-    return _failed(job, problem)
-
-
-def _verify(run: _StepRun, outcome: Outcome) -> Outcome:
-    """The outcome after the checks. Raises Stopped if nothing was changed that would have to be
-    checked.
-    """
-    try:
-        return run.context.verify(run.job, outcome, run.journal)
-    except Stopped:
-        if outcome.verdict is not Verdict.SUCCEEDED:
-            raise
-        cause = "it is live, and its checks were not done"
-        if BAKING in run.journal.receipt:
-            cause = "it is live, and its bake was not over"
-        if isinstance(run.context.stop.problem, Preempted):
-            cause = f"{cause}: {run.context.stop.problem}"
-        return replace(
-            outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+    @contextmanager
+    def _concluded(self) -> Iterator[None]:
+        """What ends the step inside, well or not, becomes its outcome, which is written down."""
+        began = self._clock.elapsed()
+        # A step that was begun long ago gets some time nevertheless: it may have ended well
+        # meanwhile.
+        resumed, waited_s = self._waited_s is not None, self._waited_s or 0.0
+        least_s = RESUMED_LEAST_S if resumed else 0.0
+        self._deadline = began + max(self.job.deadline_s - waited_s, least_s)
+        try:
+            yield
+            outcome = self.outcome
+        except ToolkitError as problem:
+            outcome = self._ended_by(problem)
+        assert outcome is not None  # noqa: S101 (whatever is inside has set it, or raised)
+        redact = self._request.redact
+        self._end(
+            replace(
+                outcome,
+                cause=redact(outcome.cause),
+                next=self._request.advise(self.job, outcome.next),
+                log=tuple(map(redact, outcome.log)),
+                took_s=round(self._clock.elapsed() - began + waited_s, 2),
+                adopted=resumed,
+            )
         )
 
-
-def _apply_and_follow(run: _StepRun, resumed: bool, undone: LiveVersion | None) -> Outcome:
-    """Apply and follow, a second time if nothing came of the first; after that the step is in
-    doubt. A step that an earlier process began is looked for first.
-
-    Preparations that got no answer are tried a second time, too; after that the step has failed and
-    changed nothing.
-    """
-    job, journal = run.job, run.journal
-    lost = ""
-    for attempt in range(APPLIES):
-        # A resumed step may be at work: it is looked for before anything is done again.
-        if attempt or not resumed:
-            # Right before the effect: files may have changed while other steps were deployed.
-            run.context.still(job)
-            if undone is not None:
-                superseded.check_still_live(job, run.kind, undone, run.context.ports)
-            try:
-                run.kind.apply(job, run.context.ports, journal)
-            except CloudError as problem:
-                if problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
-                    raise
-                if not journal.acted:
-                    if attempt or not journal.prepared:
-                        raise  # nothing that runs was changed, so that nothing is in doubt
-                    # There is nothing to look at yet. What was made already is found by the step's
-                    # token, once AWS shows it.
-                    journal.phase(f"trying once more: {problem}")
-                    journal.wait(CERTAIN_AFTER_S[StepState.ABSENT])
-                    continue
-                # Perhaps only the answer was lost: look before anything is done again.
-                lost = f"{problem}, and nothing of it is to be seen"
-                journal.phase(f"looking what became of it: {problem}")
-        outcome = _Watch(run).follow()
-        if outcome is not None:
-            return outcome
-    cause = lost or "AWS accepted it, and then knew nothing of it"
-    return _in_doubt(job, cause)
-
-
-class _Watch:
-    """Looks at one step again and again. A look that fails says nothing about the step."""
-
-    def __init__(self, run: _StepRun) -> None:
-        self._run = run
-        self._clock = run.context.ports.clock
-        self._began = self._since = self._clock.elapsed()
-        self._state: StepState | None = None
-        """What the looks say, and since when all of them."""
-        self._observation: Observation | None = None
-        self._refused = 0
-        """How many looks in a row were refused."""
-        self._cause = ""
-        """The first cause that was shown: it stays the cause, whatever follows from it."""
-        self._abandoned = False
-
-    def follow(self) -> Outcome | None:
-        """Look until the step has ended or its time is over. None: there has been no trace of it
-        for a while.
+    def _check_basis(self) -> None:
+        """Check, right before the effect, that it is still what was agreed to: files may have
+        changed while other steps were deployed. Raises StalePlan, Superseded.
         """
-        run = self._run
+        self._request.still(self.job)
+        if self._undone is not None:
+            superseded.check_still_live(self.job, self._kind, self._undone, self._ports)
+
+    def _begins_again(self, problem: CloudError, attempt: int) -> bool:
+        """Whether the step is applied again after a call that got no answer, without a look: what
+        only prepares cannot be seen yet. Raises the problem if it was an answer.
+        """
+        if problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
+            raise problem
+        if self._acted:
+            # Perhaps only the answer was lost: look before anything is done again.
+            self._lost = f"{problem}, and there is no trace of it"
+            self.phase(f"checking its result: {problem}")
+            return False
+        if attempt or not self._prepared:
+            raise problem  # nothing that runs was changed, so that nothing is in doubt
+        # There is nothing to look at yet. What was made already is found by the step's token, once
+        # AWS shows it.
+        self.phase(f"trying once more: {problem}")
+        self.wait(CERTAIN_AFTER_S[StepState.ABSENT])
+        return True
+
+    def _verified(self, outcome: Outcome) -> Outcome:
+        """The outcome after the checks. Raises Stopped if nothing was changed that would have to be
+        checked.
+        """
+        try:
+            return self._request.verify(self.job, outcome, self)
+        except Stopped:
+            if outcome.verdict is not Verdict.SUCCEEDED:
+                raise
+            cause = "it is live, but its checks were not done"
+            if BAKING in self._receipt:
+                cause = "it is live, but its bake was not over"
+            if isinstance(self.stop.problem, Preempted):
+                cause = f"{cause}: {self.stop.problem}"
+            return replace(
+                outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+            )
+
+    def _ended_by(self, problem: ToolkitError) -> Outcome:
+        """The outcome of a step that was ended by the person, the disk, the credentials, a lock,
+        somebody else's deploy, or an answer.
+        """
+        job, stop = self.job, self.stop
+        if isinstance(problem, Stopped):
+            return self._let_go(stop.problem if isinstance(stop.problem, Preempted) else None)
+        if isinstance(problem, (*SIGNED_OUT, LockLost)):
+            stop.ask(problem=problem)  # it is so for all steps
+            return self._let_go(problem)
+        if isinstance(problem, Superseded):
+            return outcomes.failed(job, problem, Verdict.SUPERSEDED)
+        if isinstance(problem, NotAgreed) and not self._acted:
+            return outcomes.failed(job, problem, Verdict.CANCELLED)
+        if isinstance(problem, FileProblem):
+            # A full disk stops the run: then it is not this step's own file that is wrong.
+            is_open = self._acted or isinstance(stop.problem, FileProblem)
+        else:
+            # What a step is to undo is live, and not well: that is gone on with, also where nothing
+            # was begun yet.
+            goes_on = self._acted or bool(job.undoes)
+            is_open = goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed)
+        return self._let_go(problem) if is_open else outcomes.failed(job, problem)
+
+    def _let_go(self, problem: ToolkitError | None) -> Outcome:
+        return outcomes.stopped(self.job, self._acted, self._prepared, problem)
+
+    # --- looking
+
+    def _follow(self) -> Outcome | None:
+        """Look until the step has ended or its time is over. None: there has been no trace of it
+        for a while. A look that fails says nothing about the step.
+        """
+        looks = _Looks(self, self._clock.elapsed())
         while True:
             asked_at = self._clock.elapsed()
             try:
-                self._observation = run.kind.observe(
-                    run.job, run.journal.receipt, run.context.ports, self._observation
+                looks.observation = self._kind.observe(
+                    self.job, self.receipt, self._ports, looks.observation
                 )
-                self._refused = 0
+                looks.refused = 0
             except Expired:
                 raise
             except CloudError as problem:
-                self._refused += 1
-                if self._is_hopeless(problem):
-                    return _stopped(run.job, run.journal, problem)
-            if self._observation is not None and not self._refused:
-                self._take_in(self._observation)
-                if self._is_over(self._observation, asked_at):
-                    if self._state == StepState.ABSENT:
+                looks.refused += 1
+                if self._is_hopeless(problem, looks.refused):
+                    return self._let_go(problem)
+            if looks.observation is not None and not looks.refused:
+                looks.take_in(looks.observation, self._clock.elapsed())
+                if looks.is_over(asked_at):
+                    if looks.state == StepState.ABSENT:
                         return None
-                    return _outcome_of(run.job, self._observation, self._cause)
-                if self._observation.doomed and not self._abandoned:
-                    self._abandoned = True
-                    _abandon(run)
+                    return outcomes.observed(self.job, looks.observation, looks.cause)
+                self._abandon(looks)
             now = self._clock.elapsed()
-            if now >= run.deadline:
-                return _timed_out(run.job, self._state, self._cause)
-            pause = run.context.pace.until_next(now, now - self._began, self._refused)
-            run.journal.wait(min(pause, run.deadline - now))
+            if now >= self._deadline:
+                return outcomes.timed_out(self.job, looks.state, looks.cause)
+            pause = self._pace.until_next(now, now - looks.began, looks.refused)
+            self.wait(min(pause, self._deadline - now))
 
-    def _is_hopeless(self, problem: CloudError) -> bool:
+    def _is_hopeless(self, problem: CloudError, refused: int) -> bool:
         """Whether later looks will be refused as well. Raises the problem if a person has to do
         something first, which stops the whole run.
         """
-        if self._refused == MAX_REFUSED:
+        if refused == MAX_REFUSED:
             if isinstance(problem, SIGNED_OUT):
                 raise problem
             if isinstance(problem, NotAllowed):
                 return True
-        self._run.journal.phase(
-            f"cannot see it: {problem}" if self._refused > 1 else "looking again"
-        )
+        self.phase(f"cannot check it: {problem}" if refused > 1 else "checking again")
         return False
 
-    def _take_in(self, observation: Observation) -> None:
-        """Show what is new, and remember since when the state has been the same."""
-        journal = self._run.journal
-        state, cause = observation.state, observation.cause
-        debug.tell("look", self._run.job.step, state=state, sure=observation.sure, cause=cause)
-        for line in observation.lines:
-            journal.log(line)
-        if observation.phase:
-            journal.phase(observation.phase)
-        if observation.cause and not self._cause and observation.state != StepState.DONE:
-            self._cause = observation.cause
-            journal.tell(observation.cause)
-            for line in observation.log:
-                journal.log(line)
-        if observation.state != self._state:
-            self._state, self._since = observation.state, self._clock.elapsed()
+    def _abandon(self, looks: "_Looks") -> None:
+        """Stop a deploy that cannot succeed, once. If that is refused, the cloud comes to the same
+        end later, and is watched until then.
+        """
+        if looks.observation is None or not looks.observation.doomed or looks.abandoned:
+            return
+        looks.abandoned = True
+        try:
+            self._kind.abandon(self.job, self.receipt, self._ports, self)
+        except SIGNED_OUT:
+            raise
+        except (CloudError, Refused) as problem:
+            self.tell(f"could not stop it: {problem}")
 
-    def _is_over(self, observation: Observation, asked_at: float) -> bool:
-        if self._state == StepState.RUNNING:
+    # --- what is written down
+
+    @cached_property
+    def _log(self) -> LogWriter:
+        """Only a step that begins has one."""
+        return self._journal.log(self.job.step)
+
+    @property
+    def receipt(self) -> Mapping[str, Any]:
+        """What the cloud has answered for this step so far."""
+        return dict(self._receipt)
+
+    def phase(self, words: str) -> None:
+        """Say what the step is doing now."""
+        if words != self._phase:
+            self._phase = words
+            words = self._request.redact(words)
+            self._log.write(f"-- {words}")
+            debug.tell("phase", self.job.step, words)
+            self._publish(PhaseChanged(self.job.step, words))
+
+    def log(self, line: str) -> None:
+        """Write a line to the log, and show it beside the phase."""
+        line = self._request.redact(line)
+        self._log.write(line)
+        self._publish(LogLine(self.job.step, line))
+
+    def tell(self, line: str) -> None:
+        """Write a line to the log, and show it to the person at once."""
+        line = self._request.redact(line)
+        self._log.write(line)
+        self._notice(line)
+
+    def _notice(self, text: str) -> None:
+        self._publish(Notice(self.job.step, text))
+
+    def judged(self, gate: str, good: bool | None, cause: str = "") -> None:
+        """Say what a gate says: whether the step is good, None where that is unknown."""
+        cause = self._request.redact(cause)
+        debug.tell("gate", self.job.step, gate, good=good, cause=cause)
+        self._publish(GateResult(self.job.step, gate, good, cause))
+
+    def intend(self, call: str, **what: str) -> None:
+        """Write down the next call, which changes what runs. Raises if it must not be made any
+        more.
+        """
+        self.stop.check()
+        if not self._announced:
+            self.check_fence()  # who has lost the lock would write above who has it now
+            self._write(self._announce)
+            self._announced = True
+        self._intend(call, what, {})
+        # Before the call is made: after a crash it has to be looked for.
+        self._acted_before, self._acted = self._acted, True
+
+    def prepare(self, call: str, **what: str) -> None:
+        """Write down the next call, which leaves everything that runs as it is: an upload, a
+        revision that nothing uses yet.
+        """
+        self._intend(call, what, {"prepares": True})
+        self._prepared = True
+
+    def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
+        self.stop.check()
+        self.check_fence()
+        facts = {"call": call, "token": self.job.token, "what": what, **more}
+        self._write(lambda: self._journal.journal.append(EntryState.INTENT, self.job.step, **facts))
+        debug.tell("intent", self.job.step, call, prepares=more.get("prepares"))
+        parameters = " ".join(f"{name}={value}" for name, value in what.items())
+        self._log.write(f"-> {call} {parameters}".rstrip())
+
+    def _announce(self) -> None:
+        """Record that the step begins. A step that undoes another needs no announcement: the record
+        says already that the other one is in doubt. And a bad version has to be replaced even if
+        nothing can be recorded.
+        """
+        if not self.job.undoes:
+            self._journal.announce(self.job)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write; if the disk is full, stop the run. Raises FileProblem."""
+        try:
+            write()
+        except FileProblem as problem:
+            self.stop.ask(problem=problem)
+            raise
+
+    def turned_away(self) -> None:
+        """Take back the last intent: the cloud has clearly refused the call."""
+        self._acted = self._acted_before
+
+    def keep(self, **facts: Any) -> None:
+        """Write down what the cloud answered. A full disk is given time: the effect exists and must
+        not be forgotten.
+        """
+        self._receipt.update(facts)
+        deadline = self._clock.elapsed() + PATIENCE_S
+        while True:
+            try:
+                self._journal.journal.append(EntryState.ACCEPTED, self.job.step, receipt=facts)
+                debug.tell("receipt", self.job.step, *facts)
+                return
+            except FileProblem as problem:
+                self.stop.ask(problem=problem)
+                if self._clock.elapsed() >= deadline:
+                    # The last place left for it: a person can give it to the provider's own tools.
+                    self._notice(f"could not be written down: {self.job.step} {facts}")
+                    raise
+                self._clock.wait(1.0)
+
+    def _record(self, outcome: Outcome) -> None:
+        try:
+            self._journal.record(self.job, outcome)
+        except FileProblem as problem:
+            self._leave_open(outcome, "what is live could not be recorded", problem)
+        except ToolkitError as problem:
+            self._notice(f"what is live could not be recorded: {problem}")
+
+    def _write_end(self, outcome: Outcome) -> None:
+        facts: dict[str, Any] = {
+            "verdict": outcome.verdict,
+            "cause": outcome.cause,
+            "next": outcome.next,
+            "took_s": outcome.took_s,
+            "live": _without_body(outcome.live),
+        }
+        if outcome.untouched:
+            facts["untouched"] = True
+        try:
+            self._journal.journal.append(EntryState.OUTCOME, self.job.step, **facts)
+        except FileProblem as problem:
+            what = f"its end ({outcome.verdict}) could not be written down"
+            self._leave_open(outcome, what, problem)
+
+    def _leave_open(self, outcome: Outcome, what: str, problem: FileProblem) -> None:
+        """The step is over, but that could not be written down."""
+        self.stop.ask(problem=problem)
+        self.unwritten = True
+        self._notice(f"{what}: {problem}")
+        self.outcome = replace(
+            outcome, open=True, next="make room on the disk, then: toolkit resume"
+        )
+
+    # --- the person, and the time
+
+    def consent(self, question: str, flag: str) -> None:
+        """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
+        answer = self._request.ask(self.job.step, question)
+        if answer is None:
+            raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
+        if not answer:
+            raise NotAgreed(
+                f"not confirmed: {question.rstrip('?')}", f"{flag} confirms this in advance"
+            )
+
+    def check(self) -> None:
+        """Raises Stopped if the run is to stop."""
+        self.stop.check()
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """The answer to a question that changes nothing. Raises Stopped as soon as the run is to
+        stop, answered or not.
+        """
+        return self.stop.unless(question)
+
+    def wait(self, seconds: float) -> None:
+        """Wait. Raises Stopped as soon as the run is to stop."""
+        self.stop.wait(self._clock, seconds)
+
+
+class _Looks:
+    """What the looks at one step say so far."""
+
+    def __init__(self, step: StepExecution, began: float) -> None:
+        self._step = step
+        self.began = self._since = began
+        self.state: StepState | None = None
+        """What the looks say, and `_since` when all of them."""
+        self.observation: Observation | None = None
+        self.refused = 0
+        """How many looks in a row were refused."""
+        self.cause = ""
+        """The first cause that was shown: it stays the cause, whatever follows from it."""
+        self.abandoned = False
+
+    def take_in(self, observation: Observation, now: float) -> None:
+        """Show what is new, and remember since when the state has been the same."""
+        step, state, cause = self._step, observation.state, observation.cause
+        debug.tell("look", step.job.step, state=state, sure=observation.sure, cause=cause)
+        for line in observation.lines:
+            step.log(line)
+        if observation.phase:
+            step.phase(observation.phase)
+        if cause and not self.cause and state != StepState.DONE:
+            self.cause = cause
+            step.tell(cause)
+            for line in observation.log:
+                step.log(line)
+        if state != self.state:
+            self.state, self._since = state, now
+
+    def is_over(self, asked_at: float) -> bool:
+        """Whether the last look, which began at `asked_at`, says how it ended."""
+        if self.observation is None or self.state == StepState.RUNNING:
             return False
-        if observation.sure or self._state not in CERTAIN_AFTER_S:
+        if self.observation.sure or self.state not in CERTAIN_AFTER_S:
             return True
         # By when it was asked and not answered: a slow answer says how it was then.
-        return asked_at - self._since >= CERTAIN_AFTER_S[self._state]
+        return asked_at - self._since >= CERTAIN_AFTER_S[self.state]
 
 
-def _abandon(run: _StepRun) -> None:
-    """Stop a deploy that cannot succeed. If that is refused, the cloud comes to the same end later,
-    and is watched until then.
+def _without_body(live: LiveVersion | None) -> LiveVersion | None:
+    """What the journal stores of what is live: a template may be large, and is stored beside the
+    record.
     """
-    try:
-        run.kind.abandon(run.job, run.journal.receipt, run.context.ports, run.journal)
-    except SIGNED_OUT:
-        raise
-    except (CloudError, Refused) as problem:
-        run.journal.tell(f"could not stop it: {problem}")
-
-
-def _outcome_of(job: Job, observation: Observation, first_cause: str) -> Outcome:
-    """The outcome, from the last look. The cause that was shown first remains the cause."""
-    cause = first_cause or observation.cause
-    if observation.state not in (StepState.DONE, StepState.FAILED):
-        return _in_doubt(
-            job, cause or "AWS does not say what became of it", observation.next or "toolkit resume"
-        )
-    verdict = Verdict.FAILED
-    if observation.state == StepState.DONE:
-        # What went wrong on the way is no cause any more: it went well in the end.
-        verdict, cause = Verdict.SUCCEEDED, observation.cause
-    return Outcome(
-        job.step,
-        job.target,
-        observation.verdict or verdict,
-        cause,
-        observation.next,
-        observation.log,
-        observation.outputs,
-        live=observation.live,
-        untouched=observation.untouched,
-    )
-
-
-def _timed_out(job: Job, state: StepState | None, first_cause: str) -> Outcome:
-    time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
-    cause = f"its end was not seen in {time}"
-    if state == StepState.RUNNING:
-        cause = f"still running in AWS after {time}"
-    cause += "; nothing was stopped"
-    if first_cause:
-        cause += f"; {first_cause}"
-    return _in_doubt(job, cause)
-
-
-def _in_doubt(job: Job, cause: str, next: str = "toolkit resume") -> Outcome:
-    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, next, open=True)
-
-
-def _stopped(job: Job, journal: StepJournal, problem: ToolkitError | None = None) -> Outcome:
-    """The outcome of a step that was let go. It is open, and in doubt if something may have been
-    changed whose end nobody has seen.
-    """
-    next = "toolkit resume"
-    if isinstance(problem, Expired):
-        next = problem.next
-    elif isinstance(problem, SIGNED_OUT):
-        next = f"{problem.next}; then go on: toolkit resume"
-    if journal.acted or (job.undoes and problem):
-        cause = str(problem) if problem else "still running in AWS"
-        if isinstance(problem, Preempted):
-            cause = f"{problem}; what runs in AWS was left to that"
-        return _in_doubt(job, cause, next)
-    that_runs = " that runs" if journal.prepared else ""
-    if problem:
-        cause = f"{problem}; nothing{that_runs} was changed"
-    else:
-        cause, next = f"stopped before anything{that_runs} was changed", ""
-    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, next, open=True)
-
-
-def _failed(job: Job, problem: ToolkitError) -> Outcome:
-    return Outcome(job.step, job.target, Verdict.FAILED, str(problem), problem.next)
+    if live is None:
+        return None
+    return replace(live, deployed=replace(live.deployed, body=""))

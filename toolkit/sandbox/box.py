@@ -1,23 +1,24 @@
-"""The one sandbox of a person: what is stored about it, and the environment for commands that use
-it.
+"""The one sandbox of a person: starting, filling and stopping it, what is stored about it, and the
+environment for commands that use it.
+
+This is the room's one door: whoever wants something of a sandbox asks here.
 """
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, StateDamaged
+from toolkit.errors import StateDamaged
 from toolkit.model import Location
-from toolkit.ports import files
+from toolkit.ports import disk, files
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import ImageName
 from toolkit.sandbox import environment, images, provision, server
+from toolkit.sandbox.provision import ProjectNeeds as ProjectNeeds
 
 
 class Box(Struct, frozen=True):
@@ -63,37 +64,43 @@ def save(box: Box) -> None:
         f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {box.server.token}\n"
         for name, (account, _) in profiles.items()
     ]
-    files.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode(), mode=0o600)
-    files.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode(), mode=0o600)
-    files.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box), mode=0o600)
+    disk.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode())
+    disk.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode())
+    disk.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box))
 
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Keep other processes from starting or stopping it meanwhile. Raises FileProblem."""
-    try:
-        files.own_state()
-        descriptor = os.open(
-            f"{folder()}.lock",
-            os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-            0o600,
-        )
-        file = open(descriptor, "w")  # noqa: SIM115 (closed below)
-    except OSError as problem:
-        raise FileProblem(
-            path=f"{folder()}.lock", reason=problem.strerror or str(problem)
-        ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Keep other processes from starting or stopping it in the meantime. Raises StateDamaged,
+    FileProblem.
+    """
+    files.own_state()
+    with disk.exclusive(f"{folder()}.lock"):
         yield
 
 
-def start_sandbox(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
+def is_running(box: Box) -> bool:
+    """Whether it runs, and answers."""
+    return server.is_running(box.server) and server.is_answering(box.server)
+
+
+def location(project: ProjectNeeds | None, environment: str | None) -> Location:
+    """The location of an environment in which commands act that name none: its first region. Raises
+    Refused.
+    """
+    if project is None:
+        return Location(account=provision.ACCOUNT, region=provision.REGION)
+    places = provision.locations(project.rules)
+    return next((place for place in places if place.environment == environment), places[0])
+
+
+def start_sandbox(region: str | None, tell: Callable[[str], None]) -> tuple[Box, bool]:
     """The running sandbox, and whether it had to be started. Raises ProgramFailed, FileProblem,
     StateDamaged.
     """
+    region = region or provision.REGION
     box = load()
-    if box is not None and server.is_running(box.server) and server.is_answering(box.server):
+    if box is not None and is_running(box):
         return box, False
     if box is not None:
         server.end(box.server)
@@ -124,16 +131,14 @@ def stop_sandbox() -> bool:
     return ran
 
 
-def provision_parts(
-    box: Box,
-    planned: Iterable[provision.PlannedPart],
-    bases: Iterable[ImageName],
-    tell: Callable[[str], None],
+def fill_sandbox(
+    box: Box, project: ProjectNeeds | None, bare: bool, tell: Callable[[str], None]
 ) -> Box:
-    """Create what is planned and missing; returns the sandbox with it. Raises CloudError,
-    ProgramFailed.
+    """Create what the project needs and is missing; returns the sandbox with it. `bare` leaves
+    services and functions to stacks. Raises CloudError, ProgramFailed, Refused.
     """
-    parts = tuple(planned)
+    parts = provision.planned_parts(project, bare) if project else ()
+    bases = provision.base_images(project) if project else ()
     places = [part.location for part in parts]
     by_profile = {_profile(location): location for location in (*places, provision.MIRROR_PLACE)}
     named = {location.profile: location for location in places if location.profile}

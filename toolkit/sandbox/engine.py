@@ -132,7 +132,7 @@ def serve(listener: socket.socket, path: str, secret: str) -> None:
     config.loglevel = "WARNING"
     with open(path + ".new", "w") as file:
         file.write(os.environ["GATEWAY_PORT"])
-    # Whoever waits for the file must not read half a number.
+    # Whoever waits for the file must not read half a number. (toolkit's own writer is not here.)
     os.replace(path + ".new", path)
     asyncio.run(hypercorn(guarded(app, secret), config))
 
@@ -545,8 +545,8 @@ def _host(account: str, region: str) -> str:
 
 
 def run_images(network: str, secret: str) -> None:
-    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that asks
-    for Docker is told that there is none.
+    """Run tasks from the images in the registry. Only ECS gets this engine; anything else that
+    asks for Docker gets the answer that there is none.
     """
     from ministack.services import ecs
 

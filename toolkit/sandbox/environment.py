@@ -1,20 +1,16 @@
-"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is no
-dependency of toolkit.
-
-It is made on first use, from the hashed list beside this file, and again when the list or the
-Python changes.
+"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is
+not a dependency of toolkit. It is created on first use, from the hashed list beside this file, and
+again when the list or the Python changes.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from toolkit.errors import ProgramFailed
-from toolkit.ports import files, process
+from toolkit.ports import disk, files, process
 
 LOCK = os.path.join(os.path.dirname(__file__), "requirements.txt")
 PATIENCE_S = 600.0
@@ -44,20 +40,12 @@ def python(cache: str, tell: Callable[[str], None]) -> str:
         files.own_cache(cache, os.path.basename(folder))  # its programs are run
     if os.path.exists(ready):
         return program
-    with _exclusive(os.path.join(cache, "sandbox.lock")):
+    with disk.exclusive(os.path.join(cache, "sandbox.lock")):
         if not os.path.exists(ready):
             tell("setting up the sandbox's own Python environment (once) ...")
             _create(folder, program, cache)
-            files.write(ready, b"")
+            disk.write(ready, b"")
     return program
-
-
-@contextmanager
-def _exclusive(path: str) -> Iterator[None]:
-    """Wait for others who do the same: two processes may want it at once."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _create(folder: str, program: str, cache: str) -> None:

@@ -26,8 +26,8 @@ _PASSWORD = re.compile(r"AWS:(sandbox-([0-9]{12})-([a-z0-9-]+)-[0-9a-f]{64})")
 
 
 def refusal(headers: Mapping[str, str]) -> str | None:
-    """Why a request is refused before it is looked at, None if it is not. No web page can sign, so
-    none is let in.
+    """Why a request is refused before it is read, None if it is not. No web page can sign, so none
+    is let in.
     """
     if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return "web pages may not use the sandbox"

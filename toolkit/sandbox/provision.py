@@ -10,17 +10,17 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
+from toolkit.artifacts.images.bases import ImageName
+from toolkit.artifacts.images.bases import name as base_name
 from toolkit.errors import CloudError, Refused
+from toolkit.formats.build_stages import global_args, platform, stages
+from toolkit.formats.dockerfile import parse
 from toolkit.model import Environment, Location, Provision, ProvisionKind, Rules, Target
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import ImageName
-from toolkit.ports.images.bases import name as base_name
-from toolkit.ports.images.dockerfile import parse
-from toolkit.ports.images.stages import global_args, platform, stages
 from toolkit.sandbox import images
 
 ACCOUNT, REGION = "111111111111", "us-east-1"
@@ -39,11 +39,16 @@ SETTLE_S = 20.0
 _HANDLER = "def handler(event, context):\n    return 'sandbox: nothing deployed'\n"
 
 
-class ProvisionedKind(Protocol):
-    """What this needs to know of a kind (targets/base.py has all of it)."""
+class ProjectNeeds(Struct, frozen=True):
+    """What the sandbox has to know of a rules.toml, from those who know kinds and checks."""
 
-    def provisions(self, settings: Any) -> tuple[Provision, ...]: ...
-    def dockerfile(self, settings: Any) -> tuple[str, str] | None: ...
+    rules: Rules
+    provisions: Callable[[Target, Mapping[str, str]], Iterable[Provision]]
+    """What a target needs, with these variables of an environment filled in."""
+    dockerfile: Callable[[Target], str]
+    """The text of a target's Dockerfile, empty if it has none."""
+    checked: Callable[[Environment | None], Iterable[Provision]] = lambda environment: ()
+    """What checks look for in an environment."""
 
 
 class PlannedPart(Struct, frozen=True):
@@ -90,19 +95,9 @@ def locations(rules: Rules) -> tuple[Location, ...]:
     return tuple(places)
 
 
-def planned_parts(
-    rules: Rules,
-    kind: Callable[[str], ProvisionedKind],
-    fill: Callable[[Any, Mapping[str, str]], Any],
-    text: Callable[[str], str | None],
-    bare: bool = False,
-    more: Callable[[Environment | None], Iterable[Provision]] = lambda environment: (),
-) -> tuple[PlannedPart, ...]:
+def planned_parts(project: ProjectNeeds, bare: bool = False) -> tuple[PlannedPart, ...]:
     """What has to exist for each target in each location, each thing once. `bare` leaves services
-    and functions to stacks.
-
-    `fill` puts an environment's variables into settings; `text` gives a file of the repository,
-    None if there is none; `more` is what else an environment needs.
+    and functions to stacks. Raises Refused.
     """
     parts: dict[tuple[Location, str, str], PlannedPart] = {}
 
@@ -112,32 +107,30 @@ def planned_parts(
                 key = location, provision.what, provision.name
                 parts[key] = PlannedPart(location, provision, port)
 
-    for location in locations(rules):
-        environment = rules.environments.get(location.environment or "")
+    for location in locations(project.rules):
+        environment = project.rules.environments.get(location.environment or "")
         if location.store:
             bucket = location.store.removeprefix("s3://").partition("/")[0]
             add(location, [Provision(ProvisionKind.BUCKET, bucket)], 0)
         variables = {"region": location.region or ""}
         if environment:
             variables |= environment.vars
-        for target in rules.targets.values():
-            provisions = kind(target.kind).provisions(fill(target.settings, variables))
+        for target in project.rules.targets.values():
+            provisions = tuple(project.provisions(target, variables))
             if provisions:
-                add(location, provisions, exposed_port(_dockerfile(target, kind, text)))
-        add(location, more(environment), 0)
+                add(location, provisions, exposed_port(project.dockerfile(target)))
+        add(location, project.checked(environment), 0)
     return tuple(parts.values())
 
 
-def base_images(
-    rules: Rules, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
-) -> tuple[ImageName, ...]:
+def base_images(project: ProjectNeeds) -> tuple[ImageName, ...]:
     """The base images of everything that is built. A Dockerfile that cannot be read is left to the
     deploy to report.
     """
     names: dict[ImageName, None] = {}
-    for target in rules.targets.values():
+    for target in project.rules.targets.values():
         try:
-            parsed = parse(_dockerfile(target, kind, text))
+            parsed = parse(project.dockerfile(target))
             arguments = global_args(parsed, {}, platform(None))
             for stage in stages(parsed, arguments.values, platform(None)):
                 if isinstance(stage.base, str) and stage.base != "scratch":
@@ -149,15 +142,11 @@ def base_images(
 
 def exposed_port(dockerfile: str) -> int:
     """The first port that a Dockerfile exposes, 8080 if it does not say."""
-    expose = re.search(r"^[ \t]*EXPOSE[ \t]+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
-    return int(expose[1]) if expose and 0 < int(expose[1]) < 65536 else 8080
-
-
-def _dockerfile(
-    target: Target, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
-) -> str:
-    built = kind(target.kind).dockerfile(target.settings)
-    return (text(built[1]) or "") if built else ""
+    for instruction in parse(dockerfile).instructions:
+        port = re.match(r"\d{1,5}\b", instruction.rest)
+        if instruction.keyword == "EXPOSE" and port and 0 < int(port[0]) < 65536:
+            return int(port[0])
+    return 8080
 
 
 def make_parts(

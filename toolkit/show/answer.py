@@ -92,8 +92,8 @@ def behind(name: str, standing: Standing) -> str:
     if standing.direction is Direction.BEHIND:
         where = "ahead of your HEAD"
     return (
-        f"{name}: live is {live}, {where}: this goes back and takes"
-        f" {count(len(standing.lost), 'commit')} out"
+        f"{name}: live is {live}, {where}: this goes back and removes "
+        f"{count(len(standing.lost), 'commit')}"
     )
 
 
@@ -130,7 +130,7 @@ def _ways_to_be_sure(answer: DiffResult, unknown: Sequence[str], width: int) -> 
     ways.append(("record what you know", record))
     *others, last = (words for words, _ in ways)
     choice = f"{', '.join(others)}, or {last}" if others else last
-    text = f"Nothing is known of {', '.join(unknown)}: no deploy is recorded. To be sure, {choice}:"
+    text = f"No deploy is recorded for {', '.join(unknown)}. To be sure, {choice}:"
     yield from wrapped(text, width)
     for _, command in ways:
         yield f"  {command}"
@@ -167,7 +167,7 @@ def compared(base: Base, head: Head) -> str:
     if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."
     if base.kind == BaseKind.PATHS:
-        return f"The paths of {quote(base.name or '')}, whatever has changed in them."
+        return f"The paths of {quote(base.name or '')}, whatever changed in them."
     commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
     if base.chosen == BaseChoice.NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""

@@ -67,7 +67,7 @@ def program(name: str, version: str | None, needed: bool) -> ProgramRow:
             name, version, "it lacks the security fixes of 2024: use 2.39.4, 2.45.1 or later"
         )
     if not version:
-        return ProgramRow(name, None, "it does not tell its version")
+        return ProgramRow(name, None, "it does not print its version")
     return ProgramRow(name, version)
 
 
@@ -100,8 +100,8 @@ def _image_lines(images: DockerfileRows, file: str | None) -> Iterator[str]:
         yield f"{quote(path)}: {owners}"
     for path in images.missing:
         yield (
-            f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or"
-            " git ignores it"
+            f"{quote(path)}: {line(file or 'rules.toml')} names it, but it does not exist, or "
+            "git ignores it"
         )
     yield from (_uncovered(uncovered) for uncovered in images.uncovered)
     for name, paths in images.generated.items():

@@ -22,7 +22,7 @@ def _lines(explanation: Explained, last: Commit | None, file: str, is_rules: boo
     if last is not None:
         yield f"  last touched by {commit_line(last)}"
     for name in explanation.users:
-        yield f"  {name} is built from it, whatever rules say"
+        yield f"  {name} is built from it, whatever the rules say"
     for name, narrower in explanation.dropped:
         yield f"  {name} is dropped: it covers {narrower}, which is narrower"
     for verdict in sorted(explanation.verdicts, key=lambda verdict: not verdict.hit):

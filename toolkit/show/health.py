@@ -115,7 +115,7 @@ def detail(report: HealthReport) -> str:
     if report.status == HealthStatus.OK:
         return ", ".join(list(dict.fromkeys(details))[:2])
     if not details:
-        return "nothing was seen"
+        return "nothing was checked"
     more = f" (+{len(details) - 1})" if len(details) > 1 else ""
     return details[0] + more
 

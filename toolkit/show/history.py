@@ -15,7 +15,7 @@ def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> s
     with theirs.
     """
     if not summaries:
-        return "No run is recorded here yet."
+        return "No runs are recorded here yet."
     headers = ("run", "status", "environment", "by", "steps")
     rows: list[tuple[str, str, str, str, str]] = []
     for summary in summaries:

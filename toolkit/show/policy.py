@@ -28,7 +28,7 @@ def policy(statements: Sequence[Statement]) -> str:
 def text(statements: Sequence[Statement], width: int = 80) -> str:
     """What is needed, and what for."""
     if not statements:
-        return "No target needs anything."
+        return "No target needs any permission."
     lines: list[str] = []
     for statement in statements:
         lines += wrapped(line(statement.why), width)

@@ -71,8 +71,8 @@ def text(rows: Sequence[RecordRow], width: int) -> str:
     shown = [table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])]
     if any(row.good is None and row.earlier for row in rows):
         shown.append(
-            "An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff"
-            " live"
+            "An earlier version of toolkit recorded some of these. To see what is live, "
+            "run:\n  toolkit diff live"
         )
     for row in rows:
         if row.problem:

@@ -82,7 +82,7 @@ def intention(
             lines += [f"    | {line(planned)}"[:width] for planned in previews[job.step].plan]
     for job in standby:
         if job.undoes not in unchanged:
-            text = f"  {job.undoes} goes back to {version(job)} if it does not pass its checks"
+            text = f"  {job.undoes} is rolled back to {version(job)} if it does not pass its checks"
             lines += wrapped(text, width, "    ")
     for warning in warnings(jobs, previews):
         lines += wrapped(warning, width)
@@ -118,9 +118,9 @@ def dry_run(
         after = f" (after {', '.join(job.needs)})" if job.needs else ""
         lines.append(f"{job.step}{after}")
         if preview is None:
-            lines.append("  not known before the steps that it waits for are done")
+            lines.append("  not known until the steps that it waits for are done")
         elif preview.unchanged:
-            lines.append("  none: it is live already")
+            lines.append("  none: this version is already live")
         else:
             for call in preview.calls:
                 text = f"  {_call(call)}{_also_for(call, job, users)}"
@@ -208,8 +208,8 @@ def ended(outcome: Outcome) -> str:
 
 
 def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
-    """The end of a run: the table if there are several steps, then what did not go well, and what
-    to do next.
+    """The end of a run: the table if there are several steps, then what failed, and what to do
+    next.
     """
     return "\n".join(_lines(result, {job.step: job for job in jobs}, width))
 
@@ -242,7 +242,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
     if outcome.verdict in GOOD:
         if job.undoes:
             yield from wrapped(
-                f"{line(job.target)} {version(job)} was put back: {ended(outcome)}", width
+                f"{line(job.target)} {version(job)} was restored: {ended(outcome)}", width
             )
         elif not several:
             yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
@@ -271,7 +271,7 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> str:
     is_open = bool(result.not_started) or any(outcome.open for outcome in result.outcomes)
     is_cancelled = result.status == RunStatus.CANCELLED
     if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
-        text += "; go on with `toolkit resume`"
+        text += "; continue with `toolkit resume`"
     elif is_cancelled:
         text += "; nothing was changed"
     if result.left:
@@ -347,8 +347,8 @@ def still_open(
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
     return (
-        f"Run {line(run)} is open. Nothing was changed. Going on with it"
-        f" means:\n\n{table(('step', 'version', 'next'), rows)}"
+        f"Run {line(run)} is open. Nothing was changed. Continuing it "
+        f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
 
 
@@ -356,7 +356,7 @@ def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> st
     if job.step in done:
         return f"over ({WORDS.get(done[job.step].verdict, done[job.step].verdict)})"
     if job.step in begun:
-        return "look in AWS what became of it"
+        return "look in AWS for its result"
     if job.undoes:
         undone = done.get(job.undoes)
         if undone is None:

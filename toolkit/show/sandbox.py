@@ -43,7 +43,7 @@ def state(url: str, since: str, provisioned: Iterable[ProvisionedRow]) -> str:
             text += f"  {row.url}"
         lines.append(text)
     if not lines:
-        lines = ["  nothing was made for a rules.toml"]
+        lines = ["  nothing was created for a rules.toml"]
     return "\n".join([f"the sandbox is up at {url} since {since}", *lines])
 
 

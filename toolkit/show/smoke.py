@@ -76,7 +76,7 @@ def _lines(
 
 def _table(results: Sequence[Result], width: int) -> str:
     """What was asked at one place."""
-    headers = ("check", "result", "asked", "took")
+    headers = ("check", "result", "request", "took")
     rows: list[tuple[str, str, str, str]] = []
     for result in results:
         time = took(result.took_s) if result.tries else ""
@@ -102,7 +102,7 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
         yield f"  - {line(miss.wanted)}"
         yield f"  + {line(miss.found)}"
     if result.shown:
-        yield "  it said:"
+        yield "  response:"
         yield from (f"  | {line(text)}" for text in result.shown)
     if result.log:
         yield f"  log: {line(result.log)}"

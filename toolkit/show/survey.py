@@ -43,7 +43,7 @@ def _lines(
     if parts:
         yield "Found:"
     else:
-        yield "Found nothing that toolkit understands; the draft has no targets yet."
+        yield "Found nothing that toolkit can deploy; the draft has no targets yet."
     yield from (f"  {line(part)}" for part in parts)
     if written:
         yield (
@@ -53,7 +53,7 @@ def _lines(
     total = covered.matched + covered.ignored + covered.unmatched
     shares = (
         f"{covered.matched:,} match a rule, {covered.ignored:,} are ignored, {covered.unmatched:,}"
-        " neither"
+        " unmatched"
     )
     yield f"Of {count(total, 'tracked file')} {shares}."
     yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)

@@ -80,7 +80,6 @@ def _load(point: Any) -> Kind:
     """The kind that an entry point names: an instance, or a class that makes one. Raises Refused
     where the package does not bring one: that is its fault, and no bug of ours.
     """
-    package = point.dist.name
     try:
         loaded = point.load()
         kind = loaded() if isinstance(loaded, type) else loaded
@@ -90,7 +89,13 @@ def _load(point: Any) -> Kind:
         if isinstance(kind, Kind):
             return kind
         reason = f"{point.value} is not a toolkit.targets.base.Kind"
-    raise Refused(
-        f"kind {point.name} of the package {package} could not be loaded: {reason}",
+    raise fault(point.name, f"could not be loaded: {reason}")
+
+
+def fault(name: str, problem: str) -> Refused:
+    """The error that a kind is not as it has to be: what is wrong, and with which package."""
+    package = "toolkit" if name in KINDS else _installed()[name].dist.name
+    return Refused(
+        f"kind {name} of the package {package} {problem}",
         f"update the package, or remove it: pip uninstall {quote(package)}",
     )

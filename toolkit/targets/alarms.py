@@ -9,9 +9,9 @@ from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
 
 LONGEST = 200
-"""So many characters of an alarm's reason are told."""
+"""The most characters of an alarm's reason that are shown."""
 STATEMENT = Statement(
-    "see which alarms ring; for composite ones AWS knows no narrower resource",
+    "see which alarms are in ALARM; for composite ones AWS has no narrower resource",
     ("cloudwatch:DescribeAlarms",),
 )
 """What a kind that looks at alarms needs."""
@@ -49,7 +49,7 @@ def findings_about(
     findings = [_rings(alarm) for alarm in rings.values()]
     for name in watched:
         if name not in rings and name not in existing:
-            fix = "create it, or take its name out of the service"
+            fix = "create it, or remove its name from the service"
             if name in named:
                 fix = "correct `alarms` in rules.toml"
             findings.append(_absent(name, fix))
@@ -78,13 +78,13 @@ def _rings(alarm: Alarm) -> Finding:
         HealthStatus.FAILING,
         "ALARM",
         alarm.since,
-        _clipped(alarm.reason) or "it rings",
+        _clipped(alarm.reason) or "it is in ALARM",
         _history(alarm.name),
     )
 
 
 def _silent(alarm: Alarm) -> Finding:
-    cause = _clipped(alarm.reason) or "it has not enough data"
+    cause = _clipped(alarm.reason) or "it does not have enough data"
     return Finding(
         f"alarm {alarm.name}",
         HealthStatus.WARNING,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
+from toolkit.formats import durations
 from toolkit.model import (
     AWS,
     Finding,
@@ -30,9 +31,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.ports import Ports
 
 Text = Annotated[str, Meta(min_length=1)]
-Duration = Annotated[
-    str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')
-]
+Duration = Annotated[str, Meta(pattern=durations.PATTERN, description='A time such as "1m30s".')]
 Url = Annotated[
     str,
     Meta(
@@ -56,25 +55,54 @@ class KindSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
+class KindOptions(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """The command-line options of one kind: a field for each, declared with `option`. Its default
+    means that it was not given. They are written into the journal: no secrets.
+    """
+
+
+def option(
+    help: str, metavar: str | None = None, *, consent: bool = False, rollback: bool = False
+) -> Meta:
+    """How a field of a kind's options is offered: `Annotated[bool, option("...")]` is a flag.
+
+    A `consent` holds for the run that it was given to, not for whoever resumes that of a colleague.
+    One with `rollback` is an option of `toolkit rollback`, too.
+    """
+    extra = {"metavar": metavar, "consent": consent, "rollback": rollback}
+    return Meta(description=help, extra=extra)
+
+
+def flag(field: str) -> str:
+    """How the option of a field is written: `--no-build` for `no_build`."""
+    return f"--{field.replace('_', '-')}"
+
+
 class JudgedSettings(KindSettings, frozen=True, kw_only=True):
-    """The settings of a kind that can be looked at when it is live. They say how to look, never
+    """The settings of a kind that can be checked when it is live. They say how to check, never
     what is deployed.
     """
 
     alarms: Annotated[
         tuple[Text, ...],
-        Meta(description="CloudWatch alarms that are about it, besides those that name it."),
+        Meta(
+            description="CloudWatch alarms for this target, in addition to those whose "
+            "dimensions name it."
+        ),
     ] = ()
     checks: Annotated[
         tuple[Text, ...],
-        Meta(description="The checks, by name or tag, that decide about a deploy of it."),
+        Meta(description="The checks, by name or tag, that have to pass after a deploy."),
     ] = ()
     settle: Annotated[
         Duration,
         Meta(
             description=(
-                "The grace period: how long addresses, checks and alarms may be wrong after a"
-                " deploy. With `alarms` all of it is waited for: they take a while to ring."
+                "The grace period: how long addresses, checks and alarms may fail after a "
+                "deploy. With `alarms`, toolkit waits for all of it, because alarms need a "
+                "while to change."
             )
         ),
     ] = "1m"
@@ -82,7 +110,8 @@ class JudgedSettings(KindSettings, frozen=True, kw_only=True):
         Duration,
         Meta(
             description=(
-                "How long it has to stay good after that: addresses, checks, alarms, and what runs."
+                "How long the target has to stay good after that: addresses, checks, alarms, "
+                "and what runs."
             )
         ),
     ] = "0s"
@@ -98,7 +127,7 @@ class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
 
     health: Annotated[
         tuple[Url, ...],
-        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
+        Meta(description="Addresses that have to answer, after a deploy and in `health`."),
     ] = ()
 
     @property
@@ -154,7 +183,7 @@ class Report(Protocol):
 
     def consent(self, question: str, flag: str) -> None:
         """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it
-        names the flag that says yes in advance.
+        names the flag that confirms in advance.
         """
 
     def check(self) -> None:
@@ -187,9 +216,9 @@ class Kind:
     """
     live_starts_programs: bool = False
     """Whether `live` starts programs that rules.toml names: `diff` starts none."""
-    by_image: bool = False
-    """Whether an image that a person names can be deployed in place of what lies in the working
-    tree.
+    by_name: tuple[str, ...] = ()
+    """The options that deploy a version by its name in place of what lies in the working tree; none
+    where it has no such options.
     """
     restores_with: str = ""
     """What its command needs besides, with a space before it, to put back what somebody has changed
@@ -197,6 +226,10 @@ class Kind:
     """
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
+    Options: Any = KindOptions
+    """The struct of its command-line options."""
+    Restore: Any = None
+    """The struct of what `rollback` says of a good deploy; None if its version is enough."""
 
     def problem(self, settings: Any) -> str | None:
         """What is wrong with settings whose types are right, None if nothing is."""
@@ -265,11 +298,32 @@ class Kind:
         """Why this version of toolkit cannot deploy it, None if it can."""
         return None
 
+    def options_problem(self, options: Any) -> tuple[str, str] | None:
+        """What is wrong with the options of the command that is for its targets alone, and what to
+        do about it; None if nothing is.
+        """
+        return None
+
+    def version_named(self, options: Any) -> str | None:
+        """The version that the options ask for, such as an image's tag; None where what lies in the
+        working tree is deployed.
+        """
+        return None
+
+    def rollback(self, detail: Mapping[str, str]) -> Any:
+        """What its rollback has to know, besides the version, to put back a good deploy whose
+        record has this `detail`.
+        """
+        return None
+
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
-        return "no older version of it is kept", "check out the commit that was good, and deploy it"
+        return (
+            "its older versions are not kept",
+            "check out the commit that was good, and deploy it",
+        )
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

@@ -45,7 +45,7 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
 
 
 def unknown(what: str, problem: ToolkitError) -> Finding:
-    """It could not be looked at, and why not."""
+    """It could not be checked, and why not."""
     unasked = problem.exit == Exit.CREDENTIALS
     return Finding(
         what,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.impact.glob import alternatives
+from toolkit.formats.glob import alternatives
 from toolkit.impact.matcher import Matcher
 from toolkit.init.filters.picomatch import Inexact, from_picomatch, negates
 

@@ -139,7 +139,7 @@ def test_a_filter_whose_only_inclusion_cannot_be_said_is_not_widened_under_every
 
 def test_an_exclusion_that_cannot_be_said_is_told_to_widen_the_filter() -> None:
     assert _dorny("a: ['src/**', '!+(x)']", "every").inexact[0].endswith("more matches than there")
-    assert _dorny("a: ['src/**', '!+(x)']").inexact[0].endswith("cannot be said")
+    assert _dorny("a: ['src/**', '!+(x)']").inexact[0].endswith("cannot be expressed")
     assert (
         _on("  push: {paths-ignore: ['v[0-9]+', 'a']}")
         .inexact[0]
@@ -177,11 +177,12 @@ def test_a_status_that_never_occurs_is_told_and_matches_nothing() -> None:
 def test_a_pattern_that_cannot_be_said_is_a_comment_and_the_rest_is_imported() -> None:
     result = _dorny("a: ['src/**', '+(x)']")
     assert [rule.paths for rule in result.draft.rules] == [("src/**",)]
-    assert "# not imported: pattern `+(x)`: `+(…)` cannot be said\n[targets.a]" in draft_to_toml(
-        result.draft
+    assert (
+        "# not imported: pattern `+(x)`: `+(…)` cannot be expressed\n[targets.a]"
+        in draft_to_toml(result.draft)
     )
     assert "incomplete" in str(result.draft.targets[0].settings["instructions"])
-    assert result.inexact == ("ci.yml: filter `a`: pattern `+(x)`: `+(…)` cannot be said",)
+    assert result.inexact == ("ci.yml: filter `a`: pattern `+(x)`: `+(…)` cannot be expressed",)
 
 
 @pytest.mark.parametrize("patterns", ["['/x', 'a//b']", "[]"])

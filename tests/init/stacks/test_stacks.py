@@ -480,7 +480,7 @@ def test_a_folder_in_typescript_is_found_however_it_is_written(path: str) -> Non
 def test_a_folder_that_cannot_be_known_is_asked_for(path: str) -> None:
     stacks = f"class ApiStack(Stack):\n    def __init__(self):\n        Code.from_asset({path})\n"
     assert (
-        "which rule shall name its source?"
+        "which rule should name its source?"
         in python("ApiStack(app, 'Shop')", stacks, **LAMBDA).questions
     )
 

@@ -106,7 +106,7 @@ def test_parameters_without_a_default_are_asked_for_by_name() -> None:
 def test_code_that_is_not_in_git_is_asked_for() -> None:
     found = DraftedRepository({"template.yaml": SAM, "machine.asl.json": ""})
     assert (
-        "template.yaml deploys login, which is not in git: which rule shall name its source?"
+        "template.yaml deploys login, which is not in git: which rule should name its source?"
         in found.questions
     )
 

@@ -213,7 +213,7 @@ def test_a_close_is_told_with_its_code_and_reason() -> None:
 
 def test_a_message_that_is_too_large_is_not_taken() -> None:
     with speaking(lambda connection: connection.send("x" * (MOST_BYTES + 1))) as port:
-        assert not_seen(f"ws://127.0.0.1:{port}", "has sent what is no good message").seen == ()
+        assert not_seen(f"ws://127.0.0.1:{port}", "has sent an invalid message").seen == ()
 
 
 def test_a_refused_handshake_tells_its_status() -> None:

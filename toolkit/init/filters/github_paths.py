@@ -42,7 +42,7 @@ _PLAIN = {"folders": FOLDERS, "deep": DEEP, "star": STAR}
 
 class TranslatedPatterns(Struct, frozen=True):
     """A list of patterns in ours: the paths of each rule, the patterns that no path can match, and
-    those that cannot be said, with why.
+    those that cannot be expressed, with why.
     """
 
     rules: tuple[tuple[str, ...], ...]
@@ -211,7 +211,7 @@ def _without_absorbed_repetitions(repetitions: list[tuple[str, str]]) -> list[tu
 
 def _options(piece: str, times: str) -> list[Pieces]:
     if times == "+":
-        raise Inexact("`+` repeats a character, which cannot be said")
+        raise Inexact("`+` repeats a character, which cannot be expressed")
     if times:
         return [(), (piece,)]
     return [(piece,)]

@@ -4,9 +4,9 @@
 Ours was modelled on it, so that most patterns stay as they are. The difference is in what its
 regular expressions do beside what its documentation says, measured by comparison with the real one
 (tests/data/picomatch.json.gz): a `**` is only whole folders between slashes, and otherwise any
-characters or a plain `*`, by what follows it; `[!a]` is no negation; `(a|b)` is a group. What would
-need more than a union of our patterns is Inexact, and so are shapes where picomatch has a bug that
-nobody can have meant.
+characters or a plain `*`, by what follows it; `[!a]` is not a negation; `(a|b)` is a group. What
+would need more than a union of our patterns is Inexact, and so are shapes where picomatch has a
+bug that nobody can have meant.
 
 Two differences stay: `*` and `**` match a newline here, and a path that reads like a pattern with
 wildcards is not matched for that.
@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from toolkit.impact.glob import PatternError, alternatives, regex
+from toolkit.formats.glob import PatternError, alternatives, regex
 from toolkit.init.filters.pieces import (
     ANY,
     DEEP,
@@ -142,7 +142,7 @@ def _translate_negative_group(text: str) -> tuple[str, ...]:
     has_magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
     has_only_stars = any(set(option) <= {"*"} for option in inner.split("|"))
     if not is_simple or not starts_segment or is_ambiguous or has_magic or has_only_stars:
-        raise Inexact("`!(…)` cannot be said at this place, or with this in it")
+        raise Inexact("`!(…)` cannot be expressed at this place, or with this in it")
     if "/" in after:
         left_out = f"{before}@({inner})**"
     elif not after:
@@ -268,7 +268,7 @@ class _Parser:
         """`?(…)` or `@(…)`."""
         char = self.text[start]
         if char in "*+!":
-            raise Inexact(f"`{char}(…)` cannot be said")
+            raise Inexact(f"`{char}(…)` cannot be expressed")
         options, end = self._parenthesis(start + 1)
         if char == "?":
             options = [(), *options]
@@ -301,7 +301,7 @@ class _Parser:
         while self.text[end : end + 1] == "*":
             end += 1
         if self.text[end : end + 1] == "(":
-            raise Inexact("`*(…)` cannot be said")
+            raise Inexact("`*(…)` cannot be expressed")
         if end - start == 2:
             return self._globstar(start)
         before = self.text[start - 1 : start]
@@ -437,9 +437,7 @@ def _replace_own_pieces(pieces: Pieces) -> Iterable[Pieces]:
 
 
 def _after_dot(pieces: Pieces, index: int) -> list[Pieces]:
-    """What may follow a dot in braces whose star shall neither stand for nothing nor for one more
-    dot.
-    """
+    """What may follow a dot in braces whose star must not stand for nothing or for one more dot."""
     rest = pieces[index + 1 :]
     if index < 2 or pieces[index - 2] in ("/", FOLDERS):  # `.` and `..` are no names anyway
         return [(STAR, *rest)]

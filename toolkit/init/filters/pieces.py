@@ -1,5 +1,5 @@
 """A foreign pattern, taken apart into pieces without alternatives, and spelled in our dialect
-(impact/glob.py).
+(formats/glob.py).
 
 Both CI dialects have a `.*` that crosses folders at any place, which ours only has as a whole
 segment or inside one. How that is written depends on what stands beside it, and on one fact of git:
@@ -9,7 +9,7 @@ no path has an empty, a `.` or a `..` segment.
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from toolkit.impact.glob import PatternError, alternatives
+from toolkit.formats.glob import PatternError, alternatives
 
 STAR = "\0*"
 """Any characters inside a segment."""
@@ -39,7 +39,7 @@ _MAGIC = frozenset("*?[]{}()\\")
 
 
 class Inexact(ValueError):
-    """A pattern that cannot be said exactly; the message says why."""
+    """A pattern that cannot be expressed exactly; the message says why."""
 
 
 def choice(written: str) -> str:

@@ -2,8 +2,8 @@
 `paths-ignore` of workflows.
 
 Each filter becomes a target that a person deploys, and the rules that make it due on exactly the
-commits where the filter says yes. What cannot be said exactly stands as a comment beside the rest,
-is counted, and is never guessed.
+commits where the filter says yes. What cannot be expressed exactly becomes a comment beside the
+rest, is counted, and is never guessed.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.init.documents import as_mapping, load_yaml
+from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.init.draft import Draft, DraftRule, DraftTarget
 from toolkit.init.filters.github_paths import TranslatedPatterns, from_paths, from_paths_ignore
 from toolkit.init.filters.picomatch import Inexact, from_picomatch, negates
@@ -62,7 +62,7 @@ class ImportedFilters(Struct, frozen=True):
 
 class _Filter(Struct, frozen=True):
     """One filter. `names` are the names its target may have, best first; `problems` are patterns
-    that cannot be said, with why.
+    that cannot be expressed, with why.
     """
 
     file: str
@@ -163,7 +163,7 @@ def _event_filter(
 
 
 def _pattern_list(value: object) -> tuple[str, ...] | str:
-    """The patterns under a key; a word in the place of what is no list of strings."""
+    """The patterns under a key; a word in the place of what is not a list of strings."""
     values = _as_list(value)
     if (
         values
@@ -399,7 +399,7 @@ class _Reader:
             if len(known) > 1 and negative:
                 self._add_problem(
                     item.patterns[0],
-                    "it stands in a list of which one has to match, beside or as one that excludes",
+                    "it is in a list of which one has to match, with or as an exclusion",
                 )
                 return
             included[positive] = item.patterns[0] if known else ""
@@ -498,8 +498,8 @@ def _draft_from_filters(filters: Sequence[_Filter], unread: Sequence[str]) -> Im
 def _opening(targets: int) -> Iterator[str]:
     if targets:
         yield (
-            "Imported from CI path filters: each target is due on the commits where its filter says"
-            " yes."
+            "Imported from CI path filters: each target is due on the commits for which its "
+            "filter is true."
         )
         yield (
             "Every `kind` is `manual`: choose how each target is deployed, and remove those that"

@@ -12,8 +12,8 @@ from toolkit.impact.matcher import Matcher
 from toolkit.init.draft import DraftRule, DraftTarget
 from toolkit.init.evidence import Evidence, Stack, TargetNames, merge_evidence, slug
 from toolkit.init.images.contexts import build_contexts, ignore_file, is_compose, is_dockerfile
-from toolkit.init.images.dockerfile import CopySource, copy_sources
 from toolkit.init.images.dockerignore import allowed_patterns, excluded_patterns
+from toolkit.init.images.sources import CopySource, copy_sources
 from toolkit.init.patterns import (
     everything_in,
     literal,

@@ -7,11 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
+from toolkit.formats.dockerfile import UNKNOWN, expand
+from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.impact.matcher import Matcher
-from toolkit.init.documents import as_mapping, load_yaml
-from toolkit.init.images.dockerfile import copy_sources
-from toolkit.init.images.instructions import expand
-from toolkit.init.patterns import UNKNOWN, within
+from toolkit.init.images.sources import copy_sources
+from toolkit.init.patterns import within
 from toolkit.init.tree import clean_path
 
 _COMPOSE = ("compose", "docker-compose")
@@ -158,5 +158,5 @@ def _compose_value(value: object) -> str | None:
     """A compose value with the defaults of its variables, if that makes it known."""
     if not isinstance(value, str):
         return None
-    word = expand(value.replace("$$", ""), lambda name: None)
+    word = expand(value.replace("$$", ""), lambda name: None, guess=True)
     return None if UNKNOWN in word else word

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from toolkit.impact.matcher import Matcher
+from toolkit.formats import dockerignore
 from toolkit.init.patterns import from_go, is_exact_in_go, literal_prefix
 
 
@@ -24,20 +24,6 @@ class IgnoreLine(Struct, frozen=True):
         return self.exact and self.patterns[0] in ("*", "**", "**/*")
 
 
-def ignore_lines(text: str) -> tuple[IgnoreLine, ...]:
-    """The lines that mean something, in order."""
-    lines = []
-    for raw in text.removeprefix("\ufeff").replace("\0", "").split("\n"):
-        if raw.startswith("#"):
-            continue
-        line = raw.strip()
-        segments = line.removeprefix("!").strip().split("/")
-        path = "/".join(segment for segment in segments if segment not in ("", "."))
-        if path:
-            lines.append(_read_line(path, line.startswith("!")))
-    return tuple(lines)
-
-
 def excluded_patterns(text: str) -> tuple[str, ...]:
     """Patterns, relative to the context, of what surely stays out. A rule may add each as
     `!pattern`.
@@ -45,7 +31,7 @@ def excluded_patterns(text: str) -> tuple[str, ...]:
     Left away, so that more is kept: what our dialect has no pattern for, and what a later `!` may
     take back in.
     """
-    lines = ignore_lines(text)
+    lines = _read_lines(text)
     backs = [(number, line) for number, line in enumerate(lines) if line.back]
     patterns: list[str] = []
     for number, line in enumerate(lines):
@@ -61,7 +47,7 @@ def allowed_patterns(text: str) -> tuple[str, ...] | None:
     other lists.
     """
     patterns: list[str] | None = None
-    for line in ignore_lines(text):
+    for line in _read_lines(text):
         if line.everything and not line.back:
             patterns = []
         elif line.back and patterns is not None:
@@ -72,18 +58,15 @@ def allowed_patterns(text: str) -> tuple[str, ...] | None:
 
 
 def exclusion_check(text: str) -> Callable[[str], bool]:
-    """A function that tells whether a path of the context stays out: the last line that matches
-    it, or a folder above it, decides.
+    """A function that tells whether a path of the context stays out. A file that docker refuses
+    keeps nothing out.
     """
-    lines = ignore_lines(text)
-    # A line that our patterns only cover approximately must not shut anything out.
-    matcher = Matcher(line.patterns if line.back or line.exact else () for line in lines)
+    return dockerignore.parse_if_possible(text).keeps_out
 
-    def is_excluded(path: str) -> bool:
-        hits = matcher.match(path)
-        return bool(hits) and not lines[hits[-1][0]].back
 
-    return is_excluded
+def _read_lines(text: str) -> tuple[IgnoreLine, ...]:
+    lines = dockerignore.lines(text.replace("\0", ""))
+    return tuple(_read_line(path, back) for _, path, back in lines if path)
 
 
 def _read_line(path: str, back: bool) -> IgnoreLine:

@@ -14,7 +14,7 @@ MOST_FOLLOWED = 300
 """The most files that one entry is followed through."""
 
 MOST_SOURCES = 1000
-"""The most files of one site whose imports are looked at."""
+"""The most files of one site whose imports are read."""
 
 MANIFESTS = (
     "package.json",

@@ -31,7 +31,7 @@ from toolkit.init.tests_and_docs import looks_like_test, test_patterns
 from toolkit.init.tree import TrackedFiles, folder_prefix
 
 MOST_CODE = 500
-"""The most files of one app that are looked at."""
+"""The most files of one app that are read."""
 
 _SCRIPTS = (".ts", ".mts", ".js", ".mjs", ".cjs")
 _OTHER_LANGUAGES = {".java": "Java", ".cs": "C#", ".go": "Go", ".kt": "Kotlin", ".fs": "F#"}

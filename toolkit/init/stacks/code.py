@@ -50,7 +50,7 @@ ASSET_ARGUMENTS = {"entry": AssetKind.ENTRY, "directory": AssetKind.IMAGE}
 """Arguments that are such a folder or file, of the constructs that bundle or build it."""
 
 MOST_NAMED = 2000
-"""The most calls that are looked at in one file."""
+"""The most calls that are read in one file."""
 
 LONGEST_TEXT = 400
 """Longer names and paths are not names and paths."""

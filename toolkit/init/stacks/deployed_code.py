@@ -83,7 +83,7 @@ def _source_question(path: str, asset: CodeAsset) -> str:
     what = "a folder that it computes"
     if asset.path:
         what = f"{asset.path}, which is not in git"
-    return f"{path}:{asset.line} deploys {what}: which rule shall name its source?"
+    return f"{path}:{asset.line} deploys {what}: which rule should name its source?"
 
 
 def _dockerfile_of(source: str, asset: CodeAsset) -> str:

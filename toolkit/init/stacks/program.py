@@ -33,7 +33,7 @@ class StackSource(Struct, frozen=True):
 
 
 class AppProgram:
-    """All files of one app, looked at together."""
+    """All files of one app, read together."""
 
     def __init__(self, files: Sequence[CodeFile]) -> None:
         self.files = files

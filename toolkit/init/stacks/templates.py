@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from toolkit.init.documents import as_mapping, load_yaml
+from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
 from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
 from toolkit.init.images.apps import read_image
@@ -214,8 +214,8 @@ def _stack_questions(
         )
     for path in _missing_paths(tree, template):
         yield (
-            f"{template.path} deploys {path}, which is not in git: which rule shall name its"
-            " source?"
+            f"{template.path} deploys {path}, which is not in git: which rule should name its "
+            "source?"
         )
 
 

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from threading import Condition, Lock, current_thread
 from time import monotonic
@@ -22,7 +22,7 @@ from toolkit import __version__, errors
 from toolkit.model import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
-from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
+from toolkit.ports.background import DaemonThread, carry_out
 
 Result = TypeVar("Result")
 
@@ -121,7 +121,10 @@ class Aws:
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
-        return self._call(service, operation, params, once=False)
+        client = self._client(service, once=False)
+        with self._translating(service, operation):
+            answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
+            return _checked(answer, service, operation)
 
     def write(
         self, service: str, operation: str, /, tokened: bool = False, **params: Any
@@ -129,39 +132,33 @@ class Aws:
         """Change something. `tokened` says that the parameters make a repetition harmless. Raises
         CloudError.
         """
-        return self._call(service, operation, params, once=not tokened)
+        client = self._client(service, once=not tokened)
+        with self._translating(service, operation):
+            answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
+            return _checked(answer, service, operation)
 
     def streamed(
         self, service: str, operation: str, most: int, /, **params: Any
     ) -> tuple[dict[str, Any], bytes]:
         """An answer, and the first `most` bytes of its body. Raises CloudError."""
-        answer = self._call(service, operation, params, once=False)
-        body = answer["Body"]
-        try:
-            return answer, _within(CALL_S + most / LEAST_RATE, lambda: body.read(most))
-        except Exception as problem:
-            raise self._translated(problem, service, operation) from None
-        finally:
-            body.close()
+        answer = self.read(service, operation, **params)
+        with closing(answer["Body"]) as body, self._translating(service, operation):
+            return answer, _within(CALL_S + most / LEAST_RATE, partial(body.read, most))
 
     def pages(
         self, service: str, operation: str, key: str, /, **params: Any
     ) -> Iterator[dict[str, Any]]:
         """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
         client = self._client(service, once=False)
-        try:
+        with self._translating(service, operation):
             pages = iter(client.get_paginator(operation).paginate(**params))
-            while (page := _within(CALL_S, lambda: next(pages, None))) is not None:
+            while (page := _within(CALL_S, partial(next, pages, None))) is not None:
                 page = _checked(page, service, operation)
                 if key not in page and service != "s3":  # S3 leaves out what is empty
                     raise errors.Unexpected(
                         call=f"{service}:{_camel(operation)}", reason=f"{key} is missing"
                     )
                 yield from page.get(key) or ()
-        except GeneratorExit:
-            raise
-        except Exception as problem:
-            raise self._translated(problem, service, operation) from None
 
     def gathered(
         self,
@@ -286,7 +283,7 @@ class Aws:
         elif is_first:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
-            raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+            raise errors.Unreachable(call="credentials", reason="their source does not answer")
         # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
             with self._lock:
@@ -358,15 +355,11 @@ class Aws:
             self._clients[service, once] = client
             return client
 
-    def _call(
-        self, service: str, operation: str, params: dict[str, Any], once: bool
-    ) -> dict[str, Any]:
-        client = self._client(service, once)
+    @contextmanager
+    def _translating(self, service: str, operation: str) -> Iterator[None]:
+        """Raises an error of ours for what a call raises."""
         try:
-            answer: dict[str, Any] = _within(
-                CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params)
-            )
-            return _checked(answer, service, operation)
+            yield
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
@@ -393,7 +386,7 @@ class Aws:
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
         """The error of ours for what a call raised. botocore may raise anything for an answer of
-        another form than its model's: that is no bug of ours.
+        another form than its model's: that is not a bug of ours.
         """
         call = f"{service}:{_camel(operation)}"
         explained = self._explain(problem, call)
@@ -625,11 +618,17 @@ def _within(seconds: float, do: Callable[[], Result]) -> Result:
     # would cost a tenth of their time.
     if isinstance(current_thread(), DaemonThread):
         return do()
-    try:
-        return BackgroundTask(do).within(seconds)
-    except Timeout:
+    future: Future[Result] = Future()
+    DaemonThread(partial(carry_out, future, do)).start()
+    if not wait([future], max(seconds, 0)).done:
         debug.tell("aws", "given up", after_s=f"{seconds:g}")
-        raise _TooSlow(seconds) from None
+        raise _TooSlow(seconds)
+    return future.result()
+
+
+def _limit_s(params: Mapping[str, Any]) -> float:
+    """How long a call with these parameters may take, with all its attempts."""
+    return CALL_S + _size(params) / LEAST_RATE
 
 
 def _size(params: Mapping[str, Any]) -> int:

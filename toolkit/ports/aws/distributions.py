@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from toolkit.errors import CloudError, Unexpected
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.names import parse_arn
 
 
 class Distribution(Struct, frozen=True):
@@ -58,12 +59,12 @@ def distribution(aws: Aws, name: str) -> Distribution | None:
 
 def region(certificate: str) -> str:
     """Where a certificate is, from its ARN. Raises Unexpected for what is none."""
-    parts = certificate.split(":")
-    if len(parts) < 4:
+    named = parse_arn(certificate)
+    if named is None:
         raise Unexpected(
             call="cloudfront:GetDistribution", reason="ACMCertificateArn is not an ARN"
         )
-    return parts[3]
+    return named.region
 
 
 def certificate(aws: Aws, arn: str) -> AcmCertificate | None:

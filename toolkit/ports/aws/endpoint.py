@@ -213,7 +213,7 @@ class _Files:
 
 
 def _parsed(path: str) -> dict[str, dict[str, str]]:
-    """The sections of one of AWS's files; nothing if it is not there. Raises BadConfig."""
+    """The sections of one of AWS's files; nothing if it does not exist. Raises BadConfig."""
     import configparser
 
     parser: Any = configparser.RawConfigParser()

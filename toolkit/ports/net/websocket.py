@@ -166,7 +166,7 @@ def _interruption(
         return f"{address.at} has closed the connection: {error.rcvd.code}{reason}"
     if error.sent is not None:  # by the package, for what it received
         reason = error.sent.reason or str(error.sent.code)
-        return f"{address.at} has sent what is no good message: {reason}"
+        return f"{address.at} has sent an invalid message: {reason}"
     return f"{address.at} has closed the connection"
 
 

@@ -4,6 +4,7 @@ and not done again.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -44,12 +45,12 @@ from toolkit.targets.base import Report
 from toolkit.targets.times import iso_utc
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Builder, Recipe
+    from toolkit.artifacts.images import Builder, Recipe
 
 Shape = Mapping[str, Any]
 T = TypeVar("T")
 HANDFUL = 5
-"""How many of a family's newest revisions are looked at for our token."""
+"""How many of a family's newest revisions are searched for our token."""
 BACKOFF_S = (1, 2, 4, 8)
 """How long to wait before a call is repeated that AWS has turned away for being one too many."""
 LOOK_AGAIN_S = 10
@@ -62,14 +63,14 @@ BETWEEN_LOOKS_S = 3
 def apply(job: Job, ports: Ports, report: Report) -> None:
     """Build and push what is not there, register, and move the service."""
     aws = ports.aws(job.location)
-    report.phase("looking at the service")
+    report.phase("checking the service")
     state = checked_state(job, ports)
     if _adopt_own_deployment(job, report, state):
         return
     # The fastest way back: nothing new has to be registered or started.
     if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
         return
-    if state.absent or job.wishes.get("create"):
+    if state.absent or job.options.create:
         state = _ensure_repository(job, ports, state, report)
     digest = state.digest or _build_image(job, ports, state, report)
     # `container` is the one whose image says which version runs.
@@ -163,30 +164,32 @@ def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Repo
     registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
     create, lifecycle = create_calls(job.settings)
 
-    def make() -> None:
-        if state.absent:
-            report.phase(f"making repository {name.name}")
+    key = ("repository", job.run, job.location.region, name)
+    with ports.shared.turn(key, job.step, report.check) as making:
+        if making.is_mine and state.absent:
+            report.phase(f"creating repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         # Two calls: after a crash between them the policy is missing, and is made up for here. A
         # repository that others have created keeps the policy that they gave it, or none.
-        repository = ecr.repository(registry, name)
-        creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
-        if creator == job.run and not ecr.has_lifecycle(registry, name):
+        if making.is_mine and _lacks_policy(job, registry, name):
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
-
-    ports.shared.once(
-        ("repository", job.run, job.location.region, name), job.step, make, report.check
-    )
     return replace(state, repository=ecr.repository(registry, name), absent=False)
+
+
+def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
+    """Whether a repository was made by this run, and has no lifecycle policy."""
+    repository = ecr.repository(registry, name)
+    creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
+    return creator == job.run and not ecr.has_lifecycle(registry, name)
 
 
 def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     """The digest of the image; one step of the run builds and pushes it for all that need it."""
-    from toolkit.ports.images import builder
+    from toolkit.artifacts.images import builder
 
-    recipe, image_builder = build_recipe(job, ports, state), builder(job.wishes.get("builder"))
+    recipe, image_builder = build_recipe(job, ports, state), builder(job.options.builder)
     uri = str(state.repository["repositoryUri"])
     # Equal recipes give one image; the encoding is deterministic, so that equal ones have one key.
     key = (
@@ -198,16 +201,13 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         msgspec.json.encode(recipe, order="deterministic"),
     )
     report.phase(f"building image {state.tag}")
-    image = ports.shared.once(
-        key,
-        job.step,
-        lambda: _push_image(job, ports, state, image_builder, recipe, report),
-        report.check,
-    )
+    with ports.shared.turn(key, job.step, report.check) as image:
+        if image.is_mine:
+            image.value = _push_image(job, ports, state, image_builder, recipe, report)
     if image.by != job.step:
-        report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
+        report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
     report.keep(image=f"{uri}@{image.value}")
-    return image.value
+    return str(image.value)
 
 
 def _push_image(
@@ -235,19 +235,21 @@ def _push_image(
         return digest
     if digest is not None and image_builder.alike(address, digest, recipe):
         report.log(
-            "somebody else has pushed an image of the same commit that was built in the same way:"
-            f" {digest} is taken"
+            "someone else has pushed an image of the same commit that was built in the same "
+            f"way: using {digest}"
         )
         return digest
+    # The refusal of our own push, if there was one, explains it best.
     raise problem or TagTaken(
         f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
         f" {mine} was pushed",
-        "somebody else pushes the same tag; run it again",
+        "someone else pushes the same tag; run it again",
     )
 
 
 def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """The digest of a tag in the repository, which may show a push only seconds later."""
+    # ECR may show a push only seconds later.
     for pause in (1, 2, 4):
         if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
             return digest
@@ -297,7 +299,8 @@ def _register_definition(
         report,
         call,
         report.prepare,
-        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        do=partial(ecs.register, aws, request),
+        result=lambda definition: str(definition["taskDefinitionArn"]),
         find=lambda: _definition_with_token(job, aws, family),
     )
 
@@ -316,6 +319,7 @@ def _definition_with_token(job: Job, aws: Aws, family: str) -> str | None:
 def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
     """Make the one call that moves the service, and keep what tells our deployment from others."""
     settings: AppSettings = job.settings
+    # `when` is by AWS's clock, as the times of its deployments are; this machine's may be wrong.
     service, when = ecs.service_now(aws, settings.cluster, settings.service)
     if service is None:
         raise Missing(
@@ -324,7 +328,7 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
             where=f" in cluster {settings.cluster} ({aws.region_name})",
         )
     # Read by a call of its own: `before` has to be the deployment right before ours.
-    before, force = rollout.primary_deployment(service).get("id"), bool(job.wishes.get("force"))
+    before, force = rollout.primary_deployment(service).get("id"), job.options.force
     own_key = rollout.DeploymentKey(arn, before=before)
     report.keep(before=before, previous=service["taskDefinition"], started_at=iso_utc(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
@@ -332,9 +336,8 @@ def _move_service(job: Job, aws: Aws, arn: str, report: Report) -> None:
         report,
         update_call(settings, arn, force),
         report.intend,
-        do=lambda: rollout.primary_deployment(
-            ecs.update(aws, settings.cluster, settings.service, arn, force)
-        ),
+        do=partial(ecs.update, aws, settings.cluster, settings.service, arn, force),
+        result=rollout.primary_deployment,
         find=lambda: rollout.own_deployment(
             ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, own_key
         ),
@@ -346,21 +349,24 @@ def _call_once(
     report: Report,
     call: PlannedCall,
     intend: Callable[..., None],
-    do: Callable[[], T],
+    do: Callable[[], Shape],
+    result: Callable[[Shape], T],
     find: Callable[[], T | None],
 ) -> T:
-    """Make a call that no token protects. A throttled one is repeated; where the answer is lost,
-    its effect is looked for (`find`), and the call is never repeated here.
+    """The result of a call that no token protects. A throttled one is repeated; where the answer
+    is lost, its effect is looked for (`find`), and the call is never repeated here.
     """
     for pause in (*BACKOFF_S, None):
         intend(call.name, **call.what)
         try:
-            return do()
+            return result(do())
+        # AWS refused the call before it did anything, so it is safe to make it again.
         except Throttled:
             report.turned_away()
             if pause is None:
                 raise
             report.wait(pause)
+        # The call may have arrived all the same: from here on, only its effect counts.
         except Unreachable as problem:
             return _find_lost_answer(report, call, find, problem)
     raise AssertionError  # the last pause is None
@@ -372,7 +378,7 @@ def _find_lost_answer(
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time
     to show it.
     """
-    report.phase(f"no answer to {call.name}: looking what it did")
+    report.phase(f"no answer to {call.name}: checking its effect")
     for pause in (LOOK_AGAIN_S, None):
         with suppress(CloudError):  # a look that fails says nothing of the call
             if (answer := find()) is not None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from toolkit.errors import Refused
+from toolkit.formats.documents import as_mapping
 from toolkit.ports.aws.ecr import RepositoryName, registry_of
 
 Shape = Mapping[str, Any]
@@ -41,7 +42,7 @@ def named_containers(definition: Shape) -> list[dict[str, Any]]:
 
 
 def named_entries(listed: object) -> list[dict[str, Any]]:
-    """The entries of a list that have a name; none where it is no list."""
+    """The entries of a list that have a name; none where it is not a list."""
     if not isinstance(listed, (list, tuple)):
         return []
     return [
@@ -83,7 +84,7 @@ def containers_to_update(
             f"the task has several containers ({_joined(present)}), and none has an image of"
             f" {repository.name}"
         )
-        raise Refused(why, "say which one gets the image: `container` in rules.toml")
+        raise Refused(why, "choose the one that gets the image: `container` in rules.toml")
     return ours
 
 
@@ -310,7 +311,7 @@ def platform_of(definition: Shape) -> str | None:
     """The platform that its tasks run on, as builders say it (`linux/arm64`); None if it is not
     Linux.
     """
-    runtime = _mapping(definition.get("runtimePlatform"))
+    runtime = as_mapping(definition.get("runtimePlatform"))
     if not str(runtime.get("operatingSystemFamily", "LINUX")).startswith("LINUX"):
         return None
     if runtime.get("cpuArchitecture") == "ARM64":
@@ -322,15 +323,9 @@ def log_stream(container: Shape, task: str) -> tuple[str, str] | None:
     """The log group and stream that a container of a task (its id) writes to; None if that cannot
     be known.
     """
-    configured = _mapping(container.get("logConfiguration"))
-    options = _mapping(configured.get("options"))
+    configured = as_mapping(container.get("logConfiguration"))
+    options = as_mapping(configured.get("options"))
     group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
     if configured.get("logDriver") != "awslogs" or not group or not prefix:
         return None
     return str(group), f"{prefix}/{container.get('name')}/{task}"
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return value
-    return {}

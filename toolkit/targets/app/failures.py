@@ -1,4 +1,4 @@
-"""Why tasks stopped: what will never work, and what another try may mend."""
+"""Why tasks stopped: what will never work, and what may work at another try."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -190,7 +190,7 @@ def remedy(failure: Failure | None, target: str, log_group: str | None, otherwis
     again = f"toolkit deploy-app {target}"
     if failure is not None and failure.sort == FailureSort.IMAGE:
         return (
-            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+            f"check that the image exists and the task's execution role may pull it, then `{again}`"
         )
     if failure is not None and failure.sort == FailureSort.SECRET:
         return f"create the secret, or let the task's execution role read it, then `{again}`"

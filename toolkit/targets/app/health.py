@@ -204,8 +204,8 @@ class _AppHealth:
             )
 
     def deployment(self) -> Iterator[Finding]:
-        """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
-        to tell.
+        """How the last deployment went; one of CodeDeploy, or of an external controller, is not
+        ECS's to tell.
         """
         service = self._service.result()
         if service is None:
@@ -246,7 +246,9 @@ class _AppHealth:
         )
 
     def _failure_since(self, since: datetime | None) -> Failure | None:
-        """The same, of the tasks that a deployment has started; not of what another try mends."""
+        """The same, of the tasks that a deployment has started; not of what may work at another
+        try.
+        """
         candidates: list[Failure] = []
         for task in _result_soon(self._stopped) or ():
             failure = failures.failure_of(task)
@@ -299,7 +301,7 @@ def _missing_service(problem: Missing) -> Finding:
 
 
 def service_finding(job: Job, service: Shape, failure: Failure | None) -> Finding:
-    """How a service that is there stands; `failure` is the one of its tasks that says most."""
+    """The state of an existing service; `failure` is the one of its tasks that says most."""
     settings: AppSettings = job.settings
     if service["status"] != "ACTIVE":
         cause = f"service {settings.service} is {service['status']}: it is being deleted"
@@ -405,8 +407,8 @@ def serving_deployment(service: Shape) -> Shape:
 
 
 def rollback_event(service: Shape) -> Shape | None:
-    """The event that a deployment failed or was taken back, if none was begun since. A service that
-    is whole shows it nowhere else.
+    """The event that a deployment failed or was rolled back, if none was started since. A service
+    that is whole shows it nowhere else.
     """
     began = _moment(rollout.primary_deployment(service).get("createdAt"))
     for event in service.get("events") or ():
@@ -419,8 +421,8 @@ def rollback_event(service: Shape) -> Shape | None:
 
 
 def is_outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
-    """Whether ECS shows one that was complete before the last one was begun: the last one cannot be
-    seen then.
+    """Whether ECS shows one that was complete before the last one was begun: then the last one is
+    not visible.
     """
     if newest.get("status") != "SUCCESSFUL":
         return False
@@ -433,7 +435,7 @@ def is_outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
 
 def last_reading(service: Shape, newest: Shape | None, event: Shape | None, target: str) -> Reading:
     """What became of the last deployment: by itself, else by the service and the event that it was
-    taken back.
+    rolled back.
     """
     now = rollout.primary_deployment(service)
     own_key = DeploymentKey(str(now.get("taskDefinition", "")), now.get("id"))
@@ -538,7 +540,7 @@ def _because(what: str, why: str) -> str:
 
 
 def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, Shape]]:
-    """The tasks that failed since the last deployment was begun: what it has replaced, or mended,
+    """The tasks that failed since the last deployment was begun: what it has replaced, or fixed,
     is over.
     """
     now = rollout.primary_deployment(service)
@@ -562,8 +564,8 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
 def tasks_finding(
     job: Job, service: Shape, failed: Sequence[tuple[Failure, Shape]], group: str | None
 ) -> Finding:
-    """The finding about the tasks that failed in the last hour. That one was interrupted, and is
-    replaced, is no trouble.
+    """The sign of the tasks that failed in the last hour. A task that was interrupted and replaced
+    is not a problem.
     """
     worst = failures.worst_failure(failure for failure, _ in failed)
     if worst is None:

@@ -1,4 +1,4 @@
-"""The image of an app: how it is built, and whether the one that is there will do."""
+"""The image of an app: how it is built, and whether the existing one can be used."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from toolkit.targets.app.settings import AppSettings, dockerfile
 from toolkit.targets.app.state import ROLLBACK, CurrentState, registry_client
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Recipe, RegistryAddress
+    from toolkit.artifacts.images import Recipe, RegistryAddress
 
 Shape = Mapping[str, Any]
 
@@ -25,13 +25,14 @@ BUILD_LABEL = "toolkit.build"
 
 def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     """How the image is built."""
-    from toolkit.ports.images import Recipe
+    from toolkit.artifacts.images import Recipe
 
     settings: AppSettings = job.settings
     paths, build = dockerfile(settings), settings.build
     if paths is None or build is None:
         raise Refused(
-            f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG"
+            f"{job.target} has no `build` in rules.toml",
+            "choose an existing image with --image TAG",
         )
     context, file = paths
     platform = build_platform(job, state)
@@ -49,7 +50,7 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
 
 def registry_address(job: Job, ports: Ports, state: CurrentState) -> "RegistryAddress":
     """The way into the repository."""
-    from toolkit.ports.images import RegistryAddress, SecretText
+    from toolkit.artifacts.images import RegistryAddress, SecretText
 
     aws = registry_client(job, ports)
     host, _, name = str(state.repository["repositoryUri"]).partition("/")
@@ -67,7 +68,7 @@ def build_platform(job: Job, state: CurrentState) -> str | None:
 
 def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
     """Raises Refused where the image could be built but would not run, or cannot be built here."""
-    from toolkit.ports.images import builder, check_recipe
+    from toolkit.artifacts.images import builder, check_recipe
 
     runs, built = definitions.platform_of(state.base), build_platform(job, state)
     explicit = bool(
@@ -78,14 +79,14 @@ def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
             f"the image is built for {built}, but the tasks run on {runs}",
             f'set `platform = "{runs}"` in `build`',
         )
-    check_recipe(build_recipe(job, ports, state), builder(job.wishes.get("builder")).name)
+    check_recipe(build_recipe(job, ports, state), builder(job.options.builder).name)
 
 
 def is_newly_used(job: Job, state: CurrentState) -> bool:
     """Whether the image of this version is there, though the target that would build it does not
     run it yet.
     """
-    if job.settings.build is None or job.wishes.get("image") or job.action == ROLLBACK:
+    if job.settings.build is None or job.options.image or job.action == ROLLBACK:
         return False
     return (
         definitions.digest_of(definitions.image_of(state.running, state.container)) != state.digest
@@ -99,7 +100,7 @@ def check_existing_image(
     target, or another environment, may build it from the same commit in another way. Raises Refused
     where it was; in words what could not be checked.
     """
-    from toolkit.ports.images import image_config
+    from toolkit.artifacts.images import image_config
 
     try:
         labels = image_config(registry_address(job, ports, state), digest)["labels"]
@@ -118,7 +119,7 @@ def check_existing_image(
     raise Refused(
         f"image {state.tag} is in repository {job.settings.repository}, but was built in another"
         " way (`build`, or for another processor)",
-        "let what is built differently have a repository of its own",
+        "use a separate repository for each build",
     )
 
 

@@ -18,6 +18,7 @@ from toolkit.model import (
     Statement,
 )
 from toolkit.targets import base
+from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
 
 if TYPE_CHECKING:
@@ -31,8 +32,26 @@ class AppKind(base.Kind):
     action = "deploy-app"
     estimate_s = 150
     deadline_s = 1800
-    by_image = True
     Settings = AppSettings
+    by_name = ("--no-build", "--image", "TAG")
+    Options = AppOptions
+    Restore = AppRestore
+
+    def options_problem(self, options: AppOptions) -> tuple[str, str] | None:
+        """Without a build somebody has to say which image."""
+        if options.no_build and not options.image:
+            return "--no-build needs to know which image", "add --image TAG"
+        return None
+
+    def version_named(self, options: AppOptions) -> str | None:
+        """The image of `--image`."""
+        return options.image
+
+    def rollback(self, detail: Mapping[str, str]) -> AppRestore:
+        """The image and the task definition of then."""
+        return AppRestore(
+            image_digest=detail.get("digest"), task_definition=detail.get("task definition")
+        )
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """What ran before can be put back."""
@@ -83,8 +102,8 @@ class AppKind(base.Kind):
         return ("sts", "ecs", "ecr", "elbv2")
 
     def preview(self, job: Job, ports: "Ports") -> Preview:
-        """Image, service and task definition are looked at; what ECS would refuse, or could not
-        run, is refused here.
+        """Image, service and task definition are checked; what ECS would refuse, or could not run,
+        is refused here.
         """
         from toolkit.targets.app import preview
 

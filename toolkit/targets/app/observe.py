@@ -95,9 +95,9 @@ def observe(
         gone = Observation(
             StepState.FAILED,
             Verdict.FAILED,
-            cause=f"service {settings.service} is gone: somebody deletes it",
+            cause=f"service {settings.service} is being deleted",
         )
-        return _after_second_look(ports, mark, f"service {settings.service} is not there", gone)
+        return _after_second_look(ports, mark, f"service {settings.service} does not exist", gone)
     look = ServiceLook(job, receipt, ports, aws, service, DeploymentKey(""), mark)
     if receipt.get("reverted"):
         return _look_at_deployment(
@@ -119,11 +119,11 @@ def observe(
 
 
 def _unchanged(look: ServiceLook) -> Observation:
-    """Nothing had to be done, if that is so still: somebody may go on with it later."""
+    """Nothing had to be done, if that is still true: someone may resume this later."""
     if look.service["taskDefinition"] != look.own_key.definition:
         cause = (
-            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
-            " somebody else has deployed it"
+            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} now: "
+            "someone else has deployed it"
         )
         return Observation(
             StepState.FAILED, Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
@@ -131,7 +131,7 @@ def _unchanged(look: ServiceLook) -> Observation:
     runs = live(look.job, look.ports)
     notes = "; ".join(runs.notes) if runs else ""
     observation = Observation(
-        StepState.DONE, Verdict.UNCHANGED, "this version runs already", cause=notes, live=runs
+        StepState.DONE, Verdict.UNCHANGED, "this version is already running", cause=notes, live=runs
     )
     if look.service.get("desiredCount"):
         return observation
@@ -157,6 +157,7 @@ def _not_begun(look: ServiceLook) -> Observation:
     """The service was not moved, for that comes after the task definition was kept. Was one
     registered?
     """
+    # Ours would be among the newest of the family that the service runs.
     family = ecs.family_of(look.service["taskDefinition"])
     for arn in ecs.newest_revisions(look.aws, family, 5):
         definition = ecs.definition(look.aws, arn)
@@ -170,7 +171,7 @@ def _not_begun(look: ServiceLook) -> Observation:
         look.ports,
         look.mark,
         "nothing was registered",
-        Observation(StepState.ABSENT, phase="nothing was begun", sure=True),
+        Observation(StepState.ABSENT, phase="nothing was started", sure=True),
     )
 
 
@@ -182,6 +183,7 @@ def _look_at_deployment(look: ServiceLook) -> Observation:
         reading = rollout.read_service(look.service, look.own_key)
     if reading.state == RolloutState.UNSEEN:
         return _unseen(look)
+    # It is read from the service itself; an ARN from an earlier look no longer leads to it.
     if deployment is None:
         look = look.with_mark(arn=None)
     if reading.state == RolloutState.COMPLETE and look.mark.complete_since is None:
@@ -212,11 +214,12 @@ def _read_deployment(look: ServiceLook, deployment: Shape) -> tuple[ServiceLook,
 def _unseen(look: ServiceLook) -> Observation:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
+    # The call that moves the service never returned an id: it may not have arrived.
     if look.own_key.id is None:
         return _after_second_look(
             look.ports,
             look.mark,
-            "the deployment does not show",
+            "the deployment does not appear",
             Observation(StepState.ABSENT, phase="the service was not moved", sure=True),
         )
     cause = (
@@ -224,6 +227,7 @@ def _unseen(look: ServiceLook) -> Observation:
         " and the new deployment is gone"
     )
     ended = _judge_failed(look, Reading(RolloutState.REVERTED, cause=cause))
+    # It was there before and is gone now: that is no delay of AWS.
     if look.mark.shown:
         return ended
     return _after_second_look(look.ports, look.mark, "ECS does not show the deployment yet", ended)
@@ -233,6 +237,7 @@ def _own_deployment(look: ServiceLook) -> Shape | None:
     """Our service deployment: the one that was ours before, or one whose revision has our task
     definition.
     """
+    # Once found, it is read by its ARN: others may follow it.
     known_arn = look.receipt.get("reverted") or look.mark.arn
     if known_arn:
         return ecs.deployment(look.aws, known_arn)
@@ -293,8 +298,8 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
 
 
 def _judge_again(look: ServiceLook) -> Observation:
-    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
-    and says that all is well.
+    """It was complete before, and is still watched: has one of its tasks failed since? ECS
+    replaces such a task, and reports that everything is fine.
     """
     whole = look.mark.complete_since
     for failure, task in _failures(look, False):
@@ -315,6 +320,7 @@ def _judge_again(look: ServiceLook) -> Observation:
     return _judge_complete(look)
 
 
+# These may go away by themselves, so they are not given as the cause.
 _MAY_STILL_SUCCEED = (FailureSort.TRANSIENT, FailureSort.OTHER)
 
 
@@ -336,6 +342,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
+    # Where a person stopped it, no task is to blame.
     if look.mark.failure is None and reading.state != RolloutState.STOPPED:
         look = _with_failed_tasks(look, reading, ("failed",))
     mark = look.mark
@@ -343,7 +350,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     if not cause:
         cause = mark.failure.cause if mark.failure else reading.cause
     if not cause:
-        cause = "ECS took it back and does not say why"
+        cause = "ECS rolled it back and does not say why"
     verdict = Verdict.ROLLED_BACK if reading.state == RolloutState.REVERTED else Verdict.FAILED
     return Observation(
         StepState.FAILED,
@@ -359,6 +366,7 @@ def _ask_aws(look: ServiceLook) -> str:
     return rollout.describe_command(look.settings.cluster, look.settings.service)
 
 
+# Words in ECS's events that call for a look at the tasks.
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
@@ -370,6 +378,7 @@ def _with_failed_tasks(look: ServiceLook, reading: Reading, lines: Sequence[str]
     mine = rollout.own_deployment(look.service, look.own_key) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
     signs = reading.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
+    # Tasks may fail without an event.
     late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
     if mark.hopeless or not (signs or late):
         return look
@@ -408,13 +417,14 @@ def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
 
 
 def _is_ours(look: ServiceLook, task: Shape) -> bool:
-    """By the deployment that started it, where that is told; a definition may have been deployed
+    """By the deployment that started it, where ECS names it; a definition may have been deployed
     before.
     """
     if task.get("taskDefinitionArn") != look.own_key.definition:
         return False
     by, mine = str(task.get("startedBy", "")), rollout.own_deployment(look.service, look.own_key)
     ids = {look.own_key.id, (mine or {}).get("id")} - {None}
+    # `startedBy` is the id of the deployment.
     if by.startswith("ecs-svc/") and ids:
         return by in ids
     return (
@@ -439,7 +449,7 @@ def _has_survivor(look: ServiceLook, failed: Sequence[Shape]) -> bool:
 
 
 def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
-    """With the failure, the last lines of exactly its task, and the command that mends it."""
+    """With the failure, the last lines of exactly its task, and the command that fixes it."""
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
         return look.with_mark(hopeless=hopeless)
@@ -504,6 +514,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
     for group in dict.fromkeys(groups):
         targets = balancers.health(look.aws, group)
         if addresses:
+            # Only ours: the previous version's tasks stay in the group until they are drained.
             targets = [target for target in targets if target.id in addresses]
         # what the load balancer does not check counts as healthy: it never becomes more
         healthy = [target for target in targets if target.answers]
@@ -519,7 +530,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
 
 
 def _addresses(tasks: Sequence[Shape]) -> set[str]:
-    """The private addresses of tasks, by which targets of a group are told to be theirs."""
+    """The private addresses of tasks, by which the targets of a group are recognized as theirs."""
     addresses: set[str] = set()
     for task in tasks:
         for container in task.get("containers") or ():
@@ -555,7 +566,7 @@ def _judge_complete(look: ServiceLook) -> Observation:
     except NotAllowed as problem:
         return replace(
             _done(look, "complete"),
-            lines=(f"warning: whether the targets are healthy is not known: {problem}",),
+            lines=(f"warning: could not check whether the targets are healthy: {problem}",),
         )
     if waiting:
         return Observation(
@@ -576,7 +587,7 @@ def _without_tasks(look: ServiceLook, observation: Observation) -> Observation:
     return replace(
         observation,
         verdict=Verdict.UNHEALTHY,
-        cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
+        cause=f"{words}, and rules.toml does not have `min_tasks = 0`",
         next=rollout.scale_command(
             look.service, settings.cluster, settings.service, settings.min_tasks
         ),
@@ -625,7 +636,7 @@ def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     is_back = definitions.digest_of(image) == look.receipt.get("digest")
     if reading.state in (RolloutState.REVERTED, RolloutState.SUPERSEDED) and is_back:
         if rollout.is_steady(look.service):
-            return _done(look, "the version before is back")
+            return _done(look, "the previous version is back")
         return Observation(StepState.RUNNING, phase="rolling back", mark=look.mark)
     cause = reading.cause or "the deployment was over before it could be stopped"
     return Observation(

@@ -4,9 +4,9 @@ them apart.
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Location, Statement
+from toolkit.model import Job, Statement
 from toolkit.ports.aws import ecr
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn
 from toolkit.targets import alarms
 from toolkit.targets.app.settings import AppSettings
 
@@ -29,13 +29,6 @@ _PUSH = (
 )
 
 
-def arn(location: Location, service: str, resource: str) -> str:
-    """An ARN in a place; what the place does not say is `*`."""
-    region = "" if service == "iam" else location.region or "*"
-    start = f"arn:{partition(location.region)}:{service}:{region}"
-    return f"{start}:{location.account or '*'}:{resource}"
-
-
 def statements(job: Job) -> tuple[Statement, ...]:
     """For one target in one place. Pure: names of roles and log groups, which only the task
     definition knows, stay open.
@@ -51,7 +44,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
     repository = arn(registry, "ecr", f"repository/{named.name}")
     service_path = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(location, "ecs", f"cluster/{cluster}")}}
-    role_reason = "hand the task's roles on to ECS"
+    role_reason = "pass the task's roles on to ECS"
     if not settings.roles:
         role_reason += "; name them in `roles` of the target to narrow it"
     needed = [
@@ -72,7 +65,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (arn(location, "ecs", f"service-revision/{service_path}/*"),),
         ),
         Statement(
-            "find the tasks of the service; AWS knows no narrower resource",
+            "find the tasks of the service; AWS has no narrower resource",
             ("ecs:ListTasks",),
             ("*",),
             in_cluster,
@@ -83,7 +76,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (arn(location, "ecs", f"task/{cluster}/*"),),
         ),
         Statement(
-            "copy the task definition; AWS knows no narrower resource",
+            "copy the task definition; AWS has no narrower resource",
             ("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
         ),
         Statement(
@@ -99,7 +92,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
         Statement(
-            "see whether new tasks answer; AWS knows no narrower resource",
+            "see whether new tasks answer; AWS has no narrower resource",
             ("elasticloadbalancing:DescribeTargetHealth",),
         ),
         Statement(
@@ -112,13 +105,13 @@ def statements(job: Job) -> tuple[Statement, ...]:
     if settings.build is not None:
         build = [
             Statement(
-                "sign in to the registry; AWS knows no narrower resource",
+                "sign in to the registry; AWS has no narrower resource",
                 ("ecr:GetAuthorizationToken",),
             ),
             Statement("push the image", _PUSH, (repository,)),
         ]
         if not named.account:  # a repository of another account is never created
-            why = "make the repository where it is not there (--create)"
+            why = "create the repository if it does not exist (--create)"
             build.append(Statement(why, _MAKE, (repository,)))
         needed[1:1] = build
     return tuple(needed)

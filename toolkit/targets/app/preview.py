@@ -14,6 +14,7 @@ from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
 from toolkit.targets.app.image import check_buildable, check_existing_image, is_newly_used
+from toolkit.targets.app.options import InProgress
 from toolkit.targets.app.provenance import Origin
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import (
@@ -38,7 +39,7 @@ class Action(StrEnum):
     REVERT = "revert"
     """Stop the deployment in progress, which brings the requested version back."""
     REUSE = "reuse"
-    """Move the service to a task definition that is there already."""
+    """Move the service to an existing task definition."""
     REGISTER = "register"
     """Register a new revision, and move the service to it."""
 
@@ -76,7 +77,7 @@ def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str |
     # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
     ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
     same = digest is not None and ours and definitions.is_copy(state.running, request)
-    if same and not job.wishes.get("force"):
+    if same and not job.options.force:
         if not state.busy and rollout.is_steady(state.service):
             return Decision(Action.UNCHANGED)
         if state.busy and not rollout.is_stuck(state.service) and not _is_rolling_back(state):
@@ -113,7 +114,7 @@ def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
     has_version = definitions.mark(state.base, "version")
     if job.action == ROLLBACK and has_version and state.base is not state.running:
         return {}  # the former definition keeps the marks that it was registered with
-    if job.wishes.get("image") and state.tag != version.name:
+    if job.options.image and state.tag != version.name:
         return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
     return {
         "version": version.name,
@@ -150,7 +151,7 @@ def push_call(state: CurrentState) -> PlannedCall:
 def register_call(
     state: CurrentState, request: Shape, settings: AppSettings, back: bool
 ) -> PlannedCall:
-    """The new revision. Of variables only the names are told."""
+    """The new revision. Only the names of variables are shown."""
     what = {"family": str(request["family"]), "container": ", ".join(state.containers)}
     what["image"] = definitions.image_of(request, state.container)
     for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
@@ -204,7 +205,7 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
         name = ecs.revision_of(state.base["taskDefinitionArn"])
     else:
         name = f"{decision.request['family']}:new"
-    return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
+    return (*calls, update_call(settings, name, job.options.force))
 
 
 def stop_call(arn: str) -> PlannedCall:
@@ -222,21 +223,21 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         *left_out_notes(state.base, settings),
         *state.remarks,
     ]
-    if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
+    if job.version.dirty and not job.options.image and job.action != ROLLBACK:
         warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
         verdict = ""
         if settings.min_tasks > 0:
             verdict = (
-                ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+                ", and the deploy will end as unhealthy (rules.toml does not have `min_tasks = 0`)"
             )
         warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
     if decision.action == Action.ATTACH:
         warnings.append(
-            "this version is being deployed already, by"
-            f" {definitions.registered_by(state.running)}: nothing is started, only watched"
+            "this version is being deployed already, by "
+            f"{definitions.registered_by(state.running)}: it is only watched"
         )
     elif decision.action != Action.UNCHANGED and state.busy:
         warnings.append(_other_deployment_warning(job, state, decision))
@@ -247,8 +248,8 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
         warnings.append(f"ECS deploys it {strategy}" + _bake_note(configured))
     elif not (breaker.get("enable") and breaker.get("rollback")):
         warnings.append(
-            f"service {settings.service} has no circuit breaker with rollback: only while toolkit"
-            " watches is a bad version taken back"
+            f"service {settings.service} has no circuit breaker with rollback: a bad version "
+            "is rolled back only while toolkit watches"
         )
     return tuple(warnings)
 
@@ -266,10 +267,10 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
     if state.changes:
         how = f": {'; '.join(state.changes)}"
     words = {
-        Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
+        Origin.STACK: f"{rev} is running: a stack has deployed it since run {recorded.run}",
         Origin.EARLIER: (
-            f"{rev} is running, which toolkit deployed before run {recorded.run}: somebody moved"
-            " the service back"
+            f"{rev} is running, which toolkit deployed before run {recorded.run}: someone "
+            "moved the service back"
         ),
         Origin.UNKNOWN: (
             f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
@@ -279,15 +280,15 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
         return [words]
     if state.base is state.running:
         taken = "the new revision is based on it"
-        if job.wishes.get("take_over"):
-            taken = "it is taken over"
+        if job.options.take_over:
+            taken = "it will be taken over"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:
-        return [f"{words}; it gives way to {base}"]
+        return [f"{words}; {base} will replace it"]
     return [
-        f"{words}; the new revision is based on {base} of run {recorded.run}, to keep what runs"
-        f" {TAKE_OVER}"
+        f"{words}; the new revision is based on {base} of run {recorded.run}; to keep what "
+        f"runs, {TAKE_OVER}"
     ]
 
 
@@ -304,26 +305,27 @@ def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision)
         f" {definitions.registered_by(state.running)} is in progress"
     )
     if decision.action == Action.REVERT:
-        return f"{what}: it is stopped, which brings the version before it back"
+        return f"{what}: it will be stopped, which restores the previous version"
     if replaces_other_deployment(job, state):
-        return f"{what}: it is replaced"
-    return f"{what}: it is waited for"
+        return f"{what}: it will be replaced"
+    return f"{what}: toolkit will wait for it"
 
 
 def replaces_other_deployment(job: Job, state: CurrentState) -> bool:
-    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
-    the wish, Superseded where this one was only to undo what ran before.
+    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if the
+    options say so, Superseded where this one was only to undo what ran before.
     """
     if job.undoes:
         raise Superseded(what=ecs.revision_of(state.service["taskDefinition"]), target=job.target)
-    wish = job.wishes.get("in_progress", "wait")
-    if wish == "refuse":
+    if job.options.in_progress is InProgress.REFUSE:
         who = definitions.registered_by(state.running)
         raise Refused(
             f"a deployment of service {job.settings.service} by {who} is in progress",
             "wait for it, or leave --in-progress out",
         )
-    return job.action == ROLLBACK or wish == "replace" or rollout.is_stuck(state.service)
+    if job.action == ROLLBACK or job.options.in_progress is InProgress.REPLACE:
+        return True
+    return rollout.is_stuck(state.service)
 
 
 def _live_before(job: Job, state: CurrentState) -> LiveVersion | None:

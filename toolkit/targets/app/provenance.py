@@ -12,7 +12,7 @@ from toolkit.targets.app import definition as definitions
 Shape = Mapping[str, Any]
 
 MOST_NAMES = 8
-"""How many names of one sort are told."""
+"""How many names of one sort are shown."""
 _STACK_TAG, _STACK_SESSION = "aws:cloudformation:stack-name", "/AWSCloudFormation"
 _VARIABLES = ("environment", "secrets")
 
@@ -74,7 +74,7 @@ def is_from_stack(definition: Shape) -> bool:
 
 
 def describe_changes(before: Shape, after: Shape) -> list[str]:
-    """What differs between two task definitions, in words. Of variables only the names are told,
+    """What differs between two task definitions, in words. Only the names of variables are shown,
     never a value.
     """
     lines: list[str] = []

@@ -101,7 +101,7 @@ def is_steady(service: Shape) -> bool:
 
 
 def _old_tasks_run(service: Shape, deployment: Shape) -> bool:
-    """Old tasks still run. Where `rolloutState` is told, ECS decides whether that matters."""
+    """Old tasks still run. Where ECS reports `rolloutState`, it decides whether that matters."""
     if deployment.get("rolloutState") is not None:
         return False
     return any(
@@ -150,7 +150,7 @@ def _as_primary(service: Shape, mine: Shape, failed: int) -> Reading:
     if mine.get("rolloutState") == "FAILED":
         return Reading(
             RolloutState.FAILED,
-            cause=str(mine.get("rolloutStateReason") or "ECS gave the deployment up"),
+            cause=str(mine.get("rolloutStateReason") or "ECS gave up on the deployment"),
             failed=failed,
         )
     if is_steady(service):
@@ -183,7 +183,7 @@ def read_deployment(
     if status == "SUCCESSFUL":
         if elsewhere:
             return _moved_elsewhere(
-                service, own_key, "it was complete, and then taken back", failed
+                service, own_key, "it was complete, and then rolled back", failed
             )
         return Reading(RolloutState.COMPLETE, failed=failed)
     if status in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
@@ -199,7 +199,7 @@ def read_deployment(
     if status == "STOPPED":
         if elsewhere:
             return _moved_elsewhere(service, own_key, why, failed)
-        return Reading(RolloutState.STOPPED, cause=why or "somebody stopped it", failed=failed)
+        return Reading(RolloutState.STOPPED, cause=why or "someone stopped it", failed=failed)
     if status == "STOP_REQUESTED":
         return Reading(RolloutState.RUNNING, "being stopped", why, failed=failed)
     pause = _pause(deployment, target)

@@ -14,7 +14,7 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     context: Annotated[base.Folder, Meta(description="The folder that is sent to the build.")] = "."
     dockerfile: Annotated[
-        base.Folder | None, Meta(description="The Dockerfile; the one in the context if not given.")
+        base.Folder | None, Meta(description="The Dockerfile; by default the one in the context.")
     ] = None
     platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
     target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
@@ -50,8 +50,8 @@ class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
         base.Text | None,
         Meta(
             description=(
-                "The container that gets the image, else all with one of the repository; targets of"
-                " one service name their own."
+                "The container that gets the image; by default all with an image from the "
+                "repository. Targets with the same service each need one."
             )
         ),
     ] = None
@@ -68,8 +68,9 @@ class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             description=(
-                "`health` calls it failing if fewer tasks are wanted of the service, and a deploy"
-                " is unhealthy if none are; 0 for one that may be scaled to none."
+                "If the service's desired count is lower, `health` reports it as failing; if "
+                "it is 0, a deploy is unhealthy. Set 0 for a service that may be scaled to "
+                "zero."
             ),
         ),
     ] = 1
@@ -77,7 +78,8 @@ class AppSettings(base.WatchSettings, frozen=True, kw_only=True):
         tuple[base.Role, ...],
         Meta(
             description=(
-                "The names of the task's roles, with their paths: `permissions` allows no others."
+                "The names of the task's roles, with their paths; `permissions` then allows "
+                "only these."
             )
         ),
     ] = ()

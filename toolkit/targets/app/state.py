@@ -23,6 +23,7 @@ from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
+from toolkit.targets.app.options import AppRestore
 from toolkit.targets.app.provenance import Origin
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.times import iso_utc
@@ -110,7 +111,7 @@ def read_state(job: Job, ports: Ports) -> CurrentState:
         job.version.dirty
         and job.location.protected
         and job.action != ROLLBACK
-        and not job.wishes.get("image")
+        and not job.options.image
     ):
         raise Refused(
             "the files are not as committed, and environment"
@@ -163,7 +164,7 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
             and theirs != (job.location.account or theirs[0], aws.region_name)
         ):
             uri = definitions.repository_of(definitions.image_of(running, name))
-            where = f"{problem.facts['where']}: the image that runs is of {uri}"
+            where = f"{problem.facts['where']}: the running image is from {uri}"
             raise NoRepository(
                 name=repository.name,
                 where=where,
@@ -171,8 +172,8 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
             ) from None
     if repository.account:
         raise problem
-    if not job.wishes.get("create") or job.action == ROLLBACK:
-        make = f"make it: toolkit deploy-app {job.target} --create"
+    if not job.options.create or job.action == ROLLBACK:
+        make = f"create it: toolkit deploy-app {job.target} --create"
         raise NoRepository(
             name=repository.name,
             where=problem.facts["where"],
@@ -240,10 +241,10 @@ def _rollback_definition(job: Job, aws: Aws) -> Shape | None:
     """The former task definition that a rollback puts back; None where it is gone, or lacks the
     container.
     """
-    arn = job.wishes.get("task_definition")
-    if job.action != ROLLBACK or not arn:
+    restore: AppRestore | None = job.restore
+    if restore is None or not restore.task_definition:
         return None
-    definition = ecs.definition(aws, arn)
+    definition = ecs.definition(aws, restore.task_definition)
     if definition is None:
         return None
     try:
@@ -260,7 +261,7 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
     else has registered that, the newest that toolkit has deployed. Raises Refused where neither is
     certain.
     """
-    if origin not in provenance.GIVING_WAY or job.wishes.get("take_over"):
+    if origin not in provenance.GIVING_WAY or job.options.take_over:
         return running
     if recorded is not None:
         return recorded
@@ -273,12 +274,12 @@ def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape |
             why = job.recorded.problem
         raise Refused(
             f"whether toolkit deployed {rev}, which is running, is not known: {why}",
-            f"to go by what is running: {TAKE_OVER}",
+            f"to keep what is running: {TAKE_OVER}",
         )
     raise Refused(
         f"{rev} is running, but toolkit did not deploy it, and the task definition that it did"
         " deploy is gone",
-        f"to go by what is running: {TAKE_OVER}",
+        f"to keep what is running: {TAKE_OVER}",
     )
 
 
@@ -306,9 +307,10 @@ def restorable(
 
 def requested_image(job: Job) -> str:
     """The tag or digest of the image: of a rollback, of `--image`, or of the version."""
-    if job.action == ROLLBACK and job.wishes.get("image_digest"):
-        return str(job.wishes["image_digest"])
-    return str(job.wishes.get("image") or job.version.name)
+    restore: AppRestore | None = job.restore
+    if restore is not None and restore.image_digest:
+        return restore.image_digest
+    return str(job.options.image or job.version.name)
 
 
 def _check_build_allowed(job: Job, reference: str) -> None:
@@ -317,18 +319,18 @@ def _check_build_allowed(job: Job, reference: str) -> None:
     if job.action == ROLLBACK:
         raise Refused(
             f"the image {reference} is no longer in repository {settings.repository}",
-            f"see the others: toolkit rollback {job.target} --list",
+            f"list the others: toolkit rollback {job.target} --list",
         )
-    if job.wishes.get("image"):
+    if job.options.image:
         raise NoImage(name=reference, repository=settings.repository)
-    if settings.build is None or job.wishes.get("no_build"):
+    if settings.build is None or job.options.no_build:
         if settings.build is None:
             why = "it has no `build` in rules.toml"
         else:
-            why = "it is not to be built (--no-build)"
+            why = "--no-build was given"
         raise Refused(
             f"there is no image {reference} in repository {settings.repository}, and {why}",
-            "name an existing one with --image TAG",
+            "choose an existing image with --image TAG",
         )
 
 
@@ -354,7 +356,7 @@ def check_deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
         )
     controller = (service.get("deploymentController") or {}).get("type", "ECS")
     if controller != "ECS":
-        words = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "a program of its own"}.get(
+        words = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}.get(
             controller, controller
         )
         raise Refused(
@@ -384,9 +386,9 @@ def revertible_deployment(job: Job, aws: Aws, state: CurrentState) -> str | None
 
 
 def _runs_requested_version(job: Job, state: CurrentState, revision: Shape) -> bool:
-    definition = job.wishes.get("task_definition")
-    if definition:
-        return bool(revision["taskDefinition"] == definition)
+    restore: AppRestore | None = job.restore
+    if restore is not None and restore.task_definition:
+        return bool(revision["taskDefinition"] == restore.task_definition)
     images = revision.get("containerImages") or ()
     run = {image.get("containerName"): image.get("imageDigest") for image in images}
     return all(run.get(name) == state.digest for name in state.containers)

@@ -1,6 +1,6 @@
 """How a target of the kind `command` is deployed: the team's own program does it.
 
-A program has no token, and nobody but `live` can say what became of one that was interrupted. So
+A program has no token, and nobody but `live` can tell the result of one that was interrupted. So
 what was begun and did not end is in doubt until `live` prints the version.
 """
 
@@ -38,7 +38,7 @@ LAG_S = 10.0
 
 
 class CommandKind(base.Kind):
-    """What a program of the team's own deploys: terraform, helm, serverless, a script."""
+    """Something that your own program deploys: terraform, helm, serverless, a script."""
 
     action = "deploy"
     estimate_s = 60
@@ -112,6 +112,7 @@ class CommandKind(base.Kind):
         """
         words = _words(job)
         command = program.find(job, words, ports.root)
+        # Again, although the preview has run it: time has passed since then.
         if job.action == JobAction.DEPLOY and job.settings.changes is not None:
             report.phase(f"running {join(job.settings.plan)}")
             if not _plan(job, ports, report.log, report.check):
@@ -151,6 +152,7 @@ class CommandKind(base.Kind):
         code = receipt.get("code")
         if code == 0:
             return self._ended_well(job, ports, live, before)
+        # A negative code is a signal: nobody knows how far the program came.
         if isinstance(code, int) and code > 0:
             words = join(_words(job))
             return Observation(
@@ -170,7 +172,7 @@ class CommandKind(base.Kind):
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
-            return Observation(StepState.UNKNOWN, cause=f"it ended well, but {problem}")
+            return Observation(StepState.UNKNOWN, cause=f"it succeeded, but {problem}")
         if version is not None and _is_version(version, job):
             return Observation(StepState.DONE, Verdict.SUCCEEDED, live=live)
         now = ports.clock.elapsed()
@@ -179,7 +181,7 @@ class CommandKind(base.Kind):
         if now - since < LAG_S:
             phase = f"waiting for `{command}`, which prints {printed[:20]}"
             return Observation(StepState.RUNNING, phase=phase, mark=since)
-        cause = f"`{command}` prints {printed}, and not what was deployed"
+        cause = f"`{command}` prints {printed}, not the version that was deployed"
         return Observation(StepState.FAILED, cause=cause)
 
     def _interrupted(
@@ -195,7 +197,9 @@ class CommandKind(base.Kind):
         """
         cause = f"`{join(_words(job))}` {receipt.get('ended') or 'was interrupted'}"
         if not job.settings.live:
-            return Observation(StepState.UNKNOWN, cause=f"{cause}, and it has no `live` to ask")
+            return Observation(
+                StepState.UNKNOWN, cause=f"{cause}, and it has no `live` command to ask"
+            )
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:

@@ -9,6 +9,7 @@ from shlex import join
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed, Refused
+from toolkit.formats.redaction import without
 from toolkit.model import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
@@ -24,7 +25,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 class Command(Struct, frozen=True):
-    """A program that is there, with all that it is started with. `hidden` are the values of the
+    """An existing program, with everything that it is started with. `hidden` are the values of the
     variables that rules.toml passes on, each with the variable's name.
     """
 
@@ -56,7 +57,7 @@ def find(job: Job, words: Sequence[str], root: str) -> Command:
     path = _path(job, words[0], folder, root)
     passed = _passed_on(job)
     env = process.child_environment(**{**_facts(job), **passed})
-    hidden = {value: name for name, value in passed.items() if len(value) >= SHORTEST}
+    hidden = {value: f"{{{name}}}" for name, value in passed.items() if len(value) >= SHORTEST}
     return Command((path, *words[1:]), folder, env, hidden)
 
 
@@ -108,7 +109,8 @@ def start(command: Command) -> process.LineProgram:
     except OSError as problem:
         name, reason = os.path.basename(command.argv[0]), problem.strerror or str(problem)
         raise Refused(
-            f"{name} could not be started: {reason}", "see that it is executable, and `folder`"
+            f"{name} could not be started: {reason}",
+            "check that it is executable, and that `folder` is correct",
         ) from None
 
 
@@ -127,7 +129,7 @@ def run(
     try:
         for line in lines:
             if line is not None:
-                text = _without_values(line.decode("utf-8", "replace"), command.hidden)
+                text = without(line.decode("utf-8", "replace"), command.hidden)
                 last.append(text)
                 log(text)
             check()
@@ -136,13 +138,6 @@ def run(
     finally:
         lines.close()  # type: ignore[attr-defined]  # ends it where it still runs
     return Ended(program.code, tuple(last))
-
-
-def _without_values(text: str, hidden: Mapping[str, str]) -> str:
-    """The text with the variables' names in place of their values, the longest first."""
-    for value in sorted(hidden, key=len, reverse=True):
-        text = text.replace(value, f"{{{hidden[value]}}}")
-    return text
 
 
 def look(job: Job, words: Sequence[str], root: str, clock: Clock) -> tuple[Ended, list[str]]:
@@ -172,7 +167,7 @@ def read_version(job: Job, root: str, clock: Clock) -> str | None:
 def describe(ended: Ended) -> str:
     """How it ended, in a few words."""
     if ended.code is None:
-        return "did not end in its time"
+        return "did not end before its deadline"
     if ended.code < 0:
         return f"was ended by signal {-ended.code}"
     return f"ended with exit code {ended.code}"

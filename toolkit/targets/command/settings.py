@@ -15,48 +15,60 @@ Duration = base.Duration
 
 
 class CommandSettings(base.JudgedSettings, frozen=True, kw_only=True):
-    """What a program of the team's own deploys: terraform, helm, serverless, a script."""
+    """Something that your own program deploys: terraform, helm, serverless, a script."""
 
-    deploy: Annotated[Words, Meta(description="What deploys it. Exit code 0 is success.")]
+    deploy: Annotated[
+        Words, Meta(description="The command that deploys it. Exit code 0 is success.")
+    ]
     plan: Annotated[
         tuple[base.Text, ...],
-        Meta(description="What says beforehand what `deploy` would change; it changes nothing."),
+        Meta(description="The command that shows what `deploy` would change, without changing it."),
     ] = ()
     changes: Annotated[
         Annotated[int, Meta(ge=1, le=255)] | None,
         Meta(
             description=(
-                "The exit code of `plan` that means: there is something to change (terraform's"
-                " `-detailed-exitcode`: 2). Then 0 means: nothing, and nothing is deployed."
+                "The exit code of `plan` that means that there are changes (with terraform's "
+                "`-detailed-exitcode`: 2). Exit code 0 then means that there are none, and "
+                "nothing is deployed."
             ),
         ),
     ] = None
     live: Annotated[
         tuple[base.Text, ...],
-        Meta(description="What prints, in its first line, the version that runs: `{version}`."),
+        Meta(
+            description="The command that prints the running version (`{version}`) in its first"
+            " line."
+        ),
     ] = ()
     rollback: Annotated[
         tuple[base.Text, ...],
-        Meta(description="What puts an older version back; `{version}` and `{commit}` are its."),
+        Meta(
+            description="The command that restores an older version, with its `{version}` and "
+            "`{commit}`."
+        ),
     ] = ()
     health: Annotated[
         tuple[base.Text, ...],
-        Meta(description="What looks whether it is well, for `health`: 0 is well."),
+        Meta(
+            description="The command that checks its health, for `toolkit health`. Exit code 0 "
+            "is healthy."
+        ),
     ] = ()
     folder: Annotated[
         str,
         Meta(
             pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
-            description="Where they run, from the repository's root.",
+            description="Where the commands run, relative to the repository's root.",
         ),
     ] = "."
     env: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
         Meta(
             description=(
-                "The variables of your environment that they get. They get no others but those that"
-                " every program needs, and what is deployed: TOOLKIT_TARGET, TOOLKIT_VERSION and so"
-                " on."
+                "The variables of your environment that the commands get, in addition to "
+                "those that every program needs, and to TOOLKIT_TARGET, TOOLKIT_VERSION and "
+                "so on."
             )
         ),
     ] = ()

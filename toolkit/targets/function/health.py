@@ -112,8 +112,8 @@ def function_finding(function: Function) -> Finding:
             HealthStatus.WARNING,
             "Inactive",
             since,
-            function.reason or "nobody has called it for long",
-            "nothing: a call wakes it",
+            function.reason or "it has not been called for a long time",
+            "nothing: a call activates it",
         )
     if function.state not in ("Active", ""):
         return Finding(
@@ -130,7 +130,7 @@ def function_finding(function: Function) -> Finding:
             HealthStatus.WARNING,
             "being updated",
             since,
-            function.update_reason or "an update of it is not complete",
+            function.update_reason or "its update is not complete",
             wait,
         )
     return Finding("function", HealthStatus.OK, function.state, since)
@@ -174,7 +174,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             detail,
             since,
             "; ".join(shares),
-            f"to send all to version {alias.version}: {command}",
+            f"to send all calls to version {alias.version}: {command}",
         )
     return Finding("alias", HealthStatus.OK, detail, since)
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from toolkit.model import Inputs, Job, LiveVersion, Provision, ProvisionKind, Resource, Statement
+from toolkit.ports.aws.names import parse_arn
 from toolkit.targets import base
 from toolkit.targets.function.settings import FunctionSettings
 
@@ -30,11 +31,9 @@ class FunctionKind(base.Kind):
 
     def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
         """The function's code, whichever alias is moved to it."""
-        words = settings.function.split(":")
-        name = words[0]
-        if settings.function.startswith("arn:") and len(words) > 6:
-            name = words[6]
-        return (Resource("function", name),)
+        named = parse_arn(settings.function)
+        resource = named.resource.removeprefix("function:") if named else settings.function
+        return (Resource("function", resource.partition(":")[0]),)
 
     def services(self) -> tuple[str, ...]:
         """Lambda, and CloudWatch for its errors and alarms."""

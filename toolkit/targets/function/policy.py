@@ -1,21 +1,17 @@
 """The IAM statements that a look at a Lambda function needs. Pure."""
 
 from toolkit.model import Job, Statement
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import arn, parse_arn
 from toolkit.targets import alarms
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    region, account, name = (
-        job.location.region or "*",
-        job.location.account or "*",
-        job.settings.function,
-    )
-    function = f"arn:{partition(region)}:lambda:{region}:{account}:function:{name}"
+    name = job.settings.function
+    function = name if parse_arn(name) else arn(job.location, "lambda", f"function:{name}")
     return (
         Statement(
-            f"see how function {name} is, and which version runs",
+            f"see the state of function {name}, and which version runs",
             ("lambda:GetAlias", "lambda:GetFunctionConfiguration"),
             (function, f"{function}:*"),
         ),

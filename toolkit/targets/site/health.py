@@ -12,7 +12,7 @@ from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.distributions import AcmCertificate, Distribution
-from toolkit.ports.aws.partition import partition
+from toolkit.ports.aws.names import partition
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
@@ -114,7 +114,7 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
 
 
 def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
-    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
+    """It could not be checked. S3 does not say to a HEAD whether a bucket is somebody else's or
     its policy is too narrow.
     """
     if isinstance(problem, NotAllowed):
@@ -125,8 +125,8 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
         return Finding(what, HealthStatus.UNKNOWN, "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
         command = (
-            "set `regions` of the environment to its own: aws s3api get-bucket-location --bucket"
-            f" {bucket}"
+            "set `regions` of the environment to its region: aws s3api get-bucket-location "
+            f"--bucket {bucket}"
         )
         return Finding(
             what,
@@ -177,7 +177,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
             HealthStatus.FAILING,
             "disabled",
             since,
-            "it is disabled: CloudFront answers nobody",
+            "it is disabled: CloudFront answers no requests",
             command,
         )
     if distribution.status != "Deployed":
@@ -203,7 +203,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             HealthStatus.FAILING,
             "missing",
             cause=f"there is no certificate {arn}",
-            next="give the distribution another one",
+            next="use another certificate for the distribution",
         )
     if certificate.imported:
         command = f"import a new one: aws acm import-certificate {where}"
@@ -247,10 +247,10 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
 
 def _renewal(certificate: AcmCertificate) -> str:
     if certificate.imported:
-        return "; it was imported, so that ACM does not renew it"
+        return "; it was imported, so ACM does not renew it"
     if certificate.renewal:
         return f"; its renewal: {certificate.renewal}"
-    return "; no renewal has begun"
+    return "; no renewal has started"
 
 
 def _days(remaining: timedelta) -> str:

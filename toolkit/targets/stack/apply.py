@@ -10,7 +10,7 @@ from toolkit.model import Job
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
-from toolkit.targets.base import Report
+from toolkit.targets.base import Report, flag
 from toolkit.targets.stack import (
     changes,
     compare,
@@ -50,6 +50,7 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
         aws, str(receipt.get("change_set") or change_set_name(job.token)), where
     )
     if change_set is None:
+        # A change set that is gone tells nothing; the stack's events do.
         done = bool(receipt.get("change_set")) and observe.was_executed(job, aws, where, receipt)
     else:
         done = str(change_set.get("ExecutionStatus", "")).startswith("EXECUTE_")
@@ -88,7 +89,7 @@ class _StackDeploy:
         if uploaded:
             summary = self._upload()
         alike = stack is not None and not new and self._is_same(stack, summary)
-        same = alike and not self.job.wishes.get("force")
+        same = alike and not self.job.options.force
         if same and not compare.may_change_meaning(self.source, summary):
             self.report.keep(unchanged=True)
             return
@@ -140,7 +141,7 @@ class _StackDeploy:
 
     def _recover(self, stack: Stack, recovery: StackRecovery) -> None:
         stack_status.refuse_protected(stack, recovery)
-        if not self.job.wishes.get(recovery.wish):
+        if not getattr(self.job.options, recovery.consent):
             self.report.consent(recovery.question.format(stack=self.source.name), recovery.flag)
         mark = events.mark_now(self.aws, str(stack["StackId"]))
         self.report.intend(recovery.call, stack=self.source.name)
@@ -173,6 +174,7 @@ class _StackDeploy:
         def over() -> str | None:
             nonlocal mark
             now = cfn.stack(self.aws, str(stack["StackId"]))
+            # It was asked for by its id: one that is unknown was deleted.
             status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
             mark, lines = events.read_events(self.aws, str(stack["StackId"]), token, mark)
             for line in lines:
@@ -190,7 +192,7 @@ class _StackDeploy:
             self.report.tell(mark.cause)
 
     def _refuse_stuck(self, stack: Stack) -> NoReturn:
-        """It was mended and is where it was."""
+        """It was recovered, and is in the same state again."""
         status, name = str(stack["StackStatus"]), self.source.name
         if status != "UPDATE_ROLLBACK_FAILED":
             raise Refused(
@@ -227,8 +229,10 @@ class _StackDeploy:
             "Parameters": compare.parameters(self.source, summary, existing),
             "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
+            # Without it, changes inside nested stacks would not be shown.
             "IncludeNestedStacks": True,
             "Tags": templates.tags(before, self.source.tags, marks),
+            # CloudFormation allows 1,024 characters.
             "Description": f"toolkit run {self.job.run}, {self.job.version.name}"[:1024],
         }
         if (stack or {}).get("NotificationARNs"):
@@ -245,7 +249,7 @@ class _StackDeploy:
         """
         running = compare.running_images(self.aws, self.source, stack)
         for name, value in running.items():
-            self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
+            self.report.log(f"parameter {name} is {value}: the image that deploy-app deployed")
         request = []
         for parameter in parameters:
             name = parameter["ParameterKey"]
@@ -273,6 +277,7 @@ class _StackDeploy:
         where it fails.
         """
         name = change_set_name(self.job.token, attempt)
+        # A token of its own: CloudFormation answers a known one with the first change set.
         token = f"{self.job.token}-{attempt + 1}" if attempt else self.job.token
         change_set = self._create_change_set(request, name, token)
         if change_set["Status"] != "FAILED":
@@ -310,6 +315,8 @@ class _StackDeploy:
             )
             where, stack_id = str(answer["Id"]), str(answer["StackId"])
         except CloudError as problem:
+            # The name holds our token, so an existing one is ours: the answer to its creation was
+            # lost.
             if problem.aws_code != "AlreadyExistsException":
                 raise
             existing = cfn.change_set(self.aws, name, self.source.name)
@@ -431,9 +438,9 @@ class _StackDeploy:
                 self.report.tell(line)
         for line in changes.effect_lines(effects):
             self.report.tell(line)
-        for question, wish, flag in changes.questions(self.source.name, effects):
-            if not self.job.wishes.get(wish):
-                self.report.consent(question, flag)
+        for question, consent in changes.questions(self.source.name, effects):
+            if not getattr(self.job.options, consent):
+                self.report.consent(question, flag(consent))
 
     def _protect(self, stack: Stack | None) -> None:
         """Switch termination protection on where the CDK app wants it; it is never switched off
@@ -504,7 +511,7 @@ class _StackDeploy:
 
 
 class _LeftoverNote:
-    """Whoever stops the run here is told of the change set that is left."""
+    """Tells whoever stops the run here about the change set that remains."""
 
     def __init__(self, report: Report, name: str) -> None:
         self._report, self._name = report, name
@@ -515,7 +522,7 @@ class _LeftoverNote:
     def __exit__(self, kind: object, problem: object, trace: object) -> None:
         if isinstance(problem, Stopped):
             self._report.tell(
-                f"change set {self._name} was not executed; `toolkit resume` goes on with it"
+                f"change set {self._name} was not executed; `toolkit resume` continues with it"
             )
 
 
@@ -524,6 +531,7 @@ def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) 
     aws = ports.aws(job.location)
     stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
     if (
+        # CloudFormation can cancel updates only, and only ours is ours to cancel.
         stack is None
         or stack["StackStatus"] != "UPDATE_IN_PROGRESS"
         or not observe.was_executed(job, aws, str(stack["StackId"]), receipt)

@@ -1,5 +1,5 @@
-"""What a change set would do, in words, the most dangerous first. Values of properties are looked
-at and never shown. Pure.
+"""What a change set would do, in words, the most dangerous first. Values of properties are
+compared, but never shown. Pure.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.targets.stack.document import as_mapping
+from toolkit.formats.documents import as_mapping
 
 WIDTH = 78
 
@@ -252,30 +252,20 @@ def effect_lines(effects: Iterable[ResourceChange]) -> list[str]:
     return shown
 
 
-def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, str, str]]:
-    """What a person has to agree to: the question, the wish that answers it in advance, and its
-    flag.
-    """
+def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, str]]:
+    """What a person has to agree to: the question, and the option that agrees in advance."""
     every = list(effects)
     needed = []
     deleted = [effect for effect in every if effect.deletes]
     replaced = [effect for effect in every if effect.replaces]
     broad = [effect for effect in every if effect.broadens]
     if deleted:
-        needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete", "--allow-delete"))
+        needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete"))
     if replaced:
         may = "" if any(effect.does == ResourceVerb.REPLACES for effect in replaced) else "maybe "
-        needed.append(
-            (f"{stack}: {may}replace {_named(replaced)}?", "allow_replace", "--allow-replace")
-        )
+        needed.append((f"{stack}: {may}replace {_named(replaced)}?", "allow_replace"))
     if broad:
-        needed.append(
-            (
-                f"{stack}: let {_named(broad)} allow more than before?",
-                "allow_broadening",
-                "--allow-broadening",
-            )
-        )
+        needed.append((f"{stack}: let {_named(broad)} allow more than before?", "allow_broadening"))
     return needed
 
 

@@ -5,10 +5,12 @@ only.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from toolkit.formats.documents import as_mapping
+from toolkit.formats.template import read_template
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.aws.partition import partition, suffix
-from toolkit.targets.stack import changes, document, images, live_images, sources
+from toolkit.ports.aws.names import partition, suffix
+from toolkit.targets.stack import changes, images, live_images, sources
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.stack_status import WHOLE, Stack
 
@@ -48,7 +50,7 @@ def _with_own_defaults(
 
 def _local_summary(source: sources.ChangeSetSource) -> dict[str, Any]:
     try:
-        return templates.summarize(document.read(source.text).data)
+        return templates.summarize(read_template(source.text).data)
     except ValueError:
         return {}
 
@@ -116,7 +118,7 @@ def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> d
     if source.template is None:
         return {}
     declared = source.template.get("Parameters")
-    free = document.as_mapping(declared).keys() - source.parameters.keys()
+    free = as_mapping(declared).keys() - source.parameters.keys()
     return live_images.parameters(
         aws, str(stack["StackId"]), source.template, _reference_values(source, stack), free
     )

@@ -28,10 +28,10 @@ def state_of(
     """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what
     puts it back.
 
-    A value that is masked is no part of the digest: nobody can read it back. Only values that
-    rules.toml has `given`, or the template has as defaults, are kept: what somebody else has put
-    into a stack may be a secret, and is put back as the previous value. Nothing is known where the
-    answer has no template.
+    A masked value is not part of the digest: nobody can read it back. Only values that rules.toml
+    has `given`, or the template has as defaults, are kept: what somebody else has put into a stack
+    may be a secret, and is put back as the previous value. Nothing is known where the answer has
+    no template.
     """
     if not isinstance(body, (str, Mapping)):
         return DeployedState()

@@ -224,7 +224,7 @@ def _cause(event: Mapping[str, Any]) -> str:
 
 def _own_cause(event: Mapping[str, Any]) -> str:
     """Why the stack itself failed where no resource has: an export that is in use, or is missing,
-    is told of nowhere else.
+    is reported nowhere else.
     """
     status, reason = str(event.get("ResourceStatus", "")), _reason(event)
     if not (status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status) or any(

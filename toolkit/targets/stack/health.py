@@ -95,7 +95,7 @@ def drift_finding(stack: Stack) -> Finding | None:
         "drift",
         HealthStatus.WARNING,
         "drifted",
-        cause=f"somebody changed it by hand ({_checked(stack, drift_info)})",
+        cause=f"someone changed it by hand ({_checked(stack, drift_info)})",
         next=command,
     )
 
@@ -112,8 +112,8 @@ def _checked(stack: Stack, drift_info: dict[str, Any]) -> str:
 
 
 def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
-    """The finding about a stack that is there. Raises no CloudError: a state is known also where
-    its cause is not.
+    """The finding for an existing stack. Raises no CloudError: the state is known even if its
+    cause is not.
     """
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     since = _moment(stack).isoformat()

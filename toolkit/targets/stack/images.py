@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from toolkit.targets.stack.document import as_mapping
+from toolkit.formats.documents import as_mapping
 
 _SUBSTITUTED = re.compile(r"\$\{([A-Za-z][A-Za-z0-9]*)\}")
 SERVICE, DEFINITION = "AWS::ECS::Service", "AWS::ECS::TaskDefinition"

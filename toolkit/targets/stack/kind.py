@@ -16,6 +16,7 @@ from toolkit.model import (
     Statement,
 )
 from toolkit.targets import base
+from toolkit.targets.stack.options import StackOptions
 from toolkit.targets.stack.settings import StackSettings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class StackKind(base.Kind):
     program = False
     restores_with = " --force"
     Settings = StackSettings
+    Options = StackOptions
 
     def problem(self, settings: StackSettings) -> str | None:
         """Where the template comes from must be said once."""

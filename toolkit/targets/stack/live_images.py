@@ -42,7 +42,7 @@ def warnings(
             for line in _older(aws, resources, name, definition, new)
         ]
     except CloudError as problem:
-        return [f"cannot tell whether this puts an older image back: {problem}"]
+        return [f"cannot tell whether this deploys an older image: {problem}"]
 
 
 def parameters(

@@ -92,6 +92,7 @@ def observe(
         )
     if mark.status in SUCCEEDED:
         return _succeeded(job, aws, stack_id, receipt, mark, lines)
+    # At rest and no success: a complete rollback leaves what ran before, anything else is broken.
     verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
     cause = mark.cause or mark.reason or mark.status
@@ -118,7 +119,7 @@ def was_executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) 
 def _unseen(
     job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: events.StackMark
 ) -> Observation:
-    """There is no event of ours: nothing was begun, or it cannot be seen yet."""
+    """There is no event of ours: nothing was started, or it is not visible yet."""
     running = Observation(
         StepState.RUNNING,
         phase=events.phase(mark, 0),
@@ -129,10 +130,11 @@ def _unseen(
         if cfn.stack(aws, stack_id) is None:
             return Observation(
                 StepState.UNKNOWN,
-                cause="the stack is gone, and what became of the change set with it",
+                cause="the stack is gone, and the result of its change set with it",
                 next="toolkit resume",
             )
         return running
+    # Without events, the change set itself may know that it was executed.
     change_set = cfn.change_set(
         aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id
     )
@@ -167,6 +169,7 @@ def _succeeded(
         and _tags(stack).get(RUN) == job.run
         and stack.get("StackStatus") in SUCCEEDED
     )
+    # It may still show the outputs and tags from before the update.
     if not fresh and mark.stale < _STALE:
         return Observation(
             StepState.RUNNING,
@@ -255,6 +258,7 @@ def tagged_version(stack: Mapping[str, Any]) -> LiveVersion | None:
     detail = {"stack": str(stack["StackId"]), "status": status}
     if not events.is_at_rest(status):
         return LiveVersion(None, detail=detail)
+    # Other tags of the stack belong to its owner.
     tags = {key: value for key, value in _tags(stack).items() if key in OURS}
     since = iso_utc(stack.get("LastUpdatedTime") or stack.get("CreationTime"))
     return LiveVersion(

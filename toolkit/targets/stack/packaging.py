@@ -20,10 +20,10 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, NoTemplate, Refused
+from toolkit.formats.documents import as_mapping
+from toolkit.formats.template import Document, Path, read_template
 from toolkit.ports import cdk, files
-from toolkit.targets.stack import document
 from toolkit.targets.stack import template as templates
-from toolkit.targets.stack.document import Document, Path, as_mapping
 
 DEEPEST = 10
 """The most templates that are nested in each other."""
@@ -138,7 +138,7 @@ def package_template(
     it.
     """
     try:
-        parsed = document.read(text)
+        parsed = read_template(text)
     except ValueError:
         return PackagedTemplate(text, ())
     _refuse_images(template, parsed)
@@ -163,7 +163,10 @@ def package_template(
         return PackagedTemplate(
             built_template.text,
             built_template.assets,
-            (f"{template} is deployed as `sam build` has made it: {built}", *built_template.notes),
+            (
+                f"{template} is deployed from the output of `sam build`: {built}",
+                *built_template.notes,
+            ),
         )
     return _Packager(root, bucket()).package(template, parsed, named, (template,))
 
@@ -224,7 +227,7 @@ class _Packager:
             )
         text = _text(self._root, template)
         try:
-            parsed = document.read(text)
+            parsed = read_template(text)
         except ValueError as error:
             raise NoTemplate(path=template, reason=str(error)) from None
         inner = self.package(template, parsed, list(_local_references(parsed)), (*outer, template))
@@ -320,8 +323,8 @@ def _path_inside(root: str, template: str, local: LocalReference) -> str:
         exists = os.path.exists(path)
     if not exists:
         raise Refused(
-            f"{template}: {local.label} names {local.value}, which is not there",
-            "correct it in the template, or make it first",
+            f"{template}: {local.label} names {local.value}, which does not exist",
+            "correct it in the template, or create it first",
         )
     return path
 

@@ -2,8 +2,8 @@
 
 import re
 
-from toolkit.model import Job, Statement
-from toolkit.ports.aws.partition import partition, suffix
+from toolkit.model import Job, Location, Statement
+from toolkit.ports.aws.names import arn, suffix
 from toolkit.targets import alarms
 from toolkit.targets.stack.observe import stack_name
 
@@ -30,20 +30,18 @@ _NESTED = (
     "cloudformation:DescribeStackResources",
 )
 QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
-"""The context key by which a CDK app names another bootstrap, and the one that is meant without."""
+"""The context key by which a CDK app names another bootstrap, and the default one."""
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    region, account = job.location.region or "*", job.location.account or "*"
-    arn = f"arn:{partition(region)}"
     name = stack_name(job)
-    stack_arn = f"{arn}:cloudformation:{region}:{account}:"
+    stack_arn = arn(job.location, "cloudformation", "")
     if job.settings.cdk:
-        whose = "what is in the stack is made by the CDK's execution role"
+        whose = "its resources are created by the CDK's execution role"
     else:
         whose = (
-            "what is in the stack is made with the caller's own permissions, which have to be added"
+            "its resources are created with the caller's own permissions, which have to be added"
         )
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     needed = [
@@ -53,7 +51,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (f"{stack_arn}stack/{name}/*", f"{stack_arn}changeSet/tk-*"),
         ),
         Statement(
-            "read what its nested stacks say; AWS chooses the end of their names",
+            "read its nested stacks; AWS chooses the end of their names",
             _NESTED,
             (f"{stack_arn}stack/{name}-*/*",),
         ),
@@ -65,25 +63,26 @@ def statements(job: Job) -> tuple[Statement, ...]:
     ]
     named = job.settings.context.get(QUALIFIER, USUAL)
     qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
-    needed += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
-    needed += _images(arn, region, account)
+    needed += _cdk(job.location, qualifier) if job.settings.cdk else _store(job.location)
+    needed += _images(job.location)
     if job.settings.alarms:
         needed.append(alarms.STATEMENT)
     return tuple(needed)
 
 
-def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]:
-    bucket = f"{arn}:s3:::cdk-{qualifier}-assets-{account}-{region}"
-    role = f"{arn}:iam::{account}:role/cdk-{qualifier}-cfn-exec-role-{account}-{region}"
-    version = f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
+def _cdk(location: Location, qualifier: str) -> list[Statement]:
+    region, account = location.region or "*", location.account or "*"
+    bucket = arn(location, "s3", f"cdk-{qualifier}-assets-{account}-{region}")
+    role = arn(location, "iam", f"role/cdk-{qualifier}-cfn-exec-role-{account}-{region}")
+    version = arn(location, "ssm", f"parameter/cdk-bootstrap/{qualifier}/version")
     if region.startswith("cn-"):
         service = f"cloudformation.{suffix(region)}"
     else:
         service = "cloudformation.amazonaws.com"
     return [
         Statement(
-            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set"
-            f" {QUALIFIER} in `context`)",
+            f"check that the CDK is bootstrapped (for another qualifier than {qualifier} set "
+            f"{QUALIFIER} in `context`)",
             ("ssm:GetParameter",),
             (version,),
         ),
@@ -101,31 +100,28 @@ def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]
     ]
 
 
-def _store(job: Job, arn: str) -> list[Statement]:
+def _store(location: Location) -> list[Statement]:
     """A long template, nested ones and local code go through the environment's store."""
-    if not job.location.store:
+    if not location.store:
         return []
-    bucket, _, prefix = job.location.store.removeprefix("s3://").partition("/")
+    bucket, _, prefix = location.store.removeprefix("s3://").partition("/")
     below = ""
     if prefix.strip("/"):
         below = f"{prefix.strip('/')}/"
-    keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
+    whole = arn(location, "s3", bucket)
+    keys = (f"{whole}/{below}templates/*", f"{whole}/{below}artifacts/*")
     why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
-    return [
-        Statement(
-            why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", *keys)
-        )
-    ]
+    return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (whole, *keys))]
 
 
-def _images(arn: str, region: str, account: str) -> list[Statement]:
+def _images(location: Location) -> list[Statement]:
     return [
         Statement(
-            "warn before a stack puts an older image back than the one that runs",
+            "warn before a stack replaces the running image by an older one",
             ("ecs:DescribeServices", "ecr:DescribeImages"),
             (
-                f"{arn}:ecs:{region}:{account}:service/*",
-                f"{arn}:ecr:{region}:{account}:repository/*",
+                arn(location, "ecs", "service/*"),
+                arn(location, "ecr", "repository/*"),
             ),
         ),
         Statement("the same: task definitions cannot be narrowed", ("ecs:DescribeTaskDefinition",)),

@@ -8,6 +8,7 @@ from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
+from toolkit.targets.base import flag
 from toolkit.targets.stack import changes, compare, observe, sources, stack_status
 from toolkit.targets.stack.observe import change_set_name
 from toolkit.targets.stack.stack_status import RECOVERIES, Stack
@@ -37,11 +38,11 @@ def preview(job: Job, ports: Ports) -> Preview:
     live = None if stack is None else observe.live_version(aws, stack, body)
     warnings = [*source.warnings, *sources.environment_warnings(job, ports)]
     same = stack is not None and not new and compare.is_same(source, body, stack, summary)
-    forced = bool(job.wishes.get("force"))
+    forced = job.options.force
     if same and stack is not None and not observe.has_our_tags(stack) and not forced:
         warnings.append(
-            f"stack {source.name} does not have toolkit's tags; to put them there: toolkit"
-            f" deploy-stack {job.target} --force"
+            f"stack {source.name} does not have toolkit's tags; to add them: toolkit "
+            f"deploy-stack {job.target} --force"
         )
     # What is equal may still mean something else, such as a parameter of SSM: only a change set of
     # the deploy itself can tell.
@@ -52,7 +53,8 @@ def preview(job: Job, ports: Ports) -> Preview:
     if recovery is not None and stack is not None:
         stack_status.refuse_protected(stack, recovery)
         warnings.append(
-            f"{recovery.question.format(stack=source.name)} {recovery.flag} says yes in advance"
+            f"{recovery.question.format(stack=source.name)} {recovery.flag} confirms this in "
+            "advance"
         )
     if stack is not None and not new:
         warnings += compare.older_image_warnings(aws, source, stack, None)
@@ -97,16 +99,12 @@ def _to_agree(
         stack is None and source.template is None and iam
     ):  # it is YAML, and brings roles or policies
         questions = [
-            (
-                f"{source.name}: let its IAM resources allow more than before?",
-                "allow_broadening",
-                "--allow-broadening",
-            )
+            (f"{source.name}: let its IAM resources allow more than before?", "allow_broadening")
         ]
     return [
-        f"{question} {flag} says yes in advance"
-        for question, wish, flag in questions
-        if not job.wishes.get(wish)
+        f"{question} {flag(consent)} confirms this in advance"
+        for question, consent in questions
+        if not getattr(job.options, consent)
     ]
 
 

@@ -22,7 +22,7 @@ class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
     ] = None
     context: Annotated[
         Mapping[str, str],
-        Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them."),
+        Meta(description="Context values for the CDK app, as with `cdk -c name=value`."),
     ] = {}
     parameters: Annotated[
         Mapping[str, str],
@@ -32,8 +32,8 @@ class StackSettings(base.WatchSettings, frozen=True, kw_only=True):
         tuple[Variable, ...],
         Meta(
             description=(
-                "Variables of your environment that the CDK app is given: names, or beginnings of"
-                ' names such as "TEAM_*".'
+                "Variables of your environment that the CDK app gets: names, or beginnings of "
+                'names such as "TEAM_*".'
             )
         ),
     ] = ()

@@ -15,7 +15,7 @@ from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
-from toolkit.ports.aws.partition import suffix
+from toolkit.ports.aws.names import suffix
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.stack import packaging
@@ -154,7 +154,7 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBu
     except CloudError:
         why = f"is longer than {templates.INLINE} bytes, or names local files"
         raise Refused(
-            f"the template {job.settings.template} {why}, and there is no bucket to put them into",
+            f"the template {job.settings.template} {why}, and there is no bucket for them",
             'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
         ) from None
     return _bucket(name, "toolkit/", region)

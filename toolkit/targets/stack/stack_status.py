@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.aws.client import Aws
+from toolkit.targets.base import flag
 from toolkit.targets.stack import events
 
 Stack = Mapping[str, Any]
@@ -31,10 +32,15 @@ class StackRecovery(Struct, frozen=True):
 
     operation: str
     question: str
-    wish: str
-    flag: str
+    consent: str
+    """The option that agrees in advance."""
     token: str
     """What ends the client request token of this call: each call of a step has its own."""
+
+    @property
+    def flag(self) -> str:
+        """How that option is written."""
+        return flag(self.consent)
 
     @property
     def call(self) -> str:
@@ -42,8 +48,8 @@ class StackRecovery(Struct, frozen=True):
         return f"{CFN}:{''.join(part.title() for part in self.operation.split('_'))}"
 
 
-_AGAIN = ("recreate", "--recreate", "d")
-_BACK = ("continue_rollback", "--continue-rollback", "r")
+_AGAIN = ("recreate", "d")
+_BACK = ("continue_rollback", "r")
 RECOVERIES = {
     "ROLLBACK_COMPLETE": StackRecovery(
         "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
@@ -55,7 +61,7 @@ RECOVERIES = {
     ),
     "CREATE_FAILED": StackRecovery(
         "delete_stack",
-        "its creation failed half-way: delete {stack} with all that is in it, and create it?",
+        "its creation failed half-way: delete {stack} with everything in it, and create it again?",
         *_AGAIN,
     ),
     "UPDATE_FAILED": StackRecovery(
@@ -75,8 +81,7 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
     if status == "DELETE_FAILED":
         failed = failed_resources(aws, stack)
         raise Refused(
-            f"stack {name} was to be deleted, and could not be:"
-            f" {', '.join(failed) or 'see its events'}",
+            f"stack {name} could not be deleted: {', '.join(failed) or 'see its events'}",
             f"delete it for good first: {delete_command(name, failed)}",
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolkit.errors import Refused
+from toolkit.formats.documents import as_mapping
 from toolkit.model import Version
-from toolkit.targets.stack.document import as_mapping
 
 INLINE = 51_200
 """Bytes of a template that fit into a call; a longer one has to lie in S3."""
@@ -31,8 +31,8 @@ _SECRET_NAME = re.compile(
 )
 _REFERENCE = re.compile(r"\{\{resolve:(?:secretsmanager|ssm-secure|ssm):[^}]+\}\}")
 _HINT = (
-    "put it into Secrets Manager and give a dynamic reference:"
-    " {{resolve:secretsmanager:NAME:SecretString:KEY}}"
+    "put it into Secrets Manager and use a dynamic reference: "
+    "{{resolve:secretsmanager:NAME:SecretString:KEY}}"
 )
 
 

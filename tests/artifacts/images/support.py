@@ -1,0 +1,139 @@
+"""What these tests share: folders as contexts, images as files, a log that remembers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.artifacts.images import Recipe
+from toolkit.artifacts.images.builtin import (
+    BuiltStage,
+    NoLog,
+    build_stages,
+    configuration,
+    plan_build,
+)
+from toolkit.artifacts.images.context import Context
+from toolkit.artifacts.images.layers import LayerFile, write
+
+
+class Said:
+    """A log that remembers, and stops the run at its `stop`-th check."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.phases: list[str] = []
+        self.lines: list[str] = []
+        self.checks, self._stop = 0, stop
+
+    def phase(self, words: str) -> None:
+        self.phases.append(words)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+    def check(self) -> None:
+        self.checks += 1
+        if self._stop is not None and self.checks >= self._stop:
+            raise KeyboardInterrupt
+
+
+def folder(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    """A folder with these files; a name that ends in `*` is executable, `a -> b` is a link."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        name, _, link = name.partition(" -> ")
+        path = root / name.removesuffix("*")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            path.symlink_to(link)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            path.chmod(0o755 if name.endswith("*") else 0o644)
+    return root
+
+
+class Entry(Struct, frozen=True):
+    """One thing in a layer."""
+
+    kind: str
+    mode: int
+    owner: tuple[int, int]
+    link: str
+    content: bytes
+    mtime: int
+
+
+_KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "link"}
+
+
+def entries(packed: bytes) -> dict[str, Entry]:
+    """A layer's entries, read by tarfile."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed))) as archive:
+        for one in archive:
+            file = archive.extractfile(one) if one.isreg() else None
+            content = file.read() if file else b""
+            found[one.name] = Entry(
+                _KINDS[one.type],
+                one.mode,
+                (one.uid, one.gid),
+                one.linkname,
+                content,
+                int(one.mtime),
+            )
+    return found
+
+
+class Built(Struct, frozen=True):
+    """An image that was put together without a registry."""
+
+    image: BuiltStage
+    layers: list[dict[str, Entry]]
+    written: list[LayerFile]
+    config: dict[str, Any]
+
+    @property
+    def files(self) -> dict[str, Entry]:
+        """All layers on top of each other."""
+        return {path: entry for layer in self.layers for path, entry in layer.items()}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Path -> content, of files only."""
+        return {
+            path: one.content.decode() for path, one in self.files.items() if one.kind == "file"
+        }
+
+
+def built(
+    tmp_path: Path,
+    dockerfile: str,
+    files: Mapping[str, str | bytes],
+    log: Said | None = None,
+    **recipe: Any,
+) -> Built:
+    """Build in memory what needs no base image."""
+    root = folder(tmp_path / "context", {"Dockerfile": dockerfile, **files})
+    return built_in(root, tmp_path / "layers", log, **recipe)
+
+
+def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -> Built:
+    """Build a folder that is there."""
+    layers.mkdir(exist_ok=True)
+    asked = Recipe(str(root), ".", "Dockerfile", **recipe)
+    plan = plan_build(asked)
+    context = Context(plan.folder, plan.ignore)
+    image = build_stages(plan, asked, context, None, log or NoLog())
+    written = [
+        write(os.path.join(layers, str(at)), layer, context, 0, lambda: None)
+        for at, layer in enumerate(image.layers)
+    ]
+    read = [entries(Path(one.path).read_bytes()) for one in written]
+    return Built(image, read, written, configuration(image, written, plan.platform, 0))

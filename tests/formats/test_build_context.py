@@ -1,0 +1,118 @@
+"""What a Dockerfile takes from its context: BuildKit's rules, one test a rule."""
+
+import pytest
+
+from toolkit.formats.build_context import ContextSource, context_sources
+from toolkit.formats.dockerfile import UNKNOWN, parse
+
+
+def sources(text: str) -> list[ContextSource]:
+    return list(context_sources(parse(text)))
+
+
+def paths(text: str) -> list[str]:
+    return [source.path for source in sources(text)]
+
+
+def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
+    text = "FROM x\n\nCOPY a \\\n  # why b\n\n  b \\  \n  c/ \\\n d/\nCOPY e f\n"
+    assert [(one.word, one.instruction.line) for one in sources(text)] == [
+        ("a", 3),
+        ("b", 3),
+        ("c/", 3),
+        ("e", 9),
+    ]
+
+
+def test_two_escapes_at_the_end_do_not_continue_a_line() -> None:
+    assert [one.word for one in sources("FROM x\nRUN echo a\\\\\nCOPY b c\n")] == ["b"]
+
+
+def test_the_escape_directive_counts_only_at_the_very_top() -> None:
+    assert [one.word for one in sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == [
+        "a",
+        "b",
+    ]
+    assert [
+        one.word
+        for one in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")
+    ] == ["a", "b"]
+
+
+def test_a_heredoc_is_no_source_and_its_lines_are_no_instructions() -> None:
+    text = """FROM x
+COPY <<EOF /a
+COPY not/me /x
+EOF
+COPY <<-"A" real <<B /dir/
+\tCOPY nor/me /x
+\tA
+COPY nor/this /x
+B
+RUN <<EOF
+COPY nothing /x
+EOF
+RUN cat <<EOF > /x && true
+COPY nothing /x
+EOF
+COPY last /x
+"""
+    assert [one.word for one in sources(text)] == ["real", "last"]
+
+
+def test_a_dash_lets_go_of_the_tabs_before_the_end_of_a_heredoc() -> None:
+    assert [
+        one.word for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
+    ] == ["b"]
+    assert [one.word for one in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
+
+
+def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
+    assert [one.word for one in sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        # The values of one ENV see what was before it, not each other.
+        ("ENV A=one\nENV A=two B=$A\nCOPY $B /", ["one"]),
+        ("ARG A=one B=${A}2\nCOPY $B /", ["one2"]),
+        # ENV wins over ARG in docker's reference, the later one in BuildKit.
+        ("ENV A=one\nARG A=two\nCOPY $A /", [UNKNOWN]),
+        ("ENV A=one\nARG A\nCOPY $A /", ["one"]),
+        ("ARG A=one\nENV A=two\nCOPY $A /", ["two"]),
+        # Which platform is built for, only the build knows.
+        ("ARG TARGETARCH\nCOPY bin/$TARGETARCH /", [f"bin/{UNKNOWN}"]),
+        ("ARG TARGETARCH=arm64\nCOPY bin/$TARGETARCH /", ["bin/arm64"]),
+        # A base image may set what the Dockerfile does not.
+        ("ARG A\nCOPY $A /", [UNKNOWN]),
+        ("ARG A\nCOPY ${A:-one} /", ["one"]),
+        ("COPY ${A:-one} /", [UNKNOWN]),
+        ('COPY --from="" a b /', ["a", "b"]),
+        ("COPY --exclude=x --exclude='y z' a /", ["a"]),
+        ("RUN --mount=type=$T,source=a make", ["a"]),
+        ('RUN --mount=type=bind,source="a b" --mount=source=c,target=/c make', ["a b", "c"]),
+        ("RUN echo --mount=source=a", []),
+        ("ONBUILD COPY a /", []),
+    ],
+)
+def test_a_source_is_known_as_far_as_docker_says_the_same_for_every_build(
+    lines: str, expected: list[str]
+) -> None:
+    assert paths(f"FROM x\n{lines}\n") == expected
+
+
+def test_a_stage_hands_on_its_variables_arguments_included() -> None:
+    text = "FROM x AS one\nENV A=a\nARG B=b\nFROM One\nCOPY $A $B /\n"
+    assert [(source.path, source.stage) for source in sources(text)] == [("a", 1), ("b", 1)]
+
+
+def test_passed_arguments_win_over_defaults_and_may_be_unknown() -> None:
+    text = parse("ARG A=one\nFROM x\nARG A\nARG B=two\nCOPY $A $B /\n")
+    passed = {"A": "three", "B": UNKNOWN}
+    assert [source.path for source in context_sources(text, passed)] == ["three", UNKNOWN]
+
+
+def test_excludes_are_filled_in() -> None:
+    (source,) = sources("FROM x\nARG A=md\nCOPY --exclude=*.$A --exclude='b c' a /\n")
+    assert source.excludes == ("*.md", "b c")

@@ -1,0 +1,87 @@
+"""`{name}`: what it stands for in targets and in checks."""
+
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from toolkit.checks import expect
+from toolkit.errors import ProbeError
+from toolkit.formats.variables import (
+    DATES,
+    dated_in_check,
+    fill,
+    fill_all,
+    fill_check,
+    names,
+    names_in_check,
+)
+
+
+class Settings(Struct, frozen=True):
+    http: str
+    json: Any = None
+
+
+def test_only_known_variables_of_a_text_are_filled_in() -> None:
+    text = "{a}-{b}-{{a}}-{a+1}-{1}-{}"
+    assert names(text) == {"a", "b"}
+    assert fill(text, {"a": "{b}", "1": "x"}) == "{b}-{b}-{{b}}-{a+1}-{1}-{}"
+
+
+def test_texts_are_filled_in_at_any_depth_and_keys_stay() -> None:
+    value = {"{a}": ["{a}", ("{a}", 1, None)]}
+    assert fill_all(value, {"a": "x"}) == {"{a}": ["x", ["x", 1, None]]}
+
+
+def test_names_are_found_wherever_they_stand() -> None:
+    settings = Settings(
+        "GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1}
+    )
+    assert names_in_check(settings) == {"car", "key", "token", "b", "day"}
+
+
+def test_doubled_braces_are_plain_ones() -> None:
+    settings = Settings("GET /", '{{"car": "{car}"}}')
+    assert names_in_check(settings) == {"car"}
+    assert fill_check(settings, {"car": "c1"}).json == '{"car": "c1"}'
+
+
+def test_json_in_a_body_needs_no_doubling() -> None:
+    assert fill_check(Settings("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
+
+
+def test_days_are_added_to_a_day() -> None:
+    assert (
+        fill_check(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
+        == "GET /2026-12-31/2027-01-02"
+    )
+
+
+def test_days_are_added_to_nothing_else() -> None:
+    settings = Settings("GET /{day+1}/{today+1}/{token+1}/{other}")
+    assert dated_in_check(settings).keys() - DATES == {"token"}
+
+
+def test_a_name_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(KeyError, match="token"):
+        fill_check(Settings("GET /{token}"), {})
+
+
+def test_a_value_with_braces_is_put_in_as_it_is() -> None:
+    assert fill_check(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
+
+
+@pytest.mark.parametrize("value", ["it's", 'say "x"', "a\\b", "x']..*..*['"])
+def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
+    settings = fill_check(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
+    [path] = settings.json
+    assert expect.value_at(
+        {"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path
+    ) == [7]
+
+
+def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
+    settings = fill_check(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
+    with pytest.raises(ProbeError, match="with the values that stand in it"):
+        list(expect.json_mismatches({"a": 1}, settings.json))

@@ -1,0 +1,428 @@
+"""Docker, podman and buildah: started with a login of their own and a few chosen environment
+variables; Ctrl-C stops them.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from toolkit.artifacts.images.bases import described
+from toolkit.artifacts.images.builtin import context_folder, dockerfile_text, dockerignore_text
+from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pushed
+from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
+from toolkit.formats.build_stages import declared
+from toolkit.formats.dockerfile import parse
+from toolkit.ports import process
+from toolkit.ports.registry import connected
+from toolkit.ports.registry_address import RegistryAddress
+
+PROBE_S = 2.0
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+CONTAINERS = (
+    "XDG_RUNTIME_DIR",
+    "XDG_DATA_HOME",
+    "CONTAINER_HOST",
+    "CONTAINERS_CONF",
+    "CONTAINERS_REGISTRIES_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "STORAGE_DRIVER",
+    "BUILDAH_ISOLATION",
+)
+"""What an engine may know of our environment besides what every child may: docs/images.md lists
+it.
+"""
+
+_COPIED_SETTINGS = (
+    "auths",
+    "credsStore",
+    "credHelpers",
+    "currentContext",
+    "cliPluginsExtraDirs",
+    "proxies",
+)
+_LINKED_FOLDERS = ("contexts", "cli-plugins", "buildx")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ERROR = re.compile(r"(?:\S+ )?(?:error|failed|denied|cannot|fatal)\b", re.IGNORECASE)
+_LONGEST_REASON = 300
+
+
+class Engine(Struct, frozen=True):
+    """An installed program: its name, its path, the arguments that probe whether it is usable, and
+    the environment variables that it gets.
+    """
+
+    name: str
+    path: str
+    probe: tuple[str, ...]
+    variables: tuple[str, ...]
+
+    def usable(self) -> bool:
+        """Whether it answers within two seconds: a docker without its daemon does not."""
+        return process.run([self.path, *self.probe], "/", self.environment(), PROBE_S).code == 0
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of its process."""
+        passed = {
+            name: os.environ[name] for name in (*self.variables, *PROXIES) if name in os.environ
+        }
+        return process.child_environment(**passed, **more)
+
+
+def engine(name: str) -> Engine | None:
+    """The engine of this name if it is installed, None if it is not."""
+    probes = {
+        "docker": ("version", "--format", "{{.Server.Version}}"),
+        "podman": ("info",),
+        "buildah": ("info",),
+    }
+    path = process.which(name)
+    if not path:
+        return None
+    return Engine(name, path, probes[name], DOCKER if name == "docker" else CONTAINERS)
+
+
+def engine_builder(installed: Engine) -> Builder:
+    """The builder that uses an engine."""
+    return Docker(installed) if installed.name == "docker" else PodmanEngine(installed)
+
+
+class Docker:
+    """Builds with `docker buildx` where it is there, else with `docker build` and `docker push`."""
+
+    name = "docker"
+
+    def __init__(self, installed: Engine) -> None:
+        self._engine = installed
+
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
+        """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check`
+        raises.
+        """
+        _Tag(registry, tag, log).refuse_taken()
+        with tempfile.TemporaryDirectory(prefix="toolkit-docker-") as folder:
+            config = self._config(folder, _server(registry))
+            runner = _Runner(
+                self._engine,
+                self._engine.environment(DOCKER_CONFIG=config, BUILDX_NO_DEFAULT_ATTESTATIONS="1"),
+                log,
+            )
+            log.phase("signing in")
+            runner.run(
+                "login",
+                "--username",
+                registry.user,
+                "--password-stdin",
+                _server(registry),
+                stdin=registry.password.reveal(),
+            )
+            image = f"{_server(registry)}/{registry.repository}:{tag}"
+            new_tag = _Tag(registry, tag, log)
+            if self._has_buildx(runner.env):
+                digest = self._buildx(runner, recipe, image, folder, new_tag)
+            else:
+                digest = self._build(runner, recipe, image, new_tag)
+        return _checked(self.name, registry, tag, digest, log)
+
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
+        """By its labels."""
+        return _alike(registry, digest, recipe)
+
+    def _has_buildx(self, env: Mapping[str, str]) -> bool:
+        return process.run([self._engine.path, "buildx", "version"], "/", env, PROBE_S).code == 0
+
+    def _buildx(
+        self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag"
+    ) -> str:
+        metadata = os.path.join(folder, "metadata.json")
+        runner.log.phase("building and pushing")
+        options = ["--push", "--progress=plain", "--metadata-file", metadata, "--tag", image]
+        with tag.being_pushed():
+            runner.run(
+                "buildx",
+                "build",
+                *options,
+                *_options(recipe),
+                os.path.join(recipe.root, recipe.context),
+            )
+        document = _json(metadata)
+        if not isinstance(document, dict):
+            document = {}
+        return _digest(self.name, str(document.get("containerimage.digest", "")))
+
+    def _build(self, runner: "_Runner", recipe: Recipe, image: str, tag: "_Tag") -> str:
+        runner.log.phase("building")
+        runner.run(
+            "build", "--tag", image, *_options(recipe), os.path.join(recipe.root, recipe.context)
+        )
+        tag.refuse_taken()  # a build takes its time
+        runner.log.phase("pushing")
+        with tag.being_pushed():
+            runner.run("push", image)
+        words = [self._engine.path, "image", "inspect", "--format", "{{json .RepoDigests}}", image]
+        output = process.run(words, "/", runner.env, 30).out.decode("utf-8", "replace")
+        repository = image.rpartition(":")[0]
+        # An image that was pushed elsewhere before has a digest for each of its repositories.
+        for reference in re.findall(r'"([^"]+)"', output):
+            if reference.startswith(f"{repository}@"):
+                return _digest(self.name, reference)
+        return _digest(self.name, "")
+
+    def _config(self, folder: str, server: str) -> str:
+        """A configuration folder of our own with the person's settings, so that the password is in
+        no file that stays.
+        """
+        personal = os.environ.get("DOCKER_CONFIG")
+        personal = personal or os.path.join(os.path.expanduser("~"), ".docker")
+        temporary = os.path.join(folder, "config")
+        os.mkdir(temporary, 0o700)
+        settings: dict[str, Any] = {}
+        personal_settings = _json(os.path.join(personal, "config.json"))
+        if isinstance(personal_settings, dict):
+            for key in _COPIED_SETTINGS:
+                if key in personal_settings:
+                    settings[key] = personal_settings[key]
+        # An empty helper for this registry: docker then stores the login in our file.
+        settings["credHelpers"] = {**(settings.get("credHelpers") or {}), server: ""}
+        path = os.path.join(temporary, "config.json")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(settings, file)
+        for name in _LINKED_FOLDERS:
+            linked = os.path.join(personal, name)
+            if os.path.isdir(linked):
+                os.symlink(os.path.abspath(linked), os.path.join(temporary, name))
+        return temporary
+
+
+class PodmanEngine:
+    """Podman and buildah, whose commands are the same."""
+
+    def __init__(self, installed: Engine) -> None:
+        self.name = installed.name
+        self._engine = installed
+
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
+        """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check`
+        raises.
+        """
+        new_tag = _Tag(registry, tag, log)
+        new_tag.refuse_taken()
+        image = f"{_server(registry)}/{registry.repository}:{tag}"
+        insecure = ["--tls-verify=false"] if urlsplit(registry.address).scheme == "http" else []
+        with tempfile.TemporaryDirectory(prefix="toolkit-podman-") as folder:
+            runner = _Runner(self._engine, self._engine.environment(), log)
+            log.phase("building")
+            runner.run(
+                "build",
+                "--tag",
+                image,
+                *_options(recipe),
+                os.path.join(recipe.root, recipe.context),
+            )
+            login = {**runner.env, "REGISTRY_AUTH_FILE": os.path.join(folder, "auth.json")}
+            runner = _Runner(self._engine, login, log)
+            log.phase("signing in")
+            words = [
+                "login",
+                *insecure,
+                "--username",
+                registry.user,
+                "--password-stdin",
+                _server(registry),
+            ]
+            runner.run(*words, stdin=registry.password.reveal())
+            new_tag.refuse_taken()  # a build takes its time
+            log.phase("pushing")
+            file = os.path.join(folder, "digest")
+            with new_tag.being_pushed():
+                runner.run("push", *insecure, "--digestfile", file, image, f"docker://{image}")
+            digest = _digest(self.name, _text(file))
+        return _checked(self.name, registry, tag, digest, log)
+
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
+        """By its labels."""
+        return _alike(registry, digest, recipe)
+
+
+class _Runner:
+    """Runs one engine's commands and logs their output."""
+
+    def __init__(self, installed: Engine, env: Mapping[str, str], log: BuildLog) -> None:
+        self._engine, self.env, self.log = installed, env, log
+
+    def run(self, *words: str, stdin: str | None = None) -> None:
+        """Run a command to its end. Raises ProgramFailed with the reason from its output, and what
+        `check` raises, after the program has ended.
+        """
+        output: list[str] = []
+        try:
+            program = process.LineProgram(
+                [self._engine.path, *words],
+                "/",
+                self.env,
+                None if stdin is None else stdin.encode(),
+            )
+        except OSError as error:
+            raise ProgramFailed(
+                program=self._engine.name, reason=error.strerror or str(error)
+            ) from None
+        lines = program.lines()
+        try:
+            for line in lines:
+                self.log.check()
+                if line is not None and (text := line.decode("utf-8", "replace").rstrip()):
+                    output = [*output[-200:], text]
+                    self.log.log(text)
+        finally:
+            _close(lines)
+        if program.code != 0:
+            raise ProgramFailed(
+                program=f"{self._engine.name} {words[0]}", reason=reason(output, program.code)
+            )
+
+
+def _close(lines: Iterator[bytes | None]) -> None:
+    getattr(lines, "close", lambda: None)()
+
+
+def reason(output: Sequence[str], code: int | None) -> str:
+    """Why a program failed: its last line that looks like an error, else its last line, else its
+    exit code. Pure.
+    """
+    lines = [line.strip() for line in output if re.search(r"\w", line)]
+    for line in reversed(lines):
+        if _ERROR.match(line):
+            return line[:_LONGEST_REASON]
+    return lines[-1][:_LONGEST_REASON] if lines else f"exit code {code}"
+
+
+def _options(recipe: Recipe) -> list[str]:
+    """The options that all engines understand. Raises Refused or FileProblem for files outside of
+    the repository.
+    """
+    # An engine follows every link, so the three are read here first: that refuses foreign files.
+    context_folder(recipe)
+    dockerignore_text(recipe)
+    arguments = declared(parse(dockerfile_text(recipe)))
+    options = ["--file", os.path.join(recipe.root, recipe.dockerfile)]
+    if recipe.platform:
+        options += ["--platform", recipe.platform]
+    if recipe.target:
+        options += ["--target", recipe.target]
+    for name, value in sorted(recipe.args.items()):
+        if name in arguments:
+            options += ["--build-arg", f"{name}={value}"]
+    for name, value in sorted(recipe.labels.items()):
+        options += ["--label", f"{name}={value}"]
+    return options
+
+
+def _server(registry: RegistryAddress) -> str:
+    """The registry's host and port as the engine reaches it, which may differ from the host in
+    image names.
+    """
+    return urlsplit(registry.address).netloc or registry.host
+
+
+def _alike(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
+    """Whether the labels of an image say that it was built from the same commit in the same way.
+    Engines give equal files different digests, so nothing else can be compared.
+    """
+    client = connected(registry, lambda: None)
+    try:
+        labels = described(client, registry.repository, digest)["labels"]
+    except (Missing, Refused, RegistryError):  # what cannot be read is not known to be equal
+        return False
+    finally:
+        client.close()
+    return (
+        isinstance(labels, dict)
+        and bool(recipe.labels)
+        and all(labels.get(name) == value for name, value in recipe.labels.items())
+    )
+
+
+class _Tag:
+    """A tag that an image is about to get. An engine makes another digest each time, so an existing
+    tag cannot be pushed again.
+    """
+
+    def __init__(self, registry: RegistryAddress, tag: str, log: BuildLog) -> None:
+        self._registry, self._tag, self._log = registry, tag, log
+
+    def refuse_taken(self) -> None:
+        """Raises TagTaken if an image has it."""
+        client = connected(self._registry, self._log.check)
+        try:
+            if client.digest(self._registry.repository, self._tag) is not None:
+                raise TagTaken(
+                    "an image has this tag already, and a build would put another one in its place",
+                    "deploy that image by its tag, or commit and deploy again",
+                )
+        finally:
+            client.close()
+
+    @contextmanager
+    def being_pushed(self) -> Iterator[None]:
+        """Raises TagTaken where a push fails because somebody else was faster: engines only repeat
+        the registry's words.
+        """
+        try:
+            yield
+        except ProgramFailed:
+            self.refuse_taken()
+            raise
+
+
+def _checked(
+    program: str, registry: RegistryAddress, tag: str, digest: str, log: BuildLog
+) -> Pushed:
+    """Ask the registry itself what it has."""
+    log.phase("checking the registry")
+    client = connected(registry, log.check)
+    try:
+        in_registry = client.digest(registry.repository, tag)
+    finally:
+        client.close()
+    if in_registry != digest:
+        raise TagTaken(
+            f"{program} says that it pushed {digest}, but the registry has"
+            f" {in_registry or 'nothing'} under this tag",
+            "push it again",
+        )
+    log.log(f"pushed {digest}")
+    return pushed(registry, digest)
+
+
+def _digest(program: str, words: str) -> str:
+    digest = _DIGEST.search(words)
+    if not digest:
+        raise ProgramFailed(program=program, reason="it does not say which digest it has pushed")
+    return digest[0]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(1 << 20)
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _json(path: str) -> Any:
+    try:
+        return json.loads(_text(path))
+    except ValueError:
+        return None

@@ -1,0 +1,65 @@
+"""The options that the kinds add to a command: nobody lists them here."""
+
+from typing import Any
+
+import click
+
+from toolkit import targets
+from toolkit.cli import deploying, options
+from toolkit.cli.main import NonEmptyText
+from toolkit.errors import UsageError
+from toolkit.flow.deploy import DeployRequest, only_target
+from toolkit.ports.git import Git
+from toolkit.targets.base import KindOptions
+from toolkit.targets.options import Option, options_of, typed
+
+FIRST_COMMON = "rules"
+"""The first of the options that all commands share: those of the kinds stand before it."""
+
+
+class KindCommand(click.Command):
+    """A command that takes the options of kinds besides its own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its parameters. The kinds are only loaded for a command that takes their options."""
+        params = super().get_params(ctx)
+        reserved = {name for param in params for name in (param.name, *param.opts) if name}
+        index = [param.name for param in params].index(FIRST_COMMON)
+        kinds = [_parameter(option) for option in options_of(str(self.name), reserved)]
+        return [*params[:index], *kinds, *params[index:]]
+
+
+def take(ctx: click.Context, arguments: dict[str, Any]) -> dict[str, KindOptions]:
+    """What the arguments say for each kind. Raises UsageError."""
+    return typed(str(ctx.command.name), arguments)
+
+
+def target_request(
+    ctx: click.Context, target: str | None, arguments: dict[str, Any]
+) -> tuple[deploying.DeployOptions, DeployRequest, Git | None]:
+    """What a command for targets of one kind is to deploy, how, and from which repository. Raises
+    UsageError, Refused.
+    """
+    command = str(ctx.command.name)
+    common = deploying.common_options(ctx, arguments)
+    kinds = take(ctx, arguments)
+    for name, own in kinds.items():
+        if problem := targets.kind(name).options_problem(own):
+            raise UsageError(*problem)
+    git = options.repository(common.folder)
+    request = deploying.deploy_request(
+        common,
+        targets=(target or only_target(command, common.folder, common.rules, git),),
+        kind=command,
+        options=kinds,
+    )
+    return common, deploying.confirmed(common, request, git), git
+
+
+def _parameter(option: Option) -> click.Option:
+    if option.value is bool:
+        return click.Option([option.flag], is_flag=True, help=option.help)
+    value: Any = NonEmptyText() if option.value is str else option.value
+    if option.choices:
+        value = click.Choice(option.choices)
+    return click.Option([option.flag], type=value, metavar=option.metavar, help=option.help)

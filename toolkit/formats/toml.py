@@ -1,0 +1,269 @@
+"""Reads TOML that may be hostile, and says on which line a value stands.
+
+The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute
+or exhaust the stack. So the text is measured first. It also forgets positions; `TomlLines` finds
+them again, on demand, in a text that is known to parse.
+"""
+
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+MOST_BYTES = 1024 * 1024
+MOST_COLUMNS = 16 * 1024
+MOST_NESTING = 16
+MOST_DOTS = 16
+MOST_HEADERS = 40_000
+MOST_VALUES = 200_000
+MOST_ALL_DOTS = 100_000
+"""How many lines may begin like a table's header, how many values there may be, and how many dots
+outside of quotes: each costs the parser the same, however short it is.
+"""
+
+# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python
+# 3.11.4. A string that never ends is taken to the end of its line, or of the text: else its end
+# would be looked for again from every quote in it.
+_STRING_OR_COMMENT = re.compile(
+    r'"""(?>(?:[^"\\]|\\(?s:.)|"(?!""))*)(?:"{3,5}|\\?\Z)'
+    r"|'''(?>(?:[^']|'(?!''))*)(?:'{3,5}|\Z)"
+    r'|"(?>(?:[^"\\\n]|\\.)*)(?:"|\\?$)'
+    r"|'[^'\n]*(?:'|$)"
+    r"|\#[^\n]*",
+    re.MULTILINE,
+)
+_NOT_NEWLINE = re.compile(r"[^\n]")
+_BRACKET = re.compile(r"[\[\]{}]")
+_HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)
+_WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
+_ELEMENT = re.compile(r"[^\s\[\]{},]+|[\[\]{},]")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class TomlError(ValueError):
+    """The text is not TOML, or more than anybody writes; `line` is None where the whole of it is
+    meant.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def parse(data: bytes) -> tuple[str, dict[str, Any]]:
+    """The text and its tables. Raises TomlError, at the latest after a second or so, whatever
+    `data` is.
+    """
+    text = _decode(data)
+    # Before the parser sees it: its time and stack grow with nesting and dots.
+    _measure(_blank(text))
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        location = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(location[1]) if location and location[1] else text.count("\n") + 1
+        raise TomlError(message[: location.start()] if location else message, line) from None
+    except ValueError:  # a number that Python refuses to read
+        raise TomlError("a number in it is too long") from None
+    except RecursionError:
+        raise TomlError(f"it is nested deeper than {MOST_NESTING} levels") from None
+
+
+def _decode(data: bytes) -> str:
+    if len(data) > MOST_BYTES:
+        raise TomlError(too_long(len(data)))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise TomlError("it is not UTF-8", data.count(b"\n", 0, error.start) + 1) from None
+
+
+def too_long(size: int | None) -> str:
+    """What is said of a text of this many bytes; None for one of which nobody knows the end."""
+    has = f"more than {MOST_BYTES:,}" if size is None else f"{size:,}"
+    return f"it has {has} bytes; {MOST_BYTES:,} are the most"
+
+
+def _blank(text: str) -> str:
+    """The text with every string's characters as `x` and comments as spaces, so that what is left
+    is structure.
+    """
+    return _STRING_OR_COMMENT.sub(_filler, text)
+
+
+def _filler(match: re.Match[str]) -> str:
+    whole = match[0]
+    if whole[0] == "#":
+        return " " * len(whole)
+    if "\n" not in whole:  # most strings: this is far faster
+        return "x" * len(whole)
+    return _NOT_NEWLINE.sub("x", whole)
+
+
+def _measure(blank: str) -> None:
+    for number, line in enumerate(blank.split("\n"), 1):
+        if len(line) > MOST_COLUMNS:
+            raise TomlError(
+                f"the line has {len(line):,} characters; {MOST_COLUMNS:,} are the most", number
+            )
+        if line.count(".") > MOST_DOTS:
+            raise TomlError(f"the line has more than {MOST_DOTS} dots outside of quotes", number)
+    headers = sum(1 for _ in _HEADER.finditer(blank))
+    if headers > MOST_HEADERS:
+        raise TomlError(f"it has {headers:,} tables; {MOST_HEADERS:,} are the most")
+    values = blank.count("=") + blank.count(",")
+    if values > MOST_VALUES:
+        raise TomlError(f"it has {values:,} values; {MOST_VALUES:,} are the most")
+    dots = blank.count(".")
+    if dots > MOST_ALL_DOTS:
+        raise TomlError(f"it has {dots:,} dots outside of quotes; {MOST_ALL_DOTS:,} are the most")
+    depth = 0
+    for bracket in _BRACKET.finditer(blank):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MOST_NESTING:
+            raise TomlError(
+                f"it is nested deeper than {MOST_NESTING} levels",
+                blank.count("\n", 0, bracket.start()) + 1,
+            )
+
+
+class _Section(NamedTuple):
+    """Where a table stands in the text: its name in the header, its first line and its end."""
+
+    header: int
+    start: int
+    end: int
+
+
+class TomlLines:
+    """Where the values of a TOML text stand. The text must parse."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._blank = _blank(text)
+        self._ends = [match.start() for match in re.finditer("\n", text)]
+        self._sections = self._find_sections()
+
+    def line_of(self, *keys: str | int) -> int | None:
+        """The line of a value, by keys and indices (`"rules", 2, "paths", 0`); that of the nearest
+        thing around it if it is not found.
+        """
+        for length in range(len(keys), 0, -1):
+            position = self._find(keys[:length])
+            if position is not None:
+                return bisect_left(self._ends, position) + 1
+        return None
+
+    def _find_sections(self) -> dict[tuple[str | int, ...], _Section]:
+        """Path of a table -> where it stands. The root's path is empty."""
+        headers = list(self._headers())
+        starts = [header.start() for header in headers]
+        ends = [*starts[1:], len(self._text)]
+        sections: dict[tuple[str | int, ...], _Section] = {}
+        sections[()] = _Section(0, 0, starts[0] if starts else len(self._text))
+        # Each `[[name]]` begins the next element of an array.
+        counts: dict[tuple[str | int, ...], int] = {}
+        for header, end in zip(headers, ends, strict=False):
+            words = self._words(*header.span(2))
+            path = self._indexed(words, counts)
+            if header[1] == "[[":
+                counts[path] = counts.get(path, -1) + 1
+                path = (*path, counts[path])
+            sections.setdefault(path, _Section(header.start(2), header.end(), end))
+        return sections
+
+    def _headers(self) -> Iterator[re.Match[str]]:
+        """The headers, without the rows of an array of arrays, which look the same."""
+        position = depth = 0
+        for header in _HEADER.finditer(self._blank):
+            before = self._blank[position : header.start()]
+            depth += before.count("[") + before.count("{") - before.count("]") - before.count("}")
+            position = header.start()
+            if depth == 0:
+                yield header
+
+    def _words(self, start: int, end: int) -> list[str]:
+        words: list[str] = []
+        if end > start:
+            for match in _WORD.finditer(self._text, start, end):
+                words.append(match[1] or match[2] or match[3] or "")
+        return words
+
+    @staticmethod
+    def _indexed(
+        words: list[str], counts: dict[tuple[str | int, ...], int]
+    ) -> tuple[str | int, ...]:
+        """A header below an array of tables belongs to its newest element."""
+        path: tuple[str | int, ...] = ()
+        for position, word in enumerate(words):
+            path = (*path, word)
+            if path in counts and position + 1 < len(words):
+                path = (*path, counts[path])
+        return path
+
+    def _find(self, keys: tuple[str | int, ...]) -> int | None:
+        if keys in self._sections:
+            return self._sections[keys].header
+        for length in range(len(keys) - 1, -1, -1):
+            section = self._sections.get(keys[:length])
+            if section is not None:
+                return self._find_in(section, keys[length:])
+        return None
+
+    def _find_in(self, section: _Section, keys: tuple[str | int, ...]) -> int | None:
+        """A key of a section, and perhaps the n-th element of its array."""
+        names = list(takewhile(lambda key: isinstance(key, str), keys))
+        for length in range(len(names), 0, -1):
+            position = self._key(section, names[:length])
+            if position is None:
+                continue
+            rest = keys[length:]
+            if not rest:
+                return position
+            if len(rest) == 1 and isinstance(rest[0], int):
+                return self._element(position, section.end, rest[0])
+            return None
+        return None
+
+    def _key(self, section: _Section, names: Sequence[str | int]) -> int | None:
+        dotted = r"[ \t]*\.[ \t]*".join(_written(str(name)) for name in names)
+        key = re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE)
+        for match in key.finditer(self._text, section.start, section.end):
+            # In a string or a comment, the blanked text has no `=` there.
+            if self._blank[match.end() - 1] == "=":
+                return match.end()
+        return None
+
+    def _element(self, start: int, end: int, index: int) -> int | None:
+        """Where the n-th element of the array that starts here stands."""
+        depth = count = 0
+        expected = False
+        for match in _ELEMENT.finditer(self._blank, start, end):
+            char = match[0][0]
+            if depth == 1 and expected and char != "]":
+                if count == index:
+                    return match.start()
+                count, expected = count + 1, False
+            if char in "[{":
+                depth += 1
+                expected = expected or depth == 1
+            elif char in "]}":
+                depth -= 1
+            elif char == "," and depth == 1:
+                expected = True
+            if depth == 0:
+                return None
+        return None
+
+
+def _written(name: str) -> str:
+    """The regular expression for a key as it may be written: in quotes, or bare if that is
+    possible.
+    """
+    forms = [f'"{name}"', f"'{name}'"]
+    if _BARE.fullmatch(name):
+        forms.append(name)
+    return f"(?:{'|'.join(map(re.escape, forms))})"
