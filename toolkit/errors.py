@@ -58,12 +58,14 @@ ToolkitError
         ├── NotAllowed  the IAM policy lacks an action
         └── WrongAccount
 
-A class's docstring is the template of its message, `hint` that of the next command to try. The
-facts that fill them come from outside and are quoted when they are shown (show/text.py), never
-here.
+A class's docstring is the template of its message, `hint` that of what to do next. The facts that
+fill them come from outside and are quoted when they are shown (show/), never here.
 """
 
 from enum import IntEnum, StrEnum
+from typing import ClassVar
+
+from toolkit.model import Advice, NextCommand, ShellCommand, advice_parts, changed_advice
 
 
 class Exit(IntEnum):
@@ -150,11 +152,13 @@ class ToolkitError(Exception):
     """The exit code of the few errors that say what happened to a run (locked, lost, stopped),
     whatever their class.
     """
-    hint = ""
+    hint: ClassVar[Advice] = ""
 
-    def __init__(self, **facts: str) -> None:
+    def __init__(self, next: Advice = "", **facts: str) -> None:
         super().__init__(facts)
         self.facts = facts
+        self.next = next or changed_advice(self.hint, self._filled)
+        """What to do about it, empty if there is nothing."""
 
     @property
     def exit(self) -> Exit:
@@ -174,27 +178,24 @@ class ToolkitError(Exception):
         return self.error_class is ErrorClass.INVALID
 
     @property
-    def next(self) -> str:
-        """The next thing to do, empty if there is none."""
-        return self.hint.format(**self.facts)
-
-    @property
     def template(self) -> str:
         """The message, with the names of facts in braces."""
         return " ".join((type(self).__doc__ or "").split())
 
+    def _filled(self, template: str) -> str:
+        return template.format(**self.facts)
+
     def __str__(self) -> str:
-        return self.template.format(**self.facts)
+        return self._filled(self.template)
 
 
 class UsageError(ToolkitError):
     """{problem}"""
 
     code = "usage"
-    hint = "{next}"
 
-    def __init__(self, problem: str, next: str = "") -> None:
-        super().__init__(problem=problem, next=next)
+    def __init__(self, problem: str, next: Advice = "") -> None:
+        super().__init__(next, problem=problem)
 
 
 class Problem:
@@ -215,7 +216,7 @@ class RulesError(ToolkitError):
     """{file} cannot be used"""
 
     code = "rules"
-    hint = "fix it, then run `toolkit rules check`"
+    hint = ("fix it, then run", NextCommand("rules check"))
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         super().__init__(file=file)
@@ -231,7 +232,11 @@ class NoRules(ToolkitError):
     """there is no rules.toml in {folder} or its parents"""
 
     code = "no-rules"
-    hint = "draft one with `toolkit init`, or choose one with --rules FILE"
+    hint = (
+        "draft one with",
+        NextCommand("init"),
+        ", or choose one with --rules FILE",
+    )
 
 
 class GitError(ToolkitError):
@@ -259,41 +264,56 @@ class NoWorkTree(GitError):
     """{folder} has no working tree"""
 
     code = "no-work-tree"
-    hint = "compare two commits (`toolkit diff A..B --rules FILE`), or run it in a checkout"
+    hint = (
+        "run it in a checkout, or compare two commits:",
+        NextCommand("diff", ("A..B",), ("--rules", "FILE")),
+    )
 
 
 class NoCommits(GitError):
     """the repository {folder} has no commits yet"""
 
     code = "no-commits"
-    hint = "commit something first: git commit"
+    hint = ("commit something first:", ShellCommand("git commit"))
 
 
 class OtherBranch(NoCommits):
     """HEAD of {folder} is {branch}, which has no commits yet"""
 
-    hint = "commit to it, or switch to a branch that has some: git switch {other}"
+    hint = (
+        "commit to it, or switch to a branch that has some:",
+        ShellCommand("git switch", ("{other}",)),
+    )
 
 
 class NotOurs(GitError):
     """git does not read {folder}: it belongs to another user (dubious ownership)"""
 
     code = "not-ours"
-    hint = "if you trust it: git config --global --add safe.directory {path}"
+    hint = (
+        "if you trust it:",
+        ShellCommand("git config --global --add safe.directory", ("{folder}",)),
+    )
 
 
 class Unreadable(GitError):
     """git cannot read {folder}: permission denied"""
 
     code = "unreadable"
-    hint = 'make it yours: sudo chown -R "$(id -un)" {path}'
+    hint = (
+        "make it yours:",
+        ShellCommand('sudo chown -R "$(id -un)"', ("{path}",)),
+    )
 
 
 class GitLocked(GitError):
     """another git process is running, or was killed: {lock} exists"""
 
     code = "git-locked"
-    hint = "wait for it; if no git is running any more: rm {path}"
+    hint = (
+        "wait for it; if no git is running any more:",
+        ShellCommand("rm", ("{lock}",)),
+    )
 
 
 class GitConfigProblem(GitError):
@@ -314,14 +334,16 @@ class DamagedRepository(GitError):
     """the repository {folder} is damaged: {reason}"""
 
     code = "damaged"
-    hint = "{fix}"
 
 
 class FilesElsewhere(GitError):
     """{folder} is not in its repository's working tree: git's core.worktree says {root}"""
 
     code = "elsewhere"
-    hint = "work there, or remove that setting: git -C {path} config --unset core.worktree"
+    hint = (
+        "work there, or remove that setting:",
+        ShellCommand("git -C", ("{folder}", "config", "--unset", "core.worktree")),
+    )
 
 
 class Quarantined(GitError):
@@ -337,30 +359,36 @@ class UnknownRef(GitError):
     """{ref} is not a commit of this repository"""
 
     code = "unknown-ref"
-    hint = "see `git branch --all` and `git tag`"
+    hint: ClassVar[Advice] = (
+        "see",
+        ShellCommand("git branch --all"),
+        "and",
+        ShellCommand("git tag"),
+    )
 
 
 class UnknownBase(UnknownRef):
     """{ref} is not a commit of this repository"""
 
-    hint = "did you mean `toolkit diff {near}`?"
+    hint = ("did you mean", NextCommand("diff", ("{near}",)), "?")
 
 
 class MissingCommit(GitError):
     """{ref} is not in this clone"""
 
     code = "missing-commit"
-    hint = "get it with: {fetch}"
+
+    def __init__(self, ref: str, fetch: ShellCommand, **facts: str) -> None:
+        super().__init__(("get it with:", fetch), ref=ref, **facts)
 
 
 class NoTrustedBase(GitError):
     """{problem}"""
 
     code = "trusted-base"
-    hint = "{next}"
 
-    def __init__(self, problem: str, next: str) -> None:
-        super().__init__(problem=problem, next=next)
+    def __init__(self, problem: str, next: Advice) -> None:
+        super().__init__(next, problem=problem)
 
 
 class FileProblem(ToolkitError):
@@ -379,7 +407,10 @@ class FileIsThere(FileProblem):
 class NoTemplate(FileProblem):
     """{path}: {reason}"""
 
-    hint = "correct `template` in rules.toml, or look at it with: ls -l {path}"
+    hint = (
+        "correct `template` in rules.toml, or look at it with:",
+        ShellCommand("ls -l", ("{path}",)),
+    )
 
 
 class Refused(ToolkitError):
@@ -387,10 +418,9 @@ class Refused(ToolkitError):
 
     code = "refused"
     error_class = ErrorClass.REFUSED
-    hint = "{next}"
 
-    def __init__(self, problem: str, next: str = "") -> None:
-        super().__init__(problem=problem, next=next)
+    def __init__(self, problem: str, next: Advice = "") -> None:
+        super().__init__(next, problem=problem)
 
 
 class NotAgreed(Refused):
@@ -405,7 +435,7 @@ class Declined(NotAgreed):
     code = "cancelled"
 
     def __init__(self) -> None:
-        super().__init__("", "")
+        super().__init__("")
 
 
 class TagTaken(Refused):
@@ -425,7 +455,7 @@ class Superseded(ToolkitError):
 
     code = "superseded"
     error_class = ErrorClass.UNEXPECTED
-    hint = "see what runs: toolkit health {target}"
+    hint = ("see what runs:", NextCommand("health", ("{target}",)))
 
 
 class Stopped(ToolkitError):
@@ -434,7 +464,7 @@ class Stopped(ToolkitError):
     code = "stopped"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.INTERRUPTED
-    hint = "continue with `toolkit resume`"
+    hint = ("continue with", NextCommand("resume"))
 
 
 class Preempted(ToolkitError):
@@ -443,7 +473,7 @@ class Preempted(ToolkitError):
     code = "pre-empted"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.IN_DOUBT
-    hint = "see its result: toolkit show {run}"
+    hint = ("see its result:", NextCommand("show", ("{run}",)))
 
 
 class ProgramFailed(ToolkitError):
@@ -476,10 +506,9 @@ class ProbeRefused(ProbeError):
 
     code = "probe-refused"
     error_class = ErrorClass.REFUSED
-    hint = "{next}"
 
-    def __init__(self, reason: str, next: str = "") -> None:
-        ToolkitError.__init__(self, reason=reason, next=next)
+    def __init__(self, reason: str, next: Advice = "") -> None:
+        ToolkitError.__init__(self, next, reason=reason)
 
 
 class RegistryError(ToolkitError):
@@ -499,7 +528,10 @@ class LockHeld(ToolkitError):
     code = "locked"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.LOCKED
-    hint = "wait for it with --lock-timeout 15m, or see `toolkit lock show {target}`"
+    hint = (
+        "wait for it with --lock-timeout 15m, or see",
+        NextCommand("lock show", ("{target}",)),
+    )
 
 
 class LockLost(ToolkitError):
@@ -508,14 +540,14 @@ class LockLost(ToolkitError):
     code = "lock-lost"
     error_class = ErrorClass.REFUSED
     own_exit = Exit.IN_DOUBT
-    hint = "nothing new was started; run `toolkit resume`"
+    hint = ("nothing new was started; run", NextCommand("resume"))
 
 
 class StateDamaged(ToolkitError):
     """{path}: {reason}"""
 
     code = "state"
-    hint = "it was left unchanged; see `toolkit history`"
+    hint = ("it was left unchanged; see", NextCommand("history"))
 
 
 class AnotherProject(StateDamaged):
@@ -523,8 +555,8 @@ class AnotherProject(StateDamaged):
 
     code = "another-project"
     hint = (
-        "give each project its own prefix in `store` in rules.toml; if only its name is new: "
-        "toolkit record repair {target}"
+        "give each project its own prefix in `store` in rules.toml; if only its name is new:",
+        NextCommand("record repair", ("{target}",)),
     )
 
 
@@ -533,7 +565,9 @@ class CloudError(ToolkitError):
 
     code = "aws"
     error_class = ErrorClass.UNEXPECTED
-    hint = "fix what AWS reports and run it again; finished steps are not repeated"
+    hint: ClassVar[Advice] = (
+        "fix what AWS reports and run it again; finished steps are not repeated"
+    )
 
     aws_code = ""
     """AWS's own word for it, such as `ValidationError`."""
@@ -544,19 +578,20 @@ class Missing(CloudError):
 
     code = "missing"
     error_class = ErrorClass.INVALID
-    hint = "correct its name in rules.toml, or create it first"
+    hint: ClassVar[Advice] = "correct its name in rules.toml, or create it first"
 
 
 class NoRepository(Missing):
     """there is no ECR repository {name}{where}"""
 
-    hint = "{next}"
-
 
 class NoImage(Missing):
     """there is no image {name} in repository {repository}"""
 
-    hint = "list its images: aws ecr list-images --repository-name {repository}"
+    hint = (
+        "list its images:",
+        ShellCommand("aws ecr list-images --repository-name", ("{repository}",)),
+    )
 
 
 class Throttled(CloudError):
@@ -594,7 +629,7 @@ class CredentialsProblem(CloudError):
 
     code = "credentials"
     error_class = ErrorClass.CREDENTIALS
-    hint = "check with: aws sts get-caller-identity"
+    hint: ClassVar[Advice] = ("check with:", ShellCommand("aws sts get-caller-identity"))
 
 
 class NoCredentials(CredentialsProblem):
@@ -602,14 +637,18 @@ class NoCredentials(CredentialsProblem):
 
     code = "no-credentials"
 
-    hint = "sign in: aws sso login{option}; or try it without an account: toolkit sandbox up"
+    hint = (
+        "sign in:",
+        ShellCommand("aws sso login{option}"),
+        "; or try it without an account:",
+        NextCommand("sandbox up"),
+    )
 
 
 class SourceProblem(CredentialsProblem):
     """no AWS credentials{profile} ({reason})"""
 
     code = "credentials-source"
-    hint = "{next}"
 
 
 class NeedsCode(SourceProblem):
@@ -622,10 +661,10 @@ class BadConfig(CredentialsProblem):
     """the AWS settings cannot be used: {reason}"""
 
     code = "aws-config"
-    hint = "check the settings: aws configure {next}"
+    hint = ("check the settings:", ShellCommand("aws configure {listing}"))
 
-    def __init__(self, reason: str, next: str = "list") -> None:
-        super().__init__(reason=reason, next=next)
+    def __init__(self, reason: str, listing: str = "list") -> None:
+        super().__init__(reason=reason, listing=listing)
 
 
 class NoRegion(CredentialsProblem):
@@ -644,7 +683,7 @@ class WrongClock(CredentialsProblem):
     """the clock of this machine is {off}: AWS does not accept the time of {call}"""
 
     code = "clock"
-    hint = "set it, for example with: timedatectl set-ntp true"
+    hint = ("set it, for example with:", ShellCommand("timedatectl set-ntp true"))
 
 
 class Expired(CredentialsProblem):
@@ -652,19 +691,20 @@ class Expired(CredentialsProblem):
 
     code = "expired"
 
-    hint = "{next}; then continue, with `toolkit resume` if a run was stopped"
-
-    def __init__(self, profile: str = "", option: str = "", next: str = "") -> None:
-        super().__init__(
-            profile=profile, option=option, next=next or f"sign in again: aws sso login{option}"
-        )
+    def __init__(self, profile: str = "", option: str = "", next: Advice = "") -> None:
+        again = next or ("sign in again:", ShellCommand(f"aws sso login{option}"))
+        go_on = ("; then continue, with", NextCommand("resume"), "if a run was stopped")
+        super().__init__((*advice_parts(again), *go_on), profile=profile, option=option)
 
 
 class NotAllowed(CredentialsProblem):
     """these credentials are not allowed to call {action} on {resource}{denied}"""
 
     code = "not-allowed"
-    hint = "see what is needed: toolkit permissions --json"
+    hint = (
+        "see what is needed:",
+        NextCommand("permissions", options=("--json",)),
+    )
 
     def __init__(self, action: str, resource: str, denied: str = "") -> None:
         super().__init__(action=action, resource=resource, denied=denied)

@@ -2,7 +2,7 @@
 only.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -103,6 +103,64 @@ class RollbackPolicy(StrEnum):
 
     NEVER = "never"
     ON_FAILURE = "on-failure"
+
+
+class NextCommand(Struct, frozen=True, tag="toolkit"):
+    """A command of toolkit that somebody may want to run next. The options that make it act on the
+    same rules.toml, environment and region are added where it is rendered (show/advice.py).
+    """
+
+    command: str
+    arguments: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class ShellCommand(Struct, frozen=True, tag="shell"):
+    """A command of another program: the beginning of a line of shell, and the words that follow,
+    which are quoted where it is rendered.
+    """
+
+    line: str
+    words: tuple[str, ...] = ()
+
+
+Command = NextCommand | ShellCommand
+
+Advice = str | Command | tuple[str | Command, ...]
+"""What to do about a problem: words, a command, or words and commands in turn."""
+
+
+def advice_parts(advice: Advice) -> tuple[str | Command, ...]:
+    """The words and commands of an advice; none where it is empty."""
+    if isinstance(advice, tuple):
+        return advice
+    return (advice,) if advice else ()
+
+
+def changed_advice(advice: Advice, change: Callable[[str], str]) -> Advice:
+    """An advice with every text in it changed: secrets removed, names filled in."""
+    if isinstance(advice, tuple):
+        return tuple(_changed_part(part, change) for part in advice)
+    return _changed_part(advice, change)
+
+
+def _changed_part(part: str | Command, change: Callable[[str], str]) -> str | Command:
+    if isinstance(part, str):
+        return change(part)
+    if isinstance(part, ShellCommand):
+        return ShellCommand(change(part.line), tuple(map(change, part.words)))
+    arguments, options = map(change, part.arguments), map(change, part.options)
+    return NextCommand(part.command, tuple(arguments), tuple(options))
+
+
+class SameOptions(Struct, frozen=True):
+    """What a next command has to be told to act on the same rules.toml, environment and region as
+    the command that prints it; None where it does so without.
+    """
+
+    rules: str | None = None
+    env: str | None = None
+    region: str | None = None
 
 
 class Backwards(StrEnum):
@@ -453,15 +511,16 @@ class ReasonOrigin(StrEnum):
 
 class Reason(Struct, frozen=True, gc=False):
     """Why a target (or a check) is called for: a path, and the pattern of a rule, with its line in
-    rules.toml. `short` is what `rule` says in words, where the target is known.
+    rules.toml. Without a path, `rule` is the reason in words, and `short` the same without the
+    target's name.
     """
 
     path: str
-    rule: str
+    rule: Advice
     pattern: str
     line: int | None
     origin: ReasonOrigin = ReasonOrigin.PATTERN
-    short: str = ""
+    short: Advice = ""
 
 
 class MatchVerdict(StrEnum):
@@ -515,10 +574,10 @@ class Step(Struct, frozen=True):
 
     target: str
     action: str
-    command: str | None
+    command: NextCommand | None
     needs: tuple[str, ...]
     estimate_s: int
-    because: tuple[str, ...]
+    because: tuple[Advice, ...]
 
 
 class Plan(Struct, frozen=True):
@@ -526,6 +585,8 @@ class Plan(Struct, frozen=True):
     Estimates are critical paths, in seconds.
 
     `by_hand` are the targets in it, including those inside groups, that only a person can deploy.
+    `commands` are what to run, each only if the one before went well; none where there are steps
+    and a person has to do all of them.
     """
 
     steps: tuple[Step, ...]
@@ -533,7 +594,7 @@ class Plan(Struct, frozen=True):
     checks: tuple[str, ...]
     estimate_s: int
     full_estimate_s: int
-    recommendation: str
+    commands: tuple[NextCommand, ...]
 
 
 class Direction(StrEnum):
@@ -551,14 +612,13 @@ class Standing(Struct, frozen=True):
     """How HEAD stands to what is live of a target, the commit `live`.
 
     `lost` are the live commits that a deploy would remove: they touch the target's inputs, and
-    HEAD's history does not have their content. `fetch` is the command that fetches what is missing
-    to know more.
+    HEAD's history does not have their content. `fetch` is what to do to know more.
     """
 
     direction: Direction
     live: str
     lost: tuple[str, ...] = ()
-    fetch: str = ""
+    fetch: Advice = ""
 
     @property
     def backwards(self) -> bool:
@@ -580,7 +640,7 @@ class DiffResult(Struct, frozen=True):
     """The result of `toolkit diff`. `states` are those of every target; `refusal` says why nothing
     is recommended.
 
-    `options` is what commands have to repeat to use the same rules and environment, `covered` lists
+    `same` is what commands have to repeat to use the same rules and environment, `covered` lists
     for each group everything that it covers, and `uncommitted` are the paths whose content is not
     as committed. `instructions` are those of all targets that only a person can deploy, due or not.
 
@@ -599,10 +659,10 @@ class DiffResult(Struct, frozen=True):
     plan: Plan
     states: Mapping[str, TargetState]
     refusal: str | None = None
-    options: str = ""
+    same: SameOptions = SameOptions()
     covered: Mapping[str, frozenset[str]] = {}
     uncommitted: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Advice, ...] = ()
     unrecorded: tuple[str, ...] = ()
     live_not_asked: tuple[str, ...] = ()
     """Of these, the targets of which `diff live` asks nothing: a program would have to say it."""
@@ -880,14 +940,16 @@ class PlannedCall(Struct, frozen=True):
 
 class Preview(Struct, frozen=True):
     """What a step would do: the calls in order, the warnings, and whether nothing would change.
-    `plan` are the lines in which the target's own program says what it would change.
+    `plan` are the lines in which the target's own program says what it would change, and `same` is
+    what the commands in warnings have to repeat.
     """
 
     calls: tuple[PlannedCall, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Advice, ...] = ()
     unchanged: bool = False
     live: LiveVersion | None = None
     plan: tuple[str, ...] = ()
+    same: SameOptions = SameOptions()
 
 
 class StepState(StrEnum):
@@ -915,7 +977,7 @@ class Observation(Struct, frozen=True):
     verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     log: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     outputs: Mapping[str, str] = {}
@@ -940,7 +1002,7 @@ class Finding(Struct, frozen=True):
     detail: str = ""
     since: str | None = None
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     unasked: bool = False
     refused: bool = False
     version: str = ""
@@ -969,7 +1031,7 @@ class Result(Struct, frozen=True):
     asks: str = ""
     at: str = ""
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     misses: tuple[Mismatch, ...] = ()
     shown: tuple[str, ...] = ()
     detail: str = ""
@@ -979,6 +1041,8 @@ class Result(Struct, frozen=True):
     figures: Mapping[str, float] = {}
     absent: bool = False
     repeats: tuple[int, int] | None = None
+    same: SameOptions = SameOptions()
+    """What its next command has to repeat."""
 
 
 CHECK, CREDENTIALS = "check", "credentials"
@@ -999,6 +1063,8 @@ class HealthReport(Struct, frozen=True):
     findings: tuple[Finding, ...]
     live: LiveVersion | None = None
     state: TargetState | None = None
+    same: SameOptions = SameOptions()
+    """What its next commands have to repeat."""
 
     @property
     def status(self) -> HealthStatus:
@@ -1077,7 +1143,7 @@ class Outcome(Struct, frozen=True):
     target: str
     verdict: Verdict
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     log: tuple[str, ...] = ()
     outputs: Mapping[str, str] = {}
     took_s: float = 0.0
@@ -1109,7 +1175,9 @@ class RunStatus(StrEnum):
 
 
 class RunResult(Struct, frozen=True):
-    """How a run ended. `left` are targets that it could not deploy at all, each with the reason."""
+    """How a run ended. `left` are targets that it could not deploy at all, each with the reason.
+    `same` is for each step what its next commands have to repeat.
+    """
 
     run: str
     status: RunStatus
@@ -1118,3 +1186,4 @@ class RunResult(Struct, frozen=True):
     not_started: tuple[str, ...] = ()
     took_s: float = 0.0
     left: tuple[tuple[str, str], ...] = ()
+    same: Mapping[str, SameOptions] = {}

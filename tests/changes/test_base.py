@@ -10,6 +10,7 @@ from toolkit.changes import base as bases
 from toolkit.errors import MissingCommit, NoCommits, UnknownRef, UsageError
 from toolkit.model import Base, BaseChoice, BaseKind
 from toolkit.ports.git import Git
+from toolkit.show.advice import sentence
 
 pytestmark = pytest.mark.slow("git", keep=30, of="file")
 
@@ -262,7 +263,7 @@ def test_a_shallow_clone_without_the_merge_base_is_an_error(repo: Repo, tmp_path
     clone = repo.clone(tmp_path / "clone", "--depth=1", "--no-single-branch", "--branch=feature")
     with pytest.raises(MissingCommit) as caught:
         chosen(clone)
-    assert caught.value.facts["fetch"] == "git fetch --unshallow origin"
+    assert sentence(caught.value.next) == "get it with: git fetch --unshallow origin"
 
 
 def test_a_shallow_clone_with_the_merge_base_is_compared(

@@ -11,6 +11,7 @@ from tests.support.repo import Repo
 from toolkit.changes.direction import standing
 from toolkit.model import Direction, Standing
 from toolkit.ports.git import Git
+from toolkit.show.advice import sentence
 
 
 def stands(repo: Repo, live: str, folder: Path | None = None) -> Standing:
@@ -105,7 +106,7 @@ def test_a_file_that_only_the_live_version_deleted_comes_back_with_consent_only(
 def test_a_commit_that_is_not_in_this_clone_is_unknown_and_needs_consent(repo: Repo) -> None:
     found = stands(repo, "1" * 40)
     assert (found.direction, found.backwards) == (Direction.UNKNOWN, True)
-    assert found.fetch.startswith("git fetch --tags origin ")
+    assert sentence(found.fetch).startswith("git fetch --tags origin ")
 
 
 def test_a_shallow_clone_says_how_to_get_what_is_missing(repo: Repo, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_shallow_clone_says_how_to_get_what_is_missing(repo: Repo, tmp_path: P
     found = stands(repo, live, tmp_path / "shallow")
     assert found.backwards
     subprocess.run(
-        found.fetch.replace("'", "").split(),
+        sentence(found.fetch).replace("'", "").split(),
         cwd=tmp_path / "shallow",
         check=True,
         capture_output=True,

@@ -13,6 +13,7 @@ from tests.support.repo import Repo
 from toolkit.changes.trusted import TrustedBase, find
 from toolkit.errors import NoTrustedBase, UsageError
 from toolkit.ports.git import Git
+from toolkit.show.advice import sentence
 
 pytestmark = pytest.mark.slow("git", keep=40, of="file")
 
@@ -48,7 +49,7 @@ def refused(repo: Repo) -> NoTrustedBase:
 
 def command(problem: NoTrustedBase) -> str:
     """The one command that gets it."""
-    return problem.facts["next"].removeprefix("get it with: ")
+    return sentence(problem.next).removeprefix("get it with: ")
 
 
 def mends(repo: Repo, problem: NoTrustedBase) -> TrustedBase:
@@ -264,7 +265,7 @@ def test_of_several_remotes_without_an_origin_somebody_has_to_say_which(
     clone.git("remote", "add", "two", f"file://{hub.path}")
     problem = refused(clone)
     assert "one, two" in str(problem)
-    monkeypatch.setenv(*problem.facts["next"].removeprefix("choose a branch: export ").split("="))
+    monkeypatch.setenv(*sentence(problem.next).removeprefix("choose a branch: export ").split("="))
     assert base(clone) == TrustedBase("one/main", hub.head)
 
 
@@ -311,7 +312,7 @@ def test_a_tag_that_is_called_like_the_branch_is_not_taken_for_it(
     ) as raised:
         base(clone)
     monkeypatch.setenv(
-        *raised.value.facts["next"].removeprefix("use its full name: export ").split("=")
+        *sentence(raised.value.next).removeprefix("use its full name: export ").split("=")
     )
     assert base(clone) == TrustedBase("origin/main", hub.head)
 

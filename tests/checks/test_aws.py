@@ -63,7 +63,7 @@ def test_every_sort_has_its_permissions() -> None:
         [statement] = permissions(AwsSettings(aws=f"{what}:things"))
         assert (statement.actions, statement.why) == (
             presence.ACTIONS[what],
-            f"see that {what} things is there",
+            f"check that {what} things exists",
         )
 
 

@@ -10,6 +10,7 @@ from toolkit.checks.select import Task, closure, for_environment, tasks
 from toolkit.config.checks import capturing_checks, predecessors
 from toolkit.errors import Refused
 from toolkit.model import Check, CheckTypeName, Location
+from toolkit.show.advice import sentence
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))
 ONE = ("http://a",)
@@ -166,4 +167,4 @@ def test_without_an_address_it_is_told_whether_an_environment_was_chosen(
     with pytest.raises(Refused) as refused:
         tasks(["login"], {"login": LOGIN}, {}, (), (), unchosen)
     assert str(refused.value) == f"check login asks 'GET /', and {said}"
-    assert refused.value.facts["next"] == hint
+    assert sentence(refused.value.next) == hint

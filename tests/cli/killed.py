@@ -84,7 +84,7 @@ DEPLOY = ("deploy", *APPS, STACK, "--no-build", "--image", "v2", "--yes")
 RESUME = ("resume", "--yes")
 
 
-class Town:
+class KilledTown:
     """Two services and a stack in an AWS of their own, and commands that change them."""
 
     def __init__(self, remote: Remote, folder: Path) -> None:
@@ -228,7 +228,7 @@ def main() -> None:
         location = folder / str(rounds)
         location.mkdir()
         with apart(location) as remote:
-            more, problem, took = round_of(Town(remote, location), length, chance)
+            more, problem, took = round_of(KilledTown(remote, location), length, chance)
         length = length or took
         kills, rounds = kills + more, rounds + 1
         wrong = problem and f"seed {seed}, round {rounds - 1}, {more} kills: {problem}"
@@ -236,7 +236,7 @@ def main() -> None:
     print(json.dumps({"kills": kills, "rounds": rounds, "length": length, "wrong": wrong}))
 
 
-def round_of(town: Town, length: float, chance: Random) -> tuple[int, str, float]:
+def round_of(town: KilledTown, length: float, chance: Random) -> tuple[int, str, float]:
     """One deploy, killed some times if its `length` is known: how often, what is wrong then, and
     how long it took.
     """

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.test_deploy_errors import Shop
+from tests.cli.test_deploy_errors import Deploys
 from tests.cli.test_deploy_errors import shop as shop
 from tests.support.aws import Endpoint
 from tests.support.modes import by_mode
@@ -50,7 +50,7 @@ class Spoiler:
 
 
 @pytest.fixture(autouse=True)
-def _patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def _patient(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine's answers are late, and that is not what is meant here."""
     monkeypatch.setattr(client, "READ_S", 10)
     monkeypatch.setattr(client, "CALL_S", 30.0)
@@ -130,7 +130,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 @pytest.mark.slow("faults", keep=1)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_answer_of_another_form_is_a_bug(shop: Shop, spoiler: Spoiler, name: str) -> None:
+def test_no_answer_of_another_form_is_a_bug(shop: Deploys, spoiler: Spoiler, name: str) -> None:
     """One field of one answer at a time, in as many ways as there is time for (NIGHT=1: all)."""
     shop.endpoint.cloudformation.stack("Jobs", template=json.dumps({"Resources": {}}))
     before = shop(*COMMANDS[name])
@@ -158,7 +158,7 @@ COUNTS = ("runningCount", "desiredCount")
 @pytest.mark.parametrize("where", ["service", "deployment"])
 @pytest.mark.parametrize("count", COUNTS)
 def test_a_count_that_is_none_never_reads_ok(
-    shop: Shop, spoiler: Spoiler, count: str, where: str, value: Any
+    shop: Deploys, spoiler: Spoiler, count: str, where: str, value: Any
 ) -> None:
     path = (
         ("services", 0, count) if where == "service" else ("services", 0, "deployments", 0, count)
@@ -195,7 +195,7 @@ def test_a_count_that_is_none_never_reads_ok(
     ],
 )
 def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(
-    shop: Shop, spoiler: Spoiler, body: bytes
+    shop: Deploys, spoiler: Spoiler, body: bytes
 ) -> None:
     spoiler.spoil("DescribeServices", lambda _: body)
     health = shop("health", "web", "--json").json
@@ -218,7 +218,7 @@ def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(
     ],
 )
 def test_a_service_that_answers_nothing_in_the_middle_of_a_deploy_is_not_deleted(
-    shop: Shop, spoiler: Spoiler, body: bytes
+    shop: Deploys, spoiler: Spoiler, body: bytes
 ) -> None:
     """It answers as it should again after a while, and nobody has said that the deploy failed."""
     begun: list[bool] = []
@@ -248,7 +248,7 @@ READS = (
 @pytest.mark.parametrize("operation", [*WRITES, *READS])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(
-    shop: Shop, spoiler: Spoiler, operation: str, seed: int
+    shop: Deploys, spoiler: Spoiler, operation: str, seed: int
 ) -> None:
     once = random.Random(seed)
 

@@ -52,7 +52,7 @@ deploy = ["web"]
 """
 
 
-class Team:
+class SharedStore:
     """A repository with a store, and the runs of somebody at another machine."""
 
     def __init__(self, endpoint: Endpoint, toolkit: Toolkit, folder: Path) -> None:
@@ -105,11 +105,11 @@ class Team:
 
 
 @pytest.fixture
-def team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> Team:
-    return Team(aws_endpoint, toolkit, tmp_path)
+def team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> SharedStore:
+    return SharedStore(aws_endpoint, toolkit, tmp_path)
 
 
-def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) -> None:
+def test_history_lists_the_runs_of_colleagues_with_their_machines(team: SharedStore) -> None:
     team.put(
         lines=(
             ("outcome", "web", {"verdict": "succeeded", "took_s": 1.0}),
@@ -126,7 +126,7 @@ def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) ->
     assert [one["host"] for one in team("history", "--json").json["runs"]] == ["laptop", "laptop"]
 
 
-def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> None:
+def test_history_of_an_environment_leaves_out_the_runs_of_others(team: SharedStore) -> None:
     more = (
         '[environments.prod]\naccount = "111111111111"\nregions = ["eu-west-1"]\nstore ='
         ' "s3://shared/team"\n'
@@ -152,7 +152,7 @@ def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> 
     ]
 
 
-def test_a_colleagues_run_can_be_shown_with_its_logs(team: Team) -> None:
+def test_a_colleagues_run_can_be_shown_with_its_logs(team: SharedStore) -> None:
     team.put(
         lines=(
             ("outcome", "web", {"verdict": "failed", "cause": "no \x1b[31mcluster", "took_s": 1.0}),
@@ -174,12 +174,12 @@ def test_a_colleagues_run_can_be_shown_with_its_logs(team: Team) -> None:
     )
 
 
-def test_a_run_that_nobody_has_is_none(team: Team) -> None:
+def test_a_run_that_nobody_has_is_none(team: SharedStore) -> None:
     assert "there is no run 20261120-000000-zzzz" in team("show", "20261120-000000-zzzz").err
     assert team("resume", "20261120-000000-zzzz", "--yes").code == 2
 
 
-def test_a_damaged_run_costs_only_itself(team: Team) -> None:
+def test_a_damaged_run_costs_only_itself(team: SharedStore) -> None:
     team.put()
     team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
     team.endpoint.s3.put(
@@ -202,7 +202,7 @@ def test_a_damaged_run_costs_only_itself(team: Team) -> None:
     assert team("show", "20261120-193751-eeee").code == 2
 
 
-def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: Team) -> None:
+def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: SharedStore) -> None:
     team.put()
     holder = {
         "who": "ada",
@@ -228,13 +228,13 @@ def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: Team) -> None:
     )
 
 
-def test_resume_without_a_name_never_takes_a_colleagues_run(team: Team) -> None:
+def test_resume_without_a_name_never_takes_a_colleagues_run(team: SharedStore) -> None:
     team.put()
     found = team("resume", "--yes")
     assert (found.code, "no run is open" in found.err) == (2, True)
 
 
-def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: Team) -> None:
+def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: SharedStore) -> None:
     team.put()
     found = team("resume", RUN)
     assert found.code != 0
@@ -242,7 +242,7 @@ def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: Team) 
     assert "add --yes" in found.err
 
 
-def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: Team) -> None:
+def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: SharedStore) -> None:
     team.put()
     found = team("resume", RUN, "--dry-run")
     assert (found.code, f"Run {RUN} is open" in found.out) == (0, True), found.err
@@ -268,7 +268,7 @@ FORGED = {
 
 @pytest.mark.parametrize("case", FORGED)
 def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_is_done(
-    team: Team, case: str
+    team: SharedStore, case: str
 ) -> None:
     team.put(RUN, FORGED[case](team.job()))
     found = team("resume", RUN, "--yes")
@@ -281,14 +281,14 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
     ]
 
 
-def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
+def test_the_profile_of_the_other_machine_is_not_used_here(team: SharedStore) -> None:
     job = team.job()
     team.put(RUN, replace(job, location=replace(job.location, profile="adas-own")))
     found = team("resume", RUN, "--dry-run")
     assert found.code == 0, found.err
 
 
-def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> None:
+def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: SharedStore) -> None:
     job = replace(team.job(), options=StackOptions(allow_delete=True, recreate=True, force=True))
     assert relocation(team.rules, "mine", with_consents=False)(job).options == StackOptions(
         force=True
@@ -303,7 +303,7 @@ def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
 
 
 def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(
-    team: Team,
+    team: SharedStore,
 ) -> None:
     del team.endpoint.s3.buckets["shared"]
     found = team("history")
@@ -312,13 +312,13 @@ def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_
     assert "No runs are recorded here yet." in found.out
 
 
-def test_without_a_store_nothing_is_asked(team: Team) -> None:
+def test_without_a_store_nothing_is_asked(team: SharedStore) -> None:
     team.repo.write({"rules.toml": RULES.replace('store = "s3://shared/team"\n', "")})
     assert team("history").code == 0
     assert not team.endpoint.calls
 
 
-def test_the_permissions_of_a_store_cover_runs_and_logs(team: Team) -> None:
+def test_the_permissions_of_a_store_cover_runs_and_logs(team: SharedStore) -> None:
     [objects, listing] = statements(team.job().location)
     assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(objects.actions)
     assert objects.resources[0].endswith(":s3:::shared/team/*")
@@ -331,7 +331,7 @@ def test_the_permissions_of_a_store_cover_runs_and_logs(team: Team) -> None:
 DEPLOY = ("deploy-app", "web", "--no-build", "--image", "v2", "--yes", "--no-checks")
 
 
-class Machine:
+class Colleague:
     """A clone and a state of its own."""
 
     def __init__(self, remote: Remote, repo: Repo, folder: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
     remote.do("ecs", "next", "success", "web", looks=8)
     remote.do("s3", "bucket", "shared")
     repo = Repo.make(tmp_path / "repo", {"a": "x"}, RULES)
-    one, two = (Machine(remote, repo, tmp_path / name) for name in ("one", "two"))
+    one, two = (Colleague(remote, repo, tmp_path / name) for name in ("one", "two"))
     child = one.begin(*DEPLOY)
     until = time.monotonic() + 90
     while time.monotonic() < until and not [

@@ -55,7 +55,7 @@ FILES = {
 }
 
 
-class Team:
+class CommandTeam:
     """A repository whose `origin` is the trusted base, and what its programs have done."""
 
     def __init__(self, folder: Path, toolkit: Toolkit, files: Mapping[str, str] = FILES) -> None:
@@ -90,8 +90,8 @@ class Team:
 
 
 @pytest.fixture
-def team(tmp_path: Path, toolkit: Toolkit) -> Team:
-    return Team(tmp_path, toolkit)
+def team(tmp_path: Path, toolkit: Toolkit) -> CommandTeam:
+    return CommandTeam(tmp_path, toolkit)
 
 
 def states(result: Result) -> dict[str, str]:
@@ -99,7 +99,7 @@ def states(result: Result) -> dict[str, str]:
     return found
 
 
-def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: Team) -> None:
+def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: CommandTeam) -> None:
     diff = team("diff")
     assert "toolkit deploy infra" in diff.out
     assert team("diff", "live").code in (0, 2)
@@ -113,7 +113,7 @@ def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: Team) -
     assert team.started() == []
 
 
-def test_the_dry_run_runs_the_plan_and_nothing_else(team: Team) -> None:
+def test_the_dry_run_runs_the_plan_and_nothing_else(team: CommandTeam) -> None:
     dry = team("deploy", "infra", "--dry-run")
     assert dry.code == 0, dry.err
     assert "+ a queue" in dry.out + dry.err
@@ -122,7 +122,7 @@ def test_the_dry_run_runs_the_plan_and_nothing_else(team: Team) -> None:
     assert not (team.state / "live").exists()
 
 
-def test_a_failed_program_is_a_failed_deploy_and_stays_due(team: Team) -> None:
+def test_a_failed_program_is_a_failed_deploy_and_stays_due(team: CommandTeam) -> None:
     (team.state / "broken").touch()
     failed = team("deploy", "infra", "--yes")
     assert failed.code == Exit.FAILED
@@ -130,7 +130,7 @@ def test_a_failed_program_is_a_failed_deploy_and_stays_due(team: Team) -> None:
     assert states(team("diff", "--json")) != {"infra": "clean"}
 
 
-def test_rollback_runs_its_own_words_with_the_version_that_was_good(team: Team) -> None:
+def test_rollback_runs_its_own_words_with_the_version_that_was_good(team: CommandTeam) -> None:
     assert team("deploy", "infra", "--yes").code == 0
     first = team.head
     team.repo.commit("change", {"infra/new.tf": "x\n"})
@@ -140,13 +140,13 @@ def test_rollback_runs_its_own_words_with_the_version_that_was_good(team: Team) 
     assert (back.code, team.live) == (0, first), back.err
 
 
-def test_without_rollback_it_says_so(team: Team) -> None:
+def test_without_rollback_it_says_so(team: CommandTeam) -> None:
     rules = RULES.replace('rollback = ["./deploy.sh", "{version}"]\n', "")
     team.repo.commit("rules", {"rules.toml": rules})
     assert "infra cannot be rolled back: it has no `rollback`" in team("rollback", "infra").err
 
 
-def test_health_needs_no_credentials_and_says_what_its_program_says(team: Team) -> None:
+def test_health_needs_no_credentials_and_says_what_its_program_says(team: CommandTeam) -> None:
     sick = team("health", "--json")
     [report] = json.loads(sick.out)["checkups"]
     assert (report["name"], report["status"]) == ("infra", "failing")
@@ -161,7 +161,7 @@ def test_health_needs_no_credentials_and_says_what_its_program_says(team: Team) 
     assert "changed outside toolkit" in changed
 
 
-def test_a_deploy_of_all_that_is_due_starts_nothing_that_is_clean(team: Team) -> None:
+def test_a_deploy_of_all_that_is_due_starts_nothing_that_is_clean(team: CommandTeam) -> None:
     assert team("deploy", "--yes").code == 0
     team.started()
     again = team("deploy", "--yes")
@@ -171,7 +171,7 @@ def test_a_deploy_of_all_that_is_due_starts_nothing_that_is_clean(team: Team) ->
     assert team.live == team.head, "what was changed outside toolkit is due"
 
 
-def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: Team) -> None:
+def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: CommandTeam) -> None:
     hostile = script('printf "password=hunter2hunter2\\n\\033[31mred\\n"')
     rules = RULES.replace('environment = "dev"\n[environments.dev]\n', "")
     team.repo.commit("plan", {"infra/plan.sh": hostile, "rules.toml": rules})
@@ -188,7 +188,7 @@ def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: Team) -> None:
     assert "toolkit record set infra COMMIT" in first
 
 
-def with_origin(team: Team, tmp_path: Path) -> None:
+def with_origin(team: CommandTeam, tmp_path: Path) -> None:
     """What is committed now is the trusted base."""
     origin = tmp_path / "origin.git"
     team.repo.git("clone", "-q", "--bare", str(team.repo.path), str(origin))
@@ -203,7 +203,7 @@ def with_origin(team: Team, tmp_path: Path) -> None:
     ["infra/health.sh", "infra/Makefile", "infra/lib/common.sh", "rules.toml"],
 )
 def test_health_starts_nothing_where_its_folder_or_rules_are_not_the_trusted_ones(
-    team: Team, tmp_path: Path, path: str, committed: bool
+    team: CommandTeam, tmp_path: Path, path: str, committed: bool
 ) -> None:
     with_origin(team, tmp_path)
     team("health")
@@ -220,14 +220,16 @@ def test_health_starts_nothing_where_its_folder_or_rules_are_not_the_trusted_one
     assert team.started() == []
 
 
-def test_a_change_elsewhere_keeps_health_from_nothing(team: Team, tmp_path: Path) -> None:
+def test_a_change_elsewhere_keeps_health_from_nothing(team: CommandTeam, tmp_path: Path) -> None:
     with_origin(team, tmp_path)
     team.repo.commit("docs", {"README.md": "read me twice\n"})
     team("health")
     assert "health" in team.started()
 
 
-def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team: Team) -> None:
+def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(
+    team: CommandTeam,
+) -> None:
     (team.state / "slow").touch()
     run = [sys.executable, "-m", "toolkit", "deploy", "infra", "--yes"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -253,7 +255,7 @@ def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team
 
 
 def test_beside_targets_of_aws_its_record_is_its_own_whatever_region_aws_has(
-    team: Team, aws_endpoint: Endpoint
+    team: CommandTeam, aws_endpoint: Endpoint
 ) -> None:
     queue = '[targets.queue]\nkind = "stack"\nstack = "queue"\ntemplate = "queue.yaml"\n'
     rules = RULES.replace("[[rules]]", f"{queue}[[rules]]", 1)
@@ -293,7 +295,7 @@ paths = ["**"]
 deploy = ["api", "net"]
 """
     files = {"rules.toml": rules, "api/deploy.sh": deploy, "net/deploy.sh": deploy}
-    team = Team(tmp_path, toolkit, files)
+    team = CommandTeam(tmp_path, toolkit, files)
     dry = json.loads(team("deploy", "--all", "--dry-run", "--json").out)
     assert dry["status"] == "dry-run"
     done = team("deploy", "--all", "--yes", "--parallel", "4", "--json")
@@ -307,5 +309,5 @@ deploy = ["api", "net"]
     assert only.code == 0, only.err
 
 
-def test_permissions_are_none(team: Team) -> None:
+def test_permissions_are_none(team: CommandTeam) -> None:
     assert team("permissions", "--json").code == 0

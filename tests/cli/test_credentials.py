@@ -13,7 +13,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.cli.test_deploy_errors import Shop
+from tests.cli.test_deploy_errors import Deploys
 from tests.cli.test_deploy_errors import shop as shop
 from tests.support.run import ROOT
 from toolkit.ports.aws import client
@@ -40,7 +40,7 @@ COMMANDS = [
 
 
 @pytest.fixture(autouse=True)
-def _patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def _patient(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "READ_S", 10)
     monkeypatch.setattr(client, "CALL_S", 30.0)
 
@@ -60,7 +60,7 @@ def _patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["greets", "past", "missing", "damaged", "nothing", "mfa"],
 )
 def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(
-    shop: Shop, command: tuple[str, ...], config: str, said: str
+    shop: Deploys, command: tuple[str, ...], config: str, said: str
 ) -> None:
     shop.config(config)
     result = shop(*command)
@@ -71,7 +71,9 @@ def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(
     assert "hint: " in result.err or "next: " in result.out
 
 
-def test_credentials_that_fail_in_the_middle_of_a_deploy_leave_a_run_to_resume(shop: Shop) -> None:
+def test_credentials_that_fail_in_the_middle_of_a_deploy_leave_a_run_to_resume(
+    shop: Deploys,
+) -> None:
     program = shop.folder / "gives"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     keys = {
@@ -108,7 +110,7 @@ def _then(do: Any, after: Any) -> Any:
     return wrapped
 
 
-def given_roles(shop: Shop) -> list[str]:
+def given_roles(shop: Deploys) -> list[str]:
     codes: list[str] = []
 
     def answer(params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -126,7 +128,9 @@ def given_roles(shop: Shop) -> list[str]:
     [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)],
     ids=" ".join,
 )
-def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple[str, ...]) -> None:
+def test_a_code_is_asked_for_before_anything_is_drawn(
+    shop: Deploys, command: tuple[str, ...]
+) -> None:
     shop.config(MFA)
     codes = given_roles(shop)
     if command == ("smoke-test",):
@@ -162,7 +166,7 @@ def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple
     assert "123456" not in before
 
 
-def test_addresses_are_asked_without_credentials_too(shop: Shop, tmp_path: Any) -> None:
+def test_addresses_are_asked_without_credentials_too(shop: Deploys, tmp_path: Any) -> None:
     shop.rules("[targets.jobs]", 'health = ["http://127.0.0.1:9/"]\n[targets.jobs]')
     shop.rules(shop_regions(shop), f'{shop_regions(shop)}\nprivate = true\nhosts = ["127.0.0.1"]')
     shop.repo.commit()
@@ -175,7 +179,7 @@ def test_addresses_are_asked_without_credentials_too(shop: Shop, tmp_path: Any) 
     assert result.code == 1, "something is failing, and not for want of credentials"
 
 
-def shop_regions(shop: Shop) -> str:
+def shop_regions(shop: Deploys) -> str:
     return 'regions = ["eu-west-1"]'
 
 
@@ -194,7 +198,7 @@ def shop_regions(shop: Shop) -> str:
     ids=["unreachable", "no-region", "denied", "partly-denied", "503"],
 )
 def test_health_that_aws_cannot_be_asked_for_ends_in_seven(
-    shop: Shop, trouble: Any, said: str
+    shop: Deploys, trouble: Any, said: str
 ) -> None:
     shop.patch.delenv("AWS_REGION", raising=False)
     shop.patch.delenv("AWS_DEFAULT_REGION", raising=False)
@@ -211,7 +215,9 @@ def test_health_that_aws_cannot_be_asked_for_ends_in_seven(
     [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)],
     ids=" ".join,
 )
-def test_an_endpoint_that_is_not_aws_is_named_first(shop: Shop, command: tuple[str, ...]) -> None:
+def test_an_endpoint_that_is_not_aws_is_named_first(
+    shop: Deploys, command: tuple[str, ...]
+) -> None:
     if command == ("smoke-test",):
         path = shop.repo.path / "rules.toml"
         path.write_text(path.read_text() + '[checks.queue]\naws = "queue:jobs"\n')
@@ -228,7 +234,7 @@ def test_an_endpoint_that_is_not_aws_is_named_first(shop: Shop, command: tuple[s
     assert "endpoint" not in quiet.out + quiet.err
 
 
-def test_an_endpoint_of_the_profile_is_named_without_its_password(shop: Shop) -> None:
+def test_an_endpoint_of_the_profile_is_named_without_its_password(shop: Deploys) -> None:
     secret = shop.endpoint.url.replace("http://", "http://user:hunter2@")
     shop.config(f"[default]\n{KEYS}endpoint_url = {secret}\n")
     shop.patch.delenv("AWS_ENDPOINT_URL")
@@ -252,7 +258,7 @@ RECORDS = [
 
 
 @pytest.fixture
-def run_of(shop: Shop) -> Any:
+def run_of(shop: Deploys) -> Any:
     """The name of a run that a deploy has left, in place of RUN."""
     assert shop("deploy-app", "--yes").code == 0
     [run, *_] = [one["run"] for one in shop("history", "--json").json["runs"]]
@@ -262,7 +268,7 @@ def run_of(shop: Shop) -> Any:
 @pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("command", RECORDS, ids=" ".join)
 def test_what_was_recorded_names_the_endpoint_first_too(
-    shop: Shop, run_of: Any, command: tuple[str, ...]
+    shop: Deploys, run_of: Any, command: tuple[str, ...]
 ) -> None:
     first = f"endpoint: {shop.endpoint.url} (not AWS)"
     shop.endpoint.calls.clear()
@@ -278,14 +284,14 @@ def test_what_was_recorded_names_the_endpoint_first_too(
     "command", [one for one in RECORDS if one[0] not in ("logs", "permissions")][:-1], ids=" ".join
 )
 def test_a_document_of_what_was_recorded_has_the_endpoint(
-    shop: Shop, run_of: Any, command: tuple[str, ...]
+    shop: Deploys, run_of: Any, command: tuple[str, ...]
 ) -> None:
     result = shop(*run_of(command), "--json")
     assert result.json["endpoint"] == shop.endpoint.url
     assert "endpoint: " not in result.err
 
 
-def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Shop) -> None:
+def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Deploys) -> None:
     result = shop("permissions", "--json")
     assert set(result.json) == {"Version", "Statement"}
     assert result.err == f"endpoint: {shop.endpoint.url} (not AWS)\n"
@@ -294,7 +300,7 @@ def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Shop) -> No
 @pytest.mark.slow("sweeps", keep=2)
 @pytest.mark.parametrize("command", RECORDS[:-1], ids=" ".join)
 def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(
-    shop: Shop, run_of: Any, command: tuple[str, ...]
+    shop: Deploys, run_of: Any, command: tuple[str, ...]
 ) -> None:
     shop.patch.setenv("AWS_ENDPOINT_URL_ECS", "https://ecs.eu-west-1.amazonaws.com")
     shop.patch.delenv("AWS_ENDPOINT_URL")
@@ -304,7 +310,7 @@ def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(
 
 @pytest.mark.parametrize("command", [("history",), ("show", RUN), ("logs", RUN)], ids=" ".join)
 def test_own_runs_are_told_without_credentials_and_with_the_endpoint(
-    shop: Shop, run_of: Any, command: tuple[str, ...]
+    shop: Deploys, run_of: Any, command: tuple[str, ...]
 ) -> None:
     shop.rules('regions = ["eu-west-1"]', 'regions = ["eu-west-1"]\nstore = "s3://shared/team"')
     shop.repo.commit()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_deploy_errors import Shop
+from tests.cli.test_deploy_errors import Deploys
 from tests.cli.test_deploy_errors import shop as shop
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Toolkit, process
@@ -157,7 +157,7 @@ def test_no_secret_is_in_the_log(
 
 
 @pytest.fixture
-def patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def patient(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> Deploys:
     """A busy machine's answers are late, and that is not what is meant here."""
     monkeypatch.setattr(client, "ATTEMPTS", 5)
     monkeypatch.setattr(client, "READ_S", 20)
@@ -165,7 +165,7 @@ def patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return shop
 
 
-def test_a_deploy_tells_each_call_decision_and_verdict(patient: Shop) -> None:
+def test_a_deploy_tells_each_call_decision_and_verdict(patient: Deploys) -> None:
     done = patient("deploy-app", "--yes", "--debug")
     assert done.code == 0, done.err
     log = done.err
@@ -186,7 +186,7 @@ def test_a_deploy_tells_each_call_decision_and_verdict(patient: Shop) -> None:
     assert "secret-of-the-scripted-endpoint" not in log
 
 
-def test_a_call_that_is_refused_and_tried_again_says_so(patient: Shop) -> None:
+def test_a_call_that_is_refused_and_tried_again_says_so(patient: Deploys) -> None:
     patient.endpoint.fault("ecs:DescribeServices", times=2, kind="throttle")
     patient.endpoint.fault("ecs:UpdateService", times=None, kind="denied")
     log = patient("deploy-app", "--yes", "--debug").err
@@ -196,7 +196,7 @@ def test_a_call_that_is_refused_and_tried_again_says_so(patient: Shop) -> None:
     assert "attempts=1 status=400 error=AccessDeniedException" in update
 
 
-def test_a_call_without_an_answer_says_so(patient: Shop) -> None:
+def test_a_call_without_an_answer_says_so(patient: Deploys) -> None:
     patient.endpoint.fault("sts:GetCallerIdentity", times=None, kind="reset")
     log = patient("deploy-app", "--yes", "--debug").err
     call = next(line for line in lines(log, "aws") if "sts:GetCallerIdentity" in line)

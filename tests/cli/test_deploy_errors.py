@@ -58,7 +58,7 @@ SECRET = "secret-of-the-scripted-endpoint"
 APP, STACK = ("deploy-app", "--yes"), ("deploy-stack", "jobs", "--yes")
 
 
-class Shop:
+class Deploys:
     """A repository with an app and a stack, and a scripted AWS that has both."""
 
     def __init__(
@@ -118,14 +118,14 @@ class Shop:
 @pytest.fixture
 def shop(
     tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
-) -> Shop:
+) -> Deploys:
     """Few attempts and little patience, so that a test takes a second and not a minute."""
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr(client, "READ_S", 0.5)
     monkeypatch.setattr(client, "CALL_S", 2.0)
     monkeypatch.setattr(step, "CERTAIN_AFTER_S", {StepState.ABSENT: 0.5, StepState.UNKNOWN: 5.0})
     monkeypatch.setattr(observe, "SURE_S", 1)
-    return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)
+    return Deploys(tmp_path, aws_endpoint, toolkit, monkeypatch)
 
 
 def closed_port() -> int:
@@ -135,12 +135,12 @@ def closed_port() -> int:
         return int(found.getsockname()[1])
 
 
-def error(code: str, message: str, status: int = 400) -> Callable[[Shop], None]:
+def error(code: str, message: str, status: int = 400) -> Callable[[Deploys], None]:
     """AWS answers every call like this."""
     return lambda shop: shop.fault("*", "error", code=code, message=message, status=status)
 
 
-def always(kind: str) -> Callable[[Shop], None]:
+def always(kind: str) -> Callable[[Deploys], None]:
     """Every call meets this."""
     return lambda shop: shop.fault("*", kind)
 
@@ -161,20 +161,20 @@ SKEWED = (
 )
 
 
-def slow_clock(shop: Shop) -> None:
+def slow_clock(shop: Deploys) -> None:
     """AWS is an hour ahead of this machine, and says so."""
     shop.endpoint.clock.advance(3900)
     error("SignatureDoesNotMatch", SKEWED, 403)(shop)
 
 
-def no_region(shop: Shop) -> None:
+def no_region(shop: Deploys) -> None:
     """Neither rules.toml nor the environment has one."""
     shop.rules(REGIONS, "")
     shop.patch.delenv("AWS_REGION")
     shop.patch.delenv("AWS_DEFAULT_REGION")
 
 
-EVERYWHERE: dict[str, Callable[[Shop], None]] = {
+EVERYWHERE: dict[str, Callable[[Deploys], None]] = {
     "throttled": always("throttle"),
     "500": always("500"),
     "503": always("503"),
@@ -230,7 +230,7 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
 """What can go wrong with any call of any command."""
 
 
-def told(result: Result, shop: Shop) -> str:
+def told(result: Result, shop: Deploys) -> str:
     """What a person sees, without what differs every time."""
     text = f"exit {result.code}\n{re.sub(r'^endpoint: .*' + chr(10), '', result.err)}"
     text = (
@@ -272,7 +272,7 @@ def check_the_commands(text: str) -> None:
 @pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
 @pytest.mark.parametrize("trouble", EVERYWHERE)
 def test_trouble_before_anything_is_begun_is_told(
-    shop: Shop, trouble: str, args: tuple[str, ...], snapshot: SnapshotAssertion
+    shop: Deploys, trouble: str, args: tuple[str, ...], snapshot: SnapshotAssertion
 ) -> None:
     EVERYWHERE[trouble](shop)
     result = shop(*args)
@@ -293,7 +293,7 @@ def test_trouble_before_anything_is_begun_is_told(
     assert second == f"hint: {document['error']['hint']}"
 
 
-SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
+SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Deploys], object]]] = {
     "profile": ((*APP, "--profile", "nobody"), lambda shop: shop.keys()),
     "profile of the rules": (APP, lambda shop: shop.rules(REGIONS, f'{REGIONS}\nprofile = "gone"')),
     "expired sign-in of a profile": (
@@ -351,7 +351,7 @@ ENCODED = (
 
 @pytest.mark.parametrize("trouble", SPECIAL)
 def test_trouble_with_what_is_named_is_told(
-    shop: Shop, trouble: str, snapshot: SnapshotAssertion
+    shop: Deploys, trouble: str, snapshot: SnapshotAssertion
 ) -> None:
     args, prepare = SPECIAL[trouble]
     prepare(shop)
@@ -414,7 +414,7 @@ UNDERWAY: dict[str, tuple[tuple[str, ...], str, dict[str, object]]] = {
 
 @pytest.mark.parametrize("trouble", UNDERWAY)
 def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(
-    shop: Shop, trouble: str, snapshot: SnapshotAssertion
+    shop: Deploys, trouble: str, snapshot: SnapshotAssertion
 ) -> None:
     args, operation, fault = UNDERWAY[trouble]
     shop.fault(operation, **fault)  # type: ignore[arg-type]
@@ -433,7 +433,7 @@ def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(
 
 @pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
 def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(
-    shop: Shop, args: tuple[str, ...]
+    shop: Deploys, args: tuple[str, ...]
 ) -> None:
     operation = "UpdateService" if args is APP else "ExecuteChangeSet"
     shop.fault(operation, "expired", times=1)
@@ -447,7 +447,7 @@ def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(
 @pytest.mark.parametrize(
     "kind", ["expired", "denied", "500", "throttle", "silent", "drip", "truncated"]
 )
-def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Shop, kind: str) -> None:
+def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Deploys, kind: str) -> None:
     shop.fault("UpdateService", "expired", times=1)
     shop(*APP)
     shop.fault("*", kind)
@@ -470,7 +470,7 @@ ROLE = json.dumps(
 ASKED = "Jobs: let Role allow more than before? --allow-broadening confirms this in advance"
 
 
-def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop) -> None:
+def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Deploys) -> None:
     (shop.repo.path / "infra/jobs.json").write_text(ROLE)
     dry = shop("deploy-stack", "jobs", "--dry-run")
     assert (dry.code, f"warning: {ASKED}" in " ".join(dry.out.split())) == (0, True)
@@ -483,7 +483,7 @@ def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop)
     assert not shop.endpoint.calls.of("CreateChangeSet")
 
 
-def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> None:
+def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Deploys) -> None:
     shop.brings_a_role(3)
     result = shop(*STACK)
     assert (
@@ -504,7 +504,7 @@ def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> 
     assert shop("resume", "--yes").code == 2, "nothing is open"
 
 
-def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Shop) -> None:
+def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Deploys) -> None:
     shop.brings_a_role(1)
     result = shop(
         "deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json"

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from tests.cli import killed
-from tests.cli.killed import STUCK_S, Town
+from tests.cli.killed import STUCK_S, KilledTown
 from tests.support.aws import Remote
 from tests.support.modes import by_mode
 from tests.support.record import recorded
@@ -30,7 +30,7 @@ def seed() -> int:
     return int(os.environ.get("SEED") or Random().randrange(1 << 32))
 
 
-class Apart(Town):
+class Apart(KilledTown):
     """The same, with commands that are processes of their own, from the interpreter's start on."""
 
     def command(self, words: tuple[str, ...], most_s: float) -> int | None:

@@ -96,7 +96,7 @@ def template(seconds: int) -> str:
     )
 
 
-class Site:
+class Account:
     """An app and a stack in an account that enforces its policies, and a user of it."""
 
     def __init__(
@@ -220,7 +220,7 @@ def refusals(result: Result) -> set[str]:
     return set(re.findall(r"may not ([\w-]+:\w+)", result.out + result.err))
 
 
-def everything(site: Site) -> list[Result]:
+def everything(site: Account) -> list[Result]:
     """A deploy of both, and a rollback; the second only if the first went well."""
     site.change()
     deployed = site("deploy", "--all", "--yes", "--json")
@@ -230,12 +230,12 @@ def everything(site: Site) -> list[Result]:
 @pytest.fixture
 def site(
     tmp_path: Path, strict_emulator: Emulator, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
-) -> Site:
-    return Site(tmp_path, strict_emulator, toolkit, monkeypatch)
+) -> Account:
+    return Account(tmp_path, strict_emulator, toolkit, monkeypatch)
 
 
 def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(
-    site: Site, toolkit: Toolkit
+    site: Account, toolkit: Toolkit
 ) -> None:
     statements = needed(toolkit, site.repo.path)
     site.allow(statements)

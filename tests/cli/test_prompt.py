@@ -12,6 +12,7 @@ from tests.support.run import ROOT, Toolkit, process
 from toolkit import flow
 from toolkit.cli.prompt import choices
 from toolkit.ports.git import Git
+from toolkit.show.advice import commands_line
 
 pytestmark = pytest.mark.slow("terminals", keep=8, of="file")
 
@@ -142,7 +143,7 @@ def offered(repo: Repo, monkeypatch: pytest.MonkeyPatch, *paths: str, needs: str
     answer = flow.diff(
         flow.DiffRequest(folder=str(repo.path), base="HEAD"), Git.open(str(repo.path))
     )
-    return [value for _, value in choices(answer) if value.startswith(("toolkit", "by hand"))]
+    return [commands_line(value) for _, value in choices(answer) if not isinstance(value, str)]
 
 
 def test_what_cannot_be_deployed_is_not_offered(

@@ -285,7 +285,7 @@ def test_what_somebody_else_deploys_while_it_is_checked_is_left_alone(
     done = town("deploy-app", "--yes", "--json")
     [step] = done.json["steps"]
     assert (done.code, step["verdict"], town.running()) == (1, "superseded", town.newest())
-    assert step["cause"] == f"somebody else has put {town.newest()} there since"
+    assert step["cause"] == f"someone else has deployed {town.newest()} since"
     assert town("diff", "--json").json["states"]["app"] == "due"
     town.repo.commit(files={"rules.toml": RULES})
 

@@ -8,9 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +17,7 @@ from msgspec import Struct
 
 from tests.run.simulated import Told
 from tests.support.aws import Endpoint
+from tests.support.aws.clock import EndpointClock
 from toolkit import targets
 from toolkit.model import Job, JobAction, Location, Outcome, Version
 from toolkit.ports.aws import client
@@ -43,28 +42,6 @@ UNTOKENED = ("RegisterTaskDefinition", "UpdateService")
 """Calls of which AWS makes two if it gets two."""
 
 
-class Clock:
-    """Time that passes at once when somebody waits; AWS's goes with it."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint, self._passed = endpoint, 0.0
-        endpoint.clock.stop()
-
-    def now(self) -> datetime:
-        return self._endpoint.clock.now()
-
-    def elapsed(self) -> float:
-        return self._passed
-
-    def wait(self, seconds: float, wake: Event | None = None) -> bool:
-        self.advance(max(seconds, 0.0))
-        return wake is not None and wake.is_set()
-
-    def advance(self, seconds: float) -> None:
-        self._passed += seconds
-        self._endpoint.clock.advance(seconds)
-
-
 class Sent(Struct, frozen=True):
     """One attempt of one call, as the SDK numbers them."""
 
@@ -72,7 +49,7 @@ class Sent(Struct, frozen=True):
     invocation: str
 
 
-class Cloud(Aws):
+class CountingAws(Aws):
     """The real client, which counts what it sends; all of them share one session, for that takes
     longest to make.
     """
@@ -84,12 +61,12 @@ class Cloud(Aws):
         self.sent: list[Sent] = []
         self.after: dict[str, Callable[[], None]] = {}
         """Operation -> what happens right after it was answered."""
-        self._session = Cloud.shared
+        self._session = CountingAws.shared
 
     def _client(self, service: str, once: bool) -> Any:
         new = (service, once) not in self._clients
         made = super()._client(service, once)
-        Cloud.shared = self._session
+        CountingAws.shared = self._session
         if new:
             made.meta.events.register_first("before-send", self._count, unique_id="count")
         return made
@@ -126,8 +103,8 @@ class Deploy:
     def __init__(self, endpoint: Endpoint, folder: Path, name: str) -> None:
         self.endpoint, self.folder, self.name = endpoint, folder, name
         self.clock, self.aws, self.store = (
-            Clock(endpoint),
-            Cloud(),
+            EndpointClock(endpoint),
+            CountingAws(),
             open_store("faults", str(folder)),
         )
         self.ports = Ports(str(folder), str(folder), self.clock, lambda profile, region: self.aws)
@@ -217,7 +194,7 @@ class Unrecorded(StoredRunJournal):
         pass
 
 
-class App(Deploy):
+class AppDeploy(Deploy):
     """A service behind a load balancer, which is to run another image; two looks later it does."""
 
     kind = "app"
@@ -256,7 +233,7 @@ class App(Deploy):
             self.endpoint.ecs.describe_services({"cluster": "main", "services": [self.name]})
 
 
-class Stack(Deploy):
+class StackDeploy(Deploy):
     """A stack that is to be updated by a change set."""
 
     kind = "stack"
@@ -294,7 +271,7 @@ class Stack(Deploy):
             self.endpoint.cloudformation.describe_stacks({"StackName": self.name})
 
 
-KINDS: dict[str, type[Deploy]] = {"app": App, "stack": Stack}
+KINDS: dict[str, type[Deploy]] = {"app": AppDeploy, "stack": StackDeploy}
 
 
 @contextmanager

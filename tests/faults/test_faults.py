@@ -62,7 +62,7 @@ SLOW = ("silent", "drip")
 EACH = [(kind, call) for kind, calls in CALLS.items() for call in calls]
 
 
-class Stage:
+class FaultStage:
     """One endpoint, and deploys on it one after the other."""
 
     def __init__(self, endpoint: Endpoint, folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -102,14 +102,14 @@ class Stage:
 @pytest.fixture
 def stage(
     aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    made = Stage(aws_endpoint, tmp_path, monkeypatch)
+) -> Iterator[FaultStage]:
+    made = FaultStage(aws_endpoint, tmp_path, monkeypatch)
     with deploys.hurried(monkeypatch, made.pass_):
         yield made
         made.close()
 
 
-def judged(stage: Stage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
+def judged(stage: FaultStage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
     """The first process has ended like this; a second one goes on where it left something open."""
     told = f"{hint}: {outcome.verdict}, {outcome.cause}"
     assert deploy.clock.elapsed() <= DEADLINE_S + SPARE_S, told
@@ -151,7 +151,7 @@ def _once(deploy: Deploy, told: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(
-    stage: Stage, kind: str
+    stage: FaultStage, kind: str
 ) -> None:
     deploy = stage.deploy(kind)
     outcome = deploy.begun()
@@ -164,7 +164,7 @@ def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("kind", "call"), EACH)
 def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
-    stage: Stage, kind: str, call: str, fault: str
+    stage: FaultStage, kind: str, call: str, fault: str
 ) -> None:
     """At each time that the call is made."""
     at = 0
@@ -191,7 +191,7 @@ def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "silent"])
 @pytest.mark.parametrize(("kind", "call"), [(kind, call) for kind, call in EACH if call in WRITES])
 def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
-    stage: Stage, kind: str, call: str, fault: str, times: int | None
+    stage: FaultStage, kind: str, call: str, fault: str, times: int | None
 ) -> None:
     deploy = stage.deploy(kind)
     spoilt = stage.fault(call, times, fault, "after")
@@ -205,7 +205,7 @@ def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if ALL or fault not in SLOW])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
-    stage: Stage, kind: str, fault: str
+    stage: FaultStage, kind: str, fault: str
 ) -> None:
     """From its first time on, or only from a later one on: some of them."""
     clean = stage.deploy(kind)
@@ -229,7 +229,7 @@ MOVE = [("app", "update_service"), ("stack", "execute_change_set")]
 
 @pytest.mark.parametrize(("kind", "call"), PREPARE)
 def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(
-    stage: Stage, kind: str, call: str
+    stage: FaultStage, kind: str, call: str
 ) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
@@ -241,7 +241,7 @@ def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(
 
 @pytest.mark.parametrize(("kind", "call"), MOVE)
 def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(
-    stage: Stage, kind: str, call: str
+    stage: FaultStage, kind: str, call: str
 ) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
@@ -252,7 +252,7 @@ def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(
 
 @pytest.mark.parametrize(("kind", "call"), PREPARE)
 def test_a_process_that_goes_on_and_is_stopped_before_it_moved_anything_is_not_in_doubt_either(
-    stage: Stage, kind: str, call: str
+    stage: FaultStage, kind: str, call: str
 ) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
-from tests.targets.apps import Clock
+from tests.support.aws.clock import EndpointClock
 from toolkit import targets
 from toolkit.checks import addresses
 from toolkit.flow import health
@@ -33,6 +33,7 @@ from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
+from toolkit.show.advice import sentence
 
 RULES = """\
 version = 1
@@ -48,7 +49,7 @@ APP = '[targets.{name}]\nkind = "app"\ncluster = "main"\nservice = "{name}"\nrep
 
 
 @dataclass
-class Stage:
+class HealthStage:
     """Services of a scripted AWS, and a rules.toml that names them."""
 
     endpoint: Endpoint
@@ -68,7 +69,7 @@ class Stage:
         ports = Ports(
             str(self.folder),
             str(self.folder),
-            Clock(self.endpoint),
+            EndpointClock(self.endpoint),
             lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
         )
         return check_health(
@@ -81,11 +82,11 @@ class Stage:
 @pytest.fixture
 def stage(
     aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
+) -> Iterator[HealthStage]:
     folder = tmp_path / "repo"
     folder.mkdir()
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
-    yield Stage(aws_endpoint, folder)
+    yield HealthStage(aws_endpoint, folder)
     aws_endpoint.release()
 
 
@@ -93,7 +94,7 @@ def of(looked: HealthResult, name: str) -> HealthReport:
     return next(one for one in looked.checkups if one.name == name)
 
 
-def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
+def test_everything_that_answers_well_is_ok(stage: HealthStage) -> None:
     stage.rules("one", "two")
     looked = stage.look()
     assert {one.name: one.status for one in looked.checkups} == {
@@ -104,7 +105,7 @@ def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
     assert (looked.status, looked.exit) == ("ok", 0)
 
 
-def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Stage) -> None:
+def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: HealthStage) -> None:
     stage.rules("one")
     stage.endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="silent")
     began = time.monotonic()
@@ -117,14 +118,16 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Sta
         "unknown",
     )
     late = next(sign for sign in of(looked, "one").findings if sign.what == "one")
-    assert (late.cause, late.next, looked.exit) == (
+    assert (late.cause, sentence(late.next), looked.exit) == (
         "no answer within 6 s",
         "try again with --timeout 12s",
         7,
     )
 
 
-def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(stage: Stage) -> None:
+def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
+    stage: HealthStage,
+) -> None:
     stage.rules("one", "two")
     stage.endpoint.fault("*", times=None, kind="silent")
     began = time.monotonic()
@@ -135,7 +138,7 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(sta
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.rules("one")
     config = stage.folder / "aws-config"
@@ -150,7 +153,7 @@ def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
 
 
 def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.rules("one")
     rules = stage.folder / "rules.toml"
@@ -167,7 +170,7 @@ def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_mor
     )
 
 
-def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
+def test_one_target_that_hangs_costs_the_others_nothing(stage: HealthStage) -> None:
     stage.rules(
         "one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n'
     )
@@ -182,7 +185,7 @@ def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
 
 
 def test_credentials_of_another_account_make_everything_unknown_and_the_exit_code_seven(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.rules("one")
     stage.endpoint.account = "999999999999"
@@ -190,7 +193,7 @@ def test_credentials_of_another_account_make_everything_unknown_and_the_exit_cod
     assert ([one.status for one in looked.checkups], looked.exit) == (["failing", "unknown"], 7)
 
 
-def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) -> None:
+def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthStage) -> None:
     stage.rules("one", "two")
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
@@ -198,13 +201,13 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) 
     assert {sign.cause for one in looked.checkups for sign in one.findings} == {
         "the AWS credentials have expired"
     }
-    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.findings} == {
-        "sign in again: aws sso login"
-    }
+    assert {
+        sentence(sign.next).partition(";")[0] for one in looked.checkups for sign in one.findings
+    } == {"sign in again: aws sso login"}
 
 
 def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.rules("one", "two", "three", "four")
     monkeypatch.setattr(client, "WINDOW_S", 0.1)
@@ -225,7 +228,7 @@ def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
 
 
 def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credentials(
-    stage: Stage,
+    stage: HealthStage,
 ) -> None:
     stage.endpoint.account = "999999999999"
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -240,7 +243,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
 
 
 def test_an_address_that_may_not_be_asked_is_unknown(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
     stage.rules(
@@ -255,10 +258,10 @@ def test_an_address_that_may_not_be_asked_is_unknown(
         "unknown",
         "could not be checked",
     )
-    assert address.next.startswith("add it to `hosts`")
+    assert sentence(address.next).startswith("add it to `hosts`")
 
 
-def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stage) -> None:
+def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: HealthStage) -> None:
     stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
     stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
     found = of(stage.look(), "limit").findings[0]
@@ -268,27 +271,29 @@ def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stag
     assert (found.status, found.detail) == ("unknown", "could not be checked")
 
 
-def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Stage) -> None:
+def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: HealthStage) -> None:
     """An answer to HEAD has no content: all that comes is 400."""
     stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
     found = of(stage.look(), "bucket").findings[0]
-    assert (found.status, found.next.partition(";")[0]) == (
+    assert (found.status, sentence(found.next).partition(";")[0]) == (
         "unknown",
         "sign in again: aws sso login",
     )
     assert found.cause.endswith("the AWS credentials have expired")
 
 
-def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:
+def test_one_that_is_failing_is_no_matter_of_credentials(stage: HealthStage) -> None:
     stage.rules("one")
     stage.endpoint.ecs.find("one").desired = 2
     stage.endpoint.fault("elbv2:*", times=None, kind="denied")
     assert stage.look().exit == 1
 
 
-def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: Stage) -> None:
+def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(
+    stage: HealthStage,
+) -> None:
     stage.rules("one")
     text = (stage.folder / "rules.toml").read_text()
     (stage.folder / "rules.toml").write_text(
@@ -302,7 +307,7 @@ def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: 
     )
 
 
-def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: Stage) -> None:
+def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: HealthStage) -> None:
     prod = '[environments.prod]\naccount = "111111111111"\nprivate = true\nhosts = ["localhost"]\n'
     stage.rules(
         "one",
@@ -310,8 +315,9 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
         + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments ='
         ' ["prod"]\n',
     )
-    [sign] = of(stage.look(environment="prod"), "name").findings
-    assert sign.next == "toolkit smoke-test --env prod --only name"
+    report = of(stage.look(environment="prod"), "name")
+    [sign] = report.findings
+    assert sentence(sign.next, report.same) == "toolkit smoke-test --only name --env prod"
 
 
 @pytest.mark.parametrize(
@@ -330,7 +336,7 @@ def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
-def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:
+def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: HealthStage) -> None:
     stage.rules()
     from toolkit.errors import Refused
 
@@ -338,7 +344,7 @@ def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> 
         stage.look()
 
 
-def test_a_program_that_a_check_names_is_not_started(stage: Stage) -> None:
+def test_a_program_that_a_check_names_is_not_started(stage: HealthStage) -> None:
     marker = stage.folder / "ran"
     stage.rules("one", more=f'[checks.suite]\ncommand = ["touch", "{marker}"]\n')
     assert {one.name for one in stage.look().checkups} == {"credentials", "one"}
@@ -510,7 +516,7 @@ def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
 
 @pytest.mark.parametrize(("word", "status"), [("failing", "failing"), ("fine", "unknown")])
 def test_a_status_that_a_kind_wrote_as_a_word_is_taken_and_one_that_is_none_is_unknown(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, word: Any, status: str
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch, word: Any, status: str
 ) -> None:
     def health(job: Job, ports: Ports, tell: Callable[[Finding], None]) -> None:
         tell(Finding("folder", word, "missing", cause="nothing was copied"))

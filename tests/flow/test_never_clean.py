@@ -75,7 +75,7 @@ ENVIRONMENTS = {"dev": "111111111111", "prod": "222222222222"}
 Key = tuple[str, str, str]
 
 
-class Team:
+class RandomTeam:
     """A remote, a clone of it, one state folder, and what is really live."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
@@ -289,7 +289,7 @@ def test_a_target_is_clean_exactly_where_its_deployed_content_is_what_is_here(
     steps: list[str], seed: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        team = Team(Path(folder), patch, seed)
+        team = RandomTeam(Path(folder), patch, seed)
         team.deploy()
         for step in steps:
             getattr(team, step)()

@@ -12,6 +12,7 @@ from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.flow.compare import FailedRun, RecordedBase
 from toolkit.flow.recorded_bases import records_reader, unfinished_deploys
 from toolkit.flow.rulebook import read_rules
+from toolkit.model import Advice, NextCommand
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -141,7 +142,10 @@ def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Stor
     )
 
 
-OPEN = "run {0} has started to deploy it, and its end is not known (toolkit resume {0})"
+def open_end(run: str) -> Advice:
+    """Why a run that has begun may be live, and how to go on with it."""
+    words = f"run {run} has started to deploy it, and its end is not known"
+    return words, "(", NextCommand("resume", (run,)), ")"
 
 
 def begins(store: Store, at: int, **facts: Any) -> None:
@@ -175,7 +179,7 @@ def test_a_deploy_that_has_begun_since_may_be_live_whatever_the_clocks_say(
     deployed(store, good, "succeeded")
     begins(store, open_)
     assert point(store) == RecordedBase(
-        commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
+        commit(good), f"f{good}", run=run(good), since=open_end(run(open_))
     )
 
 
@@ -213,7 +217,7 @@ def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_com
     store: Store,
 ) -> None:
     begins(store, 2)
-    assert point(store) == RecordedBase(None, "", unknown=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(None, "", unknown=open_end(run(2)))
 
 
 def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) -> None:
@@ -234,7 +238,7 @@ def test_a_rollback_that_has_only_begun_has_taken_nothing_back(store: Store) -> 
     begins(store, 3, detail={"action": "rollback"})
     found = point(store)
     assert found is not None
-    assert (found.since, found.failed) == (OPEN.format(run(3)), None)
+    assert (found.since, found.failed) == (open_end(run(3)), None)
 
 
 def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
@@ -255,7 +259,7 @@ def test_a_run_that_has_begun_since_may_be_live(store: Store, good: int, open_: 
     deployed(store, good, "succeeded")
     left(store, open_, "intent", base=good)
     assert point(store) == RecordedBase(
-        commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
+        commit(good), f"f{good}", run=run(good), since=open_end(run(open_))
     )
 
 
@@ -263,7 +267,7 @@ def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compar
     store: Store,
 ) -> None:
     left(store, 2, "intent")
-    assert point(store) == RecordedBase(None, "", unknown=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(None, "", unknown=open_end(run(2)))
 
 
 @CLOCKS
@@ -274,7 +278,7 @@ def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(
     deployed(store, good, "succeeded")
     found = point(store)
     assert found is not None
-    assert found.since == OPEN.format(run(open_))
+    assert found.since == open_end(run(open_))
 
 
 @CLOCKS
@@ -287,7 +291,7 @@ def test_one_open_run_that_was_overtaken_does_not_hide_another_that_was_not(
     left(store, open_, "intent", base=4)
     found = point(store)
     assert found is not None
-    assert found.since == OPEN.format(run(open_))
+    assert found.since == open_end(run(open_))
 
 
 @pytest.mark.parametrize("verdict", ["succeeded", "rolled-back"])
@@ -329,7 +333,7 @@ def test_a_run_of_a_machine_whose_clock_is_slow_may_be_live_all_the_same(store: 
     """Its name says that it began before the deploy that it knew of."""
     deployed(store, 5, "succeeded")
     left(store, 2, "intent", base=5)
-    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=open_end(run(2)))
 
 
 def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(
@@ -345,7 +349,7 @@ def test_a_deploy_that_failed_after_it_does_not_say_that_a_run_is_over(store: St
     deployed(store, 5, "succeeded")
     left(store, 2, "intent", base=5)
     deployed(store, 6, "rolled-back")
-    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=open_end(run(2)))
 
 
 def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) -> None:
@@ -353,7 +357,7 @@ def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) ->
     put(store, Record("app", "dev", None, "HEAD", "HEAD", "f", run(1), "2026-11-20T1", "succeeded"))
     found = point(store)
     assert found is not None
-    assert found.unknown == "what is live of it (HEAD) is not a commit"
+    assert found.unknown == "its live version (HEAD) is not a commit"
 
 
 def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:

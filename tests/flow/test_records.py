@@ -17,6 +17,7 @@ from toolkit.flow.recorded_bases import live_base
 from toolkit.flow.rulebook import path_owners, rules_path, target_settings
 from toolkit.model import DiffResult, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
+from toolkit.show.advice import sentence
 from toolkit.show.answer import document, text
 
 pytestmark = pytest.mark.slow("records", keep=28, of="file")
@@ -97,7 +98,7 @@ def test_a_commit_that_is_not_in_this_clone_makes_its_target_due_and_unknown(rep
         "unknown",
         "clean",
     )
-    assert "not in this clone" in answer.plan.steps[0].because[0]
+    assert "not in this clone" in sentence(answer.plan.steps[0].because[0])
 
 
 def test_what_cannot_be_compared_is_due_with_the_reason(repo: Repo) -> None:
@@ -277,7 +278,7 @@ def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
     repo.commit(files={"backend/src/app.py": "2\n"})
     answer = compared(repo, recorded)
     assert (due(answer), answer.states["app"]) == (["app"], "due")
-    assert "is not in this clone" in answer.plan.steps[0].because[0]
+    assert "is not in this clone" in sentence(answer.plan.steps[0].because[0])
 
 
 @pytest.mark.parametrize("why", ["its last deploy ended as failed", "it is in doubt"])
@@ -373,7 +374,7 @@ def test_a_target_whose_settings_changed_is_due(repo: Repo, old: str, new: str) 
     repo.commit(files={"rules.toml": rules.replace(old, new)})
     answer = compared(repo, everywhere(first))
     assert due(answer) == ["app"]
-    assert answer.plan.steps[0].because[0].startswith("the settings of app changed (")
+    assert sentence(answer.plan.steps[0].because[0]).startswith("the settings of app changed (")
 
 
 def test_a_change_of_rules_that_touches_no_settings_deploys_nothing(repo: Repo) -> None:

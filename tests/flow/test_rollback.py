@@ -23,6 +23,7 @@ from toolkit.ports.ports import Ports
 from toolkit.record.ledger import LocalLedger, Record, scope_of
 from toolkit.record.locks import holder, open_locks
 from toolkit.record.state import open_store
+from toolkit.show.advice import sentence
 from toolkit.targets.app.kind import kind as app
 
 RULES = """\
@@ -313,7 +314,8 @@ def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_wit
     ) as no:
         coasts.chosen()
     assert (
-        no.value.next == "to go further back, choose the version: toolkit rollback app --to run-1"
+        sentence(no.value.next)
+        == "to go further back, choose the version: toolkit rollback app --to run-1"
     )
     assert coasts.chosen("v1") == "v1"
 

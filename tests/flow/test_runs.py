@@ -92,7 +92,7 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
     still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
     still(found.jobs[0])
     recorded_as(ports, "v2", "10-run")
-    with pytest.raises(StalePlan, match="the last good version of app is another one by now"):
+    with pytest.raises(StalePlan, match="the last good version of app has changed"):
         still(found.jobs[0])
 
 

@@ -28,6 +28,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 
 HEAD = """\
 version = 1
@@ -44,7 +45,7 @@ vars = {{ port = "{port}" }}
 SESSION = "s3ss10n-" + "x7" * 300
 
 
-class Shop(BaseHTTPRequestHandler):
+class ShopHandler(BaseHTTPRequestHandler):
     """A login, a basket that a cookie opens, and whatever a test asks for."""
 
     calls: list[str]
@@ -144,7 +145,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
     calls: list[str] = []
     with ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (Shop,), {"calls": calls})
+        ("127.0.0.1", 0), type("Handler", (ShopHandler,), {"calls": calls})
     ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -483,7 +484,7 @@ def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
     result = site.one('[checks.up]\nhttp = "GET http://127.0.0.2:{port}/"\n')
     assert (result.status, site.calls) == ("unknown", [])
     assert "127.0.0.2 is not allowed" in result.cause
-    assert "hosts" in result.next
+    assert "hosts" in sentence(result.next)
 
 
 def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_asked(
@@ -581,7 +582,7 @@ def test_an_open_port_passes_and_what_it_says_can_be_expected(site: Site) -> Non
             == "passed"
         )
         bad = site.one(check + 'send = "PING\\r\\n\\r\\n"\ntimeout = "1s"\nexpect.body = "+OK"\n')
-        assert (bad.status, bad.misses[0].wanted) == ("failed", '"+OK" in it')
+        assert (bad.status, bad.misses[0].wanted) == ("failed", 'contains "+OK"')
     assert (
         "nothing listens at" in site.one(f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n').cause
     )

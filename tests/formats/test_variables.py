@@ -18,7 +18,7 @@ from toolkit.formats.variables import (
 )
 
 
-class Settings(Struct, frozen=True):
+class HttpText(Struct, frozen=True):
     http: str
     json: Any = None
 
@@ -35,46 +35,46 @@ def test_texts_are_filled_in_at_any_depth_and_keys_stay() -> None:
 
 
 def test_names_are_found_wherever_they_stand() -> None:
-    settings = Settings(
+    settings = HttpText(
         "GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1}
     )
     assert names_in_check(settings) == {"car", "key", "token", "b", "day"}
 
 
 def test_doubled_braces_are_plain_ones() -> None:
-    settings = Settings("GET /", '{{"car": "{car}"}}')
+    settings = HttpText("GET /", '{{"car": "{car}"}}')
     assert names_in_check(settings) == {"car"}
     assert fill_check(settings, {"car": "c1"}).json == '{"car": "c1"}'
 
 
 def test_json_in_a_body_needs_no_doubling() -> None:
-    assert fill_check(Settings("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
+    assert fill_check(HttpText("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
 
 
 def test_days_are_added_to_a_day() -> None:
     assert (
-        fill_check(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
+        fill_check(HttpText("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
         == "GET /2026-12-31/2027-01-02"
     )
 
 
 def test_days_are_added_to_nothing_else() -> None:
-    settings = Settings("GET /{day+1}/{today+1}/{token+1}/{other}")
+    settings = HttpText("GET /{day+1}/{today+1}/{token+1}/{other}")
     assert dated_in_check(settings).keys() - DATES == {"token"}
 
 
 def test_a_name_that_is_not_known_is_an_error() -> None:
     with pytest.raises(KeyError, match="token"):
-        fill_check(Settings("GET /{token}"), {})
+        fill_check(HttpText("GET /{token}"), {})
 
 
 def test_a_value_with_braces_is_put_in_as_it_is() -> None:
-    assert fill_check(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
+    assert fill_check(HttpText("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
 
 
 @pytest.mark.parametrize("value", ["it's", 'say "x"', "a\\b", "x']..*..*['"])
 def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
-    settings = fill_check(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
+    settings = fill_check(HttpText("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
     [path] = settings.json
     assert expect.value_at(
         {"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path
@@ -82,6 +82,6 @@ def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) 
 
 
 def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
-    settings = fill_check(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
-    with pytest.raises(ProbeError, match="with the values that stand in it"):
+    settings = fill_check(HttpText("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
+    with pytest.raises(ProbeError, match="with its values filled in"):
         list(expect.json_mismatches({"a": 1}, settings.json))

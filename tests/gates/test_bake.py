@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from tests.run.simulated import Listener, Told, resumed, started
 from tests.support.aws import Endpoint
 from tests.support.aws import Outcome as Fate
+from tests.support.aws.clock import EndpointClock
 from tests.support.record import put
-from tests.targets.apps import COMMIT, Clock, Stage
+from tests.support.report import Crash
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
 from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
@@ -32,6 +34,7 @@ from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
+from toolkit.show.advice import sentence
 
 pytestmark = pytest.mark.slow("long bakes", keep=16, of="file")
 
@@ -55,11 +58,7 @@ bake = "{bake}"
 RUN = "20261120-100000-aaaa"
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
-class Scheduled(Clock):
+class Scheduled(EndpointClock):
     """The endpoint's clock, on which something happens at certain moments after the deploy is
     live.
     """
@@ -84,7 +83,7 @@ class Oven:
     """
 
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
-        self.stage, self.endpoint = Stage(endpoint, folder), endpoint
+        self.stage, self.endpoint = AppStage(endpoint, folder), endpoint
         self.clock = Scheduled(endpoint)
         self.ports = replace(self.stage.ports, clock=self.clock)
         self.store = store_for(self.rules(), self.ports, None)
@@ -477,7 +476,7 @@ def test_alarms_that_cannot_be_read_before_a_deploy_refuse_it(oven: Oven) -> Non
     oven.endpoint.fault("DescribeAlarms", None, "denied")
     with pytest.raises(Refused, match="the alarms of web could not be checked: ") as refused:
         oven.deploy(settings=ALARMS)
-    assert refused.value.next.endswith("without checks and alarms: --no-checks")
+    assert sentence(refused.value.next).endswith("without checks and alarms: --no-checks")
     assert not oven.is_new()
 
 

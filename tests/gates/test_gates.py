@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from tests.ports.net.servers import Raw, answer, answering
 from tests.run.simulated import Told
-from tests.run.test_step import Log, Pen
+from tests.run.test_step import LineLog, Pen
 from tests.support.record import KnownAws, put
 from toolkit.errors import (
     CloudError,
@@ -46,6 +46,7 @@ from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.stack.kind import kind as stack
 
@@ -92,7 +93,7 @@ class Street:
         )
         self.live: dict[str | None, LiveVersion | CloudError | None] = {}
         self.fence: LockLost | None = None
-        self.desk_log = Log()
+        self.desk_log = LineLog()
         self.ports = Ports(str(folder), str(folder), SystemClock(), self._cloud)
         self.problem: CloudError | None = None
 
@@ -292,8 +293,11 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
-    assert outcome.cause.startswith("it is live, but check up could not be checked: ")
-    assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
+    assert outcome.cause.startswith("it is live, but check up could not be run: ")
+    assert (
+        sentence(outcome.next)
+        == "toolkit resume, or without its checks: toolkit resume --no-checks"
+    )
 
 
 def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(
@@ -403,7 +407,7 @@ def test_what_was_asked_has_to_have_been_what_was_deployed(street: Street, statu
         return answer(status=status)
 
     street.says = somebody_else
-    with pytest.raises(Superseded, match="somebody else has put web:3 there since"):
+    with pytest.raises(Superseded, match="someone else has deployed web:3 since"):
         street.asked(CHECKS, UP)
 
 
@@ -476,15 +480,18 @@ def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that
     location, street.says = Location("prod", "eu-west-1"), well_after(60)
     street.recorded(ONE, location)
     look = "toolkit smoke-test --only up"
-    assert street.asked(CHECKS, UP, location).next == f"toolkit rollback app, or look: {look}"
-    assert street.asked(CHECKS, UP, location, standby=True).next == look
+    assert (
+        sentence(street.asked(CHECKS, UP, location).next)
+        == f"toolkit rollback app, or look: {look}"
+    )
+    assert sentence(street.asked(CHECKS, UP, location, standby=True).next) == look
 
 
 def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     street.says = well_after(60)
     outcome = street.asked(CHECKS, UP, Location("prod", "eu-west-1"))
     assert (
-        outcome.next,
+        sentence(outcome.next),
         outcome.cause.endswith("; no good version is recorded that could be restored"),
     ) == (
         "toolkit smoke-test --only up",
@@ -500,7 +507,7 @@ def test_a_secret_that_is_not_there_is_told_with_the_way_around_it(
         street.asked(
             CHECKS, UP + 'headers = { X = "{word}" }\n[secrets.word]\nenv = "STREET_WORD"\n'
         )
-    assert refusal.value.facts["next"].endswith("; without any check: --no-checks")
+    assert sentence(refusal.value.next).endswith("; without any check: --no-checks")
 
 
 def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street) -> None:

@@ -229,6 +229,7 @@ def test_an_empty_repository_gives_an_empty_draft() -> None:
         ({"pyproject.toml": '[project]\nname = "my-shop"'}, "my-shop"),
         ({"package.json": "{", "pyproject.toml": "["}, "project"),
         ({"package.json": "[]"}, "project"),
+        ({"pyproject.toml": "a = " + "9" * 5000}, "project"),
     ],
 )
 def test_a_project_is_called_what_its_package_is_called(tree: dict[str, str], project: str) -> None:

@@ -46,9 +46,7 @@ def load(*parts: str, unmatched: str = "warn") -> Rules:
     )
 
 
-def plan(
-    rules: Rules, changes: Sequence[Change], old: Rules | None = None, options: str = ""
-) -> Plan:
+def plan(rules: Rules, changes: Sequence[Change], old: Rules | None = None) -> Plan:
     """All of stages 2 and 3."""
     graph = Graph(rules.targets)
     impact = touch(
@@ -57,7 +55,7 @@ def plan(
         () if old is None else (flow.rule_book(old),),
         ("rules.toml",),
     )
-    return build.build(impact, rules, graph, flow.deploy_command, options)
+    return build.build(impact, rules, graph, flow.deploy_command)
 
 
 @st.composite

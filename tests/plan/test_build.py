@@ -25,9 +25,11 @@ from tests.plan.strategies import (
 )
 from tests.support.repo import RULES
 from toolkit import flow
-from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules
+from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules, SameOptions
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
+from toolkit.show.advice import NO_OPTIONS, command_line, sentence
+from toolkit.show.answer import recommendation
 
 
 def on(rules: Rules, *paths: str) -> Plan:
@@ -37,6 +39,11 @@ def on(rules: Rules, *paths: str) -> Plan:
 def covered(found: Plan, rules: Rules) -> set[str]:
     """The leaves that a plan deploys."""
     return leaves(rules.targets, *(step.target for step in found.steps))
+
+
+def shown(found: Plan, same: SameOptions = NO_OPTIONS) -> str:
+    """What a plan recommends, as people read it."""
+    return recommendation(found, same)
 
 
 def without_reasons(found: Plan) -> Plan:
@@ -75,10 +82,8 @@ TABLE = {
 
 @pytest.mark.parametrize("row", TABLE)
 def test_a_row_of_the_decision_table_leads_to_its_command(row: str) -> None:
-    paths, recommendation = TABLE[row]
-    assert (
-        on(flow.read_rules(RULES.encode(), "rules.toml"), *paths).recommendation == recommendation
-    )
+    paths, expected = TABLE[row]
+    assert shown(on(flow.read_rules(RULES.encode(), "rules.toml"), *paths)) == expected
 
 
 def test_the_times_of_the_decision_table_are_those_of_its_longest_chains() -> None:
@@ -104,9 +109,8 @@ def test_the_options_are_said_again_in_every_command() -> None:
     )
 
     def recommended(*paths: str) -> str:
-        return plan(
-            rules, [Change(path, ChangeStatus.MODIFIED) for path in paths], options=" --env prod"
-        ).recommendation
+        found = plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
+        return shown(found, SameOptions(env="prod"))
 
     assert recommended("p/x") == "toolkit deploy-stack a --env prod"
     assert recommended("p/x", "q/x") == "toolkit deploy a b --env prod"
@@ -119,10 +123,11 @@ def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
     rules = load(
         manual, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in "maz")
     )
-    assert on(rules, "m/x").recommendation == "by hand: m"
-    assert on(rules, "m/x", "a/x").recommendation == "toolkit deploy-stack a"
-    assert on(rules, "m/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
-    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {
+    assert shown(on(rules, "m/x")) == "by hand: m"
+    assert shown(on(rules, "m/x", "a/x")) == "toolkit deploy-stack a"
+    assert shown(on(rules, "m/x", "a/x", "z/x")) == "toolkit deploy a z"
+    commands = {step.target: step.command for step in on(rules, "m/x", "a/x").steps}
+    assert {name: command and command_line(command) for name, command in commands.items()} == {
         "m": None,
         "a": "toolkit deploy-stack a",
     }
@@ -142,13 +147,13 @@ def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) ->
         *(rule(name, [f"{name}/**"], [name]) for name in ("web", "a", "z")),
     )
     alone = on(rules, "web/x")
-    assert (alone.recommendation, alone.by_hand, alone.steps[0].command) == (
+    assert (shown(alone), alone.by_hand, alone.steps[0].command) == (
         "by hand: web",
         ("web",),
         None,
     )
-    assert on(rules, "web/x", "a/x").recommendation == "toolkit deploy-stack a"
-    assert on(rules, "web/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
+    assert shown(on(rules, "web/x", "a/x")) == "toolkit deploy-stack a"
+    assert shown(on(rules, "web/x", "a/x", "z/x")) == "toolkit deploy a z"
 
 
 def test_a_group_is_no_command_where_nothing_in_it_can_be_deployed() -> None:
@@ -159,8 +164,8 @@ def test_a_group_is_no_command_where_nothing_in_it_can_be_deployed() -> None:
         rule("1", ["g/**"], ["g"]),
         rule("2", ["a/**"], ["a"]),
     )
-    assert on(rules, "g/x").recommendation == "by hand: g"
-    assert on(rules, "g/x", "a/x").recommendation == "toolkit deploy-stack a"
+    assert shown(on(rules, "g/x")) == "by hand: g"
+    assert shown(on(rules, "g/x", "a/x")) == "toolkit deploy-stack a"
 
 
 def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_waits_for_that() -> (
@@ -173,9 +178,9 @@ def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_wait
         target("b", ["a"]),
     ]
     rules = load(*parts, rule("1", ["g/**"], ["g"]), rule("2", ["b/**"], ["b"]))
-    assert on(rules, "g/x").recommendation == "toolkit deploy g --without web"
-    assert on(rules, "g/x", "b/x").recommendation == "toolkit deploy g b --without web"
-    assert on(rules, "b/x").recommendation == "toolkit deploy-stack b"
+    assert shown(on(rules, "g/x")) == "toolkit deploy g --without web"
+    assert shown(on(rules, "g/x", "b/x")) == "toolkit deploy g b --without web"
+    assert shown(on(rules, "b/x")) == "toolkit deploy-stack b"
 
 
 def test_a_command_needs_no_exception_for_what_nothing_in_it_waits_for() -> None:
@@ -185,17 +190,17 @@ def test_a_command_needs_no_exception_for_what_nothing_in_it_waits_for() -> None
         target("a"),
         rule("1", ["g/**"], ["g"]),
     )
-    assert on(rules, "g/x").recommendation == "toolkit deploy g"
+    assert shown(on(rules, "g/x")) == "toolkit deploy g"
 
 
 def test_every_check_that_is_called_for_is_recommended_the_narrower_first() -> None:
     rules = load(rule("1", ["p/**"], [], ["health-check"]), rule("2", ["q/**"], [], ["smoke-test"]))
-    assert on(rules, "p/x", "q/x").recommendation == "toolkit smoke-test && toolkit health-check"
+    assert shown(on(rules, "p/x", "q/x")) == "toolkit smoke-test && toolkit health-check"
 
 
 def test_a_check_that_a_deploying_rule_calls_for_is_kept_in_the_plan() -> None:
     found = on(load(target("a"), rule("1", ["p/**"], ["a"], ["smoke-test"])), "p/x")
-    assert (found.recommendation, found.checks) == ("toolkit deploy-stack a", ("smoke-test",))
+    assert (shown(found), found.checks) == ("toolkit deploy-stack a", ("smoke-test",))
 
 
 # The reasons.
@@ -240,7 +245,7 @@ def test_a_group_gives_its_own_reasons_first_and_those_of_what_it_covers() -> No
         rule("2", ["q/**"], ["g"]),
     )
     [step] = on(rules, "p/x", "q/x").steps
-    assert [line.split()[0] for line in step.because] == ["q/x", "p/x"]
+    assert [sentence(line).split()[0] for line in step.because] == ["q/x", "p/x"]
 
 
 def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
@@ -253,7 +258,9 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
         target("d", ["b"]),
     ]
     found = on(load(*parts, rule("1", ["p/**"], ["x"]), rule("2", ["q/**"], ["y"])), "p/x", "q/x")
-    assert {step.target: [line.split()[0] for line in step.because] for step in found.steps} == {
+    assert {
+        step.target: [sentence(line).split()[0] for line in step.because] for step in found.steps
+    } == {
         "a": ["p/x"],
         "b": ["p/x"],
         "c": ["q/x"],
@@ -263,14 +270,12 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
 
 def test_everything_is_every_target_for_one_reason() -> None:
     rules = load(target("g", members=["a"]), target("a"), target("b", ["a"]))
-    found = build.plan_everything(
-        rules, Graph(rules.targets), flow.deploy_command, " -e x", "nobody knows"
-    )
+    found = build.plan_everything(rules, Graph(rules.targets), flow.deploy_command, "nobody knows")
     assert [(step.target, step.because) for step in found.steps] == [
         ("g", ("nobody knows",)),
         ("b", ("nobody knows",)),
     ]
-    assert found.recommendation == "toolkit deploy g b -e x"
+    assert shown(found) == "toolkit deploy g b"
     assert found.estimate_s == found.full_estimate_s
 
 
@@ -404,9 +409,7 @@ def test_checks_are_recommended_where_nothing_is_deployed_and_only_there(
 ) -> None:
     found = plan(rules, changes)
     assert set(found.checks) == called(rules, changes).checks
-    assert ("-test" in found.recommendation or "-check" in found.recommendation) == (
-        not found.steps
-    )
+    assert ("-test" in shown(found) or "-check" in shown(found)) == (not found.steps)
 
 
 @given(systems(), CHANGES)
@@ -416,8 +419,8 @@ def test_every_step_has_a_reason_and_every_path_that_calls_for_it_is_counted(
     for step in plan(rules, changes).steps:
         paths = {change.path for change in changes if _concerns(rules, change, step.target)}
         shown, more = (
-            [line for line in step.because if not line.startswith("and ")],
-            step.because[-1],
+            [line for line in map(sentence, step.because) if not line.startswith("and ")],
+            sentence(step.because[-1]),
         )
         counted = int(more.split()[1]) if more.startswith("and ") else 0
         assert len({line.split()[0] for line in shown}) + counted == len(paths)

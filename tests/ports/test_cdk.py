@@ -18,6 +18,7 @@ from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
 from toolkit.model import Location
 from toolkit.ports import cdk, process
+from toolkit.show.advice import sentence
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 
@@ -91,7 +92,7 @@ outer = json.dumps({"version": "55.0.0", "missing": missing, "artifacts": artifa
 """
 
 
-class Log:
+class AppLog:
     """Keeps what an app writes; `attend` is called all the time and may raise."""
 
     def __init__(self, lines: list[str], attend: Callable[[], None]) -> None:
@@ -101,7 +102,7 @@ class Log:
         self._lines.append(line)
 
 
-class App:
+class CdkProject:
     """An app in `repo/cdk` that reads `repo/lambda`."""
 
     def __init__(self, folder: Path) -> None:
@@ -128,7 +129,7 @@ class App:
         )
 
     def synth(self, attend: Any = lambda: None, **context: str) -> str:
-        return cdk.synthesized(self.app(**context), str(self.cache), Log(self.lines, attend))
+        return cdk.synthesized(self.app(**context), str(self.cache), AppLog(self.lines, attend))
 
     def artifact(self, name: str = "Shop", **context: str) -> cdk.Artifact:
         return cdk.artifact(self.synth(**context), name, ACCOUNT, REGION, cdk.is_strict(self.app()))
@@ -140,12 +141,12 @@ class App:
 
 
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CdkProject:
     monkeypatch.setattr(process, "which", lambda name: None)
-    return App(tmp_path)
+    return CdkProject(tmp_path)
 
 
-def test_an_app_is_started_as_the_cli_would_start_it(app: App) -> None:
+def test_an_app_is_started_as_the_cli_would_start_it(app: CdkProject) -> None:
     app.settings(app=f"{sys.executable} app.py", context={"suffix": "", "kept": [1]})
     (app.root / "cdk/cdk.context.json").write_text('{"zones": ["a"], "kept": 2}')
     said = json.loads(app.artifact("Shop-prod", suffix="-prod").template)["Metadata"]
@@ -169,7 +170,7 @@ def test_an_app_is_started_as_the_cli_would_start_it(app: App) -> None:
 # --- the build of cdk.json
 
 
-def compiled(app: App, build: str = "compile.py") -> None:
+def compiled(app: CdkProject, build: str = "compile.py") -> None:
     """An app whose program is written by a build step, as tsc does it."""
     (app.root / "cdk/compile.py").write_text(
         "import os, pathlib\n"
@@ -185,7 +186,7 @@ def builds() -> int:
     return len(path.read_text()) if path.exists() else 0
 
 
-def test_the_build_of_cdk_json_is_run_before_the_app(app: App) -> None:
+def test_the_build_of_cdk_json_is_run_before_the_app(app: CdkProject) -> None:
     compiled(app)
     assert json.loads(app.artifact().template)["Resources"] == {}
     changed = (
@@ -196,7 +197,7 @@ def test_the_build_of_cdk_json_is_run_before_the_app(app: App) -> None:
     assert (builds(), app.runs()) == (2, 2)
 
 
-def test_a_build_is_not_run_again_while_no_file_has_changed_since(app: App) -> None:
+def test_a_build_is_not_run_again_while_no_file_has_changed_since(app: CdkProject) -> None:
     compiled(app)
     assert app.synth() == app.synth() == app.synth()
     assert (builds(), app.runs()) == (1, 1)
@@ -205,7 +206,7 @@ def test_a_build_is_not_run_again_while_no_file_has_changed_since(app: App) -> N
     assert builds() == 2
 
 
-def test_a_build_that_fails_is_the_cause_and_nothing_of_it_counts(app: App) -> None:
+def test_a_build_that_fails_is_the_cause_and_nothing_of_it_counts(app: CdkProject) -> None:
     compiled(app, "broken.py")
     (app.root / "cdk/broken.py").write_text(
         "print('lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket.')\nraise SystemExit(2)\n"
@@ -223,14 +224,14 @@ def test_a_build_that_fails_is_the_cause_and_nothing_of_it_counts(app: App) -> N
 
 
 @pytest.mark.parametrize("line", ["npm run build && true", "tsc; x", "make 'x"])
-def test_a_build_that_needs_a_shell_is_left_to_the_cli(app: App, line: str) -> None:
+def test_a_build_that_needs_a_shell_is_left_to_the_cli(app: CdkProject, line: str) -> None:
     app.settings(app=f"{sys.executable} app.py", build=line)
     with pytest.raises(Refused, match=r"the `build` in cdk\.json needs a shell"):
         app.synth()
     assert app.runs() == 0
 
 
-def test_an_app_that_is_a_ready_assembly_is_read_as_it_is_each_time(app: App) -> None:
+def test_an_app_that_is_a_ready_assembly_is_read_as_it_is_each_time(app: CdkProject) -> None:
     import shutil
 
     shutil.copytree(app.synth(), app.root / "cdk/cdk.out")
@@ -244,12 +245,12 @@ def test_an_app_that_is_a_ready_assembly_is_read_as_it_is_each_time(app: App) ->
         app.artifact()
 
 
-def test_an_app_that_is_a_list_of_words_is_started_like_a_line(app: App) -> None:
+def test_an_app_that_is_a_list_of_words_is_started_like_a_line(app: CdkProject) -> None:
     app.settings(app=[sys.executable, "app.py"])
     assert app.artifact().name == "Shop"
 
 
-def test_a_script_that_is_not_executable_is_given_to_node(app: App) -> None:
+def test_a_script_that_is_not_executable_is_given_to_node(app: CdkProject) -> None:
     (app.root / "cdk/app.js").write_text("throw new ReferenceError('reached Node')\n")
     app.settings(app="app.js")
     with pytest.raises(ProgramFailed, match="reached Node"):
@@ -262,7 +263,7 @@ def test_a_script_that_is_not_executable_is_given_to_node(app: App) -> None:
 @pytest.mark.parametrize("where", ["metadata", "file"])
 @pytest.mark.parametrize("stage", ["", "yes"])
 def test_an_error_that_the_app_notes_refuses_the_deploy_with_every_error(
-    app: App, where: str, stage: str
+    app: CdkProject, where: str, stage: str
 ) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact(remarks=where, stage=stage)
@@ -273,13 +274,13 @@ def test_an_error_that_the_app_notes_refuses_the_deploy_with_every_error(
     )
 
 
-def test_an_error_about_a_stage_refuses_the_stacks_in_it(app: App) -> None:
+def test_an_error_about_a_stage_refuses_the_stacks_in_it(app: CdkProject) -> None:
     assert app.artifact(stage="yes").name == "Shop"
     with pytest.raises(Refused, match="/Prod: not in this stage"):
         app.artifact(stage="bad")
 
 
-def test_a_warning_is_told_and_refuses_only_where_cdk_json_is_strict(app: App) -> None:
+def test_a_warning_is_told_and_refuses_only_where_cdk_json_is_strict(app: CdkProject) -> None:
     assert app.artifact().warnings == ()
     assert app.artifact(remarks="warning").warnings == ("/Shop: old runtime",)
     app.settings(app=f"{sys.executable} app.py", strict=True)
@@ -290,7 +291,9 @@ def test_a_warning_is_told_and_refuses_only_where_cdk_json_is_strict(app: App) -
         app.artifact(remarks="warning")
 
 
-def test_an_error_about_another_stack_does_not_refuse_this_one(app: App, tmp_path: Path) -> None:
+def test_an_error_about_another_stack_does_not_refuse_this_one(
+    app: CdkProject, tmp_path: Path
+) -> None:
     assembly = tmp_path / "made"
     assembly.mkdir()
     (assembly / "t.json").write_text("{}")
@@ -312,7 +315,7 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(app: App, tmp_pat
 # --- the environment of an app
 
 
-def asked(app: App, names: str, **more: str) -> dict[str, str | None]:
+def asked(app: CdkProject, names: str, **more: str) -> dict[str, str | None]:
     found: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)[
         "Metadata"
     ]["env"]
@@ -320,7 +323,7 @@ def asked(app: App, names: str, **more: str) -> dict[str, str | None]:
 
 
 def test_an_app_is_given_the_variables_that_are_named_and_no_others(
-    app: App, monkeypatch: pytest.MonkeyPatch
+    app: CdkProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "STAGE": "prod",
@@ -343,7 +346,7 @@ def test_an_app_is_given_the_variables_that_are_named_and_no_others(
 
 
 def test_another_value_of_a_variable_makes_the_app_run_again(
-    app: App, monkeypatch: pytest.MonkeyPatch
+    app: CdkProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.pass_env = ("STAGE",)
     found = []
@@ -356,7 +359,7 @@ def test_another_value_of_a_variable_makes_the_app_run_again(
 
 
 def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(
-    app: App, monkeypatch: pytest.MonkeyPatch
+    app: CdkProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "999999999999")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -382,7 +385,7 @@ def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(
     ],
 )
 def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(
-    app: App, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+    app: CdkProject, name: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (app.root / "cdk" / name).parent.mkdir(exist_ok=True)
     (app.root / "cdk" / "app.py").write_text("")
@@ -419,7 +422,7 @@ def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(
     ],
 )
 def test_reads_whose_names_cannot_be_told_are_told_as_such(
-    app: App, name: str, text: str, told: bool
+    app: CdkProject, name: str, text: str, told: bool
 ) -> None:
     (app.root / "cdk" / name).parent.mkdir(parents=True, exist_ok=True)
     (app.root / "cdk" / "app.py").write_text("")
@@ -429,7 +432,7 @@ def test_reads_whose_names_cannot_be_told_are_told_as_such(
     assert not told or said[0].endswith("of those set here it is given none (pass_env)")
 
 
-def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: App) -> None:
+def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: CdkProject) -> None:
     found = app.artifact()
     assert found.role == f"arn:aws:iam::{ACCOUNT}:role/exec"
     assert found.stored == (f"assets-{ACCOUNT}-{REGION}", "t.json")
@@ -443,7 +446,7 @@ def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: App) ->
     )
 
 
-def test_the_same_files_are_synthesized_once(app: App) -> None:
+def test_the_same_files_are_synthesized_once(app: CdkProject) -> None:
     assert app.synth() == app.synth()
     assert app.runs() == 1
 
@@ -452,7 +455,7 @@ def test_the_same_files_are_synthesized_once(app: App) -> None:
     "change", ["cdk/app.py", "lambda/handler.py", "lambda/new.py", "cdk/cdk.json", "context", "how"]
 )
 def test_whatever_the_app_may_have_read_makes_it_run_again(
-    app: App, change: str, monkeypatch: pytest.MonkeyPatch
+    app: CdkProject, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = app.synth()
     if change == "context":
@@ -468,7 +471,7 @@ def test_whatever_the_app_may_have_read_makes_it_run_again(
     assert app.runs() == 2
 
 
-def test_a_file_of_the_same_size_and_time_makes_it_run_again(app: App) -> None:
+def test_a_file_of_the_same_size_and_time_makes_it_run_again(app: CdkProject) -> None:
     path = app.root / "lambda/handler.py"
     app.synth()
     was = path.stat()
@@ -479,7 +482,7 @@ def test_a_file_of_the_same_size_and_time_makes_it_run_again(app: App) -> None:
     assert app.runs() == 2
 
 
-def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: App) -> None:
+def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: CdkProject) -> None:
     app.synth()
     for name in (
         "cdk/cdk.out/manifest.json",
@@ -500,7 +503,7 @@ def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: App) -> None:
     )  # the .venv itself is new; what is inside of it counts by its installer's stamps
 
 
-def test_two_steps_at_one_moment_share_one_synth(app: App) -> None:
+def test_two_steps_at_one_moment_share_one_synth(app: CdkProject) -> None:
     made: list[str] = []
     threads = [threading.Thread(target=lambda: made.append(app.synth())) for _ in range(4)]
     for thread in threads:
@@ -510,7 +513,7 @@ def test_two_steps_at_one_moment_share_one_synth(app: App) -> None:
     assert (len(made), len(set(made)), app.runs()) == (4, 1, 1)
 
 
-def test_a_synth_can_be_stopped_and_leaves_nothing(app: App) -> None:
+def test_a_synth_can_be_stopped_and_leaves_nothing(app: CdkProject) -> None:
     looks = 0
 
     def attend() -> None:
@@ -525,22 +528,22 @@ def test_a_synth_can_be_stopped_and_leaves_nothing(app: App) -> None:
     assert app.synth()
 
 
-def test_what_an_app_writes_goes_to_the_log(app: App) -> None:
+def test_what_an_app_writes_goes_to_the_log(app: CdkProject) -> None:
     with pytest.raises(ProgramFailed):
         app.synth(broken="yes")
     assert app.lines == ["warning: one", "NameError: name 'bucket' is not defined"]
 
 
-def test_the_command_to_try_means_the_same_context_and_folder(app: App) -> None:
+def test_the_command_to_try_means_the_same_context_and_folder(app: CdkProject) -> None:
     with pytest.raises(ProgramFailed) as failed:
         app.synth(broken="yes", names="{a} b")
     assert (
-        failed.value.hint.format()
+        sentence(failed.value.next)
         == "try it in cdk: npx cdk synth --context broken=yes --context 'names={a} b'"
     )
 
 
-def test_an_app_that_fails_says_why_in_its_own_last_line(app: App) -> None:
+def test_an_app_that_fails_says_why_in_its_own_last_line(app: CdkProject) -> None:
     with pytest.raises(
         ProgramFailed, match="the CDK app failed: NameError: name 'bucket' is not defined"
     ):
@@ -559,48 +562,48 @@ def test_an_app_that_fails_says_why_in_its_own_last_line(app: App) -> None:
         "a | b",
     ],
 )
-def test_an_app_that_needs_a_shell_is_left_to_the_cli(app: App, line: str) -> None:
+def test_an_app_that_needs_a_shell_is_left_to_the_cli(app: CdkProject, line: str) -> None:
     app.settings(app=line)
     with pytest.raises(Refused) as refused:
         app.synth()
-    assert "aws-cdk@2.1148.1" in refused.value.facts["next"]
+    assert "aws-cdk@2.1148.1" in sentence(refused.value.next)
     assert app.runs() == 0
 
 
-def test_a_program_that_is_not_there_is_named(app: App) -> None:
+def test_a_program_that_is_not_there_is_named(app: CdkProject) -> None:
     app.settings(app="no-such-program app.py")
     with pytest.raises(Refused, match="no program no-such-program"):
         app.synth()
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"app": 5}'])
-def test_a_broken_cdk_json_is_named(app: App, text: str) -> None:
+def test_a_broken_cdk_json_is_named(app: CdkProject, text: str) -> None:
     (app.root / "cdk/cdk.json").write_text(text)
     with pytest.raises(FileProblem, match=r"cdk\.json"):
         app.synth()
 
 
-def test_a_stack_that_is_not_in_the_app_is_refused_with_those_that_are(app: App) -> None:
+def test_a_stack_that_is_not_in_the_app_is_refused_with_those_that_are(app: CdkProject) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact("Shop-prod")
-    assert refused.value.facts["next"].startswith("it has Shop;")
+    assert sentence(refused.value.next).startswith("it has Shop;")
 
 
-def test_what_has_to_be_looked_up_is_refused_by_name(app: App) -> None:
+def test_what_has_to_be_looked_up_is_refused_by_name(app: CdkProject) -> None:
     with pytest.raises(Refused, match="vpc-provider:x"):
         app.artifact(lookup="yes")
 
 
-def test_an_image_asset_is_refused_with_the_command_that_can(app: App) -> None:
+def test_an_image_asset_is_refused_with_the_command_that_can(app: CdkProject) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact(image="yes")
-    assert refused.value.facts["next"].endswith("npx cdk deploy Shop")
+    assert sentence(refused.value.next).endswith("npx cdk deploy Shop")
 
 
 @pytest.mark.parametrize(
     "location", ["aws://222222222222/eu-west-1", "aws://111111111111/us-east-1"]
 )
-def test_a_stack_of_another_place_is_refused(app: App, location: str) -> None:
+def test_a_stack_of_another_place_is_refused(app: CdkProject, location: str) -> None:
     assert app.artifact(environment=f"aws://{ACCOUNT}/{REGION}").name == "Shop"
     with pytest.raises(Refused, match="puts stack Shop into account"):
         app.artifact(environment=location)

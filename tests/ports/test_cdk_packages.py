@@ -12,6 +12,7 @@ from tests.support.run import Toolkit
 from toolkit.errors import ProgramFailed
 from toolkit.model import Location
 from toolkit.ports import cdk, cdk_packages, process
+from toolkit.show.advice import sentence
 
 PINNED = (
     "# pinned\naws-cdk-lib==2.275.0\n\nconstructs==10.8.1 ; python_version > '3'\n-r more.txt\n"
@@ -42,7 +43,7 @@ def test_what_is_missing_is_named_with_its_file(bare: Path) -> None:
     )
     assert cdk_packages.missing(str(bare), "cdk") == words
     command = "python3 -m venv cdk/.venv && cdk/.venv/bin/pip install -r cdk/requirements.txt"
-    assert cdk_packages.install(str(bare), "cdk") == command
+    assert sentence(cdk_packages.install(str(bare), "cdk")) == command
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -54,7 +55,7 @@ def test_a_venv_beside_the_app_decides(bare: Path, installed: bool) -> None:
     library.mkdir(parents=True)
     assert bool(cdk_packages.missing(str(bare), "cdk")) is not installed
     assert (
-        cdk_packages.install(str(bare), "cdk")
+        sentence(cdk_packages.install(str(bare), "cdk"))
         == "cdk/.venv/bin/pip install -r cdk/requirements.txt"
     )
 
@@ -66,9 +67,9 @@ def test_node_modules_beside_the_app_or_above_it_decide(bare: Path, folder: str)
         cdk_packages.missing(str(bare), "cdk")
         == "the CDK app's packages are not installed: node_modules (cdk/package.json)"
     )
-    assert cdk_packages.install(str(bare), "cdk") == "npm install --prefix cdk"
+    assert sentence(cdk_packages.install(str(bare), "cdk")) == "npm install --prefix cdk"
     (bare / "cdk/package-lock.json").write_text("{}")
-    assert cdk_packages.install(str(bare), "cdk") == "npm ci --prefix cdk"
+    assert sentence(cdk_packages.install(str(bare), "cdk")) == "npm ci --prefix cdk"
     (bare / folder / "node_modules/aws-cdk-lib").mkdir(parents=True)
     assert cdk_packages.missing(str(bare), "cdk") == ""
 
@@ -90,7 +91,7 @@ def test_the_command_means_the_same_folder_from_anywhere(
         "python3 -m venv '../my cdk/.venv' && '../my cdk/.venv'/bin/pip install -r '../my"
         " cdk/requirements.txt'"
     )
-    assert cdk_packages.install(str(bare), "my cdk") == command
+    assert sentence(cdk_packages.install(str(bare), "my cdk")) == command
 
 
 @pytest.mark.parametrize(
@@ -121,11 +122,12 @@ def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
         cdk.synthesized(app, str(bare / "cache"), cdk.SilentLog())
     assert line in str(failed.value)
     wanted = (
-        f"install what cdk/requirements.txt names: {cdk_packages.install(str(bare), 'cdk')}"
+        "install what cdk/requirements.txt names:"
+        f" {sentence(cdk_packages.install(str(bare), 'cdk'))}"
         if says_so
         else "try it in cdk: "
     )
-    assert failed.value.next.startswith(wanted)
+    assert sentence(failed.value.next).startswith(wanted)
 
 
 def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) -> None:

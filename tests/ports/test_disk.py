@@ -15,7 +15,7 @@ from toolkit.ports import disk
 
 
 def test_a_file_is_on_the_disk_with_its_name_before_its_writer_goes_on(tmp_path: Path) -> None:
-    class Watched(disk.Disk):
+    class SyncedDisk(disk.Disk):
         def __init__(self) -> None:
             self.synced: list[str] = []
 
@@ -26,7 +26,7 @@ def test_a_file_is_on_the_disk_with_its_name_before_its_writer_goes_on(tmp_path:
                 assert os.listdir(tmp_path) == ["f"]
             super().sync(descriptor)
 
-    watched = Watched()
+    watched = SyncedDisk()
     disk.write(str(tmp_path / "f"), b"x", disk=watched)
     assert watched.synced == ["file", "folder"]
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600

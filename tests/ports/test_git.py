@@ -22,6 +22,7 @@ from toolkit.errors import (
     UnknownRef,
 )
 from toolkit.ports.git import GITLINK, Git
+from toolkit.show.advice import sentence
 
 pytestmark = pytest.mark.slow("git", keep=45, of="file")
 
@@ -32,7 +33,7 @@ def opened(repo: Repo) -> Git:
 
 def follow(hint: str, repo: Repo) -> None:
     """Run the very command of a hint."""
-    words = shlex.split(hint.removeprefix("get it with: "))
+    words = shlex.split(hint.removeprefix("get it with:"))
     assert words[:2] == ["git", "fetch"]
     repo.git(*words[1:])
 
@@ -207,8 +208,8 @@ def test_a_missing_commit_is_told_with_the_fetch_that_gets_it(repo: Repo, tmp_pa
     there = repo.commit("later", {"backend/src/app.py": "new\n"})
     with pytest.raises(MissingCommit) as caught:
         opened(clone).resolve(there)
-    assert caught.value.facts["fetch"] == f"git fetch origin {there}"
-    follow(caught.value.facts["fetch"], clone)
+    assert sentence(caught.value.next) == f"get it with: git fetch origin {there}"
+    follow(sentence(caught.value.next), clone)
     assert opened(clone).resolve(there) == there
 
 
@@ -220,7 +221,7 @@ def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(
     clone = repo.clone(tmp_path / "clone", "--depth=1")
     found = toolkit(clone.path, "diff", base)
     assert found.code == 2
-    assert f"hint: get it with: git fetch --depth=1 origin {base}\n" in found.err
+    assert f"hint: get it with:\n  git fetch --depth=1 origin {base}\n" in found.err
     follow(found.err.partition("hint: ")[2].strip(), clone)
     assert (
         toolkit(clone.path, "diff", "--json", base).json["recommendation"]
@@ -275,7 +276,7 @@ def test_the_fetch_of_a_hint_names_a_remote_that_there_is(repo: Repo, tmp_path: 
     clone.git("remote", "rename", "origin", "up stream;x".replace(" ", "-"))
     with pytest.raises(MissingCommit) as caught:
         opened(clone).resolve("1" * 40)
-    assert caught.value.facts["fetch"] == f"git fetch 'up-stream;x' {'1' * 40}"
+    assert sentence(caught.value.next) == f"get it with: git fetch 'up-stream;x' {'1' * 40}"
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow("git", keep=30, of="file")
 
 
 def hint(found: Result) -> str:
-    """The command behind the last colon of the hint."""
-    return found.err.splitlines()[-1].removeprefix("hint: ").partition(": ")[2]
+    """The command of the hint, on a line of its own."""
+    [command] = [line for line in found.err.splitlines() if line.startswith("  ")]
+    return command.strip()
 
 
 def loose(repo: Repo, name: str) -> Path:
@@ -149,7 +150,7 @@ def test_a_branch_that_is_damaged_is_not_said_to_have_no_commits(
     found = toolkit(repo.path, "diff", "HEAD")
     assert found.code == 2
     assert "is damaged: refs/heads/main is not a commit" in found.err
-    fix = found.err.partition("; then: ")[2].splitlines()[0]
+    fix = found.err.partition("\nthen:\n  ")[2].splitlines()[0]
     assert fix.endswith("&& git update-ref refs/heads/main COMMIT")
     subprocess.run(["sh", "-c", fix.replace("COMMIT", head)], cwd=repo.path, check=True)
     assert toolkit(repo.path, "diff", "HEAD").code == 0

@@ -39,6 +39,7 @@ from toolkit.errors import (
 )
 from toolkit.ports.aws import client, sources
 from toolkit.ports.aws.client import Aws, MfaPrompt
+from toolkit.show.advice import sentence
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY"
 KEYS = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
@@ -49,7 +50,7 @@ def stamp(hours: float) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Machine:
+class AwsMachine:
     """A machine with AWS's files and variables as a test wants them, and an AWS that the calls go
     to.
     """
@@ -91,15 +92,15 @@ class Machine:
 
 
 def next_of(problem: ToolkitError) -> str:
-    return problem.hint.format(**problem.facts)
+    return sentence(problem.next)
 
 
 @pytest.fixture
-def machine(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AwsMachine:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     monkeypatch.setattr(sources, "SIGN_IN_S", 1.5)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    return Machine(aws_endpoint, tmp_path, monkeypatch)
+    return AwsMachine(aws_endpoint, tmp_path, monkeypatch)
 
 
 GOOD = {"Version": 1, "AccessKeyId": KEY, "SecretAccessKey": SECRET}
@@ -189,7 +190,7 @@ PROGRAMS = {
 @pytest.mark.slow("sweeps", keep=4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(
-    machine: Machine, name: str
+    machine: AwsMachine, name: str
 ) -> None:
     text, kind, said = PROGRAMS[name]
     machine.config(f"[profile x]\ncredential_process = {machine.program(text)}\n")
@@ -199,7 +200,7 @@ def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(
     assert "aws sts get-caller-identity --profile x" in next_of(problem)
 
 
-def test_a_program_that_hangs_is_ended_with_what_it_started(machine: Machine) -> None:
+def test_a_program_that_hangs_is_ended_with_what_it_started(machine: AwsMachine) -> None:
     machine.config(
         "[profile x]\ncredential_process ="
         f" {machine.program(f'sleep 61 & echo $! > {machine.folder}/pid; sleep 62')}\n"
@@ -219,25 +220,25 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_program_that_is_not_there_is_named(machine: Machine) -> None:
+def test_a_program_that_is_not_there_is_named(machine: AwsMachine) -> None:
     machine.config("[profile x]\ncredential_process = /nowhere/gives --token hunter2\n")
     problem = machine.refused("x")
     assert "/nowhere/gives: No such file" in str(problem)
     assert "hunter2" not in str(problem) + next_of(problem)
 
 
-def test_a_program_that_may_not_be_started_is_named(machine: Machine) -> None:
+def test_a_program_that_may_not_be_started_is_named(machine: AwsMachine) -> None:
     Path(machine.program("true")).chmod(0o644)
     machine.config(f"[profile x]\ncredential_process = {machine.folder}/gives\n")
     assert "Permission denied" in str(machine.refused("x"))
 
 
-def test_a_command_line_that_no_shell_reads_is_told(machine: Machine) -> None:
+def test_a_command_line_that_no_shell_reads_is_told(machine: AwsMachine) -> None:
     machine.config("[profile x]\ncredential_process = gives 'open\n")
     assert "credential_process" in str(machine.refused("x"))
 
 
-def test_a_program_that_gives_credentials_is_believed(machine: Machine) -> None:
+def test_a_program_that_gives_credentials_is_believed(machine: AwsMachine) -> None:
     machine.config(
         "[profile x]\ncredential_process ="
         f" {machine.program(printed(SessionToken='t', Expiration=stamp(1)))}\n"
@@ -245,7 +246,7 @@ def test_a_program_that_gives_credentials_is_believed(machine: Machine) -> None:
     assert machine.read("x")["clusters"]
 
 
-def test_a_source_that_is_mended_is_asked_again(machine: Machine) -> None:
+def test_a_source_that_is_mended_is_asked_again(machine: AwsMachine) -> None:
     machine.config(f"[profile x]\ncredential_process = {machine.program('exit 1')}\n")
     aws = Aws("x", "eu-west-1")
     with pytest.raises(SourceProblem):
@@ -421,7 +422,7 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
 @pytest.mark.slow("sweeps", keep=6)
 @pytest.mark.parametrize("name", VARIABLES)
 def test_variables_that_give_no_credentials_are_told_with_what_to_do(
-    machine: Machine, name: str
+    machine: AwsMachine, name: str
 ) -> None:
     variables, kind, said, next_ = VARIABLES[name]
     machine.env(**variables)
@@ -563,7 +564,7 @@ FILES: dict[str, tuple[str, type[ToolkitError], str, str]] = {
 @pytest.mark.slow("sweeps", keep=6)
 @pytest.mark.parametrize("name", FILES)
 def test_files_that_give_no_credentials_are_told_with_what_to_do(
-    machine: Machine, name: str
+    machine: AwsMachine, name: str
 ) -> None:
     text, kind, said, next_ = FILES[name]
     machine.config(text)
@@ -576,13 +577,13 @@ def test_files_that_give_no_credentials_are_told_with_what_to_do(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_may_not_be_read_is_named(machine: Machine) -> None:
+def test_a_file_that_may_not_be_read_is_named(machine: AwsMachine) -> None:
     machine.config(f"[profile x]\n{KEYS}")
     (machine.folder / "config").chmod(0)
     assert "config" in str(machine.refused("x"))
 
 
-def test_a_file_in_another_encoding_is_named(machine: Machine) -> None:
+def test_a_file_in_another_encoding_is_named(machine: AwsMachine) -> None:
     (machine.folder / "config").write_bytes(b"[profile x]\nregion = \xff\xfe\n")
     assert "config cannot be read" in str(machine.refused("x"))
 
@@ -610,7 +611,7 @@ def token_file(home: Path, url: str, text: str) -> None:
 )
 @pytest.mark.parametrize("session", [False, True])
 def test_a_login_that_is_damaged_or_over_says_to_sign_in(
-    machine: Machine, text: str, session: bool
+    machine: AwsMachine, text: str, session: bool
 ) -> None:
     where = "sso_start_url = https://s\nsso_region = eu-west-1\n"
     account = "sso_account_id = 111111111111\nsso_role_name = r\n"
@@ -635,7 +636,7 @@ def test_a_login_that_is_damaged_or_over_says_to_sign_in(
 def answering(status: int, body: bytes) -> Iterator[str]:
     """An address that answers every question alike."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class SameAnswer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -647,7 +648,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = HTTPServer(("127.0.0.1", 0), SameAnswer)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -695,7 +696,7 @@ NONSENSE = [
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", NONSENSE)
 def test_a_container_address_that_answers_nonsense_is_told(
-    machine: Machine, status: int, body: bytes
+    machine: AwsMachine, status: int, body: bytes
 ) -> None:
     with answering(status, body) as url:
         machine.env(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/x")
@@ -707,7 +708,7 @@ def test_a_container_address_that_answers_nonsense_is_told(
 @pytest.mark.slow("sweeps", keep=3)
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", NONSENSE)
-def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: bytes) -> None:
+def test_metadata_that_is_nonsense_is_told(machine: AwsMachine, status: int, body: bytes) -> None:
     machine.patch.delenv("AWS_EC2_METADATA_DISABLED")
     with answering(status, body) as url:
         machine.env(AWS_EC2_METADATA_SERVICE_ENDPOINT=url)
@@ -756,7 +757,7 @@ def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: 
     ids=lambda value: str(value.get("code", value["kind"])) if isinstance(value, dict) else "",
 )
 def test_a_role_that_cannot_be_assumed_is_told(
-    machine: Machine, fault: dict[str, Any], said: str, next_: str
+    machine: AwsMachine, fault: dict[str, Any], said: str, next_: str
 ) -> None:
     machine.config(f"[profile x]\n{ROLE}source_profile = y\n[profile y]\n{KEYS}")
     role_is_given(machine)
@@ -771,7 +772,7 @@ def test_a_role_that_cannot_be_assumed_is_told(
     assert next_ in next_of(problem), next_of(problem)
 
 
-def role_is_given(machine: Machine) -> list[Mapping[str, Any]]:
+def role_is_given(machine: AwsMachine) -> list[Mapping[str, Any]]:
     """STS gives a role from now on; the requests for it."""
     asked: list[Mapping[str, Any]] = []
 
@@ -795,7 +796,7 @@ MFA = (
 )
 
 
-def test_a_code_that_nobody_can_be_asked_for_is_told(machine: Machine) -> None:
+def test_a_code_that_nobody_can_be_asked_for_is_told(machine: AwsMachine) -> None:
     machine.config(MFA)
     problem = machine.refused("x")
     assert isinstance(problem, NeedsCode)
@@ -805,7 +806,7 @@ def test_a_code_that_nobody_can_be_asked_for_is_told(machine: Machine) -> None:
     )
 
 
-def test_a_code_is_asked_for_once_for_all_regions(machine: Machine) -> None:
+def test_a_code_is_asked_for_once_for_all_regions(machine: AwsMachine) -> None:
     machine.config(MFA)
     roles, asked = role_is_given(machine), list[str]()
 
@@ -831,7 +832,7 @@ def test_a_code_is_asked_for_once_for_all_regions(machine: Machine) -> None:
         (None, "the question was not answered"),
     ],
 )
-def test_a_code_that_is_none_is_told(machine: Machine, answer: str | None, said: str) -> None:
+def test_a_code_that_is_none_is_told(machine: AwsMachine, answer: str | None, said: str) -> None:
     machine.config(MFA)
 
     def ask(question: str) -> str:
@@ -844,7 +845,7 @@ def test_a_code_that_is_none_is_told(machine: Machine, answer: str | None, said:
         aws.sign_in()
 
 
-def test_a_code_that_aws_does_not_accept_is_told(machine: Machine) -> None:
+def test_a_code_that_aws_does_not_accept_is_told(machine: AwsMachine) -> None:
     machine.config(MFA)
     message = "MultiFactorAuthentication failed with invalid MFA one time pass code."
     machine.endpoint.fault(
@@ -854,7 +855,7 @@ def test_a_code_that_aws_does_not_accept_is_told(machine: Machine) -> None:
         Aws("x", "eu-west-1", MfaPrompt(lambda question: "123456")).sign_in()
 
 
-def test_a_role_that_ran_out_in_the_middle_needs_a_new_code(machine: Machine) -> None:
+def test_a_role_that_ran_out_in_the_middle_needs_a_new_code(machine: AwsMachine) -> None:
     machine.config(MFA)
     role_is_given(machine)
     aws = Aws("x", "eu-west-1", MfaPrompt(lambda question: "123456"))
@@ -867,7 +868,7 @@ def test_a_role_that_ran_out_in_the_middle_needs_a_new_code(machine: Machine) ->
     assert "toolkit resume" in next_of(refused.value)
 
 
-def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: Machine) -> None:
+def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: AwsMachine) -> None:
     machine.config(MFA)
     role_is_given(machine)
     shared = Path.home() / ".aws" / "cli" / "cache"
@@ -882,7 +883,7 @@ def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: Machine) -
 
 
 @contextmanager
-def monkey_aws(machine: Machine) -> Iterator[None]:
+def monkey_aws(machine: AwsMachine) -> Iterator[None]:
     """While it lasts, no variable says that AWS is elsewhere."""
     url = os.environ.pop("AWS_ENDPOINT_URL")
     yield
@@ -937,7 +938,7 @@ def made(kind: type[Exception]) -> Exception:
 @pytest.mark.parametrize("when", ["load", "use"])
 @pytest.mark.parametrize("source", ["env", "custom-process", "assume-role", "of-a-later-botocore"])
 def test_whatever_a_source_raises_is_an_error_of_credentials(
-    machine: Machine, kind: type[Exception], when: str, source: str
+    machine: AwsMachine, kind: type[Exception], when: str, source: str
 ) -> None:
     class Keys:
         method = source

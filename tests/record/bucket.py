@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from tests.record.parts import Clock
+from tests.record.parts import ManualClock
 
 OWNER = "111111111111"
 
 
-class S3:
+class BucketState:
     """What is in the bucket `state`: key -> body, etag, time of change."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class S3:
 
     def reset(self) -> None:
         """As new."""
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.objects: dict[str, tuple[bytes, str, datetime]] = {}
         self.calls: list[str] = []
         self.conditional = True
@@ -110,7 +110,7 @@ def _error(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    s3: ClassVar[S3]
+    s3: ClassVar[BucketState]
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -142,14 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[S3]:
+def serving() -> Iterator[BucketState]:
     """A bucket, as long as it is needed."""
-    s3 = S3()
+    s3 = BucketState()
 
-    class Handler(_Handler):
+    class BucketHandler(_Handler):
         pass
 
-    Handler.s3 = s3
+    BucketHandler.s3 = s3
 
     class Server(ThreadingHTTPServer):
         daemon_threads, block_on_close = True, False
@@ -157,7 +157,7 @@ def serving() -> Iterator[S3]:
         def handle_error(self, *_: object) -> None:
             """A client that hangs up is nothing to tell of."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), BucketHandler) as server:
         s3.url = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

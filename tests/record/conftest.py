@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.record.bucket import OWNER, S3, serving
+from tests.record.bucket import OWNER, BucketState, serving
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.s3 import Bucket
 
 
 @pytest.fixture(scope="session")
-def _served() -> Iterator[tuple[S3, Aws]]:
+def _served() -> Iterator[tuple[BucketState, Aws]]:
     """One server and one client for all tests: making them takes longer than most tests."""
     with serving() as s3, pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -34,19 +34,19 @@ def _served() -> Iterator[tuple[S3, Aws]]:
 
 
 @pytest.fixture
-def s3(_served: tuple[S3, Aws]) -> S3:
+def s3(_served: tuple[BucketState, Aws]) -> BucketState:
     """A bucket `state`, empty."""
     _served[0].reset()
     return _served[0]
 
 
 @pytest.fixture
-def aws(_served: tuple[S3, Aws]) -> Aws:
+def aws(_served: tuple[BucketState, Aws]) -> Aws:
     """The product's own calls, to that bucket."""
     return _served[1]
 
 
 @pytest.fixture
-def bucket(s3: S3, aws: Aws) -> Bucket:
+def bucket(s3: BucketState, aws: Aws) -> Bucket:
     """That bucket, empty."""
     return Bucket(aws, "s3://state/team", OWNER)

@@ -24,7 +24,7 @@ ROUNDS = by_mode(1, 2, 10)
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 
-class Clock:
+class ManualClock:
     """A wall clock and a steady one that move only when they are told to."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Clock:
             assert self._changed.wait_for(lambda: self.waiting > 0, 10)
 
 
-class Impatient(Clock):
+class SkippingClock(ManualClock):
     """A clock on which a wait is over at once, and took as long as it should; what can be woken
     waits until time goes by.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.record.parts import Broken, Clock, store
+from tests.record.parts import Broken, ManualClock, store
 from toolkit.errors import Refused
 from toolkit.ports.processes import facts
 from toolkit.record.history import INDEX, StepLog, good_deploys, log_path, runs, unfinished
@@ -50,7 +50,7 @@ def ran(
         here,
         run,
         {"command": ["toolkit", "deploy", "a b"], "jobs": JOBS, **(by or facts()), "user": "ada"},
-        Clock(),
+        ManualClock(),
     )
     for state, step, more in lines:
         made.append(EntryState(state), step, **more)

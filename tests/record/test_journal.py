@@ -533,11 +533,11 @@ def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(here: Store) -
 
 
 def test_a_short_write_is_completed(here: Store) -> None:
-    class Slow(Disk):
+    class SlowDisk(Disk):
         def write(self, descriptor: int, data: bytes) -> int:
             return os.write(descriptor, data[:7])
 
-    made = Journal.create(here, RUN, {"x": "y" * 100}, disk=Slow())
+    made = Journal.create(here, RUN, {"x": "y" * 100}, disk=SlowDisk())
     made.close()
     assert len(read(here, RUN)) == 1
 
@@ -545,7 +545,7 @@ def test_a_short_write_is_completed(here: Store) -> None:
 def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
     calls: list[str] = []
 
-    class Watched(Disk):
+    class CallsOfDisk(Disk):
         def write(self, descriptor: int, data: bytes) -> int:
             calls.append("write")
             return super().write(descriptor, data)
@@ -554,7 +554,7 @@ def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
             calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync")
             super().sync(descriptor)
 
-    made = Journal.create(here, RUN, {}, disk=Watched())
+    made = Journal.create(here, RUN, {}, disk=CallsOfDisk())
     made.append(EntryState.NOTE)
     made.close()
     assert calls == ["write", "sync", "folder", "write", "sync"]

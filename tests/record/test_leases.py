@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-from tests.record.bucket import S3
-from tests.record.parts import ROUNDS, Impatient, seeded, someone, store
+from tests.record.bucket import BucketState
+from tests.record.parts import ROUNDS, SkippingClock, seeded, someone, store
 from tests.support.sandbox import Cloud
 from toolkit.errors import LockHeld, LockLost, Refused, ToolkitError, Unreachable
 from toolkit.ports import processes
@@ -26,14 +26,14 @@ KEY = f"team/locks/{APP}.lock"
 
 
 @pytest.fixture
-def clock(s3: S3) -> Impatient:
+def clock(s3: BucketState) -> SkippingClock:
     """One time for everybody."""
-    s3.clock = Impatient()
+    s3.clock = SkippingClock()
     return s3.clock
 
 
 @pytest.fixture
-def locks(bucket: Bucket, clock: Impatient) -> Locks:
+def locks(bucket: Bucket, clock: SkippingClock) -> Locks:
     return Locks([Leases(bucket, clock)], clock, lambda low, high: high)
 
 
@@ -45,29 +45,29 @@ def take(locks: Locks, id: str, timeout_s: float = 0, *names: str) -> HeldLocks:
     return locks.take(names or (APP,), someone(id), timeout_s, lambda *_: None)
 
 
-def attempt(bucket: Bucket, clock: Impatient, id: str) -> Lease | None:
+def attempt(bucket: Bucket, clock: SkippingClock, id: str) -> Lease | None:
     return Leases(bucket, clock).attempt(APP, someone(id))[0]
 
 
 @pytest.fixture
-def mine(bucket: Bucket, clock: Impatient) -> Lease:
+def mine(bucket: Bucket, clock: SkippingClock) -> Lease:
     found = attempt(bucket, clock, "mine")
     assert found is not None
     return found
 
 
-def holder_of(s3: S3) -> str:
+def holder_of(s3: BucketState) -> str:
     return decode(s3.body(KEY), "").id
 
 
-def until_renewed(s3: S3, before: bytes) -> None:
+def until_renewed(s3: BucketState, before: bytes) -> None:
     """Wait for the heart, which is another thread."""
     end = monotonic() + 10
     while s3.body(KEY) == before:
         assert monotonic() < end, "it was not renewed"
 
 
-def test_one_run_holds_a_target_until_it_releases_it(s3: S3, locks: Locks) -> None:
+def test_one_run_holds_a_target_until_it_releases_it(s3: BucketState, locks: Locks) -> None:
     first = take(locks, "1")
     with pytest.raises(LockHeld, match="ada@elsewhere"):
         take(locks, "2")
@@ -78,7 +78,7 @@ def test_one_run_holds_a_target_until_it_releases_it(s3: S3, locks: Locks) -> No
     take(locks, "2").release()
 
 
-def test_all_locks_are_taken_or_none(s3: S3, locks: Locks) -> None:
+def test_all_locks_are_taken_or_none(s3: BucketState, locks: Locks) -> None:
     first = take(locks, "1")
     with pytest.raises(LockHeld):
         take(locks, "2", 0, "a/a/a", APP, "z/z/z")
@@ -87,7 +87,7 @@ def test_all_locks_are_taken_or_none(s3: S3, locks: Locks) -> None:
 
 
 def test_the_lock_of_this_machine_comes_first(
-    s3: S3, bucket: Bucket, clock: Impatient, tmp_path: Path
+    s3: BucketState, bucket: Bucket, clock: SkippingClock, tmp_path: Path
 ) -> None:
     both = Locks([Flocks(store(tmp_path / "store")), Leases(bucket, clock)], clock)
     first = take(both, "1")
@@ -100,7 +100,9 @@ def test_the_lock_of_this_machine_comes_first(
     assert both.show() == []
 
 
-def test_a_held_lock_is_renewed_by_itself(s3: S3, locks: Locks, clock: Impatient) -> None:
+def test_a_held_lock_is_renewed_by_itself(
+    s3: BucketState, locks: Locks, clock: SkippingClock
+) -> None:
     held = take(locks, "1")
     for _ in range(5):
         clock.until_somebody_waits()
@@ -114,7 +116,7 @@ def test_a_held_lock_is_renewed_by_itself(s3: S3, locks: Locks, clock: Impatient
     assert not s3.objects
 
 
-def test_each_renewal_has_an_etag_of_its_own(s3: S3, mine: Lease) -> None:
+def test_each_renewal_has_an_etag_of_its_own(s3: BucketState, mine: Lease) -> None:
     """Otherwise who saw it expired could still take it by the etag of before."""
     etags = {s3.objects[KEY][1]}
     for _ in range(5):
@@ -124,7 +126,7 @@ def test_each_renewal_has_an_etag_of_its_own(s3: S3, mine: Lease) -> None:
 
 
 def test_an_expired_lock_is_taken_over_with_its_tokens(
-    s3: S3, bucket: Bucket, locks: Locks, clock: Impatient
+    s3: BucketState, bucket: Bucket, locks: Locks, clock: SkippingClock
 ) -> None:
     Leases(bucket, clock).attempt(APP, someone("gone", tokens=("t1", "t2")))
     clock.pass_(EXPIRY_S)
@@ -137,7 +139,7 @@ def test_an_expired_lock_is_taken_over_with_its_tokens(
 
 
 def test_nobody_waits_longer_than_expiry_and_one_renewal(
-    bucket: Bucket, locks: Locks, clock: Impatient
+    bucket: Bucket, locks: Locks, clock: SkippingClock
 ) -> None:
     attempt(bucket, clock, "gone")
     began = clock.elapsed()
@@ -146,7 +148,7 @@ def test_nobody_waits_longer_than_expiry_and_one_renewal(
 
 
 def test_a_dead_process_of_this_machine_holds_nothing(
-    bucket: Bucket, locks: Locks, clock: Impatient
+    bucket: Bucket, locks: Locks, clock: SkippingClock
 ) -> None:
     """K11."""
     me = processes.current_process()
@@ -161,9 +163,11 @@ def test_a_dead_process_of_this_machine_holds_nothing(
         take(locks, "3")
 
 
-def test_expiry_is_judged_by_the_servers_clock(s3: S3, bucket: Bucket, mine: Lease) -> None:
+def test_expiry_is_judged_by_the_servers_clock(
+    s3: BucketState, bucket: Bucket, mine: Lease
+) -> None:
     """H5: the other machine's clock is wrong by a day."""
-    wrong = Impatient()
+    wrong = SkippingClock()
     wrong.jump(86400)
     assert Leases(bucket, wrong).attempt(APP, someone("2"))[0] is None
     assert holder_of(s3) == "mine"
@@ -172,7 +176,9 @@ def test_expiry_is_judged_by_the_servers_clock(s3: S3, bucket: Bucket, mine: Lea
 # The holder stops itself
 
 
-def test_after_a_sleep_that_nobody_used_it_goes_on(s3: S3, mine: Lease, clock: Impatient) -> None:
+def test_after_a_sleep_that_nobody_used_it_goes_on(
+    s3: BucketState, mine: Lease, clock: SkippingClock
+) -> None:
     """H7, first half."""
     clock.pass_(86400)
     mine.check()
@@ -180,12 +186,12 @@ def test_after_a_sleep_that_nobody_used_it_goes_on(s3: S3, mine: Lease, clock: I
     assert attempt_fails(s3)
 
 
-def attempt_fails(s3: S3) -> bool:
+def attempt_fails(s3: BucketState) -> bool:
     return (s3.clock.now() - s3.objects[KEY][2]).total_seconds() < 2
 
 
 def test_after_a_sleep_in_which_somebody_took_it_nothing_new_is_begun(
-    bucket: Bucket, mine: Lease, clock: Impatient
+    bucket: Bucket, mine: Lease, clock: SkippingClock
 ) -> None:
     """H7, second half."""
     clock.pass_(EXPIRY_S + 1)
@@ -197,7 +203,7 @@ def test_after_a_sleep_in_which_somebody_took_it_nothing_new_is_begun(
 
 
 def test_a_lock_that_somebody_released_is_lost_for_good(
-    s3: S3, locks: Locks, clock: Impatient
+    s3: BucketState, locks: Locks, clock: SkippingClock
 ) -> None:
     """H4."""
     held = take(locks, "1")
@@ -212,7 +218,7 @@ def test_a_lock_that_somebody_released_is_lost_for_good(
     assert held.release() == ()
 
 
-def test_the_heart_finds_out_by_itself(s3: S3, locks: Locks, clock: Impatient) -> None:
+def test_the_heart_finds_out_by_itself(s3: BucketState, locks: Locks, clock: SkippingClock) -> None:
     held = take(locks, "1")
     clock.until_somebody_waits()
     del s3.objects[KEY]
@@ -224,7 +230,7 @@ def test_the_heart_finds_out_by_itself(s3: S3, locks: Locks, clock: Impatient) -
 
 
 def test_without_a_network_it_stops_itself_long_before_others_may_begin(
-    s3: S3, mine: Lease, clock: Impatient
+    s3: BucketState, mine: Lease, clock: SkippingClock
 ) -> None:
     s3.refuse["PUT"] = (503, "ServiceUnavailable")
     with pytest.raises(Unreachable):
@@ -238,7 +244,7 @@ def test_without_a_network_it_stops_itself_long_before_others_may_begin(
 
 
 def test_a_lost_answer_to_a_renewal_is_not_a_lost_lock(
-    s3: S3, mine: Lease, clock: Impatient
+    s3: BucketState, mine: Lease, clock: SkippingClock
 ) -> None:
     s3.lose = ["PUT"]
     with pytest.raises(Unreachable):
@@ -251,7 +257,7 @@ def test_a_lost_answer_to_a_renewal_is_not_a_lost_lock(
 
 
 def test_a_lost_answer_to_the_first_write_is_not_somebody_elses_lock(
-    s3: S3, bucket: Bucket, clock: Impatient
+    s3: BucketState, bucket: Bucket, clock: SkippingClock
 ) -> None:
     s3.lose = ["PUT"]
     found = attempt(bucket, clock, "mine")
@@ -261,7 +267,7 @@ def test_a_lost_answer_to_the_first_write_is_not_somebody_elses_lock(
     assert not s3.objects
 
 
-def test_what_cannot_be_released_is_told_not_raised(s3: S3, locks: Locks) -> None:
+def test_what_cannot_be_released_is_told_not_raised(s3: BucketState, locks: Locks) -> None:
     held = take(locks, "1")
     s3.refuse["DELETE"] = (403, "AccessDenied")
     [told] = held.release()
@@ -273,7 +279,7 @@ def test_what_cannot_be_released_is_told_not_raised(s3: S3, locks: Locks) -> Non
 
 
 def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
-    s3: S3, bucket: Bucket, clock: Impatient
+    s3: BucketState, bucket: Bucket, clock: SkippingClock
 ) -> None:
     """Jumps of an hour, sleeps up to a day, a network that comes and goes, and others who want it,
     in any order.
@@ -282,7 +288,7 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
         for _ in range(6 * ROUNDS):
             s3.refuse.clear()
             s3.objects.clear()
-            own = Impatient()
+            own = SkippingClock()
             leases = Leases(bucket, own)
             lease, _, _ = leases.attempt(APP, someone("mine"))
             assert lease is not None
@@ -317,7 +323,7 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
 
 
 def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
-    s3: S3, bucket: Bucket, clock: Impatient
+    s3: BucketState, bucket: Bucket, clock: SkippingClock
 ) -> None:
     """An effect is made only after `check_fence`. Once another run has made one, those before it
     never make one again.
@@ -375,14 +381,14 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
 # Stores that are not fit, bodies that make no sense
 
 
-def test_a_store_that_minds_no_conditions_is_refused(s3: S3, locks: Locks) -> None:
+def test_a_store_that_minds_no_conditions_is_refused(s3: BucketState, locks: Locks) -> None:
     s3.conditional = False
     with pytest.raises(Refused, match="does not do conditional writes"):
         take(locks, "1")
     assert not s3.objects
 
 
-def test_a_store_that_does_not_know_conditions_is_refused(s3: S3, locks: Locks) -> None:
+def test_a_store_that_does_not_know_conditions_is_refused(s3: BucketState, locks: Locks) -> None:
     s3.refuse["PUT"] = (501, "NotImplemented")
     with pytest.raises(Refused, match="does not do conditional writes"):
         take(locks, "1")
@@ -398,7 +404,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(
-    s3: S3, locks: Locks, clock: Impatient, name: str
+    s3: BucketState, locks: Locks, clock: SkippingClock, name: str
 ) -> None:
     """S34."""
     s3.put(KEY, HOSTILE[name])
@@ -416,7 +422,7 @@ def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(
     take(locks, "2").release()
 
 
-def test_the_embedded_aws_keeps_the_same_promises(cloud: Cloud, clock: Impatient) -> None:
+def test_the_embedded_aws_keeps_the_same_promises(cloud: Cloud, clock: SkippingClock) -> None:
     """The same calls against another implementation of S3: conditions, etags, dates, release."""
     aws = cloud.aws()
     aws.write(

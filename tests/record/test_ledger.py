@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.record.bucket import OWNER, S3
+from tests.record.bucket import OWNER, BucketState
 from tests.record.parts import Broken, store
 from toolkit.errors import (
     AnotherProject,
@@ -43,6 +43,7 @@ from toolkit.record.ledger import (
     merge,
 )
 from toolkit.record.state import Store
+from toolkit.show.advice import sentence
 
 SCOPE = Scope(account=OWNER, region="eu-west-1", environment="dev")
 KEY = f"team/record/aws/-/{OWNER}/eu-west-1/dev/app.json"
@@ -252,7 +253,7 @@ def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_th
 
 
 def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     shared.begin(begins("b"))
@@ -267,7 +268,7 @@ def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
 
 
 def test_a_deploy_whose_record_is_damaged_is_not_said_to_have_begun(
-    shared: SharedLedger, s3: S3
+    shared: SharedLedger, s3: BucketState
 ) -> None:
     s3.put(KEY, b"{")
     with pytest.raises(StateDamaged):
@@ -312,7 +313,7 @@ def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
             Refused, match="app is recorded in 111111111111 eu-west-1, 222222222222 eu-west-1"
         ):
             ledger.get("app")
-        assert "app is recorded in" in ledger.all().damaged["app"]
+        assert "app is recorded in" in sentence(ledger.all().damaged["app"])
         assert ledger.all().records == {}
 
 
@@ -332,7 +333,7 @@ def test_a_full_disk_leaves_the_record_of_before(here: Store, at: int) -> None:
     assert [path.name for path in Path(here.path(HERE)).iterdir()] == ["app.json"]
 
 
-def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
+def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: BucketState) -> None:
     """The bucket's file is read again whenever somebody else was faster."""
     ledgers: list[Ledger] = [local(here), SharedLedger(local(here), bucket)]
     for ledger in ledgers:
@@ -350,7 +351,7 @@ def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
 
 
 def test_the_bucket_is_the_truth_and_the_copy_follows(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, encode(add(decode(s3.body(KEY), "x")[0], record("b"))))
@@ -360,7 +361,9 @@ def test_the_bucket_is_the_truth_and_the_copy_follows(
     assert shared.behind is None
 
 
-def test_without_the_bucket_the_copy_answers_and_says_so(shared: SharedLedger, s3: S3) -> None:
+def test_without_the_bucket_the_copy_answers_and_says_so(
+    shared: SharedLedger, s3: BucketState
+) -> None:
     shared.put(record("a"))
     s3.refuse["GET"] = (500, "InternalError")
     assert [one.run for one in shared.get("app")] == ["a"]
@@ -368,7 +371,7 @@ def test_without_the_bucket_the_copy_answers_and_says_so(shared: SharedLedger, s
 
 
 def test_what_the_bucket_could_not_take_comes_with_the_next_one(
-    shared: SharedLedger, s3: S3
+    shared: SharedLedger, s3: BucketState
 ) -> None:
     s3.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(NotAllowed):
@@ -379,7 +382,7 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     Path(here.path(HERE, "app.json")).write_text("{")
@@ -407,7 +410,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_record_that_makes_no_sense_is_named_and_left_alone(
-    here: Store, shared: SharedLedger, s3: S3, name: str
+    here: Store, shared: SharedLedger, s3: BucketState, name: str
 ) -> None:
     s3.put(KEY, HOSTILE[name])
     with pytest.raises(
@@ -420,7 +423,7 @@ def test_a_record_that_makes_no_sense_is_named_and_left_alone(
 
 
 def test_a_damaged_object_costs_only_its_own_target(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     shared.put(record("b", target="api"))
@@ -428,11 +431,11 @@ def test_a_damaged_object_costs_only_its_own_target(
     Path(here.path(HERE, "app.json")).write_text("{")
     for contents in (local(here).copies(), shared.all()):
         assert runs(contents.records["api"]) == ["b"]
-        assert contents.damaged["app"].startswith("its record is damaged: ")
+        assert sentence(contents.damaged["app"]).startswith("its record is damaged: ")
 
 
 def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, b"{")
@@ -444,7 +447,7 @@ def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
 
 
 def test_repair_without_a_copy_leaves_nothing_recorded(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     s3.put(KEY, b"{")
     assert "it has no record now" in shared.repair("app")
@@ -467,7 +470,7 @@ PROGRAM = "$(touch${IFS}x)"
 
 
 def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
-    here: Store, bucket: Bucket, s3: S3, tmp_path: Path
+    here: Store, bucket: Bucket, s3: BucketState, tmp_path: Path
 ) -> None:
     theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1", target=PROGRAM))
@@ -475,11 +478,11 @@ def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
     with pytest.raises(AnotherProject) as refused:
         ours.get(PROGRAM)
     assert refused.value.exit == Exit.USAGE
-    assert refused.value.next.endswith(f"toolkit record repair '{PROGRAM}'")
+    assert sentence(refused.value.next).endswith(f"toolkit record repair '{PROGRAM}'")
     [key] = s3.objects
     s3.put(key, b"{")
     [why] = ours.all().damaged.values()
-    assert why.endswith(f"toolkit record repair '{PROGRAM}'")
+    assert sentence(why).endswith(f"toolkit record repair '{PROGRAM}'")
 
 
 @pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])
@@ -516,7 +519,7 @@ def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
 
 
 def test_adopting_a_store_keeps_what_this_machine_recorded(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     local(here).put(record("a"))
     assert runs(shared.get("app")) == ["a"]
@@ -526,7 +529,7 @@ def test_adopting_a_store_keeps_what_this_machine_recorded(
 
 
 def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.objects.clear()
@@ -540,7 +543,7 @@ def test_the_time_is_that_of_the_store(shared: SharedLedger) -> None:
 
 
 def test_a_template_lies_beside_the_record_under_its_digest(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(replace(record("a"), deployed=DeployedState(template="t", body="Resources: {}\n")))
     [kept] = shared.get("app")
@@ -602,7 +605,7 @@ OLD = {
 
 
 def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(
-    here: Store, shared: SharedLedger, s3: S3
+    here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
     Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
@@ -638,7 +641,10 @@ def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(
     """Others went on writing to it."""
     shared.put(record("a"))
     contents = local(here).all()
-    assert (contents.records, "a copy of s3://state/team/" in contents.damaged["app"]) == ({}, True)
+    assert (
+        contents.records,
+        "a copy of s3://state/team/" in sentence(contents.damaged["app"]),
+    ) == ({}, True)
     local(here).put(record("b"))
     assert runs(local(here).all().records["app"]) == ["b", "a"]
 

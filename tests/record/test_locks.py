@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from tests.record.parts import ROUNDS, Clock, Impatient, seeded, someone, store
+from tests.record.parts import ROUNDS, ManualClock, SkippingClock, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
 from toolkit.model import Location
 from toolkit.ports import processes
@@ -29,8 +29,8 @@ def here(tmp_path: Path) -> Store:
     return store(tmp_path / "store")
 
 
-def locks(here: Store, clock: Clock | None = None) -> Locks:
-    return Locks([Flocks(here)], clock or Impatient(), lambda low, high: high)
+def locks(here: Store, clock: ManualClock | None = None) -> Locks:
+    return Locks([Flocks(here)], clock or SkippingClock(), lambda low, high: high)
 
 
 def nobody(name: str, by: Holder) -> None:
@@ -83,7 +83,7 @@ def test_all_locks_are_taken_or_none(here: Store) -> None:
 
 
 def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
-    clock, told = Impatient(), list[tuple[str, str, float]]()
+    clock, told = SkippingClock(), list[tuple[str, str, float]]()
     first = locks(here).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
         locks(here, clock).take(
@@ -98,7 +98,7 @@ def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
 
 
 def test_tries_come_further_and_further_apart(here: Store) -> None:
-    clock = Impatient()
+    clock = SkippingClock()
     first = locks(here).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
         locks(here, clock).take([APP], someone("2"), 100, lambda *_: None)
@@ -133,7 +133,7 @@ def test_who_waits_can_be_stopped(here: Store) -> None:
     first = locks(here).take([APP], someone("1"), 0, nobody)
     stop.set()
     with pytest.raises(Stopped):
-        locks(here, Clock()).take([API, APP], someone("2"), 60, nobody, stop)
+        locks(here, ManualClock()).take([API, APP], someone("2"), 60, nobody, stop)
     locks(here).take([API], someone("3"), 0, nobody).release()
     first.release()
 
@@ -212,7 +212,7 @@ def test_show_names_who_holds_what_without_disturbing_it(here: Store) -> None:
 
 
 def test_a_live_holder_is_not_released_by_hand(here: Store) -> None:
-    held = locks(here).take([APP], holder("r1", "toolkit deploy", Clock().now()), 0, nobody)
+    held = locks(here).take([APP], holder("r1", "toolkit deploy", ManualClock().now()), 0, nobody)
     with pytest.raises(Refused, match=f"process {os.getpid()}"):
         locks(here).force_release(APP, "1")
     held.check_fence()

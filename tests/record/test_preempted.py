@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from tests.record.bucket import S3
-from tests.record.parts import Impatient, someone, store
+from tests.record.bucket import BucketState
+from tests.record.parts import SkippingClock, someone, store
 from toolkit.errors import LockHeld, LockLost, Stopped
 from toolkit.model import JobAction
 from toolkit.ports.aws.s3 import Bucket
@@ -33,18 +33,18 @@ SOON_S = 10.0
 
 
 @pytest.fixture
-def clock(s3: S3) -> Impatient:
+def clock(s3: BucketState) -> SkippingClock:
     """One time for everybody."""
-    s3.clock = Impatient()
+    s3.clock = SkippingClock()
     return s3.clock
 
 
 @pytest.fixture
-def locks(bucket: Bucket, clock: Impatient) -> Locks:
+def locks(bucket: Bucket, clock: SkippingClock) -> Locks:
     return Locks([Leases(bucket, clock)], clock, lambda low, high: high)
 
 
-def local(tmp_path: Path, clock: Impatient) -> Locks:
+def local(tmp_path: Path, clock: SkippingClock) -> Locks:
     return Locks([Flocks(store(tmp_path / "store"))], clock, lambda low, high: high)
 
 
@@ -87,7 +87,7 @@ def lease_of(held: HeldLocks) -> Lease:
 
 
 def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(
-    bucket: Bucket, clock: Impatient, locks: Locks
+    bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     assert Leases(bucket, clock).request_stop(APP, "1", WISH)
@@ -99,7 +99,7 @@ def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(
 
 
 def test_the_wish_stays_in_the_lock_for_whoever_looks(
-    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+    s3: BucketState, bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     Leases(bucket, clock).request_stop(APP, "1", WISH)
@@ -113,7 +113,7 @@ def test_the_wish_stays_in_the_lock_for_whoever_looks(
 
 
 def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(
-    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+    s3: BucketState, bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
@@ -126,7 +126,7 @@ def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(
 
 
 def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(
-    bucket: Bucket, clock: Impatient, locks: Locks
+    bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
@@ -138,7 +138,7 @@ def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(
 
 
 def test_the_next_holder_is_not_asked_by_a_wish_of_before(
-    bucket: Bucket, clock: Impatient, locks: Locks, s3: S3
+    bucket: Bucket, clock: SkippingClock, locks: Locks, s3: BucketState
 ) -> None:
     first = Leases(bucket, clock).attempt(APP, someone("1"))[0]
     assert first is not None
@@ -152,7 +152,7 @@ def test_the_next_holder_is_not_asked_by_a_wish_of_before(
 
 
 def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
-    bucket: Bucket, clock: Impatient, locks: Locks
+    bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
@@ -176,7 +176,7 @@ def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
 
 
 def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than_its_lease(
-    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+    s3: BucketState, bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held, lets_go=False)  # it hangs
@@ -193,7 +193,7 @@ def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than
 
 
 def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(
-    bucket: Bucket, clock: Impatient, locks: Locks
+    bucket: Bucket, clock: SkippingClock, locks: Locks
 ) -> None:
     assert Leases(bucket, clock).attempt(APP, someone("1"))[0] is not None  # nobody renews it
     clock.pass_(EXPIRY_S - 10)
@@ -205,7 +205,7 @@ def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(
 
 
 def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
-    s3: S3, clock: Impatient, locks: Locks
+    s3: BucketState, clock: SkippingClock, locks: Locks
 ) -> None:
     """It knows nothing of wishes, and renews."""
     held = locks.take([APP], someone("1"), 0, quiet)
@@ -237,7 +237,7 @@ def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
 
 
 @pytest.mark.parametrize("action", ["", "deploy"])
-def test_without_a_wish_nobody_is_asked(s3: S3, locks: Locks, action: str) -> None:
+def test_without_a_wish_nobody_is_asked(s3: BucketState, locks: Locks, action: str) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     with pytest.raises(LockHeld):
         locks.take([APP], someone("2", action=action), 0, quiet)
@@ -245,7 +245,7 @@ def test_without_a_wish_nobody_is_asked(s3: S3, locks: Locks, action: str) -> No
     held.release()
 
 
-def test_two_that_undo_something_do_not_undo_each_other(s3: S3, locks: Locks) -> None:
+def test_two_that_undo_something_do_not_undo_each_other(s3: BucketState, locks: Locks) -> None:
     held = locks.take([APP], undoing("1"), 0, quiet)
     with pytest.raises(LockHeld):
         locks.take(
@@ -310,7 +310,7 @@ def test_asking_keeps_all_that_stands_in_a_lock() -> None:
 def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_lock(
     tmp_path: Path,
 ) -> None:
-    clock = Impatient()
+    clock = SkippingClock()
     held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     asker = Locks([Flocks(store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high)
@@ -320,7 +320,7 @@ def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_l
     other.release()
 
 
-class _Patient(Impatient):
+class _Patient(SkippingClock):
     """Time that stands still until somebody has heard."""
 
     def __init__(self, heard: Event) -> None:
@@ -337,7 +337,7 @@ class _Patient(Impatient):
 
 
 def test_a_wish_for_a_holder_before_stops_nobody_after_it(tmp_path: Path) -> None:
-    clock = Impatient()
+    clock = SkippingClock()
     locks = local(tmp_path, clock)
     first = locks.take([APP], someone("1"), 0, quiet)
     Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
@@ -353,7 +353,7 @@ def test_a_wish_for_a_holder_before_stops_nobody_after_it(tmp_path: Path) -> Non
 
 
 def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) -> None:
-    held = local(tmp_path, Impatient()).take([APP], someone("1"), 0, quiet)
+    held = local(tmp_path, SkippingClock()).take([APP], someone("1"), 0, quiet)
     [lock] = (tmp_path / "store" / "locks").glob("*.lock")
     beside = lock.with_name(f"{lock.name}.stop")
     for body in (
@@ -371,7 +371,7 @@ def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) ->
 
 
 def test_locks_that_are_shown_are_no_wishes(tmp_path: Path) -> None:
-    locks = local(tmp_path, Impatient())
+    locks = local(tmp_path, SkippingClock())
     held = locks.take([APP], someone("1"), 0, quiet)
     Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
     assert [name for name, _, _ in locks.show()] == [APP]

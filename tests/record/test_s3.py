@@ -2,13 +2,15 @@
 
 import pytest
 
-from tests.record.bucket import OWNER, S3
+from tests.record.bucket import OWNER, BucketState
 from toolkit.errors import Missing, NotAllowed, Refused, Unreachable
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.s3 import Bucket
 
 
-def test_an_object_is_made_changed_and_deleted_by_its_etag_only(s3: S3, bucket: Bucket) -> None:
+def test_an_object_is_made_changed_and_deleted_by_its_etag_only(
+    s3: BucketState, bucket: Bucket
+) -> None:
     assert bucket.get("a", 100) is None
     first = bucket.put("a", b"one", None)
     assert first is not None
@@ -28,7 +30,7 @@ def test_an_object_is_made_changed_and_deleted_by_its_etag_only(s3: S3, bucket: 
 
 
 def test_an_object_is_read_up_to_a_bound_and_aged_by_the_servers_clock(
-    s3: S3, bucket: Bucket
+    s3: BucketState, bucket: Bucket
 ) -> None:
     s3.put("team/a", b"x" * 1_000_000)
     s3.clock.pass_(90)
@@ -38,7 +40,7 @@ def test_an_object_is_read_up_to_a_bound_and_aged_by_the_servers_clock(
     assert (found.now - found.modified).total_seconds() == 90
 
 
-def test_keys_are_those_below_the_prefix(s3: S3, bucket: Bucket) -> None:
+def test_keys_are_those_below_the_prefix(s3: BucketState, bucket: Bucket) -> None:
     for key in ("team/live/a", "team/live/b", "team/locks/c", "live/d"):
         s3.put(key, b"")
     assert list(bucket.keys("live/")) == ["live/a", "live/b"]
@@ -63,7 +65,7 @@ def test_another_address_is_refused(address: str) -> None:
         Bucket(Aws(), address)
 
 
-def test_a_refusal_names_the_action_and_the_place(s3: S3, bucket: Bucket) -> None:
+def test_a_refusal_names_the_action_and_the_place(s3: BucketState, bucket: Bucket) -> None:
     s3.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(NotAllowed) as problem:
         bucket.put("a", b"", None)
@@ -74,7 +76,7 @@ def test_a_refusal_names_the_action_and_the_place(s3: S3, bucket: Bucket) -> Non
     }
 
 
-def test_a_bucket_of_another_account_is_not_used(s3: S3, aws: Aws) -> None:
+def test_a_bucket_of_another_account_is_not_used(s3: BucketState, aws: Aws) -> None:
     """S29."""
     with pytest.raises(NotAllowed):
         Bucket(aws, "s3://state", "999999999999").put("a", b"", None)
@@ -90,7 +92,11 @@ def test_a_bucket_of_another_account_is_not_used(s3: S3, aws: Aws) -> None:
     ],
 )
 def test_what_a_store_says_is_told_in_our_words(
-    s3: S3, bucket: Bucket, answer: tuple[int, str], error: type[Exception] | None, words: str
+    s3: BucketState,
+    bucket: Bucket,
+    answer: tuple[int, str],
+    error: type[Exception] | None,
+    words: str,
 ) -> None:
     s3.refuse = dict.fromkeys(("PUT", "GET", "DELETE"), answer)
     for use in (
@@ -104,14 +110,16 @@ def test_what_a_store_says_is_told_in_our_words(
         list(bucket.keys(""))
 
 
-def test_a_write_without_patience_is_tried_once(s3: S3, bucket: Bucket) -> None:
+def test_a_write_without_patience_is_tried_once(s3: BucketState, bucket: Bucket) -> None:
     s3.lose = ["PUT"]
     with pytest.raises(Unreachable):
         bucket.put("a", b"one", None, patient=False)
     assert s3.calls == ["PUT team/a"]
 
 
-def test_a_lost_answer_to_a_patient_write_looks_like_somebody_elses(s3: S3, bucket: Bucket) -> None:
+def test_a_lost_answer_to_a_patient_write_looks_like_somebody_elses(
+    s3: BucketState, bucket: Bucket
+) -> None:
     s3.lose = ["PUT"]
     assert bucket.put("a", b"one", None) is None
     assert s3.body("team/a") == b"one"

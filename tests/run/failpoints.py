@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tests.run import simulated
 from tests.run.simulated import DIAMOND, Settings, Told
 from tests.support.record import recorded
+from tests.support.report import Crash
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.gates.bake import BakeCheck, bake
@@ -32,10 +33,6 @@ from toolkit.run.request import StepReport
 
 Point = tuple[str, str, int]
 """Whose it is (a step, or a part of the run), what happens there, and for the how-manyth time."""
-
-
-class Crash(BaseException):
-    """The process is gone: nothing of ours catches it."""
 
 
 class Points:
@@ -119,12 +116,12 @@ class Setting(Struct, frozen=True):
         ]
 
 
-class Stage:
+class CrashStage:
     """One run of a setting, from its first process to its last, in a folder of its own."""
 
     def __init__(self, setting: Setting, points: Points, folder: Path, clock: Clock) -> None:
         self._setting, self._points, self._clock = setting, points, clock
-        self.cloud = simulated.Cloud(folder / "cloud", self._clock.elapsed, points)
+        self.cloud = simulated.SimulatedCloud(folder / "cloud", self._clock.elapsed, points)
         self._ports = simulated.ports(folder, self._clock, self.cloud)
         self._run = 0
         self.listener = simulated.Listener()
@@ -404,12 +401,12 @@ class Failpoints:
 
 def begin(
     setting: Setting, folder: Path, points: Points | None = None, clock: Clock | None = None
-) -> Stage:
+) -> CrashStage:
     """A stage in a folder that is made for it; no time passes in it, unless it has another
     clock.
     """
     folder.mkdir()
-    return Stage(setting, points or Points(), folder, clock or simulated.Impatient())
+    return CrashStage(setting, points or Points(), folder, clock or simulated.Impatient())
 
 
 TWO = ("register", "move")

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from tests.run.failpoints import SETTINGS, Stage, begin
+from tests.run.failpoints import SETTINGS, CrashStage, begin
 from tests.run.simulated import KIND, Hurried
 from toolkit import targets
 
@@ -72,7 +72,7 @@ def _one(name: str, length: float, chance: Random, folder: Path) -> tuple[int, s
     return kills, ""
 
 
-def _process(stage: Stage, folder: Path, most_s: float) -> int | None:
+def _process(stage: CrashStage, folder: Path, most_s: float) -> int | None:
     """A process that begins the run or goes on with it: its exit code, None if it was killed after
     `most_s` seconds.
     """
@@ -91,7 +91,7 @@ def _process(stage: Stage, folder: Path, most_s: float) -> int | None:
     return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
-def _be(stage: Stage, folder: Path) -> None:
+def _be(stage: CrashStage, folder: Path) -> None:
     """The child: it leaves without looking back, and what goes wrong is left in a file."""
     code = 99
     try:

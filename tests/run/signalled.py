@@ -39,7 +39,9 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     asked = deploying.common_options(ctx, arguments)
     root = Path(asked.folder)
     clock = simulated.Hurried(TIMES)
-    ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
+    ports = simulated.ports(
+        root, clock, simulated.SimulatedCloud(root / "cloud", clock.elapsed, _point)
+    )
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
     with deploying.terminal("deploy", asked, prepared.jobs) as control:
         request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))

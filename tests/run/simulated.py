@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.model import (
+    Advice,
     Job,
     JobAction,
     LiveVersion,
@@ -39,6 +40,7 @@ from toolkit.record.state import Store
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Effect(Struct, frozen=True):
     at: float
 
 
-class Cloud:
+class SimulatedCloud:
     """The calls that were taken, in order. `point` is told before and after each call."""
 
     def __init__(
@@ -200,8 +202,8 @@ def permissions(job: Job) -> tuple[()]:
     return ()
 
 
-def _cloud(job: Job, ports: Ports) -> Cloud:
-    return cast(Cloud, ports.aws(job.location))
+def _cloud(job: Job, ports: Ports) -> SimulatedCloud:
+    return cast(SimulatedCloud, ports.aws(job.location))
 
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -350,8 +352,8 @@ class Listener:
     def line(self, step: str, text: str) -> None:
         self.lines.append(text)
 
-    def told(self, step: str, text: str) -> None:
-        self.told_.append((step, text))
+    def told(self, step: str, text: Advice) -> None:
+        self.told_.append((step, sentence(text)))
 
     def ended(self, outcome: Outcome) -> None:
         self.ended_.append(outcome)

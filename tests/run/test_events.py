@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.run.test_execute import Stage, words
+from tests.run.test_execute import RunStage, words
 from toolkit.run import events
 from toolkit.run.events import (
     Events,
@@ -223,7 +223,7 @@ def test_whatever_is_wrong_with_a_listener_the_run_ends_as_it_would(
 
     healthy = Heard()
     stream = Events([Heard(wrong), healthy])
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     monkeypatch.setattr(stage.listener, "publish", stream.publish)
 
     def run() -> None:
@@ -242,7 +242,7 @@ def test_a_run_is_planned_its_steps_begin_and_end_and_it_ends(
 ) -> None:
     heard = Heard()
     stream = Events([heard])
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     monkeypatch.setattr(stage.listener, "publish", stream.publish)
     ran = stage.run({"a": (), "b": ("a",)})
     stream.close()

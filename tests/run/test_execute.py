@@ -2,10 +2,12 @@
 word for it all.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -25,16 +27,20 @@ from toolkit.errors import (
     Unreachable,
 )
 from toolkit.model import (
+    Advice,
     Job,
     JobAction,
     LiveVersion,
     Location,
+    NextCommand,
     Observation,
     Outcome,
     RunResult,
+    ShellCommand,
     StepState,
     Verdict,
     Version,
+    changed_advice,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
@@ -96,7 +102,7 @@ class Kind:
         return self._runs
 
 
-class Log:
+class SilentLog:
     def write(self, line: str) -> None:
         pass
 
@@ -124,8 +130,8 @@ class Book:
             raise problem
         self.lines.append((state, step, facts))
 
-    def log(self, step: str) -> Log:
-        return Log()
+    def log(self, step: str) -> SilentLog:
+        return SilentLog()
 
     def announce(self, job: Job) -> None:
         if (problem := self._broken("begins", job.step)) is not None:
@@ -147,7 +153,7 @@ class Book:
         return any(state == "end" for state, _, _ in self.lines)
 
 
-class Stage:
+class RunStage:
     """A run of steps, and all that came of it."""
 
     def __init__(
@@ -215,7 +221,7 @@ def words(ran: RunResult) -> dict[str, str]:
 def test_what_goes_well_is_recorded_and_written_down_step_by_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run()
     assert (ran.status, ran.exit, words(ran)) == (
         "succeeded",
@@ -239,7 +245,7 @@ def test_what_goes_well_is_recorded_and_written_down_step_by_step(
 def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, {"b": FAILED})
+    stage = RunStage(monkeypatch, {"b": FAILED})
     ran = stage.run()
     assert (ran.status, ran.exit) == ("partial", 4)
     assert (
@@ -260,7 +266,7 @@ def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(
 
 
 def test_what_waits_for_a_doubt_stays_open_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"b": UNKNOWN})
+    stage = RunStage(monkeypatch, {"b": UNKNOWN})
     ran = stage.run()
     assert (ran.status, ran.exit) == ("in-doubt", 5)
     assert {outcome.step: outcome.open for outcome in ran.outcomes} == {
@@ -274,7 +280,7 @@ def test_what_waits_for_a_doubt_stays_open_with_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_with_fail_fast_what_was_not_begun_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"a": FAILED})
+    stage = RunStage(monkeypatch, {"a": FAILED})
     ran = stage.run({"a": (), "b": (), "c": ()}, parallel=1, fail_fast=True)
     assert (ran.status, ran.exit, ran.not_started) == ("failed", 1, ())
     assert stage.book.outcomes() == {"a": "rolled-back", "b": "skipped", "c": "skipped"}
@@ -282,7 +288,7 @@ def test_with_fail_fast_what_was_not_begun_is_skipped(monkeypatch: pytest.Monkey
 
 
 def test_with_fail_fast_a_doubt_leaves_the_rest_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"a": UNKNOWN})
+    stage = RunStage(monkeypatch, {"a": UNKNOWN})
     ran = stage.run({"a": (), "b": (), "c": ()}, parallel=1, fail_fast=True)
     assert (ran.status, stage.book.outcomes(), stage.book.ended) == ("in-doubt", {}, False)
     assert words(ran) == {"a": "in-doubt", "b": "skipped", "c": "skipped"}
@@ -291,18 +297,18 @@ def test_with_fail_fast_a_doubt_leaves_the_rest_to_resume(monkeypatch: pytest.Mo
 def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, {"a": RUNNING}, {"a": lambda report: stage.stop.ask(15)})
+    stage = RunStage(monkeypatch, {"a": RUNNING}, {"a": lambda report: stage.stop.ask(15)})
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
     assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
-    again = Stage(monkeypatch, {"a": Observation(StepState.RUNNING, cause="slow")})
+    again = RunStage(monkeypatch, {"a": Observation(StepState.RUNNING, cause="slow")})
     again.listener.told = lambda step, text: again.stop.ask(2)  # type: ignore[method-assign]
     ran = again.run()
     assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
 
 
 def test_a_signal_after_everything_is_over_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     stage.listener.ended = lambda outcome: stage.stop.ask(2) if outcome.step == "d" else None  # type: ignore[method-assign]
     ran = stage.run()
     assert (ran.status, ran.exit, stage.book.ended) == ("succeeded", 0, True)
@@ -313,7 +319,7 @@ def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(
 ) -> None:
     begun = Event()
     acts = {"b": lambda report: wait(begun), "c": lambda report: begun.set()}
-    stage = Stage(monkeypatch, {"b": EXPIRED, "c": RUNNING}, acts)
+    stage = RunStage(monkeypatch, {"b": EXPIRED, "c": RUNNING}, acts)
     ran = stage.run()
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 7, False)
     assert stage.book.outcomes() == {"a": "succeeded"}
@@ -326,7 +332,7 @@ def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(
 
 
 def test_a_lock_that_is_lost_stops_new_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"b": LockLost(target="b", reason="somebody took it")})
+    stage = RunStage(monkeypatch, {"b": LockLost(target="b", reason="somebody took it")})
     ran = stage.run(parallel=1)
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 5, False)
 
@@ -345,7 +351,7 @@ def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(
         begun.set()
         wait(raised)
 
-    stage = Stage(monkeypatch, {}, {"b": breaks, "c": slow})
+    stage = RunStage(monkeypatch, {}, {"b": breaks, "c": slow})
     with pytest.raises(ZeroDivisionError):
         stage.run()
     assert stage.book.outcomes() == {"a": "succeeded", "c": "succeeded"}
@@ -362,7 +368,7 @@ def test_what_shows_the_run_may_break_without_hanging_it(monkeypatch: pytest.Mon
     def broken(outcome: Outcome) -> None:
         raise ValueError("no such column")
 
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     stage.listener.ended = broken  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="no such column"):
         stage.run()
@@ -375,7 +381,7 @@ def test_what_shows_the_run_may_break_without_hanging_it(monkeypatch: pytest.Mon
 def test_a_record_that_cannot_be_written_is_told_and_the_outcome_kept(
     monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
-    stage = Stage(
+    stage = RunStage(
         monkeypatch, book=Book(lambda state, step: problem if state == "record" else None)
     )
     ran = stage.run({"a": ()})
@@ -389,7 +395,9 @@ FULL = FileProblem(path="journal", reason="the disk is full")
 def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "outcome" else None))
+    stage = RunStage(
+        monkeypatch, book=Book(lambda state, step: FULL if state == "outcome" else None)
+    )
     ran = stage.run(parallel=1)
     assert (ran.not_started, stage.listener.began_) == (("b", "c", "d"), ["a"])
     assert stage.listener.told_ == [
@@ -401,7 +409,7 @@ def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(
 def test_a_last_line_that_cannot_be_written_is_told_and_left_to_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "end" else None))
+    stage = RunStage(monkeypatch, book=Book(lambda state, step: FULL if state == "end" else None))
     ran = stage.run()
     assert (ran.status, ran.exit, set(words(ran).values())) == (
         "in-doubt",
@@ -416,7 +424,7 @@ def test_a_last_line_that_cannot_be_written_is_told_and_left_to_resume(
 def test_a_disk_that_is_full_before_the_first_call_leaves_the_run_to_resume_and_nothing_was_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL))
+    stage = RunStage(monkeypatch, book=Book(lambda state, step: FULL))
     ran = stage.run()
     assert (ran.exit, words(ran), ran.not_started) == (
         Exit.IN_DOUBT,
@@ -428,7 +436,7 @@ def test_a_disk_that_is_full_before_the_first_call_leaves_the_run_to_resume_and_
 def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run(done={"a": "succeeded"}, begun=("b",))
     assert [(state, step) for state, step, _ in stage.book.lines if step == "b"] == [
         ("outcome", "b")
@@ -446,10 +454,10 @@ def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(
 def test_what_waits_for_an_earlier_failure_gets_its_own_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run(done={"a": "succeeded", "b": "failed"})
     assert (stage.book.outcomes(), ran.exit) == ({"c": "succeeded", "d": "skipped"}, 4)
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run(done={"a": "failed", "b": "skipped"})
     assert (stage.book.outcomes(), ran.status, ran.exit) == (
         {"c": "skipped", "d": "skipped"},
@@ -461,7 +469,7 @@ def test_what_waits_for_an_earlier_failure_gets_its_own_end(
 def test_a_run_of_which_only_the_last_line_is_missing_gets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run(done=dict.fromkeys("abcd", "succeeded"))
     assert (ran.exit, stage.book.lines) == (0, [("end", None, {"exit": 0, "status": "succeeded"})])
 
@@ -527,7 +535,7 @@ def unproved(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
 def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=unproved)
     assert {one.step: one.verdict for one in ran.outcomes} == {
         "a": "unhealthy",
@@ -544,12 +552,12 @@ def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(
 
 
 def test_without_a_version_to_put_back_it_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = Stage(monkeypatch).run({"a": ()}, verify=unproved)
+    ran = RunStage(monkeypatch).run({"a": ()}, verify=unproved)
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]
 
 
 def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run({"a": ()}, unproved=("a",))
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "succeeded")]
     assert stage.listener.began_ == ["a"]
@@ -558,7 +566,7 @@ def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
 
     def stopped(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         stage.stop.ask(2)
@@ -576,7 +584,7 @@ def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(
 def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
 
     def stopped(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         stage.stop.ask(2)
@@ -599,7 +607,7 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
 
 
 def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     jobs = (
         Job(
             "a",
@@ -627,7 +635,7 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
 def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, runs=LiveVersion("v9"))
+    stage = RunStage(monkeypatch, runs=LiveVersion("v9"))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
@@ -635,7 +643,7 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
     ]
     assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
     assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == (
-        "somebody else has put v9 there since",
+        "someone else has deployed v9 since",
         Exit.FAILED,
         True,
     )
@@ -652,7 +660,7 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
 def test_a_rollback_that_cannot_begin_yet_stays_open(
     monkeypatch: pytest.MonkeyPatch, problem: Exception, code: Exit
 ) -> None:
-    stage = Stage(monkeypatch, runs=problem)
+    stage = RunStage(monkeypatch, runs=problem)
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [
         ("a", "unhealthy", False),
@@ -661,17 +669,19 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
 
 
-def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "fix it",
+        NextCommand("deploy-app", ("a",)),
+        ("wait for it, then:", ShellCommand("aws ecs wait", ("a b",)), "; or", NextCommand("show")),
+    ],
+)
+def test_what_to_do_next_is_written_down_as_data_and_without_secrets_and_read_back(
+    monkeypatch: pytest.MonkeyPatch, advice: Advice
 ) -> None:
-    stage = Stage(
-        monkeypatch,
-        {
-            "a": Observation(
-                StepState.FAILED, Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a"
-            )
-        },
-    )
+    observation = Observation(StepState.FAILED, Verdict.FAILED, cause="it crashed", next=advice)
+    stage = RunStage(monkeypatch, {"a": observation})
     job = Job(
         "a",
         "a",
@@ -683,11 +693,12 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
         "run",
         "t-a",
     )
-    request = stage.request(advise=lambda job, next: f"{next} --env {job.location.environment}")
+    request = stage.request(redact=lambda text: text.replace("it", "IT"))
     Execution(request, stage.book, lambda: None, (job,)).carry_out()
-    assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
-        "toolkit deploy-app a --env prod"
-    ]
+    [written] = [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"]
+    stored = json.loads(json.dumps(msgspec.to_builtins(written)))
+    redacted = changed_advice(advice, lambda text: text.replace("it", "IT"))
+    assert msgspec.convert(stored, Advice) == redacted
 
 
 @pytest.mark.parametrize(
@@ -701,7 +712,7 @@ def test_what_cannot_be_recorded_as_begun_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
     """Nobody else could know that something may have been changed."""
-    stage = Stage(
+    stage = RunStage(
         monkeypatch, book=Book(lambda state, step: problem if state == "begins" else None)
     )
     ran = stage.run({"a": ()})
@@ -721,7 +732,7 @@ def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(
         report.prepare("upload")
         report.intend("first")
 
-    stage = Stage(monkeypatch, acts={"a": acts}, book=Book(written))
+    stage = RunStage(monkeypatch, acts={"a": acts}, book=Book(written))
     assert stage.run({"a": ()}).exit == Exit.OK
     assert order[:5] == ["intent", "begins", "intent", "intent", "accepted"]
     assert stage.book.begun == ["a"]
@@ -730,7 +741,7 @@ def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(
 def test_what_undoes_a_step_is_begun_whether_or_not_that_can_be_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert stage.book.begun == ["a"]
     assert ("intent", "a:rollback") in [(state, step) for state, step, _ in stage.book.lines]
@@ -739,7 +750,7 @@ def test_what_undoes_a_step_is_begun_whether_or_not_that_can_be_recorded(
 def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(
+    stage = RunStage(
         monkeypatch,
         book=Book(lambda state, step: FULL if (state, step) == ("outcome", "a") else None),
     )
@@ -748,7 +759,7 @@ def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_dou
 
 
 def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"a:rollback": FAILED})
+    stage = RunStage(monkeypatch, {"a:rollback": FAILED})
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
@@ -759,7 +770,7 @@ def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_was_not_well_before_gives_way_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service of which nothing runs: nothing is gained by putting an earlier version back."""
-    stage = Stage(monkeypatch)
+    stage = RunStage(monkeypatch)
     ran = stage.run(
         {"a": ()},
         unproved=("a",),

@@ -22,6 +22,7 @@ from toolkit.run.jobs import (
     step_token,
     unpack,
 )
+from toolkit.show.advice import sentence
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.stack.options import StackOptions
 
@@ -175,7 +176,7 @@ def test_one_region_and_another_profile_can_be_asked_for() -> None:
 def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
     with pytest.raises(Refused, match="dev is not in us-east-1") as refused:
         locations(environment("eu-west-1"), None, "us-east-1")
-    assert "eu-west-1" in refused.value.facts["next"]
+    assert "eu-west-1" in sentence(refused.value.next)
 
 
 def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import LiveVersion, Outcome, Verdict
+from toolkit.model import LiveVersion, NextCommand, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state
@@ -83,6 +83,17 @@ def test_an_end_says_what_was_live_then() -> None:
     )
     with pytest.raises(StateDamaged):
         read((state, step, {**facts, "live": {"version": 7}}))
+
+
+def test_what_to_do_next_is_read_as_data_and_from_older_journals_as_words() -> None:
+    state, step, facts = outcome("a", "failed")
+    stored = ["wait, then:", {"type": "toolkit", "command": "deploy-app", "arguments": ["a"]}]
+    found = read((state, step, {**facts, "next": stored}))
+    assert found.done["a"].next == ("wait, then:", NextCommand("deploy-app", ("a",)))
+    found = read((state, step, {**facts, "next": "wait, then: toolkit deploy-app a"}))
+    assert found.done["a"].next == "wait, then: toolkit deploy-app a"
+    with pytest.raises(StateDamaged):
+        read((state, step, {**facts, "next": {"type": "toolkit"}}))
 
 
 def test_of_a_run_that_has_only_said_what_it_is_everything_is_left() -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.record.bucket import S3
+from tests.record.bucket import BucketState
 from tests.run import simulated
-from tests.run.failpoints import SETTINGS, Crash, Failpoints, Point, Points, Setting
+from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting
 from tests.run.simulated import Told
+from tests.support.report import Crash
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
-from toolkit.model import Job, Location, RunResult
+from toolkit.model import Advice, Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
 from toolkit.record.journal import EntryState, JournalEntry
@@ -31,7 +32,7 @@ STORE = "s3://state/team"
 RUN = "20261120-120000-aaaa"
 
 
-class Clock(simulated.Impatient):
+class LeaseClock(simulated.Impatient):
     """Time passes by waiting alone; the heart of the leases does not make it pass."""
 
     def wait(self, seconds: float, wake: Event | None = None) -> bool:
@@ -40,14 +41,14 @@ class Clock(simulated.Impatient):
         return super().wait(seconds, wake)
 
 
-class Cloud(simulated.Cloud):
+class BucketCloud(simulated.SimulatedCloud):
     """The simulated cloud with a bucket in it, which minds conditions. `down` is asked before each
     call to the bucket.
     """
 
-    def __init__(self, file: Path, clock: Clock, points: Points) -> None:
+    def __init__(self, file: Path, clock: LeaseClock, points: Points) -> None:
         super().__init__(file, clock.elapsed, points)
-        self.s3, self._points = S3(), points
+        self.s3, self._points = BucketState(), points
         self.s3.clock = clock  # type: ignore[assignment]
         self.down: Callable[[str], bool] = lambda key: False
 
@@ -106,14 +107,14 @@ class Cloud(simulated.Cloud):
         )
 
 
-class Town:
+class SharedCloud:
     """One cloud with a bucket, and the machines that deploy to it."""
 
     def __init__(self, folder: Path, setting: Setting, points: Points | None = None) -> None:
         folder.mkdir()
         self.folder, self.setting, self.points = folder, setting, points or Points()
-        self.clock = Clock()
-        self.cloud = Cloud(folder / "cloud", self.clock, self.points)
+        self.clock = LeaseClock()
+        self.cloud = BucketCloud(folder / "cloud", self.clock, self.points)
         self.listener = simulated.Listener()
 
     def store(self, machine: str) -> Store:
@@ -226,7 +227,7 @@ class Eager(mirror.Mirror):
     def _at_once(self, entry: JournalEntry) -> None:
         self._once(logs=True)
 
-    def close(self) -> str | None:
+    def close(self) -> Advice:
         self._journal.watcher = None
         self._once(logs=True)
         return super().close()
@@ -258,7 +259,7 @@ def passed(setting: Setting, folder: Path, how: type[mirror.Mirror]) -> list[Poi
     """Every point that an uninterrupted run passes."""
     points = Points()
     with Failpoints(points), mirrored_by(how):
-        town = Town(folder, setting, points)
+        town = SharedCloud(folder, setting, points)
         assert town.start("one").status in ("succeeded", "partial", "failed")
         town.is_exact()
         return list(points.passed)
@@ -271,7 +272,7 @@ def taken_over(setting: Setting, folder: Path, fatal: Point, how: type[mirror.Mi
     points = Points()
     failpoints = Failpoints(points)
     with failpoints, mirrored_by(how):
-        town = Town(folder, setting, points)
+        town = SharedCloud(folder, setting, points)
         points.begin(fatal)
         try:
             town.start("one")
@@ -313,7 +314,7 @@ def test_wherever_one_machine_dies_another_one_goes_on_and_each_effect_is_there_
 def test_a_run_of_a_machine_that_is_alive_is_not_taken_over(tmp_path: Path) -> None:
     points = Points()
     with Failpoints(points) as failpoints, mirrored_by(Eager):
-        town = Town(tmp_path / "town", SETTINGS["tokens"], points)
+        town = SharedCloud(tmp_path / "town", SETTINGS["tokens"], points)
         points.begin(("a", "before append outcome", 1))
         with pytest.raises(Crash):
             town.start("one")
@@ -337,7 +338,7 @@ def test_who_comes_back_after_its_run_was_taken_over_does_nothing_more_and_write
     """The first machine sleeps between two steps; it was not killed."""
     slept: list[RunResult] = []
     with mirrored_by(Eager), Failpoints(Points()):
-        town = Town(tmp_path / "town", SETTINGS["tokens"])
+        town = SharedCloud(tmp_path / "town", SETTINGS["tokens"])
 
         def sleeps(where: str, what: str) -> None:
             if (where, what) == ("b", "before register") or slept:
@@ -363,7 +364,7 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
     tmp_path: Path,
 ) -> None:
     with Failpoints(Points()):
-        town = Town(tmp_path / "town", SETTINGS["tokens"])
+        town = SharedCloud(tmp_path / "town", SETTINGS["tokens"])
         begun = Event()
 
         def down(key: str) -> bool:
@@ -375,7 +376,7 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
             patch.setattr(mirror, "RETRY_S", 0.05)
             ran = town.start("one")
         assert ran.status == "succeeded"
-        assert any("not wholly in the bucket yet" in words for _, words in town.listener.told_)
+        assert any("not completely in the bucket yet" in words for _, words in town.listener.told_)
         there = town.cloud.s3.body(f"team/runs/{RUN}.jsonl")
         assert len(journal.parse(there, RUN, "there")[0]) < len(town.entries("one"))
         assert mirror.unsent_runs(town.store("one")) == [RUN]
@@ -390,7 +391,7 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
 
 def test_a_run_sends_its_journal_and_logs_from_a_thread_of_its_own(tmp_path: Path) -> None:
     with Failpoints(Points()):
-        town = Town(tmp_path / "town", SETTINGS["side by side"])
+        town = SharedCloud(tmp_path / "town", SETTINGS["side by side"])
         assert town.start("one").status == "succeeded"
         town.is_exact()
         log = town.shelf().log(RUN, "a")
@@ -401,7 +402,7 @@ def test_a_run_sends_its_journal_and_logs_from_a_thread_of_its_own(tmp_path: Pat
 def test_what_was_only_on_the_first_machine_is_kept_beside_the_journal(tmp_path: Path) -> None:
     points = Points()
     with Failpoints(points) as failpoints, mirrored_by(Lagging):
-        town = Town(tmp_path / "town", SETTINGS["tokens"], points)
+        town = SharedCloud(tmp_path / "town", SETTINGS["tokens"], points)
         points.begin(("b", "after register", 1))
         with pytest.raises(Crash):
             town.start("one")
@@ -418,7 +419,7 @@ def test_what_was_only_on_the_first_machine_is_kept_beside_the_journal(tmp_path:
 
 def test_a_run_of_the_same_name_with_other_steps_is_not_gone_on_with(tmp_path: Path) -> None:
     with mirrored_by(Eager), Failpoints(Points()) as failpoints:
-        town = Town(tmp_path / "town", SETTINGS["tokens"])
+        town = SharedCloud(tmp_path / "town", SETTINGS["tokens"])
         town.cloud._point = _dies_at("b", "before register")
         with pytest.raises(Crash):
             town.start("one")
@@ -426,10 +427,10 @@ def test_a_run_of_the_same_name_with_other_steps_is_not_gone_on_with(tmp_path: P
         town.cloud._point = lambda where, what: None
         town.clock.pass_(300)
         key = f"team/runs/{RUN}.jsonl"
-        other = Town(tmp_path / "other", SETTINGS["failing"])
+        other = SharedCloud(tmp_path / "other", SETTINGS["failing"])
         other.start("one")
         town.cloud.s3.put(key, other.cloud.s3.body(key))
-        with pytest.raises(StateDamaged, match="is another one"):
+        with pytest.raises(StateDamaged, match="another run of this name"):
             town.resume("one")
         assert [one.target for one in town.cloud.effects()] == ["a"]
 
@@ -460,5 +461,5 @@ def test_what_two_journals_have_in_common_ends_with_a_line(
 
 
 def test_the_clock_of_these_tests_is_the_buckets(tmp_path: Path) -> None:
-    town = Town(tmp_path / "town", SETTINGS["tokens"])
+    town = SharedCloud(tmp_path / "town", SETTINGS["tokens"])
     assert isinstance(town.cloud.s3.clock.now(), datetime)

@@ -13,7 +13,7 @@ import pytest
 from botocore.client import BaseClient  # type: ignore[import-untyped]
 
 import toolkit as package
-from tests.cli.test_deploy_errors import Shop, shop
+from tests.cli.test_deploy_errors import Deploys, shop
 from tests.support.run import Result
 from toolkit.cli.main import COMMANDS
 from toolkit.ports.aws import client
@@ -77,7 +77,7 @@ def command_modules() -> set[str]:
 
 
 @pytest.fixture
-def ways(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Ways:
+def ways(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> Ways:
     # The shop is for answers that never come; here a slow machine gets its time.
     monkeypatch.setattr(client, "READ_S", 20)
     monkeypatch.setattr(client, "CALL_S", 60.0)
@@ -101,12 +101,12 @@ STACK = {"CreateChangeSet", "ExecuteChangeSet"}
     [(("deploy-app",), APP), (("deploy-stack", "jobs"), STACK), (("deploy", "--all"), APP | STACK)],
 )
 def test_at_most_twelve_functions_lie_between_a_command_and_a_call_that_changes_something(
-    shop: Shop, ways: Ways, arguments: tuple[str, ...], calls: set[str]
+    shop: Deploys, ways: Ways, arguments: tuple[str, ...], calls: set[str]
 ) -> None:
     check(ways, shop(*arguments, "--yes"), calls)
 
 
-def test_nor_do_more_where_a_repository_is_made_first(shop: Shop, ways: Ways) -> None:
+def test_nor_do_more_where_a_repository_is_made_first(shop: Deploys, ways: Ways) -> None:
     shop.rules('repository = "backend"', 'repository = "backend"\nbuild = { context = "app" }')
     (shop.repo.path / "app/Dockerfile").write_text("FROM scratch\nCOPY main.py /\n")
     shop.repo.commit()

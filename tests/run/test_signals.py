@@ -22,7 +22,7 @@ from toolkit.record.state import open_store
 
 MOMENTS = by_mode(1, 5, 100)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPING = "stopping: nothing new is begun"
+STOPPING = "stopping: nothing new is started"
 ARGUMENTS = ["-m", "tests.run.signalled", "signalled", "-C"]
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
@@ -109,7 +109,7 @@ def intents(folder: Path) -> list[journal.JournalEntry]:
 
 def is_whole(folder: Path) -> None:
     """Everything was done once, and is written down."""
-    effects = simulated.Cloud(folder / "cloud", lambda: 0.0).effects()
+    effects = simulated.SimulatedCloud(folder / "cloud", lambda: 0.0).effects()
     assert sorted((one.target, one.call) for one in effects) == [
         (step, call) for step in "abcd" for call in ("move", "register")
     ]

@@ -47,6 +47,7 @@ from toolkit.run.step import (
     StepExecution,
 )
 from toolkit.run.stop import Stop
+from toolkit.show.advice import sentence
 from toolkit.targets.base import Report
 
 JOB = Job(
@@ -70,7 +71,7 @@ NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
 
 
-class Log:
+class LineLog:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -86,17 +87,17 @@ class Pen:
     step's end.
     """
 
-    def __init__(self, clock: Clock, log: Log | None = None) -> None:
+    def __init__(self, clock: Clock, log: LineLog | None = None) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.ends: list[dict[str, Any]] = []
         self.full_until = 0.0
-        self._clock, self._log = clock, log or Log()
+        self._clock, self._log = clock, log or LineLog()
 
     @property
     def journal(self) -> "Pen":
         return self
 
-    def log(self, step: str) -> Log:
+    def log(self, step: str) -> LineLog:
         return self._log
 
     def announce(self, job: Job) -> None:
@@ -121,7 +122,7 @@ class Pen:
 Look = Observation | ToolkitError | Exception
 
 
-class Stage:
+class StepStage:
     """A step, what its kind shall do, and all that came of it."""
 
     def __init__(
@@ -134,7 +135,7 @@ class Stage:
             Impatient(),
             Stop(),
             Listener(answer),
-            Log(),
+            LineLog(),
         )
         self.pen = Pen(self.clock, self.log)
         self.applied, self.abandoned = 0, 0
@@ -195,7 +196,7 @@ def of(outcome: Outcome) -> tuple[str, bool]:
 
 
 def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
-    stage = Stage([RUNNING, RUNNING, DONE])
+    stage = StepStage([RUNNING, RUNNING, DONE])
     found = stage.run()
     assert of(found) == ("succeeded", False)
     assert (stage.applied, found.live, found.adopted) == (1, LiveVersion("v1"), False)
@@ -226,7 +227,7 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
     ],
 )
 def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool]) -> None:
-    found = Stage([RUNNING, seen]).run()
+    found = StepStage([RUNNING, seen]).run()
     assert of(found) == wanted
     assert found.cause == seen.cause
 
@@ -236,7 +237,7 @@ def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool
     [DONE, Observation(StepState.FAILED, cause="c"), Observation(StepState.ABSENT, sure=True)],
 )
 def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
-    stage = Stage([seen])
+    stage = StepStage([seen])
     stage.call_s = 0.2
     stage.run()
     assert len(stage.looked) == (2 if seen.sure else 1)  # what is not there is applied once more
@@ -244,7 +245,7 @@ def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
 
 @pytest.mark.parametrize("untouched", [True, False])
 def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
-    found = Stage(
+    found = StepStage(
         [Observation(StepState.DONE, Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
     ).run()
     assert (of(found), found.cause, found.has_to_give_way) == (
@@ -255,16 +256,22 @@ def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untou
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
-    stage = Stage([Observation(StepState.UNKNOWN, phase="checking again")] * 5 + [RUNNING, DONE])
+    stage = StepStage(
+        [Observation(StepState.UNKNOWN, phase="checking again")] * 5 + [RUNNING, DONE]
+    )
     assert of(stage.run()) == ("succeeded", False)
-    stage = Stage([Observation(StepState.UNKNOWN, next="ask ada")])
+    stage = StepStage([Observation(StepState.UNKNOWN, next="ask ada")])
     found = stage.run()
-    assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
+    assert (found.verdict, sentence(found.next), found.open) == (
+        "in-doubt",
+        "ask ada",
+        True,
+    )
     assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S[StepState.UNKNOWN]
 
 
 def test_the_first_cause_remains_the_cause() -> None:
-    stage = Stage(
+    stage = StepStage(
         [
             Observation(StepState.RUNNING, cause="image not found", log=("pull",)),
             Observation(StepState.FAILED, Verdict.ROLLED_BACK, cause="rolled back"),
@@ -276,7 +283,7 @@ def test_the_first_cause_remains_the_cause() -> None:
 
 
 def test_lines_are_shown_and_written() -> None:
-    stage = Stage(
+    stage = StepStage(
         [
             Observation(StepState.RUNNING, lines=("one",)),
             Observation(StepState.RUNNING, lines=("two",)),
@@ -290,14 +297,14 @@ def test_lines_are_shown_and_written() -> None:
 
 def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
     doomed = Observation(StepState.RUNNING, doomed=True, cause="it crashes")
-    stage = Stage([doomed, doomed, doomed, Observation(StepState.FAILED, Verdict.ROLLED_BACK)])
+    stage = StepStage([doomed, doomed, doomed, Observation(StepState.FAILED, Verdict.ROLLED_BACK)])
     assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
     assert stage.pen.states == ["intent", "accepted", "intent"]
 
 
 @pytest.mark.parametrize("problem", [CloudError(call="x", reason="y"), Refused("no"), NO_ANSWER])
 def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) -> None:
-    stage = Stage(
+    stage = StepStage(
         [
             Observation(StepState.RUNNING, doomed=True),
             Observation(StepState.RUNNING, doomed=True),
@@ -319,7 +326,7 @@ def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) 
     ],
 )
 def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
-    stage = Stage([RUNNING, *[problem] * 9, RUNNING, DONE])
+    stage = StepStage([RUNNING, *[problem] * 9, RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)
     gaps = [
         later - earlier for earlier, later in zip(stage.looked[1:], stage.looked[2:], strict=False)
@@ -330,36 +337,40 @@ def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
 
 
 def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
-    found = Stage([NO_ANSWER]).run()
+    found = StepStage([NO_ANSWER]).run()
     assert of(found) == ("in-doubt", True)
     assert found.cause == "it did not end within 10 min; nothing was stopped"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
-    found = Stage([Observation(StepState.RUNNING, cause="slow")]).run()
-    assert (found.verdict, found.open, found.next) == ("in-doubt", True, "toolkit resume")
+    found = StepStage([Observation(StepState.RUNNING, cause="slow")]).run()
+    assert (found.verdict, found.open, sentence(found.next)) == (
+        "in-doubt",
+        True,
+        "toolkit resume",
+    )
     assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
 def test_what_an_earlier_process_began_has_the_rest_of_its_time_but_not_less_than_some() -> None:
-    stage = Stage([RUNNING])
+    stage = StepStage([RUNNING])
     found = stage.run(resumed=True, waited_s=100)
     assert found.took_s == pytest.approx(600, abs=0.1)
     assert (found.adopted, stage.applied) == (True, 0)
-    found = Stage([RUNNING]).run(resumed=True, waited_s=5000)
+    found = StepStage([RUNNING]).run(resumed=True, waited_s=5000)
     assert found.took_s == pytest.approx(5000 + RESUMED_LEAST_S, abs=0.1)
 
 
 def test_what_an_earlier_process_began_is_looked_for_before_anything_is_called() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
     found = stage.run(resumed=True)
     assert (of(found), stage.applied, stage.pen.lines) == (("succeeded", False), 0, [])
 
 
 def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> None:
-    stage = Stage([ABSENT])
+    stage = StepStage([ABSENT])
     stage._looks = iter(lambda: DONE if stage.applied else ABSENT, None)
     found = stage.run(resumed=True)
     assert (of(found), stage.applied, stage.pen.states) == (
@@ -371,7 +382,7 @@ def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> No
 
 
 def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:
-    stage = Stage([*[ABSENT] * 8, RUNNING, *[ABSENT] * 8, DONE])
+    stage = StepStage([*[ABSENT] * 8, RUNNING, *[ABSENT] * 8, DONE])
     assert (of(stage.run()), stage.applied) == (("succeeded", False), 1)
 
 
@@ -379,7 +390,7 @@ def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:
 def test_what_stays_absent_is_in_doubt_and_never_applied_more_than_twice(
     resumed: bool, times: int
 ) -> None:
-    stage = Stage([ABSENT])
+    stage = StepStage([ABSENT])
     found = stage.run(resumed)
     assert (of(found), stage.applied) == (("in-doubt", True), times)
 
@@ -409,9 +420,9 @@ def only(problem: Exception) -> Callable[[Report], None]:
 
 @pytest.mark.parametrize("problem", [NO_ANSWER, Throttled(call="x")])
 def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> None:
-    stage = Stage([RUNNING, DONE], acts_then(problem))
+    stage = StepStage([RUNNING, DONE], acts_then(problem))
     assert (of(stage.run()), stage.applied) == (("succeeded", False), 1)
-    stage = Stage([ABSENT], acts_then(problem))
+    stage = StepStage([ABSENT], acts_then(problem))
     assert (of(stage.run()), stage.applied) == (("in-doubt", True), APPLIES)
 
 
@@ -433,36 +444,39 @@ def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> No
 def test_what_a_problem_means_depends_on_whether_anything_was_called(
     problem: ToolkitError, wanted: tuple[str, bool], after_a_call: tuple[str, bool]
 ) -> None:
-    assert of(Stage([DONE], only(problem)).run()) == wanted
-    assert of(Stage([DONE], acts_then(problem)).run()) == after_a_call
+    assert of(StepStage([DONE], only(problem)).run()) == wanted
+    assert of(StepStage([DONE], acts_then(problem)).run()) == after_a_call
 
 
 def test_a_refusal_names_its_way_out() -> None:
-    found = Stage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
-    assert (found.cause, found.next) == ("it would be deleted", "add --allow-delete")
+    found = StepStage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
+    assert (found.cause, sentence(found.next)) == (
+        "it would be deleted",
+        "add --allow-delete",
+    )
 
 
 @pytest.mark.parametrize("problem", [EXPIRED, LockLost(target="app", reason="expired")])
 def test_what_all_steps_share_stops_the_run(problem: ToolkitError) -> None:
-    stage = Stage([DONE], only(problem))
+    stage = StepStage([DONE], only(problem))
     stage.run()
     assert (stage.stop.asked, stage.stop.problem) == (True, problem)
 
 
 def test_credentials_that_expire_while_it_is_watched_stop_the_run() -> None:
-    stage = Stage([RUNNING, EXPIRED])
+    stage = StepStage([RUNNING, EXPIRED])
     assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
 
 
 def test_credentials_that_expire_while_it_is_abandoned_stop_the_run() -> None:
-    stage = Stage([Observation(StepState.RUNNING, doomed=True)])
+    stage = StepStage([Observation(StepState.RUNNING, doomed=True)])
     stage.refusal = EXPIRED
     assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
 
 
 def test_nothing_is_called_once_the_lock_is_lost() -> None:
     called: list[str] = []
-    stage = Stage([DONE], calls(called))
+    stage = StepStage([DONE], calls(called))
     stage.fence = LockLost(target="app", reason="somebody took it")
     assert (of(stage.run()), called, stage.pen.lines) == (("cancelled", True), [], [])
     assert isinstance(stage.stop.problem, LockLost)
@@ -470,13 +484,13 @@ def test_nothing_is_called_once_the_lock_is_lost() -> None:
 
 def test_nothing_is_called_once_it_is_to_stop() -> None:
     called: list[str] = []
-    stage = Stage([DONE], calls(called))
+    stage = StepStage([DONE], calls(called))
     stage.stop.ask(2)
     assert (of(stage.run()), called, stage.pen.lines) == (("cancelled", True), [], [])
 
 
 def test_what_waits_ends_when_it_is_to_stop() -> None:
-    stage = Stage([RUNNING])
+    stage = StepStage([RUNNING])
     stage.listener.phase = lambda step, words: stage.stop.ask(15)  # type: ignore[method-assign]
     found = stage.run()
     assert (found.verdict, found.open, found.cause) == ("in-doubt", True, "still running in AWS")
@@ -489,9 +503,9 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
     answer: bool | None, cause: str
 ) -> None:
-    stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
+    stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (
+    assert (of(found), found.cause, "--allow-delete" in sentence(found.next)) == (
         ("cancelled", False),
         cause,
         True,
@@ -499,13 +513,13 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
 
 
 def test_with_a_yes_it_goes_on() -> None:
-    stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), True)
+    stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), True)
     assert of(stage.run()) == ("succeeded", False)
 
 
 def test_a_full_disk_before_a_call_means_no_call_and_no_other_step() -> None:
     called: list[str] = []
-    stage = Stage([DONE], calls(called))
+    stage = StepStage([DONE], calls(called))
     stage.pen.full_until = 1e9
     found = stage.run()
     assert (of(found), called, stage.stop.asked) == (("cancelled", True), [], True)
@@ -513,7 +527,7 @@ def test_a_full_disk_before_a_call_means_no_call_and_no_other_step() -> None:
     assert "nothing was changed" in found.cause
 
 
-def fills(stage: Stage, for_s: float) -> Callable[[Report], None]:
+def fills(stage: StepStage, for_s: float) -> Callable[[Report], None]:
     """Calls, and then the disk is full."""
 
     def apply(report: Report) -> None:
@@ -525,7 +539,7 @@ def fills(stage: Stage, for_s: float) -> Callable[[Report], None]:
 
 
 def test_a_full_disk_after_a_call_is_given_time_while_nothing_new_begins() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
     stage._apply = fills(stage, PATIENCE_S - 1)
     found = stage.run()
     assert (of(found), stage.pen.states, stage.stop.asked) == (
@@ -537,7 +551,7 @@ def test_a_full_disk_after_a_call_is_given_time_while_nothing_new_begins() -> No
 
 
 def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
     stage._apply = fills(stage, 1e9)
     found = stage.run()
     assert (of(found), stage.pen.states) == (("in-doubt", True), ["intent"])
@@ -548,10 +562,10 @@ def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
 @pytest.mark.parametrize("bug", [KeyError("x"), ZeroDivisionError()])
 def test_a_bug_is_raised(bug: Exception) -> None:
     with pytest.raises(type(bug)):
-        Stage([bug]).run()
+        StepStage([bug]).run()
 
 
-def registering(stage: "Stage", then: Callable[[Report], None]) -> Callable[[Report], None]:
+def registering(stage: "StepStage", then: Callable[[Report], None]) -> Callable[[Report], None]:
     """A kind that makes something that changes nothing yet, before anything else happens."""
 
     def apply(report: Report) -> None:
@@ -563,7 +577,7 @@ def registering(stage: "Stage", then: Callable[[Report], None]) -> Callable[[Rep
 
 
 def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
 
     def stopped(report: Report) -> None:
         stage.stop.ask(2)
@@ -582,7 +596,7 @@ def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -
 
 
 def test_a_stop_after_a_call_that_was_turned_away_is_not_in_doubt() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
 
     def throttled(report: Report) -> None:
         report.intend("ecs:UpdateService")
@@ -595,7 +609,7 @@ def test_a_stop_after_a_call_that_was_turned_away_is_not_in_doubt() -> None:
 
 
 def test_a_call_that_was_turned_away_takes_no_other_back() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
 
     def twice(report: Report) -> None:
         report.intend("ecs:UpdateService")
@@ -613,7 +627,7 @@ def test_a_call_that_was_turned_away_takes_no_other_back() -> None:
 def test_no_answer_to_what_only_prepares_is_tried_once_more_and_then_a_failure_that_changed_nothing(
     problem: CloudError, times: int, verdict: str, looks: int
 ) -> None:
-    stage, tries = Stage([DONE]), list[Report]()
+    stage, tries = StepStage([DONE]), list[Report]()
 
     def lost(report: Report) -> None:
         tries.append(report)
@@ -625,7 +639,7 @@ def test_no_answer_to_what_only_prepares_is_tried_once_more_and_then_a_failure_t
 
 
 def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> None:
-    stage = Stage([DONE])
+    stage = StepStage([DONE])
 
     def expired(report: Report) -> None:
         raise EXPIRED
@@ -639,7 +653,7 @@ def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> No
 
 
 def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
-    stage = Stage([RUNNING])
+    stage = StepStage([RUNNING])
     asked = Preempted(who="bob", command="toolkit rollback app", run="r2")
 
     def asking(report: Report) -> None:
@@ -659,4 +673,4 @@ def test_a_yes_that_comes_after_something_was_changed_does_not_make_that_undone(
         report.intend("cloudformation:DeleteStack")
         report.consent("replace it?", "--allow-replace")
 
-    assert of(Stage([DONE], late, False).run()) == ("failed", False)
+    assert of(StepStage([DONE], late, False).run()) == ("failed", False)

@@ -23,7 +23,7 @@ SOON_S = 10.0
 """How long a test waits for what must come at once, before it fails."""
 
 
-class Kind:
+class FunctionKind:
     """A kind whose steps are a function, which says whether it went well."""
 
     def __init__(self, work: Callable[[str], bool]) -> None:
@@ -64,7 +64,7 @@ def crew(
     ports = Ports("/", "/", SystemClock(), lambda profile, region: cast(Any, None))
     request = (told or Told()).request("run", ports, parallel=parallel, fail_fast=fail_fast)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "kind", lambda name: Kind(work))
+        patch.setattr(targets, "kind", lambda name: FunctionKind(work))
         return Execution(request, book or Book(), lambda: None, jobs).carry_out()
 
 

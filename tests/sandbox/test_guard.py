@@ -459,7 +459,7 @@ def test_a_function_can_sign_its_own_calls(cloud: Cloud, aws: Aws) -> None:
         FunctionName="f",
         Runtime="python3.12",
         Role=f"arn:aws:iam::{ACCOUNT}:role/r",
-        Handler="handler.handler",
+        Stranger="handler.handler",
         Code={"ZipFile": packed.getvalue()},
     )
     answer = json.loads(aws.write("lambda", "invoke", FunctionName="f")["Payload"].read())
@@ -511,7 +511,7 @@ def test_a_task_can_sign_its_own_calls_and_read_its_own_metadata(cloud: Cloud, a
 def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
     emulator: Emulator,
 ) -> None:
-    class Handler(BaseHTTPRequestHandler):
+    class Impostor(BaseHTTPRequestHandler):
         seen: list[str] = []  # noqa: RUF012
 
         def do_GET(self) -> None:
@@ -525,7 +525,7 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         def log_message(self, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as other:
+    with HTTPServer(("127.0.0.1", 0), Impostor) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
         known = emulator.process
@@ -533,8 +533,8 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         assert not server.is_answering(moved)
         other.shutdown()
         thread.join()
-    assert Handler.seen
-    assert not any(emulator.secret in one for one in Handler.seen)
+    assert Impostor.seen
+    assert not any(emulator.secret in one for one in Impostor.seen)
     assert server.is_answering(emulator.process)
 
 

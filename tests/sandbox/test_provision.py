@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from tests.security.test_time import DOCKERFILES, Clock
+from tests.security.test_time import DOCKERFILES, BoundedTime
 from tests.support.run import ROOT
 from tests.support.sandbox import Cloud
 from toolkit import flow
@@ -108,7 +108,7 @@ def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port
 
 @pytest.mark.parametrize("number", range(len(DOCKERFILES)))
 def test_the_port_of_a_long_dockerfile_takes_no_time(number: int) -> None:
-    with Clock():
+    with BoundedTime():
         provision.exposed_port(DOCKERFILES[number])
 
 
@@ -123,7 +123,7 @@ def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
 
 
 def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
-    class Slow:
+    class SlowAws:
         def __init__(self, *states: str) -> None:
             self.states = list(states)
 
@@ -134,7 +134,7 @@ def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
     part = provision.PlannedPart(
         Location(), Provision(ProvisionKind.SERVICE, "s", {"cluster": "c"})
     )
-    slow, stuck = Slow("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), Slow("IN_PROGRESS")
+    slow, stuck = SlowAws("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), SlowAws("IN_PROGRESS")
     provision.wait_for_services([part], lambda location: cast(Aws, slow))
     assert slow.states == ["COMPLETED"]
     provision.wait_for_services([part], lambda location: cast(Aws, stuck), patience_s=0.1)

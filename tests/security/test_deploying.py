@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.cli.test_deploy_errors import APP, STACK, Shop
+from tests.cli.test_deploy_errors import APP, STACK, Deploys
 from tests.cli.test_deploy_errors import shop as shop
 from tests.support.run import ROOT, process
 
@@ -39,12 +39,12 @@ def written(folder: Path) -> str:
     )
 
 
-def state(shop: Shop) -> Path:
+def state(shop: Deploys) -> Path:
     """Where the runs are kept."""
     return Path(os.environ["XDG_STATE_HOME"]) / "toolkit"
 
 
-def configure(shop: Shop, line: str) -> None:
+def configure(shop: Deploys, line: str) -> None:
     """One more line for the environment, committed."""
     shop.rules('account = "111111111111"', f'account = "111111111111"\n{line}')
     shop.endpoint.ecr.image("backend", shop.repo.commit())
@@ -62,7 +62,7 @@ def configure(shop: Shop, line: str) -> None:
     ids=["cmd", "hooks", "unknown"],
 )
 def test_rules_cannot_name_programs(
-    shop: Shop, args: tuple[str, ...], before: str, wrong: str, line: int
+    shop: Deploys, args: tuple[str, ...], before: str, wrong: str, line: int
 ) -> None:
     """S15."""
     shop.rules(before, wrong)
@@ -75,7 +75,7 @@ def test_rules_cannot_name_programs(
     assert not (shop.repo.path / "mark").exists()
 
 
-def test_no_secret_leaves_the_process(shop: Shop) -> None:
+def test_no_secret_leaves_the_process(shop: Deploys) -> None:
     """S23: values of the environment, of the running task definition, and of a stack's
     parameters.
     """
@@ -124,7 +124,7 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
     ids=["password", "key", "token"],
 )
 def test_a_parameter_that_looks_like_a_credential_is_refused(
-    shop: Shop, name: str, value: str
+    shop: Deploys, name: str, value: str
 ) -> None:
     """S25."""
     shop.rules(
@@ -146,7 +146,7 @@ def test_a_parameter_that_looks_like_a_credential_is_refused(
 )
 @pytest.mark.parametrize("given", [b"", b"\n", b"y\n" * 100], ids=["null", "newline", "yes"])
 def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
-    shop: Shop, args: tuple[str, ...], given: bytes
+    shop: Deploys, args: tuple[str, ...], given: bytes
 ) -> None:
     """S26."""
     refused = process(shop.repo.path, *args, given=given, CI="1")
@@ -158,7 +158,7 @@ def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
 
 
 @pytest.mark.parametrize("given", ["<&-", "</dev/null"], ids=["closed", "null"])
-def test_without_an_input_nothing_is_deployed(shop: Shop, given: str) -> None:
+def test_without_an_input_nothing_is_deployed(shop: Deploys, given: str) -> None:
     """S26."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = ["sh", "-c", f'exec "$0" -m toolkit deploy-app {given}', sys.executable]
@@ -175,7 +175,7 @@ def test_without_an_input_nothing_is_deployed(shop: Shop, given: str) -> None:
     assert not shop.endpoint.calls
 
 
-def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(shop: Shop) -> None:
+def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(shop: Deploys) -> None:
     """S26: the default of what is protected is no."""
     configure(shop, "protected = true")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
@@ -199,7 +199,7 @@ def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(sho
 @pytest.mark.slow("hostile input", keep=3)
 @pytest.mark.parametrize("key", ["\x03", "\x04", "\x1b"], ids=["ctrl-c", "ctrl-d", "escape"])
 @pytest.mark.parametrize("asked", ["consent", "name", "list"])
-def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) -> None:
+def test_leaving_a_question_records_nothing(shop: Deploys, asked: str, key: str) -> None:
     """S27."""
     args, question = ["deploy-app"], "Continue?"
     if asked == "name":
@@ -229,7 +229,7 @@ def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) ->
     assert len(shop("history", "--json").json["runs"]) == runs
 
 
-def test_a_bucket_of_another_account_gets_nothing(shop: Shop) -> None:
+def test_a_bucket_of_another_account_gets_nothing(shop: Deploys) -> None:
     """S29."""
     shop.endpoint.s3.bucket("state", owner="999999999999")
     configure(shop, 'store = "s3://state/team"')
@@ -247,7 +247,7 @@ def test_a_bucket_of_another_account_gets_nothing(shop: Shop) -> None:
     [b'{"n": 1}\n', b"\x1b[2J\n", b"x" * 10_000_000 + b"\n", b"{}\r\n"],
     ids=["forged", "escape", "long", "crlf"],
 )
-def test_a_damaged_journal_is_told_in_a_line(shop: Shop, damage: bytes) -> None:
+def test_a_damaged_journal_is_told_in_a_line(shop: Deploys, damage: bytes) -> None:
     """S30."""
     assert shop(*APP).code == 0
     run = shop("history", "--json").json["runs"][0]["run"]
@@ -266,7 +266,7 @@ def test_a_damaged_journal_is_told_in_a_line(shop: Shop, damage: bytes) -> None:
         assert found.code == 0 or found.err.splitlines()[-1].startswith("hint: "), found.err
 
 
-def test_a_state_folder_that_is_a_link_is_refused(shop: Shop) -> None:
+def test_a_state_folder_that_is_a_link_is_refused(shop: Deploys) -> None:
     """S31."""
     where = state(shop)
     where.parent.mkdir(parents=True, exist_ok=True)
@@ -285,7 +285,7 @@ def test_a_state_folder_that_is_a_link_is_refused(shop: Shop) -> None:
     [b'{"who": "\x1b[2J"}', b"x" * 10_000_000, b"{", b'{"who": 1}'],
     ids=["escape", "long", "torn", "typed"],
 )
-def test_a_forged_lock_is_told_in_a_line(shop: Shop, body: bytes) -> None:
+def test_a_forged_lock_is_told_in_a_line(shop: Deploys, body: bytes) -> None:
     """S34."""
     shop.endpoint.s3.bucket("state")
     configure(shop, 'store = "s3://state/team"')
@@ -303,7 +303,7 @@ def test_a_forged_lock_is_told_in_a_line(shop: Shop, body: bytes) -> None:
         assert all(len(line) < 500 for line in (found.out + found.err).splitlines())
 
 
-def test_only_the_documented_variables_reach_a_child(shop: Shop, tmp_path: Path) -> None:
+def test_only_the_documented_variables_reach_a_child(shop: Deploys, tmp_path: Path) -> None:
     """S32: git is a child of every command."""
     mark = tmp_path / "mark"
     env = {

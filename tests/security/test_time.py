@@ -45,7 +45,7 @@ STARS = (
 )
 
 
-class Clock:
+class BoundedTime:
     def __enter__(self) -> None:
         self._since = time.process_time()
 
@@ -56,7 +56,7 @@ class Clock:
 @pytest.mark.parametrize("pattern", STARS)
 @pytest.mark.parametrize("path", ["a" * 250, "a/" * 200 + "a", ("a" * 50 + "/") * 30 + "c"])
 def test_a_pattern_of_many_stars_takes_no_time(pattern: str, path: str) -> None:
-    with Clock():
+    with BoundedTime():
         assert not ignore.parse(pattern).keeps_out(path)
         assert matching([path], pattern) == []
         exclusion_check(pattern)(path)
@@ -76,7 +76,7 @@ def test_a_pattern_of_many_stars_takes_no_time(pattern: str, path: str) -> None:
 )
 def test_thirty_patterns_for_one_path_take_no_time(pattern: str) -> None:
     glob.alternatives.cache_clear()
-    with Clock(), suppress(glob.PatternError):
+    with BoundedTime(), suppress(glob.PatternError):
         Matcher([[f"{pattern}{number}"] for number in range(30)]).match("x" * 200)
 
 
@@ -107,7 +107,7 @@ DOCKERFILES = (
 def test_a_long_dockerfile_is_read_or_refused_in_time(tmp_path: Path, number: int) -> None:
     text = DOCKERFILES[number]
     (tmp_path / "Dockerfile").write_text(text)
-    with Clock(), suppress(Refused):
+    with BoundedTime(), suppress(Refused):
         parse(text)
         check(Recipe(str(tmp_path), ".", "Dockerfile"))
 

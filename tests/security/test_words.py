@@ -28,7 +28,7 @@ from toolkit.model import (
     Version,
 )
 from toolkit.record.holder import decode, lock_held_error
-from toolkit.show import answer, history, run, text
+from toolkit.show import answer, history, problem, run
 
 EVIL = "\x1b]0;gone\x07\x1b[2J\r\n::error::x \u202e \x9b31m##vso[task] \x00"
 ALLOWED = {"\n"}
@@ -70,10 +70,10 @@ def test_the_fields_of_a_lock() -> None:
     body = dict.fromkeys(("who", "host", "run", "command", "since", "id"), EVIL)
     found = decode(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
     assert harmless(history.locks([(EVIL, found, "bucket")]))
-    assert all(harmless(line) for line in text.error(lock_held_error(EVIL, found)))
+    assert all(harmless(line) for line in problem.error(lock_held_error(EVIL, found)))
     broken = decode(b'{"who": 1}', EVIL)
     assert harmless(history.locks([(EVIL, broken, "bucket")]))
-    assert all(harmless(line) for line in text.error(lock_held_error(EVIL, broken)))
+    assert all(harmless(line) for line in problem.error(lock_held_error(EVIL, broken)))
 
 
 def test_the_fields_of_a_journal() -> None:

@@ -93,8 +93,8 @@ def test_what_is_live_is_said_short_and_whether_it_is_due(
 
 
 def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
-    assert "1 target is due, see `toolkit diff live`" in told(
-        up("a", OK, live=LiveVersion(COMMIT, COMMIT), state=TargetState.DUE)
+    assert told(up("a", OK, live=LiveVersion(COMMIT, COMMIT), state=TargetState.DUE)).endswith(
+        "; 1 target is due.\nSee what is due:\n  toolkit diff live"
     )
 
 

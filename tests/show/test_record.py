@@ -3,6 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.model import Advice, NextCommand, SameOptions
 from toolkit.record.ledger import Record
 from toolkit.show.record import document, text
 
@@ -11,8 +12,9 @@ class Row(Struct, frozen=True):
     target: str
     good: Record | None = None
     last: Record | None = None
-    problem: str = ""
+    problem: Advice = ""
     earlier: bool = False
+    same: SameOptions = SameOptions()
 
     @property
     def name(self) -> str:
@@ -61,9 +63,8 @@ def test_a_damaged_record_is_told_in_short_lines_with_its_command_whole() -> Non
         "its record is damaged: s3://state/team/record/dev/web.json: it is not a valid record of"
         " what is live (ValidationError)"
     )
-    shown = text(
-        [Row("web", problem=f"{why}; set it aside: toolkit record repair web")], 80
-    ).splitlines()
+    repair = NextCommand("record repair", ("web",))
+    shown = text([Row("web", problem=(f"{why}; set it aside:", repair))], 80).splitlines()
     assert max(map(len, shown)) <= 80
     assert shown[-1] == "  toolkit record repair web"
     assert " ".join(line.strip() for line in shown[3:-1]).strip() == f"web: {why}; set it aside:"

@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.formats.durations import seconds
+from toolkit.show.problem import error
 from toolkit.show.text import (
     clipped,
     count,
     duration,
-    error,
     line,
     listing,
     quote,
     shortened,
-    with_command,
     wrapped,
 )
 
@@ -249,7 +248,9 @@ def test_a_long_list_is_cut_and_the_rest_counted() -> None:
 def test_an_error_is_one_line_and_the_next_thing_to_do() -> None:
     assert error(UnknownRef(ref="mian")) == [
         "error: mian is not a commit of this repository",
-        "hint: see `git branch --all` and `git tag`",
+        "hint: see:",
+        "  git branch --all",
+        "  git tag",
     ]
 
 
@@ -279,13 +280,14 @@ def test_a_wrong_rules_file_is_a_line_for_each_problem() -> None:
     assert error(RulesError("rules.toml", problems)) == [
         "error: rules.toml:3: rules[0].paths: expected an array",
         "       rules.toml: it is not UTF-8",
-        "hint: fix it, then run `toolkit rules check`",
+        "hint: fix it, then run:",
+        "  toolkit rules check",
     ]
 
 
 def test_only_the_first_problems_of_a_rules_file_are_shown() -> None:
     lines = error(RulesError("rules.toml", [Problem(at, "", "wrong") for at in range(1, 16)]))
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert lines[10] == "       and 5 more"
 
 
@@ -294,7 +296,7 @@ def test_only_the_first_problems_of_a_rules_file_are_shown() -> None:
 @example("a", "b\n::error::c")
 def test_a_key_from_a_strangers_rules_starts_no_line_of_its_own(key: str, message: str) -> None:
     lines = error(RulesError("rules.toml", [Problem(1, key, message)]))
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(one.isprintable() for one in lines)
     assert lines[0].startswith("error: rules.toml:1: ")
 
@@ -303,30 +305,3 @@ def test_a_key_from_a_strangers_rules_starts_no_line_of_its_own(key: str, messag
 def test_any_fact_of_an_error_leaves_it_one_line(name: str) -> None:
     lines = error(UnknownRef(ref=name))
     assert lines[0] == f"error: {quote(name)} is not a commit of this repository"
-
-
-@pytest.mark.parametrize(
-    ("sentence", "expected"),
-    [
-        ("it is damaged: toolkit record repair web", ["it is damaged: toolkit record repair web"]),
-        (
-            (
-                "db: its record is damaged and cannot be read; set it aside: toolkit record repair"
-                " --env production db"
-            ),
-            [
-                "db: its record is damaged and cannot be",
-                "  read; set it aside:",
-                "  toolkit record repair --env production db",
-            ],
-        ),
-        (
-            "there is no command in this sentence, which is long",
-            ["there is no command in this sentence,", "  which is long"],
-        ),
-    ],
-)
-def test_a_command_at_the_end_stands_whole_on_its_own_line(
-    sentence: str, expected: list[str]
-) -> None:
-    assert with_command(sentence, 40) == expected

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
 from toolkit.model import Job, JobAction, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.targets.app.kind import kind as app
 
@@ -28,31 +27,7 @@ WRITES = (
 SETTINGS: dict[str, Any] = {"cluster": "main", "service": "web", "repository": "backend"}
 
 
-class Clock(SystemClock):
-    """Time that passes when somebody waits, at once; the endpoint's goes with it."""
-
-    def __init__(self, endpoint: Endpoint | None = None) -> None:
-        self._passed, self._endpoint = 0.0, endpoint
-        if endpoint is not None:
-            endpoint.clock.stop()  # a busy machine would miss what goes on for a second only
-
-    def elapsed(self) -> float:
-        """Seconds that were waited."""
-        return self._passed
-
-    def wait(self, seconds: float, wake: Event | None = None) -> bool:
-        """Let them pass."""
-        self.advance(seconds)
-        return False
-
-    def advance(self, seconds: float) -> None:
-        """Let them pass."""
-        self._passed += seconds
-        if self._endpoint is not None:
-            self._endpoint.clock.advance(seconds)
-
-
-class Stage:
+class AppStage:
     """Service `web` of cluster `main` runs image `old` of repository `backend`; `new` is there,
     too, under the commit's id.
     """
@@ -72,7 +47,7 @@ class Stage:
             "web", f"{self.repository.uri}@{self.old.digest}", tags=tags
         )
         self.service = endpoint.ecs.service("web", definition=self.first.arn, **service)
-        self.clock = Clock(endpoint)
+        self.clock = EndpointClock(endpoint)
         made: dict[tuple[str | None, str | None], Aws] = {}
         self.ports = Ports(
             str(folder),

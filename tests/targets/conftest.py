@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.aws import Endpoint
-from tests.targets.apps import Stage
+from tests.targets.apps import AppStage
 
 
 @pytest.fixture
@@ -15,6 +15,6 @@ def endpoint(aws_endpoint: Endpoint) -> Endpoint:
 
 
 @pytest.fixture
-def stage(endpoint: Endpoint, tmp_path: Path) -> Stage:
+def stage(endpoint: Endpoint, tmp_path: Path) -> AppStage:
     """A service with one task, and an image for the next version."""
-    return Stage(endpoint, tmp_path)
+    return AppStage(endpoint, tmp_path)

@@ -8,10 +8,11 @@ import pytest
 
 from tests.support.aws import Endpoint
 from toolkit.errors import NotAllowed
-from toolkit.model import Finding, HealthStatus
+from toolkit.model import Finding, HealthStatus, ShellCommand
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
+from toolkit.show.advice import sentence
 from toolkit.targets import alarms
 
 MAIL = {"FunctionName": "mail"}
@@ -55,7 +56,7 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
             "ALARM",
             "2026-03-01T12:00:00+00:00",
             "Threshold crossed",
-            "aws cloudwatch describe-alarm-history --alarm-name 'it'\"'\"'s on fire'",
+            ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", ("it's on fire",)),
         )
     }
 
@@ -155,7 +156,7 @@ def test_a_named_one_that_rings_is_missing_or_has_no_data_is_told(
         "alarm all": ("failing", "ALARM", "ALARM(errors)"),
         "alarm gone": ("failing", "missing", "there is no alarm gone"),
     }
-    assert found["alarm gone"].next == "correct `alarms` in rules.toml"
+    assert sentence(found["alarm gone"].next) == "correct `alarms` in rules.toml"
 
 
 def test_all_pages_are_read(aws: Aws, aws_endpoint: Endpoint) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
-from tests.targets.apps import COMMIT, Stage
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -21,6 +21,7 @@ from toolkit.errors import (
 )
 from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
@@ -30,7 +31,7 @@ DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
 BUILD = {"build": Build(context="src")}
 
 
-def previewed(stage: Stage, job: Job | None = None) -> Preview:
+def previewed(stage: AppStage, job: Job | None = None) -> Preview:
     return app.preview(job or stage.job(), stage.ports)
 
 
@@ -39,7 +40,7 @@ def names(preview: Preview) -> list[str]:
 
 
 @pytest.fixture
-def buildable(stage: Stage) -> Stage:
+def buildable(stage: AppStage) -> AppStage:
     """A folder that becomes an image, which does not exist yet."""
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text(DOCKERFILE)
@@ -51,13 +52,13 @@ def version(name: str, dirty: bool = False) -> Version:
     return Version(name, COMMIT, "e" * 64, dirty)
 
 
-def unbuilt(stage: Stage, **fields: Any) -> Job:
+def unbuilt(stage: AppStage, **fields: Any) -> Job:
     return stage.job(
         BUILD, **{"version": version("b" * 40), "options": AppOptions(builder="built-in"), **fields}
     )
 
 
-def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> None:
+def test_only_the_image_of_the_container_and_our_tags_change(stage: AppStage) -> None:
     stage.applied()
     changed = {key for key in stage.runs if stage.runs[key] != stage.first.body.get(key)}
     assert changed == {"containerDefinitions", "taskDefinitionArn", "revision", "registeredAt"}
@@ -80,7 +81,7 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> No
     }
 
 
-def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: Stage) -> None:
+def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: AppStage) -> None:
     report = stage.applied()
     [call] = stage.endpoint.calls.of("ecs:UpdateService")
     assert call.params == {
@@ -90,7 +91,7 @@ def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: Stage) -
     }
 
 
-def test_every_call_that_changes_something_is_intended_right_before(stage: Stage) -> None:
+def test_every_call_that_changes_something_is_intended_right_before(stage: AppStage) -> None:
     seen = []
 
     def on_event(event: tuple[Any, ...]) -> None:
@@ -104,7 +105,7 @@ def test_every_call_that_changes_something_is_intended_right_before(stage: Stage
     ]
 
 
-def test_what_is_kept_tells_our_deployment_from_others(stage: Stage) -> None:
+def test_what_is_kept_tells_our_deployment_from_others(stage: AppStage) -> None:
     before = stage.service.latest.id
     receipt = stage.applied().receipt
     assert receipt["digest"] == stage.new.digest
@@ -115,14 +116,14 @@ def test_what_is_kept_tells_our_deployment_from_others(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
-def test_the_preview_has_the_calls_of_the_deploy(stage: Stage, options: dict[str, Any]) -> None:
+def test_the_preview_has_the_calls_of_the_deploy(stage: AppStage, options: dict[str, Any]) -> None:
     job = stage.job(options=AppOptions(**options))
     expected = names(previewed(stage, job))
     assert stage.writes == []
     assert stage.applied(job).intents == stage.writes == expected
 
 
-def test_the_preview_of_a_build_has_the_push(buildable: Stage) -> None:
+def test_the_preview_of_a_build_has_the_push(buildable: AppStage) -> None:
     job = unbuilt(buildable)
     preview = previewed(buildable, job)
     assert names(preview) == ["ecr:PutImage", "ecs:RegisterTaskDefinition", "ecs:UpdateService"]
@@ -134,7 +135,7 @@ def test_the_preview_of_a_build_has_the_push(buildable: Stage) -> None:
     )
 
 
-def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
+def test_a_built_image_says_what_it_was_built_from(buildable: AppStage) -> None:
     buildable.applied(unbuilt(buildable))
     image = buildable.repository.found("b" * 40)
     assert image is not None
@@ -148,7 +149,7 @@ def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
 
-def test_arguments_reach_the_build(buildable: Stage) -> None:
+def test_arguments_reach_the_build(buildable: AppStage) -> None:
     (buildable.folder / "src" / "Dockerfile").write_text(
         "FROM scratch\nARG COLOUR\nENV COLOUR=$COLOUR\nCOPY hello /hello\n"
     )
@@ -165,7 +166,7 @@ def test_arguments_reach_the_build(buildable: Stage) -> None:
     assert "COLOUR=blue" in config["config"]["Env"]
 
 
-def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:
+def test_an_image_that_is_there_is_not_built_again(buildable: AppStage) -> None:
     buildable.applied(unbuilt(buildable))
     buildable.endpoint.calls.clear()
     buildable.applied(unbuilt(buildable, token="t-2", options=AppOptions(force=True)))
@@ -174,7 +175,7 @@ def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:
 
 
 def test_a_tag_that_means_another_image_than_was_pushed_stops_before_the_service(
-    buildable: Stage,
+    buildable: AppStage,
 ) -> None:
     describe = buildable.endpoint.ecr.describe_images
     answers = iter([False, True, True, True, True])
@@ -192,7 +193,7 @@ def test_a_tag_that_means_another_image_than_was_pushed_stops_before_the_service
     assert buildable.service.definition == buildable.first.arn
 
 
-def test_what_runs_already_is_unchanged_and_calls_nothing(stage: Stage) -> None:
+def test_what_runs_already_is_unchanged_and_calls_nothing(stage: AppStage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
     job = stage.job(token="t-2", run="r2")
@@ -204,7 +205,7 @@ def test_what_runs_already_is_unchanged_and_calls_nothing(stage: Stage) -> None:
 
 
 def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     stage.deployed()
     job = stage.job(token="t-2", run="r2")
@@ -222,7 +223,7 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
     "settings",
     [{"env": {"A": "1"}}, {"secrets": {"A": "arn:aws:ssm:eu-west-1:111111111111:parameter/a"}}],
 )
-def test_variables_that_differ_are_a_change(stage: Stage, settings: dict[str, Any]) -> None:
+def test_variables_that_differ_are_a_change(stage: AppStage, settings: dict[str, Any]) -> None:
     stage.deployed()
     seen, _ = stage.deployed(stage.job(settings, token="t-2"))
     assert seen.verdict == "succeeded"
@@ -233,7 +234,7 @@ def test_variables_that_differ_are_a_change(stage: Stage, settings: dict[str, An
     assert previewed(stage, stage.job(settings, token="t-3")).unchanged
 
 
-def test_values_of_variables_are_told_nowhere(stage: Stage) -> None:
+def test_values_of_variables_are_told_nowhere(stage: AppStage) -> None:
     job = stage.job(
         {
             "env": {"A": "hush-hush"},
@@ -248,7 +249,7 @@ def test_values_of_variables_are_told_nowhere(stage: Stage) -> None:
     ] == ["A"]
 
 
-def test_force_deploys_what_runs_already(stage: Stage) -> None:
+def test_force_deploys_what_runs_already(stage: AppStage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
     seen, _ = stage.deployed(stage.job(token="t-2", options=AppOptions(force=True)))
@@ -259,7 +260,7 @@ def test_force_deploys_what_runs_already(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("wish", "version"), [("old", "old"), (COMMIT, COMMIT)])
 def test_a_named_image_is_deployed_under_its_own_name(
-    stage: Stage, wish: str, version: str
+    stage: AppStage, wish: str, version: str
 ) -> None:
     seen, _ = stage.deployed(stage.job(options=AppOptions(image=wish, force=True)))
     assert seen.live is not None
@@ -272,7 +273,7 @@ LOST = [("reset", "after"), ("500", "after"), ("reset", "before"), ("truncated",
 @pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
 @pytest.mark.parametrize(("kind", "when"), LOST)
 def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(
-    stage: Stage, operation: str, kind: str, when: str
+    stage: AppStage, operation: str, kind: str, when: str
 ) -> None:
     fault = stage.endpoint.fault(operation, kind=kind, when=when)
     report = stage.report()
@@ -296,14 +297,14 @@ def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(
 
 
 @pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
-def test_a_call_that_is_turned_away_is_made_again(stage: Stage, operation: str) -> None:
+def test_a_call_that_is_turned_away_is_made_again(stage: AppStage, operation: str) -> None:
     stage.endpoint.fault(operation, times=2, kind="throttle")
     seen, report = stage.deployed()
     assert seen.verdict == "succeeded"
     assert (stage.endpoint.calls.applied(operation), report.intents.count(operation)) == (1, 3)
 
 
-def test_a_call_that_is_refused_is_not_made_again(stage: Stage) -> None:
+def test_a_call_that_is_refused_is_not_made_again(stage: AppStage) -> None:
     stage.endpoint.fault("ecs:UpdateService", times=None, kind="denied")
     with pytest.raises(NotAllowed, match="ecs:UpdateService"):
         stage.applied()
@@ -314,7 +315,7 @@ WORDS = 6
 """How many intents and facts a deploy without a build writes down."""
 
 
-def crashed(stage: Stage, at: int) -> Report:
+def crashed(stage: AppStage, at: int) -> Report:
     """What is left of a process that died before its n-th intent or fact was written down."""
     words = 0
 
@@ -330,14 +331,14 @@ def crashed(stage: Stage, at: int) -> Report:
     return stage.report(report.receipt)
 
 
-def test_a_deploy_writes_down_as_much_as_the_crash_test_thinks(stage: Stage) -> None:
+def test_a_deploy_writes_down_as_much_as_the_crash_test_thinks(stage: AppStage) -> None:
     assert (
         len([event for event in stage.applied().events if event[0] in ("intend", "keep")]) == WORDS
     )
 
 
 @pytest.mark.parametrize("at", range(1, WORDS + 1))
-def test_after_a_crash_anywhere_nothing_is_done_twice(stage: Stage, at: int) -> None:
+def test_after_a_crash_anywhere_nothing_is_done_twice(stage: AppStage, at: int) -> None:
     report = crashed(stage, at)
     stage.clock.advance(30)
     last = stage.watched(report)[-1]
@@ -352,7 +353,7 @@ def test_after_a_crash_anywhere_nothing_is_done_twice(stage: Stage, at: int) -> 
     )
 
 
-def test_apply_twice_is_apply_once(stage: Stage) -> None:
+def test_apply_twice_is_apply_once(stage: AppStage) -> None:
     report = stage.applied()
     kept = dict(report.receipt)
     stage.applied(report=report)
@@ -362,7 +363,7 @@ def test_apply_twice_is_apply_once(stage: Stage) -> None:
     assert report.receipt == kept
 
 
-def test_a_run_that_stops_makes_no_further_call(stage: Stage) -> None:
+def test_a_run_that_stops_makes_no_further_call(stage: AppStage) -> None:
     report = stage.report()
     report.stopping = True
     with pytest.raises(Stopped):
@@ -373,7 +374,7 @@ def test_a_run_that_stops_makes_no_further_call(stage: Stage) -> None:
 # Somebody else
 
 
-def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
+def test_another_deployment_is_waited_for_and_named(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=30)
     stage.endpoint.ecs.update_service(
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
@@ -388,13 +389,13 @@ def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
     assert stage.service.rollouts[-2].status == "SUCCESSFUL"
 
 
-def foreign(stage: Stage, image: str = "old") -> str:
+def foreign(stage: AppStage, image: str = "old") -> str:
     return stage.endpoint.ecs.definition(
         "web", f"{stage.repository.uri}:{image}", tags={"toolkit:run": "r9"}
     ).arn
 
 
-def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> None:
+def test_another_deployment_is_replaced_or_refused_on_demand(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never")
     stage.endpoint.ecs.update_service(
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
@@ -408,7 +409,7 @@ def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> No
     assert seen.verdict == "succeeded"
 
 
-def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage: Stage) -> None:
+def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never")
     stage.endpoint.ecs.update_service(
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
@@ -420,18 +421,19 @@ def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage:
 
 
 def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", failures=4)
     endpoint.ecs.update_service(
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    assert [word for word in previewed(stage).warnings if word.endswith("it will be replaced")]
+    told = map(sentence, previewed(stage).warnings)
+    assert [word for word in told if word.endswith("it will be replaced")]
     seen, _ = stage.deployed()
     assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
 
-def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
+def test_a_deployment_of_the_same_version_is_only_watched(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=20)
     stage.applied()
     stage.endpoint.calls.clear()
@@ -439,7 +441,9 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
     preview = previewed(stage, job)
     assert (preview.calls, preview.unchanged) == ((), False)
     assert [
-        word for word in preview.warnings if "by run r1 of deployer: it is only watched" in word
+        word
+        for word in map(sentence, preview.warnings)
+        if "by run r1 of deployer: it is only watched" in word
     ]
     seen, report = stage.deployed(job)
     assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
@@ -448,7 +452,7 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
 # What is refused before anything is changed
 
 
-def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
+def test_the_wrong_account_changes_nothing(stage: AppStage) -> None:
     job = stage.job(location=Location("dev", "eu-west-1", "222222222222"))
     for act in (lambda: previewed(stage, job), lambda: stage.applied(job)):
         with pytest.raises(
@@ -459,7 +463,7 @@ def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
     assert stage.writes == []
 
 
-def test_without_a_configured_account_none_is_asked_for(stage: Stage) -> None:
+def test_without_a_configured_account_none_is_asked_for(stage: AppStage) -> None:
     previewed(stage, stage.job(location=Location("dev", "eu-west-1")))
     assert not stage.endpoint.calls.count("sts:*")
 
@@ -472,21 +476,21 @@ def test_without_a_configured_account_none_is_asked_for(stage: Stage) -> None:
         ({"repository": "other"}, "there is no ECR repository other in eu-west-1"),
     ],
 )
-def test_what_is_not_there_is_named(stage: Stage, settings: dict[str, Any], words: str) -> None:
+def test_what_is_not_there_is_named(stage: AppStage, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(Missing, match=words):
         previewed(stage, stage.job(settings))
 
 
-def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: Stage) -> None:
+def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: AppStage) -> None:
     with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
         previewed(stage, stage.job(version=version("x")))
-    with pytest.raises(Refused, match="it is not to be built"):
+    with pytest.raises(Refused, match="--no-build was given"):
         previewed(stage, stage.job(BUILD, version=version("x"), options=AppOptions(no_build=True)))
     with pytest.raises(Missing, match="there is no image x in repository backend"):
         previewed(stage, stage.job(BUILD, options=AppOptions(image="x")))
 
 
-def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) -> None:
+def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: AppStage) -> None:
     stage.endpoint.ecr.image("backend", "c-dirty-1")
     job = stage.job(version=version("c-dirty-1", dirty=True))
     assert (
@@ -509,27 +513,27 @@ def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) ->
     ],
 )
 def test_a_service_that_others_manage_is_refused_in_words(
-    stage: Stage, service: dict[str, Any], words: str
+    stage: AppStage, service: dict[str, Any], words: str
 ) -> None:
     stage.service.settings |= service
     with pytest.raises(Refused, match=words):
         previewed(stage)
 
 
-def test_a_service_that_is_being_deleted_is_refused(stage: Stage) -> None:
+def test_a_service_that_is_being_deleted_is_refused(stage: AppStage) -> None:
     stage.service.status = "DRAINING"
     with pytest.raises(Refused, match="DRAINING"):
         previewed(stage)
 
 
-def test_an_image_for_another_processor_is_refused_before_it_is_built(buildable: Stage) -> None:
+def test_an_image_for_another_processor_is_refused_before_it_is_built(buildable: AppStage) -> None:
     job = unbuilt(buildable)
     settings = replace(job.settings, build=replace(job.settings.build, platform="linux/arm64"))
     with pytest.raises(Refused, match="built for linux/arm64, but the tasks run on linux/amd64"):
         previewed(buildable, replace(job, settings=settings))
 
 
-def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage) -> None:
+def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: AppStage) -> None:
     from toolkit.errors import ToolkitError
 
     with pytest.raises(ToolkitError, match="context `src` is not a folder"):
@@ -541,7 +545,7 @@ def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage)
 
 
 def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, desired=0, breaker=False)
+    stage = AppStage(endpoint, tmp_path, desired=0, breaker=False)
     assert previewed(stage).warnings == (
         (
             "the desired count of service web is 0: nothing will run, and the deploy will end as"
@@ -554,7 +558,7 @@ def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) ->
     )
 
 
-def test_the_preview_says_what_is_live(stage: Stage) -> None:
+def test_the_preview_says_what_is_live(stage: AppStage) -> None:
     found = previewed(stage).live
     assert found is not None
     assert (found.version, found.detail["digest"]) == ("old", stage.old.digest)
@@ -563,7 +567,7 @@ def test_the_preview_says_what_is_live(stage: Stage) -> None:
 # Rollback
 
 
-def back(stage: Stage, definition: str | None = None, **fields: Any) -> Job:
+def back(stage: AppStage, definition: str | None = None, **fields: Any) -> Job:
     restore = AppRestore(image_digest=stage.old.digest, task_definition=definition)
     return stage.job(
         **{
@@ -577,7 +581,7 @@ def back(stage: Stage, definition: str | None = None, **fields: Any) -> Job:
     )
 
 
-def test_a_rollback_uses_the_task_definition_of_then(stage: Stage) -> None:
+def test_a_rollback_uses_the_task_definition_of_then(stage: AppStage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
     job = back(stage, stage.first.arn)
@@ -593,7 +597,7 @@ def test_a_rollback_uses_the_task_definition_of_then(stage: Stage) -> None:
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
 def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(
-    stage: Stage, history: str
+    stage: AppStage, history: str
 ) -> None:
     stage.deployed()
     stage.endpoint.ecs.history = history
@@ -605,7 +609,7 @@ def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_rollback_without_a_usable_task_definition_registers_a_copy(
-    stage: Stage, gone: bool
+    stage: AppStage, gone: bool
 ) -> None:
     stage.deployed()
     if gone:
@@ -622,18 +626,18 @@ def test_a_rollback_without_a_usable_task_definition_registers_a_copy(
     )
 
 
-def test_a_rollback_to_an_image_that_is_gone_is_refused(stage: Stage) -> None:
+def test_a_rollback_to_an_image_that_is_gone_is_refused(stage: AppStage) -> None:
     stage.deployed()
     del stage.repository.images[stage.old.digest]
     with pytest.raises(Refused, match="is no longer in repository backend"):
         previewed(stage, back(stage, stage.first.arn))
 
 
-def test_a_rollback_to_what_runs_is_unchanged(stage: Stage) -> None:
+def test_a_rollback_to_what_runs_is_unchanged(stage: AppStage) -> None:
     assert previewed(stage, back(stage, stage.first.arn)).unchanged
 
 
-def test_a_rollback_during_a_deployment_stops_it(stage: Stage) -> None:
+def test_a_rollback_during_a_deployment_stops_it(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never", seconds=2)
     stage.applied()
     stage.endpoint.calls.clear()
@@ -646,7 +650,7 @@ def test_a_rollback_during_a_deployment_stops_it(stage: Stage) -> None:
 
 
 def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_stopped(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     stage.endpoint.ecs.history = "unsupported"
     stage.endpoint.ecs.next("never")
@@ -661,7 +665,7 @@ def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_s
 # Abandon
 
 
-def test_what_somebody_else_deploys_is_not_abandoned(stage: Stage) -> None:
+def test_what_somebody_else_deploys_is_not_abandoned(stage: AppStage) -> None:
     report = stage.applied()
     stage.endpoint.ecs.foreign_update(stage.service)
     stage.endpoint.calls.clear()
@@ -669,7 +673,7 @@ def test_what_somebody_else_deploys_is_not_abandoned(stage: Stage) -> None:
     assert stage.writes == []
 
 
-def test_what_may_not_be_stopped_is_moved_back(stage: Stage) -> None:
+def test_what_may_not_be_stopped_is_moved_back(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never")
     report = stage.applied()
     stage.endpoint.fault("ecs:StopServiceDeployment", times=None, kind="denied")
@@ -680,7 +684,7 @@ def test_what_may_not_be_stopped_is_moved_back(stage: Stage) -> None:
     assert (seen.state, seen.verdict) == ("failed", "rolled-back")
 
 
-def test_cloud_errors_of_reads_are_raised_before_anything_is_changed(stage: Stage) -> None:
+def test_cloud_errors_of_reads_are_raised_before_anything_is_changed(stage: AppStage) -> None:
     stage.endpoint.fault("ecr:DescribeRepositories", times=None, kind="denied")
     with pytest.raises(CloudError):
         stage.applied()

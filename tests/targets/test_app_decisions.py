@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.aws.wire import model
-from tests.targets.apps import Stage
+from tests.targets.apps import AppStage
 from toolkit.errors import Refused
 from toolkit.ports.aws import ecr, ecs
 from toolkit.targets.app import definition as definitions
@@ -50,7 +50,7 @@ def filled(shape: Any) -> Any:
     return kinds.get(shape.type_name, shape.enum[0] if getattr(shape, "enum", None) else "value")
 
 
-def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) -> None:
+def test_every_field_of_the_installed_model_survives_a_round_trip(stage: AppStage) -> None:
     aws = stage.ports.aws(stage.job().location)
     full = filled(model("ecs").operation_model("RegisterTaskDefinition").input_shape)
     full["family"] = "full"
@@ -80,7 +80,7 @@ def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) 
     assert again == found
 
 
-def test_no_tags_are_no_empty_tags(stage: Stage) -> None:
+def test_no_tags_are_no_empty_tags(stage: AppStage) -> None:
     stage.endpoint.ecs.service("plain", image=f"{stage.repository.uri}:old")
     stage.applied(stage.job({"service": "plain"}))
     [call] = stage.endpoint.calls.of("ecs:RegisterTaskDefinition")

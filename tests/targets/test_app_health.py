@@ -14,10 +14,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
-from tests.targets.apps import COMMIT, Stage
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.model import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.show.advice import sentence
 from toolkit.targets.app import health
 from toolkit.targets.app.kind import kind as app
 
@@ -29,7 +30,7 @@ BY_SERVICE = {"ClusterName": "main", "ServiceName": "web"}
 
 
 def told(
-    stage: Stage, job: Job | None = None, **settings: Any
+    stage: AppStage, job: Job | None = None, **settings: Any
 ) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told, by what it is about, and what runs."""
     found: list[Finding] = []
@@ -52,7 +53,7 @@ def words(signs: Mapping[str, Finding]) -> dict[str, str]:
     return {what: one.status for what, one in signs.items()}
 
 
-def fail(stage: Stage, cause: str = "exit", count: int = 1, **more: Any) -> None:
+def fail(stage: AppStage, cause: str = "exit", count: int = 1, **more: Any) -> None:
     """Tasks of what runs fail, and are replaced."""
     for _ in range(count):
         stage.endpoint.ecs.fail_task(
@@ -60,12 +61,12 @@ def fail(stage: Stage, cause: str = "exit", count: int = 1, **more: Any) -> None
         )
 
 
-def short(stage: Stage) -> None:
+def short(stage: AppStage) -> None:
     """Nothing of what should run does."""
     stage.service.latest.running = 0
 
 
-def unwatched(stage: Stage) -> None:
+def unwatched(stage: AppStage) -> None:
     """Deploy, and leave it to ECS how it ends."""
     stage.applied()
     while stage.service.latest.open:
@@ -73,20 +74,22 @@ def unwatched(stage: Stage) -> None:
         stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
 
 
-def group(stage: Stage, name: str = "web") -> dict[tuple[str, int], Any]:
+def group(stage: AppStage, name: str = "web") -> dict[tuple[str, int], Any]:
     return stage.endpoint.elbv2.group(name).targets
 
 
 @pytest.fixture
-def balanced(endpoint: Endpoint, tmp_path: Path) -> Stage:
+def balanced(endpoint: Endpoint, tmp_path: Path) -> AppStage:
     """Two tasks behind a load balancer."""
-    return Stage(endpoint, tmp_path, group="web", desired=2)
+    return AppStage(endpoint, tmp_path, group="web", desired=2)
 
 
 # all is well
 
 
-def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(balanced: Stage) -> None:
+def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(
+    balanced: AppStage,
+) -> None:
     signs, live = told(balanced)
     assert {what: (one.status, one.detail) for what, one in signs.items()} == {
         "service": ("ok", "2 of 2 tasks running"),
@@ -104,7 +107,7 @@ def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(balanc
     )
 
 
-def test_each_thing_is_asked_for_once_and_nothing_is_changed(balanced: Stage) -> None:
+def test_each_thing_is_asked_for_once_and_nothing_is_changed(balanced: AppStage) -> None:
     told(balanced)
     assert sorted(balanced.endpoint.calls.names()) == [
         "cloudwatch:DescribeAlarms",
@@ -116,7 +119,7 @@ def test_each_thing_is_asked_for_once_and_nothing_is_changed(balanced: Stage) ->
     ]
 
 
-def test_after_a_deploy_all_is_well_again(balanced: Stage) -> None:
+def test_after_a_deploy_all_is_well_again(balanced: AppStage) -> None:
     fail(balanced, count=2)
     balanced.clock.advance(60)
     assert balanced.deployed()[0].verdict == "succeeded"
@@ -129,27 +132,27 @@ def test_after_a_deploy_all_is_well_again(balanced: Stage) -> None:
 # the service
 
 
-def test_a_service_that_is_not_there_is_one_failure(stage: Stage) -> None:
+def test_a_service_that_is_not_there_is_one_failure(stage: AppStage) -> None:
     signs, live = told(stage, service="gone")
     assert (words(signs), live) == ({"service": "failing"}, None)
     assert signs["service"].cause == "there is no ECS service gone in cluster main (eu-west-1)"
-    assert signs["service"].next == "correct its name in rules.toml, or create it first"
+    assert sentence(signs["service"].next) == "correct its name in rules.toml, or create it first"
 
 
-def test_a_service_that_was_deleted_is_not_there(stage: Stage) -> None:
+def test_a_service_that_was_deleted_is_not_there(stage: AppStage) -> None:
     stage.service.status = "INACTIVE"
     signs, live = told(stage)
     assert (words(signs), live) == ({"service": "failing"}, None)
     assert signs["service"].cause.startswith("there is no ECS service web")
 
 
-def test_a_cluster_that_is_not_there_is_one_failure(stage: Stage) -> None:
+def test_a_cluster_that_is_not_there_is_one_failure(stage: AppStage) -> None:
     signs, live = told(stage, cluster="gone")
     assert (words(signs), live) == ({"service": "failing"}, None)
     assert signs["service"].cause == "there is no ECS cluster gone in eu-west-1"
 
 
-def test_a_service_that_is_being_deleted_is_failing(stage: Stage) -> None:
+def test_a_service_that_is_being_deleted_is_failing(stage: AppStage) -> None:
     stage.service.status = "DRAINING"
     signs, _ = told(stage)
     assert words(signs) == {"service": "failing"}
@@ -157,12 +160,12 @@ def test_a_service_that_is_being_deleted_is_failing(stage: Stage) -> None:
 
 
 def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, desired=0, group="web")
+    stage = AppStage(endpoint, tmp_path, desired=0, group="web")
     signs, live = told(stage)
     assert words(signs) == {"service": "failing", "deployment": "ok", "tasks": "ok", "image": "ok"}
     assert (signs["service"].cause, live) == ("the desired count is 0: nothing runs", None)
     assert (
-        signs["service"].next
+        sentence(signs["service"].next)
         == "aws ecs update-service --cluster main --service web --desired-count 1"
     )
 
@@ -181,36 +184,43 @@ def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_pat
 def test_fewer_tasks_than_rules_toml_allows_are_failing(
     endpoint: Endpoint, tmp_path: Path, desired: int, least: int, status: str, cause: str
 ) -> None:
-    found = told(Stage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
+    found = told(AppStage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
     assert (found.status, found.cause) == (status, cause)
-    assert not cause or found.next.endswith(f" --desired-count {least}")
+    assert not cause or sentence(found.next).endswith(f" --desired-count {least}")
 
 
-def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: Stage) -> None:
+def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: AppStage) -> None:
     service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
     found = health.service_finding(stage.job(), service, None)
-    assert (found.status, found.next) == ("failing", "add a container instance to the cluster")
+    assert (found.status, sentence(found.next)) == (
+        "failing",
+        "add a container instance to the cluster",
+    )
 
 
-def test_too_few_tasks_are_failing_for_what_a_task_says(stage: Stage) -> None:
+def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None:
     fail(stage, exit_code=7)
     short(stage)
     stage.endpoint.ecs.event(
         stage.service, "is unable to consistently start tasks successfully."
     )  # and this says nothing
     found = told(stage)[0]["service"]
-    assert (found.status, found.detail, found.next) == ("failing", "0 of 1 tasks running", ASK)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "failing",
+        "0 of 1 tasks running",
+        ASK,
+    )
     assert found.cause == "container app exited with code 7"
 
 
-def test_too_few_tasks_are_failing_for_what_ecs_says_where_no_task_does(stage: Stage) -> None:
+def test_too_few_tasks_are_failing_for_what_ecs_says_where_no_task_does(stage: AppStage) -> None:
     stage.endpoint.ecs.event(stage.service, "is unable to consistently start tasks successfully.")
     short(stage)
     assert told(stage)[0]["service"].cause == "is unable to consistently start tasks successfully."
 
 
 def test_that_there_is_no_place_for_a_task_says_more_than_one_that_failed_before(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     fail(stage)
     fail(stage, "place")
@@ -220,14 +230,14 @@ def test_that_there_is_no_place_for_a_task_says_more_than_one_that_failed_before
     )
 
 
-def test_trouble_from_before_the_last_steady_state_is_no_cause(stage: Stage) -> None:
+def test_trouble_from_before_the_last_steady_state_is_no_cause(stage: AppStage) -> None:
     fail(stage, "place")
     stage.endpoint.ecs.event(stage.service, "has reached a steady state.")
     short(stage)
     assert told(stage)[0]["service"].cause == "ECS does not say why"
 
 
-def test_a_service_of_another_controller_is_only_looked_at(stage: Stage) -> None:
+def test_a_service_of_another_controller_is_only_looked_at(stage: AppStage) -> None:
     """CodeDeploy has task sets instead of deployments."""
     arn = stage.endpoint.elbv2.group("green").arn
     stage.endpoint.elbv2.health(arn, "10.0.0.9", "healthy")
@@ -271,13 +281,17 @@ def test_a_service_of_another_controller_is_only_looked_at(stage: Stage) -> None
 # the last deployment
 
 
-def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage: Stage) -> None:
+def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=600)
     stage.applied()
     signs, live = told(stage)
     found = signs.pop("deployment")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, found.detail, found.next) == ("warning", "0 of 1 tasks running", WAIT)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "0 of 1 tasks running",
+        WAIT,
+    )
     began = datetime.fromisoformat(found.since or "")
     assert abs(began - datetime.now(UTC)) < timedelta(minutes=1)
     assert found.cause == f"a deployment is in progress since {began:%Y-%m-%d %H:%M} UTC"
@@ -285,19 +299,21 @@ def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage
     assert live.version == "old"
 
 
-def test_one_that_waits_for_a_person_says_how_to_go_on(stage: Stage) -> None:
+def test_one_that_waits_for_a_person_says_how_to_go_on(stage: AppStage) -> None:
     stage.endpoint.ecs.next("pause")
     stage.applied()
     found = told(stage)[0]["deployment"]
     assert (found.status, found.detail[:18]) == ("warning", "waits for approval")
-    assert found.next.startswith("aws ecs continue-service-deployment --service-deployment-arn ")
+    assert sentence(found.next).startswith(
+        "aws ecs continue-service-deployment --service-deployment-arn "
+    )
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported", "denied"])
 def test_one_whose_tasks_only_fail_is_failing_with_their_cause(
     endpoint: Endpoint, tmp_path: Path, history: str
 ) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="exit", failures=3)
     stage.applied()
@@ -306,7 +322,7 @@ def test_one_whose_tasks_only_fail_is_failing_with_their_cause(
     )  # the scripted tasks fail when the service is looked at, which may be after they were listed
     signs, _ = told(stage)
     found = signs["deployment"]
-    assert (found.status, found.cause, found.next) == (
+    assert (found.status, found.cause, sentence(found.next)) == (
         "failing",
         "its tasks fail: container app exited with code 3",
         LOGS,
@@ -330,7 +346,7 @@ ROLLED_BACK = {
 @pytest.mark.parametrize("history", ["on", "unsupported", "denied"])
 @pytest.mark.parametrize("cause", ROLLED_BACK)
 def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
-    balanced: Stage, cause: str, history: str
+    balanced: AppStage, cause: str, history: str
 ) -> None:
     balanced.endpoint.ecs.history = history
     balanced.endpoint.ecs.next("breaker", cause=cause, seconds=1)
@@ -338,21 +354,29 @@ def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
     assert balanced.service.latest.status == "ROLLBACK_SUCCESSFUL"
     signs, live = told(balanced)
     found = signs.pop("deployment")
-    assert (found.status, found.detail, found.next) == ("warning", "rolled back", AGAIN)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolled back",
+        AGAIN,
+    )
     assert found.cause.startswith(f"the last deployment was rolled back: {ROLLED_BACK[cause]}")
     assert words(signs) == {"service": "ok", "tasks": "warning", "image": "ok", "targets": "ok"}
     assert live is not None
     assert live.version == "old"
 
 
-def test_one_that_is_being_rolled_back_is_a_warning(stage: Stage) -> None:
+def test_one_that_is_being_rolled_back_is_a_warning(stage: AppStage) -> None:
     stage.endpoint.ecs.next("breaker", cause="exit", seconds=5)
     stage.applied()
     for _ in range(8):
         stage.clock.advance(5)
         if (found := told(stage)[0]["deployment"]).detail == "rolling back":
             break
-    assert (found.status, found.detail, found.next) == ("warning", "rolling back", WAIT)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "warning",
+        "rolling back",
+        WAIT,
+    )
     assert (
         found.cause == "the last deployment is being rolled back: container app exited with code 3"
     )
@@ -365,7 +389,7 @@ def test_one_that_toolkit_has_taken_back_says_why_its_tasks_failed(
     """Without service deployments that is a deployment of the version before, and as good as
     any.
     """
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="pull", failures=1)
     assert stage.deployed()[0].verdict == "rolled-back"
@@ -376,7 +400,7 @@ def test_one_that_toolkit_has_taken_back_says_why_its_tasks_failed(
     )
 
 
-def test_without_its_tasks_the_word_of_ecs_is_told(stage: Stage) -> None:
+def test_without_its_tasks_the_word_of_ecs_is_told(stage: AppStage) -> None:
     stage.endpoint.ecs.next("breaker", seconds=1)
     unwatched(stage)
     stage.endpoint.ecs.cluster("main").tasks.clear()  # an hour later
@@ -384,7 +408,7 @@ def test_without_its_tasks_the_word_of_ecs_is_told(stage: Stage) -> None:
     assert told(stage)[0]["deployment"].cause == f"the last deployment was rolled back: {why}"
 
 
-def test_one_that_an_alarm_has_taken_back_names_it_and_no_task(stage: Stage) -> None:
+def test_one_that_an_alarm_has_taken_back_names_it_and_no_task(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm")
     stage.deployed()
     stage.endpoint.ecs.fail_task(stage.service, stage.service.latest, Outcome("fail", cause="exit"))
@@ -396,11 +420,11 @@ def test_one_that_an_alarm_has_taken_back_names_it_and_no_task(stage: Stage) -> 
     assert (found.status, found.cause) == ("warning", f"the last deployment was rolled back: {why}")
 
 
-def test_a_rollback_that_failed_is_failing(stage: Stage) -> None:
+def test_a_rollback_that_failed_is_failing(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm", rollback="failed")
     stage.deployed()
     found = told(stage)[0]["deployment"]
-    assert (found.status, found.next) == ("failing", "toolkit rollback web")
+    assert (found.status, sentence(found.next)) == ("failing", "toolkit rollback web")
     assert found.cause.startswith(
         "the last deployment failed: ECS could not roll back: Service deployment rolled back"
         " because"
@@ -411,7 +435,7 @@ def test_a_rollback_that_failed_is_failing(stage: Stage) -> None:
 def test_one_that_failed_and_was_not_taken_back_is_failing(
     endpoint: Endpoint, tmp_path: Path, history: str
 ) -> None:
-    stage = Stage(
+    stage = AppStage(
         endpoint,
         tmp_path,
         deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
@@ -426,7 +450,7 @@ def test_one_that_failed_and_was_not_taken_back_is_failing(
     )
 
 
-def test_one_that_somebody_stopped_is_failing(stage: Stage) -> None:
+def test_one_that_somebody_stopped_is_failing(stage: AppStage) -> None:
     stage.endpoint.ecs.next("stopped")
     stage.deployed()
     found = told(stage)[0]["deployment"]
@@ -437,7 +461,7 @@ def test_one_that_somebody_stopped_is_failing(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("later", [1, 60])
-def test_after_one_that_was_rolled_back_a_good_one_is_ok(stage: Stage, later: int) -> None:
+def test_after_one_that_was_rolled_back_a_good_one_is_ok(stage: AppStage, later: int) -> None:
     stage.endpoint.ecs.next("breaker", seconds=1)
     unwatched(stage)
     stage.clock.advance(later)
@@ -449,7 +473,7 @@ def test_after_one_that_was_rolled_back_a_good_one_is_ok(stage: Stage, later: in
 
 
 def test_a_current_deployment_that_is_the_one_before_is_not_taken_for_the_last(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     before = stage.service.latest.arn
     stage.endpoint.ecs.next("breaker", cause="exit", seconds=1)
@@ -464,7 +488,7 @@ def test_a_current_deployment_that_is_the_one_before_is_not_taken_for_the_last(
 
 
 def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     stage.endpoint.ecs.next("success", seconds=600)
     stage.applied()
@@ -485,7 +509,7 @@ def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before
 
 
 @pytest.mark.parametrize("cause", ["exit", "oom", "pull", "secret", "container_unhealthy"])
-def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: Stage, cause: str) -> None:
+def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: AppStage, cause: str) -> None:
     fail(stage, cause, 2)
     found = told(stage)[0]["tasks"]
     assert (found.status, found.detail) == ("warning", "2 tasks failed in the last hour")
@@ -498,22 +522,22 @@ def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: Stage, caus
             ),
             LOGS,
         ),
-        "pull": ("CannotPullContainerError: pull image manifest", "see that the image is there"),
+        "pull": ("CannotPullContainerError: pull image manifest", "check that the image exists"),
         "secret": ("ResourceInitializationError: unable to pull secrets", "create the secret"),
         "container_unhealthy": ("Task failed container health checks", LOGS),
     }
     assert found.cause.startswith(wanted[cause][0])
-    assert found.next.startswith(wanted[cause][1])
+    assert sentence(found.next).startswith(wanted[cause][1])
     assert found.since
 
 
-def test_tasks_that_failed_and_are_not_replaced_are_failing(stage: Stage) -> None:
+def test_tasks_that_failed_and_are_not_replaced_are_failing(stage: AppStage) -> None:
     fail(stage)
     short(stage)
     assert told(stage)[0]["tasks"].status == "failing"
 
 
-def test_the_worst_of_several_failures_is_the_cause(stage: Stage) -> None:
+def test_the_worst_of_several_failures_is_the_cause(stage: AppStage) -> None:
     fail(stage, "exit")
     fail(stage, "pull")
     found = told(stage)[0]["tasks"]
@@ -523,7 +547,7 @@ def test_the_worst_of_several_failures_is_the_cause(stage: Stage) -> None:
     )
 
 
-def test_one_that_was_interrupted_and_replaced_is_no_trouble(stage: Stage) -> None:
+def test_one_that_was_interrupted_and_replaced_is_no_trouble(stage: AppStage) -> None:
     fail(stage, "spot")
     found = told(stage)[0]["tasks"]
     assert (found.status, found.detail) == (
@@ -538,7 +562,7 @@ def test_one_that_was_interrupted_and_replaced_is_no_trouble(stage: Stage) -> No
 def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, desired=3)
+    stage = AppStage(endpoint, tmp_path, desired=3)
     endpoint.ecs.update_service({"cluster": "main", "service": "web", "desiredCount": 1})
     other = endpoint.ecs.service("other", definition=stage.first.arn)
     endpoint.ecs.fail_task(other, other.latest, Outcome("fail", cause="exit"))
@@ -548,7 +572,7 @@ def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(
     assert told(stage, service="other")[0]["tasks"].status == "warning"
 
 
-def test_tasks_that_failed_before_the_last_deployment_are_over(stage: Stage) -> None:
+def test_tasks_that_failed_before_the_last_deployment_are_over(stage: AppStage) -> None:
     """Also where that is of the same task definition."""
     fail(stage)
     stage.clock.advance(30)
@@ -559,13 +583,13 @@ def test_tasks_that_failed_before_the_last_deployment_are_over(stage: Stage) -> 
 
 
 def test_without_a_log_group_the_next_command_asks_ecs(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path)
+    stage = AppStage(endpoint, tmp_path)
     del stage.first.body["containerDefinitions"][0]["logConfiguration"]
     fail(stage)
-    assert told(stage)[0]["tasks"].next == ASK
+    assert sentence(told(stage)[0]["tasks"].next) == ASK
 
 
-def test_more_than_a_page_of_stopped_tasks_is_read(stage: Stage) -> None:
+def test_more_than_a_page_of_stopped_tasks_is_read(stage: AppStage) -> None:
     fail(stage, count=230)
     assert told(stage)[0]["tasks"].detail == "230 tasks failed in the last hour"
     assert (
@@ -577,18 +601,18 @@ def test_more_than_a_page_of_stopped_tasks_is_read(stage: Stage) -> None:
 # its image
 
 
-def test_an_image_that_was_deleted_is_failing_though_all_runs(stage: Stage) -> None:
+def test_an_image_that_was_deleted_is_failing_though_all_runs(stage: AppStage) -> None:
     del stage.repository.images[stage.old.digest]
     signs, live = told(stage)
     found = signs.pop("image")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, found.next) == ("failing", AGAIN)
+    assert (found.status, sentence(found.next)) == ("failing", AGAIN)
     assert found.cause == "its image is no longer in ECR: a new task could not start"
     assert live is not None
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_image_by_tag_is_looked_for_by_tag(stage: Stage, there: bool) -> None:
+def test_an_image_by_tag_is_looked_for_by_tag(stage: AppStage, there: bool) -> None:
     stage.first.body["containerDefinitions"][0]["image"] = (
         f"{stage.repository.uri}:{'old' if there else 'older'}"
     )
@@ -597,7 +621,7 @@ def test_an_image_by_tag_is_looked_for_by_tag(stage: Stage, there: bool) -> None
     assert found.detail == ("old is in ECR" if there else "older is missing")
 
 
-def test_an_archived_image_is_failing(stage: Stage) -> None:
+def test_an_archived_image_is_failing(stage: AppStage) -> None:
     detail = {"imageDigest": stage.old.digest, "imageStatus": "ARCHIVED"}
     stage.endpoint.on("ecr", "DescribeImages", {"imageDetails": [detail]})
     found = told(stage)[0]["image"]
@@ -607,7 +631,7 @@ def test_an_archived_image_is_failing(stage: Stage) -> None:
     )
 
 
-def test_an_image_of_another_repository_is_not_looked_for(stage: Stage) -> None:
+def test_an_image_of_another_repository_is_not_looked_for(stage: AppStage) -> None:
     assert "image" not in told(stage, repository="elsewhere")[0]
     stage.first.body["containerDefinitions"][0]["image"] = (
         "111111111111.dkr.ecr.us-east-1.amazonaws.com/backend:old"
@@ -616,7 +640,7 @@ def test_an_image_of_another_repository_is_not_looked_for(stage: Stage) -> None:
     assert stage.endpoint.calls.count("ecr:*") == 0
 
 
-def test_an_image_of_another_account_is_looked_for_there(stage: Stage) -> None:
+def test_an_image_of_another_account_is_looked_for_there(stage: AppStage) -> None:
     stage.first.body["containerDefinitions"][0]["image"] = (
         "222222222222.dkr.ecr.eu-west-1.amazonaws.com/backend:old"
     )
@@ -624,7 +648,7 @@ def test_an_image_of_another_account_is_looked_for_there(stage: Stage) -> None:
     assert stage.endpoint.calls.of("DescribeImages")[0].params["registryId"] == "222222222222"
 
 
-def test_a_repository_that_is_gone_is_failing(stage: Stage) -> None:
+def test_a_repository_that_is_gone_is_failing(stage: AppStage) -> None:
     del stage.endpoint.ecr.repositories["backend"]
     found = told(stage)[0]["image"]
     assert (found.status, found.cause) == (
@@ -633,7 +657,7 @@ def test_a_repository_that_is_gone_is_failing(stage: Stage) -> None:
     )
 
 
-def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: Stage) -> None:
+def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: AppStage) -> None:
     parts = stage.first.body["containerDefinitions"]
     parts[0]["image"] = "host/other:1"
     parts.append({**parts[0], "name": "side"})
@@ -643,7 +667,7 @@ def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: Stage)
     assert {what for what, word in words(signs).items() if word != "ok"} == {"image"}
 
 
-def test_a_task_definition_that_was_deleted_is_failing(stage: Stage) -> None:
+def test_a_task_definition_that_was_deleted_is_failing(stage: AppStage) -> None:
     del stage.endpoint.ecs.definitions[stage.first.arn]
     found = told(stage)[0]["image"]
     assert (found.status, found.cause) == (
@@ -656,7 +680,9 @@ def test_a_task_definition_that_was_deleted_is_failing(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("sick", [1, 2])
-def test_targets_that_do_not_answer_are_told_with_their_reason(balanced: Stage, sick: int) -> None:
+def test_targets_that_do_not_answer_are_told_with_their_reason(
+    balanced: AppStage, sick: int
+) -> None:
     for address, _ in list(group(balanced))[:sick]:
         balanced.endpoint.elbv2.health("web", address, "unhealthy", "Target.ResponseCodeMismatch")
     found = told(balanced)[0]["targets"]
@@ -668,18 +694,20 @@ def test_targets_that_do_not_answer_are_told_with_their_reason(balanced: Stage, 
         found.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
     )
     assert (
-        found.next == "aws elbv2 describe-target-health --target-group-arn"
+        sentence(found.next) == "aws elbv2 describe-target-health --target-group-arn"
         f" {balanced.endpoint.elbv2.group('web').arn}"
     )
 
 
-def test_targets_that_nobody_has_registered_are_failing(balanced: Stage) -> None:
+def test_targets_that_nobody_has_registered_are_failing(balanced: AppStage) -> None:
     group(balanced).clear()
     found = told(balanced)[0]["targets"]
     assert (found.status, found.cause) == ("failing", "no target is registered")
 
 
-def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(balanced: Stage) -> None:
+def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(
+    balanced: AppStage,
+) -> None:
     for address, _ in group(balanced):
         balanced.endpoint.elbv2.health("web", address, "initial", "Elb.InitialHealthChecking")
     found = told(balanced)[0]["targets"]
@@ -693,7 +721,7 @@ def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(balan
 
 
 def test_targets_that_nobody_checks_count_as_healthy_and_drained_ones_are_no_reason(
-    balanced: Stage,
+    balanced: AppStage,
 ) -> None:
     addresses = [address for address, _ in group(balanced)]
     balanced.endpoint.elbv2.health("web", addresses[0], "unavailable", "Target.HealthCheckDisabled")
@@ -713,7 +741,9 @@ def test_each_of_several_target_groups_is_told_by_its_name(
     several = [
         {"targetGroupArn": arn, "containerName": "app", "containerPort": 8080} for arn in arns
     ]
-    stage = Stage(endpoint, tmp_path, loadBalancers=several)  # the tasks register in the first one
+    stage = AppStage(
+        endpoint, tmp_path, loadBalancers=several
+    )  # the tasks register in the first one
     signs, _ = told(stage)
     assert (signs["targets public"].status, signs["targets private"].status) == ("ok", "failing")
     endpoint.fault("DescribeTargetHealth", kind="denied", resource="*")
@@ -736,7 +766,7 @@ def test_with_blue_green_either_group_may_have_the_tasks(
         "containerName": "app",
         "containerPort": 8080,
     }
-    stage = Stage(
+    stage = AppStage(
         endpoint,
         tmp_path,
         strategy="BLUE_GREEN",
@@ -771,7 +801,7 @@ def test_the_words_for_targets_hold_for_any_mix() -> None:
 # its alarms
 
 
-def test_alarms_that_are_about_it_are_told_and_others_are_not(balanced: Stage) -> None:
+def test_alarms_that_are_about_it_are_told_and_others_are_not(balanced: AppStage) -> None:
     alarm, suffix = (
         balanced.endpoint.cloudwatch.alarm,
         balanced.endpoint.elbv2.group("web").arn.rpartition(":")[2],
@@ -796,8 +826,11 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
     configured = {"alarms": {"alarmNames": ["guard"], "enable": True, "rollback": True}}
-    stage = Stage(endpoint, tmp_path, deploymentConfiguration=configured)
-    assert told(stage)[0]["alarm guard"].next == "create it, or remove its name from the service"
+    stage = AppStage(endpoint, tmp_path, deploymentConfiguration=configured)
+    assert (
+        sentence(told(stage)[0]["alarm guard"].next)
+        == "create it, or remove its name from the service"
+    )
     endpoint.cloudwatch.alarm("guard")
     assert told(stage)[0]["alarms"].detail == "1 alarm OK"
     endpoint.cloudwatch.alarm("guard", "ALARM")
@@ -806,7 +839,7 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(
     assert not {what for what in told(stage)[0] if what.startswith("alarm")}
 
 
-def test_alarms_are_told_of_a_service_that_is_gone(stage: Stage) -> None:
+def test_alarms_are_told_of_a_service_that_is_gone(stage: AppStage) -> None:
     stage.endpoint.cloudwatch.alarm(
         "no tasks", "ALARM", dimensions={**BY_SERVICE, "ServiceName": "gone"}
     )
@@ -830,7 +863,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("operation", NEEDED)
 def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(
-    balanced: Stage, operation: str
+    balanced: AppStage, operation: str
 ) -> None:
     fail(balanced)
     whole, _ = told(balanced)
@@ -841,17 +874,17 @@ def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(
     for what in unknown:
         assert signs[what].detail == "not allowed"
         assert operation in signs[what].cause
-        assert signs[what].next == "see what is needed: toolkit permissions --json"
+        assert sentence(signs[what].next) == "see what is needed: toolkit permissions --json"
     assert words(signs) == words(whole) | dict.fromkeys(unknown, "unknown")
 
 
-def test_a_service_that_may_not_be_seen_is_one_unknown(balanced: Stage) -> None:
+def test_a_service_that_may_not_be_seen_is_one_unknown(balanced: AppStage) -> None:
     balanced.endpoint.fault("DescribeServices", times=None, kind="denied")
     signs, live = told(balanced)
     assert (words(signs), live) == ({"service": "unknown"}, None)
 
 
-def let_go(stage: Stage, looking: Thread) -> None:
+def let_go(stage: AppStage, looking: Thread) -> None:
     """End silent answers until the look ends: on a slow machine a call may begin after others were
     let go.
     """
@@ -863,7 +896,7 @@ def let_go(stage: Stage, looking: Thread) -> None:
 
 
 def test_what_is_silent_keeps_nobody_else_waiting(
-    balanced: Stage, monkeypatch: pytest.MonkeyPatch
+    balanced: AppStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = [
@@ -890,7 +923,7 @@ def test_what_is_silent_keeps_nobody_else_waiting(
 
 
 def test_an_endpoint_that_is_silent_tells_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: AppStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = stage.endpoint.fault("*", times=None, kind="silent")
@@ -912,7 +945,7 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
     monkeypatch.setattr(
         client, "WINDOW_S", 0.4
     )  # what comes at one moment does so on a machine that is busy with other tests, too
-    stage = Stage(endpoint, tmp_path, group="web")
+    stage = AppStage(endpoint, tmp_path, group="web")
     jobs = [stage.job()]
     for number in range(1, 50):
         image = endpoint.ecr.image("backend", f"v{number}")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.aws.ecr import digest_of
 from tests.support.report import Crash, Report
-from tests.targets.apps import COMMIT, Stage
+from tests.targets.apps import COMMIT, AppStage
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
 from toolkit.artifacts import images
@@ -34,6 +34,7 @@ from toolkit.errors import (
 from toolkit.model import Job
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.sharing import SharedWork
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -45,11 +46,11 @@ THEIR_HOST = f"{THEIRS}.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 @pytest.fixture
-def twins(endpoint: Endpoint, tmp_path: Path) -> Stage:
+def twins(endpoint: Endpoint, tmp_path: Path) -> AppStage:
     """Two services, web and worker, with one repository and one context; the image is not there
     yet.
     """
-    stage = Stage(endpoint, tmp_path)
+    stage = AppStage(endpoint, tmp_path)
     endpoint.ecs.service(
         "worker",
         definition=endpoint.ecs.definition(
@@ -77,7 +78,7 @@ def once(
     return turn.value
 
 
-def both(stage: Stage, **fields: Any) -> list[Job]:
+def both(stage: AppStage, **fields: Any) -> list[Job]:
     """The jobs of one run, each with a fingerprint of its own: their rules differ."""
     web = unbuilt(stage, **fields)
     worker = replace(
@@ -90,7 +91,7 @@ def both(stage: Stage, **fields: Any) -> list[Job]:
     return [web, replace(worker, version=replace(worker.version, fingerprint="9" * 64))]
 
 
-def at_once(stage: Stage, jobs: list[Job]) -> list[Report | BaseException]:
+def at_once(stage: AppStage, jobs: list[Job]) -> list[Report | BaseException]:
     """Apply them side by side, as a run does."""
     found: dict[str, Report | BaseException] = {}
     together = Barrier(len(jobs))
@@ -147,7 +148,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 @pytest.mark.parametrize("immutable", [False, True])
 def test_two_services_of_one_repository_share_one_build(
-    twins: Stage, engine: Counted, immutable: bool
+    twins: AppStage, engine: Counted, immutable: bool
 ) -> None:
     twins.repository.immutable = immutable
     reports = at_once(twins, both(twins))
@@ -160,7 +161,7 @@ def test_two_services_of_one_repository_share_one_build(
         assert body["containerDefinitions"][0]["image"] == f"{twins.repository.uri}@{found.digest}"
 
 
-def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted) -> None:
+def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Counted) -> None:
     web, worker = (twins.report(), twins.report())
     for job, report in zip(both(twins), (web, worker), strict=True):
         once(twins.ports.shared, "warm", job.step, lambda: None, report.check)
@@ -178,7 +179,7 @@ def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted)
     )
 
 
-def test_a_build_that_fails_fails_once_for_all(twins: Stage, engine: Counted) -> None:
+def test_a_build_that_fails_fails_once_for_all(twins: AppStage, engine: Counted) -> None:
     def failing() -> None:
         raise ProgramFailed(program="counted", reason="no")
 
@@ -188,7 +189,7 @@ def test_a_build_that_fails_fails_once_for_all(twins: Stage, engine: Counted) ->
 
 
 def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
-    twins: Stage, engine: Counted
+    twins: AppStage, engine: Counted
 ) -> None:
     def lost() -> None:
         if engine.builds == 1:
@@ -199,7 +200,7 @@ def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
     assert (kinds, engine.builds) == (["Report", "Stopped"], 2)
 
 
-def test_another_run_does_not_share_what_is_gone(twins: Stage, engine: Counted) -> None:
+def test_another_run_does_not_share_what_is_gone(twins: AppStage, engine: Counted) -> None:
     twins.applied(both(twins)[0])
     twins.repository.images.clear()
     twins.applied(replace(both(twins)[1], run="r2"))
@@ -207,7 +208,7 @@ def test_another_run_does_not_share_what_is_gone(twins: Stage, engine: Counted) 
 
 
 def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(
-    twins: Stage, engine: Counted
+    twins: AppStage, engine: Counted
 ) -> None:
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "keep" and "image" in event[1]:
@@ -223,7 +224,7 @@ def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(
     assert (engine.builds, twins.endpoint.calls.count("registry:PutManifest")) == (1, 1)
 
 
-def test_the_same_image_has_the_same_labels_in_every_target_and_run(twins: Stage) -> None:
+def test_the_same_image_has_the_same_labels_in_every_target_and_run(twins: AppStage) -> None:
     web, worker = both(twins)
     twins.applied(web)
     first = twins.repository.found("b" * 40)
@@ -237,7 +238,7 @@ def test_the_same_image_has_the_same_labels_in_every_target_and_run(twins: Stage
 
 @pytest.mark.parametrize("immutable", [False, True])
 def test_who_is_slower_takes_the_image_of_the_same_commit(
-    twins: Stage, engine: Counted, immutable: bool
+    twins: AppStage, engine: Counted, immutable: bool
 ) -> None:
     """Another machine pushes between our look and our push."""
     twins.repository.immutable = immutable
@@ -253,11 +254,11 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
     assert found is not None
     assert len([image for image in twins.repository.images.values() if "b" * 40 in image.tags]) == 1
     assert report.receipt["digest"] == found.digest
-    assert [line for line in report.of("log") if line.endswith(f"{found.digest} is taken")]
+    assert [line for line in report.of("log") if line.endswith(f"using {found.digest}")]
 
 
 def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
-    twins: Stage, engine: Counted
+    twins: AppStage, engine: Counted
 ) -> None:
     web, worker = both(twins)
     other = replace(twins.ports, shared=SharedWork())
@@ -282,7 +283,7 @@ def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
     ],
 )
 def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not_its(
-    twins: Stage, build: Build
+    twins: AppStage, build: Build
 ) -> None:
     web, worker = both(twins)
     twins.applied(web)
@@ -297,16 +298,16 @@ def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not
 
 
 def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see_it(
-    twins: Stage,
+    twins: AppStage,
 ) -> None:
     twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
     [warning] = app.preview(unbuilt(twins), twins.ports).warnings
-    assert warning.startswith(
+    assert sentence(warning).startswith(
         f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
     )
 
 
-def test_an_image_that_says_nothing_of_its_build_is_taken(twins: Stage) -> None:
+def test_an_image_that_says_nothing_of_its_build_is_taken(twins: AppStage) -> None:
     twins.applied(both(twins)[0])
     found = twins.repository.found("b" * 40)
     assert found is not None
@@ -348,19 +349,19 @@ def test_a_step_that_waits_for_a_build_can_be_stopped() -> None:
 # Several containers
 
 
-def pair(stage: Stage, second: str = "") -> None:
+def pair(stage: AppStage, second: str = "") -> None:
     """The task has a second container with an image of the same repository."""
     parts = stage.first.body["containerDefinitions"]
     parts.append({**parts[0], "name": "worker", "image": second or parts[0]["image"]})
 
 
-def run_by(stage: Stage) -> dict[str, str]:
+def run_by(stage: AppStage) -> dict[str, str]:
     return {
         one["name"]: one["image"].partition("@")[2] for one in stage.runs["containerDefinitions"]
     }
 
 
-def test_all_containers_of_the_repository_get_the_image(stage: Stage) -> None:
+def test_all_containers_of_the_repository_get_the_image(stage: AppStage) -> None:
     pair(stage)
     preview = app.preview(stage.job(), stage.ports)
     assert (preview.calls[0].what["container"], preview.warnings) == ("app, worker", ())
@@ -372,7 +373,7 @@ def test_all_containers_of_the_repository_get_the_image(stage: Stage) -> None:
     assert seen.live.deployed.artifacts == run_by(stage)
 
 
-def test_variables_are_set_in_all_containers_that_get_the_image(stage: Stage) -> None:
+def test_variables_are_set_in_all_containers_that_get_the_image(stage: AppStage) -> None:
     pair(stage)
     stage.applied(stage.job({"env": {"MODE": "a"}}))
     assert [one["environment"] for one in stage.runs["containerDefinitions"]] == [
@@ -380,7 +381,7 @@ def test_variables_are_set_in_all_containers_that_get_the_image(stage: Stage) ->
     ] * 2
 
 
-def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: Stage) -> None:
+def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: AppStage) -> None:
     pair(stage)
     job = stage.job({"container": "app"})
     left = (
@@ -401,7 +402,7 @@ def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: Stage) ->
     assert (stage.deployed(again)[0].verdict, stage.deployed(again)[0].cause) == ("unchanged", left)
 
 
-def test_containers_that_run_different_images_are_no_version(stage: Stage) -> None:
+def test_containers_that_run_different_images_are_no_version(stage: AppStage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
     live = app.live(stage.job(), stage.ports)
     assert live is not None
@@ -417,7 +418,7 @@ def test_containers_that_run_different_images_are_no_version(stage: Stage) -> No
     assert run_by(stage) == {"app": stage.new.digest, "worker": stage.new.digest}
 
 
-def test_a_container_that_runs_another_digest_than_was_deployed_has_failed(stage: Stage) -> None:
+def test_a_container_that_runs_another_digest_than_was_deployed_has_failed(stage: AppStage) -> None:
     pair(stage)
     report = stage.applied()
     stage.watched(report)
@@ -431,7 +432,7 @@ def test_a_container_that_runs_another_digest_than_was_deployed_has_failed(stage
     )
 
 
-def test_health_says_of_each_container_which_image_it_runs(stage: Stage) -> None:
+def test_health_says_of_each_container_which_image_it_runs(stage: AppStage) -> None:
     pair(stage)
     signs, _ = told(stage)
     assert (signs["image of app"].detail, signs["image of worker"].detail) == (
@@ -448,13 +449,13 @@ def test_health_says_of_each_container_which_image_it_runs(stage: Stage) -> None
     }
 
 
-def test_a_receipt_of_an_earlier_version_is_understood(stage: Stage) -> None:
+def test_a_receipt_of_an_earlier_version_is_understood(stage: AppStage) -> None:
     report = stage.applied()
     receipt = {key: value for key, value in report.receipt.items() if key != "containers"}
     assert stage.watched(stage.report(receipt))[-1].verdict == "succeeded"
 
 
-def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: Stage) -> None:
+def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: AppStage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
     stage.deployed()
     restore = AppRestore(image_digest=stage.old.digest, task_definition=stage.first.arn)
@@ -470,7 +471,7 @@ def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: Stage) -> N
 
 
 @pytest.fixture
-def abroad(stage: Stage) -> Stage:
+def abroad(stage: AppStage) -> AppStage:
     """The repository is in another account."""
     theirs = stage.endpoint.ecr.repository(f"{THEIRS}/backend")
     stage.endpoint.ecr.push(theirs, stage.new.manifest, stage.new.media_type, COMMIT)
@@ -484,14 +485,14 @@ def abroad(stage: Stage) -> Stage:
 @pytest.mark.parametrize(
     "repository", [f"{THEIR_HOST}/backend", f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend"]
 )
-def test_an_image_of_another_account_is_deployed(abroad: Stage, repository: str) -> None:
+def test_an_image_of_another_account_is_deployed(abroad: AppStage, repository: str) -> None:
     seen, _ = abroad.deployed(abroad.job({"repository": repository}))
     assert seen.verdict == "succeeded"
     asked = [call.params for call in abroad.endpoint.calls.of("ecr:DescribeImages")]
     assert {(one["registryId"], one["repositoryName"]) for one in asked} == {(THEIRS, "backend")}
 
 
-def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stage) -> None:
+def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: AppStage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(abroad.job(), abroad.ports)
     assert (
@@ -500,13 +501,13 @@ def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stag
         f" {THEIR_HOST}/backend"
     )
     assert (
-        caught.value.hint.format(**caught.value.facts)
+        sentence(caught.value.next)
         == f'if that is intended, set `repository = "{THEIR_HOST}/backend"`'
     )
 
 
 def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason(
-    abroad: Stage,
+    abroad: AppStage,
 ) -> None:
     abroad.endpoint.fault("ecr:DescribeRepositories", times=None, kind="denied")
     with pytest.raises(
@@ -516,7 +517,7 @@ def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason
         app.preview(abroad.job({"repository": f"{THEIR_HOST}/backend"}), abroad.ports)
 
 
-def test_health_asks_the_account_that_has_the_image(abroad: Stage) -> None:
+def test_health_asks_the_account_that_has_the_image(abroad: AppStage) -> None:
     theirs = abroad.endpoint.ecr.repositories[f"{THEIRS}/backend"]
     abroad.endpoint.ecr.push(theirs, abroad.old.manifest, abroad.old.media_type, "old")
     for repository in ("backend", f"{THEIR_HOST}/backend"):
@@ -550,7 +551,7 @@ def test_a_repository_is_named_in_three_ways(words: str, name: ecr.RepositoryNam
     assert ecr.named(words) == name
 
 
-def test_the_policy_names_the_repository_of_the_other_account(stage: Stage) -> None:
+def test_the_policy_names_the_repository_of_the_other_account(stage: AppStage) -> None:
     found = {
         action: one
         for one in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"}))
@@ -565,7 +566,7 @@ def test_the_policy_names_the_repository_of_the_other_account(stage: Stage) -> N
 
 
 @pytest.fixture
-def bare(twins: Stage) -> Stage:
+def bare(twins: AppStage) -> AppStage:
     """Nobody has made the repository."""
     del twins.endpoint.ecr.repositories["backend"]
     twins.endpoint.calls.clear()
@@ -576,15 +577,15 @@ CREATE = AppOptions(builder="built-in", create=True)
 MAKING = ["ecr:CreateRepository", "ecr:PutLifecyclePolicy"]
 
 
-def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
+def test_without_consent_it_is_told_how_to_make_it(bare: AppStage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
     hint = "correct its name in rules.toml, or create it: toolkit deploy-app web --create"
-    assert caught.value.hint.format(**caught.value.facts) == hint
+    assert sentence(caught.value.next) == hint
 
 
-def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: Stage) -> None:
+def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: AppStage) -> None:
     job = unbuilt(bare, options=CREATE)
     preview = app.preview(job, bare.ports)
     assert [call.name for call in preview.calls] == [
@@ -602,19 +603,19 @@ def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: S
     assert made.found("b" * 40) is not None
 
 
-def test_two_services_make_it_once(bare: Stage) -> None:
+def test_two_services_make_it_once(bare: AppStage) -> None:
     assert [type(one) for one in at_once(bare, both(bare, options=CREATE))] == [Report, Report]
     assert [bare.endpoint.calls.count(name) for name in MAKING] == [1, 1]
 
 
-def test_one_that_is_there_is_left_as_it_is(twins: Stage) -> None:
+def test_one_that_is_there_is_left_as_it_is(twins: AppStage) -> None:
     twins.applied(unbuilt(twins, options=CREATE))
     assert (twins.repository.lifecycle, twins.repository.immutable) == ("", False)
     assert not [call for call in twins.endpoint.calls.names() if call in MAKING]
 
 
 @pytest.mark.parametrize("at", ["ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:PutImage"])
-def test_after_a_crash_it_is_found_and_finished(bare: Stage, at: str) -> None:
+def test_after_a_crash_it_is_found_and_finished(bare: AppStage, at: str) -> None:
     """The process dies when it is about to make the call, or the next one."""
 
     def on_event(event: tuple[Any, ...]) -> None:
@@ -632,21 +633,21 @@ def test_after_a_crash_it_is_found_and_finished(bare: Stage, at: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKING)
-def test_an_answer_that_is_lost_is_not_made_twice(bare: Stage, name: str) -> None:
+def test_an_answer_that_is_lost_is_not_made_twice(bare: AppStage, name: str) -> None:
     bare.endpoint.fault(name, times=1, kind="reset", when="after")
     bare.applied(unbuilt(bare, options=CREATE))
     assert bare.endpoint.calls.applied("ecr:CreateRepository") == 1
     assert bare.endpoint.ecr.repositories["backend"].lifecycle
 
 
-def test_a_repository_that_may_not_be_made_changes_nothing(bare: Stage) -> None:
+def test_a_repository_that_may_not_be_made_changes_nothing(bare: AppStage) -> None:
     bare.endpoint.fault("ecr:CreateRepository", times=None, kind="denied")
     with pytest.raises(CloudError):
         bare.applied(unbuilt(bare, options=CREATE))
     assert bare.writes == []
 
 
-def test_nothing_is_made_for_an_image_that_cannot_be_built(bare: Stage) -> None:
+def test_nothing_is_made_for_an_image_that_cannot_be_built(bare: AppStage) -> None:
     for settings, options in (
         (None, AppOptions(create=True)),
         (BUILD, AppOptions(create=True, image="x")),

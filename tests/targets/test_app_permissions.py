@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.aws import Endpoint
-from tests.targets.apps import Stage
+from tests.targets.apps import AppStage
 from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
 from toolkit.model import Location
@@ -26,11 +26,11 @@ OTHERS = {
 }
 
 
-def actions(stage: Stage, **settings: object) -> set[str]:
+def actions(stage: AppStage, **settings: object) -> set[str]:
     return {action for one in app.permissions(stage.job(settings)) for action in one.actions}
 
 
-def everything(stage: Stage) -> set[str]:
+def everything(stage: AppStage) -> set[str]:
     """The actions of a build, a deploy, a crash loop, an unhealthy version, a rollback, and a look
     at what is live.
     """
@@ -58,11 +58,11 @@ def everything(stage: Stage) -> set[str]:
 
 
 def test_what_it_calls_is_what_it_asks_for(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, group="web", breaker=False)
+    stage = AppStage(endpoint, tmp_path, group="web", breaker=False)
     assert everything(stage) == actions(stage, **BUILD) - OTHERS
 
 
-def test_without_a_build_it_does_not_ask_to_push(stage: Stage) -> None:
+def test_without_a_build_it_does_not_ask_to_push(stage: AppStage) -> None:
     assert not {
         action
         for action in actions(stage)
@@ -70,7 +70,7 @@ def test_without_a_build_it_does_not_ask_to_push(stage: Stage) -> None:
     }
 
 
-def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
+def test_nothing_is_open_that_iam_can_close(stage: AppStage) -> None:
     found = {action: one for one in app.permissions(stage.job(BUILD)) for action in one.actions}
     assert found["ecs:UpdateService"].resources == (
         "arn:aws:ecs:eu-west-1:111111111111:service/main/web",
@@ -104,7 +104,7 @@ def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
     ],
 )
 def test_what_the_environment_does_not_say_stays_open(
-    stage: Stage, location: Location, arn: str
+    stage: AppStage, location: Location, arn: str
 ) -> None:
     found = {
         action: one
@@ -118,6 +118,6 @@ def test_what_the_environment_does_not_say_stays_open(
 def test_the_services_that_are_warmed_are_the_ones_that_are_called(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, group="web")
+    stage = AppStage(endpoint, tmp_path, group="web")
     stage.deployed()
     assert {name.partition(":")[0] for name in endpoint.calls.names()} == set(app.services())

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.aws.ecs import REGISTERED
-from tests.targets.apps import COMMIT, Stage
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
 from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
+from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance
 from toolkit.targets.app.kind import kind as app
@@ -28,14 +29,14 @@ def as_recorded(live: LiveVersion | None, run: str = "r1") -> RecordedDeploy:
 
 
 @pytest.fixture
-def known(stage: Stage) -> RecordedDeploy:
+def known(stage: AppStage) -> RecordedDeploy:
     """What run r1 deployed, as it is recorded."""
     recorded = as_recorded(stage.deployed()[0].live)
     stage.endpoint.calls.clear()
     return recorded
 
 
-def copied(stage: Stage, tags: bool = False, **container: Any) -> str:
+def copied(stage: AppStage, tags: bool = False, **container: Any) -> str:
     """A copy of the running task definition with another member of its container, which somebody
     registers and moves the service to.
     """
@@ -52,31 +53,31 @@ def copied(stage: Stage, tags: bool = False, **container: Any) -> str:
     return made
 
 
-def tampered(stage: Stage, tags: bool = False) -> str:
+def tampered(stage: AppStage, tags: bool = False) -> str:
     return copied(stage, tags, environment=[{"name": "EXTRA", "value": SECRET}])
 
 
-def again(stage: Stage, known: RecordedDeploy | None, **fields: Any) -> Job:
+def again(stage: AppStage, known: RecordedDeploy | None, **fields: Any) -> Job:
     return stage.job(recorded=known, **{"run": "r2", "token": "t-2", **fields})
 
 
-def environment(stage: Stage) -> list[str]:
+def environment(stage: AppStage) -> list[str]:
     return [one["name"] for one in stage.runs["containerDefinitions"][0].get("environment", ())]
 
 
 @pytest.mark.parametrize("tags", [False, True])
 @pytest.mark.parametrize("options", [{}, {"force": True}, {"image": "old"}])
 def test_a_hand_made_change_is_told_by_name_and_gives_way(
-    stage: Stage, known: RecordedDeploy, options: dict[str, Any], tags: bool
+    stage: AppStage, known: RecordedDeploy, options: dict[str, Any], tags: bool
 ) -> None:
     tampered(stage, tags)
     job = again(stage, known, options=AppOptions(**options))
     preview = app.preview(job, stage.ports)
     words = (
         "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
-        " based on web:2 of run r1, "
+        " based on web:2 of run r1; "
     )
-    assert preview.warnings == (words + "to keep what runs add --take-over",)
+    assert preview.warnings == (words + "to keep what runs, add --take-over",)
     assert (preview.unchanged, preview.calls[0].what["based_on"]) == (False, "web:2")
     assert SECRET not in repr(preview)
     seen, report = stage.deployed(job)
@@ -85,18 +86,18 @@ def test_a_hand_made_change_is_told_by_name_and_gives_way(
 
 
 def test_a_hand_made_change_is_kept_where_somebody_says_so(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     job = again(stage, known, options=AppOptions(take_over=True, image="old"))
     preview = app.preview(job, stage.ports)
-    assert "variable EXTRA added; it will be taken over" in preview.warnings[0]
+    assert "variable EXTRA added; it will be taken over" in sentence(preview.warnings[0])
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
 
 def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     seen, _ = stage.deployed(again(stage, known, options=AppOptions(take_over=True, image="old")))
@@ -107,7 +108,7 @@ def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
 
 
 def test_without_the_definition_of_the_record_nothing_is_guessed(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     gone = known.detail["task definition"].replace("web:2", "web:99")
@@ -118,7 +119,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
         ) as caught:
             act()
-        assert caught.value.facts["next"] == "to keep what is running: add --take-over"
+        assert sentence(caught.value.next) == "to keep what is running: add --take-over"
     assert stage.writes == []
     assert (
         stage.deployed(replace(job, options=AppOptions(take_over=True, image="old")))[0].verdict
@@ -127,7 +128,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
 
 
 def test_a_definition_that_was_deregistered_is_still_the_base(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     stage.endpoint.ecs.deregister_task_definition(
@@ -137,23 +138,25 @@ def test_a_definition_that_was_deregistered_is_still_the_base(
     assert environment(stage) == []
 
 
-def test_a_mere_copy_changes_nothing(stage: Stage, known: RecordedDeploy) -> None:
+def test_a_mere_copy_changes_nothing(stage: AppStage, known: RecordedDeploy) -> None:
     copied(stage)
     preview = app.preview(again(stage, known), stage.ports)
     assert (preview.unchanged, preview.warnings) == (True, ())
 
 
-def test_an_old_record_knows_its_definition_by_name(stage: Stage, known: RecordedDeploy) -> None:
+def test_an_old_record_knows_its_definition_by_name(stage: AppStage, known: RecordedDeploy) -> None:
     old = replace(known, deployed=DeployedState())
     assert app.preview(again(stage, old), stage.ports).unchanged
     copied(stage)
     assert app.preview(again(stage, old), stage.ports).unchanged
     tampered(stage)
-    assert "variable EXTRA added" in app.preview(again(stage, old), stage.ports).warnings[0]
+    assert "variable EXTRA added" in sentence(
+        app.preview(again(stage, old), stage.ports).warnings[0]
+    )
 
 
 def test_what_a_stack_has_put_there_is_the_base_and_told(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     made = tampered(stage)
     stage.endpoint.ecs.definitions[made].tags.append(
@@ -169,7 +172,7 @@ def test_what_a_stack_has_put_there_is_the_base_and_told(
 
 
 def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_here(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     theirs = stage.job(
         {"env": {"MODE": "b"}},
@@ -184,7 +187,7 @@ def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_her
 
 
 def test_what_a_run_that_failed_has_left_running_is_no_stranger(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     made = tampered(stage)
     preview = app.preview(
@@ -194,7 +197,7 @@ def test_what_a_run_that_failed_has_left_running_is_no_stranger(
 
 
 def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     stage.endpoint.ecs.foreign_update(stage.service, stage.first.arn)
     stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
@@ -202,14 +205,14 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     preview = app.preview(job, stage.ports)
     assert (
         "web:1 is running, which toolkit deployed before run r1: someone moved the service back"
-        in preview.warnings[0]
+        in sentence(preview.warnings[0])
     )
     assert preview.calls[0].what["based_on"] == "web:2"
     assert stage.deployed(job)[0].verdict == "succeeded"
 
 
 def test_a_record_that_cannot_be_read_takes_nothing_over(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     broken = RecordedDeploy(problem="it is damaged")
     assert app.preview(
@@ -222,30 +225,26 @@ def test_a_record_that_cannot_be_read_takes_nothing_over(
     ):
         app.preview(again(stage, broken), stage.ports)
     job = again(stage, broken, options=AppOptions(take_over=True))
-    assert (
-        "is not known: it is damaged; it will be taken over"
-        in app.preview(job, stage.ports).warnings[0]
+    assert "is not known: it is damaged; it will be taken over" in sentence(
+        app.preview(job, stage.ports).warnings[0]
     )
 
 
-def test_where_nothing_is_recorded_what_runs_is_the_base(stage: Stage) -> None:
+def test_where_nothing_is_recorded_what_runs_is_the_base(stage: AppStage) -> None:
     preview = app.preview(again(stage, None), stage.ports)
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:1")
 
 
 def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     restore = AppRestore(
         image_digest=known.detail["digest"], task_definition=known.detail["task definition"]
     )
     job = again(stage, known, action="rollback", restore=restore)
-    assert (
-        app.preview(job, stage.ports)
-        .warnings[0]
-        .endswith("variable EXTRA added; web:2 will replace it")
-    )
+    [warning] = app.preview(job, stage.ports).warnings
+    assert sentence(warning).endswith("variable EXTRA added; web:2 will replace it")
     seen, report = stage.deployed(job)
     assert (seen.verdict, report.intents, stage.service.definition) == (
         "succeeded",
@@ -255,7 +254,7 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
 
 
 def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     restore = AppRestore(
@@ -270,7 +269,7 @@ def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
 
 
 def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either(
-    stage: Stage, known: RecordedDeploy
+    stage: AppStage, known: RecordedDeploy
 ) -> None:
     job = again(stage, known, options=AppOptions(image="old"))
     assert app.preview(job, stage.ports).warnings == ()
@@ -284,7 +283,7 @@ def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either
     ]
 
 
-def test_what_is_live_says_what_was_deployed_without_a_value(stage: Stage) -> None:
+def test_what_is_live_says_what_was_deployed_without_a_value(stage: AppStage) -> None:
     tampered(stage)
     live = app.live(stage.job(), stage.ports)
     assert live is not None
@@ -294,7 +293,7 @@ def test_what_is_live_says_what_was_deployed_without_a_value(stage: Stage) -> No
 
 
 def test_the_settings_of_what_runs_are_known_until_somebody_else_copies_it_with_our_tags(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     version = Version(COMMIT, COMMIT, "f" * 64, settings="5" * 64)
     stage.deployed(stage.job(version=version))

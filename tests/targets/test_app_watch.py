@@ -7,13 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
-from tests.targets.apps import COMMIT, Stage
+from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Expired, Unreachable
+from toolkit.show.advice import sentence
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions, AppRestore
 
 
-def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: Stage) -> None:
+def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=6)
     seen, report = stage.deployed()
     assert (seen.state, seen.verdict, seen.cause) == ("done", "succeeded", "")
@@ -25,14 +26,16 @@ def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: 
 
 
 @pytest.mark.parametrize("history", ["unsupported", "denied"])
-def test_without_service_deployments_the_service_itself_tells(stage: Stage, history: str) -> None:
+def test_without_service_deployments_the_service_itself_tells(
+    stage: AppStage, history: str
+) -> None:
     stage.endpoint.ecs.history = history
     stage.endpoint.ecs.next("success", seconds=6)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict) == ("done", "succeeded")
 
 
-def test_what_goes_on_is_told_while_it_goes_on(stage: Stage) -> None:
+def test_what_goes_on_is_told_while_it_goes_on(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=6)
     seen = stage.watched(stage.applied())
     assert [one.state for one in seen[:-1]] == ["running"] * (len(seen) - 1)
@@ -40,7 +43,7 @@ def test_what_goes_on_is_told_while_it_goes_on(stage: Stage) -> None:
     assert [line for one in seen for line in one.lines if "has started 1 tasks" in line]
 
 
-def test_an_event_is_told_once_and_none_from_before(stage: Stage) -> None:
+def test_an_event_is_told_once_and_none_from_before(stage: AppStage) -> None:
     stage.clock.advance(3600)
     stage.endpoint.ecs.next("success", seconds=6)
     told = [line for one in stage.watched(stage.applied()) for line in one.lines]
@@ -48,7 +51,7 @@ def test_an_event_is_told_once_and_none_from_before(stage: Stage) -> None:
 
 
 def test_a_deployment_that_cannot_be_seen_yet_is_not_mistaken_for_the_one_before(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     stage.endpoint.ecs.next("success", seconds=2, hidden=4)
     seen = stage.watched(stage.applied())
@@ -73,21 +76,21 @@ ENDS = {
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_every_bad_end_has_its_verdict_and_its_cause(stage: Stage, kind: str) -> None:
+def test_every_bad_end_has_its_verdict_and_its_cause(stage: AppStage, kind: str) -> None:
     stage.endpoint.ecs.next(kind, seconds=2)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
 
 
 @pytest.mark.parametrize("kind", ["breaker", "superseded"])
-def test_every_bad_end_is_the_same_without_service_deployments(stage: Stage, kind: str) -> None:
+def test_every_bad_end_is_the_same_without_service_deployments(stage: AppStage, kind: str) -> None:
     stage.endpoint.ecs.history = "unsupported"
     stage.endpoint.ecs.next(kind, seconds=2)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
 
 
-def test_a_rollback_that_fails_is_no_rollback(stage: Stage) -> None:
+def test_a_rollback_that_fails_is_no_rollback(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm", seconds=2, rollback="failed")
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict) == ("failed", "failed")
@@ -101,7 +104,7 @@ def test_a_rollback_that_fails_is_no_rollback(stage: Stage) -> None:
 def test_a_breaker_without_rollback_fails_and_nothing_is_rolled_back(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(
+    stage = AppStage(
         endpoint,
         tmp_path,
         deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
@@ -129,7 +132,7 @@ FOR_GOOD = {
 def test_what_can_never_start_is_stopped_at_the_first_task(
     endpoint: Endpoint, tmp_path: Path, cause: str, history: str
 ) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause=cause, failures=1, seconds=3)
     report = stage.applied()
@@ -151,7 +154,7 @@ def test_what_can_never_start_is_stopped_at_the_first_task(
 def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next(
         "fail", cause="exit", failures=5, seconds=2, log=[f"line {n}" for n in range(30)]
     )
@@ -159,7 +162,7 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
     doomed = next(one for one in seen if one.doomed)
     assert doomed.cause == "container app exited with code 3"
     assert doomed.log == tuple(f"line {n}" for n in range(10, 30))
-    assert doomed.next == "aws logs tail /ecs/web --since 1h"
+    assert sentence(doomed.next) == "aws logs tail /ecs/web --since 1h"
     last = seen[-1]
     assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
     crashed = [
@@ -171,7 +174,7 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
 
 
 def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", cause="oom", failures=1, seconds=2)
     seen = stage.watched(stage.applied(), looks=10)
     assert not [one for one in seen if one.doomed]
@@ -184,7 +187,7 @@ def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path
 
 @pytest.mark.parametrize("cause", ["spot", "place"])
 def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause: str) -> None:
-    stage = Stage(endpoint, tmp_path, breaker=False)
+    stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", cause=cause, failures=5, seconds=2)
     seen = stage.watched(stage.applied(), looks=20)
     assert {one.state for one in seen} == {"running"}
@@ -199,7 +202,7 @@ def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause
 def test_logs_that_may_not_be_read_do_not_hide_the_cause(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path)
+    stage = AppStage(endpoint, tmp_path)
     endpoint.fault("logs:GetLogEvents", times=None, kind="denied")
     endpoint.ecs.next("breaker", seconds=2, log=["boom"])
     seen, _ = stage.deployed()
@@ -213,7 +216,7 @@ def test_logs_that_may_not_be_read_do_not_hide_the_cause(
 def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, group="web", breaker=False)
+    stage = AppStage(endpoint, tmp_path, group="web", breaker=False)
     endpoint.ecs.next("fail", cause="unhealthy", failures=5, seconds=3)
     seen = stage.watched(stage.applied())
     assert [
@@ -232,7 +235,7 @@ def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(
 def test_it_has_not_succeeded_before_its_targets_are_healthy(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, group="web", desired=2)
+    stage = AppStage(endpoint, tmp_path, group="web", desired=2)
     report = stage.applied()
     seen = stage.look(report)
     assert seen.verdict == "succeeded"
@@ -249,7 +252,7 @@ def test_it_has_not_succeeded_before_its_targets_are_healthy(
 
 
 def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, group="web")
+    stage = AppStage(endpoint, tmp_path, group="web")
     endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="denied")
     seen, _ = stage.deployed()
     assert seen.verdict == "succeeded"
@@ -261,7 +264,7 @@ def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path)
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
-def test_tasks_that_run_another_image_are_no_success(stage: Stage, history: str) -> None:
+def test_tasks_that_run_another_image_are_no_success(stage: AppStage, history: str) -> None:
     stage.endpoint.ecs.history = history
     report = stage.applied()
     report.keep(digest=stage.old.digest)
@@ -279,18 +282,21 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
     """F2: success is what was observed."""
-    stage = Stage(endpoint, tmp_path, desired=0)
+    stage = AppStage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
     assert seen.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
-    assert seen.next == "aws ecs update-service --cluster main --service web --desired-count 1"
+    assert (
+        sentence(seen.next)
+        == "aws ecs update-service --cluster main --service web --desired-count 1"
+    )
     assert f"warning: {IDLE}" in seen.lines
 
 
 def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, desired=0)
+    stage = AppStage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed(stage.job({"min_tasks": 0}))
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "succeeded", False)
     assert seen.phase == seen.cause == IDLE
@@ -301,14 +307,14 @@ def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(
 def test_an_unchanged_version_of_which_nothing_runs_is_not_good_either(
     endpoint: Endpoint, tmp_path: Path, least: int, verdict: str
 ) -> None:
-    stage = Stage(endpoint, tmp_path, desired=0)
+    stage = AppStage(endpoint, tmp_path, desired=0)
     job = stage.job({"min_tasks": least})
     stage.deployed(job)
     seen, report = stage.deployed(replace(job, run="r2", token="t-2"))
     assert (report.receipt.get("unchanged"), seen.state, seen.verdict) == (True, "done", verdict)
 
 
-def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage) -> None:
+def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: AppStage) -> None:
     stage.endpoint.ecs.next("pause", seconds=1, timeout_minutes=30)
     report = stage.applied()
     seen = stage.watched(report, looks=15)[-1]
@@ -320,7 +326,7 @@ def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage)
         f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id"
         f" {rollout.hooks[0]['hookId']}"
     )
-    assert seen.next == f"{command} --action CONTINUE, or `toolkit rollback web`"
+    assert sentence(seen.next) == f"{command} --action CONTINUE, or `toolkit rollback web`"
     stage.endpoint.ecs.continue_service_deployment(
         {"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]}
     )
@@ -330,7 +336,7 @@ def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage)
 @pytest.mark.parametrize(
     ("kind", "word"), [("blue_green", "blue/green"), ("canary", "canary"), ("linear", "linear")]
 )
-def test_a_strategy_is_told_as_what_it_is(stage: Stage, kind: str, word: str) -> None:
+def test_a_strategy_is_told_as_what_it_is(stage: AppStage, kind: str, word: str) -> None:
     stage.endpoint.ecs.next(kind, seconds=1)
     seen = stage.watched(stage.applied())
     phases = [one.phase for one in seen]
@@ -343,7 +349,7 @@ def test_a_strategy_is_told_as_what_it_is(stage: Stage, kind: str, word: str) ->
     assert seen[-1].verdict == "succeeded"
 
 
-def test_a_look_that_fails_says_nothing_of_the_step(stage: Stage) -> None:
+def test_a_look_that_fails_says_nothing_of_the_step(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=3)
     report = stage.applied()
     first = stage.look(report)
@@ -358,7 +364,9 @@ def test_a_look_that_fails_says_nothing_of_the_step(stage: Stage) -> None:
     ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"],
 )
 @pytest.mark.parametrize("kind", ["throttle", "503", "reset"])
-def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str, kind: str) -> None:
+def test_a_poll_that_is_turned_away_is_asked_again(
+    stage: AppStage, operation: str, kind: str
+) -> None:
     fault = stage.endpoint.fault(operation, kind=kind)
     seen, _ = stage.deployed()
     assert (seen.verdict, fault.hits) == ("succeeded", 1)
@@ -376,7 +384,7 @@ def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str,
 def test_an_answer_that_is_cut_off_is_a_look_that_failed(
     endpoint: Endpoint, tmp_path: Path, operation: str
 ) -> None:
-    stage = Stage(endpoint, tmp_path, group="web")
+    stage = AppStage(endpoint, tmp_path, group="web")
     report = stage.applied()
     fault = endpoint.fault(operation, kind="truncated")
     with pytest.raises(Unreachable):
@@ -385,7 +393,7 @@ def test_an_answer_that_is_cut_off_is_a_look_that_failed(
     assert stage.look(report).verdict == "succeeded"
 
 
-def test_nothing_that_was_begun_is_absent_only_after_ten_seconds(stage: Stage) -> None:
+def test_nothing_that_was_begun_is_absent_only_after_ten_seconds(stage: AppStage) -> None:
     report = stage.report()
     first = stage.look(report)
     stage.clock.advance(9)
@@ -398,12 +406,12 @@ def test_nothing_that_was_begun_is_absent_only_after_ten_seconds(stage: Stage) -
     ]
 
 
-def test_a_registered_revision_without_a_move_is_absent_at_once(stage: Stage) -> None:
+def test_a_registered_revision_without_a_move_is_absent_at_once(stage: AppStage) -> None:
     stage.endpoint.ecs.definition("web", "x:1", tags={"toolkit:token": "t-1"})
     assert stage.look(stage.report()).state == "absent"
 
 
-def test_a_move_that_never_arrived_is_absent_only_after_ten_seconds(stage: Stage) -> None:
+def test_a_move_that_never_arrived_is_absent_only_after_ten_seconds(stage: AppStage) -> None:
     before = stage.service.latest.id
     report = stage.report(
         {
@@ -418,7 +426,7 @@ def test_a_move_that_never_arrived_is_absent_only_after_ten_seconds(stage: Stage
     assert [first.state, stage.look(report, first).state] == ["unknown", "absent"]
 
 
-def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: Stage) -> None:
+def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: AppStage) -> None:
     report = stage.applied()
     stage.service.status = "INACTIVE"
     first = stage.look(report)
@@ -431,7 +439,7 @@ def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: Stage) -> No
     )
 
 
-def test_after_a_crash_the_kept_facts_alone_are_enough(stage: Stage) -> None:
+def test_after_a_crash_the_kept_facts_alone_are_enough(stage: AppStage) -> None:
     stage.endpoint.ecs.next("breaker", seconds=2, log=["boom"])
     report = stage.applied()
     stage.clock.advance(60)
@@ -446,7 +454,7 @@ def test_after_a_crash_the_kept_facts_alone_are_enough(stage: Stage) -> None:
     )
 
 
-def test_many_apps_that_are_watched_cost_one_call_a_look(stage: Stage) -> None:
+def test_many_apps_that_are_watched_cost_one_call_a_look(stage: AppStage) -> None:
     names = [f"web{n}" for n in range(8)]
     for name in names:
         stage.endpoint.ecs.service(name, image=f"{stage.repository.uri}@{stage.old.digest}")
@@ -462,7 +470,7 @@ def test_many_apps_that_are_watched_cost_one_call_a_look(stage: Stage) -> None:
     assert stage.endpoint.calls.count("ecs:DescribeServiceDeployments") < len(jobs) / 2
 
 
-def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> None:
+def test_what_runs_is_read_from_the_running_task_definition(stage: AppStage) -> None:
     found = app.live(stage.job(), stage.ports)
     assert found is not None
     assert (found.version, found.commit, found.run) == ("old", "0" * 40, "r0")
@@ -473,7 +481,7 @@ def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> Non
     }
 
 
-def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None:
+def test_while_a_deployment_goes_on_the_one_before_is_live(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never")
     stage.applied()
     found = app.live(stage.job(), stage.ports)
@@ -482,14 +490,14 @@ def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None
 
 
 def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, desired=0)
+    stage = AppStage(endpoint, tmp_path, desired=0)
     assert app.live(stage.job(), stage.ports) is None
 
 
 def test_a_task_that_survives_its_neighbours_is_no_crash_loop(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    stage = Stage(endpoint, tmp_path, desired=2, breaker=False)
+    stage = AppStage(endpoint, tmp_path, desired=2, breaker=False)
     endpoint.ecs.next("never")
     report = stage.applied()
     stage.look(report)
@@ -516,7 +524,7 @@ def test_a_task_that_survives_its_neighbours_is_no_crash_loop(
 
 
 def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours(
-    stage: Stage,
+    stage: AppStage,
 ) -> None:
     stage.clock.advance(100)
     stage.endpoint.ecs.next("breaker", seconds=1, hidden=4)

@@ -34,7 +34,7 @@ def no_cloud(profile: str | None, region: str | None) -> Any:
     raise AssertionError("AWS is asked for a target of the kind command")
 
 
-class Project:
+class ProgramFolder:
     """A folder with the team's programs, and the jobs of one target there."""
 
     def __init__(self, root: Path) -> None:
@@ -71,8 +71,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: Path) -> ProgramFolder:
+    return ProgramFolder(tmp_path)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -82,7 +82,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_exit_code_0_is_a_success_after_its_intent_was_written(project: Project) -> None:
+def test_exit_code_0_is_a_success_after_its_intent_was_written(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "print('created 3')\nopen('done', 'w').write('x')")
     report, seen = project.deploy(project.job(deploy=words))
     assert (seen.state, seen.verdict) == ("done", Verdict.SUCCEEDED)
@@ -91,14 +91,14 @@ def test_exit_code_0_is_a_success_after_its_intent_was_written(project: Project)
     assert (project.root / "done").exists()
 
 
-def test_another_exit_code_is_a_failure_that_names_the_command(project: Project) -> None:
+def test_another_exit_code_is_a_failure_that_names_the_command(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "raise SystemExit(3)")
     _, seen = project.deploy(project.job(deploy=[*words, "a b"]))
     assert seen.state == "failed"
     assert seen.cause == "`./deploy.py 'a b'` ended with exit code 3; see its log"
 
 
-def test_no_shell_reads_the_words(project: Project) -> None:
+def test_no_shell_reads_the_words(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "import sys; print(sys.argv[1:])")
     report, _ = project.deploy(project.job(deploy=[*words, "$(touch x)", "; touch y", "*"]))
     assert report.of("log") == ["['$(touch x)', '; touch y', '*']"]
@@ -106,7 +106,7 @@ def test_no_shell_reads_the_words(project: Project) -> None:
 
 
 def test_it_runs_in_its_folder_and_knows_what_is_deployed_and_named_variables_only(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProgramFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_TOKEN", "t0k3n")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for it")
@@ -127,7 +127,7 @@ def test_it_runs_in_its_folder_and_knows_what_is_deployed_and_named_variables_on
 
 
 def test_a_named_variable_that_is_not_set_is_refused_before_anything_runs(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProgramFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_TOKEN", raising=False)
     job = project.job(env=["TF_TOKEN"])
@@ -150,7 +150,7 @@ def test_a_named_variable_that_is_not_set_is_refused_before_anything_runs(
     ],
 )
 def test_a_program_that_is_not_there_or_outside_of_the_repository_is_not_started(
-    project: Project, tmp_path_factory: pytest.TempPathFactory, settings: Any, reason: str
+    project: ProgramFolder, tmp_path_factory: pytest.TempPathFactory, settings: Any, reason: str
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "outside.sh").write_text("#!/bin/sh\n")
@@ -161,13 +161,13 @@ def test_a_program_that_is_not_there_or_outside_of_the_repository_is_not_started
         KIND.apply(project.job(**settings), project.ports, Report())
 
 
-def test_a_file_that_is_no_program_is_refused(project: Project) -> None:
+def test_a_file_that_is_no_program_is_refused(project: ProgramFolder) -> None:
     (project.root / "deploy.sh").write_text("#!/bin/sh\n")
     with pytest.raises(Refused, match="could not be started"):
         KIND.apply(project.job(deploy=["./deploy.sh"]), project.ports, Report())
 
 
-class Terraform(Project):
+class Terraform(ProgramFolder):
     """A program whose plan ends with 2 where something would change."""
 
     def job_with(self, code: int) -> Job:
@@ -191,7 +191,7 @@ def test_the_dry_run_runs_the_plan_whose_exit_code_says_whether_anything_changes
     assert not (tmp_path / "done").exists()
 
 
-def test_of_a_long_plan_the_end_is_shown_and_how_much_is_left_out(project: Project) -> None:
+def test_of_a_long_plan_the_end_is_shown_and_how_much_is_left_out(project: ProgramFolder) -> None:
     plan = project.script("plan.py", "for number in range(250): print(number)")
     lines = KIND.preview(project.job(plan=plan), project.ports).plan
     assert (len(lines), lines[0], lines[-1]) == (201, "(50 more lines before these)", "249")
@@ -228,7 +228,7 @@ def test_an_exit_code_of_changes_without_a_plan_is_a_problem_of_rules_toml() -> 
     assert KIND.problem(settings) == "`changes` is an exit code of `plan`, and there is no `plan`"
 
 
-def test_what_live_prints_decides_whether_it_is_deployed(project: Project) -> None:
+def test_what_live_prints_decides_whether_it_is_deployed(project: ProgramFolder) -> None:
     good = project.script("live.py", f"print('{COMMIT}')")
     _, seen = project.deploy(project.job(live=good))
     assert seen.verdict is Verdict.SUCCEEDED
@@ -238,10 +238,10 @@ def test_what_live_prints_decides_whether_it_is_deployed(project: Project) -> No
     long_ago = replace(seen, mark=seen.mark - LAG_S)
     seen = KIND.observe(project.job(live=bad), report.receipt, project.ports, long_ago)
     assert (seen.state, seen.verdict) == ("failed", None)
-    assert seen.cause == f"`./other.py` prints {OLD}, and not what was deployed"
+    assert seen.cause == f"`./other.py` prints {OLD}, not the version that was deployed"
 
 
-def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: Project) -> None:
+def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: ProgramFolder) -> None:
     broken = project.script("live.py", "raise SystemExit(1)")
     _, seen = project.deploy(project.job(live=broken))
     assert seen.state == "unknown"
@@ -249,13 +249,13 @@ def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: Projec
 
 
 @pytest.mark.parametrize("line", ["two words", "\x1b[31mred", "a" * 500, "`reboot`"])
-def test_what_is_no_version_is_not_taken_for_what_runs(project: Project, line: str) -> None:
+def test_what_is_no_version_is_not_taken_for_what_runs(project: ProgramFolder, line: str) -> None:
     words = project.script("live.py", f"print({line!r})")
     with pytest.raises(ProgramFailed, match="its first line is not a version"):
         KIND.live(project.job(live=words), project.ports)
 
 
-def test_the_commit_is_known_by_its_first_digits(project: Project) -> None:
+def test_the_commit_is_known_by_its_first_digits(project: ProgramFolder) -> None:
     cases = ((COMMIT[:7], COMMIT), (COMMIT[:6], None), ("v1.2.3", None), (OLD, OLD))
     for printed, commit in cases:
         words = project.script("live.py", f"print('{printed}')")
@@ -264,7 +264,7 @@ def test_the_commit_is_known_by_its_first_digits(project: Project) -> None:
         assert (live.version, live.commit) == (printed, commit)
 
 
-def test_where_live_prints_nothing_nothing_runs(project: Project) -> None:
+def test_where_live_prints_nothing_nothing_runs(project: ProgramFolder) -> None:
     assert KIND.live(project.job(live=["true"]), project.ports) is None
     assert KIND.live(project.job(), project.ports) is None
 
@@ -272,7 +272,7 @@ def test_where_live_prints_nothing_nothing_runs(project: Project) -> None:
 SLOW = "import time\nopen('began', 'w').write('x')\ntime.sleep(60)"
 
 
-def test_one_that_is_stopped_is_ended_and_in_doubt(project: Project) -> None:
+def test_one_that_is_stopped_is_ended_and_in_doubt(project: ProgramFolder) -> None:
     report = Report()
     words = project.script("deploy.py", SLOW)
     problems: list[BaseException] = []
@@ -294,7 +294,9 @@ def test_one_that_is_stopped_is_ended_and_in_doubt(project: Project) -> None:
     assert "was interrupted, and it has no `live` command to ask" in seen.cause
 
 
-def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(project: Project) -> None:
+def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(
+    project: ProgramFolder,
+) -> None:
     job = replace(project.job(deploy=project.script("deploy.py", SLOW)), deadline_s=1)
     report, seen = project.deploy(job)
     assert seen.state == "unknown"
@@ -302,7 +304,7 @@ def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(project: 
     assert processes.is_running(processes.Process(**report.receipt["process"])) is False
 
 
-def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: Project) -> None:
+def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     _, seen = project.deploy(project.job(deploy=words))
     assert seen.state == "unknown"
@@ -330,7 +332,7 @@ def ended_here() -> dict[str, Any]:
     ],
 )
 def test_of_one_that_was_interrupted_live_says_what_became(
-    project: Project, printed: str, state: str, verdict: Verdict | None
+    project: ProgramFolder, printed: str, state: str, verdict: Verdict | None
 ) -> None:
     live = project.script("live.py", f"print({printed!r})")
     job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
@@ -341,7 +343,7 @@ def test_of_one_that_was_interrupted_live_says_what_became(
 @pytest.mark.parametrize("process", [None, ELSEWHERE, {"unheard": 1}])
 @pytest.mark.parametrize(("printed", "state"), [(COMMIT, "done"), (OLD, "unknown")])
 def test_one_that_may_still_run_where_nobody_can_look_is_not_begun_beside_itself(
-    project: Project, process: Any, printed: str, state: str
+    project: ProgramFolder, process: Any, printed: str, state: str
 ) -> None:
     """On another machine, or where its number was never written down, `live` says too little."""
     live = project.script("live.py", f"print({printed!r})")
@@ -365,7 +367,7 @@ def crash_at(number: int) -> Callable[[tuple[Any, ...]], None]:
 
 
 def test_after_a_crash_at_any_moment_it_is_absent_only_if_it_was_never_started(
-    project: Project,
+    project: ProgramFolder,
 ) -> None:
     words = project.script("deploy.py", "open('ran', 'a').write('x')")
     live = project.script("live.py", f"print('{OLD}')")
@@ -387,7 +389,7 @@ def test_after_a_crash_at_any_moment_it_is_absent_only_if_it_was_never_started(
         assert report.receipt.get("started") or seen.state == "absent", number
 
 
-def test_one_whose_number_cannot_be_written_down_is_ended(project: Project) -> None:
+def test_one_whose_number_cannot_be_written_down_is_ended(project: ProgramFolder) -> None:
     """Nobody would read what it writes, nor see its end."""
     numbers: list[int] = []
 
@@ -402,7 +404,7 @@ def test_one_whose_number_cannot_be_written_down_is_ended(project: Project) -> N
     assert not processes.is_running(processes.process_of(numbers[0]))
 
 
-def test_one_that_could_not_be_started_has_not_begun(project: Project) -> None:
+def test_one_that_could_not_be_started_has_not_begun(project: ProgramFolder) -> None:
     (project.root / "deploy.sh").write_text("#!/no/such/interpreter\n")
     (project.root / "deploy.sh").chmod(0o755)
     report = Report()
@@ -413,7 +415,7 @@ def test_one_that_could_not_be_started_has_not_begun(project: Project) -> None:
 
 
 def test_values_of_passed_variables_are_hidden_in_all_that_it_writes(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProgramFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_TOKEN", "canary-value")
     words = project.script("say.py", "import os; print('x', os.environ['TF_TOKEN'], 'y')")
@@ -432,7 +434,7 @@ def test_values_of_passed_variables_are_hidden_in_all_that_it_writes(
 
 
 def test_a_live_that_fails_before_the_first_deploy_is_told_and_keeps_nobody(
-    project: Project,
+    project: ProgramFolder,
 ) -> None:
     preview = KIND.preview(project.job(live=["false"]), project.ports)
     assert preview.warnings == (
@@ -441,7 +443,7 @@ def test_a_live_that_fails_before_the_first_deploy_is_told_and_keeps_nobody(
     assert [call.name for call in preview.calls] == ["run"]
 
 
-def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -> None:
+def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: ProgramFolder) -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:
         this = processes.process_of(child.pid)
@@ -455,11 +457,11 @@ def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -
     assert KIND.observe(project.job(), receipt, project.ports).state == "unknown"
 
 
-def test_one_that_was_never_started_is_absent(project: Project) -> None:
+def test_one_that_was_never_started_is_absent(project: ProgramFolder) -> None:
     assert KIND.observe(project.job(), {}, project.ports).state == "absent"
 
 
-def test_rollback_runs_its_own_words(project: Project) -> None:
+def test_rollback_runs_its_own_words(project: ProgramFolder) -> None:
     words = project.script("back.py", "import sys; print('back to', sys.argv[1])")
     job = project.job(JobAction.ROLLBACK, rollback=[*words, OLD])
     report, seen = project.deploy(job)
@@ -473,7 +475,7 @@ def test_rollback_runs_its_own_words(project: Project) -> None:
     ("code", "status"),
     [("0", "ok"), ("1", "failing"), ("None or __import__('os').abort()", "unknown")],
 )
-def test_health_is_what_its_program_says(project: Project, code: str, status: str) -> None:
+def test_health_is_what_its_program_says(project: ProgramFolder, code: str, status: str) -> None:
     words = project.script("health.py", f"print('queue is full')\nraise SystemExit({code})")
     found: list[Any] = []
     assert KIND.health(project.job(health=words), project.ports, found.append) is None

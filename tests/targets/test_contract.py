@@ -13,9 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
 from tests.support.stacks import Stacks, template
-from tests.targets.apps import Clock, Stage
+from tests.targets.apps import AppStage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
 from toolkit.model import Finding, HealthStatus, Job, LiveVersion, Observation
@@ -42,17 +43,17 @@ class Set(Struct):
 
     job: Job
     ports: Ports
-    clock: Clock
+    clock: EndpointClock
 
 
 def _app(endpoint: Endpoint, folder: Path) -> Set:
-    stage = Stage(endpoint, folder)
+    stage = AppStage(endpoint, folder)
     return Set(stage.job(), stage.ports, stage.clock)
 
 
 def _stack(endpoint: Endpoint, folder: Path) -> Set:
     endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::SQS::Queue"})
-    clock = Clock(endpoint)
+    clock = EndpointClock(endpoint)
     stacks = Stacks(folder, Aws(None, "eu-west-1"))
     stacks.ports = Ports(
         str(folder), str(folder / "cache"), clock, lambda profile, region: stacks.aws

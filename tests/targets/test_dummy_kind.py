@@ -14,6 +14,7 @@ from msgspec import Meta
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit import targets
+from toolkit.model import NextCommand
 from toolkit.targets import base
 
 
@@ -39,8 +40,8 @@ class Worker(base.Kind):
     def __init__(self, command: str | None) -> None:
         self._command = command
 
-    def command(self, target: str, settings: WorkerSettings) -> str | None:
-        return self._command
+    def command(self, target: str, settings: WorkerSettings) -> NextCommand | None:
+        return NextCommand(self._command, (target,)) if self._command else None
 
     def runnable(self, settings: WorkerSettings) -> str | None:
         return "nobody can start a worker from here"
@@ -70,7 +71,7 @@ def install(monkeypatch: pytest.MonkeyPatch, command: str | None) -> None:
     monkeypatch.setitem(targets.KINDS, "worker", "toolkit_dummy_kind")
 
 
-@pytest.fixture(params=[None, "toolkit deploy worker"], ids=["by hand", "by command"])
+@pytest.fixture(params=[None, "deploy"], ids=["by hand", "by command"])
 def dummy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, request.param)
 
@@ -118,7 +119,7 @@ def test_a_kind_that_nobody_knows_breaks_no_command(
     assert "bug in toolkit" not in found.err
 
 
-@pytest.mark.parametrize("command", [None, "toolkit deploy worker"], ids=["by hand", "by command"])
+@pytest.mark.parametrize("command", [None, "deploy"], ids=["by hand", "by command"])
 def test_what_cannot_be_deployed_is_told_with_the_reason_and_not_offered(
     repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, command: str | None
 ) -> None:

@@ -48,7 +48,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def changed_module(project: "Project", change: Callable[[str], str]) -> Iterator[None]:
+def changed_module(project: "KindProject", change: Callable[[str], str]) -> Iterator[None]:
     """The package's module, changed for a while."""
     site = next((project.python.parents[1] / "lib").glob("python*/site-packages"))
     path = site / "toolkit_copy.py"
@@ -60,7 +60,7 @@ def changed_module(project: "Project", change: Callable[[str], str]) -> Iterator
         path.write_text(text)
 
 
-class Project:
+class KindProject:
     """A repository with a target of that kind."""
 
     def __init__(self, python: Path, folder: Path) -> None:
@@ -77,11 +77,11 @@ class Project:
 
 
 @pytest.fixture
-def project(python: Path, tmp_path: Path) -> Project:
-    return Project(python, tmp_path)
+def project(python: Path, tmp_path: Path) -> KindProject:
+    return KindProject(python, tmp_path)
 
 
-def test_it_is_due_deployed_clean_and_well(project: Project) -> None:
+def test_it_is_due_deployed_clean_and_well(project: KindProject) -> None:
     assert "toolkit deploy docs" in project("diff").stdout
     sick = project("health")
     assert sick.returncode == 1, sick.stderr
@@ -97,7 +97,7 @@ def test_it_is_due_deployed_clean_and_well(project: Project) -> None:
     assert "nothing to do" in again.stdout
 
 
-def test_its_option_is_one_of_deploy(project: Project) -> None:
+def test_its_option_is_one_of_deploy(project: KindProject) -> None:
     assert (
         "--empty-first                   Copies: empty the folder."
         in project("deploy", "--help").stdout
@@ -129,7 +129,9 @@ CLASHES = {
 
 
 @pytest.mark.parametrize("option", CLASHES)
-def test_an_option_that_cannot_be_is_told_with_the_package(project: Project, option: str) -> None:
+def test_an_option_that_cannot_be_is_told_with_the_package(
+    project: KindProject, option: str
+) -> None:
     with changed_module(
         project,
         lambda text: re.sub(r"    empty_first: .*?= False\n", f"    {option}\n", text, flags=re.S),
@@ -158,14 +160,14 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_gets_along_with_it(project: Project, command: str) -> None:
+def test_every_command_gets_along_with_it(project: KindProject, command: str) -> None:
     done = project(command, *ARGUMENTS.get(command, []))
     assert done.returncode != 3, done.stderr
     assert "bug in toolkit" not in done.stderr
     assert "unknown kind 'copy'" not in done.stderr
 
 
-def test_its_settings_are_checked_and_in_the_schema(project: Project) -> None:
+def test_its_settings_are_checked_and_in_the_schema(project: KindProject) -> None:
     schema = json.loads(project("rules", "schema").stdout)
     described = schema["$defs"]["copy"]["properties"]["to"]["description"]
     assert described.startswith("Where it is copied")
@@ -183,7 +185,7 @@ def test_its_settings_are_checked_and_in_the_schema(project: Project) -> None:
     ],
 )
 def test_a_package_that_does_not_bring_its_kind_is_told_by_name(
-    project: Project, module: str, reason: str
+    project: KindProject, module: str, reason: str
 ) -> None:
     with changed_module(project, lambda text: module):
         done = project("diff")
@@ -194,14 +196,14 @@ def test_a_package_that_does_not_bring_its_kind_is_told_by_name(
     assert "pip uninstall toolkit-copy" in done.stderr
 
 
-def test_without_the_package_its_kind_is_unknown(project: Project) -> None:
+def test_without_the_package_its_kind_is_unknown(project: KindProject) -> None:
     project.python = Path(sys.executable)
     done = project("diff")
     assert done.returncode == 2
     assert "unknown kind 'copy'" in done.stderr
 
 
-def test_a_package_in_the_repository_is_no_kind(project: Project) -> None:
+def test_a_package_in_the_repository_is_no_kind(project: KindProject) -> None:
     """Neither from the working directory nor from PYTHONPATH, which may lead there."""
     (project.repo.path / "toolkit_copy.py").write_text(FILES["toolkit_copy.py"])
     info = project.repo.path / "toolkit_copy-1.0.dist-info"

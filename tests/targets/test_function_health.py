@@ -29,6 +29,7 @@ from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
+from toolkit.show.advice import sentence
 from toolkit.targets.function.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -131,7 +132,7 @@ def test_a_function_without_the_alias_is_failing(aws: Aws) -> None:
         None,
     )
     assert (
-        signs["alias"].next
+        sentence(signs["alias"].next)
         == "aws lambda create-alias --function-name mail --name prod --function-version VERSION"
     )
 
@@ -186,7 +187,7 @@ def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: A
     )
     found = told(aws)[0]["alias"]
     assert (found.status, found.cause) == ("warning", "10 % of the calls go to version 8")
-    assert found.next.startswith(
+    assert sentence(found.next).startswith(
         f"to send all calls to version {first}: "
         "aws lambda update-alias --function-name mail --name live "
     )
@@ -203,7 +204,7 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
     assert told(aws)[0]["errors"] == Finding("errors", HealthStatus.OK, "3 errors in 1,200 calls")
     count(aws, "Errors", 97)
     found = told(aws)[0]["errors"]
-    assert (found.status, found.detail, found.next) == (
+    assert (found.status, found.detail, sentence(found.next)) == (
         "failing",
         "100 errors in 1,200 calls",
         LOGS,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.run import ROOT
 from toolkit import flow, targets
 from toolkit.errors import RulesError
-from toolkit.model import Need, Target
+from toolkit.model import Need, NextCommand, Target
 from toolkit.targets.base import KindSettings
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -217,7 +217,7 @@ def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_
     found = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
     assert can_run == (name in ("app", "stack", "command", "group"))
-    assert flow.deploy_command(found) == (f"toolkit {found.action} it" if can_run else None)
+    assert flow.deploy_command(found) == (NextCommand(found.action, ("it",)) if can_run else None)
 
 
 @EVERY

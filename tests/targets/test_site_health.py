@@ -13,6 +13,7 @@ from toolkit.model import Finding, HealthStatus, Job, JobAction, Location, Versi
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
+from toolkit.show.advice import sentence
 from toolkit.targets.site.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -102,7 +103,7 @@ def test_a_bucket_without_a_first_page_is_failing_and_the_command_uploads_it(clo
     signs = told()
     assert (signs["bucket"].status, signs["bucket"].detail) == ("ok", "www in eu-west-1")
     assert (signs["index"].status, signs["index"].cause) == ("failing", "it has no index.html")
-    assert signs["index"].next == "aws s3 sync 'my site/dist' s3://www"
+    assert sentence(signs["index"].next) == "aws s3 sync 'my site/dist' s3://www"
 
 
 def test_a_site_in_order_is_ok_and_no_header_of_its_origin_is_shown(cloud: Cloud) -> None:
@@ -125,7 +126,7 @@ def test_a_distribution_that_is_disabled_is_failing(cloud: Cloud) -> None:
     name = distribution(cloud.aws(), enabled=False)
     found = told(distribution=name)["distribution"]
     assert (found.status, found.detail) == ("failing", "disabled")
-    assert found.next.endswith(f"--id {name}")
+    assert sentence(found.next).endswith(f"--id {name}")
 
 
 # --- scripted
@@ -211,7 +212,10 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     assert (found.status, found.detail) == ("failing", "expired")
     assert found.cause.startswith("the certificate of shop.example expired on 20")
     assert found.cause.endswith("; no renewal has started")
-    assert found.next == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
+    assert (
+        sentence(found.next)
+        == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
+    )
     assert found.since is not None
 
 
@@ -253,7 +257,7 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
         " not renew it"
     )
     assert (
-        found.next
+        sentence(found.next)
         == f"import a new one: aws acm import-certificate --certificate-arn {ARN} --region"
         " us-east-1"
     )
@@ -299,7 +303,7 @@ def test_a_certificate_that_is_not_of_acm_is_not_asked_for(
 def test_a_distribution_that_is_being_changed_is_a_warning(scripted: Endpoint) -> None:
     served(scripted, "InProgress")
     found = told(distribution="E1")["distribution"]
-    assert (found.status, found.next) == (
+    assert (found.status, sentence(found.next)) == (
         "warning",
         "aws cloudfront wait distribution-deployed --id E1",
     )

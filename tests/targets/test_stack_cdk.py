@@ -19,6 +19,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks
 from toolkit.errors import Missing, ProgramFailed, Refused
 from toolkit.ports import process
+from toolkit.show.advice import sentence
 
 BUCKET = f"assets-{ACCOUNT}-{REGION}"
 ALL = [
@@ -71,11 +72,11 @@ def test_an_account_that_is_not_bootstrapped_is_told_how(stacks: Stacks) -> None
         f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --qualifier x --toolkit-stack-name"
         " CDKToolkit-x"
     )
-    assert missing.value.hint == command
+    assert sentence(missing.value.next) == command
     bootstrap(stacks, "5")
     with pytest.raises(Refused, match="has version 5, the app needs 6") as refused:
         stacks.preview(stacks.job(cdk="cdk"))
-    assert refused.value.facts["next"] == command
+    assert sentence(refused.value.next) == command
 
 
 def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(
@@ -89,7 +90,7 @@ def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(
     with pytest.raises(Missing) as missing:
         stacks.preview(replace(job, location=replace(job.location, profile="two words")))
     assert (
-        missing.value.hint
+        sentence(missing.value.next)
         == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --profile 'two words'"
     )
 
@@ -103,14 +104,17 @@ def test_what_the_app_warns_of_is_told_before_the_deploy(
     path.write_text(path.read_text() + "\nos.environ.get('STAGE')\n")
     before, *_ = stacks.preview(stacks.job(cdk="cdk", context={"remarks": "warning"})).warnings
     assert before == "/Shop: old runtime"
-    stage = [line for line in stacks.preview(stacks.job(cdk="cdk")).warnings if "STAGE" in line]
+    warnings = stacks.preview(stacks.job(cdk="cdk")).warnings
+    stage = [line for line in map(sentence, warnings) if "STAGE" in line]
     assert stage == [
         "the CDK app reads STAGE, which is set here and not handed on to it; to hand it on:"
         ' pass_env = ["STAGE"] in rules.toml'
     ]
     assert not [
         line
-        for line in stacks.preview(stacks.job(cdk="cdk", pass_env=("STAGE",))).warnings
+        for line in map(
+            sentence, stacks.preview(stacks.job(cdk="cdk", pass_env=("STAGE",))).warnings
+        )
         if "reads STAGE" in line
     ]
 

@@ -17,6 +17,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, template
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
 from toolkit.model import Job
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
 from toolkit.targets.stack.options import StackOptions
@@ -305,7 +306,7 @@ def test_a_secret_among_the_parameters_is_refused(stacks: Stacks) -> None:
     with pytest.raises(Refused) as refused:
         stacks.apply(stacks.job(parameters={"Password": "hunter2"}))
     assert "hunter2" not in str(refused.value)
-    assert "{{resolve:secretsmanager:" in refused.value.facts["next"]
+    assert "{{resolve:secretsmanager:" in sentence(refused.value.next)
     assert stacks.status() == ""
 
 
@@ -322,7 +323,7 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
     assert (seen.state, seen.verdict) == ("failed", "rolled-back")
     assert seen.cause.startswith("Never (Custom::Never): ")
     assert "cancelled" not in seen.cause
-    assert seen.next == "toolkit deploy-stack shop"
+    assert sentence(seen.next) == "toolkit deploy-stack shop"
     assert [
         line
         for look in looks
@@ -346,11 +347,11 @@ def test_the_cause_is_told_while_the_stack_is_still_rolling_back(stacks: Stacks,
 
 
 def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: Stacks) -> None:
-    assert stacks.deploy(FAILS).next == "toolkit deploy-stack shop --recreate"
+    assert sentence(stacks.deploy(FAILS).next) == "toolkit deploy-stack shop --recreate"
     assert stacks.status() == "ROLLBACK_COMPLETE"
     stacks.write(ONE)
     refused, report = refusal(stacks, stacks.job())
-    assert refused.facts["next"] == "add --recreate"
+    assert sentence(refused.next) == "add --recreate"
     assert (report.intents, stacks.status()) == ([], "ROLLBACK_COMPLETE")
     job = stacks.job(options=StackOptions(recreate=True))
     preview = stacks.preview(job)
@@ -389,13 +390,13 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     seen = stacks.deploy(tap(Step="2", Fail="yes", Stuck="yes"))
     assert (seen.verdict, stacks.status()) == ("failed", "UPDATE_ROLLBACK_FAILED")
     assert "the tap is closed" in seen.cause
-    assert seen.next == "toolkit deploy-stack shop --continue-rollback"
+    assert sentence(seen.next) == "toolkit deploy-stack shop --continue-rollback"
     stacks.write(tap(Step="3"))
-    assert refusal(stacks, stacks.job())[0].facts["next"] == "add --continue-rollback"
+    assert sentence(refusal(stacks, stacks.job())[0].next) == "add --continue-rollback"
 
     still, report = refusal(stacks, stacks.job(options=StackOptions(continue_rollback=True)))
     assert "stuck at Tap" in str(still)
-    assert "--resources-to-skip Tap" in still.facts["next"]
+    assert "--resources-to-skip Tap" in sentence(still.next)
     assert report.intents == ["cloudformation:ContinueUpdateRollback"]
 
     stacks.aws.write(
@@ -437,7 +438,7 @@ def test_somebody_elses_update_is_waited_for_and_shown(stacks: Stacks, tap: Any)
     )
     stacks.write(tap(Step="3"))
     job = stacks.job()
-    assert any("another operation" in line for line in stacks.preview(job).warnings)
+    assert any("another operation" in line for line in map(sentence, stacks.preview(job).warnings))
     report = stacks.apply(job)
     assert any("UPDATE_IN_PROGRESS" in words for words in report.of("phase"))
     assert "Custom::Tap Tap UPDATE_COMPLETE" in report.of("log")
@@ -479,7 +480,7 @@ def test_a_deletion_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks) -
     stacks.write(template({"Flag": parameter("/flag")}))
     job = stacks.job()
     refused, report = refusal(stacks, job)
-    assert refused.facts["next"] == "add --allow-delete"
+    assert sentence(refused.next) == "add --allow-delete"
     assert report.of("tell")[0].startswith("DELETES      Jobs")
     assert "LOSES ITS DATA" in report.of("tell")[0]
     assert report.intents == ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
@@ -502,7 +503,7 @@ def test_a_replacement_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks
     stacks.deploy(template({"Flag": parameter("/flag")}))
     stacks.write(template({"Flag": parameter("/other")}))
     refused, report = refusal(stacks, stacks.job())
-    assert refused.facts["next"] == "add --allow-replace"
+    assert sentence(refused.next) == "add --allow-replace"
     assert report.of("tell") == ["REPLACES     Flag  AWS::SSM::Parameter  Name"]
     assert (
         stacks.deploy(
@@ -516,7 +517,7 @@ def test_a_new_stack_that_is_refused_leaves_no_empty_stack(stacks: Stacks) -> No
     role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}}
     stacks.write(template({"Role": role}))
     refused, report = refusal(stacks, stacks.job())
-    assert refused.facts["next"] == "add --allow-broadening"
+    assert sentence(refused.next) == "add --allow-broadening"
     assert report.of("tell") == ["adds         Role  AWS::IAM::Role  GRANTS PERMISSIONS"]
     assert stacks.status() == ""
     assert (

@@ -14,6 +14,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.model import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
 from toolkit.targets.stack.options import StackOptions
@@ -102,14 +103,14 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
     assert (live.run, first.same(live.deployed)) == (None, True)
 
     plain = stacks.preview(stacks.job())
-    assert (plain.unchanged, plain.warnings) == (
+    assert (plain.unchanged, [sentence(warning) for warning in plain.warnings]) == (
         True,
-        (
+        [
             (
                 "stack Shop does not have toolkit's tags; to add them: toolkit deploy-stack"
                 " shop --force"
             ),
-        ),
+        ],
     )
     forced = stacks.preview(stacks.job(options=StackOptions(force=True)))
     assert ([call.name for call in forced.calls], forced.warnings) == (

@@ -18,9 +18,10 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import DeployedState, Finding, HealthStatus, LiveVersion
+from toolkit.model import DeployedState, Finding, HealthStatus, LiveVersion, NextCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
 
@@ -149,7 +150,7 @@ def test_the_next_command_mends_the_state(
     scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str
 ) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
-    assert state(scripted).next == command
+    assert sentence(state(scripted).next) == command
 
 
 def test_a_whole_stack_costs_one_call(scripted: Stacks, aws_endpoint: Endpoint) -> None:
@@ -251,7 +252,11 @@ def test_an_operation_past_the_deadline_is_stuck(
     assert state(scripted).status != "failing"
     scripted.ports = replace(scripted.ports, clock=Moved(timedelta(seconds=62)))
     found = state(scripted)
-    assert (found.status, found.detail, found.next) == ("failing", f"{status}, stuck", command)
+    assert (found.status, found.detail, sentence(found.next)) == (
+        "failing",
+        f"{status}, stuck",
+        command,
+    )
     assert found.cause.startswith("it is stuck: it is being ")
 
 
@@ -289,7 +294,8 @@ def test_a_deletion_that_failed_names_what_it_failed_at(
     found = state(scripted)
     assert found.cause == "Files (AWS::S3::Bucket): The bucket is not empty"
     assert (
-        found.next == "aws cloudformation delete-stack --stack-name Shop --retain-resources Files"
+        sentence(found.next)
+        == "aws cloudformation delete-stack --stack-name Shop --retain-resources Files"
     )
 
 
@@ -434,9 +440,10 @@ def tap(stacks: Stacks) -> Callable[..., str]:
 
 def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
+    again = NextCommand("deploy-stack", ("shop",))
     assert signs == {
         "stack": Finding(
-            "stack", HealthStatus.FAILING, "missing", cause="there is no stack Shop", next=DEPLOY
+            "stack", HealthStatus.FAILING, "missing", cause="there is no stack Shop", next=again
         )
     }
     assert live is None
@@ -458,7 +465,7 @@ def test_a_creation_that_was_rolled_back_is_failing_with_its_cause(stacks: Stack
     stacks.deploy(FAILS)
     signs, live = told(stacks)
     found = signs["stack"]
-    assert (found.status, found.detail, found.next, live) == (
+    assert (found.status, found.detail, sentence(found.next), live) == (
         "failing",
         "ROLLBACK_COMPLETE",
         f"{DEPLOY} --recreate",
@@ -472,7 +479,7 @@ def test_an_update_that_was_rolled_back_is_a_warning_with_its_cause(stacks: Stac
     stacks.deploy(FAILS)
     signs, live = told(stacks)
     found = signs["stack"]
-    assert (found.status, found.detail, found.next) == (
+    assert (found.status, found.detail, sentence(found.next)) == (
         "warning",
         "UPDATE_ROLLBACK_COMPLETE",
         DEPLOY,
@@ -491,7 +498,7 @@ def test_a_rollback_that_is_stuck_is_failing_with_its_cause(
     assert (found.status, found.detail) == ("failing", "UPDATE_ROLLBACK_FAILED")
     assert found.cause.startswith("Tap (Custom::Tap): ")
     assert "the tap is closed" in found.cause
-    assert found.next == f"{DEPLOY} --continue-rollback"
+    assert sentence(found.next) == f"{DEPLOY} --continue-rollback"
 
 
 def test_the_command_for_a_deletion_that_failed_deletes_the_stack(
@@ -505,7 +512,10 @@ def test_the_command_for_a_deletion_that_failed_deletes_the_stack(
     found = state(stacks)
     assert (found.status, found.detail) == ("failing", "DELETE_FAILED")
     assert "the tap is closed" in found.cause
-    assert found.next == "aws cloudformation delete-stack --stack-name Shop --retain-resources Tap"
+    assert (
+        sentence(found.next)
+        == "aws cloudformation delete-stack --stack-name Shop --retain-resources Tap"
+    )
     stacks.aws.write("cloudformation", "delete_stack", StackName="Shop", RetainResources=["Tap"])
     while stacks.status():
         assert time.monotonic() < until
@@ -533,7 +543,7 @@ def test_what_was_changed_by_hand_is_told_once_drift_was_detected(stacks: Stacks
     assert (
         signs["drift"].cause == f"someone changed it by hand (checked {datetime.now(UTC):%Y-%m-%d})"
     )
-    assert "describe-stack-resource-drifts --stack-name Shop" in signs["drift"].next
+    assert "describe-stack-resource-drifts --stack-name Shop" in sentence(signs["drift"].next)
 
 
 def test_the_permissions_cover_a_look(scripted: Stacks, aws_endpoint: Endpoint) -> None:

@@ -17,6 +17,7 @@ from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.formats.template import read_template
 from toolkit.ports import cdk
+from toolkit.show.advice import sentence
 from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
@@ -35,7 +36,7 @@ Resources:
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/x"
 
 
-class Repo:
+class PackagedFolder:
     """A folder with files, packaged for bucket `b`."""
 
     def __init__(self, root: Path) -> None:
@@ -55,12 +56,12 @@ class Repo:
     def refusal(self, name: str = "template.yaml", text: str | None = None) -> tuple[str, str]:
         with pytest.raises(Refused) as refused:
             self.packaged(name, text)
-        return str(refused.value), refused.value.facts["next"]
+        return str(refused.value), sentence(refused.value.next)
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    return Repo(tmp_path / "repo")
+def repo(tmp_path: Path) -> PackagedFolder:
+    return PackagedFolder(tmp_path / "repo")
 
 
 def resource(kind: str, path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def at(text: str, path: tuple[str, ...]) -> Any:
     "known", PROPERTIES, ids=lambda known: f"{known.type}.{'.'.join(known.path)}"
 )
 def test_every_property_of_the_table_is_given_the_address_of_its_package(
-    repo: Repo, known: Any, form: str
+    repo: PackagedFolder, known: Any, form: str
 ) -> None:
     repo.write("infra/part.json", '{"Resources": {}}')
     text = json.dumps(resource(known.type, known.path, "part.json"))
@@ -125,7 +126,7 @@ def test_every_property_of_the_table_is_given_the_address_of_its_package(
     ids=str,
 )
 def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
-    repo: Repo, value: Any
+    repo: PackagedFolder, value: Any
 ) -> None:
     for known in PROPERTIES:
         text = json.dumps(resource(known.type, known.path, value))
@@ -139,27 +140,27 @@ def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
         )
 
 
-def test_a_yaml_template_keeps_every_other_letter_of_it(repo: Repo) -> None:
+def test_a_yaml_template_keeps_every_other_letter_of_it(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     made = repo.packaged(text=SAM)
     assert made.text == SAM.replace("src/api", f'"s3://b/{made.assets[0].key}"')
 
 
 @pytest.mark.parametrize("text", ["!Sub src/api", "!Ref Code", "!ImportValue src/api"])
-def test_a_short_function_is_no_path(repo: Repo, text: str) -> None:
+def test_a_short_function_is_no_path(repo: PackagedFolder, text: str) -> None:
     repo.write("src/api/app.py")
     whole = SAM.replace("src/api,", f"{text},")
     assert repo.packaged(text=whole) == PackagedTemplate(whole, ())
 
 
-def test_crlf_and_letters_beyond_ascii_do_not_move_what_is_replaced(repo: Repo) -> None:
+def test_crlf_and_letters_beyond_ascii_do_not_move_what_is_replaced(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     text = SAM.replace("the one", "die \u00dcbersicht \U0001f600").replace("\n", "\r\n")
     made = package_template(str(repo.root), "template.yaml", text, lambda: WHERE)
     assert made.text == text.replace("src/api", f'"s3://b/{made.assets[0].key}"')
 
 
-def test_code_of_all_functions_loops_and_includes_are_packaged(repo: Repo) -> None:
+def test_code_of_all_functions_loops_and_includes_are_packaged(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     repo.write("part.yaml")
     made = repo.packaged(
@@ -189,7 +190,7 @@ Resources:
 # --- content
 
 
-def test_the_key_is_the_content_and_nothing_else(repo: Repo) -> None:
+def test_the_key_is_the_content_and_nothing_else(repo: PackagedFolder) -> None:
     first = repo.write("src/api/app.py")
     before = repo.packaged(text=SAM).assets[0].key
     os.utime(first, (1, 1))
@@ -208,7 +209,7 @@ def test_the_key_is_the_content_and_nothing_else(repo: Repo) -> None:
     assert len(keys) == 5
 
 
-def test_a_folder_is_packed_alike_each_time_without_caches(repo: Repo) -> None:
+def test_a_folder_is_packed_alike_each_time_without_caches(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     repo.write("src/api/sub/x.sh").chmod(0o755)
     repo.write("src/api/__pycache__/app.pyc")
@@ -223,7 +224,9 @@ def test_a_folder_is_packed_alike_each_time_without_caches(repo: Repo) -> None:
         assert archive.namelist() == ["app.py", "sub/x.sh"]
 
 
-def test_a_single_file_of_code_is_put_into_an_archive_and_an_archive_is_not(repo: Repo) -> None:
+def test_a_single_file_of_code_is_put_into_an_archive_and_an_archive_is_not(
+    repo: PackagedFolder,
+) -> None:
     repo.write("src/api", "print()")
     body = io.BytesIO()
     cdk.pack(repo.packaged(text=SAM).assets[0], body)
@@ -240,7 +243,9 @@ def test_a_single_file_of_code_is_put_into_an_archive_and_an_archive_is_not(repo
 # --- nested templates
 
 
-def test_nested_templates_are_packaged_from_the_inside_relative_to_themselves(repo: Repo) -> None:
+def test_nested_templates_are_packaged_from_the_inside_relative_to_themselves(
+    repo: PackagedFolder,
+) -> None:
     repo.write("infra/fn/index.py")
     repo.write(
         "infra/inner.yaml",
@@ -267,7 +272,7 @@ def test_nested_templates_are_packaged_from_the_inside_relative_to_themselves(re
     )  # the change of the code reaches the outermost template
 
 
-def test_templates_that_nest_each_other_are_refused(repo: Repo) -> None:
+def test_templates_that_nest_each_other_are_refused(repo: PackagedFolder) -> None:
     nested = (
         "Resources: {{In: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {}}}}}}}"
     )
@@ -281,7 +286,7 @@ def test_templates_that_nest_each_other_are_refused(repo: Repo) -> None:
     assert "nests n" in repo.refusal("n0.yaml")[0]
 
 
-def test_a_nested_template_that_cannot_be_read_is_named(repo: Repo) -> None:
+def test_a_nested_template_that_cannot_be_read_is_named(repo: PackagedFolder) -> None:
     repo.write("b.yaml", "a: [")
     with pytest.raises(NoTemplate, match=r"b\.yaml"):
         repo.packaged(
@@ -297,17 +302,18 @@ def test_a_nested_template_that_cannot_be_read_is_named(repo: Repo) -> None:
 
 @pytest.mark.parametrize("value", ["nowhere", "../outside", "/etc", "link", "../repo2/x"])
 def test_a_path_that_is_not_there_or_leaves_the_repository_is_refused_by_name(
-    repo: Repo, value: str
+    repo: PackagedFolder, value: str
 ) -> None:
     repo.write("../outside/secret")
     repo.write("../repo2/x")
     repo.root.mkdir(exist_ok=True)
     (repo.root / "link").symlink_to("../outside")
     problem, _ = repo.refusal(text=SAM.replace("src/api", value))
-    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which is ")
+    why = "does not exist" if value == "nowhere" else "is "
+    assert problem.startswith(f"template.yaml: Api.CodeUri names {value}, which {why}")
 
 
-def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
+def test_a_link_in_the_code_that_leaves_it_is_refused(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     (repo.root / "src/api/passwd").symlink_to("/etc/passwd")
     assert "link that leaves" in repo.refusal(text=SAM)[0]
@@ -320,6 +326,7 @@ def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
         ("package.json", '{"dependencies": {"axios": "1"}}'),
         ("package.json", "{"),
         ("pyproject.toml", '[project]\ndependencies = ["requests"]\n'),
+        ("pyproject.toml", "a = " + "9" * 5000),
         ("pom.xml", ""),
         ("build.gradle.kts", ""),
         ("go.mod", ""),
@@ -328,7 +335,7 @@ def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
     ],
 )
 def test_a_program_whose_packages_are_not_installed_is_refused_with_sam_build(
-    repo: Repo, name: str, text: str
+    repo: PackagedFolder, name: str, text: str
 ) -> None:
     repo.write(f"src/api/{name}", text)
     assert repo.refusal(text=SAM) == (
@@ -358,7 +365,7 @@ def test_a_program_whose_packages_are_not_installed_is_refused_with_sam_build(
     ],
 )
 def test_a_program_that_has_all_that_it_needs_is_packaged(
-    repo: Repo, name: str, text: str, beside: str
+    repo: PackagedFolder, name: str, text: str, beside: str
 ) -> None:
     repo.write(f"src/api/{name}", text)
     if beside:
@@ -366,7 +373,7 @@ def test_a_program_that_has_all_that_it_needs_is_packaged(
     assert len(repo.packaged(text=SAM).assets) == 1
 
 
-def test_a_program_with_a_build_method_has_to_be_built(repo: Repo) -> None:
+def test_a_program_with_a_build_method_has_to_be_built(repo: PackagedFolder) -> None:
     repo.write("src/api/app.ts")
     text = SAM + "    Metadata: {BuildMethod: esbuild}\n"
     assert repo.refusal(text=text) == (
@@ -375,7 +382,9 @@ def test_a_program_with_a_build_method_has_to_be_built(repo: Repo) -> None:
     )
 
 
-def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Repo) -> None:
+def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(
+    repo: PackagedFolder,
+) -> None:
     repo.write("src/api/requirements.txt", "requests\n")
     repo.write("template.yaml", SAM)
     time.sleep(0.02)
@@ -407,7 +416,9 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Re
         assert repo.packaged().notes
 
 
-def test_a_template_of_sam_build_that_rules_toml_names_itself_is_packaged(repo: Repo) -> None:
+def test_a_template_of_sam_build_that_rules_toml_names_itself_is_packaged(
+    repo: PackagedFolder,
+) -> None:
     repo.write("a/.aws-sam/build/Api/requirements.txt", "requests\n")
     assert (
         len(repo.packaged("a/.aws-sam/build/template.yaml", SAM.replace("src/api", "Api")).assets)
@@ -415,7 +426,9 @@ def test_a_template_of_sam_build_that_rules_toml_names_itself_is_packaged(repo: 
     )
 
 
-def test_a_function_that_sam_would_build_as_an_image_is_refused_by_name(repo: Repo) -> None:
+def test_a_function_that_sam_would_build_as_an_image_is_refused_by_name(
+    repo: PackagedFolder,
+) -> None:
     image = (
         "Resources: {Pic: {Type: AWS::Serverless::Function, Properties: {PackageType: Image%s},"
         " Metadata: {Dockerfile: Dockerfile}}}"
@@ -454,7 +467,9 @@ ALIASES = "a: &a [x, x]\n" + "".join(
     ],
     ids=range(13),
 )
-def test_a_hostile_template_is_left_to_cloudformation_at_once(repo: Repo, text: str) -> None:
+def test_a_hostile_template_is_left_to_cloudformation_at_once(
+    repo: PackagedFolder, text: str
+) -> None:
     began = time.monotonic()
     repo.root.mkdir()
     assert package_template(
@@ -562,7 +577,7 @@ def test_local_code_without_a_bucket_is_refused_before_anything_is_made(stacks: 
     with pytest.raises(Refused) as refused:
         stacks.preview(stacks.job())
     assert "names local files, and there is no bucket" in str(refused.value)
-    assert refused.value.facts["next"].startswith("add `store")
+    assert sentence(refused.value.next).startswith("add `store")
 
 
 @pytest.mark.parametrize("long", [False, True])

@@ -17,6 +17,7 @@ from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachab
 from toolkit.model import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import stack_status
 from toolkit.targets.stack.kind import kind
 from toolkit.targets.stack.options import StackOptions
@@ -74,8 +75,8 @@ def test_every_state_of_a_stack_is_answered(
         for ask in (stacks.preview, stacks.apply):
             with pytest.raises(Refused) as refused:
                 ask(job)
-            assert refused.value.facts["next"].startswith(
-                ("delete it for good first: aws ", "see aws ")
+            assert sentence(refused.value.next).startswith(
+                ("delete it for good first: aws ", "see `aws ")
             )
         assert not aws_endpoint.calls.count("CreateChangeSet")
         return
@@ -89,7 +90,7 @@ def test_every_state_of_a_stack_is_answered(
     elif status in stack_status.RECOVERIES:
         mend = stack_status.RECOVERIES[status]
         assert names == [mend.call, *PLAIN]
-        assert any(mend.flag in line for line in preview.warnings)
+        assert any(mend.flag in line for line in map(sentence, preview.warnings))
         report = stacks.apply(
             stacks.job(token=job.token, options=StackOptions(**{mend.consent: True})),
             Report(yes=frozenset()),
@@ -207,7 +208,7 @@ def test_changes_that_the_answer_with_values_leaves_out_are_shown(
     aws_endpoint.on("cloudformation", "DescribeChangeSet", short)
     with pytest.raises(Refused) as refused:
         stacks.apply(stacks.job(), Report(yes=frozenset()))
-    assert refused.value.facts["next"] == "add --allow-delete"
+    assert sentence(refused.value.next) == "add --allow-delete"
     assert whole
 
 
@@ -311,7 +312,7 @@ def test_a_failure_is_told_at_once_with_its_first_real_cause(
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
     cause = "Service (AWS::ECS::Service): Resource of type X already exists"
-    assert (seen.state, seen.verdict, seen.cause, seen.next) == (
+    assert (seen.state, seen.verdict, seen.cause, sentence(seen.next)) == (
         "failed",
         verdict,
         cause,
@@ -372,7 +373,11 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
     aws_endpoint.cloudformation.next("rollback", own=reason, looks=1)
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.cause, seen.next) == ("rolled-back", reason, next_)
+    assert (seen.verdict, seen.cause, sentence(seen.next)) == (
+        "rolled-back",
+        reason,
+        next_,
+    )
     assert reason in [
         one.cause for one in looks if one.state == "running"
     ]  # told at once, while it is rolled back
@@ -382,7 +387,10 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
         for line in one.lines
     )
     found = health(stacks)
-    assert (found.cause, found.next) == (f"its last update was rolled back: {reason}", next_)
+    assert (found.cause, sentence(found.next)) == (
+        f"its last update was rolled back: {reason}",
+        next_,
+    )
 
 
 def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(
@@ -392,7 +400,7 @@ def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(
     job = stacks.job()
     seen, _ = stacks.follow(job, stacks.apply(job))
     assert (
-        seen.next
+        sentence(seen.next)
         == "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack"
         " shop --recreate"
     )
@@ -415,7 +423,7 @@ def test_a_failed_resource_comes_before_what_the_stack_says_of_it(
         shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE", "", shop.arn
     )
     seen = stacks.observe(job, report)
-    assert (seen.cause, seen.next) == (
+    assert (seen.cause, sentence(seen.next)) == (
         "Queue (AWS::SQS::Queue): Access denied",
         "toolkit deploy-stack shop",
     )
@@ -693,11 +701,8 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert stacks.preview(stacks.job()).warnings == (warning,)
     assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
     aws_endpoint.fault("DescribeServices", times=2, kind="denied")
-    assert (
-        stacks.preview(stacks.job())
-        .warnings[0]
-        .startswith("cannot tell whether this deploys an older image: ")
-    )
+    told = sentence(stacks.preview(stacks.job()).warnings[0])
+    assert told.startswith("cannot tell whether this deploys an older image: ")
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
@@ -766,7 +771,9 @@ def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
     )
     ecs.foreign_update(service, put.arn)
     told = stacks.preview(stacks.job(parameters=given)).warnings
-    assert any("would put" in line for line in told) is (wanted not in ("v2", "the image itself"))
+    assert any("would put" in line for line in map(sentence, told)) is (
+        wanted not in ("v2", "the image itself")
+    )
     stacks.apply(stacks.job(parameters=given))
     [sent] = aws_endpoint.calls.of("CreateChangeSet")[-1].params["Parameters"]
     value = f"{repository.uri}@{new.digest}" if wanted == "the image itself" else wanted

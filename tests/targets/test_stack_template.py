@@ -11,6 +11,7 @@ import pytest
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
 from toolkit.model import Job, JobAction, Location, Version
+from toolkit.show.advice import sentence
 from toolkit.targets.stack import apply, images, sources, stack_status
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.kind import kind
@@ -42,7 +43,7 @@ def test_a_parameter_without_a_value_is_refused_by_name() -> None:
 def test_a_parameter_that_the_template_does_not_have_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(Refused, match="no parameter Sise") as refused:
         templates.parameters({"Sise": "3"}, DECLARED, None)
-    assert "it has Name, Old, Size" in refused.value.facts["next"]
+    assert "it has Name, Old, Size" in sentence(refused.value.next)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_value_that_looks_like_a_credential_is_refused_with_the_way_to_give_on
     with pytest.raises(Refused) as refused:
         templates.refuse_secrets({name: value}, [{"ParameterKey": "Hidden", "NoEcho": True}])
     assert value not in str(refused.value)
-    assert "{{resolve:secretsmanager:" in refused.value.facts["next"]
+    assert "{{resolve:secretsmanager:" in sentence(refused.value.next)
 
 
 @pytest.mark.parametrize(

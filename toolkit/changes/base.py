@@ -3,7 +3,7 @@ that say how it was chosen.
 """
 
 from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
-from toolkit.model import Base, BaseChoice, BaseKind
+from toolkit.model import Base, BaseChoice, BaseKind, NextCommand
 from toolkit.ports.git import Git
 
 RECORDED = (BaseKind.LAST, BaseKind.LIVE)
@@ -31,7 +31,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     if revision in RECORDED:
         raise UsageError(
             f"nothing is recorded as deployed, so there is no `{revision}` to compare with",
-            "compare with a commit: toolkit diff origin/main",
+            ("compare with a commit:", NextCommand("diff", ("origin/main",))),
         )
     if ".." in revision:
         return _range(revision, git)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from toolkit.changes.detect import WorkingTree, changed_in_hiding
 from toolkit.errors import GitError
+from toolkit.model import Advice, ShellCommand
 from toolkit.ports import files
 from toolkit.ports.git import GITLINK, Git, IndexEntry
 
@@ -186,8 +187,8 @@ def _has_markers(path: str) -> bool:
     return False
 
 
-def describe(incomplete: Sequence[Gap]) -> tuple[str, str]:
-    """What is wrong in one line, and the command that fixes the first of at least one gap."""
+def describe(incomplete: Sequence[Gap]) -> tuple[str, Advice]:
+    """What is wrong in one line, and what fixes the first of at least one gap."""
     first = incomplete[0]
     rest = len(incomplete) - 1
     more = ""
@@ -215,26 +216,25 @@ def _words(gap: Gap) -> str:
     return f"{path} is not executable (core.fileMode is false)"
 
 
-def _fix(gap: Gap) -> str:
-    """A command that can be pasted. It is run from the repository's root."""
-    git, path = "git", quote(gap.path)
+def _fix(gap: Gap) -> Advice:
+    """What fixes it. Commands are run from the repository's root."""
+    git, path = "git", gap.path
     if gap.inside:
-        git, path = f"git -C {quote(gap.inside)}", quote(os.path.relpath(gap.path, gap.inside))
+        git, path = f"git -C {quote(gap.inside)}", os.path.relpath(gap.path, gap.inside)
     if gap.why == GapReason.UNMERGED:
-        return "resolve it and commit, or abandon the merge: git merge --abort"
+        return "resolve it and commit, or abandon the merge:", ShellCommand("git merge --abort")
     if gap.why == GapReason.SUBMODULE:
-        return "git submodule update --init --recursive"
+        return ShellCommand("git submodule update --init --recursive")
     if gap.why == GapReason.SPARSE:
-        return f"{git} sparse-checkout disable"
+        return ShellCommand(f"{git} sparse-checkout disable")
     if gap.why == GapReason.POINTER:
-        return f"{git} lfs pull"
+        return ShellCommand(f"{git} lfs pull")
+    again = f"rm {quote(gap.path)} && {git} checkout --"
     if gap.why == GapReason.FILTER:
-        again = f"rm {quote(gap.path)} && {git} checkout -- {path}"
-        return f"set up filter {gap.detail!r} in git's configuration, then: {again}"
+        how = f"set up filter {gap.detail!r} in git's configuration, then:"
+        return how, ShellCommand(again, (path,))
     if gap.why == GapReason.HIDDEN:
-        return f"{git} update-index --no-{gap.detail} -- {path}"
+        return ShellCommand(f"{git} update-index --no-{gap.detail} --", (path,))
     if gap.why == GapReason.SYMLINK:
-        return (
-            f"{git} config core.symlinks true && rm {quote(gap.path)} && {git} checkout -- {path}"
-        )
-    return f"chmod +x {quote(gap.path)}"
+        return ShellCommand(f"{git} config core.symlinks true && {again}", (path,))
+    return ShellCommand("chmod +x", (gap.path,))

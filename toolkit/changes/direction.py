@@ -85,4 +85,4 @@ def _held(head: str, bases: Sequence[str], paths: set[str], git: Git) -> set[tup
 
 def unanswered(problem: GitError, live: str) -> Standing:
     """How HEAD stands to a live commit where git has no answer."""
-    return Standing(Direction.UNKNOWN, live, fetch=str(problem.hint.format(**problem.facts)))
+    return Standing(Direction.UNKNOWN, live, fetch=problem.next)

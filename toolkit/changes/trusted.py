@@ -6,6 +6,7 @@ from shlex import quote
 from msgspec import Struct
 
 from toolkit.errors import NoTrustedBase, UsageError
+from toolkit.model import ShellCommand
 from toolkit.ports import ci
 from toolkit.ports.git import Git, is_object_id, is_ref_name
 
@@ -13,6 +14,8 @@ VARIABLE = "TOOLKIT_TRUSTED_REF"
 """What names it from outside of the repository."""
 
 REMOTE_BRANCHES = "refs/remotes/"
+
+_GET = "get it with:"
 
 
 class TrustedBase(Struct, frozen=True):
@@ -49,7 +52,7 @@ def _which(remotes: list[str]) -> str:
         raise NoTrustedBase(
             f"which of the remotes ({', '.join(remotes)}) to trust is not clear, because none "
             "is called origin",
-            f"choose a branch: export {VARIABLE}={quote(remotes[0])}/main",
+            ("choose a branch:", ShellCommand(f"export {VARIABLE}={quote(remotes[0])}/main")),
         )
     return remotes[0]
 
@@ -65,13 +68,14 @@ def _default_branch(remote: str, git: Git) -> TrustedBase:
         return TrustedBase(_short(ref), commit)
     branch = ref.removeprefix(branches)
     if branch not in (ref, "HEAD") and is_ref_name(branch):
-        raise NoTrustedBase(_missing(_short(ref)), f"get it with: {_fetch(git, remote, branch)}")
+        raise NoTrustedBase(_missing(_short(ref)), (_GET, _fetch(git, remote, branch)))
     every = quote(f"+refs/heads/*:{branches}*")
     fetch = f"git fetch{_depth(git)} {quote(remote)} {every}"
+    set_head = f"git remote set-head {quote(remote)} --auto"
     raise NoTrustedBase(
         f"the default branch of {remote}, whose rules.toml decides how a deploy is judged, is not"
         " known",
-        f"get it with: {fetch} && git remote set-head {quote(remote)} --auto",
+        (_GET, ShellCommand(f"{fetch} && {set_head}")),
     )
 
 
@@ -96,33 +100,32 @@ def _named(name: str, git: Git) -> TrustedBase:
     if len(present) > 1:
         raise UsageError(
             f"{VARIABLE} is {name!r}, and {' and '.join(present)} are both called that",
-            f"use its full name: export {VARIABLE}={quote(present[0])}",
+            ("use its full name:", ShellCommand(f"export {VARIABLE}={quote(present[0])}")),
         )
     commit = git.commit_at(present[0]) if present else None
     if commit is not None:
         return TrustedBase(_short(present[0]), commit)
-    raise NoTrustedBase(
-        _missing(f"{name} ({VARIABLE})"), f"get it with: {_fetch_named(git, remote, name)}"
-    )
+    raise NoTrustedBase(_missing(f"{name} ({VARIABLE})"), (_GET, _fetch_named(git, remote, name)))
 
 
 def _missing(name: str) -> str:
     return f"{name}, whose rules.toml decides how a deploy is judged, is not in this clone"
 
 
-def _fetch_named(git: Git, remote: str, name: str) -> str:
+def _fetch_named(git: Git, remote: str, name: str) -> ShellCommand:
+    fetch = f"git fetch{_depth(git)}"
     if name.startswith("refs/tags/"):
-        return f"git fetch{_depth(git)} {quote(remote)} {quote(f'+{name}:{name}')}"
+        return ShellCommand(fetch, (remote, f"+{name}:{name}"))
     if is_object_id(name):
-        return f"git fetch{_depth(git)} {quote(remote)} {name}"
+        return ShellCommand(fetch, (remote, name))
     branch = name.removeprefix("refs/heads/").removeprefix(REMOTE_BRANCHES)
     return _fetch(git, remote, branch.removeprefix(f"{remote}/"))
 
 
-def _fetch(git: Git, remote: str, branch: str) -> str:
+def _fetch(git: Git, remote: str, branch: str) -> ShellCommand:
     """The command that gets a branch into a clone, whatever that was made to fetch."""
     refs = f"+refs/heads/{branch}:{REMOTE_BRANCHES}{remote}/{branch}"
-    return f"git fetch{_depth(git)} {quote(remote)} {quote(refs)}"
+    return ShellCommand(f"git fetch{_depth(git)}", (remote, refs))
 
 
 def _depth(git: Git) -> str:

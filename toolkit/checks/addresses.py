@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
-from toolkit.model import Finding, HealthStatus, LiveVersion, Version
+from toolkit.model import Finding, HealthStatus, LiveVersion, ShellCommand, Version
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpResponse
@@ -39,7 +39,7 @@ def check_address(url: str, context: CheckContext) -> Finding:
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
-        next_ = problem.next or f"curl -i {address}"
+        next_ = problem.next or ShellCommand("curl -i", (address,))
         return Finding(address, HealthStatus.FAILING, "unexpected answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED

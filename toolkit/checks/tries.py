@@ -12,7 +12,7 @@ from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor
 from toolkit.errors import Missing, Stopped, ToolkitError
 from toolkit.formats.variables import fill_check
-from toolkit.model import Check, CheckStatus, Mismatch, Result
+from toolkit.model import Check, CheckStatus, Mismatch, Result, changed_advice
 
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
@@ -141,6 +141,6 @@ def _unanswered(check: Check, asks: str, problem: ToolkitError, redactor: Redact
     as it must, unknown where anything else kept us from asking.
     """
     status = CheckStatus.FAILED if problem.is_observed else CheckStatus.UNKNOWN
-    cause, next_ = redactor.over(str(problem)), redactor.over(problem.next)
+    cause, next_ = redactor.over(str(problem)), changed_advice(problem.next, redactor.over)
     is_absent = isinstance(problem, Missing)
     return Result(check.name, status, asks, cause=cause, next=next_, absent=is_absent)

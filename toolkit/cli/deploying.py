@@ -19,14 +19,25 @@ from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
-from toolkit.flow.advice import same_options, with_options
+from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, JobAction, Preview, Rules, RunResult
+from toolkit.model import (
+    Advice,
+    Job,
+    JobAction,
+    NextCommand,
+    Preview,
+    Rules,
+    RunResult,
+    SameOptions,
+    advice_parts,
+    changed_advice,
+)
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -137,9 +148,8 @@ def read_plan(path: str) -> PlanFile:
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
         return PlanFile(names, dict(document["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(
-            f"{path} is not a plan", "write one with: toolkit diff --out FILE"
-        ) from None
+        again = NextCommand("diff", options=("--out", "FILE"))
+        raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
 
 
 def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
@@ -266,7 +276,8 @@ def _require_run_consent(
     # what is deployed.
     if flow.is_stale(prepared, request, git):
         raise Refused(
-            "the files have changed since they were checked", f"run it again: toolkit {command}"
+            "the files have changed since they were checked",
+            ("run it again:", NextCommand(command)),
         )
 
 
@@ -277,7 +288,7 @@ def _prepare(
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
-            lambda words: output.note(f"note: {words}"),
+            lambda note: output.note_advice(note, SameOptions(common.rules, common.env), "note: "),
             look=True,
             profile=common.profile,
             region=common.region,
@@ -287,14 +298,20 @@ def _prepare(
         if not common.no_checks:
             proofs = gates.step_gates(prepared.rules, prepared.jobs, ports, redactor())
     previews = gates.with_alarm_warnings(prepared.previews, proofs)
-    shown = {step: _without_secrets(preview) for step, preview in previews.items()}
+    same = _same_by_step(prepared.jobs, prepared.rules, common.rules)
+    shown = {
+        step: _for_people(preview, same.get(step, SameOptions()))
+        for step, preview in previews.items()
+    }
     return replace(prepared, previews=shown), proofs
 
 
-def _without_secrets(preview: Preview) -> Preview:
+def _for_people(preview: Preview, same: SameOptions) -> Preview:
+    """Without secrets, and with what its commands repeat."""
     redact = redactor()
-    warnings, plan = map(redact, preview.warnings), map(redact, preview.plan)
-    return replace(preview, warnings=tuple(warnings), plan=tuple(plan))
+    warnings = tuple(changed_advice(warning, redact) for warning in preview.warnings)
+    plan = tuple(map(redact, preview.plan))
+    return replace(preview, warnings=warnings, plan=plan, same=same)
 
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
@@ -316,6 +333,7 @@ class Control:
         self.stop = Stop()
         self._asking = Lock()
         self.result: RunResult | None = None
+        self._rules: Rules
 
     @property
     def exit(self) -> int:
@@ -337,12 +355,7 @@ class Control:
 
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
-
-        def advise(job: Job, next: str) -> str:
-            location = job.location
-            same = same_options(rules, common.rules, location.environment, location.region)
-            return with_options(next, same)
-
+        self._rules = rules
         return RunRequest(
             run=run,
             ports=ports,
@@ -357,7 +370,6 @@ class Control:
             still=may_begin,
             verify=judge.after,
             checked=not common.no_checks,
-            advise=advise,
         )
 
     def ask(self, step: str, question: str) -> bool | None:
@@ -376,10 +388,12 @@ class Control:
 
     def say_left(self, number: int) -> None:
         """The second one came."""
-        self._say("exited; what runs in AWS continues, and `toolkit resume` checks its result")
+        self._say(
+            ("exited; what runs in AWS continues; to check its result:", NextCommand("resume"))
+        )
         self.events.close()
 
-    def _say(self, words: str) -> None:
+    def _say(self, words: Advice) -> None:
         self.events.publish(Notice("toolkit", words))
 
     def report(self, jobs: tuple[Job, ...]) -> None:
@@ -390,11 +404,21 @@ class Control:
             if common.as_json:
                 output.document(_without_run(self._command, "cancelled", self.exit))
             return
+        result = replace(self.result, same=_same_by_step(jobs, self._rules, common.rules))
         with suppress(output.ReaderGone):
             if common.as_json:
-                output.document(show.document(self._command, self.result, jobs))
+                output.document(show.document(self._command, result, jobs))
             else:
-                output.say(show.text(self.result, jobs, output.width()))
+                output.say(show.text(result, jobs, output.width()))
+
+
+def _same_by_step(jobs: Sequence[Job], rules: Rules, named: str | None) -> dict[str, SameOptions]:
+    """What the next commands for each step have to repeat."""
+    places = {job.step: job.location for job in jobs}
+    return {
+        step: same_options(rules, named, location.environment, location.region)
+        for step, location in places.items()
+    }
 
 
 @contextmanager
@@ -472,13 +496,12 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     if not missing:
         return
     fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
+    fix = (*advice_parts(fix), "; or add --allow-backwards")
     if refused:
-        raise Refused(warnings[0], f"{fix}; or add --allow-backwards")
+        raise Refused(warnings[0], fix)
     if common.dry_run:
-        output.note(
-            f"note: with --yes this deploy would be refused (exit 2): {fix}; or add"
-            " --allow-backwards"
-        )
+        would = "with --yes this deploy would be refused (exit 2):"
+        output.note_advice((would, *fix), before="note: ")
 
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.changes import detect
@@ -15,6 +16,7 @@ from toolkit.model import BaseKind, Change, DiffResult, Rules
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
+from toolkit.show.advice import command_words, shown_command
 from toolkit.show.text import line, listing
 
 EPILOG = """\b
@@ -132,7 +134,7 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
         return output.document(show.document(result, arguments.exit_code))
     if arguments.quiet and not result.refusal:
         _warn(result)
-        output.say(result.plan.recommendation)
+        output.say(show.recommendation(result.plan, result.same))
         return code
     if not arguments.quiet:
         people = _people(result, git) if arguments.verbose and git else ()
@@ -161,13 +163,17 @@ def _reader(
             return {}
         from toolkit.cli import account
         from toolkit.cli.ports import open_ports
+        from toolkit.flow.advice import same_options
         from toolkit.flow.recorded_bases import records_reader
 
         ports = open_ports(Git.open(os.getcwd()), os.getcwd())
         called = ports if how == BaseKind.LIVE or shared else None
         sign_in = account.SignIn(environment=environment, silent=silent)
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
-        read_records = records_reader(ports, lambda words: output.note(f"note: {words}"))
+        same = same_options(rules, request.rules, environment)
+        read_records = records_reader(
+            ports, lambda note: output.note_advice(note, same, before="note: ")
+        )
         return read_records(how, rules, environment)
 
     return read
@@ -177,20 +183,14 @@ def _offer(result: DiffResult) -> int:
     """Offer what is recommended, and run what is chosen: choosing it is the consent, but for a
     protected environment.
     """
-    from shlex import split
-
     from toolkit.cli.main import run
     from toolkit.cli.prompt import offer
 
-    chosen = offer(result)
-    if chosen is None:
-        return 0
-    for command in chosen.split(" && "):  # several checks, each only if the one before was well
-        output.say(f"$ {command}")
-        words = split(command)[1:]
-        if "deploy" in command:
-            words.append("--yes")
-        code = run(words)
+    for command in offer(result):
+        output.say(f"$ {shown_command(command, result.same)}")
+        if result.plan.steps:
+            command = replace(command, options=(*command.options, "--yes"))
+        code = run(command_words(command, result.same))
         if code:
             return code
     return 0
@@ -202,7 +202,9 @@ def _warn(result: DiffResult) -> None:
         output.note(f"note: {line(remark)}")
     if result.impact.unmatched:
         output.note(f"warning: no rule matches {', '.join(listing(result.impact.unmatched, 3))}")
-    for remark in (*result.notes, *show.by_hand(result)):
+    for note in result.notes:
+        output.note_advice(note, result.same, "note: ")
+    for remark in show.by_hand(result):
         output.note(f"note: {line(remark)}")
 
 

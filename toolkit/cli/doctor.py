@@ -14,7 +14,7 @@ from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
 from toolkit.init.repository_draft import stack_images
-from toolkit.model import Rules
+from toolkit.model import Advice, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git
@@ -129,11 +129,11 @@ def _rules_for(targets: set[str], rules: Rules) -> frozenset[int]:
     )
 
 
-def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, str]]:
+def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, Advice]]:
     """The CDK apps whose own packages are not installed here, each with what is missing and what
     installs it.
     """
-    unprepared: dict[str, tuple[str, str]] = {}
+    unprepared: dict[str, tuple[str, Advice]] = {}
     for target in rules.targets.values():
         for source in targets.kind(target.kind).sources(target.settings):
             folder = os.path.normpath(source)

@@ -12,7 +12,7 @@ from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.flow.build_inputs import input_targets
 from toolkit.impact.explain import explain as explain_path
-from toolkit.model import Commit
+from toolkit.model import Commit, ShellCommand
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import explanation as show
@@ -61,6 +61,6 @@ def _path(path: str, git: Git | None) -> str:
     if files.is_folder(path) and in_root not in git.files():
         raise UsageError(
             f"{path!r} is a folder",
-            f"name a file, or: git ls-files {quote(path)} | toolkit rules match",
+            ("name a file, or:", ShellCommand(f"git ls-files {quote(path)} | toolkit rules match")),
         )
     return in_root

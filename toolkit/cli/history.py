@@ -7,9 +7,9 @@ from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores
+from toolkit.model import SameOptions
 from toolkit.ports import processes
 from toolkit.show import history as show
-from toolkit.show.text import line
 
 
 @click.command(epilog="\b\nExamples:\n  toolkit history\n  toolkit history -n 100 --json")
@@ -43,7 +43,7 @@ def history(
     problems = colleagues.send_unsent(loaded, ports, stores)
     runs, notes = colleagues.list_runs(loaded, ports, stores, most, environment)
     for words in (*problems, *notes):
-        output.note(f"note: {line(words)}")
+        output.note_advice(words, SameOptions(named), "note: ")
     if as_json:
         return output.document(show.runs_document(runs))
     output.say(show.runs(runs, output.width(), processes.current_process().host))

@@ -10,6 +10,7 @@ from toolkit.errors import FileIsThere, UsageError
 from toolkit.init.coverage import measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
+from toolkit.model import ShellCommand
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show
@@ -44,7 +45,7 @@ def init(
         raise FileIsThere(path=flow.display_path(path))
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
-        raise UsageError("git tracks no file here", "add some first: git add")
+        raise UsageError("git tracks no file here", ("add some first:", ShellCommand("git add")))
     result = draft_repository(
         paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root)
     )

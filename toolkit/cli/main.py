@@ -13,6 +13,7 @@ import click
 from toolkit import __version__
 from toolkit.cli import debugging, output
 from toolkit.errors import Exit, ToolkitError, exit_codes
+from toolkit.model import SameOptions
 from toolkit.ports import debug
 
 COMMANDS = {
@@ -207,12 +208,7 @@ def run(args: list[str]) -> int:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
         debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
-        from toolkit.flow.advice import typed_options, with_options
-
-        same = typed_options(args)
-        return output.error(
-            error, _command(args), "--json" in args, lambda hint: with_options(hint, same)
-        )
+        return output.error(error, _command(args), "--json" in args, typed_options(args))
     except output.ReaderGone:
         raise BrokenPipeError from None
     except BrokenPipeError:
@@ -221,6 +217,25 @@ def run(args: list[str]) -> int:
         from toolkit.cli import crash
 
         return crash.report(error, args)
+
+
+def typed_options(args: list[str]) -> SameOptions:
+    """What a command line says of rules.toml, environment and region: for an error that may have
+    come before rules.toml was read.
+    """
+    typed: dict[str, str] = {}
+    command: click.Command | None = cli
+    ctx, words = None, list(args)
+    while command is not None:
+        ctx = command.make_context(command.name, words, parent=ctx, resilient_parsing=True)
+        for name in ("rules", "env", "region"):
+            if ctx.params.get(name):
+                typed[name] = ctx.params[name]
+        words = [*ctx._protected_args, *ctx.args]
+        if not isinstance(command, click.Group) or not words:
+            break
+        command = command.get_command(ctx, words.pop(0))
+    return SameOptions(**typed)
 
 
 def _command(args: list[str]) -> str:

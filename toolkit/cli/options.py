@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules
+from toolkit.model import Rules, ShellCommand
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -112,7 +112,7 @@ def enter(ctx: click.Context, folder: str | None) -> str:
         return os.getcwd()
     except OSError:
         raise UsageError(
-            "the working directory is gone", "change to another folder: cd ~"
+            "the working directory is gone", ("change to another folder:", ShellCommand("cd ~"))
         ) from None
 
 

@@ -5,14 +5,15 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import click
 
 from toolkit.errors import Exit, FileProblem, ToolkitError
+from toolkit.model import Advice, SameOptions, ShellCommand
 from toolkit.show import text
+from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 
 
 def prepare() -> None:
@@ -85,6 +86,12 @@ def note(remark: str) -> None:
         sys.stdout.flush()
     with suppress(OSError):  # stderr may be closed
         sys.stderr.write(f"{_endpoint_line.take()}{text.harmless(remark)}\n")
+
+
+def note_advice(advice: Advice, same: SameOptions = NO_OPTIONS, before: str = "hint: ") -> None:
+    """The same of an advice, with each command on a line of its own."""
+    for remark in advice_lines(advice, same, before=before):
+        note(remark)
 
 
 class _Unbuffered(io.TextIOBase):
@@ -191,30 +198,31 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     path = "toolkit"
     if isinstance(wrong, click.UsageError) and wrong.ctx:
         path = wrong.ctx.command_path
-    hint = f"see `{path} --help`"
+    hint: Advice = ("see", ShellCommand(f"{path} --help"))
     if as_json:
         head = {"toolkit": 1, "command": command, "status": "error", "exit": int(Exit.USAGE)}
-        problem = {"code": "usage", "message": wrong.format_message(), "hint": hint}
+        problem = {"code": "usage", "message": wrong.format_message(), "hint": sentence(hint)}
         document({**head, "error": problem})
     note(f"error: {text.line(wrong.format_message())}")
-    note(f"hint: {hint}")
+    note_advice(hint)
     return Exit.USAGE
 
 
-def error(problem: ToolkitError, command: str, as_json: bool, advised: Callable[[str], str]) -> int:
-    """A foreseen error: a line, and the next thing to do (`advised` adds the environment, rules
-    file and region); with --json also as a document. What AWS says may hold secrets.
+def error(problem: ToolkitError, command: str, as_json: bool, same: SameOptions) -> int:
+    """A foreseen error: a line, and the next thing to do; with --json also as a document. What AWS
+    says may hold secrets.
     """
     from toolkit.cli.redaction import redacted
+    from toolkit.show import problem as problems
 
     if as_json:
         from toolkit.show import document as documents
 
-        answer = documents.error(command, problem)
+        answer = documents.error(command, problem, same)
         answer["error"]["message"] = redacted(answer["error"]["message"])
-        answer["error"]["hint"] = redacted(advised(answer["error"]["hint"]))
+        answer["error"]["hint"] = redacted(answer["error"]["hint"])
         with suppress(FileProblem):  # it may be standard output itself that is full
             document(answer)
-    for remark in text.error(problem, advised):
+    for remark in problems.error(problem, same):
         note(redacted(remark))
     return problem.exit

@@ -5,6 +5,7 @@ else. All of it on stderr.
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import RLock
 from time import monotonic
@@ -15,6 +16,7 @@ from toolkit.model import GOOD, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.show import run as show
+from toolkit.show.advice import advice_lines
 from toolkit.show.text import duration, line
 
 REFRESHES = 8
@@ -39,7 +41,7 @@ class PlainProgress:
             case LogLine(step, text) if self._verbose:
                 self._say(step, f"| {text}")
             case Notice(step, text):
-                self._say(step, text)
+                self._write(advice_lines(text, before=f"[{step}] "))
             case StepEnded(outcome):
                 self._say(outcome.step, show.ended(outcome))
 
@@ -51,8 +53,11 @@ class PlainProgress:
         """Nothing has to be removed."""
 
     def _say(self, step: str, text: str) -> None:
+        self._write([f"[{step}] {line(text)}"])
+
+    def _write(self, lines: Sequence[str]) -> None:
         with suppress(OSError):  # a terminal that was closed ends no deploy
-            self._stream.write(f"[{step}] {line(text)}\n")
+            self._stream.write("\n".join((*lines, "")))
 
 
 class QuietProgress(PlainProgress):
@@ -105,7 +110,8 @@ class ScreenProgress:
                 case LogLine(step, text):
                     self._change(step, None, text)
                 case Notice(step, text):
-                    self._console.print(f"{step}: {line(text)}", soft_wrap=True)
+                    shown = advice_lines(text, before=f"{step}: ")
+                    self._console.print("\n".join(shown), soft_wrap=True)
                 case StepEnded(outcome):
                     self._ended(outcome)
 

@@ -3,8 +3,9 @@
 import sys
 import termios
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar, cast
 
 import questionary
 from prompt_toolkit.key_binding import (
@@ -15,38 +16,48 @@ from prompt_toolkit.key_binding import (
 )
 
 from toolkit.cli import output
-from toolkit.model import DiffResult, Plan
+from toolkit.model import DiffResult, NextCommand, Plan
 from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
+from toolkit.show.advice import commands_line
 from toolkit.show.text import duration, line
+
+Value = TypeVar("Value")
 
 WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
-def choices(result: DiffResult) -> list[tuple[str, str]]:
+Commands = tuple[NextCommand, ...]
+"""What is run, each only if the one before went well."""
+
+Choice = Commands | str
+
+
+def choices(result: DiffResult) -> list[tuple[str, Choice]]:
     """What can be chosen, as label and value: commands stand for themselves, the recommended one
     first. What deploys the same is offered once.
     """
     plan, graph = result.plan, Graph(result.rules.targets)
     by_hand = frozenset(result.instructions)
-    commands: dict[str, int] = {}
+    commands: dict[Commands, int] = {}
     offered = [frozenset[str]()]
     for candidate in (_first_plan(result), plan):
         deploys = _leaves((step.target for step in candidate.steps), graph) - by_hand
         if not candidate.steps or deploys not in offered:
-            commands[candidate.recommendation] = candidate.estimate_s
+            commands[candidate.commands] = candidate.estimate_s
             offered.append(deploys)
     if any(offered):  # what only a person can do is not done by deploying more
         for command, names, estimate in wider(result, graph):
             deploys = _leaves(names, graph) - by_hand
             if deploys not in offered:
-                commands[command] = estimate
+                commands[(command,)] = estimate
                 offered.append(deploys)
-    width = max((len(command) for command in commands), default=0)
-    labels = [
-        (f"{command:<{width}}  {_about(estimate)}".rstrip(), command)
-        for command, estimate in commands.items()
+    shown = {several: commands_line(several, result.same) for several in commands}
+    width = max(map(len, shown.values()), default=0)
+    labels: list[tuple[str, Choice]] = [
+        (f"{shown[several]:<{width}}  {_about(estimate)}".rstrip(), several)
+        for several, estimate in commands.items()
     ]
     if plan.steps:
         labels += [("show why", WHY), ("copy the command", COPY)]
@@ -60,19 +71,19 @@ def _first_plan(result: DiffResult) -> Plan:
     return result.plan
 
 
-def wider(result: DiffResult, graph: Graph) -> list[tuple[str, list[str], int]]:
+def wider(result: DiffResult, graph: Graph) -> list[tuple[NextCommand, list[str], int]]:
     """The groups that cover every step, and everything: command, targets and seconds."""
     due = {step.target for step in result.plan.steps}
-    by_hand, options = frozenset(result.instructions), result.options
-    commands: list[tuple[str, list[str], int]] = []
+    by_hand = frozenset(result.instructions)
+    commands: list[tuple[NextCommand, list[str], int]] = []
     for name, members in result.covered.items():
         if due < members:
-            left_out = without_options(graph.leaves(name), by_hand, graph)
-            command = f"toolkit deploy {name}{left_out}{options}"
+            without = without_options(graph.leaves(name), by_hand, graph)
+            command = NextCommand("deploy", (name,), without)
             commands.append((command, [name], graph.estimate([name])))
     everything = list(result.rules.targets)
-    left_out = without_options(_leaves(everything, graph), by_hand, graph)
-    command = f"toolkit deploy --all{left_out}{options}"
+    without = without_options(_leaves(everything, graph), by_hand, graph)
+    command = NextCommand("deploy", options=("--all", *without))
     return [*commands, (command, everything, result.plan.full_estimate_s)]
 
 
@@ -81,21 +92,18 @@ def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
     return frozenset[str]().union(*(graph.leaves(name) for name in names))
 
 
-def offer(result: DiffResult) -> str | None:
-    """Ask, and return the command that is to be run, None for none. Ctrl-C raises
-    KeyboardInterrupt.
-    """
+def offer(result: DiffResult) -> Commands:
+    """Ask, and return the commands that are to be run, if any. Ctrl-C raises KeyboardInterrupt."""
     while True:
         chosen = pick("What now?", choices(result))
-        if chosen == NOTHING:
-            return None
-        if chosen == WHY:
-            output.say("\n".join(show.why(result)))
-        elif chosen == COPY:
-            _copy(_first_plan(result).recommendation)
-            return None
-        else:
+        if not isinstance(chosen, str):
             return chosen
+        if chosen == NOTHING:
+            return ()
+        if chosen == COPY:
+            _copy(show.recommendation(_first_plan(result), result.same))
+            return ()
+        output.say("\n".join(show.why(result)))
 
 
 def confirm(question: str, default: bool) -> bool:
@@ -123,10 +131,11 @@ def typed(question: str, word: str) -> bool:
     return str(_answer(questionary.text(line(question)))).strip() == word
 
 
-def pick(question: str, labels: list[tuple[str, str]]) -> str:
+def pick(question: str, labels: Sequence[tuple[str, Value]]) -> Value:
     """One of the values, by its label. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
     offered = [questionary.Choice(line(label), value) for label, value in labels]
-    return str(_answer(questionary.select(question, offered, instruction="(arrow keys, Enter)")))
+    select = questionary.select(question, offered, instruction="(arrow keys, Enter)")
+    return cast(Value, _answer(select))
 
 
 def _answer(question: questionary.Question) -> object:

@@ -19,7 +19,7 @@ from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, Rules
+from toolkit.model import Job, NextCommand, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
@@ -66,7 +66,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         if state.ended:
             colleagues.record_claim(store, shared)
     if state.ended:
-        raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
+        raise Refused(f"run {name} has ended", ("see", NextCommand("show", (name,))))
     if common.dry_run:
         return _report_dry_run(name, state, common.as_json)
     environment = state.facts.get("environment")
@@ -131,8 +131,9 @@ def _newest(stores: list[Store]) -> str:
     for store in stores:
         names += [run.run for run in unfinished(store) if run.host in ("", host)]
     if not names:
-        raise Refused("no run is open", "see `toolkit history`")
+        raise Refused("no run is open", ("see", NextCommand("history")))
     newest, *others = sorted(names, reverse=True)
     for name in others:
-        output.note(f"note: run {line(name)} is open, too: toolkit resume {line(name)}")
+        too = (f"run {name} is open, too:", NextCommand("resume", (name,)))
+        output.note_advice(too, before="note: ")
     return newest

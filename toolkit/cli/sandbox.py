@@ -7,7 +7,6 @@ commands say so.
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import Provision, Rules, Target
+from toolkit.model import NextCommand, Provision, Rules, Target
 from toolkit.ports import files
 from toolkit.run import jobs
 from toolkit.show import sandbox as show
@@ -25,8 +24,24 @@ if TYPE_CHECKING:
     from toolkit.sandbox.box import Box, ProjectNeeds
 
 
+class _OptionalRoom(click.Group):
+    """A group whose commands need the room."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does. Raises Refused where the room is missing."""
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            if error.name != "toolkit.sandbox":
+                raise
+            raise Refused(
+                "this installation of toolkit has no sandbox", "install the whole package again"
+            ) from None
+
+
 @click.group(
     "sandbox",
+    cls=_OptionalRoom,
     epilog=(
         'Example: eval "$(toolkit sandbox up)"; toolkit deploy-app; eval "$(toolkit sandbox down)"'
     ),
@@ -38,11 +53,6 @@ def sandbox() -> None:
     in rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
     plain processes. See docs/sandbox.md for what it cannot show.
     """
-    room = find_spec("toolkit.sandbox")
-    if room is None or room.origin is None:  # a folder without files would be a package, too
-        raise Refused(
-            "this installation of toolkit has no sandbox", "install the whole package again"
-        )
 
 
 bare = click.option(
@@ -152,7 +162,8 @@ def reset(
     with box.exclusive():
         sandbox = box.load()
         if sandbox is None or not box.is_running(sandbox):
-            raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
+            start = ("start it with", NextCommand("sandbox up"))
+            raise Refused("the sandbox is not running", start)
         _forget(sandbox)
         sandbox = _fill(box.empty_sandbox(sandbox), project, bare)
     return _report("reset", "running", sandbox, box.variables(sandbox, home), as_json)

@@ -37,6 +37,7 @@ from toolkit.model import (
     CheckTypeName,
     Environment,
     Location,
+    NextCommand,
     Provision,
     ProvisionKind,
     Rules,
@@ -361,7 +362,10 @@ def choose_checks(
     if not checks.checks:
         raise Refused(
             "rules.toml has no checks",
-            "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`",
+            (
+                "write some: see docs/smoke-test.md, or",
+                NextCommand("smoke-test", options=("--help",)),
+            ),
         )
     _require_existing(only, tuple(checks.checks), "check")
     _require_existing(tags, _tags(checks), "tag")

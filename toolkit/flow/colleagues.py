@@ -16,7 +16,16 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
-from toolkit.model import Environment, Job, Location, Rules, RunStatus
+from toolkit.model import (
+    Advice,
+    Environment,
+    Job,
+    Location,
+    NextCommand,
+    Rules,
+    RunStatus,
+    ShellCommand,
+)
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -121,8 +130,8 @@ def _says_more(theirs: Summary, mine: Summary) -> bool:
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
 
-def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
-    """Send what could not be sent of this machine's runs; returns what went wrong, in words."""
+def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[Advice]:
+    """Send what could not be sent of this machine's runs; returns what went wrong."""
 
     def shelf_of(journal: Journal) -> SharedRuns | None:
         location = location_of(journal.entries)
@@ -130,7 +139,7 @@ def send_unsent(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str
 
     if not any(environment.store for environment in rules.environments.values()):
         return []
-    problems: list[str] = []
+    problems: list[Advice] = []
     for store in stores:
         problems += mirror.send_unsent_runs(store, shelf_of).values()
     return problems
@@ -302,10 +311,11 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     token = making.step_token(run, job.step, job.version.fingerprint)
     if job.run == run and job.token == token and _is_in_rules(job, rules):
         return
-    next_ = "see `toolkit show`"
+    next_: Advice = ("see", NextCommand("show", (run,)))
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str):
-        next_ = f"continue it with the rules.toml of that time: git checkout {commit}"
+        checkout = ShellCommand("git checkout", (commit,))
+        next_ = ("continue it with the rules.toml of that time:", checkout)
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 

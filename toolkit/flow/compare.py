@@ -31,6 +31,7 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
+    Advice,
     Base,
     BaseChoice,
     BaseKind,
@@ -39,6 +40,7 @@ from toolkit.model import (
     Direction,
     Head,
     Impact,
+    NextCommand,
     Plan,
     Reason,
     ReasonOrigin,
@@ -47,6 +49,7 @@ from toolkit.model import (
     TargetState,
     UnmatchedPolicy,
     Version,
+    advice_parts,
 )
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
@@ -81,8 +84,8 @@ class FormerRules(Struct, frozen=True):
 
     books: tuple[RuleBook, ...] = ()
     paths: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    unknown: str | None = None
+    notes: tuple[Advice, ...] = ()
+    unknown: Advice | None = None
 
 
 class FailedRun(Struct, frozen=True):
@@ -105,8 +108,8 @@ class RecordedBase(Struct, frozen=True):
     commit: str | None
     fingerprint: str
     dirty: bool = False
-    unknown: str | None = None
-    since: str | None = None
+    unknown: Advice | None = None
+    since: Advice | None = None
     settings: str = ""
     run: str = ""
     unrecorded: bool = False
@@ -137,8 +140,8 @@ class Comparison(Struct, frozen=True):
     changes: Sequence[Change]
     before: FormerRules
     leaves: frozenset[str] | None = None
-    because: str | None = None
-    short: str = ""
+    because: Advice | None = None
+    short: Advice = ""
     doubtful: bool = False
     unrecorded: bool = False
 
@@ -356,15 +359,15 @@ def _without_comparison(
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        why = f"its content differs from what was deployed at {missing[:12]}, which is not in"
-        return _due_because(name, f"{why} this clone")
-    why = f"its last deploy was of commit {missing[:12]}, which is not in this clone"
-    return _due_because(name, f"{why} ({git.fetch_all()})", doubtful=True)
+        why = f"its content differs from what was deployed at {missing[:12]}"
+        return _due_because(name, f"{why}, which is not in this clone")
+    absent = f"its last deploy was of commit {missing[:12]}, which is not in this clone ("
+    return _due_because(name, (absent, git.fetch_all(), ")"), doubtful=True)
 
 
-def _due_because(name: str, why: str, doubtful: bool = False) -> Comparison:
+def _due_because(name: str, why: Advice, doubtful: bool = False) -> Comparison:
     """The part of a target that is due whatever changed."""
-    because, only = f"{name}: {why}", frozenset((name,))
+    because, only = (f"{name}:", *advice_parts(why)), frozenset((name,))
     return Comparison((), FormerRules(), only, because, why, doubtful)
 
 
@@ -379,7 +382,7 @@ def _due_anyway(
     since = next((point.since for point in recorded if point.since), None)
     if since:
         part = _due_because(name, since)
-        yield replace(part, before=FormerRules(notes=(f"{name}: {since}",)))
+        yield replace(part, before=FormerRules(notes=(part.because or "",)))
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
         because = f"the settings of {name} differ from those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
@@ -650,18 +653,17 @@ def _answer(
         because = f"the rules that judge a deploy differ from {rules.trust.ref}"
         parts = (*parts, Comparison((), FormerRules(), leaves, because))
     impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
-    options = str(same_options(rules, request.rules, request.environment))
     unknown = next(
         (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
     )
     if unknown:
-        plan = build.plan_everything(rules, graph, deploy_command, options, unknown)
+        plan = build.plan_everything(rules, graph, deploy_command, unknown)
         states = dict.fromkeys(rules.targets, TargetState.UNKNOWN)
     else:
-        plan = build.build(impact, rules, graph, deploy_command, options)
+        plan = build.build(impact, rules, graph, deploy_command)
         doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
         states = _states(rules, plan, graph, doubtful)
-    notes: dict[str, None] = {}
+    notes: dict[Advice, None] = {}
     for part in parts:
         notes |= dict.fromkeys(part.before.notes)
     notes |= dict.fromkeys(_notes(base, head, rules, impact, tree))
@@ -674,7 +676,7 @@ def _answer(
         plan=plan,
         states=states,
         refusal=_refusal(rules, impact),
-        options=options,
+        same=same_options(rules, request.rules, request.environment),
         covered=graph.covered,
         uncommitted=() if tree is None else tree.paths,
         notes=tuple(notes),
@@ -729,14 +731,13 @@ def _changed_settings(
 
 def _notes(
     base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
-) -> Iterator[str]:
+) -> Iterator[Advice]:
+    compare_with_live = "to compare with what is live, run:"
+    compare = NextCommand("diff", ("COMMIT",))
     if base.kind == BaseKind.NONE:
-        yield ("every target counts as due; to compare with what is live, run: toolkit diff COMMIT")
+        yield f"every target counts as due; {compare_with_live}", compare
     if base.chosen == BaseChoice.UPSTREAM and base.commits == (head.commit,):
-        yield (
-            f"HEAD has nothing that {base.name} does not have; to compare with what is live, "
-            "run: toolkit diff COMMIT"
-        )
+        yield f"HEAD has nothing that {base.name} does not have; {compare_with_live}", compare
     if len(base.commits) > 1 and base.kind in (BaseKind.REF, BaseKind.RANGE):
         yield f"there are {len(base.commits)} merge bases; a difference from any of them counts"
     if tree is not None and tree.hidden:

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import ParamSpec
 
-from toolkit.model import DiffResult, HealthReport, Job, Preview, Reason, Result, Trust
+from toolkit.model import (
+    Advice,
+    DiffResult,
+    HealthReport,
+    Job,
+    Preview,
+    Reason,
+    Result,
+    Trust,
+    advice_parts,
+)
 from toolkit.ports import debug
 from toolkit.ports.debug import MOST_ITEMS
 
@@ -54,9 +64,13 @@ def tell_answer(answer: DiffResult) -> None:
             action=step.action,
             needs=",".join(step.needs),
             estimate_s=step.estimate_s,
-            why="; ".join(step.because[:MOST_ITEMS]),
+            why="; ".join(map(_words, step.because[:MOST_ITEMS])),
         )
     debug.tell("plan", steps=len(answer.plan.steps), refusal=answer.refusal)
+
+
+def _words(reason: Advice) -> str:
+    return " ".join(part for part in advice_parts(reason) if isinstance(part, str))
 
 
 def _tell_state(answer: DiffResult, target: str, state: str) -> None:

@@ -45,11 +45,13 @@ from toolkit.flow.versions import (
 from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
+    Advice,
     Backwards,
     DiffResult,
     Job,
     JobAction,
     LiveVersion,
+    NextCommand,
     Preview,
     RecordedDeploy,
     RollbackPolicy,
@@ -57,6 +59,7 @@ from toolkit.model import (
     Standing,
     Target,
     Version,
+    advice_parts,
 )
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -249,7 +252,7 @@ def _refuse_an_empty_plan(
         verb = "is" if len(names) == 1 else "are"
         raise StalePlan(
             f"the plan has no steps, and {', '.join(names)} {verb} due",
-            "see what is due: toolkit diff",
+            ("see what is due:", NextCommand("diff")),
         )
 
 
@@ -267,7 +270,7 @@ def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: 
         raise StalePlan(
             f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was "
             "planned, and this deploy would remove that",
-            "see what is due now: toolkit diff",
+            ("see what is due now:", NextCommand("diff")),
         )
 
 
@@ -353,7 +356,8 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
             return
         if job.target not in rules.targets:
             raise StalePlan(
-                f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff"
+                f"{job.target} is no longer in {rules.file}",
+                ("see what is due:", NextCommand("diff")),
             )
         name = environment_name(order.environment, rules)
         now = _versions(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
@@ -361,7 +365,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
                 f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
-                "deploy their current state: toolkit deploy",
+                ("deploy their current state:", NextCommand("deploy")),
             )
 
     return check_files
@@ -550,7 +554,7 @@ def due_now(order: DeployRequest, git: Git | None, records: Records | None) -> D
     if answer.refusal:
         raise Refused(
             f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}",
-            "see `toolkit diff`, or name the targets",
+            ("see", NextCommand("diff"), ", or name the targets"),
         )
     return answer
 
@@ -567,7 +571,8 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
     require_target(name, rules)
     action = rules.targets[name].action
     if kind is not None and action != kind:
-        raise UsageError(f"{name} is not deployed by {kind}", f"use: toolkit {action} {name}")
+        use = ("use:", NextCommand(action, (name,)))
+        raise UsageError(f"{name} is not deployed by {kind}", use)
     return name
 
 
@@ -665,7 +670,8 @@ def _source(
     stale = [_SOURCES.get(key, key) for key in now if _differs(key, order.source, now)]
     if stale:
         raise StalePlan(
-            f"the plan is stale: {', '.join(stale)}", "create it again: toolkit diff --out FILE"
+            f"the plan is stale: {', '.join(stale)}",
+            ("create it again:", NextCommand("diff", options=("--out", "FILE"))),
         )
     return now
 
@@ -724,10 +730,11 @@ def _with_warnings(
         preview = previews.get(job.step)
         if preview is None:
             continue
-        warnings: list[str] = []
+        warnings: list[Advice] = []
         if gaps := content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
-            warnings.append(f"{what}: this deploy does not contain the whole commit; fix: {fix}")
+            lacks = f"{what}: this deploy does not contain the whole commit; fix:"
+            warnings.append((lacks, *advice_parts(fix)))
         if job.target in changed:
             warnings.append(
                 "files that git ignores differ from those of the last deploy: "

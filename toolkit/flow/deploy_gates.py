@@ -20,7 +20,17 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
 from toolkit.gates.base import AlarmBaseline, GateSetup
-from toolkit.model import Checks, CheckStatus, Job, Preview, Result, RollbackPolicy, Rules, Version
+from toolkit.model import (
+    Checks,
+    CheckStatus,
+    Job,
+    Preview,
+    Result,
+    RollbackPolicy,
+    Rules,
+    Version,
+    advice_parts,
+)
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run.jobs import (
@@ -66,7 +76,7 @@ def step_gates(
             setup = flow.check_setup(selection, ports)
             flow.check_tasks(checks, names, setup)
         except Refused as problem:
-            next_ = f"{problem.facts['next']}; without any check: --no-checks"
+            next_ = (*advice_parts(problem.next), "; without any check: --no-checks")
             raise Refused(str(problem), next_) from None
         if baselines is None:
             baseline = _baseline(job, ports)
@@ -95,7 +105,8 @@ def _baseline(job: Job, ports: Ports) -> AlarmBaseline:
         return alarms.take_baseline(job, ports)
     except CloudError as problem:
         why = f"the alarms of {job.target} could not be checked: {problem}"
-        raise Refused(why, f"{problem.next}; without checks and alarms: --no-checks") from None
+        next_ = (*advice_parts(problem.next), "; without checks and alarms: --no-checks")
+        raise Refused(why, next_) from None
 
 
 def pack_baselines(gates: Mapping[str, GateSetup]) -> dict[str, Any]:
@@ -112,7 +123,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, AlarmBaseline])
     except msgspec.ValidationError as problem:
-        reason = f"what it says of alarms cannot be read: {problem}"
+        reason = f"its settings for alarms cannot be read: {problem}"
         raise StateDamaged(path=path, reason=reason) from None
 
 

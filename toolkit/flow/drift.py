@@ -17,14 +17,18 @@ from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import (
     GOOD,
+    Advice,
+    Command,
     DeployedState,
     Finding,
     HealthReport,
     HealthStatus,
     LiveVersion,
     Location,
+    NextCommand,
     Rules,
     TargetState,
+    advice_parts,
 )
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -40,8 +44,8 @@ class RecordedVersions(Struct, frozen=True):
     """What is recorded in each location, by target, with notes on what could not be read."""
 
     records: Mapping[Location, Mapping[str, tuple[Record, ...]]] = {}
-    notes: tuple[str, ...] = ()
-    unended: Mapping[Location, Mapping[str, str]] = {}
+    notes: tuple[Advice, ...] = ()
+    unended: Mapping[Location, Mapping[str, Advice]] = {}
     """The targets whose deploy has begun and has no recorded end, each with the reason."""
 
 
@@ -65,17 +69,17 @@ def read_recorded_versions(
     except ToolkitError as problem:
         return RecordedVersions(notes=(f"the record of what is live cannot be read: {problem}",))
     # A dict keeps the order and drops what several locations say alike.
-    notes: dict[str, None] = {}
-    for content in contents.values():
+    notes: dict[Advice, None] = {}
+    for location, content in contents.items():
         for name, why in content.damaged.items():
             if name not in content.foreign or name in rules.targets:
-                notes[why] = None
+                notes[_in_environment(why, location.environment, rules)] = None
     for ledger in ledgers.values():
         if ledger.behind:
             copy = f"this machine's copy is used: {ledger.behind}"
             notes[f"the shared record cannot be read, so {copy}"] = None
     names = {subject.name for subject in subjects if subject.job}
-    unended: dict[Location, Mapping[str, str]] = {}
+    unended: dict[Location, Mapping[str, Advice]] = {}
     for location, content in contents.items():
         records = {name: content.records[name] for name in content.records if name in names}
         unended[location] = unfinished_deploys(
@@ -83,6 +87,20 @@ def read_recorded_versions(
         )
     records_by_location = {location: content.records for location, content in contents.items()}
     return RecordedVersions(records_by_location, tuple(notes), unended)
+
+
+def _in_environment(advice: Advice, environment: str | None, rules: Rules) -> Advice:
+    """An advice whose commands name the environment, where that is not the default one: what shows
+    it may be about several.
+    """
+    if environment in (None, rules.environment):
+        return advice
+    parts: list[str | Command] = []
+    for part in advice_parts(advice):
+        if isinstance(part, NextCommand):
+            part = replace(part, options=(*part.options, "--env", str(environment)))
+        parts.append(part)
+    return tuple(parts)
 
 
 def with_record_findings(
@@ -99,14 +117,20 @@ def with_record_findings(
                 "record",
                 HealthStatus.WARNING,
                 "a deploy has not ended",
-                cause=why,
-                next="see what it did: toolkit history",
+                cause=str(advice_parts(why)[0]),
+                next=("see what it did:", NextCommand("history"), *_go_on(why)),
             )
             checked.append(replace(report, findings=(*report.findings, finding)))
         else:
             records = recorded.records.get(subject.location, {}).get(subject.name, ())
             checked.append(_with_change_finding(report, subject, records))
     return checked
+
+
+def _go_on(why: Advice) -> tuple[str | Command, ...]:
+    """How to continue a deploy whose end is not known."""
+    commands = [part for part in advice_parts(why) if not isinstance(part, str)]
+    return ("; continue it:", *commands) if commands else ()
 
 
 def _with_change_finding(
@@ -120,18 +144,18 @@ def _with_change_finding(
         return report
     kind = targets.kind(subject.kind)
     settings = subject.job.settings
-    command = "toolkit history"
+    command = NextCommand("history")
     if kind.runnable(settings) is None:
         deploy = kind.command(subject.name, settings)
         if deploy:
-            command = f"{deploy}{kind.restores_with}"
+            command = replace(deploy, options=(*deploy.options, *kind.restores_with))
     finding = Finding(
         "record",
         HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
         why,
-        f"see what it is; to restore yours: {command}",
+        ("see what it is; to restore yours:", command),
     )
     return replace(report, findings=(*report.findings, finding))
 
@@ -198,7 +222,7 @@ def with_head_state(
     reports: Sequence[HealthReport],
     request: DiffRequest,
     git: Git | None,
-    notes: list[str],
+    notes: list[Advice],
 ) -> list[HealthReport]:
     """The reports, each with the state of its live version against HEAD; None where there is no
     repository. `request` says which rules.toml; its environment is that of each report.

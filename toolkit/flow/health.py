@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
-from toolkit.flow.advice import same_options, with_options
+from toolkit.flow.advice import same_options
 from toolkit.flow.compare import DiffRequest
 from toolkit.flow.decisions import tell_health
 from toolkit.flow.drift import (
@@ -44,6 +44,7 @@ from toolkit.model import (
     AWS,
     CHECK,
     CREDENTIALS,
+    Advice,
     Check,
     Checks,
     CheckTypeName,
@@ -54,6 +55,7 @@ from toolkit.model import (
     Location,
     Rules,
     Target,
+    changed_advice,
 )
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
@@ -91,7 +93,7 @@ class HealthResult(Struct, frozen=True):
     exit: int
     checkups: tuple[HealthReport, ...]
     took_s: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[Advice, ...] = ()
     first: tuple[str, ...] = ()
     """Notices to show before anything else."""
 
@@ -143,7 +145,8 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     reports = with_head_state(reports, versions, git, notes)
     reports = [_for_people(report, rules, request) for report in reports]
     tell_health(reports)
-    took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
+    took_s = round(monotonic() - began, 2)
+    notes = [changed_advice(note, request.redact) for note in notes]
     first: dict[str, None] = {}
     for name in names:
         first |= dict.fromkeys(request.redact(line) for line in trust_notice(rules, name))
@@ -154,7 +157,7 @@ def _result(
     names: Sequence[str | None],
     reports: tuple[HealthReport, ...],
     took_s: float,
-    notes: Sequence[str],
+    notes: Sequence[Advice],
 ) -> HealthResult:
     worst = HealthStatus.worst(report.status for report in reports)
     wrong: list[Finding] = []
@@ -285,7 +288,7 @@ def _needs_credentials(subject: Subject) -> bool:
 
 
 def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
-    """Without secrets, and with commands for the report's environment and region."""
+    """Without secrets, and with what its commands repeat for its environment and region."""
     redact = request.redact
     same = same_options(rules, request.rules, report.environment, report.region)
     findings = tuple(
@@ -293,8 +296,8 @@ def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> H
             finding,
             detail=redact(finding.detail),
             cause=redact(finding.cause),
-            next=redact(with_options(finding.next, same)),
+            next=changed_advice(finding.next, redact),
         )
         for finding in report.findings
     )
-    return replace(report, findings=findings)
+    return replace(report, findings=findings, same=same)

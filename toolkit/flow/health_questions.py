@@ -27,8 +27,10 @@ from toolkit.model import (
     Job,
     LiveVersion,
     Location,
+    NextCommand,
     Result,
     Rules,
+    ShellCommand,
 )
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread
@@ -267,7 +269,7 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
             status,
             _in_short(result),
             cause=f"{result.asks}: {result.cause}",
-            next=result.next or f"toolkit smoke-test --only {check.name}",
+            next=result.next or NextCommand("smoke-test", options=("--only", check.name)),
             unasked=not has_failed and check.check_type == CheckTypeName.AWS,
         )
     questions.board.tell(index, finding)
@@ -295,14 +297,14 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         return
     remaining = aws.expiry()
     if remaining is not None and remaining < SOON_S:
-        option = f" --profile {location.profile}" if location.profile else ""
+        option = ("--profile", location.profile) if location.profile else ()
         end = f"end in {max(remaining, 0) / 60:.0f} min"
         finding = Finding(
             CREDENTIALS,
             HealthStatus.WARNING,
             end,
             cause=f"the credentials {end}",
-            next=f"aws sso login{option}",
+            next=ShellCommand("aws sso login", option),
         )
     else:
         end = "" if remaining is None else f", end in {remaining / 3600:.1f} h"

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import Refused
+from toolkit.flow.advice import same_options
 from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
     environment_name,
@@ -15,7 +16,7 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
-from toolkit.model import GOOD, Location, RecordOrigin, Rules, Verdict, Version
+from toolkit.model import GOOD, Advice, Location, RecordOrigin, Rules, SameOptions, Verdict, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
 from toolkit.ports.git import Git
@@ -47,10 +48,12 @@ class RecordLine(Struct, frozen=True):
     location: Location
     good: Record | None = None
     last: Record | None = None
-    problem: str = ""
+    problem: Advice = ""
     earlier: bool = False
     several: bool = False
     """Whether the environment has several regions."""
+    same: SameOptions = SameOptions()
+    """What its next commands have to repeat."""
 
     @property
     def name(self) -> str:
@@ -78,6 +81,7 @@ def show(
     """What is recorded of every target, and notes. Raises ToolkitError."""
     rules, locations = _load(request, git, changes=False)
     lines: list[RecordLine] = []
+    same = same_options(rules, request.rules, locations[0].environment)
     notes = list(trust_notice(rules, locations[0].environment))
     leaves = [target for target in rules.targets.values() if not target.members]
     for location, names in making.by_location(leaves, locations).items():
@@ -97,6 +101,7 @@ def show(
                 problem=contents.damaged.get(name, ""),
                 earlier=not records and name in before,
                 several=len(locations) > 1,
+                same=same,
             )
             if records and records[0] is not good:
                 line = replace(line, last=records[0])

@@ -22,10 +22,13 @@ from toolkit.flow.stores import existing_store, resolved_location, store_for
 from toolkit.model import (
     AWS,
     GOOD,
+    Advice,
     BaseKind,
+    Command,
     Job,
     LiveVersion,
     Location,
+    NextCommand,
     Resource,
     Rules,
     RunStatus,
@@ -69,19 +72,21 @@ class _Reading(Struct, frozen=True):
     variables: Mapping[str, str]
     store: Store | None
     ports: Ports
-    tell: Callable[[str], None]
+    tell: Callable[[Advice], None]
 
 
 GONE = "it is not live, although its deploy is recorded (run {run})"
-EARLIER = (
-    "an earlier version of toolkit recorded a deploy, which has not been checked since "
-    "(toolkit diff live)"
+EARLIER: tuple[str | Command, ...] = (
+    "an earlier version of toolkit recorded a deploy, which has not been checked since",
+    "(",
+    NextCommand("diff", ("live",)),
+    ")",
 )
 
 
 def records_reader(
     ports: Ports,
-    tell: Callable[[str], None],
+    tell: Callable[[Advice], None],
     look: bool = False,
     profile: str | None = None,
     region: str | None = None,
@@ -153,7 +158,8 @@ def _last(reading: _Reading) -> Points:
             for name, point in _points_of(reading, store, location, open_runs).items():
                 points[name] = (*points.get(name, ()), point)
     except ToolkitError as problem:
-        reading.tell("to compare with something else, run: toolkit diff COMMIT")
+        compare = NextCommand("diff", ("COMMIT",))
+        reading.tell(("to compare with something else, run:", compare))
         unknown = f"the record of what is live cannot be read: {problem}"
         names = leaf_targets(reading.rules)
         return dict.fromkeys(names, (RecordedBase(None, "", unknown=unknown),))
@@ -182,7 +188,7 @@ def _points_of(
     before = ledger.legacy_records() if missing else {}
     earlier = [name for name in missing if name in before]
     if earlier:
-        reading.tell(f"{', '.join(earlier)}: {EARLIER}")
+        reading.tell((f"{', '.join(earlier)}:", *EARLIER))
     writers = shared_resources.writers_by_resource(
         chain(others.records, *contents.records.values())
     )
@@ -230,7 +236,9 @@ def _changed_by_another(
     return f"{rival.target} (run {rival.run}) has changed the same thing since"
 
 
-def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
+def unfinished_deploys(
+    records: Mapping[str, Sequence[Record]], at_work: AtWork
+) -> dict[str, Advice]:
     """The targets whose newest deploy has begun and has no recorded end, each with that in
     words.
     """
@@ -240,7 +248,7 @@ def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork)
             begun.append(newest_first[0])
     with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
         working = list(pool.map(at_work, begun))
-    words: dict[str, str] = {}
+    words: dict[str, Advice] = {}
     for record, is_working in zip(begun, working, strict=True):
         if is_working:
             # Others write there, and more words than a name may read as a command.
@@ -251,10 +259,10 @@ def unfinished_deploys(records: Mapping[str, Sequence[Record]], at_work: AtWork)
     return words
 
 
-def _open_end(run: str) -> str:
+def _open_end(run: str) -> Advice:
     words = f"run {run} has started to deploy it, and its end is not known"
     # Others may write there, and a command is pasted: only what is the name of a run goes in.
-    return f"{words} (toolkit resume {run})" if is_run_name(run) else words
+    return (words, "(", NextCommand("resume", (run,)), ")") if is_run_name(run) else words
 
 
 def work_check(store: Store, location: Location, rules: Rules, ports: Ports) -> AtWork:
@@ -316,7 +324,7 @@ def recorded_base(
     records: Sequence[Record],
     open_runs: Sequence[OpenRun],
     location: Location,
-    unended: str = "",
+    unended: Advice = "",
 ) -> RecordedBase:
     """What to compare with: the last good deploy. What came after it may be live though it is not
     good.
@@ -324,12 +332,12 @@ def recorded_base(
     `open_runs` may have come after it unrecorded; `unended` is in words what is recorded as begun.
     """
     good = _last_good(records)
-    since: str | None
+    since: Advice | None
     if unended:
         since = unended
     elif records and records[0].unsure:
         last = records[0]
-        since = f"its last deploy (run {last.run}) {last.verdict} and may be live"
+        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
     else:
         since = next((_open_end(run.run) for run in open_runs if _is_open(run, records)), None)
     failed = _failed_run(records)
@@ -449,7 +457,7 @@ def _live_version(
     kind = targets.kind(job.kind)
     if kind.live_starts_programs and not starts_programs:
         what = f"only a program can tell what is live of {job.target}, and `diff` starts none"
-        return Refused(what, f"deploy it: toolkit deploy {job.target}")
+        return Refused(what, ("deploy it:", NextCommand("deploy", (job.target,))))
     try:
         live: LiveVersion | None = kind.live(job, ports)
     except ToolkitError as problem:

@@ -16,7 +16,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, JobAction, LiveVersion, Rules, Version
+from toolkit.model import GOOD, Job, JobAction, LiveVersion, NextCommand, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -64,7 +64,7 @@ class RollbackChoice(Struct, frozen=True):
     target: str
     candidates: tuple[Candidate, ...]
     back: str
-    deploy: str
+    deploy: NextCommand
 
 
 def rollback_choice(
@@ -98,7 +98,7 @@ def rollback_choice(
         missing = [gone[region].get(_key(record)) for region, record in each.items()]
         newest.append(Candidate(each, is_live, _any_gone(missing)))
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
-    deploy = " ".join(("toolkit", "deploy", target, *kind.by_name))
+    deploy = NextCommand("deploy", (target,), kind.by_name)
     return RollbackChoice(target, (*newest, *_older(records, newest)), back, deploy)
 
 
@@ -268,17 +268,17 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     if not others:
         raise Refused(
             "no other good deploy is recorded",
-            f"deploy the version that you want: {choice.deploy}",
+            ("deploy the version that you want:", choice.deploy),
         )
     complete = [candidate for candidate in others if not candidate.gone]
     if choice.back:
-        which = f"--to {complete[0].record.run}" if complete else "--list"
-        further = f"toolkit rollback {choice.target} {which}"
-        raise Refused(choice.back, f"to go further back, choose the version: {further}")
+        which = ("--to", complete[0].record.run) if complete else ("--list",)
+        further = NextCommand("rollback", (choice.target,), which)
+        raise Refused(choice.back, ("to go further back, choose the version:", further))
     if not complete:
         raise Refused(
             "the images of all other good versions are gone",
-            f"see them: toolkit rollback {choice.target} --list",
+            ("see them:", NextCommand("rollback", (choice.target,), ("--list",))),
         )
     return complete[0]
 
@@ -301,7 +301,7 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
     if not matches:
         raise Refused(
             f"no good deploy of {name!r} is recorded",
-            "see them with: toolkit rollback TARGET --list",
+            ("see them with:", NextCommand("rollback", ("TARGET",), ("--list",))),
         )
     return matches[0]
 

@@ -12,7 +12,7 @@ from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
-from toolkit.model import ChangeStatus, CheckTypeName, Environment, Rules, Target
+from toolkit.model import ChangeStatus, CheckTypeName, Environment, NextCommand, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git
@@ -76,15 +76,15 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
     return None if git is None or git.bare else files.relative(rules.file, git.root)
 
 
-def deploy_command(target: Target) -> str | None:
+def deploy_command(target: Target) -> NextCommand | None:
     """The command that deploys a target, None where only a person can, or this version of toolkit
     cannot yet.
     """
     kind = targets.kind(target.kind)
     if not target.members and kind.runnable(target.settings) is not None:
         return None
-    command = kind.command(target.name, target.settings)
-    return None if command is None else str(command)
+    command: NextCommand | None = kind.command(target.name, target.settings)
+    return command
 
 
 def instructions(rules: Rules) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, Verdict
+from toolkit.model import GOOD, Job, Location, NextCommand, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
@@ -125,7 +125,7 @@ def _continued(request: RunRequest, store: Store, journal: Journal, first: RunSt
 
 def _refuse_ended(state: RunState, run: str) -> None:
     if state.ended:
-        raise Refused(f"run {run} has ended", f"see `toolkit show {run}`")
+        raise Refused(f"run {run} has ended", ("see", NextCommand("show", (run,))))
 
 
 def _relocated(state: RunState, request: RunRequest) -> RunState:
@@ -175,9 +175,8 @@ def _shared(
             request.tell(unsent)
         # Whoever continues it sends the rest; ours is kept beside the journal.
         elif mirror.taken_over_by:
-            request.tell(
-                f"{mirror.taken_over_by} has taken the run over: see `toolkit show {journal.run}`"
-            )
+            over_by = f"{mirror.taken_over_by} has taken the run over: see"
+            request.tell((over_by, NextCommand("show", (journal.run,))))
 
 
 def shared_runs(location: Location, ports: Ports) -> SharedRuns | None:
@@ -327,7 +326,8 @@ def _open_run(
             deploy.warm_clients(state.jobs, ports)
         yield StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
     except Exception:
-        request.tell(f"run {request.run} is left open; continue with: toolkit resume {request.run}")
+        resume_it = NextCommand("resume", (request.run,))
+        request.tell((f"run {request.run} is left open; continue with:", resume_it))
         raise
 
 

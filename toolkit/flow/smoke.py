@@ -4,10 +4,12 @@ from collections.abc import Callable
 from time import monotonic
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.checks.select import Task
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
+from toolkit.flow.advice import same_options
 from toolkit.flow.check_run import PARALLEL, CheckOptions, CheckRun, combine_runs, overall_status
 from toolkit.flow.rulebook import (
     environment_name,
@@ -15,7 +17,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus
+from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus, SameOptions
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
@@ -70,6 +72,8 @@ class SmokeTestSetup(Struct, frozen=True):
     store: Store | None = None
     first: tuple[str, ...] = ()
     """Notices to show before anything else."""
+    same: SameOptions = SameOptions()
+    """What next commands have to repeat."""
 
 
 def list_checks(request: SmokeTestRequest, git: Git | None) -> tuple[Check, ...]:
@@ -118,7 +122,8 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
         return StepLog(store, run, task.name, setup.redactor.over)
 
     notice = trust_notice(rules, name)
-    prepared = SmokeTestSetup(run, checks, names, setup, tasks, log, store, notice)
+    same = same_options(rules, request.rules, name)
+    prepared = SmokeTestSetup(run, checks, names, setup, tasks, log, store, notice, same)
     if request.load:
         from toolkit.flow import load_test
 
@@ -162,5 +167,6 @@ def run_smoke_test(
     code: int = Exit.OK if status == CheckStatus.PASSED else Exit.FAILED
     if stop.signal is not None:
         status, code = RunStatus.CANCELLED, 128 + stop.signal
+    results = tuple(replace(result, same=prepared.same) for result in results)
     took = round(monotonic() - began, 2)
     return SmokeTestResult(prepared.run, prepared.setup.environment, status, code, results, took)

@@ -28,6 +28,7 @@ from toolkit.model import (
     JudgeDifference,
     JudgeEffect,
     Rules,
+    ShellCommand,
     Target,
     Trust,
 )
@@ -254,10 +255,13 @@ def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Ru
         raise _unusable(problem, base) from None
 
 
+_NAME_ANOTHER = ShellCommand(f"export {VARIABLE}=COMMIT")
+
+
 def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     return NoTrustedBase(
         f"the rules that judge a deploy cannot be read: {str(problem).splitlines()[0]}",
-        f"fix it at {base.ref}, or choose another commit that you trust: export {VARIABLE}=COMMIT",
+        (f"fix it at {base.ref}, or choose another commit that you trust:", _NAME_ANOTHER),
     )
 
 
@@ -275,8 +279,10 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                 raise NoTrustedBase(
                     f"the rules that judge a deploy cannot be read: {base.ref} has no {name}, "
                     "which its rules.toml includes",
-                    f"add it at {base.ref}, or choose another commit that you trust: export "
-                    f"{VARIABLE}=COMMIT",
+                    (
+                        f"add it at {base.ref}, or choose another commit that you trust:",
+                        _NAME_ANOTHER,
+                    ),
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())

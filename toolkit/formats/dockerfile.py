@@ -14,6 +14,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from toolkit.errors import Refused
+from toolkit.model import Advice
 
 LONGEST = 1 << 16
 """Characters that a word may grow to: values that double themselves stop here."""
@@ -60,7 +61,7 @@ class Instruction(Struct, frozen=True):
             return ()
         return tuple(("".join(names), bool(chomp)) for chomp, *names in _HEREDOC.findall(self.rest))
 
-    def refuse(self, problem: str, next: str = "") -> Refused:
+    def refuse(self, problem: str, next: Advice = "") -> Refused:
         """The error that names this line."""
         return Refused(f"Dockerfile line {self.line}: {self.keyword}: {problem}", next)
 

@@ -72,6 +72,11 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
         raise TomlError(f"it is nested deeper than {MOST_NESTING} levels") from None
 
 
+def tables(text: str) -> dict[str, Any]:
+    """The tables of a text. Raises TomlError."""
+    return parse(text.encode("utf-8", "surrogatepass"))[1]
+
+
 def _decode(data: bytes) -> str:
     if len(data) > MOST_BYTES:
         raise TomlError(too_long(len(data)))

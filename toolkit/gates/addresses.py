@@ -69,6 +69,8 @@ def _failure(context: GateContext, patience_s: float) -> GateFailure | None:
         finding = addresses.wait_until_healthy(url, ask, job.version, again, others)
         if finding is not None:
             unknown = finding.status == HealthStatus.UNKNOWN
-            hint = f" ({finding.next})" if unknown and finding.next else ""
-            return GateFailure(setup.redact(finding.cause) + hint, unknown=unknown)
+            cause = setup.redact(finding.cause)
+            if unknown and finding.next and isinstance(finding.next, str):
+                cause = f"{cause} ({finding.next})"
+            return GateFailure(cause, unknown=unknown)
     return None

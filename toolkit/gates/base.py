@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from toolkit.model import Job, Observation, Outcome, Result, Verdict
+from toolkit.model import Advice, Job, Observation, Outcome, Result, Verdict
 from toolkit.ports.ports import Ports
 from toolkit.run.request import StepReport
 from toolkit.targets.base import JudgedSettings
@@ -30,7 +30,7 @@ class GateFailure(Struct, frozen=True):
     may_pass: bool = False
     check: str = ""
     shown: tuple[str, ...] = ()
-    next: str = ""
+    next: Advice = ""
     verdict: Verdict = Verdict.UNHEALTHY
 
 

@@ -8,7 +8,7 @@ from toolkit import targets
 from toolkit.errors import CloudError
 from toolkit.gates import GATES
 from toolkit.gates.base import GateContext, GateFailure, GateSetup
-from toolkit.model import Job, JobAction, Outcome, Verdict
+from toolkit.model import Job, JobAction, NextCommand, Outcome, Verdict, advice_parts
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
 from toolkit.run.request import StepReport
@@ -38,6 +38,7 @@ class Judge:
         if setup is None:
             return outcome
         failure = self._failure(GateContext(job, setup, outcome, step, self._ports))
+        # Checks take a while: stop here if the run was asked to, or has lost its lock.
         step.check()
         self._refuse_superseded(job, outcome, step)
         if failure is None:
@@ -89,16 +90,17 @@ class Judge:
         cause = f"it is live, but {failure.cause}"
         next_ = failure.next
         if not next_ and failure.check:
-            next_ = f"toolkit smoke-test --only {failure.check}"
+            next_ = NextCommand("smoke-test", options=("--only", failure.check))
         elif not next_:
-            next_ = f"toolkit health {job.target}"
+            next_ = NextCommand("health", (job.target,))
         changed = outcome.verdict is Verdict.SUCCEEDED
         is_rollback = job.undoes or job.action == JobAction.ROLLBACK
         # Where a step stands by that puts it back, nothing is left for a person to roll back.
         if not is_rollback and not (changed and job.step in self._undone):
             can_go_back = setup.can_go_back(job)
             if can_go_back:
-                next_ = f"toolkit rollback {job.target}, or look: {next_}"
+                rollback = NextCommand("rollback", (job.target,))
+                next_ = (rollback, ", or look:", *advice_parts(next_))
             elif can_go_back is False and changed and setup.rolls_back:
                 cause = f"{cause}; no good version is recorded that could be restored"
         return replace(
@@ -119,6 +121,10 @@ def _in_doubt(outcome: Outcome, failure: GateFailure) -> Outcome:
         outcome,
         verdict="in-doubt",
         cause=f"it is live, but {failure.cause}",
-        next="toolkit resume, or without its checks: toolkit resume --no-checks",
+        next=(
+            NextCommand("resume"),
+            ", or without its checks:",
+            NextCommand("resume", options=("--no-checks",)),
+        ),
         open=True,
     )

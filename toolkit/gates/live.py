@@ -19,6 +19,7 @@ class LiveGate(Gate):
             state = step.ask(
                 lambda: kind.observe(job, step.receipt, context.ports, context.observation)
             )
+        # Expired credentials end the run; they say nothing about the deploy.
         except Expired:
             raise
         except CloudError as problem:
@@ -35,5 +36,6 @@ class LiveGate(Gate):
             cause = state.cause or "it no longer runs"
             return GateFailure(cause, shown=state.log, next=state.next, verdict=verdict)
         cause = state.cause or state.phase or "AWS does not report its state"
+        # Something is moving again, such as a task that ECS replaces: that may pass.
         running = state.state == StepState.RUNNING
         return GateFailure(cause, unknown=not running, may_pass=running)

@@ -4,13 +4,13 @@ draft of rules.toml out.
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from posixpath import basename, normpath
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.init.draft import Draft, DraftTarget
 from toolkit.init.draft_builder import build_draft
@@ -200,7 +200,7 @@ def _project_name(tree: TrackedFiles) -> str:
     """What the repository's own package is called."""
     for path, load, keys in (
         ("package.json", json.loads, ("name",)),
-        ("pyproject.toml", tomllib.loads, ("project", "name")),
+        ("pyproject.toml", toml.tables, ("project", "name")),
     ):
         try:
             value: object = load(tree.read(path) or "")

@@ -5,57 +5,71 @@ and its time.
 from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from toolkit.model import CHECKS, Impact, Plan, Reason, ReasonOrigin, Rules, Step, Target
+from toolkit.model import (
+    CHECKS,
+    Advice,
+    Impact,
+    NextCommand,
+    Plan,
+    Reason,
+    ReasonOrigin,
+    Rules,
+    Step,
+    Target,
+)
 from toolkit.plan.graph import Graph
 
 SHOWN = 3
 """How many of a step's reasons are written out."""
 
-Command = Callable[[Target], str | None]
+Command = Callable[[Target], NextCommand | None]
 """The command that deploys a target, None where only a person can."""
 
 
 class _PlanInputs(Struct, frozen=True):
-    """What the steps of every plan are made from. `options` are added to every command."""
+    """What the steps of every plan are made from."""
 
     rules: Rules
     graph: Graph
     command: Command
-    options: str
 
 
-def build(impact: Impact, rules: Rules, graph: Graph, command: Command, options: str = "") -> Plan:
-    """The narrowest plan for an impact. `options` are added to every command."""
+def build(impact: Impact, rules: Rules, graph: Graph, command: Command) -> Plan:
+    """The narrowest plan for an impact."""
     names = graph.order(graph.narrow(impact.targets))
     reasons = {name: _because(_reasons(name, impact, graph), rules.file) for name in names}
     checks = tuple(check for check in CHECKS if check in impact.checks)
-    return _plan(names, reasons, checks, _PlanInputs(rules, graph, command, options))
+    return _plan(names, reasons, checks, _PlanInputs(rules, graph, command))
 
 
-def plan_everything(
-    rules: Rules, graph: Graph, command: Command, options: str, because: str
-) -> Plan:
+def plan_everything(rules: Rules, graph: Graph, command: Command, because: Advice) -> Plan:
     """The plan for when nothing is known: all targets, each for the same reason."""
     names = graph.order(graph.narrow(rules.targets))
-    reasons: dict[str, tuple[str, ...]] = dict.fromkeys(names, (because,))
-    return _plan(names, reasons, (), _PlanInputs(rules, graph, command, options))
+    reasons: dict[str, tuple[Advice, ...]] = dict.fromkeys(names, (because,))
+    return _plan(names, reasons, (), _PlanInputs(rules, graph, command))
 
 
-def without_options(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> str:
+def without_options(
+    leaves: frozenset[str], by_hand: frozenset[str], graph: Graph
+) -> tuple[str, ...]:
     """The `--without` options that a command for these leaves needs where some of them wait for a
     target that only a person can deploy.
     """
     manual = leaves & by_hand
     if not manual:
-        return ""
+        return ()
     blocking = set[str]()
     for leaf in leaves - manual:
         blocking |= graph.waits_for(leaf, leaves) & manual
-    return "".join(f" --without {name}" for name in sorted(blocking))
+    options: tuple[str, ...] = ()
+    for name in sorted(blocking):
+        options += ("--without", name)
+    return options
 
 
-def reason_text(reason: Reason, file: str) -> str:
+def reason_text(reason: Reason, file: str) -> Advice:
     """One reason in words; one without a path is in words already. The path is as git has it:
     whoever shows it has to quote it.
     """
@@ -82,7 +96,7 @@ def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
     return reasons
 
 
-def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:
+def _because(reasons: Sequence[Reason], file: str) -> tuple[Advice, ...]:
     lines = tuple(reason_text(reason, file) for reason in reasons[:SHOWN])
     rest = len({reason.path for reason in reasons} - {reason.path for reason in reasons[:SHOWN]})
     return (*lines, f"and {rest} more") if rest else lines
@@ -90,7 +104,7 @@ def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:
 
 def _plan(
     names: Sequence[str],
-    reasons: dict[str, tuple[str, ...]],
+    reasons: dict[str, tuple[Advice, ...]],
     checks: tuple[str, ...],
     inputs: _PlanInputs,
 ) -> Plan:
@@ -110,14 +124,14 @@ def _plan(
         checks=checks,
         estimate_s=graph.estimate(names),
         full_estimate_s=graph.estimate(rules.targets),
-        recommendation=_recommendation(steps, checks, without, inputs.options),
+        commands=_commands(steps, checks, without),
     )
 
 
 def _step(
     target: Target,
     names: Collection[str],
-    because: tuple[str, ...],
+    because: tuple[Advice, ...],
     by_hand: frozenset[str],
     inputs: _PlanInputs,
 ) -> Step:
@@ -132,28 +146,31 @@ def _step(
     )
 
 
-def _step_command(target: Target, by_hand: frozenset[str], inputs: _PlanInputs) -> str | None:
-    """A step's command with its options; None where toolkit can deploy no part of the target."""
+def _step_command(
+    target: Target, by_hand: frozenset[str], inputs: _PlanInputs
+) -> NextCommand | None:
+    """A step's command; None where toolkit can deploy no part of the target."""
     leaves = inputs.graph.leaves(target.name)
     if leaves <= by_hand:
         return None
     command = inputs.command(target)
     if not command:
         return None
-    return command + without_options(leaves, by_hand, inputs.graph) + inputs.options
+    without = without_options(leaves, by_hand, inputs.graph)
+    return replace(command, options=(*command.options, *without))
 
 
-def _recommendation(
-    steps: Sequence[Step], checks: Sequence[str], without: str, options: str
-) -> str:
-    """The one line to run: the narrowest deploy, or where there is nothing to deploy, the narrowest
-    check.
+def _commands(
+    steps: Sequence[Step], checks: Sequence[str], without: tuple[str, ...]
+) -> tuple[NextCommand, ...]:
+    """What to run: the narrowest deploy, or where there is nothing to deploy, the narrowest checks.
+    Nothing where only a person can deploy.
     """
     runnable = [step for step in steps if step.command]
-    if len(runnable) == 1:
-        return str(runnable[0].command)
+    if len(runnable) == 1 and runnable[0].command:
+        return (runnable[0].command,)
     if runnable:
-        return f"toolkit deploy {' '.join(step.target for step in runnable)}{without}{options}"
+        return (NextCommand("deploy", tuple(step.target for step in runnable), without),)
     if steps:
-        return f"by hand: {', '.join(step.target for step in steps)}"
-    return " && ".join(f"toolkit {check}{options}" for check in checks or ("health-check",))
+        return ()
+    return tuple(NextCommand(check) for check in checks or ("health-check",))

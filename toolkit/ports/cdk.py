@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Protocol
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
-from toolkit.model import Location
+from toolkit.model import Location, ShellCommand
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write
@@ -507,12 +507,11 @@ def _ready(assembly: str) -> str:
 def _failed(app: CdkApp, program: str, output: Sequence[str], code: int | None) -> ProgramFailed:
     """The error for an app or a build that failed: its cause, and the command to try it by hand."""
     problem = ProgramFailed(program=program, reason=causes.cause(output, code))
-    words = ["npx", "cdk", "synth", *_contexts(app.context)]
+    words = _contexts(app.context)
     if app.location.profile:
-        words += ["--profile", app.location.profile]
-    by_hand = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
-    advice = cdk_packages.advice(app.root, app.folder, output) or by_hand
-    problem.hint = advice.replace("{", "{{").replace("}", "}}")  # hints are format strings
+        words = [*words, "--profile", app.location.profile]
+    by_hand = (f"try it in {app.folder}:", ShellCommand("npx cdk synth", tuple(words)))
+    problem.next = cdk_packages.advice(app.root, app.folder, output) or by_hand
     return problem
 
 
@@ -752,12 +751,19 @@ def _inside(folder: str, name: str) -> str:
     return path
 
 
+_BY_CLI = "deploy it with the CDK's own CLI:"
+
+
 def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
     missing = [str(lookup.get("key")) for lookup in manifest.get("missing") or ()]
     if missing:
         raise Refused(
             f"the CDK app has to look up {', '.join(missing)}",
-            "run `npx cdk synth` once with credentials, and commit cdk.context.json",
+            (
+                "run",
+                ShellCommand("npx cdk synth"),
+                "once with credentials, and commit cdk.context.json",
+            ),
         )
 
 
@@ -793,7 +799,7 @@ def _artifact(
         raise Refused(
             f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a"
             " stack",
-            f"deploy it with the CDK's own CLI: npx cdk deploy {name}",
+            (_BY_CLI, ShellCommand("npx cdk deploy", (name,))),
         )
     template = _inside(stack.folder, properties["templateFile"])
     stored = _stored(filled(properties.get("stackTemplateAssetObjectUrl", "")))
@@ -822,7 +828,7 @@ def _assets(
         if "executable" in file["source"]:
             raise Refused(
                 f"asset {key} is made by a program of its own",
-                "deploy it with the CDK's own CLI: npx cdk deploy",
+                (_BY_CLI, ShellCommand("npx cdk deploy")),
             )
         path = _inside(folder, file["source"]["path"])
         packaging = file["source"].get("packaging", "file")
@@ -865,19 +871,22 @@ def not_bootstrapped(
     """The error for an account and region without `cdk bootstrap`. `parameter` is the name of the
     one that an app requires, which contains the qualifier.
     """
-    problem = Missing(what="CDK bootstrap", name=f"in account {account}", where=f", {region}")
-    problem.hint = f"run: {bootstrap_command(account, region, profile, parameter)}"
-    return problem
+    return Missing(
+        ("run:", bootstrap_command(account, region, profile, parameter)),
+        what="CDK bootstrap",
+        name=f"in account {account}",
+        where=f", {region}",
+    )
 
 
 def bootstrap_command(
     account: str, region: str, profile: str | None = None, parameter: str = ""
-) -> str:
+) -> ShellCommand:
     """The command that prepares an account and region for an app."""
-    words = ["npx", "cdk", "bootstrap", f"aws://{account}/{region}"]
+    words = [f"aws://{account}/{region}"]
     match = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)
     if match and match[1] != USUAL_QUALIFIER:
         words += ["--qualifier", match[1], "--toolkit-stack-name", f"CDKToolkit-{match[1]}"]
     if profile:
-        words += ["--profile", shlex.quote(profile)]
-    return " ".join(words)
+        words += ["--profile", profile]
+    return ShellCommand("npx cdk bootstrap", tuple(words))

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 
 from toolkit.errors import FileProblem
+from toolkit.model import Advice, ShellCommand, advice_parts
 from toolkit.ports import process
 from toolkit.ports.files import read_inside
 
@@ -32,7 +33,7 @@ def manifest(root: str, folder: str) -> str:
     return ""
 
 
-def install(root: str, folder: str) -> str:
+def install(root: str, folder: str) -> Advice:
     """The command that installs an app's packages where toolkit looks for them, for the working
     directory; empty if no file lists any.
     """
@@ -40,14 +41,13 @@ def install(root: str, folder: str) -> str:
     relative = os.path.relpath(path)
     if file.endswith("requirements.txt"):
         venv = shlex.quote(os.path.join(relative, ".venv"))
-        requirements = shlex.quote(os.path.join(relative, "requirements.txt"))
-        command = f"{venv}/bin/pip install -r {requirements}"
+        command = f"{venv}/bin/pip install -r"
         if not os.path.isdir(os.path.join(path, ".venv")):
             command = f"python3 -m venv {venv} && {command}"
-        return command
+        return ShellCommand(command, (os.path.join(relative, "requirements.txt"),))
     if file:
         locked = os.path.isfile(os.path.join(path, "package-lock.json"))
-        return f"npm {'ci' if locked else 'install'} --prefix {shlex.quote(relative)}"
+        return ShellCommand(f"npm {'ci' if locked else 'install'} --prefix", (relative,))
     return ""
 
 
@@ -107,7 +107,7 @@ def _has_node(root: str, path: str) -> bool:
         path = os.path.dirname(path)
 
 
-def advice(root: str, folder: str, written: Sequence[str]) -> str:
+def advice(root: str, folder: str, written: Sequence[str]) -> Advice:
     """What to do about an app that failed, where it says that a package is not there; empty
     otherwise.
     """
@@ -116,4 +116,4 @@ def advice(root: str, folder: str, written: Sequence[str]) -> str:
     command = install(root, folder)
     if not command:
         return ""
-    return f"install what {manifest(root, folder)} names: {command}"
+    return (f"install what {manifest(root, folder)} names:", *advice_parts(command))

@@ -32,7 +32,7 @@ from toolkit.errors import (
     Quarantined,
     UnknownRef,
 )
-from toolkit.model import Commit
+from toolkit.model import Commit, ShellCommand
 from toolkit.ports import debug, process
 
 OPTIONS = {
@@ -217,7 +217,7 @@ class Git:
             self._argv += ["-c", "core.ignoreCase=false"]
         inside, root = os.path.realpath(folder), os.path.realpath(self.root)
         if inside != root and not inside.startswith(os.path.join(root, "")):
-            raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
+            raise FilesElsewhere(folder=folder, root=self.root)
 
     def _learn_head(self, lines: list[str], born: bool) -> list[str]:
         """Take HEAD's lines off the end: only `HEAD` if it is unborn, else its commit and its full
@@ -252,17 +252,18 @@ class Git:
         # Git does not even give the name of a branch that it cannot read.
         if broken and branch in ("", broken[1]):
             branch = broken[1]
-            short = quote(branch.removeprefix("refs/heads/"))
             path = f'"$(git rev-parse --git-path {quote(branch)})"'
             fix = (
-                f"see which commit it was: git reflog {short}; then: rm {path} && git update-ref"
-                f" {quote(branch)} COMMIT"
+                "see which commit it was:",
+                ShellCommand("git reflog", (branch.removeprefix("refs/heads/"),)),
+                "; then:",
+                ShellCommand(f"rm {path} && git update-ref", (branch, "COMMIT")),
             )
-            return DamagedRepository(folder=self.root, reason=f"{branch} is not a commit", fix=fix)
+            return DamagedRepository(fix, folder=self.root, reason=f"{branch} is not a commit")
         others = _text(listed.out).splitlines()
         if branch and others:
             return OtherBranch(
-                folder=self.root, branch=branch.removeprefix("refs/heads/"), other=quote(others[0])
+                folder=self.root, branch=branch.removeprefix("refs/heads/"), other=others[0]
             )
         return NoCommits(folder=self.root)
 
@@ -302,8 +303,8 @@ class Git:
             return UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
         if os.environ.get("GIT_QUARANTINE_PATH"):
             return Quarantined(ref=object_id)
-        depth = "--depth=1 " if self.shallow else ""
-        fetch = f"git fetch {depth}{quote(self.remote())} {object_id}"
+        depth = " --depth=1" if self.shallow else ""
+        fetch = ShellCommand(f"git fetch{depth}", (self.remote(), object_id))
         return MissingCommit(ref=object_id, fetch=fetch)
 
     def _exists(self, object_id: str) -> bool:
@@ -378,7 +379,7 @@ class Git:
         if bases:
             return bases
         if self.shallow:
-            fetch = f"git fetch --unshallow {quote(self.remote())}"
+            fetch = ShellCommand("git fetch --unshallow", (self.remote(),))
             raise MissingCommit(
                 ref=f"the common ancestor of {first[:12]} and {second[:12]}", fetch=fetch
             )
@@ -397,12 +398,12 @@ class Git:
         """
         return tuple(_text(self._run("merge-base", "--all", first, second).out).split())
 
-    def fetch_all(self) -> str:
+    def fetch_all(self) -> ShellCommand:
         """The command that gets every commit of every branch."""
-        unshallow = "--unshallow " if self.shallow else ""
+        unshallow = " --unshallow" if self.shallow else ""
         remote = self.remote()
-        every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
-        return f"git fetch {unshallow}--tags {quote(remote)} {every}"
+        every = f"+refs/heads/*:refs/remotes/{remote}/*"
+        return ShellCommand(f"git fetch{unshallow} --tags", (remote, every))
 
     def behind(self, commits: Sequence[str], head: str) -> bool:
         """Whether all these commits, which this clone holds, are in a commit's history."""
@@ -840,7 +841,7 @@ class Git:
         reason = _reason(err)
         missing = _MISSING.search(reason)
         if missing:
-            fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
+            fetch = ShellCommand("git fetch --refetch --no-filter", (self.remote(),))
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
         return _refusal(verb, _text(err), self.root, self._any_remote()) or GitError(
             verb=verb, reason=reason

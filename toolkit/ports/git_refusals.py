@@ -15,6 +15,7 @@ from toolkit.errors import (
     NotOurs,
     Unreadable,
 )
+from toolkit.model import Advice, ShellCommand
 
 _OWNER = re.compile(r"detected dubious ownership in repository at '(.+)'")
 _VERBS = r"(?:unable to access|failed to read|cannot open|could not open|[Uu]nable to open|open\()"
@@ -49,14 +50,14 @@ def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | 
     )
     owner = _OWNER.search(text)
     if owner:
-        return NotOurs(folder=owner[1], path=quote(owner[1]))
+        return NotOurs(folder=owner[1])
     if "Permission denied" in text:
         denied = _DENIED.search(text)
         path = denied[1] if denied and os.path.isabs(denied[1]) else os.path.join(folder, ".git")
-        return Unreadable(folder=path, path=quote(path))
+        return Unreadable(folder=path, path=path)
     lock = _LOCK.search(text)
     if lock:
-        return GitLocked(lock=lock[1], path=quote(lock[1]))
+        return GitLocked(lock=lock[1])
     config = _CONFIG.search(text)
     if config:
         return GitConfigProblem(reason=config[0].partition("\n")[0])
@@ -68,39 +69,34 @@ def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | 
 def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError | None:
     first = text.removeprefix("fatal: ").removeprefix("error: ").partition("\n")[0]
     git = f"git -C {quote(folder)}"
+    fix: Advice
     if _INDEX.search(text):
-        fix = (
-            f'make it again, your files stay as they are: rm "$({git} rev-parse'
-            f' --absolute-git-dir)/index" && {git} reset -q'
-        )
-        return DamagedRepository(folder=folder, reason=f"its index: {first}", fix=fix)
+        again = f'rm "$({git} rev-parse --absolute-git-dir)/index" && {git} reset -q'
+        fix = ("make it again, your files stay as they are:", ShellCommand(again))
+        return DamagedRepository(fix, folder=folder, reason=f"its index: {first}")
     gone = _GONE.search(text)
     if gone and not gone[1].startswith("(or any"):
         fix = (
-            "if it is a worktree, in the repository that it belongs to: git worktree repair"
-            f" {quote(folder)}"
+            "if it is a worktree, in the repository that it belongs to:",
+            ShellCommand("git worktree repair", (folder,)),
         )
-        return DamagedRepository(
-            folder=folder, reason=f"its .git leads to {gone[1]}, which does not exist", fix=fix
-        )
+        reason = f"its .git leads to {gone[1]}, which does not exist"
+        return DamagedRepository(fix, folder=folder, reason=reason)
     broken = _NO_FILE.search(text)
     if broken:
-        return DamagedRepository(
-            folder=folder,
-            reason=f"{broken[1]} is not one of git's",
-            fix=f"see what it is: ls -l {quote(broken[1])}",
-        )
+        fix = ("see what it is:", ShellCommand("ls -l", (broken[1],)))
+        return DamagedRepository(fix, folder=folder, reason=f"{broken[1]} is not one of git's")
     loose = _LOOSE.search(text)
     if not (_CORRUPT.search(text) or loose):
         return None
-    fix = f"see what is damaged: {git} fsck --full; then clone it again"
+    fix = ("see what is damaged:", ShellCommand(f"{git} fsck --full"), "; then clone it again")
     if remote:
-        commands = f"{git} fetch --refetch --no-filter {quote(remote)}"
+        commands = f"{git} fetch --refetch --no-filter"
         if loose:
             path = os.path.join(folder, loose[1] or loose[2])
             commands = f"rm -f {quote(path)} && {commands}"
-        fix = f"get it again: {commands}"
-    return DamagedRepository(folder=folder, reason=first, fix=fix)
+        fix = ("get it again:", ShellCommand(commands, (remote,)))
+    return DamagedRepository(fix, folder=folder, reason=first)
 
 
 def unusable(folder: str) -> GitError | None:
@@ -115,10 +111,10 @@ def unusable(folder: str) -> GitError | None:
     path = os.path.join(root, ".git")
     is_folder = os.path.isdir(path)
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
-        return Unreadable(folder=path, path=quote(path))
+        return Unreadable(folder=path, path=path)
     head = os.path.join(path, "HEAD")
     if os.path.exists(head) and not os.access(head, os.R_OK):
-        return Unreadable(folder=head, path=quote(path))
+        return Unreadable(folder=head, path=path)
     reason = "git does not take its .git for one"
     if is_folder:
         for name in ("HEAD", "objects", "refs"):
@@ -126,5 +122,5 @@ def unusable(folder: str) -> GitError | None:
                 reason = f"its .git has no {name}"
                 break
     return DamagedRepository(
-        folder=root, reason=reason, fix="clone it again, or restore .git from a copy"
+        "clone it again, or restore .git from a copy", folder=root, reason=reason
     )

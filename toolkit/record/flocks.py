@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 
 from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
+from toolkit.model import NextCommand, ShellCommand
 from toolkit.ports import disk
 from toolkit.record import state
 from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decode, encode, stop_request_in
@@ -125,11 +126,12 @@ class Flocks:
         if descriptor is None:
             raise Refused(
                 f"{name} is held by process {holder.pid} of this machine, which is running",
-                f"end it first: kill {holder.pid}",
+                ("end it first:", ShellCommand("kill", (str(holder.pid),))),
             )
         try:
             if body and holder.id != id:
-                raise Refused(f"{name} has another holder now", f"see `toolkit lock show {name}`")
+                see = ("see", NextCommand("lock show", (name,)))
+                raise Refused(f"{name} has another holder now", see)
             os.ftruncate(descriptor, 0)
         finally:
             disk.unlock(descriptor)

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.model import NextCommand
 from toolkit.ports.clock import Clock, SystemClock
 from toolkit.ports.disk import (
     Disk,
@@ -117,7 +118,7 @@ def is_run_name(name: str) -> bool:
 def path_of(store: Store, run: str) -> str:
     """The path of a run's journal. Raises Refused for an invalid name."""
     if not _RUN.fullmatch(run):
-        raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
+        raise Refused(f"{run} is not the name of a run", ("see", NextCommand("history")))
     return store.path(FOLDER, f"{run}.jsonl")
 
 
@@ -520,7 +521,7 @@ def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
 
 
 def _no_run(run: str) -> Refused:
-    return Refused(f"there is no run {run}", "see `toolkit history`")
+    return Refused(f"there is no run {run}", ("see", NextCommand("history")))
 
 
 def _reason(error: OSError) -> str:

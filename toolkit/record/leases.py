@@ -9,6 +9,7 @@ from datetime import datetime
 from threading import Lock
 
 from toolkit.errors import CloudError, LockLost, NotAllowed, Refused
+from toolkit.model import NextCommand
 from toolkit.ports.aws.s3 import Bucket, StoredObject
 from toolkit.ports.clock import Clock
 from toolkit.record import state
@@ -256,7 +257,7 @@ class Leases:
         if not same_holder or not self._bucket.delete(key, stored.etag):
             raise Refused(
                 f"{name} has another holder now, or was just renewed",
-                f"see `toolkit lock show {name}`",
+                ("see", NextCommand("lock show", (name,))),
             )
         return True
 

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from shlex import quote
 from typing import Annotated, Protocol
 
 import msgspec
@@ -23,7 +22,18 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, DeployedState, JobAction, Location, RecordOrigin, Resource, Verdict
+from toolkit.model import (
+    GOOD,
+    Advice,
+    DeployedState,
+    JobAction,
+    Location,
+    NextCommand,
+    RecordOrigin,
+    Resource,
+    Verdict,
+    advice_parts,
+)
 from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk
@@ -132,7 +142,7 @@ class LedgerContents(Struct, frozen=True):
     """
 
     records: Mapping[str, tuple[Record, ...]] = {}
-    damaged: Mapping[str, str] = {}
+    damaged: Mapping[str, Advice] = {}
     foreign: frozenset[str] = frozenset()
     """Those of `damaged` that are another project's."""
 
@@ -263,16 +273,16 @@ def decode(data: bytes, path: str, key: str | None = None) -> LedgerFile:
         file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
         reason = f"it is not a valid record of what is live ({type(problem).__name__})"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key)) from None
+        raise StateDamaged(_repair(key), path=path, reason=reason) from None
     if any(_has_blanks(record) for record in file.records):
         reason = "it is not a valid record of what is live (a name has blanks)"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+        raise StateDamaged(_repair(key), path=path, reason=reason)
     keys = {record_key(record) for record in file.records}
     if key:
         keys.add(key)
     if len(keys) > 1:
         reason = "it has records of another target or location"
-        raise StateDamaged(path=path, reason=reason + _repair_hint(key))
+        raise StateDamaged(_repair(key), path=path, reason=reason)
     return merge(file.records), file.store
 
 
@@ -284,12 +294,12 @@ def _has_blanks(record: Record) -> bool:
     return re.search(r"\s", "".join(names)) is not None
 
 
-def _repair_hint(key: str | None) -> str:
-    """The command that puts a damaged record aside."""
+def _repair(key: str | None) -> Advice:
+    """What puts a damaged record aside."""
     if key is None:
         return ""
     target = state.decode_file_name(key.rpartition("/")[2].removesuffix(".json"))
-    return f"; set it aside: toolkit record repair {quote(target)}"
+    return "set it aside:", NextCommand("record repair", (target,))
 
 
 class Ledger(Protocol):
@@ -420,7 +430,7 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
     only its own target.
     """
     records: dict[str, tuple[Record, ...]] = {}
-    damaged: dict[str, str] = {}
+    damaged: dict[str, Advice] = {}
     foreign = set[str]()
     for name, read in files:
         try:
@@ -433,7 +443,7 @@ def read_contents(files: Iterable[tuple[str, Callable[[], LedgerFile]]]) -> Ledg
             )
             continue
         except StateDamaged as problem:
-            damaged[name] = f"its record is damaged: {problem}"
+            damaged[name] = (f"its record is damaged: {problem};", *advice_parts(problem.next))
             continue
         # A long name is cut in the file's name: the whole one stands in the records.
         target = entries[0].target if entries else name
@@ -904,7 +914,7 @@ class SharedLedger:
         for record in records[:1]:  # what came last says whose it is
             if record.project and self._project and record.project != self._project:
                 raise AnotherProject(
-                    path=path, project=f"project {record.project}", target=quote(record.target)
+                    path=path, project=f"project {record.project}", target=record.target
                 )
         return records
 

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
-from toolkit.model import JobAction, Location
+from toolkit.model import JobAction, Location, NextCommand
 from toolkit.ports import debug
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
@@ -157,7 +157,7 @@ class Locks:
         """
         locations = tuple(side.where for side in self._sides if side.force(name, id))
         if not locations:
-            raise Refused(f"{name} is not locked", "see `toolkit lock show`")
+            raise Refused(f"{name} is not locked", ("see", NextCommand("lock show")))
         return locations
 
 

@@ -13,7 +13,7 @@ from threading import Condition, Thread
 from time import monotonic
 
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
-from toolkit.model import Verdict
+from toolkit.model import Advice, NextCommand, Verdict
 from toolkit.ports import disk
 from toolkit.record import history
 from toolkit.record.journal import EntryState, Journal, JournalEntry
@@ -111,8 +111,8 @@ class Mirror:
                 reason=f"{self.taken_over_by} has taken the run over",
             )
 
-    def close(self) -> str | None:
-        """Send the rest and stop; returns what could not be sent, in words: later commands send it.
+    def close(self) -> Advice:
+        """Send the rest and stop; returns what could not be sent and what sends it, if anything.
         Calling it twice is harmless.
         """
         # No line may start a new wait while the last ones are sent.
@@ -126,15 +126,13 @@ class Mirror:
             self._thread = None
         if self.taken_over_by is not None:
             self._unmark()
-            return None
+            return ""
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
-            return (
-                f"run {self._journal.run} is not completely in the bucket yet ({why}): "
-                "`toolkit history` sends it"
-            )
+            behind = f"run {self._journal.run} is not completely in the bucket yet ({why})"
+            return f"{behind}; to send it:", NextCommand("history")
         self._unmark()
-        return None
+        return ""
 
     def _wake(self, entry: JournalEntry) -> None:
         with self._changed:
@@ -275,9 +273,9 @@ def claim_run(shared_runs: SharedRuns, journal: Journal) -> SharedRun | None:
 
 def send_unsent_runs(
     store: Store, shared_runs_of: Callable[[Journal], SharedRuns | None]
-) -> Mapping[str, str]:
+) -> Mapping[str, Advice]:
     """Send what is missing of earlier runs; returns why a run could not be sent."""
-    problems: dict[str, str] = {}
+    problems: dict[str, Advice] = {}
     for run in unsent_runs(store):
         try:
             journal = Journal.reopen(store, run)
@@ -297,10 +295,10 @@ def send_unsent_runs(
     return problems
 
 
-def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> str | None:
-    """Send what is missing of one run; returns what could not be sent, in words."""
+def _send_rest(store: Store, journal: Journal, shared_runs: SharedRuns | None) -> Advice:
+    """Send what is missing of one run; returns what could not be sent, empty if all was."""
     if shared_runs is None:
-        return None
+        return ""
     steps = tuple(dict.fromkeys(entry.step for entry in journal.entries if entry.step))
     mirror = Mirror(shared_runs, store, journal, steps)
     shared = shared_runs.get(journal.run)

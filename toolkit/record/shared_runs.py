@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Location
+from toolkit.model import Location, NextCommand
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, state
 from toolkit.record.holder import BODY_MOST, decode
@@ -144,7 +144,7 @@ def common_length(first: bytes, second: bytes) -> int:
 
 def _journal_key(run: str) -> str:
     if not journal.is_run_name(run):
-        raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
+        raise Refused(f"{run} is not the name of a run", ("see", NextCommand("history")))
     return f"{FOLDER}{run}{ENDING}"
 
 

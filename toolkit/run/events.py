@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from toolkit.model import Job, Outcome, RunResult
+from toolkit.model import Advice, Job, Outcome, RunResult
 from toolkit.ports import debug
 
 MOST = 10_000
@@ -52,7 +52,7 @@ class Notice(Struct, frozen=True):
     """Something that a person has to see, about a step or, as `toolkit`, about the run."""
 
     step: str
-    text: str
+    text: Advice
 
 
 class GateResult(Struct, frozen=True):

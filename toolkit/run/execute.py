@@ -8,11 +8,11 @@ from queue import SimpleQueue
 from threading import Thread
 
 from toolkit.errors import Exit, FileProblem
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded
-from toolkit.run.outcomes import run_status
+from toolkit.run.outcomes import in_doubt, run_status
 from toolkit.run.request import BegunStep, RunJournal, RunRequest
 from toolkit.run.schedule import Schedule
 from toolkit.run.step import StepExecution
@@ -142,7 +142,7 @@ class Execution:
         if step.outcome is not None and step.bug is None:
             return step.outcome
         job, cause = step.job, f"a bug in toolkit: {type(step.bug).__name__}"
-        return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
+        return in_doubt(job, cause)
 
     def _fail(self, problem: BaseException) -> None:
         """Begin nothing more, since something is wrong with toolkit itself."""

@@ -12,7 +12,18 @@ from toolkit.errors import (
     SourceProblem,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
+from toolkit.model import (
+    GOOD,
+    Advice,
+    Job,
+    NextCommand,
+    Observation,
+    Outcome,
+    RunStatus,
+    StepState,
+    Verdict,
+    advice_parts,
+)
 from toolkit.run.stop import Stop
 
 BAD = (
@@ -28,13 +39,15 @@ and `resume` goes on with it.
 """
 
 
+RESUME = NextCommand("resume")
+
+
 def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
     """The outcome, from the last look. The cause that was shown first remains the cause."""
     cause = first_cause or observation.cause
     if observation.state not in (StepState.DONE, StepState.FAILED):
-        return in_doubt(
-            job, cause or "AWS does not report its result", observation.next or "toolkit resume"
-        )
+        cause = cause or "AWS does not report its result"
+        return in_doubt(job, cause, observation.next or RESUME)
     verdict = Verdict.FAILED
     if observation.state == StepState.DONE:
         # What went wrong on the way is no cause any more: it went well in the end.
@@ -64,7 +77,7 @@ def timed_out(job: Job, state: StepState | None, first_cause: str) -> Outcome:
     return in_doubt(job, cause)
 
 
-def in_doubt(job: Job, cause: str, next: str = "toolkit resume") -> Outcome:
+def in_doubt(job: Job, cause: str, next: Advice = RESUME) -> Outcome:
     """The outcome of a step of which nobody knows whether it changed something: it is open."""
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, next, open=True)
 
@@ -74,11 +87,11 @@ def stopped(job: Job, acted: bool, prepared: bool, problem: ToolkitError | None 
     changed (`acted`) whose end nobody has seen. `prepared`: something was made that changes nothing
     yet.
     """
-    next = "toolkit resume"
+    next: Advice = RESUME
     if isinstance(problem, Expired):
         next = problem.next
     elif isinstance(problem, SIGNED_OUT):
-        next = f"{problem.next}; then continue: toolkit resume"
+        next = (*advice_parts(problem.next), "; then continue:", RESUME)
     if acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, Verdict
+from toolkit.model import GOOD, Advice, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import unpack
 from toolkit.run.outcomes import BAD
@@ -148,7 +148,7 @@ def _outcome(job: Job, entry: JournalEntry) -> Outcome:
         job.target,
         verdict,
         str(facts.get("cause", "")),
-        str(facts.get("next", "")),
+        msgspec.convert(facts.get("next", ""), Advice),
         took_s=took,
         untouched=facts.get("untouched") is True,
         live=None if live is None else msgspec.convert(live, LiveVersion),

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from toolkit.model import Job, Outcome
+from toolkit.model import Advice, Job, Outcome
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
 from toolkit.run.events import EventStream, Notice
@@ -106,11 +106,6 @@ def no_checks(job: Job, outcome: Outcome, step: StepReport) -> Outcome:
     return outcome
 
 
-def unchanged_advice(job: Job, next: str) -> str:
-    """The `advise` of a run whose next commands need no options."""
-    return next
-
-
 def same_job(job: Job) -> Job:
     """A job as it is: its run was begun on this machine."""
     return job
@@ -123,8 +118,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     `still` raises StalePlan, right before a job is begun, if its files are no longer those that it
     is to deploy; `verify` makes a step that went well pass its gate, and `checked` says that this
     is wanted, also for a process that resumes the run. `redact` takes the secrets out of what AWS
-    and other programs say, before anybody sees it; `advise` adds to a next command the options for
-    the job's location, and `placed` gives a job the profile that this machine uses.
+    and other programs say, before anybody sees it, and `placed` gives a job the profile that this
+    machine uses.
     """
 
     run: str
@@ -140,7 +135,6 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     verify: Verify = no_checks
     checked: bool = True
     ask: Ask = nobody_is_there
-    advise: Callable[[Job, str], str] = unchanged_advice
     placed: Callable[[Job], Job] = same_job
     preempts: bool = False
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
@@ -149,6 +143,6 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     left: tuple[tuple[str, str], ...] = ()
     """The targets that it cannot deploy, each with the reason."""
 
-    def tell(self, words: str) -> None:
+    def tell(self, words: Advice) -> None:
         """Say something that is about the run and not about a step."""
         self.events.publish(Notice("toolkit", words))

@@ -24,7 +24,16 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
+from toolkit.model import (
+    GOOD,
+    Job,
+    LiveVersion,
+    Observation,
+    Outcome,
+    StepState,
+    Verdict,
+    changed_advice,
+)
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded
@@ -180,7 +189,7 @@ class StepExecution:
             replace(
                 outcome,
                 cause=redact(outcome.cause),
-                next=self._request.advise(self.job, outcome.next),
+                next=changed_advice(outcome.next, redact),
                 log=tuple(map(redact, outcome.log)),
                 took_s=round(self._clock.elapsed() - began + waited_s, 2),
                 adopted=resumed,
@@ -229,7 +238,7 @@ class StepExecution:
             if isinstance(self.stop.problem, Preempted):
                 cause = f"{cause}: {self.stop.problem}"
             return replace(
-                outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+                outcome, verdict=Verdict.IN_DOUBT, cause=cause, next=outcomes.RESUME, open=True
             )
 
     def _ended_by(self, problem: ToolkitError) -> Outcome:
@@ -457,9 +466,8 @@ class StepExecution:
         self.stop.ask(problem=problem)
         self.unwritten = True
         self._notice(f"{what}: {problem}")
-        self.outcome = replace(
-            outcome, open=True, next="make room on the disk, then: toolkit resume"
-        )
+        next = ("make room on the disk, then:", outcomes.RESUME)
+        self.outcome = replace(outcome, open=True, next=next)
 
     # --- the person, and the time
 

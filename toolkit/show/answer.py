@@ -13,12 +13,21 @@ from toolkit.model import (
     DiffResult,
     Direction,
     Head,
+    NextCommand,
     Plan,
     Reason,
+    SameOptions,
     Standing,
     Step,
     TargetState,
     Trust,
+)
+from toolkit.show.advice import (
+    advice_lines,
+    command_line,
+    commands_line,
+    sentence,
+    shown_command,
 )
 from toolkit.show.table import room, table
 from toolkit.show.text import (
@@ -29,7 +38,6 @@ from toolkit.show.text import (
     listing,
     quote,
     shortened,
-    with_command,
     wrapped,
 )
 
@@ -48,15 +56,14 @@ def text(
 
 
 def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
-    for note in answer.told_first:
-        yield from wrapped(f"note: {line(note)}", width)
+    for told in answer.told_first:
+        yield from wrapped(f"note: {line(told)}", width)
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
         if standing.backwards:
             yield from wrapped(behind(name, standing), width)
-            if standing.fetch:
-                yield f"  {standing.fetch}"
+            yield from advice_lines(standing.fetch, answer.same, width, "")
     yield ""
     if first_steps(answer):
         yield _table(answer, width)
@@ -68,7 +75,7 @@ def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str])
             yield ""
     yield from _left_out(answer, width)
     for note in answer.notes:
-        yield from with_command(f"note: {line(note)}", width)
+        yield from advice_lines(note, answer.same, width, "note: ")
     if not answer.refusal:
         yield from _recommended(answer, width)
 
@@ -109,10 +116,10 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
     if first is not None and unknown and first.steps:
         about = f", about {duration(first.estimate_s)}" if first.estimate_s else ""
         yield f"For these changes{about}:"
-        yield f"  {line(first.recommendation)}"
+        yield f"  {shown_recommendation(first, answer.same)}"
     if first is None or not unknown:
         yield _heading(answer)
-        yield f"  {line(plan.recommendation)}"
+        yield f"  {shown_recommendation(plan, answer.same)}"
         if not answer.unrecorded:
             return
     if unknown:
@@ -123,17 +130,30 @@ def _ways_to_be_sure(answer: DiffResult, unknown: Sequence[str], width: int) -> 
     """What to do about targets of which nothing is known: words, then a command for each way."""
     ways: list[tuple[str, str]] = []
     if answer.first is not None:
-        ways.append(("deploy everything", line(answer.plan.recommendation)))
+        ways.append(("deploy everything", shown_recommendation(answer.plan, answer.same)))
     if set(unknown) - set(answer.live_not_asked):
-        ways.append(("ask AWS what is live", f"toolkit diff live{answer.options}"))
-    record = f"toolkit record set{answer.options} {unknown[0]} COMMIT"
-    ways.append(("record what you know", record))
+        live = NextCommand("diff", ("live",))
+        ways.append(("ask AWS what is live", shown_command(live, answer.same)))
+    record = NextCommand("record set", (unknown[0], "COMMIT"))
+    ways.append(("record what you know", shown_command(record, answer.same)))
     *others, last = (words for words, _ in ways)
     choice = f"{', '.join(others)}, or {last}" if others else last
     text = f"No deploy is recorded for {', '.join(unknown)}. To be sure, {choice}:"
     yield from wrapped(text, width)
     for _, command in ways:
         yield f"  {command}"
+
+
+def recommendation(plan: Plan, same: SameOptions) -> str:
+    """What to run, in one line, for programs; or who has to do it by hand."""
+    by_hand = ", ".join(step.target for step in plan.steps)
+    return commands_line(plan.commands, same) or f"by hand: {by_hand}"
+
+
+def shown_recommendation(plan: Plan, same: SameOptions) -> str:
+    """The same for a terminal."""
+    commands = " && ".join(shown_command(command, same) for command in plan.commands)
+    return commands or line(recommendation(plan, same))
 
 
 def _covered(answer: DiffResult, plan: Plan) -> set[str]:
@@ -205,7 +225,7 @@ def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
         for reason in step.because:
-            yield from with_command(f"  because {line(reason)}", width, "    ")
+            yield from advice_lines(reason, answer.same, width, "  because ")
         for name in _names(answer, step):
             if name in answer.failed_before:
                 failure = line(f"{name}: {answer.failed_before[name]}")
@@ -237,7 +257,9 @@ def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
 def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in _reasons(answer, step) if reason.path})
     state, reason = answer.states[step.target], _reason(answer, step)[0]
-    command = (step.command or "by hand").removeprefix("toolkit ")
+    command = "by hand"
+    if step.command:
+        command = shown_command(step.command, answer.same).removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
     return step.target, state, str(files), reason, command, estimate
 
@@ -257,7 +279,7 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
     # Nothing has changed, but what is live is another version, or nothing is known of it.
     if reasons:
         alone = not answer.covered.get(step.target)
-        return line((alone and reasons[0].short) or reasons[0].rule), False
+        return line(sentence((alone and reasons[0].short) or reasons[0].rule)), False
     return "unknown, so due", False
 
 
@@ -342,7 +364,7 @@ def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
     """The answer for programs (docs/json.md)."""
     word, code = status(answer, exit_code)
     head, plan, impact = answer.head, answer.plan, answer.impact
-    notes = [*answer.notes, *by_hand(answer)]
+    notes = [*(sentence(note, answer.same) for note in answer.notes), *by_hand(answer)]
     if answer.refusal:
         notes.append(answer.refusal)
     return {
@@ -375,10 +397,10 @@ def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
                 {
                     "target": step.target,
                     "action": step.action,
-                    "command": step.command,
+                    "command": step.command and command_line(step.command, answer.same),
                     "needs": step.needs,
                     "estimate_s": step.estimate_s,
-                    "because": step.because,
+                    "because": [sentence(reason, answer.same) for reason in step.because],
                 }
                 for step in plan.steps
             ],
@@ -387,19 +409,19 @@ def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
             "full_estimate_s": plan.full_estimate_s,
         },
         "unrecorded": answer.unrecorded,
-        "first": None if answer.first is None else _first_document(answer.first),
+        "first": None if answer.first is None else _first_document(answer.first, answer.same),
         "standings": {
             name: {
                 "direction": standing.direction,
                 "live": standing.live,
                 "lost": standing.lost,
                 "backwards": standing.backwards,
-                "fetch": standing.fetch,
+                "fetch": sentence(standing.fetch),
             }
             for name, standing in answer.standings.items()
         },
         "failed_before": dict(answer.failed_before),
-        "recommendation": None if answer.refusal else plan.recommendation,
+        "recommendation": None if answer.refusal else recommendation(plan, answer.same),
         "notes": notes,
     }
 
@@ -420,7 +442,7 @@ def _reasons_document(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     return [
         {
             "path": reason.path,
-            "rule": reason.rule,
+            "rule": sentence(reason.rule),
             "pattern": reason.pattern,
             "line": reason.line,
         }
@@ -428,9 +450,9 @@ def _reasons_document(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     ]
 
 
-def _first_document(first: Plan) -> dict[str, Any]:
+def _first_document(first: Plan, same: SameOptions) -> dict[str, Any]:
     return {
         "targets": [step.target for step in first.steps],
         "estimate_s": first.estimate_s,
-        "recommendation": first.recommendation,
+        "recommendation": recommendation(first, same),
     }

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from toolkit.model import Advice, advice_parts
+from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.text import count, line, quote
 
 _FIXED = ((2, 45, 1), (2, 44, 1), (2, 43, 4), (2, 42, 2), (2, 41, 1), (2, 40, 2), (2, 39, 4))
@@ -51,9 +53,9 @@ class DockerfileRows(Struct, frozen=True):
     uncovered: Sequence[UncoveredRow]
     generated: Mapping[str, Sequence[str]] = {}
     """Target -> the files that its build takes and git does not know."""
-    incomplete: Mapping[str, tuple[str, str]] = {}
+    incomplete: Mapping[str, tuple[str, Advice]] = {}
     """Target -> what of its commit is not on disk, and what fixes that."""
-    unprepared: Mapping[str, tuple[str, str]] = {}
+    unprepared: Mapping[str, tuple[str, Advice]] = {}
     """Folder of a CDK app -> what it needs that is not installed, and what installs it."""
 
 
@@ -112,9 +114,10 @@ def _image_lines(images: DockerfileRows, file: str | None) -> Iterator[str]:
         files = count(len(paths), "file")
         yield f"{name}: {files} that git ignores {go} into its build: {examples}"
     for name, (what, fix) in images.incomplete.items():
-        yield f"{name}: {line(what)}; fix: {line(fix)}"
+        yield from advice_lines((f"{line(what)}; fix:", *advice_parts(fix)), before=f"{name}: ")
     for folder, (what, fix) in images.unprepared.items():
-        yield f"{quote(folder)}: {line(what)}; fix: {line(fix)}"
+        fixed = (f"{line(what)}; fix:", *advice_parts(fix))
+        yield from advice_lines(fixed, before=f"{quote(folder)}: ")
     if images.uncovered:
         yield 'hint: add rules for them, or: accept = [{ path = "PATTERN", reason = "WHY" }]'
     elif any(images.dockerfiles.values()):
@@ -167,5 +170,5 @@ def document(
     }
 
 
-def _problems(problems: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
-    return {name: {"problem": what, "fix": fix} for name, (what, fix) in problems.items()}
+def _problems(problems: Mapping[str, tuple[str, Advice]]) -> dict[str, dict[str, str]]:
+    return {name: {"problem": what, "fix": sentence(fix)} for name, (what, fix) in problems.items()}

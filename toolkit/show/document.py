@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from toolkit.errors import RulesError, ToolkitError
+from toolkit.model import SameOptions
+from toolkit.show.advice import sentence
 
 
 def dumps(document: dict[str, Any]) -> str:
@@ -14,9 +16,10 @@ def dumps(document: dict[str, Any]) -> str:
     return json.dumps(document).replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")
 
 
-def error(command: str, problem: ToolkitError) -> dict[str, Any]:
+def error(command: str, problem: ToolkitError, same: SameOptions) -> dict[str, Any]:
     """A failed command's document."""
-    details: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.next}
+    hint = sentence(problem.next, same)
+    details: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": hint}
     if isinstance(problem, RulesError):
         details["problems"] = [
             {

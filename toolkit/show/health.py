@@ -8,7 +8,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import CREDENTIALS, Finding, HealthReport, HealthStatus, TargetState
+from toolkit.model import (
+    CREDENTIALS,
+    Advice,
+    Finding,
+    HealthReport,
+    HealthStatus,
+    NextCommand,
+    SameOptions,
+    TargetState,
+)
+from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
@@ -47,7 +57,7 @@ ORDER = (
 
 def text(
     checkups: Sequence[HealthReport],
-    notes: Sequence[str],
+    notes: Sequence[Advice],
     took_s: float,
     now: datetime,
     width: int = WIDTH,
@@ -59,7 +69,7 @@ def text(
 
 def _lines(
     checkups: Sequence[HealthReport],
-    notes: Sequence[str],
+    notes: Sequence[Advice],
     took_s: float,
     now: datetime,
     width: int,
@@ -82,8 +92,17 @@ def _lines(
             yield from _problem_lines(problem, now, width, problem.key in explained)
             explained.add(problem.key)
     for note in notes:
-        yield from wrapped(f"note: {line(note)}", width)
+        yield from advice_lines(note, _anywhere(checkups), width, "note: ")
     yield from wrapped(summary(checkups, took_s), width)
+    due = next((report for report in checkups if report.state == TargetState.DUE), None)
+    if due is not None:
+        see = ("See what is due:", NextCommand("diff", ("live",)))
+        yield from advice_lines(see, due.same, width, "")
+
+
+def _anywhere(checkups: Sequence[HealthReport]) -> SameOptions:
+    """What commands repeat that are about no report or name their environment themselves."""
+    return SameOptions(rules=next((report.same.rules for report in checkups), None))
 
 
 class RowNames:
@@ -192,9 +211,15 @@ class _Problem(Struct):
     """One cause and its next command, with all rows that have it."""
 
     status: HealthStatus
-    key: tuple[str, str]
+    cause: str
+    next: Advice
+    same: SameOptions
     since: str | None
     names: list[str]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.cause, sentence(self.next, self.same)
 
 
 def _problems(
@@ -207,8 +232,9 @@ def _problems(
         for finding in ordered(report.findings):
             if finding.status != status:
                 continue
-            key = (finding.cause or finding.detail, finding.next)
-            problem = problems.setdefault(key, _Problem(status, key, finding.since, []))
+            cause = finding.cause or finding.detail
+            problem = _Problem(status, cause, finding.next, report.same, finding.since, [])
+            problem = problems.setdefault(problem.key, problem)
             if name not in problem.names:
                 problem.names.append(name)
     return problems.values()
@@ -229,11 +255,9 @@ def _problem_lines(
     if is_explained:
         yield from wrapped(f"{line(heading)}, for the same reason", width)
     else:
-        cause, next_ = problem.key
         yield from wrapped(line(heading), width)
-        yield from wrapped(f"  {line(cause)}", width, "  ")
-        if next_:
-            yield from wrapped(f"  next: {line(next_)}", width, "    ")
+        yield from wrapped(f"  {line(problem.cause)}", width, "  ")
+        yield from advice_lines(problem.next, problem.same, width, "  next: ")
     yield ""
 
 
@@ -245,7 +269,7 @@ def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     text = f"{', '.join(counts)} in {took(took_s)}"
     due = sum(report.state == TargetState.DUE for report in checkups)
     if due:
-        text += f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`"
+        text += f"; {count(due, 'target is', 'targets are')} due"
     return f"{text}."
 
 
@@ -258,7 +282,10 @@ def document(result: Any) -> dict[str, Any]:
         "exit": int(result.exit),
         "environments": list(result.environments),
         "took_s": result.took_s,
-        "notes": [*result.first, *result.notes],
+        "notes": [
+            *result.first,
+            *(sentence(note, _anywhere(result.checkups)) for note in result.notes),
+        ],
         "checkups": [_report_document(report) for report in result.checkups],
     }
 
@@ -279,7 +306,7 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
                 "detail": finding.detail,
                 "since": finding.since,
                 "cause": finding.cause or None,
-                "next": finding.next or None,
+                "next": sentence(finding.next, report.same) or None,
             }
             for finding in ordered(report.findings)
         ],
@@ -302,4 +329,5 @@ def _case_lines(report: HealthReport) -> Iterator[str]:
     for finding in report.findings:
         if finding.status.is_bad:
             cause = finding.cause or finding.detail
-            yield f"{finding.what}: {finding.status}: {cause}; next: {finding.next or '-'}"
+            next_ = sentence(finding.next, report.same) or "-"
+            yield f"{finding.what}: {finding.status}: {cause}; next: {next_}"

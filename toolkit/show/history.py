@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.show.run import WORDS
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line, quote, with_command, wrapped
+from toolkit.show.text import clipped, line, quote, wrapped
 
 WIDTH = 80
 
@@ -104,7 +104,7 @@ def locks(held: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
         lines += wrapped(f"  run {line(holder.run)}, id {line(holder.id)}", width)
         for detail in (holder.command, holder.problem):
             if detail:
-                lines += with_command(f"  {line(detail)}", width, "    ")
+                lines += wrapped(f"  {line(detail)}", width, "    ")
     return "\n".join(lines)
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.model import Statement
+from toolkit.model import NextCommand, Statement
+from toolkit.show.advice import advice_lines
 from toolkit.show.text import line, wrapped
 
 
@@ -39,4 +40,5 @@ def text(statements: Sequence[Statement], width: int = 80) -> str:
             lines += wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))
         for test, pairs in statement.conditions.items():
             lines += [f"    if {test} {key} = {line(value)}" for key, value in pairs.items()]
-    return "\n".join([*lines, "", "As a policy document: toolkit permissions --json"])
+    as_json = NextCommand("permissions", options=("--json",))
+    return "\n".join([*lines, "", *advice_lines(("As a policy document:", as_json), before="")])

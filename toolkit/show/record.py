@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from toolkit.model import RecordOrigin
+from toolkit.model import Advice, NextCommand, RecordOrigin, SameOptions
+from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line, with_command
+from toolkit.show.text import clipped, line
 
 
 class DeployRow(Protocol):
@@ -50,7 +51,9 @@ class RecordRow(Protocol):
     @property
     def last(self) -> DeployRow | None: ...
     @property
-    def problem(self) -> str: ...
+    def problem(self) -> Advice: ...
+    @property
+    def same(self) -> SameOptions: ...
     @property
     def earlier(self) -> bool: ...
 
@@ -70,13 +73,13 @@ def text(rows: Sequence[RecordRow], width: int) -> str:
     space = room(lines, headers, 4, width)
     shown = [table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])]
     if any(row.good is None and row.earlier for row in rows):
-        shown.append(
-            "An earlier version of toolkit recorded some of these. To see what is live, "
-            "run:\n  toolkit diff live"
-        )
+        earlier = "An earlier version of toolkit recorded some of these. To see what is live, run:"
+        ask = (earlier, NextCommand("diff", ("live",)))
+        shown.append("\n".join(advice_lines(ask, rows[0].same, width, "")))
     for row in rows:
         if row.problem:
-            shown.append("\n".join(with_command(f"{line(row.name)}: {line(row.problem)}", width)))
+            problem = advice_lines(row.problem, row.same, width, f"{line(row.name)}: ")
+            shown.append("\n".join(problem))
     return "\n\n".join(shown)
 
 
@@ -109,7 +112,7 @@ def document(rows: Sequence[RecordRow]) -> dict[str, Any]:
     targets = [
         {
             "target": row.target,
-            "problem": row.problem or None,
+            "problem": sentence(row.problem, row.same) or None,
             "earlier": row.earlier,
             "good": _record(row.good),
             "last": _record(row.last),

@@ -6,18 +6,22 @@ from typing import Any
 from toolkit.model import (
     AWS,
     GOOD,
+    Advice,
     Job,
     JobAction,
     LiveVersion,
+    NextCommand,
     Outcome,
     PlannedCall,
     Preview,
     RunResult,
     RunStatus,
+    SameOptions,
     Verdict,
 )
+from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 from toolkit.show.table import room, table
-from toolkit.show.text import count, duration, line, shortened, with_command, wrapped
+from toolkit.show.text import count, duration, line, shortened, wrapped
 
 WIDTH = 80
 WORDS: dict[str, str] = {
@@ -84,19 +88,18 @@ def intention(
         if job.undoes not in unchanged:
             text = f"  {job.undoes} is rolled back to {version(job)} if it does not pass its checks"
             lines += wrapped(text, width, "    ")
-    for warning in warnings(jobs, previews):
-        lines += wrapped(warning, width)
-    return lines
+    return [*lines, *_warnings(jobs, previews, width)]
 
 
-def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
+def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) -> list[str]:
     """What the kinds warn of, each with its step where there are several."""
     lines: list[str] = []
     for job in jobs:
         if job.step in previews:
             name = f"{job.step}: " if len(jobs) > 1 else ""
             for warning in previews[job.step].warnings:
-                lines.append(f"warning: {name}{line(warning)}")
+                same = previews[job.step].same
+                lines += advice_lines(warning, same, width, f"warning: {name}")
     return lines
 
 
@@ -181,12 +184,18 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "version": job.version.name,
             "needs": job.needs,
             "unchanged": preview is not None and preview.unchanged,
-            "warnings": () if preview is None else preview.warnings,
+            "warnings": _warning_texts(preview),
             "plan": () if preview is None else preview.plan,
             "calls": planned,
         }
         documents.append(document)
     return documents
+
+
+def _warning_texts(preview: Preview | None) -> list[str]:
+    if preview is None:
+        return []
+    return [sentence(warning, preview.same) for warning in preview.warnings]
 
 
 def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
@@ -225,8 +234,10 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
         yield ""
     for outcome in result.outcomes:
-        yield from _detail(outcome, jobs[outcome.step], several, width)
-    yield from wrapped(_summary(result, jobs), width)
+        same = result.same.get(outcome.step, NO_OPTIONS)
+        yield from _detail(outcome, jobs[outcome.step], several, same, width)
+    anywhere = next(iter(result.same.values()), NO_OPTIONS)
+    yield from advice_lines(_summary(result, jobs), anywhere, width, "")
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
@@ -235,7 +246,9 @@ def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str,
     return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
 
-def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
+def _detail(
+    outcome: Outcome, job: Job, several: bool, same: SameOptions, width: int
+) -> Iterator[str]:
     name = f"{line(outcome.step)}: " if several else ""
     for key, value in outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
@@ -253,11 +266,10 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
         return
     yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
     yield from (f"  | {line(text)}" for text in outcome.log)
-    if outcome.next:
-        yield from with_command(f"  next: {line(outcome.next)}", width)
+    yield from advice_lines(outcome.next, same, width, "  next: ")
 
 
-def _summary(result: RunResult, jobs: Mapping[str, Job]) -> str:
+def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:
     planned = [outcome for outcome in result.outcomes if not jobs[outcome.step].undoes]
     good = sum(outcome.verdict in GOOD for outcome in planned)
     total = len(planned) + sum(not jobs[step].undoes for step in result.not_started)
@@ -270,12 +282,12 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> str:
             text += f"; {line(job.target)} is back at {version(job)}"
     is_open = bool(result.not_started) or any(outcome.open for outcome in result.outcomes)
     is_cancelled = result.status == RunStatus.CANCELLED
-    if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
-        text += "; continue with `toolkit resume`"
-    elif is_cancelled:
+    if is_cancelled and not is_open:
         text += "; nothing was changed"
     if result.left:
         text += f"; left out: {line(', '.join(target for target, _ in result.left))}"
+    if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
+        return f"{text}; continue with:", NextCommand("resume")
     return f"{text}."
 
 
@@ -290,13 +302,16 @@ def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, 
         "run": result.run,
         "environment": jobs[0].location.environment if jobs else None,
         "took_s": result.took_s,
-        "steps": [_step(outcome, by_step[outcome.step]) for outcome in result.outcomes],
+        "steps": [
+            _step(outcome, by_step[outcome.step], result.same.get(outcome.step, NO_OPTIONS))
+            for outcome in result.outcomes
+        ],
         "not_started": list(result.not_started),
         "left": [{"target": target, "reason": reason} for target, reason in result.left],
     }
 
 
-def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
+def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
     return {
         "step": outcome.step,
         "target": outcome.target,
@@ -307,7 +322,7 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
         "version": job.version.name,
         "verdict": outcome.verdict,
         "cause": outcome.cause or None,
-        "next": outcome.next or None,
+        "next": sentence(outcome.next, same) or None,
         "took_s": outcome.took_s,
         "adopted": outcome.adopted,
         "outputs": dict(outcome.outputs),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.model import Check, CheckStatus, Result
+from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
@@ -106,8 +107,7 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
         yield from (f"  | {line(text)}" for text in result.shown)
     if result.log:
         yield f"  log: {line(result.log)}"
-    if result.next:
-        yield from wrapped(f"  next: {line(result.next)}", width)
+    yield from advice_lines(result.next, result.same, width, "  next: ")
     yield ""
 
 
@@ -144,7 +144,7 @@ def _result_document(result: Result) -> dict[str, Any]:
         "status": result.status,
         "asked": result.asks,
         "cause": result.cause or None,
-        "next": result.next or None,
+        "next": sentence(result.next, result.same) or None,
         "took_s": result.took_s,
         "tries": result.tries,
         "detail": detail(result) or None,

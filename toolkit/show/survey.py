@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from toolkit.model import Rules
+from toolkit.model import NextCommand, Rules
+from toolkit.show.advice import advice_lines
 from toolkit.show.text import count, line, quote
 
 
@@ -61,7 +62,8 @@ def _lines(
         yield "To fill in:"
         yield from (f"  {line(question)}" for question in questions)
     if written:
-        yield "Next: read it, then run `toolkit rules check` and `toolkit diff`."
+        check, diff = NextCommand("rules check"), NextCommand("diff")
+        yield from advice_lines(("read it, then run", check, "and", diff), before="Next: ")
 
 
 def document(

@@ -3,10 +3,8 @@ or forge a line.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from unicodedata import bidirectional, category
-
-from toolkit.errors import Declined, RulesError, ToolkitError
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _COMMAND = re.compile(r"(##\w*)\[")
@@ -122,16 +120,6 @@ def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
     return lines
 
 
-def with_command(sentence: str, width: int, indent: str = "  ") -> list[str]:
-    """The same of a sentence that may end in a command of ours, which stands whole on a line of its
-    own then: it can be pasted.
-    """
-    before, mark, command = sentence.rpartition(": toolkit ")
-    if not mark or len(sentence) <= width:
-        return wrapped(sentence, width, indent)
-    return [*wrapped(f"{before}:", width, indent), f"{indent}toolkit {command}"]
-
-
 def duration(seconds: int) -> str:
     """`2m30s`, as rules.toml writes it."""
     hours, rest = divmod(seconds, 3600)
@@ -154,49 +142,3 @@ def listing(names: Iterable[str], most: int) -> list[str]:
     if len(names) > most:
         lines.append(f"and {len(names) - most:,} more")
     return lines
-
-
-def error(problem: ToolkitError, advised: Callable[[str], str] = str) -> list[str]:
-    """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
-    if isinstance(problem, Declined):
-        return [str(problem)]  # not an error: a person has decided
-    if isinstance(problem, RulesError):
-        problems = [line(str(RulesError(problem.file, [wrong]))) for wrong in problem.problems]
-        if len(problems) > 10:
-            problems = [*problems[:10], f"and {len(problems) - 10} more"]
-    else:
-        problems = [line(problem.template.format(**_facts(problem)))]
-    lines = [f"error: {problems[0]}"]
-    lines += [f"       {further}" for further in problems[1:]]
-    hint = line(advised(problem.hint.format(**_facts(problem))))
-    if hint:
-        lines.append(f"hint: {hint}")
-    return lines
-
-
-_SENTENCES = frozenset(
-    (
-        "problem",
-        "next",
-        "reason",
-        "fetch",
-        "profile",
-        "option",
-        "where",
-        "what",
-        "call",
-        "owner",
-        "since",
-        "command",
-        "denied",
-        "off",
-    )
-)
-
-
-def _facts(problem: ToolkitError) -> dict[str, str]:
-    """Names are quoted; sentences of our own or of git's are only made harmless."""
-    facts: dict[str, str] = {}
-    for name, fact in problem.facts.items():
-        facts[name] = line(fact) if name in _SENTENCES else quote(fact)
-    return facts

@@ -9,10 +9,10 @@ import sysconfig
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
-from shlex import quote
 from typing import Any, cast
 
 from toolkit.errors import Refused
+from toolkit.model import ShellCommand
 from toolkit.targets.base import Kind
 
 KINDS = {
@@ -97,5 +97,5 @@ def fault(name: str, problem: str) -> Refused:
     package = "toolkit" if name in KINDS else _installed()[name].dist.name
     return Refused(
         f"kind {name} of the package {package} {problem}",
-        f"update the package, or remove it: pip uninstall {quote(package)}",
+        ("update the package, or remove it:", ShellCommand("pip uninstall", (package,))),
     )

@@ -1,9 +1,8 @@
 """What the alarms that are about a thing say of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from shlex import quote
 
-from toolkit.model import Finding, HealthStatus, Statement
+from toolkit.model import Advice, Finding, HealthStatus, ShellCommand, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
@@ -95,7 +94,7 @@ def _silent(alarm: Alarm) -> Finding:
     )
 
 
-def _absent(name: str, command: str) -> Finding:
+def _absent(name: str, command: Advice) -> Finding:
     return Finding(
         f"alarm {name}",
         HealthStatus.FAILING,
@@ -105,8 +104,8 @@ def _absent(name: str, command: str) -> Finding:
     )
 
 
-def _history(name: str) -> str:
-    return f"aws cloudwatch describe-alarm-history --alarm-name {quote(name)}"
+def _history(name: str) -> ShellCommand:
+    return ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", (name,))
 
 
 def _clipped(reason: str) -> str:

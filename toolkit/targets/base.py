@@ -20,6 +20,7 @@ from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
+    NextCommand,
     Observation,
     Preview,
     Provision,
@@ -220,7 +221,7 @@ class Kind:
     """The options that deploy a version by its name in place of what lies in the working tree; none
     where it has no such options.
     """
-    restores_with: str = ""
+    restores_with: tuple[str, ...] = ()
     """What its command needs besides, with a space before it, to put back what somebody has changed
     outside of toolkit.
     """
@@ -290,9 +291,9 @@ class Kind:
         """
         return ()
 
-    def command(self, target: str, settings: Any) -> str | None:
+    def command(self, target: str, settings: Any) -> NextCommand | None:
         """The command that deploys it, None where only a person can."""
-        return f"toolkit {self.action} {target}"
+        return NextCommand(self.action, (target,))
 
     def runnable(self, settings: Any) -> str | None:
         """Why this version of toolkit cannot deploy it, None if it can."""
@@ -394,4 +395,4 @@ class Kind:
 
 def never(*_: object) -> NoReturn:
     """For a kind that cannot be deployed: nobody asks it to, for `runnable` said so."""
-    raise Refused("this cannot be deployed", "see `toolkit rules check`")
+    raise Refused("this cannot be deployed", ("see", NextCommand("rules check")))

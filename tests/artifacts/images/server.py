@@ -16,7 +16,7 @@ import urllib3
 from msgspec import Struct
 
 
-class Asked(Struct, frozen=True):
+class RegistryRequest(Struct, frozen=True):
     """A request as it arrived."""
 
     method: str
@@ -34,17 +34,17 @@ class Scripted:
     Answering None breaks the connection.
     """
 
-    def __init__(self, answer: Callable[[Asked], Answer | None]) -> None:
-        self.asked: list[Asked] = []
+    def __init__(self, answer: Callable[[RegistryRequest], Answer | None]) -> None:
+        self.asked: list[RegistryRequest] = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class RegistryHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 10
 
             def handle_one(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                one = Asked(
+                one = RegistryRequest(
                     self.command, self.path, dict(self.headers.items()), self.rfile.read(length)
                 )
                 outer.asked.append(one)
@@ -70,7 +70,7 @@ class Scripted:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), RegistryHandler)
         self._server.daemon_threads = False
         self.netloc = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.netloc}"
@@ -88,7 +88,7 @@ class Scripted:
 
 
 @contextmanager
-def scripted(answer: Callable[[Asked], Answer | None]) -> Iterator[Scripted]:
+def scripted(answer: Callable[[RegistryRequest], Answer | None]) -> Iterator[Scripted]:
     server = Scripted(answer)
     try:
         yield server
@@ -96,10 +96,10 @@ def scripted(answer: Callable[[Asked], Answer | None]) -> Iterator[Scripted]:
         server.close()
 
 
-def passing(url: str) -> Callable[[Asked], Answer | None]:
+def passing(url: str) -> Callable[[RegistryRequest], Answer | None]:
     """Answers what another server answers: put something before it."""
 
-    def answer(one: Asked) -> Answer | None:
+    def answer(one: RegistryRequest) -> Answer | None:
         kept = {
             name: value
             for name, value in one.headers.items()

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 import urllib3
 
-from tests.artifacts.images.server import Asked, Cutting, passing, scripted
+from tests.artifacts.images.server import Cutting, RegistryRequest, passing, scripted
 from tests.artifacts.images.support import Entry, Said, entries, folder
 from tests.support.run import ROOT
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
@@ -36,6 +36,7 @@ from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, 
 from toolkit.ports import registry
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.registry import RegistryClient, digest_of
+from toolkit.show.advice import sentence
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 LABELS = {"toolkit:commit": "abc"}
@@ -193,7 +194,7 @@ def test_an_immutable_tag_that_appears_meanwhile_is_told_as_such(
     push(folder(tmp_path / "other", {**FILES, "a": "other"}), app)
     answer = passing(app.address)
 
-    def blind(one: Asked) -> tuple[int, dict[str, str], bytes] | None:
+    def blind(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         return (
             (404, {}, b"")
             if one.method in ("HEAD", "GET") and "/manifests/v1" in one.path
@@ -246,7 +247,7 @@ def test_a_registry_that_has_another_digest_in_the_end_is_not_believed(
 ) -> None:
     answer, wrong = passing(app.address), "sha256:" + "0" * 64
 
-    def lying(one: Asked) -> tuple[int, dict[str, str], bytes] | None:
+    def lying(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         found = answer(one)
         return (
             (found[0], {**found[1], "docker-content-digest": wrong}, b"")
@@ -363,11 +364,13 @@ def test_a_base_comes_from_the_mirror_if_there_is_one(
     answer = passing(app.address)
     login = base64.b64encode(f"{app.user}:{app.password.reveal()}".encode()).decode()
 
-    def mirror(one: Asked) -> tuple[int, dict[str, str], bytes] | None:
+    def mirror(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         assert "Authorization" not in one.headers
         path = one.path.replace("/v2/mirror/library/python/", "/v2/base/")
         return answer(
-            Asked(one.method, path, {**one.headers, "Authorization": f"Basic {login}"}, one.body)
+            RegistryRequest(
+                one.method, path, {**one.headers, "Authorization": f"Basic {login}"}, one.body
+            )
         )
 
     with scripted(mirror) as other:
@@ -403,7 +406,7 @@ def test_a_base_that_nobody_has_is_refused_with_what_to_do(
     ):
         with pytest.raises(Refused, match=r"docker\.io/library/python:3\.12") as error:
             do()
-        assert "TOOLKIT_BASE_MIRROR" in error.value.facts["next"]
+        assert "TOOLKIT_BASE_MIRROR" in sentence(error.value.next)
 
 
 def test_a_base_for_another_machine_is_refused(
@@ -452,7 +455,7 @@ def test_the_right_image_of_an_index_is_the_base(
     ).encode()
     answer = passing(app.address)
 
-    def with_index(one: Asked) -> tuple[int, dict[str, str], bytes] | None:
+    def with_index(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         if "/v2/base/manifests/all" in one.path:
             return (
                 200,
@@ -542,7 +545,7 @@ def test_an_error_names_the_host_and_nothing_else_of_an_address(
     (tmp_path / "a").write_bytes(b"x" * 100)
     secret = "X-Amz-Signature=canary"
 
-    def answer(one: Asked) -> tuple[int, dict[str, str], bytes] | None:
+    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         if one.method == "HEAD":
             return 404, {}, b""
         if one.method == "POST":
@@ -611,7 +614,7 @@ def test_our_password_goes_to_the_registry_only() -> None:
 def test_a_redirect_within_the_registry_is_followed_and_one_without_end_is_not(
     tmp_path: Path,
 ) -> None:
-    def answer(one: Asked) -> tuple[int, dict[str, str], bytes]:
+    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
         if one.path.endswith("/end"):
             return 200, {}, b"blob"
         return 307, {"Location": one.path if endless else "/end"}, b""
@@ -628,7 +631,7 @@ def test_a_redirect_within_the_registry_is_followed_and_one_without_end_is_not(
 
 
 def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) -> None:
-    def answer(one: Asked) -> tuple[int, dict[str, str], bytes]:
+    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
         return (
             200,
             {"Docker-Content-Digest": digest_of(b"right"), "Content-Type": registry.MANIFEST},
@@ -665,7 +668,7 @@ def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) 
 def test_what_the_registry_says_becomes_an_error_of_ours(
     status: int, message: str, error: str, words: str
 ) -> None:
-    def answer(one: Asked) -> tuple[int, dict[str, str], bytes]:
+    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
         return (
             status,
             {},

@@ -13,6 +13,7 @@ from toolkit.artifacts.images.builtin import NoLog, build_stages, plan_build
 from toolkit.artifacts.images.context import Context
 from toolkit.artifacts.images.layers import write
 from toolkit.errors import Refused
+from toolkit.show.advice import sentence
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(
 def test_the_history_of_a_repository_never_gets_into_an_image(tmp_path: Path, path: str) -> None:
     with pytest.raises(Refused) as error:
         built(tmp_path, "FROM scratch\nCOPY . /", {path: "x"})
-    assert ".dockerignore" in error.value.facts["next"]
+    assert ".dockerignore" in sentence(error.value.next)
     assert (
         "Dockerfile"
         in built(tmp_path, "FROM scratch\nCOPY . /", {".dockerignore": "**/.git"}).files

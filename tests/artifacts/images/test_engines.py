@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.artifacts.images.server import Answer, Asked, scripted
+from tests.artifacts.images.server import Answer, RegistryRequest, scripted
 from tests.artifacts.images.support import Said, folder
 from toolkit.artifacts.images import (
     Pushed,
@@ -67,7 +67,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
 def to(engines: Engines) -> Iterator[RegistryAddress]:
     """A registry that has the image as soon as an engine has pushed it."""
 
-    def answer(one: Asked) -> Answer:
+    def answer(one: RegistryRequest) -> Answer:
         return (
             (200, {"Docker-Content-Digest": DIGEST}, b"")
             if (engines.home / "pushed").exists()
@@ -377,12 +377,12 @@ def test_a_tag_that_somebody_else_takes_during_the_build_is_told_as_that(
     assert len(pushes) == (0 if overtaken == "meanwhile" or (name == "docker" and not old) else 1)
 
 
-def labelled(labels: object) -> Callable[[Asked], Answer]:
+def labelled(labels: object) -> Callable[[RegistryRequest], Answer]:
     """A registry whose image has these labels."""
     config = json.dumps({"config": {"Labels": labels}}).encode()
     manifest = json.dumps({"config": {"digest": digest_of(config)}}).encode()
 
-    def answer(one: Asked) -> Answer:
+    def answer(one: RegistryRequest) -> Answer:
         body = config if "/blobs/" in one.path else manifest
         return 200, {"Docker-Content-Digest": digest_of(body), "Content-Type": MANIFEST}, body
 

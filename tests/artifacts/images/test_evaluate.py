@@ -9,6 +9,7 @@ import pytest
 
 from tests.artifacts.images.support import Said, built
 from toolkit.errors import Refused
+from toolkit.show.advice import sentence
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -125,7 +126,7 @@ def test_what_cannot_be_done_names_its_line(
 ) -> None:
     with pytest.raises(Refused) as error:
         built(tmp_path, f"FROM scratch\n{lines}\n", {"a": "a", "b": "b", "a.tgz": b"\x1f\x8b\x08"})
-    said = f"{error.value} {error.value.facts['next']}"
+    said = f"{error.value} {sentence(error.value.next)}"
     assert all(word in said for word in words), said
 
 

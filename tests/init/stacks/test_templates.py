@@ -1,6 +1,7 @@
 """CloudFormation and SAM templates: a stack each, and what it deploys."""
 
 import json
+from time import process_time
 
 import pytest
 
@@ -265,6 +266,15 @@ def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> N
     first, second = (target.settings["stack"] for target in found.survey.draft.targets)
     assert (first, second != first) == ("shop-login", True)
     assert "`shop-login` is what login deploys" in found.questions
+
+
+@pytest.mark.parametrize("config", ["a = " + "9" * 5000, "a" + ".a" * 50_000 + " = 1", "["])
+def test_a_configuration_that_cannot_be_read_in_time_says_no_name(config: str) -> None:
+    began = process_time()
+    found = DraftedRepository({"a/template.yaml": SAM, "a/samconfig.toml": config})
+    [target] = found.survey.draft.targets
+    assert target.settings["stack"] != "shop-login"
+    assert process_time() - began < 2
 
 
 def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:

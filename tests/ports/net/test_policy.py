@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import ProbeRefused, UsageError
 from toolkit.ports.net.policy import Policy, ascii_name, check_address, check_host, parse_instead
+from toolkit.show.advice import sentence
 
 NEVER_4 = (
     "0.0.0.0/8",
@@ -154,20 +155,20 @@ def test_a_private_address_stands_in_for_its_host_only() -> None:
 def test_a_refusal_says_what_to_write() -> None:
     with pytest.raises(ProbeRefused, match=r"^host api.example.com is not allowed$") as found:
         check_host("api.example.com", Policy(()))
-    assert found.value.facts["next"] == "add it to `hosts` of the environment in rules.toml"
+    assert sentence(found.value.next) == "add it to `hosts` of the environment in rules.toml"
     with pytest.raises(
         ProbeRefused, match=r"^host api.example.com is at 10.0.0.1, which is a private address$"
     ) as found:
         check_address("10.0.0.1", "api.example.com", Policy(()))
     assert (
-        found.value.facts["next"]
+        sentence(found.value.next)
         == "add `private = true` to the environment in rules.toml, if that is intended"
     )
     with pytest.raises(
         ProbeRefused, match=r"^169.254.169.254 is a link-local address: it is never asked$"
     ) as found:
         check_address("169.254.169.254", "169.254.169.254", Policy((), private=True))
-    assert not found.value.facts["next"]
+    assert not sentence(found.value.next)
 
 
 @pytest.mark.parametrize(

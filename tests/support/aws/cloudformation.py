@@ -30,8 +30,8 @@ from tests.support.aws.stacks import (
     ChangeSet,
     Course,
     Resource,
-    Script,
     Stack,
+    StackScript,
 )
 from tests.support.aws.wire import AwsError, Misuse
 
@@ -314,7 +314,7 @@ class CloudFormation:
             list(found.asked.get("Capabilities", [])),
             found.asked.get("RoleARN", ""),
         )
-        Script(self, stack).begin(
+        StackScript(self, stack).begin(
             self._uuid(),
             kind,
             token,
@@ -502,7 +502,7 @@ class CloudFormation:
         if stack.protected:
             words = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             raise AwsError("ValidationError", words)
-        Script(self, stack).begin(
+        StackScript(self, stack).begin(
             self._uuid(),
             "DELETE_STACK",
             params.get("ClientRequestToken", ""),
@@ -544,7 +544,7 @@ class CloudFormation:
                 "ValidationError", "CancelUpdateStack cannot be called from current stack status"
             )
         token = params.get("ClientRequestToken", "")
-        Script(self, stack).roll_back(
+        StackScript(self, stack).roll_back(
             "UPDATE_STACK",
             token,
             stack.operation,
@@ -650,12 +650,12 @@ class CloudFormation:
                 f"Stack:{stack.arn} is in {stack.status} state and can not be {word}.",
             )
         token = params.get("ClientRequestToken", "")
-        Script(self, stack).roll_back(
+        StackScript(self, stack).roll_back(
             kind, token, self._uuid(), "User Initiated", self._course(stack), first
         )
 
     def _play(self, stack: Stack) -> None:
-        Script(self, stack).play()
+        StackScript(self, stack).play()
 
     def _template(self, params: dict[str, Any]) -> str:
         if "TemplateURL" not in params:

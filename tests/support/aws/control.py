@@ -26,7 +26,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from tests.support.aws.faults import Call, Calls
-from tests.support.aws.wire import Answer, Asked, AwsError, Misuse
+from tests.support.aws.wire import Answer, AwsError, AwsRequest, Misuse
 
 if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[3]
 START_S = 20
 
 
-def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
+def answer(endpoint: "Endpoint", asked: AwsRequest) -> Answer:
     """Do what a test in another process asks."""
     verb = asked.path.removeprefix("/_script/")
     try:

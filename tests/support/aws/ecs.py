@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.aws.failures import failure
 from tests.support.aws.faults import denied
-from tests.support.aws.rollout import Outcome, Rollout, Script
+from tests.support.aws.rollout import Outcome, Rollout, RolloutScript
 from tests.support.aws.wire import AwsError, faults_of, model
 
 if TYPE_CHECKING:
@@ -652,9 +652,9 @@ class Ecs:
                 f"Service deployment cannot be stopped in status {rollout.status}.",
             )
         if params.get("stopType", "ROLLBACK") == "ABORT":
-            Script(self, service, rollout).abort()
+            RolloutScript(self, service, rollout).abort()
         else:
-            Script(self, service, rollout).roll_back(
+            RolloutScript(self, service, rollout).roll_back(
                 "Service deployment rollback requested by the user."
             )
         return {"serviceDeploymentArn": rollout.arn}
@@ -676,7 +676,7 @@ class Ecs:
         )
         if hook is None:
             raise AwsError("InvalidParameterException", "The hook is not awaiting an action.")
-        Script(self, service, rollout).answer_hook(hook, params.get("action", "CONTINUE"))
+        RolloutScript(self, service, rollout).answer_hook(hook, params.get("action", "CONTINUE"))
         return {"serviceDeploymentArn": rollout.arn}
 
     # Operations: tasks and tags
@@ -916,7 +916,7 @@ class Ecs:
         )
         for other in service.rollouts:
             if other.open:
-                Script(self, service, other).overtake()
+                RolloutScript(self, service, other).overtake()
             elif other.place == "PRIMARY":
                 other.place = "ACTIVE"
         rollout.state, rollout.reason = "IN_PROGRESS", f"ECS deployment {rollout.id} in progress."
@@ -933,7 +933,7 @@ class Ecs:
         rollout.group = self._group(service, rollout)
         service.rollouts.append(rollout)
         service.definition = definition
-        Script(self, service, rollout).begin()
+        RolloutScript(self, service, rollout).begin()
         return rollout
 
     def _serving(self, service: Service) -> Rollout | None:
@@ -963,10 +963,10 @@ class Ecs:
     def _play(self, service: Service) -> None:
         for rollout in list(service.rollouts):
             if (rollout.steps or rollout.hooks) and not rollout.hidden:
-                Script(self, service, rollout).play()
+                RolloutScript(self, service, rollout).play()
         for rollout in service.rollouts:  # a script may have begun another one
             if rollout.steps and not rollout.hidden:
-                Script(self, service, rollout).play()
+                RolloutScript(self, service, rollout).play()
 
     def _looked(self, service: Service) -> None:
         for rollout in service.rollouts:

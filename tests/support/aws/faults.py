@@ -6,7 +6,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from tests.support.aws.wire import Asked, AwsError, Misuse
+from tests.support.aws.wire import AwsError, AwsRequest, Misuse
 
 BROKEN = ("reset", "silent", "drip", "truncated")
 """Kinds that spoil the connection, not the answer."""
@@ -145,7 +145,7 @@ def matches(pattern: str, service: str, operation: str) -> bool:
     return wanted in ("", service) and name.replace("_", "").lower() in ("*", operation.lower())
 
 
-def as_error(fault: Fault, asked: Asked, account: str) -> AwsError | None:
+def as_error(fault: Fault, asked: AwsRequest, account: str) -> AwsError | None:
     """The answer that a fault stands for, None if it is none that spoils the answer."""
     service, operation = asked.service, asked.operation
     if fault.kind == "throttle":

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.support.aws.ecr import INDEXES, MANIFEST, Ecr, Repository, digest_of
-from tests.support.aws.wire import Answer, Asked, AwsError
+from tests.support.aws.wire import Answer, AwsError, AwsRequest
 
 if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
@@ -30,12 +30,12 @@ _VERBS = {
 }
 
 
-def is_ours(asked: Asked) -> bool:
+def is_ours(asked: AwsRequest) -> bool:
     """Whether this is for the registry."""
     return asked.path == "/v2" or asked.path.startswith("/v2/")
 
 
-def understand(asked: Asked) -> None:
+def understand(asked: AwsRequest) -> None:
     """Which of its operations it is. Raises AwsError."""
     asked.service = "registry"
     if asked.path.rstrip("/") == "/v2":
@@ -60,7 +60,7 @@ def error(problem: AwsError) -> Answer:
     return Answer(problem.status, {"Content-Type": "application/json"}, body, problem.code)
 
 
-def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
+def answer(endpoint: "Endpoint", asked: AwsRequest) -> Answer:
     """Do what is asked. Raises AwsError."""
     ecr = _signed_in(endpoint, asked)
     if ecr is None:
@@ -84,7 +84,7 @@ def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
     return _upload(endpoint, repository, reference, asked)
 
 
-def _signed_in(endpoint: "Endpoint", asked: Asked) -> Ecr | None:
+def _signed_in(endpoint: "Endpoint", asked: AwsRequest) -> Ecr | None:
     """The registry of the region whose password this is."""
     kind, _, given = asked.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic":
@@ -106,7 +106,7 @@ def _blob(repository: Repository, digest: str) -> Answer:
     return Answer(200, headers, content)
 
 
-def _upload(endpoint: "Endpoint", repository: Repository, upload: str, asked: Asked) -> Answer:
+def _upload(endpoint: "Endpoint", repository: Repository, upload: str, asked: AwsRequest) -> Answer:
     if asked.operation == "StartUpload":
         if asked.query.get("mount") in repository.blobs:
             return _made(repository, asked.query["mount"])
@@ -141,7 +141,7 @@ def _going_on(endpoint: "Endpoint", repository: Repository, upload: str) -> Answ
     )
 
 
-def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: Asked) -> Answer:
+def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: AwsRequest) -> Answer:
     if asked.operation != "PutManifest":
         image = repository.found(reference)
         if image is None:

@@ -3,12 +3,12 @@ over looks or seconds.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tests.support.aws.clock import Step
 from tests.support.aws.wire import Misuse
 
 if TYPE_CHECKING:
@@ -89,15 +89,6 @@ class Outcome:
 
 
 @dataclass
-class Step:
-    """One change, due that many seconds and looks after the one before."""
-
-    do: Callable[[], None]
-    seconds: float = 0.0
-    looks: int = 0
-
-
-@dataclass
 class Rollout:
     """A deployment: an entry of `deployments` and a ServiceDeployment in one. `place` is PRIMARY,
     ACTIVE, or empty once it is gone.
@@ -155,7 +146,7 @@ class Rollout:
         return min(max(share, 3), 200) if said["type"] == "BOUNDED_PERCENT" else share
 
 
-class Script:
+class RolloutScript:
     """Plays a rollout."""
 
     def __init__(self, ecs: "Ecs", service: "Service", rollout: Rollout) -> None:

@@ -22,7 +22,7 @@ from tests.support.aws.faults import Call, Calls, Fault, Faults, as_error
 from tests.support.aws.iam import Sts
 from tests.support.aws.logs import Logs
 from tests.support.aws.s3 import S3
-from tests.support.aws.wire import Answer, Asked, AwsError, Misuse
+from tests.support.aws.wire import Answer, AwsError, AwsRequest, Misuse
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]
 SERVICES = {
@@ -221,7 +221,7 @@ class Endpoint:
             self._open.discard(connection)
             self._threads.discard(current_thread())
 
-    def _answer(self, connection: socket.socket, asked: Asked) -> bool:
+    def _answer(self, connection: socket.socket, asked: AwsRequest) -> bool:
         """Whether the connection goes on."""
         if asked.path.startswith("/_script/"):
             from tests.support.aws import control
@@ -233,7 +233,7 @@ class Endpoint:
         self._spoil(connection, answer, broken)
         return False
 
-    def _considered(self, asked: Asked) -> tuple[Answer, Fault | None]:
+    def _considered(self, asked: AwsRequest) -> tuple[Answer, Fault | None]:
         """The answer, and the fault that eats it on its way back."""
         request_id = self.token("request")
         try:
@@ -287,7 +287,7 @@ class Endpoint:
         call.outcome = fault.kind
         return answer, fault
 
-    def _applied(self, asked: Asked, call: Call, request_id: str) -> Answer:
+    def _applied(self, asked: AwsRequest, call: Call, request_id: str) -> Answer:
         try:
             if call.service == "registry":
                 with self.lock:
@@ -306,7 +306,7 @@ class Endpoint:
             call.outcome = "Misuse"
             return self._own_fault(asked, request_id)
 
-    def _handled(self, asked: Asked) -> Mapping[str, Any]:
+    def _handled(self, asked: AwsRequest) -> Mapping[str, Any]:
         own = self._handlers.get((asked.service, asked.operation))
         shape = wire.model(asked.service).operation_model(asked.operation).input_shape
         if shape is not None and (found := wire.faults_of(shape, asked.params)):
@@ -335,7 +335,7 @@ class Endpoint:
             handler: Handler = getattr(self.at(asked.region or self.region, asked.service), name)
             return handler(asked.params)
 
-    def _own_fault(self, asked: Asked, request_id: str) -> Answer:
+    def _own_fault(self, asked: AwsRequest, request_id: str) -> Answer:
         """A bug of the endpoint or of the test: told to the client, and raised when the endpoint is
         left.
         """
@@ -373,7 +373,7 @@ def _said(answer: Any) -> Mapping[str, Any]:
     return found
 
 
-def _read(connection: socket.socket, incoming: Any) -> Asked | None:
+def _read(connection: socket.socket, incoming: Any) -> AwsRequest | None:
     """The next request, None when the client has gone."""
     line = incoming.readline(65536)
     if not line.strip():
@@ -396,7 +396,7 @@ def _read(connection: socket.socket, incoming: Any) -> Asked | None:
         body = incoming.read(length)
         if len(body) < length:
             return None
-    return Asked(method, target, headers, body)
+    return AwsRequest(method, target, headers, body)
 
 
 def _head(answer: Answer, clock: Clock, close: bool = False) -> bytes:
@@ -422,7 +422,7 @@ def _head(answer: Answer, clock: Clock, close: bool = False) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-def _write(connection: socket.socket, answer: Answer, asked: Asked, clock: Clock) -> bool:
+def _write(connection: socket.socket, answer: Answer, asked: AwsRequest, clock: Clock) -> bool:
     close = asked.headers.get("connection", "").lower() == "close"
     body = b"" if asked.method == "HEAD" else answer.body
     connection.sendall(_head(answer, clock, close) + body)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.support.aws.clock import Step
 from tests.support.aws.wire import Misuse
 
 if TYPE_CHECKING:
@@ -104,15 +105,6 @@ class ChangeSet:
 
 
 @dataclass
-class Step:
-    """One change, due that many seconds and looks after the one before."""
-
-    do: Callable[[], None]
-    seconds: float = 0.0
-    looks: int = 0
-
-
-@dataclass
 class Stack:
     """A stack. `old` is the status that stale reads still show."""
 
@@ -152,7 +144,7 @@ class Stack:
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
 
-class Script:
+class StackScript:
     """Plays the operations on one stack."""
 
     def __init__(self, cloud: "CloudFormation", stack: Stack) -> None:
@@ -269,7 +261,7 @@ class Script:
                 course.reason,
                 course.nested.lower(),
             )
-            Script(cloud, child).becomes(back, why)
+            StackScript(cloud, child).becomes(back, why)
             words = (
                 f"Embedded stack {child.arn} was not successfully {word}. Currently in {back} with"
                 f" reason: {why}"

@@ -116,7 +116,7 @@ def _targets() -> Mapping[str, str]:
     return found
 
 
-class Asked:
+class AwsRequest:
     """A request: what is wanted, of whom, by whom."""
 
     def __init__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:

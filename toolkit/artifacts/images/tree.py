@@ -142,7 +142,7 @@ class ImageTree:
                 self._refuse_several_files(copy, supply, paths)
             return [self._copy(copy, supply, path) for path in paths]
         except Refused as error:
-            raise copy.instruction.refuse(error.facts["problem"], error.facts["next"]) from None
+            raise copy.instruction.refuse(error.facts["problem"], error.next) from None
 
     def _refuse_several_files(self, copy: CopyStep, supply: FileSupply, paths: list[str]) -> None:
         """Raises Refused unless all are folders: several files cannot have one name."""

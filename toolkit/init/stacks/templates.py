@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from posixpath import basename, dirname, normpath
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping, load_yaml
 from toolkit.init.draft import DraftRule, DraftTarget
 from toolkit.init.evidence import Evidence, Stack, StackImage, TargetNames, merge_evidence, slug
@@ -222,8 +222,8 @@ def _stack_questions(
 def _configured_name(tree: TrackedFiles, template: Template) -> str | None:
     """What samconfig.toml beside the template calls the stack."""
     try:
-        config = tomllib.loads(tree.read(joined(dirname(template.path), "samconfig.toml")) or "")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        config = toml.tables(tree.read(joined(dirname(template.path), "samconfig.toml")) or "")
+    except toml.TomlError:
         return None
     default = as_mapping(config.get("default"))
     for command in ("deploy", "global"):

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
-from toolkit.model import Location
+from toolkit.model import Location, ShellCommand
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import DaemonThread, carry_out
@@ -495,12 +495,15 @@ class MfaPrompt:
         """The code. Raises NeedsCode if nobody can be asked, EOFError, KeyboardInterrupt."""
         if self._ask is None or not self._allowed:
             whose = f"profile {profile}" if profile else "the role to assume"
-            option = f" --profile {shlex.quote(profile)}" if profile else ""
+            option = ("--profile", profile) if profile else ()
             why = "this is not a terminal" if self._ask is None else "it was not given before"
             raise errors.NeedsCode(
                 whose=whose,
                 why=why,
-                next=f"sign in first, in a terminal: aws sts get-caller-identity{option}",
+                next=(
+                    "sign in first, in a terminal:",
+                    ShellCommand("aws sts get-caller-identity", option),
+                ),
             )
         return self._ask(question)
 

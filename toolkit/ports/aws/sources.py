@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit import errors
+from toolkit.model import Advice, ShellCommand, changed_advice
 from toolkit.ports.process import ProgramTimeout
 
 SIGN_IN_S = 60.0
@@ -33,13 +34,13 @@ _WHERE = {
     "boto-config": "boto's own config file",
 }
 """What a source is called, by botocore's name for it."""
-_NEXT = {
+_NEXT: dict[str, Advice] = {
     "env": (
         "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN"
         " again"
     ),
-    "sso": "sign in: aws sso login{option}",
-    "login": "sign in: aws login{option}",
+    "sso": ("sign in:", ShellCommand("aws sso login{option}")),
+    "login": ("sign in:", ShellCommand("aws login{option}")),
     "assume-role-with-web-identity": (
         "check AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's lines of these names"
     ),
@@ -48,10 +49,13 @@ _NEXT = {
         " the task's role"
     ),
     "iam-role": "check the instance's role; AWS_EC2_METADATA_DISABLED=true asks it no more",
-    "shared-credentials-file": "set the keys again: aws configure{option}",
-    "config-file": "set the keys again: aws configure{option}",
+    "shared-credentials-file": ("set the keys again:", ShellCommand("aws configure{option}")),
+    "config-file": ("set the keys again:", ShellCommand("aws configure{option}")),
 }
-_ASK_THE_CLI = "see what the AWS CLI says: aws sts get-caller-identity{option}"
+_ASK_THE_CLI: Advice = (
+    "see what the AWS CLI says:",
+    ShellCommand("aws sts get-caller-identity{option}"),
+)
 _NAME = re.compile(r"[\w.-]+")
 _PARAMETER = re.compile(r"parameter:? \"?(\w+)")
 _KEYS = (
@@ -170,7 +174,10 @@ def explain(
     """
     source, problem = failed.source, failed.problem
     where = _WHERE.get(source, "AWS credentials")
-    next_ = _NEXT.get(source, _ASK_THE_CLI).format(option=profile["option"])
+    option = profile["option"]
+    next_ = changed_advice(
+        _NEXT.get(source, _ASK_THE_CLI), lambda text: text.replace("{option}", option)
+    )
     # botocore raises a RuntimeError if refreshed credentials have expired as well.
     if isinstance(problem, RuntimeError):
         return errors.Expired(**profile, next=next_)
@@ -194,7 +201,7 @@ def explain(
 
 
 def _refused(
-    problem: Any, source: str, profile: Mapping[str, str], next_: str, explain_call: Explain
+    problem: Any, source: str, profile: Mapping[str, str], next_: Advice, explain_call: Explain
 ) -> Exception:
     """The error for a request for credentials that AWS refused."""
     error = problem.response.get("Error", {})

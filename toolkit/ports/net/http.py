@@ -157,7 +157,7 @@ def _check_redirect(address: HttpAddress, policy: Policy) -> None:
     try:
         check_host(address.host, policy)
     except ProbeRefused as refused:
-        next_ = "" if is_never(address.host) else refused.facts["next"]
+        next_ = "" if is_never(address.host) else refused.next
         raise ProbeRefused(f"it redirects to {address.at}, which is not allowed", next_) from None
 
 

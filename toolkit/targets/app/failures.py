@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.model import Advice, NextCommand, ShellCommand
+
 Shape = Mapping[str, Any]
 
 CRASHES, UNHEALTHY = 2, 3
@@ -185,15 +187,16 @@ def worst_failure(failures: Iterable[Failure]) -> Failure | None:
     return min(failures, key=lambda failure: order.index(failure.sort), default=None)
 
 
-def remedy(failure: Failure | None, target: str, log_group: str | None, otherwise: str) -> str:
+def remedy(
+    failure: Failure | None, target: str, log_group: str | None, otherwise: Advice
+) -> Advice:
     """What to do about tasks that fail: by the failure that tells most, else look at its log."""
-    again = f"toolkit deploy-app {target}"
+    again = NextCommand("deploy-app", (target,))
     if failure is not None and failure.sort == FailureSort.IMAGE:
-        return (
-            f"check that the image exists and the task's execution role may pull it, then `{again}`"
-        )
+        check = "check that the image exists and the task's execution role may pull it, then"
+        return check, again
     if failure is not None and failure.sort == FailureSort.SECRET:
-        return f"create the secret, or let the task's execution role read it, then `{again}`"
+        return "create the secret, or let the task's execution role read it, then", again
     if log_group:
-        return f"aws logs tail {log_group} --since 1h"
+        return ShellCommand("aws logs tail", (log_group, "--since", "1h"))
     return otherwise

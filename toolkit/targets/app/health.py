@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from toolkit.errors import Missing, ToolkitError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
@@ -147,7 +147,7 @@ class _AppHealth:
                     HealthStatus.WARNING,
                     "several images",
                     cause=self.live.doubt,
-                    next=f"toolkit deploy-app {self.job.target}",
+                    next=NextCommand("deploy-app", (self.job.target,)),
                 )
         names = (*moved, *definitions.other_containers(definition, moved, repository))
         for name in names:
@@ -176,7 +176,7 @@ class _AppHealth:
                 HealthStatus.FAILING,
                 "missing",
                 cause=f"{problem}: a new task could not start",
-                next=problem.hint,
+                next=problem.next,
             )
             return
         note = ""
@@ -293,7 +293,7 @@ def _result_soon(answer: "Future[Any]") -> Any:
 
 def _missing_service(problem: Missing) -> Finding:
     return Finding(
-        "service", HealthStatus.FAILING, "missing", cause=str(problem), next=problem.hint
+        "service", HealthStatus.FAILING, "missing", cause=str(problem), next=problem.next
     )
 
 
@@ -504,7 +504,7 @@ def deployment_finding(
             f"a deployment is in progress{when}",
             reading.next or _wait(job),
         )
-    again = f"toolkit deploy-app {job.target}"
+    again = NextCommand("deploy-app", (job.target,))
     if reading.state == RolloutState.REVERTING:
         cause = _because("the last deployment is being rolled back", why)
         return Finding("deployment", HealthStatus.WARNING, "rolling back", since, cause, _wait(job))
@@ -517,7 +517,7 @@ def deployment_finding(
         cause = _because("the last deployment was stopped", why)
         return Finding("deployment", HealthStatus.FAILING, "stopped", iso_utc(ended), cause, again)
     cause = _because("the last deployment failed", why)
-    rollback = f"toolkit rollback {job.target}"
+    rollback = NextCommand("rollback", (job.target,))
     return Finding(
         "deployment", HealthStatus.FAILING, reading.state, iso_utc(ended), cause, rollback
     )
@@ -612,7 +612,7 @@ def image_finding(
         HealthStatus.FAILING,
         f"{_brief(reference)} is {state}",
         cause=cause,
-        next=f"toolkit deploy-app {job.target}",
+        next=NextCommand("deploy-app", (job.target,)),
     )
 
 
@@ -621,13 +621,8 @@ def missing_definition(job: Job, arn: str) -> Finding:
     cause = (
         f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
     )
-    return Finding(
-        "image",
-        HealthStatus.FAILING,
-        "missing",
-        cause=cause,
-        next=f"toolkit deploy-app {job.target}",
-    )
+    again = NextCommand("deploy-app", (job.target,))
+    return Finding("image", HealthStatus.FAILING, "missing", cause=cause, next=again)
 
 
 def _brief(reference: str) -> str:
@@ -676,7 +671,7 @@ def targets_finding(
     elif not cause:
         cause = "no target is registered"
     soon = busy and bool(others) and all(target.state == "initial" for target in others)
-    command = f"aws elbv2 describe-target-health --target-group-arn {group}"
+    command = ShellCommand("aws elbv2 describe-target-health --target-group-arn", (group,))
     status = HealthStatus.WARNING if healthy or soon else HealthStatus.FAILING
     return Finding(what, status, detail, None, cause, command)
 
@@ -707,14 +702,14 @@ def alarm_filter(cluster: str, name: str, service: Shape) -> Callable[[Alarm], b
     return lambda alarm: any(alarm.about(dimensions) for dimensions in watched)
 
 
-def _ask(job: Job) -> str:
+def _ask(job: Job) -> ShellCommand:
     return rollout.describe_command(job.settings.cluster, job.settings.service)
 
 
-def _wait(job: Job) -> str:
-    return (
-        f"aws ecs wait services-stable --cluster {job.settings.cluster} --services"
-        f" {job.settings.service}"
+def _wait(job: Job) -> ShellCommand:
+    cluster, service = job.settings.cluster, job.settings.service
+    return ShellCommand(
+        "aws ecs wait services-stable", ("--cluster", cluster, "--services", service)
     )
 
 

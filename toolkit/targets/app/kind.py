@@ -10,6 +10,7 @@ from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
+    NextCommand,
     Observation,
     Preview,
     Provision,
@@ -93,9 +94,9 @@ class AppKind(base.Kind):
             ),
         )
 
-    def command(self, target: str, settings: AppSettings) -> str | None:
+    def command(self, target: str, settings: AppSettings) -> NextCommand | None:
         """The command that deploys it."""
-        return f"toolkit deploy-app {target}"
+        return NextCommand("deploy-app", (target,))
 
     def services(self) -> tuple[str, ...]:
         """The services that a deploy calls in any case."""

@@ -8,7 +8,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import NotAllowed
-from toolkit.model import Job, LiveVersion, Observation, StepState, Verdict
+from toolkit.model import (
+    Advice,
+    Job,
+    LiveVersion,
+    NextCommand,
+    Observation,
+    ShellCommand,
+    StepState,
+    Verdict,
+)
 from toolkit.ports.aws import balancers, ecs, logs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -44,7 +53,7 @@ class ServiceMark(Struct, frozen=True):
     failure: Failure | None = None
     hopeless: bool = False
     log: tuple[str, ...] = ()
-    next: str = ""
+    next: Advice = ""
     waiting: str = ""
     complete_since: datetime | None = None
     """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of
@@ -362,7 +371,7 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
     )
 
 
-def _ask_aws(look: ServiceLook) -> str:
+def _ask_aws(look: ServiceLook) -> ShellCommand:
     return rollout.describe_command(look.settings.cluster, look.settings.service)
 
 
@@ -643,7 +652,7 @@ def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
         StepState.FAILED,
         Verdict.FAILED,
         cause=cause,
-        next=f"toolkit rollback {look.job.target}",
+        next=NextCommand("rollback", (look.job.target,)),
         mark=look.mark,
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.model import Advice, NextCommand, ShellCommand
+
 Shape = Mapping[str, Any]
 
 STRATEGIES = {"BLUE_GREEN": "blue/green", "LINEAR": "linear", "CANARY": "canary"}
@@ -46,7 +48,7 @@ class Reading(Struct, frozen=True):
     state: RolloutState
     phase: str = ""
     cause: str = ""
-    next: str = ""
+    next: Advice = ""
     failed: int = 0
 
 
@@ -230,14 +232,15 @@ def _pause(deployment: Shape, target: str) -> Reading | None:
                 )
             else:
                 until = ""
-            command = (
-                "aws ecs continue-service-deployment --service-deployment-arn"
-                f" {deployment['serviceDeploymentArn']} --hook-id {hook['hookId']}"
+            arn, hook_id = str(deployment["serviceDeploymentArn"]), str(hook["hookId"])
+            command = ShellCommand(
+                "aws ecs continue-service-deployment --service-deployment-arn",
+                (arn, "--hook-id", hook_id, "--action", "CONTINUE"),
             )
             return Reading(
                 RolloutState.RUNNING,
                 f"waits for approval{until}",
-                next=f"{command} --action CONTINUE, or `toolkit rollback {target}`",
+                next=(command, ", or", NextCommand("rollback", (target,))),
             )
     return None
 
@@ -304,13 +307,14 @@ def _revision_name(arn: str) -> str:
     return str(arn).rpartition("/")[2] or "none"
 
 
-def scale_command(service: Shape, cluster: str, name: str, tasks: int) -> str:
+def scale_command(service: Shape, cluster: str, name: str, tasks: int) -> Advice:
     """The command that gives a service with too few tasks more of them."""
     if service.get("schedulingStrategy") == "DAEMON":
         return "add a container instance to the cluster"
-    return f"aws ecs update-service --cluster {cluster} --service {name} --desired-count {tasks}"
+    options = ("--cluster", cluster, "--service", name, "--desired-count", str(tasks))
+    return ShellCommand("aws ecs update-service", options)
 
 
-def describe_command(cluster: str, service: str) -> str:
+def describe_command(cluster: str, service: str) -> ShellCommand:
     """The command that shows a service as ECS sees it."""
-    return f"aws ecs describe-services --cluster {cluster} --services {service}"
+    return ShellCommand("aws ecs describe-services", ("--cluster", cluster, "--services", service))

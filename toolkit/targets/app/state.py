@@ -17,7 +17,7 @@ from toolkit.errors import (
     NoRepository,
     Refused,
 )
-from toolkit.model import DeployedState, Job, JobAction, LiveVersion
+from toolkit.model import DeployedState, Job, JobAction, LiveVersion, NextCommand
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports
@@ -173,11 +173,11 @@ def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) 
     if repository.account:
         raise problem
     if not job.options.create or job.action == ROLLBACK:
-        make = f"create it: toolkit deploy-app {job.target} --create"
+        make = NextCommand("deploy-app", (job.target,), ("--create",))
         raise NoRepository(
             name=repository.name,
             where=problem.facts["where"],
-            next=f"correct its name in rules.toml, or {make}",
+            next=("correct its name in rules.toml, or create it:", make),
         ) from None
     host = f"{job.location.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
     return {"repositoryUri": f"{host}/{repository.name}"}
@@ -319,7 +319,7 @@ def _check_build_allowed(job: Job, reference: str) -> None:
     if job.action == ROLLBACK:
         raise Refused(
             f"the image {reference} is no longer in repository {settings.repository}",
-            f"list the others: toolkit rollback {job.target} --list",
+            ("list the others:", NextCommand("rollback", (job.target,), ("--list",))),
         )
     if job.options.image:
         raise NoImage(name=reference, repository=settings.repository)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
-from toolkit.model import Job
+from toolkit.model import Job, ShellCommand
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
 
@@ -83,7 +83,8 @@ def _passed_on(job: Job) -> dict[str, str]:
     passed: dict[str, str] = {}
     for name in job.settings.env:
         if name not in os.environ:
-            raise Refused(f"{name} is not set, and {job.target} needs it", f"export {name}=…")
+            set_it = ShellCommand(f"export {name}=…")
+            raise Refused(f"{name} is not set, and {job.target} needs it", set_it)
         passed[name] = os.environ[name]
     return passed
 

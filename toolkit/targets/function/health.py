@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, ShellCommand
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
@@ -75,9 +75,8 @@ def missing_function(name: str) -> Finding:
 
 def missing_alias(name: str, alias: str) -> Finding:
     """There is a function, and nobody calls it by the alias."""
-    command = (
-        f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
-    )
+    options = ("--function-name", name, "--name", alias, "--function-version", "VERSION")
+    command = ShellCommand("aws lambda create-alias", options)
     return Finding(
         "alias", HealthStatus.FAILING, "missing", cause=f"there is no alias {alias}", next=command
     )
@@ -86,7 +85,7 @@ def missing_alias(name: str, alias: str) -> Finding:
 def function_finding(function: Function) -> Finding:
     """What Lambda says of a function, or of one version."""
     since = iso_utc(function.modified)
-    wait = f"aws lambda wait function-updated-v2 --function-name {function.name}"
+    wait = ShellCommand("aws lambda wait function-updated-v2 --function-name", (function.name,))
     mend = "fix what Lambda reports, and deploy the stack that it is in again"
     if function.state == "Failed":
         return Finding(
@@ -140,7 +139,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
     """Where an alias leads, and how that is."""
     detail = f"{alias.name} -> version {alias.version}"
     if version is None:
-        command = f"aws lambda list-versions-by-function --function-name {name}"
+        command = ShellCommand("aws lambda list-versions-by-function --function-name", (name,))
         return Finding(
             "alias",
             HealthStatus.FAILING,
@@ -164,17 +163,16 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
         if share
     ]
     if shares:
-        command = (
-            f"aws lambda update-alias --function-name {name} --name {alias.name} --routing-config"
-            " AdditionalVersionWeights={}"
-        )
+        options = ("--function-name", name, "--name", alias.name)
+        routing = ("--routing-config", "AdditionalVersionWeights={}")
+        command = ShellCommand("aws lambda update-alias", (*options, *routing))
         return Finding(
             "alias",
             HealthStatus.WARNING,
             detail,
             since,
             "; ".join(shares),
-            f"to send all calls to version {alias.version}: {command}",
+            (f"to send all calls to version {alias.version}:", command),
         )
     return Finding("alias", HealthStatus.OK, detail, since)
 
@@ -192,7 +190,7 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
         return Finding("errors", HealthStatus.OK, detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
     status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
-    command = f"aws logs tail /aws/lambda/{name} --since 1h"
+    command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
     return Finding("errors", status, detail, None, cause, command)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from toolkit.model import NextCommand
 from toolkit.targets import base
 
 
@@ -21,7 +22,7 @@ class ManualKind(base.Kind):
     program = False
     Settings = ManualSettings
 
-    def command(self, target: str, settings: ManualSettings) -> str | None:
+    def command(self, target: str, settings: ManualSettings) -> NextCommand | None:
         """There is none."""
         return None
 

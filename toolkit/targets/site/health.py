@@ -4,10 +4,9 @@ its alarms.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from shlex import quote
 
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.model import Advice, Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm
@@ -21,7 +20,7 @@ SOON = timedelta(days=30)
 """ACM begins to renew a certificate 45 days or more before its end: with less left than this, that
 does not go by itself.
 """
-_PERMISSIONS = "see what is needed: toolkit permissions --json"
+_PERMISSIONS = ("see what is needed:", NextCommand("permissions", options=("--json",)))
 
 
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
@@ -102,13 +101,13 @@ def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
 def bucket_finding(bucket: str, region: str | None) -> Finding:
     """Whether there is a bucket."""
     if region is None:
-        command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
+        create = ShellCommand("aws s3 mb", (f"s3://{bucket}",))
         return Finding(
             "bucket",
             HealthStatus.FAILING,
             "missing",
             cause=f"there is no bucket {bucket}",
-            next=command,
+            next=("create it with", create, ", or correct `bucket` in rules.toml"),
         )
     return Finding("bucket", HealthStatus.OK, f"{bucket} in {region}")
 
@@ -124,16 +123,13 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
         )
         return Finding(what, HealthStatus.UNKNOWN, "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
-        command = (
-            "set `regions` of the environment to its region: aws s3api get-bucket-location "
-            f"--bucket {bucket}"
-        )
+        locate = ShellCommand("aws s3api get-bucket-location --bucket", (bucket,))
         return Finding(
             what,
             HealthStatus.UNKNOWN,
             "in another region",
             cause=f"bucket {bucket} is in another region, and S3 does not say where",
-            next=command,
+            next=("set `regions` of the environment to its region:", locate),
         )
     return findings.unknown(what, problem)
 
@@ -146,7 +142,7 @@ def index_finding(bucket: str, source: str, modified: datetime | None) -> Findin
             HealthStatus.FAILING,
             "missing",
             cause="it has no index.html",
-            next=f"aws s3 sync {quote(source)} s3://{bucket}",
+            next=ShellCommand("aws s3 sync", (source, f"s3://{bucket}")),
         )
     return Finding(
         "index", HealthStatus.OK, "index.html is there", modified.astimezone(UTC).isoformat()
@@ -156,29 +152,27 @@ def index_finding(bucket: str, source: str, modified: datetime | None) -> Findin
 def distribution_finding(name: str, distribution: Distribution | None) -> Finding:
     """Whether CloudFront serves the site."""
     if distribution is None:
-        command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
+        listing = ShellCommand("aws cloudfront list-distributions")
         return Finding(
             "distribution",
             HealthStatus.FAILING,
             "missing",
             cause=f"there is no distribution {name}",
-            next=command,
+            next=("correct `distribution` in rules.toml:", listing),
         )
     if distribution.changed is not None:
         since = distribution.changed.astimezone(UTC).isoformat()
     else:
         since = None
     if not distribution.enabled:
-        command = (
-            f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
-        )
+        config = ShellCommand("aws cloudfront get-distribution-config --id", (name,))
         return Finding(
             "distribution",
             HealthStatus.FAILING,
             "disabled",
             since,
             "it is disabled: CloudFront answers no requests",
-            command,
+            ("enable it where it is defined:", config),
         )
     if distribution.status != "Deployed":
         return Finding(
@@ -187,7 +181,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
             distribution.status,
             since,
             "it is being changed",
-            f"aws cloudfront wait distribution-deployed --id {name}",
+            ShellCommand("aws cloudfront wait distribution-deployed --id", (name,)),
         )
     return Finding("distribution", HealthStatus.OK, f"{distribution.domain} deployed", since)
 
@@ -196,7 +190,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     """For how long browsers accept its certificate. One that ends soon is still a good one: only
     its end is a failure.
     """
-    where = f"--certificate-arn {arn} --region {distributions.region(arn)}"
+    where = ("--certificate-arn", arn, "--region", distributions.region(arn))
     if certificate is None:
         return Finding(
             "certificate",
@@ -205,10 +199,9 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             cause=f"there is no certificate {arn}",
             next="use another certificate for the distribution",
         )
+    command: Advice = ShellCommand("aws acm describe-certificate", where)
     if certificate.imported:
-        command = f"import a new one: aws acm import-certificate {where}"
-    else:
-        command = f"aws acm describe-certificate {where}"
+        command = ("import a new one:", ShellCommand("aws acm import-certificate", where))
     what = f"the certificate of {certificate.domain}"
     ends = certificate.expires.astimezone(UTC) if certificate.expires is not None else None
     if ends is not None and ends <= now:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
-from toolkit.model import Job
+from toolkit.model import Job, NextCommand, ShellCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -197,14 +197,19 @@ class _StackDeploy:
         if status != "UPDATE_ROLLBACK_FAILED":
             raise Refused(
                 f"stack {name} is {status} again",
-                f"see why: aws cloudformation describe-stack-events --stack-name {name}",
+                ("see why:", stack_status.events_command(name)),
             )
         failed = stack_status.failed_resources(self.aws, stack)
         raise Refused(
             f"the rollback of {name} is stuck at"
             f" {', '.join(failed) or 'a resource of a nested stack'}",
-            "fix the cause, or leave them out: aws cloudformation continue-update-rollback"
-            f" --stack-name {name} --resources-to-skip {' '.join(failed)}",
+            (
+                "fix the cause, or leave them out:",
+                ShellCommand(
+                    "aws cloudformation continue-update-rollback --stack-name",
+                    (name, "--resources-to-skip", *failed),
+                ),
+            ),
         )
 
     # --- the change set
@@ -505,7 +510,8 @@ class _StackDeploy:
                 words = (
                     f"stack {self.source.name} was not ready within {self.job.deadline_s // 60} min"
                 )
-                raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
+                again = NextCommand("deploy-stack", (self.job.target,))
+                raise Refused(words, ("once it is:", again))
             # Often at first, since many operations take seconds; then less, for AWS throttles.
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from toolkit.errors import CloudError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -16,7 +16,13 @@ from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
 from toolkit.targets.stack import events, remedies
 from toolkit.targets.stack.observe import has_our_tags, live_version, stack_name, tagged_version
-from toolkit.targets.stack.stack_status import RECOVERIES, WHOLE, Stack, delete_command
+from toolkit.targets.stack.stack_status import (
+    RECOVERIES,
+    WHOLE,
+    Stack,
+    delete_command,
+    events_command,
+)
 
 CLEANUP = "_COMPLETE_CLEANUP_IN_PROGRESS"
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE": "import"}
@@ -86,10 +92,10 @@ def drift_finding(stack: Stack) -> Finding | None:
     drift_info = stack.get("DriftInformation") or {}
     if drift_info.get("StackDriftStatus") != "DRIFTED":
         return None
-    shown = "--stack-resource-drift-status-filters MODIFIED DELETED"
-    command = (
-        f"aws cloudformation describe-stack-resource-drifts --stack-name {stack['StackName']}"
-        f" {shown}"
+    shown = ("--stack-resource-drift-status-filters", "MODIFIED", "DELETED")
+    command = ShellCommand(
+        "aws cloudformation describe-stack-resource-drifts --stack-name",
+        (str(stack["StackName"]), *shown),
     )
     return Finding(
         "drift",
@@ -117,7 +123,6 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     """
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     since = _moment(stack).isoformat()
-    events_command = f"aws cloudformation describe-stack-events --stack-name {name}"
     if status == "REVIEW_IN_PROGRESS":
         return Finding(
             "stack",
@@ -132,7 +137,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
         late = (now - began).total_seconds() > job.deadline_s
         if late or not status.endswith(CLEANUP):
             why = _cause(aws, stack) if "ROLLBACK" in status else ""
-            return _busy(name, status, began, events_command, late, why)
+            return _busy(name, status, began, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
         return Finding("stack", HealthStatus.OK, f"{status}{_in_sync(stack)}", since)
@@ -161,12 +166,12 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             mark.cause or _reason(stack),
             delete_command(name, mark.failed),
         )
-    return Finding("stack", HealthStatus.FAILING, status, since, _reason(stack), events_command)
+    return Finding(
+        "stack", HealthStatus.FAILING, status, since, _reason(stack), events_command(name)
+    )
 
 
-def _busy(
-    name: str, status: str, began: datetime, events_command: str, late: bool, why: str
-) -> Finding:
+def _busy(name: str, status: str, began: datetime, late: bool, why: str) -> Finding:
     """An operation runs on it, and perhaps for too long."""
     doing = next(
         (words for prefix, words in _DOING.items() if status.startswith(prefix)), "changed"
@@ -174,14 +179,11 @@ def _busy(
     if status.endswith(CLEANUP):
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
+    command = events_command(name)
     if not late:
-        return Finding(
-            "stack", HealthStatus.WARNING, status, began.isoformat(), cause, events_command
-        )
+        return Finding("stack", HealthStatus.WARNING, status, began.isoformat(), cause, command)
     if status == "UPDATE_IN_PROGRESS":
-        command = f"aws cloudformation cancel-update-stack --stack-name {name}"
-    else:
-        command = events_command
+        command = ShellCommand("aws cloudformation cancel-update-stack --stack-name", (name,))
     return Finding(
         "stack",
         HealthStatus.FAILING,
@@ -240,8 +242,8 @@ def _in_sync(stack: Stack) -> str:
     return ""
 
 
-def _deploy(job: Job, flag: str = "") -> str:
-    return f"toolkit deploy-stack {job.target} {flag}".rstrip()
+def _deploy(job: Job, flag: str = "") -> NextCommand:
+    return NextCommand("deploy-stack", (job.target,), (flag,) if flag else ())
 
 
 def _moment(stack: Stack) -> datetime:

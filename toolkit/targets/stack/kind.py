@@ -8,6 +8,7 @@ from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
+    NextCommand,
     Observation,
     Preview,
     Provision,
@@ -30,7 +31,7 @@ class StackKind(base.Kind):
     estimate_s = 300
     deadline_s = 5400
     program = False
-    restores_with = " --force"
+    restores_with = ("--force",)
     Settings = StackSettings
     Options = StackOptions
 
@@ -82,9 +83,9 @@ class StackKind(base.Kind):
         """The stack's name."""
         return (settings.stack,)
 
-    def command(self, target: str, settings: StackSettings) -> str | None:
+    def command(self, target: str, settings: StackSettings) -> NextCommand | None:
         """The command that deploys it."""
-        return f"toolkit deploy-stack {target}"
+        return NextCommand("deploy-stack", (target,))
 
     def services(self) -> tuple[str, ...]:
         """CloudFormation; the others are called by some stacks only."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, LiveVersion, Observation, StepState, Verdict
+from toolkit.model import Job, LiveVersion, NextCommand, Observation, StepState, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -39,11 +39,11 @@ _STALE = 5
 out.
 """
 _NEXT = {
-    "ROLLBACK_COMPLETE": " --recreate",
-    "ROLLBACK_FAILED": " --recreate",
-    "CREATE_FAILED": " --recreate",
-    "UPDATE_FAILED": " --continue-rollback",
-    "UPDATE_ROLLBACK_FAILED": " --continue-rollback",
+    "ROLLBACK_COMPLETE": "--recreate",
+    "ROLLBACK_FAILED": "--recreate",
+    "CREATE_FAILED": "--recreate",
+    "UPDATE_FAILED": "--continue-rollback",
+    "UPDATE_ROLLBACK_FAILED": "--continue-rollback",
 }
 
 
@@ -94,7 +94,8 @@ def observe(
         return _succeeded(job, aws, stack_id, receipt, mark, lines)
     # At rest and no success: a complete rollback leaves what ran before, anything else is broken.
     verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
-    command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
+    flags = (_NEXT[mark.status],) if mark.status in _NEXT else ()
+    command = NextCommand("deploy-stack", (job.target,), flags)
     cause = mark.cause or mark.reason or mark.status
     return Observation(
         StepState.FAILED,
@@ -131,7 +132,7 @@ def _unseen(
             return Observation(
                 StepState.UNKNOWN,
                 cause="the stack is gone, and the result of its change set with it",
-                next="toolkit resume",
+                next=NextCommand("resume"),
             )
         return running
     # Without events, the change set itself may know that it was executed.

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import stat
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -20,6 +19,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, NoTemplate, Refused
+from toolkit.formats import toml
 from toolkit.formats.documents import as_mapping
 from toolkit.formats.template import Document, Path, read_template
 from toolkit.ports import cdk, files
@@ -391,8 +391,8 @@ def _needs_python(root: str, path: str) -> bool:
 
 def _needs_project(root: str, path: str) -> bool:
     try:
-        project = tomllib.loads("\n".join(_lines(root, path))).get("project")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        project = toml.tables("\n".join(_lines(root, path))).get("project")
+    except toml.TomlError:
         return True
     return (
         isinstance(project, dict) and bool(project.get("dependencies")) and not _has_installed(path)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from toolkit.model import Job, PlannedCall, Preview
+from toolkit.model import Advice, Job, NextCommand, PlannedCall, Preview
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
@@ -36,14 +36,12 @@ def preview(job: Job, ports: Ports) -> Preview:
     else:
         body = cfn.template(aws, str(stack["StackId"]))
     live = None if stack is None else observe.live_version(aws, stack, body)
-    warnings = [*source.warnings, *sources.environment_warnings(job, ports)]
+    warnings: list[Advice] = [*source.warnings, *sources.environment_warnings(job, ports)]
     same = stack is not None and not new and compare.is_same(source, body, stack, summary)
     forced = job.options.force
     if same and stack is not None and not observe.has_our_tags(stack) and not forced:
-        warnings.append(
-            f"stack {source.name} does not have toolkit's tags; to add them: toolkit "
-            f"deploy-stack {job.target} --force"
-        )
+        untagged = f"stack {source.name} does not have toolkit's tags; to add them:"
+        warnings.append((untagged, NextCommand("deploy-stack", (job.target,), ("--force",))))
     # What is equal may still mean something else, such as a parameter of SSM: only a change set of
     # the deploy itself can tell.
     if same and not forced and not compare.may_change_meaning(source, summary):

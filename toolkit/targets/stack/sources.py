@@ -204,7 +204,7 @@ def _refuse_without_bootstrap(
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app"
             f" needs {required}",
-            f"run: {cdk.bootstrap_command(account, region, job.location.profile, parameter)}",
+            ("run:", cdk.bootstrap_command(account, region, job.location.profile, parameter)),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import Refused
+from toolkit.model import ShellCommand
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.base import flag
 from toolkit.targets.stack import events
@@ -82,12 +83,12 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
         failed = failed_resources(aws, stack)
         raise Refused(
             f"stack {name} could not be deleted: {', '.join(failed) or 'see its events'}",
-            f"delete it for good first: {delete_command(name, failed)}",
+            ("delete it for good first:", delete_command(name, failed)),
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *RECOVERIES):
         raise Refused(
             f"stack {name} is {status}, which toolkit cannot fix",
-            f"see aws cloudformation describe-stacks --stack-name {name}",
+            ("see", ShellCommand("aws cloudformation describe-stacks --stack-name", (name,))),
         )
 
 
@@ -97,20 +98,25 @@ def refuse_protected(stack: Stack, recovery: StackRecovery) -> None:
         name = stack["StackName"]
         raise Refused(
             f"stack {name} is {stack['StackStatus']} and protected against deletion",
-            "aws cloudformation update-termination-protection --no-enable-termination-protection"
-            f" --stack-name {name}",
+            ShellCommand(
+                "aws cloudformation update-termination-protection"
+                " --no-enable-termination-protection --stack-name",
+                (name,),
+            ),
         )
 
 
-def delete_command(name: str, failed: tuple[str, ...]) -> str:
+def events_command(name: str) -> ShellCommand:
+    """The command that shows what happened to a stack."""
+    return ShellCommand("aws cloudformation describe-stack-events --stack-name", (name,))
+
+
+def delete_command(name: str, failed: tuple[str, ...]) -> ShellCommand:
     """The command that deletes a stack whose deletion has failed, without the resources that it
     failed at.
     """
-    if failed:
-        how = f"--retain-resources {' '.join(failed)}"
-    else:
-        how = "--deletion-mode FORCE_DELETE_STACK"
-    return f"aws cloudformation delete-stack --stack-name {name} {how}"
+    how = ("--retain-resources", *failed) if failed else ("--deletion-mode", "FORCE_DELETE_STACK")
+    return ShellCommand("aws cloudformation delete-stack --stack-name", (name, *how))
 
 
 def failed_resources(aws: Aws, stack: Stack) -> tuple[str, ...]:
