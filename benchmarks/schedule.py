@@ -8,7 +8,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from toolkit import targets
-from toolkit.model import Job, Location, Observation, Outcome, Version
+from toolkit.model import Job, JobAction, Location, Observation, Outcome, StepState, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.events import RunEvent
@@ -105,7 +105,9 @@ def _timed(
 
 def _job(step: str, needs: tuple[str, ...], takes_s: float) -> Job:
     weight, version, place = round(takes_s * 1e6), Version("v1", "c1", "f1"), Location("dev")
-    return Job(step, step, "pretend", "deploy", place, None, version, "run", "token", needs, weight)
+    return Job(
+        step, step, "pretend", JobAction.DEPLOY, place, None, version, "run", "token", needs, weight
+    )
 
 
 class _Pretend:
@@ -118,7 +120,7 @@ class _Pretend:
         self._work(job.step)
 
     def observe(self, *_: object) -> Observation:
-        return Observation("done")
+        return Observation(StepState.DONE)
 
 
 class _NoJournal:

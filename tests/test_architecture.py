@@ -335,3 +335,59 @@ def test_nothing_starts_a_shell_or_catches_everything() -> None:
             elif isinstance(node, ast.Name) and node.id == "print":
                 wrong.append(f"{name(file)}:{node.lineno}: prints")
     assert not wrong
+
+
+FOREIGN = {"scheme": "of a URL"}
+"""Attributes that hold words of others, which happen to be ours as well."""
+
+
+def vocabulary() -> dict[str, str]:
+    """Each word of our enums, with the name of one that has it."""
+    words: dict[str, str] = {}
+    for file in FILES:
+        for node in ast.walk(tree(file)):
+            if not isinstance(node, ast.ClassDef) or "StrEnum" not in map(ast.unparse, node.bases):
+                continue
+            for line in node.body:
+                if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
+                    words[str(line.value.value)] = node.name
+    return words
+
+
+def bare_words(compared: ast.Compare, words: dict[str, str]) -> list[str]:
+    """The words of enums that are compared with an attribute as strings."""
+    sides = [compared.left, *compared.comparators]
+    attributes = {side.attr for side in sides if isinstance(side, ast.Attribute)}
+    if not attributes - FOREIGN.keys():
+        return []
+    parts = [part for side in sides for part in getattr(side, "elts", (side,))]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [text for text in texts if isinstance(text, str) and text in words]
+
+
+@pytest.mark.parametrize(
+    ("code", "bare"),
+    [
+        ("report.status == 'failing'", ["failing"]),
+        ("'failing' != report.status", ["failing"]),
+        ("report.status in ('ok', HealthStatus.WARNING)", ["ok"]),
+        ("report.status == HealthStatus.FAILING", []),
+        ("report.name == 'failing today'", []),
+        ("url.scheme == 'http'", []),
+        ("word == 'failing'", []),
+    ],
+)
+def test_a_word_of_an_enum_beside_an_attribute_is_found(code: str, bare: list[str]) -> None:
+    compared = ast.parse(code, mode="eval").body
+    assert isinstance(compared, ast.Compare)
+    assert bare_words(compared, vocabulary()) == bare
+
+
+def test_no_word_of_an_enum_is_compared_as_a_bare_string() -> None:
+    words, wrong = vocabulary(), []
+    for file in FILES:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Compare):
+                bare = bare_words(node, words)
+                wrong += [f"{name(file)}:{node.lineno}: {word!r} of {words[word]}" for word in bare]
+    assert not wrong

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.support.run import ROOT
 from toolkit import flow
-from toolkit.model import Rule, Rules
+from toolkit.model import ChangeStatus, Rule, Rules
 
 EXAMPLE = ROOT / "examples" / "car-rental"
 PREFIX = "examples/car-rental/"
@@ -62,10 +62,13 @@ def test_a_file_of_the_example_goes_where_its_readme_says(
 ) -> None:
     assert (EXAMPLE / path).is_file()
     assert (
-        flow.rule_book(rules(EXAMPLE / "rules.toml")).impact_of(path, "modified").targets == targets
+        flow.rule_book(rules(EXAMPLE / "rules.toml")).impact_of(path, ChangeStatus.MODIFIED).targets
+        == targets
     )
     assert (
-        flow.rule_book(rules(ROOT / "rules.toml")).impact_of(PREFIX + path, "modified").targets
+        flow.rule_book(rules(ROOT / "rules.toml"))
+        .impact_of(PREFIX + path, ChangeStatus.MODIFIED)
+        .targets
         == targets
     )
 

@@ -6,7 +6,7 @@ from enum import Enum
 import msgspec
 
 from toolkit import model
-from toolkit.model import Change, ChangeMatch, Impact
+from toolkit.model import Change, ChangeMatch, ChangeOrigin, ChangeStatus, Impact, MatchVerdict
 
 CLASSES = [
     one for _, one in inspect.getmembers(model, inspect.isclass) if one.__module__ == model.__name__
@@ -32,15 +32,20 @@ def test_a_noun_holds_no_list_that_could_grow() -> None:
 
 
 def test_two_changes_of_the_same_path_are_equal() -> None:
-    assert Change("a", "added") == Change("a", "added", None, "committed")
-    assert Change("a", "added") != Change("a", "deleted")
+    assert Change("a", ChangeStatus.ADDED) == Change(
+        "a", ChangeStatus.ADDED, None, ChangeOrigin.COMMITTED
+    )
+    assert Change("a", ChangeStatus.ADDED) != Change("a", ChangeStatus.DELETED)
 
 
 def test_an_impact_lists_its_paths_by_verdict() -> None:
-    verdicts = ("matched", "unmatched", "ignored", "rules", "unmatched")
+    verdicts = [
+        MatchVerdict(word) for word in ("matched", "unmatched", "ignored", "rules", "unmatched")
+    ]
     impact = Impact(
         tuple(
-            ChangeMatch(Change(str(at), "added"), (), (), one) for at, one in enumerate(verdicts)
+            ChangeMatch(Change(str(at), ChangeStatus.ADDED), (), (), one)
+            for at, one in enumerate(verdicts)
         ),
         {},
         {},

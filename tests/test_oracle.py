@@ -15,7 +15,7 @@ from toolkit import flow
 from toolkit.impact.touch import RuleBook
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.workflows import import_filters
-from toolkit.model import Change
+from toolkit.model import Change, ChangeStatus
 
 _ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
 _LETTERS = {"A": "added", "M": "modified", "D": "deleted", "T": "type-changed"}
@@ -48,7 +48,7 @@ def test_an_imported_filter_answers_as_the_real_one_on_every_commit_and_path(
 
 
 def _matches(book: RuleBook, changes: Sequence[tuple[str, str]]) -> bool:
-    return any(book.matching(Change(path, status)) for path, status in changes)
+    return any(book.matching(Change(path, ChangeStatus(status))) for path, status in changes)
 
 
 def _workflow(one: Mapping[str, Any]) -> str:

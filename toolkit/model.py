@@ -2,7 +2,7 @@
 only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -36,16 +36,73 @@ class Verdict(StrEnum):
 GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
-CONDITIONS = ("ok", "warning", "failing", "unknown")
-"""The state of something that was checked. `unknown`: it could not be checked, or not in time; it
-never counts as `ok`.
-"""
 
-RESULTS = ("passed", "failed", "skipped", "unknown")
-"""How a check can end. `unknown`: it was not done in time, or stopped."""
+class HealthStatus(StrEnum):
+    """How something is that was checked, the worst first. UNKNOWN: it could not be checked, or not
+    in time; it never counts as OK.
+    """
+
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    OK = "ok"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a health check with it does not pass."""
+        return self in (HealthStatus.FAILING, HealthStatus.UNKNOWN)
+
+    @classmethod
+    def worst(cls, conditions: Iterable[str]) -> "HealthStatus":
+        """The worst of several. None at all is UNKNOWN, never OK."""
+        present = set(conditions)
+        return next((condition for condition in cls if condition in present), cls.UNKNOWN)
+
+
+class CheckStatus(StrEnum):
+    """How a check can end. UNKNOWN: it was not done in time, or stopped."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a smoke test with it does not pass."""
+        return self in (CheckStatus.FAILED, CheckStatus.UNKNOWN)
+
+
+class ChangeStatus(StrEnum):
+    """What happened to a path. Every rule's `changes` lets CONFLICTED and UNKNOWN through."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    TYPE_CHANGED = "type-changed"
+    CONFLICTED = "conflicted"
+    UNKNOWN = "unknown"
+
 
 STATUSES = ("added", "modified", "deleted", "type-changed")
-"""What a rule's `changes` may be limited to."""
+"""The words that a rule's `changes` may name."""
+
+
+class ChangeOrigin(StrEnum):
+    """Where a change is. GIVEN: on the command line."""
+
+    COMMITTED = "committed"
+    STAGED = "staged"
+    UNSTAGED = "unstaged"
+    UNTRACKED = "untracked"
+    GIVEN = "given"
+
+
+class RollbackPolicy(StrEnum):
+    """What an environment says about a deploy that is live and unhealthy."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
 
 
 class NextCommand(Struct, frozen=True, tag="toolkit"):
@@ -116,23 +173,19 @@ class Backwards(StrEnum):
 class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
-    `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets
-    through. `origin` says where the change is: committed, staged, unstaged, untracked, or given (on
-    the command line). `path` is relative to the repository's root; bytes that are not UTF-8 are
-    surrogate escapes.
+    `path` is relative to the repository's root; bytes that are not UTF-8 are surrogate escapes.
     """
 
     path: str
-    status: str
+    status: ChangeStatus
     old_path: str | None = None
-    origin: str = "committed"
+    origin: ChangeOrigin = ChangeOrigin.COMMITTED
 
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the
     system, `hosts` what else probes may contact, `private` whether that may be on this machine or
-    in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether removing
-    live commits needs consent.
+    in a private network; `backwards` says whether removing live commits needs consent.
     """
 
     name: str
@@ -145,7 +198,7 @@ class Environment(Struct, frozen=True):
     urls: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     private: bool = False
-    rollback: str = "never"
+    rollback: RollbackPolicy = RollbackPolicy.NEVER
     backwards: Backwards = Backwards.ASK
 
 
@@ -240,6 +293,30 @@ class Load(Struct, frozen=True):
     errors: float
 
 
+class CheckTypeName(StrEnum):
+    """What a check asks. The name is the key that makes a table of rules.toml a check of that type,
+    and the module in toolkit/checks.
+    """
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+    TCP = "tcp"
+    TLS = "tls"
+    DNS = "dns"
+    AWS = "aws"
+    COMMAND = "command"
+
+
+class FileLine(Struct, frozen=True):
+    """A line of a file; lines count from 1."""
+
+    file: str = ""
+    line: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
 class Check(Struct, frozen=True):
     """One thing that `smoke-test` asks the live system. `check_type` says how; `settings` is the
     struct of that check type, its `{names}` not filled.
@@ -247,11 +324,11 @@ class Check(Struct, frozen=True):
     `needs` are checks that have to pass first, unless it is `always`: then they only come first.
     `captures` are the names that it gives values to, `uses` those in its settings. A check that is
     `based` is made at each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how
-    long it is repeated. `where` is its file and line.
+    long it is repeated.
     """
 
     name: str
-    check_type: str
+    check_type: CheckTypeName
     settings: Any
     asks: str
     tags: tuple[str, ...] = ()
@@ -264,7 +341,7 @@ class Check(Struct, frozen=True):
     uses: frozenset[str] = frozenset()
     based: bool = False
     load: Load | None = None
-    where: str = ""
+    where: FileLine = FileLine()
 
 
 class Checks(Struct, frozen=True):
@@ -339,6 +416,13 @@ class Trust(Struct, frozen=True):
         )
 
 
+class UnmatchedPolicy(StrEnum):
+    """What `unmatched` says of a path that no rule matches, unless it names a target."""
+
+    WARN = "warn"
+    FAIL = "fail"
+
+
 class Rules(Struct, frozen=True):
     """All of one rules.toml. `text` is its source, so that the line of a pattern can be found
     without parsing it again. `trust` says where its judges come from, once that has been checked
@@ -359,20 +443,51 @@ class Rules(Struct, frozen=True):
     checks: Checks = Checks()
     trust: Trust = Trust()
 
+    @property
+    def fallback(self) -> str | None:
+        """The target that a path calls for that no rule matches, if `unmatched` names one."""
+        return None if self.unmatched in tuple(UnmatchedPolicy) else self.unmatched
+
+
+class BaseKind(StrEnum):
+    """What a diff compares with: a commit (REF, RANGE), nothing where paths are named (PATHS) or
+    there is no upstream (NONE), or for each target what is recorded (LAST) or runs (LIVE).
+    """
+
+    REF = "ref"
+    RANGE = "range"
+    PATHS = "paths"
+    LAST = "last"
+    LIVE = "live"
+    NONE = "none"
+
+
+class BaseChoice(StrEnum):
+    """How the point that a diff compares with was chosen."""
+
+    ASKED = "as asked"
+    MERGE_BASE = "merge base of the two, as asked"
+    UPSTREAM = "upstream merge base"
+    LIVE = "what is live"
+    PATHS_FROM = "--paths-from"
+    LAST_RECORDED = "last recorded deploy"
+    RECORDED = "recorded"
+    NOT_RECORDED = "nothing is recorded as deployed"
+    NOTHING = "no deploy is recorded, and there is no upstream"
+
 
 class Base(Struct, frozen=True):
     """The point that a diff compares with.
 
-    `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen.
     `commits` has more than one entry if history has several best merge bases: what differs from any
     of them counts. It also has several for `last` and `live`, where `each` says which of them a
     target was compared with (none: its files are as deployed, or nothing is known of it).
     """
 
-    kind: str
+    kind: BaseKind
     name: str | None
     commits: tuple[str, ...]
-    chosen: str
+    chosen: BaseChoice
     each: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -384,26 +499,46 @@ class Head(Struct, frozen=True):
     dirty: bool | None = None
 
 
+class ReasonOrigin(StrEnum):
+    """Why something is called for: a pattern of a rule matches a path, no rule does, or what
+    `rule` says in words.
+    """
+
+    PATTERN = "pattern"
+    UNMATCHED = "unmatched"
+    WORDS = "words"
+
+
 class Reason(Struct, frozen=True, gc=False):
     """Why a target (or a check) is called for: a path, and the pattern of a rule, with its line in
-    rules.toml. Without a path, `rule` is the reason in words.
+    rules.toml. Without a path, `rule` is the reason in words, and `short` the same without the
+    target's name.
     """
 
     path: str
     rule: Advice
     pattern: str
     line: int | None
+    origin: ReasonOrigin = ReasonOrigin.PATTERN
+    short: Advice = ""
+
+
+class MatchVerdict(StrEnum):
+    """How the rules judge a change. RULES: it is one of rules.toml itself."""
+
+    MATCHED = "matched"
+    IGNORED = "ignored"
+    UNMATCHED = "unmatched"
+    RULES = "rules"
 
 
 class ChangeMatch(Struct, frozen=True, gc=False):
-    """How the rules judge one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
-    (rules.toml itself).
-    """
+    """How the rules judge one change."""
 
     change: Change
     rules: tuple[str, ...]
     targets: tuple[str, ...]
-    verdict: str
+    verdict: MatchVerdict
 
 
 class Impact(Struct, frozen=True):
@@ -419,12 +554,15 @@ class Impact(Struct, frozen=True):
     @property
     def unmatched(self) -> list[str]:
         """The paths that no rule matches and `ignore` does not cover."""
-        return [match.change.path for match in self.touched if match.verdict == "unmatched"]
+        return self._judged(MatchVerdict.UNMATCHED)
 
     @property
     def ignored(self) -> list[str]:
         """The paths that `ignore` covers."""
-        return [match.change.path for match in self.touched if match.verdict == "ignored"]
+        return self._judged(MatchVerdict.IGNORED)
+
+    def _judged(self, verdict: MatchVerdict) -> list[str]:
+        return [match.change.path for match in self.touched if match.verdict is verdict]
 
 
 class Step(Struct, frozen=True):
@@ -490,9 +628,17 @@ class Standing(Struct, frozen=True):
         return bool(self.lost) or self.direction is Direction.UNKNOWN
 
 
+class TargetState(StrEnum):
+    """How a target is against the base. An error never reads as CLEAN."""
+
+    DUE = "due"
+    CLEAN = "clean"
+    UNKNOWN = "unknown"
+
+
 class DiffResult(Struct, frozen=True):
-    """The result of `toolkit diff`. `states` holds due, clean or unknown for every target;
-    `refusal` says why nothing is recommended.
+    """The result of `toolkit diff`. `states` are those of every target; `refusal` says why nothing
+    is recommended.
 
     `same` is what commands have to repeat to use the same rules and environment, `covered` lists
     for each group everything that it covers, and `uncommitted` are the paths whose content is not
@@ -511,7 +657,7 @@ class DiffResult(Struct, frozen=True):
     rules: Rules
     impact: Impact
     plan: Plan
-    states: Mapping[str, str]
+    states: Mapping[str, TargetState]
     refusal: str | None = None
     same: SameOptions = SameOptions()
     covered: Mapping[str, frozenset[str]] = {}
@@ -556,12 +702,22 @@ class Explained(Struct, frozen=True):
     users: tuple[str, ...] = ()
 
 
-class LintFinding(Struct, frozen=True):
-    """One thing worth checking. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
-    ignored-rule, overlap or generated.
-    """
+class LintCode(StrEnum):
+    """What `rules check` can find."""
 
-    code: str
+    DEAD_RULE = "dead-rule"
+    DEAD_PATTERN = "dead-pattern"
+    DEAD_EXCLUSION = "dead-exclusion"
+    SHADOWED_RULE = "shadowed-rule"
+    IGNORED_RULE = "ignored-rule"
+    OVERLAP = "overlap"
+    GENERATED = "generated"
+
+
+class LintFinding(Struct, frozen=True):
+    """One thing worth checking."""
+
+    code: LintCode
     line: int | None
     message: str
     hint: str = ""
@@ -633,6 +789,10 @@ class Location(Struct, frozen=True):
     """
 
 
+IMAGE_NAMED = "image "
+"""What the fingerprint of an image begins with of which only the name is known."""
+
+
 class Version(Struct, frozen=True):
     """What is deployed. `name` is the commit's id, with `-dirty-<digest>` if the files differ from
     it. It is also the image's tag.
@@ -640,7 +800,8 @@ class Version(Struct, frozen=True):
     `fingerprint` is the digest of every file that can make the target due: its rules' files and its
     inputs. It is the same in every environment, and at every commit with that content. `settings`
     is the digest of everything else that decides how it is deployed, in this environment. Both are
-    empty if unknown.
+    empty if unknown. Of an image that was named, and not built from files, the fingerprint is only
+    `image NAME`: so it stands in journals and records.
     """
 
     name: str
@@ -652,6 +813,18 @@ class Version(Struct, frozen=True):
     """The digest of the files that git ignores and its build takes; empty where there are none.
     They are not in the fingerprint.
     """
+
+    @property
+    def has_only_a_name(self) -> bool:
+        """Whether nothing is known of what is in it, since it is an image that was named."""
+        return self.fingerprint.startswith(IMAGE_NAMED)
+
+
+class JobAction(StrEnum):
+    """What a step does to its target."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
 
 
 class Job(Struct, frozen=True):
@@ -666,7 +839,7 @@ class Job(Struct, frozen=True):
     step: str
     target: str
     kind: str
-    action: str
+    action: JobAction
     location: Location = field(name="place")
     settings: Any
     version: Version
@@ -779,19 +952,28 @@ class Preview(Struct, frozen=True):
     same: SameOptions = SameOptions()
 
 
+class StepState(StrEnum):
+    """How far the cloud is with a step. ABSENT: nothing of it is there."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 class Observation(Struct, frozen=True):
     """What the cloud says about a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` says more if it is done or
-    failed. `phase` says in a few words what is going on, `cause` in one line the first real reason
-    of a failure, `next` the command that fixes it; `log` are the last lines of what failed.
-    `doomed`: it cannot succeed any more although the cloud still tries. `sure`: absent is final,
-    there is no need to look again later. `lines` are new since the last observation; `mark` is what
-    the next one needs to know of this one. `untouched`: what is unhealthy was so before, whatever
-    was deployed.
+    `verdict` says more if it is done or failed. `phase` says in a few words what is going on,
+    `cause` in one line the first real reason of a failure, `next` the command that fixes it; `log`
+    are the last lines of what failed. `doomed`: it cannot succeed any more although the cloud still
+    tries. `sure`: absent is final, there is no need to look again later. `lines` are new since the
+    last observation; `mark` is what the next one needs to know of this one. `untouched`: what is
+    unhealthy was so before, whatever was deployed.
     """
 
-    state: str
+    state: StepState
     verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
@@ -807,21 +989,23 @@ class Observation(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was checked: what it is, its status (a word of CONDITIONS), and that in a few
-    words.
+    """One thing that was checked: what it is, its status, and that in a few words.
 
     `since` is ISO 8601 in UTC. Anything not `ok` has one `cause` in a line, and the `next` command,
     or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
-    region, a permission or an answer.
+    region, a permission or an answer. `refused`: our own settings keep us from asking, so that
+    asking again cannot help. `version` is what an address reports to be, if it can be compared.
     """
 
     what: str
-    status: str
+    status: HealthStatus
     detail: str = ""
     since: str | None = None
     cause: str = ""
     next: Advice = ""
     unasked: bool = False
+    refused: bool = False
+    version: str = ""
 
 
 class Mismatch(Struct, frozen=True):
@@ -833,15 +1017,17 @@ class Mismatch(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was made
+    """How a check ended. `at` is the base address or the region that it was made
     at, if there are several.
 
     `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
-    response's first lines; `log` names a child's log, `figures` are those of a load.
+    response's first lines; `log` names a child's log, `figures` are those of a load. `absent`: what
+    was asked for does not exist. `repeats` are how many times it was made, and how many of these it
+    passed, if it was more than once.
     """
 
     check: str
-    status: str
+    status: CheckStatus
     asks: str = ""
     at: str = ""
     cause: str = ""
@@ -853,36 +1039,37 @@ class Result(Struct, frozen=True):
     tries: int = 1
     log: str = ""
     figures: Mapping[str, float] = {}
+    absent: bool = False
+    repeats: tuple[int, int] | None = None
     same: SameOptions = SameOptions()
     """What its next command has to repeat."""
+
+
+CHECK, CREDENTIALS = "check", "credentials"
+"""The kinds of health reports besides those of targets, which have their target's kind."""
 
 
 class HealthReport(Struct, frozen=True):
     """The health of one thing in one location: a target, a check, or the credentials (`kind` says
     which), with everything that was checked.
 
-    `state` is how its live version compares with HEAD: due, clean or unknown; empty if that cannot
-    be told.
+    `state` is how its live version compares with HEAD, None if that cannot be told.
     """
 
     name: str
     kind: str
     environment: str | None
     region: str | None
-    signs: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     live: LiveVersion | None = None
-    state: str = ""
+    state: TargetState | None = None
     same: SameOptions = SameOptions()
     """What its next commands have to repeat."""
 
     @property
-    def status(self) -> str:
-        """The worst status of its findings. Without any finding it is `unknown`, never `ok`."""
-        statuses = {sign.status for sign in self.signs}
-        return next(
-            (word for word in ("failing", "unknown", "warning", "ok") if word in statuses),
-            "unknown",
-        )
+    def status(self) -> HealthStatus:
+        """The worst status of its findings. Without any finding it is UNKNOWN, never OK."""
+        return HealthStatus.worst(finding.status for finding in self.findings)
 
 
 class Statement(Struct, frozen=True):
@@ -896,15 +1083,38 @@ class Statement(Struct, frozen=True):
     conditions: Mapping[str, Mapping[str, str]] = {}
 
 
+class ProvisionKind(StrEnum):
+    """What the sandbox can create. BOOTSTRAP: what CDK needs in an account."""
+
+    REPOSITORY = "repository"
+    SERVICE = "service"
+    BUCKET = "bucket"
+    FUNCTION = "function"
+    BOOTSTRAP = "bootstrap"
+    TABLE = "table"
+    QUEUE = "queue"
+    PARAMETER = "parameter"
+
+
 class Provision(Struct, frozen=True):
-    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist.
-    `what` is a word of sandbox/provision.py: repository, service, bucket, function or bootstrap (of
-    CDK).
+    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist. The
+    sandbox lets a service answer under its `hosts`.
     """
 
-    what: str
+    what: ProvisionKind
     name: str
     detail: Mapping[str, str] = {}
+    hosts: tuple[str, ...] = ()
+
+
+class RecordOrigin(StrEnum):
+    """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version
+    of toolkit had recorded.
+    """
+
+    DEPLOYED = "deploy"
+    SET = "set"
+    OBSERVED = "seen"
 
 
 class Resource(Struct, frozen=True):
@@ -948,15 +1158,29 @@ class Outcome(Struct, frozen=True):
         return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 
-class RunResult(Struct, frozen=True):
-    """How a run ended. `status` is succeeded, unchanged, failed, partial, in-doubt or cancelled.
+class RunStatus(StrEnum):
+    """How a run ended; of one in the history also how far it is. DAMAGED: its journal cannot be
+    read.
+    """
 
-    `left` are targets that it could not deploy at all, each with the reason. `same` is for each
-    step what its next commands have to repeat.
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    IN_DOUBT = "in-doubt"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+
+
+class RunResult(Struct, frozen=True):
+    """How a run ended. `left` are targets that it could not deploy at all, each with the reason.
+    `same` is for each step what its next commands have to repeat.
     """
 
     run: str
-    status: str
+    status: RunStatus
     exit: int
     outcomes: tuple[Outcome, ...]
     not_started: tuple[str, ...] = ()

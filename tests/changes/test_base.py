@@ -8,7 +8,7 @@ from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
 from toolkit.changes import base as bases
 from toolkit.errors import MissingCommit, NoCommits, UnknownRef, UsageError
-from toolkit.model import Base
+from toolkit.model import Base, BaseChoice, BaseKind
 from toolkit.ports.git import Git
 from toolkit.show.advice import sentence
 
@@ -45,7 +45,7 @@ def clone(repo: Repo, tmp_path: Path) -> Repo:
 
 def test_a_commit_is_compared_with_the_working_tree(repo: Repo) -> None:
     head = repo.git("rev-parse", "HEAD")
-    assert chosen(repo, "main") == (Base("ref", "main", (head,), "as asked"), None)
+    assert chosen(repo, "main") == (Base(BaseKind.REF, "main", (head,), BaseChoice.ASKED), None)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_a_range_is_compared_as_two_trees(repo: Repo, asked: str, sides: str) ->
     repo.git("tag", "v2")
     repo.commit("third")
     start, end = repo.git("rev-parse", *sides.split()).split()
-    assert chosen(repo, asked) == (Base("range", asked, (start,), "as asked"), end)
+    assert chosen(repo, asked) == (Base(BaseKind.RANGE, asked, (start,), BaseChoice.ASKED), end)
 
 
 def test_a_range_of_three_dots_starts_where_the_sides_parted(clone: Repo) -> None:
     parted = clone.git("merge-base", "feature", "origin/main")
     assert chosen(clone, "origin/main...")[0] == Base(
-        "range", "origin/main...", (parted,), "merge base of the two, as asked"
+        BaseKind.RANGE, "origin/main...", (parted,), BaseChoice.MERGE_BASE
     )
 
 
@@ -130,7 +130,10 @@ def test_nothing_to_compare_in_a_repository_without_commits(tmp_path: Path) -> N
 
 def test_the_default_is_where_the_branch_left_the_remotes_main_branch(clone: Repo) -> None:
     parted = clone.git("merge-base", "feature", "origin/main")
-    assert chosen(clone) == (Base("ref", "origin/main", (parted,), "upstream merge base"), None)
+    assert chosen(clone) == (
+        Base(BaseKind.REF, "origin/main", (parted,), BaseChoice.UPSTREAM),
+        None,
+    )
 
 
 def test_an_upstream_is_taken_before_the_remotes_default(clone: Repo) -> None:
@@ -205,7 +208,7 @@ def test_without_a_remote_the_local_main_branch_is_the_base(repo: Repo, name: st
     repo.git("checkout", "-q", "-b", "feature")
     head = repo.git("rev-parse", "HEAD")
     repo.commit("second", {APP: "new\n"})
-    assert chosen(repo)[0] == Base("ref", name, (head,), "upstream merge base")
+    assert chosen(repo)[0] == Base(BaseKind.REF, name, (head,), BaseChoice.UPSTREAM)
 
 
 def test_on_the_only_branch_there_is_no_base_and_everything_is_due(

@@ -12,7 +12,7 @@ from tests.support.repo import RULES, Repo
 from tests.support.run import ROOT, Toolkit, process
 from toolkit.changes import detect
 from toolkit.errors import UsageError
-from toolkit.model import Change
+from toolkit.model import Change, ChangeOrigin, ChangeStatus
 from toolkit.ports.git import Git
 
 pytestmark = pytest.mark.slow("git", keep=90, of="file")
@@ -316,13 +316,19 @@ def test_a_move_is_both_paths_and_the_new_one_names_the_old(repo: Repo) -> None:
     repo.git("mv", APP, "backend/src/main.py")
     assert found(repo) == {APP: ("deleted", "staged"), "backend/src/main.py": ("added", "staged")}
     repo.commit("moved")
-    assert committed(repo) == [Change(APP, "deleted"), Change("backend/src/main.py", "added", APP)]
+    assert committed(repo) == [
+        Change(APP, ChangeStatus.DELETED),
+        Change("backend/src/main.py", ChangeStatus.ADDED, APP),
+    ]
 
 
 def test_an_edited_move_is_both_paths(repo: Repo) -> None:
     repo.git("mv", APP, "backend/src/main.py")
     repo.commit("moved", {"backend/src/main.py": "app\nnew\n"})
-    assert committed(repo) == [Change(APP, "deleted"), Change("backend/src/main.py", "added")]
+    assert committed(repo) == [
+        Change(APP, ChangeStatus.DELETED),
+        Change("backend/src/main.py", ChangeStatus.ADDED),
+    ]
 
 
 def test_a_move_out_of_a_target_calls_for_both(repo: Repo, toolkit: Toolkit) -> None:
@@ -337,14 +343,19 @@ def test_a_move_out_of_a_target_calls_for_both(repo: Repo, toolkit: Toolkit) -> 
 def test_a_move_that_only_changes_case_is_both_paths(repo: Repo) -> None:
     repo.git("mv", APP, "backend/src/App.py")
     repo.commit("moved")
-    assert committed(repo) == [Change("backend/src/App.py", "added", APP), Change(APP, "deleted")]
+    assert committed(repo) == [
+        Change("backend/src/App.py", ChangeStatus.ADDED, APP),
+        Change(APP, ChangeStatus.DELETED),
+    ]
 
 
 def test_a_moved_file_that_is_edited_later_keeps_where_it_came_from(repo: Repo) -> None:
     repo.git("mv", APP, "backend/src/main.py")
     repo.commit("moved")
     repo.write({"backend/src/main.py": "edited\n"})
-    assert changes(repo, "HEAD~1")[1] == Change("backend/src/main.py", "added", APP, "unstaged")
+    assert changes(repo, "HEAD~1")[1] == Change(
+        "backend/src/main.py", ChangeStatus.ADDED, APP, ChangeOrigin.UNSTAGED
+    )
 
 
 # Submodules
@@ -368,7 +379,10 @@ def parent(repo: Repo, tmp_path: Path) -> Repo:
 
 
 def test_an_added_submodule_is_one_path(parent: Repo) -> None:
-    assert committed(parent) == [Change(".gitmodules", "added"), Change("lib/sub", "added")]
+    assert committed(parent) == [
+        Change(".gitmodules", ChangeStatus.ADDED),
+        Change("lib/sub", ChangeStatus.ADDED),
+    ]
     assert found(parent) == {}
 
 
@@ -376,7 +390,7 @@ def test_a_removed_submodule_is_one_path(parent: Repo) -> None:
     parent.git("rm", "-q", "lib/sub")
     assert found(parent)["lib/sub"] == ("deleted", "staged")
     parent.commit("removed")
-    assert Change("lib/sub", "deleted") in committed(parent)
+    assert Change("lib/sub", ChangeStatus.DELETED) in committed(parent)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +409,7 @@ def test_another_commit_in_a_submodule_is_seen_whatever_is_configured(
     parent.git("add", "-f", "lib/sub")
     assert found(parent) == {"lib/sub": ("modified", "staged")}
     parent.git("-c", "diff.ignoreSubmodules=none", "commit", "-q", "-m", "bump")
-    assert committed(parent) == [Change("lib/sub", "modified")]
+    assert committed(parent) == [Change("lib/sub", ChangeStatus.MODIFIED)]
 
 
 @pytest.mark.parametrize("name", ["a", "new"])

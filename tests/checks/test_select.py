@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from toolkit.checks.select import Task, closure, for_environment, tasks
 from toolkit.config.checks import capturing_checks, predecessors
 from toolkit.errors import Refused
-from toolkit.model import Check, Location
+from toolkit.model import Check, CheckTypeName, Location
 from toolkit.show.advice import sentence
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))
@@ -17,7 +17,7 @@ ONE = ("http://a",)
 
 
 def check(name: str, asks: str = "GET /", sort: str = "http", **more: Any) -> Check:
-    return Check(name, sort, None, asks, **{"based": sort == "http", **more})
+    return Check(name, CheckTypeName(sort), None, asks, **{"based": sort == "http", **more})
 
 
 def made(

@@ -18,9 +18,9 @@ from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.flow.colleagues import relocation
-from toolkit.model import Job, Version
+from toolkit.model import Job, JobAction, Version
 from toolkit.record import journal as journals
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
@@ -70,7 +70,7 @@ class SharedStore:
         target = self.rules.targets["web"]
         [job] = making.make_jobs(
             making.JobRequest(
-                run, [target], locations, {}, {"web": version}, {"web": ()}, "deploy", {}
+                run, [target], locations, {}, {"web": version}, {"web": ()}, JobAction.DEPLOY, {}
             )
         )
         return job
@@ -97,7 +97,7 @@ class SharedStore:
         }
         journal = Journal.create(Store(str(elsewhere)), run, {**first, "commit": "c1", **facts})
         for state, step, more in lines:
-            journal.append(state, step, **more)
+            journal.append(EntryState(state), step, **more)
         journal.close()
         data = Path(journals.path_of(Store(str(elsewhere)), run)).read_bytes()
         self.endpoint.s3.put("shared", f"team/runs/{run}.jsonl", data)

@@ -17,6 +17,7 @@ from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from toolkit.cli.main import cli
+from toolkit.model import StepState
 from toolkit.ports.aws import client
 from toolkit.run import step
 from toolkit.targets.app import observe
@@ -122,7 +123,7 @@ def shop(
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr(client, "READ_S", 0.5)
     monkeypatch.setattr(client, "CALL_S", 2.0)
-    monkeypatch.setattr(step, "CERTAIN_AFTER_S", {"absent": 0.5, "unknown": 5.0})
+    monkeypatch.setattr(step, "CERTAIN_AFTER_S", {StepState.ABSENT: 0.5, StepState.UNKNOWN: 5.0})
     monkeypatch.setattr(observe, "SURE_S", 1)
     return Deploys(tmp_path, aws_endpoint, toolkit, monkeypatch)
 

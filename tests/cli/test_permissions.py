@@ -12,7 +12,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Emulator
-from toolkit.model import Location, Provision
+from toolkit.model import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 
 pytestmark = pytest.mark.slow("permissions, one by one")
@@ -111,9 +111,9 @@ class Account:
         emulator.provide(
             self.root,
             location,
-            Provision("repository", "web"),
-            Provision("service", "web", detail),
-            Provision("bucket", "permitted"),
+            Provision(ProvisionKind.REPOSITORY, "web"),
+            Provision(ProvisionKind.SERVICE, "web", detail),
+            Provision(ProvisionKind.BUCKET, "permitted"),
         )
         files = {
             "app/Dockerfile": DOCKERFILE,
@@ -159,7 +159,7 @@ class Account:
 
 
 UNKNOWN_CONDITIONS = ("ecs:cluster", "ecs:CreateAction", "iam:PassedToService")
-"""Condition keys that the emulator does not fill in: a statement that asks for one would never
+"""HealthStatus keys that the emulator does not fill in: a statement that asks for one would never
 hold.
 """
 
@@ -209,9 +209,9 @@ def needed(toolkit: Toolkit, folder: Path) -> list[dict[str, Any]]:
     assert (found.code, set(found.json)) == (0, {"Version", "Statement"})
     statements = []
     for one in found.json["Statement"]:
-        keys = [key for pairs in one.get("Condition", {}).values() for key in pairs]
+        keys = [key for pairs in one.get("HealthStatus", {}).values() for key in pairs]
         assert all(key in UNKNOWN_CONDITIONS for key in keys)
-        statements.append({name: value for name, value in one.items() if name != "Condition"})
+        statements.append({name: value for name, value in one.items() if name != "HealthStatus"})
     return [*statements, OF_THE_TEMPLATE]
 
 

@@ -21,7 +21,7 @@ from toolkit.config.reader import MOST_PROBLEMS
 from toolkit.config.schema import MOST_RULES
 from toolkit.errors import Problem, RulesError
 from toolkit.formats.durations import seconds
-from toolkit.model import Accept, Environment, Need, Rule, Rules, Target
+from toolkit.model import Accept, ChangeStatus, Environment, Need, Rule, Rules, Target
 from toolkit.targets import base
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.settings import Build
@@ -399,7 +399,7 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     text = HEAD + hostile_rules()[case]
     start = time.process_time()
     with suppress(RulesError):
-        flow.rule_book(load(text)).impact_of("a", "added")
+        flow.rule_book(load(text)).impact_of("a", ChangeStatus.ADDED)
     assert (
         time.process_time() - start < 2
     )  # at the limits it takes half of a second on a quiet machine

@@ -19,7 +19,7 @@ from tests.run.simulated import Told
 from tests.support.aws import Endpoint
 from tests.support.aws.clock import EndpointClock
 from toolkit import targets
-from toolkit.model import Job, Location, Outcome, Version
+from toolkit.model import Job, JobAction, Location, Outcome, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -138,7 +138,7 @@ class Deploy:
             self.name,
             self.name,
             self.kind,
-            targets.kind(self.kind).action,
+            JobAction.DEPLOY,
             Location("dev", REGION, ACCOUNT),
             self.settings(),
             Version(COMMIT, COMMIT, "f" * 64),

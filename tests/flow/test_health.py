@@ -4,7 +4,7 @@ of it.
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,21 @@ from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
 from tests.support.aws.clock import EndpointClock
+from toolkit import targets
 from toolkit.checks import addresses
 from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, HealthResult, check_health
-from toolkit.flow.health_questions import SAYS, compare_address, start_questions
-from toolkit.model import DeployedState, Finding, HealthReport, LiveVersion, Version
+from toolkit.flow.health_questions import compare_address, start_questions
+from toolkit.model import (
+    DeployedState,
+    Finding,
+    HealthReport,
+    HealthStatus,
+    Job,
+    LiveVersion,
+    Version,
+)
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -102,13 +111,13 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Hea
     began = time.monotonic()
     looked = stage.look(timeout_s=6)
     assert time.monotonic() - began < 14
-    signs = {sign.what: sign.status for sign in of(looked, "one").signs}
+    signs = {sign.what: sign.status for sign in of(looked, "one").findings}
     assert (signs["service"], signs["one"], of(looked, "one").status) == (
         "ok",
         "unknown",
         "unknown",
     )
-    late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
+    late = next(sign for sign in of(looked, "one").findings if sign.what == "one")
     assert (late.cause, sentence(late.next), looked.exit) == (
         "no answer within 6 s",
         "try again with --timeout 12s",
@@ -125,7 +134,7 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
     looked = stage.look(timeout_s=1.5)
     assert time.monotonic() - began < 7
     assert {one.status for one in looked.checkups} == {"unknown"}
-    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.signs)
+    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.findings)
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
@@ -189,11 +198,11 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
     assert looked.exit == 7
-    assert {sign.cause for one in looked.checkups for sign in one.signs} == {
+    assert {sign.cause for one in looked.checkups for sign in one.findings} == {
         "the AWS credentials have expired"
     }
     assert {
-        sentence(sign.next).partition(";")[0] for one in looked.checkups for sign in one.signs
+        sentence(sign.next).partition(";")[0] for one in looked.checkups for sign in one.findings
     } == {"sign in again: aws sso login"}
 
 
@@ -230,7 +239,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
         {"credentials": "failing", "one": "unknown", "shut": "failing"},
         1,
     )
-    assert of(looked, "shut").signs[0].detail == "unexpected answer"
+    assert of(looked, "shut").findings[0].detail == "unexpected answer"
 
 
 def test_an_address_that_may_not_be_asked_is_unknown(
@@ -241,8 +250,8 @@ def test_an_address_that_may_not_be_asked_is_unknown(
         "one", more='health = ["http://127.0.0.1:1/health"]\n[checks.name]\ndns = "127.0.0.1"\n'
     )
     looked = stage.look()
-    address = next(sign for sign in of(looked, "one").signs if sign.what.startswith("http://"))
-    name = of(looked, "name").signs[0]
+    address = next(sign for sign in of(looked, "one").findings if sign.what.startswith("http://"))
+    name = of(looked, "name").findings[0]
     assert (address.status, address.detail, name.status, name.detail) == (
         "unknown",
         "not asked",
@@ -255,10 +264,10 @@ def test_an_address_that_may_not_be_asked_is_unknown(
 def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: HealthStage) -> None:
     stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
     stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
-    found = of(stage.look(), "limit").signs[0]
+    found = of(stage.look(), "limit").findings[0]
     assert (found.status, found.detail) == ("failing", "not there"), found.cause
     stage.endpoint.on("ssm", "GetParameters", AwsError("AccessDeniedException", "no"))
-    found = of(stage.look(), "limit").signs[0]
+    found = of(stage.look(), "limit").findings[0]
     assert (found.status, found.detail) == ("unknown", "could not be checked")
 
 
@@ -267,7 +276,7 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Hea
     stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
-    found = of(stage.look(), "bucket").signs[0]
+    found = of(stage.look(), "bucket").findings[0]
     assert (found.status, sentence(found.next).partition(";")[0]) == (
         "unknown",
         "sign in again: aws sso login",
@@ -291,7 +300,7 @@ def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(
         text + 'health = ["http://127.0.0.1:9/health?token=x"]\n'
     )
     app = of(stage.look(), "one")
-    [sign] = [sign for sign in app.signs if sign.status != "ok"]
+    [sign] = [sign for sign in app.findings if sign.status != "ok"]
     assert (app.status, sign.cause) == (
         "failing",
         "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9",
@@ -307,7 +316,7 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: H
         ' ["prod"]\n',
     )
     report = of(stage.look(environment="prod"), "name")
-    [sign] = report.signs
+    [sign] = report.findings
     assert sentence(sign.next, report.same) == "toolkit smoke-test --only name --env prod"
 
 
@@ -323,7 +332,7 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: H
 def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     others: tuple[LiveVersion | None, ...], status: str
 ) -> None:
-    sign = Finding("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
+    sign = Finding("http://a/health", HealthStatus.OK, "answers in 12ms", version="3e8a51c")
     assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
@@ -505,10 +514,25 @@ def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
     assert addresses.is_other_version(said, deployed) is another
 
 
+@pytest.mark.parametrize(("word", "status"), [("failing", "failing"), ("fine", "unknown")])
+def test_a_status_that_a_kind_wrote_as_a_word_is_taken_and_one_that_is_none_is_unknown(
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch, word: Any, status: str
+) -> None:
+    def health(job: Job, ports: Ports, tell: Callable[[Finding], None]) -> None:
+        tell(Finding("folder", word, "missing", cause="nothing was copied"))
+
+    monkeypatch.setattr(targets.kind("app"), "health", health, raising=False)
+    stage.rules("one")
+    report = of(stage.look(), "one")
+    assert isinstance(report.status, HealthStatus)
+    assert report.status == status
+    assert report.findings[0].status.is_bad
+
+
 def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:
     def status(*words: str) -> str:
         return HealthReport(
-            "a", "app", None, None, tuple(Finding("x", word) for word in words)
+            "a", "app", None, None, tuple(Finding("x", HealthStatus(word)) for word in words)
         ).status
 
     assert [

@@ -16,7 +16,7 @@ from toolkit.model import Advice, NextCommand
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.ledger import BEGUN, FailedDeploy, LocalLedger, Record, Scope
 from toolkit.record.state import Store, open_store
 
@@ -74,7 +74,7 @@ def left(store: Store, at: int, *states: str, base: int | None = None, **facts: 
     for state in states:
         step = None if state == "end" else "app"
         with_end.append(
-            state,
+            EntryState(state),
             step,
             **(
                 {"verdict": "failed"}

@@ -17,7 +17,7 @@ from toolkit.flow.rollback import (
     request_fields,
     rollback_choice,
 )
-from toolkit.model import Job, LiveVersion, Location, Preview, Version
+from toolkit.model import Job, JobAction, LiveVersion, Location, Preview, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import LocalLedger, Record, scope_of
@@ -101,7 +101,7 @@ class Coasts:
 
     def choice(self, busy: bool = False, region: str | None = None) -> RollbackChoice:
         order = DeployRequest(
-            folder=str(self.folder), targets=("app",), action="rollback", region=region
+            folder=str(self.folder), targets=("app",), action=JobAction.ROLLBACK, region=region
         )
         return rollback_choice(order, None, self.ports, busy=busy)
 
@@ -110,7 +110,7 @@ class Coasts:
 
     def found(self, look: bool = True, region: str | None = None) -> RollbackChoice:
         order = DeployRequest(
-            folder=str(self.folder), targets=("app",), action="rollback", region=region
+            folder=str(self.folder), targets=("app",), action=JobAction.ROLLBACK, region=region
         )
         return replace(rollback_choice(order, None, self.ports, look), back="")
 
@@ -171,7 +171,7 @@ def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
     order = DeployRequest(
         folder=str(coasts.folder),
         targets=("app",),
-        action="rollback",
+        action=JobAction.ROLLBACK,
         **request_fields(pick_candidate(coasts.found(), None)),
     )
     jobs = prepare(order, "run", None, coasts.ports).jobs
@@ -408,7 +408,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
 
 
 def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None:
-    order = DeployRequest(folder=str(coasts.folder), targets=("app",), action="rollback")
+    order = DeployRequest(folder=str(coasts.folder), targets=("app",), action=JobAction.ROLLBACK)
     locks = open_locks(open_store("p", coasts.ports.root), Location("dev", "us"), coasts.ports)
     assert deploying_run(order, None, coasts.ports) is None
     for action, name, known in (

@@ -13,10 +13,10 @@ from toolkit.flow import deploy as flow
 from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import resolved_location
-from toolkit.model import Job, Location, RecordedDeploy, RunResult, Version
+from toolkit.model import Job, JobAction, Location, RecordedDeploy, RunResult, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.record.journal import Journal, path_of, read
+from toolkit.record.journal import EntryState, Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
@@ -27,7 +27,7 @@ JOB = Job(
     "app",
     "app",
     "app",
-    "deploy",
+    JobAction.DEPLOY,
     Location("dev"),
     app.Settings(cluster="c", service="s", repository="r"),
     Version("v1", "c1", "f1"),
@@ -227,7 +227,7 @@ def opened(store: Store, ports: Ports, known: str, acted: bool) -> None:
         store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, ports.clock
     )
     if acted:
-        journal.append("intent", "app", call="ecs:UpdateService", token="token", what={})
+        journal.append(EntryState.INTENT, "app", call="ecs:UpdateService", token="token", what={})
     journal.close()
 
 

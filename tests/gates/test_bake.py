@@ -26,7 +26,7 @@ from toolkit.flow.stores import store_for
 from toolkit.gates import alarms
 from toolkit.gates.base import AlarmBaseline
 from toolkit.gates.judge import Judge
-from toolkit.model import Outcome, Preview, Rules, RunResult, Version
+from toolkit.model import JobAction, Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
@@ -110,7 +110,7 @@ class Oven:
                 {},
                 {"web": version},
                 {"web": ()},
-                "deploy",
+                JobAction.DEPLOY,
                 {"no_build": True},
             )
         )
@@ -175,7 +175,7 @@ class Oven:
                 {},
                 {"web": Version("old", "0" * 40, "f0")},
                 {"web": ()},
-                "rollback",
+                JobAction.ROLLBACK,
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )
         )

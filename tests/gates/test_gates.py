@@ -37,7 +37,7 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow.rulebook import read_rules
 from toolkit.gates import addresses
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, LiveVersion, Location, Outcome, Rules, Verdict, Version
+from toolkit.model import Job, JobAction, LiveVersion, Location, Outcome, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -130,7 +130,7 @@ class Street:
                 {},
                 {target: Version(TWO, TWO, "f2")},
                 {target: ()},
-                "deploy",
+                JobAction.DEPLOY,
                 {},
             )
         )
@@ -514,7 +514,15 @@ def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street)
     rules = rules_of(street.server.url)
     settings = replace(rules.targets["app"].settings, checks=("up",))
     job = Job(
-        "app", "app", "app", "deploy", Location("dev"), settings, Version(TWO, TWO, "f"), "run", "t"
+        "app",
+        "app",
+        "app",
+        JobAction.DEPLOY,
+        Location("dev"),
+        settings,
+        Version(TWO, TWO, "f"),
+        "run",
+        "t",
     )
     with pytest.raises(Refused, match="check 'up', which decides about it, is no longer there"):
         gates.step_gates(rules, [job], street.ports)

@@ -14,7 +14,17 @@ from toolkit.errors import Refused
 from toolkit.gates import GATES, has_gate, judge
 from toolkit.gates.base import AlarmBaseline, Gate, GateContext, GateFailure, GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
+from toolkit.model import (
+    Job,
+    JobAction,
+    LiveVersion,
+    Location,
+    Observation,
+    Outcome,
+    StepState,
+    Verdict,
+    Version,
+)
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.ports import Ports
 from toolkit.run.events import GateResult
@@ -23,7 +33,7 @@ from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.base import JudgedSettings
 
 SETTINGS = AppSettings(cluster="main", service="web", repository="web")
-DONE = Observation("done", Verdict.SUCCEEDED, live=LiveVersion("v1"))
+DONE = Observation(StepState.DONE, Verdict.SUCCEEDED, live=LiveVersion("v1"))
 
 
 class Kind:
@@ -56,7 +66,17 @@ class Deploy:
 
     def run(self, bake_s: float = 0.0) -> Outcome:
         version = Version("v1", "c1", "f1")
-        job = Job("web", "web", "app", "deploy", Location("dev"), SETTINGS, version, "run", "token")
+        job = Job(
+            "web",
+            "web",
+            "app",
+            JobAction.DEPLOY,
+            Location("dev"),
+            SETTINGS,
+            version,
+            "run",
+            "token",
+        )
         setup = GateSetup(
             policy=Policy(()),
             redact=str,
@@ -188,7 +208,7 @@ def test_a_step_is_judged_where_its_settings_name_something_for_a_gate(
         "web",
         "web",
         "app",
-        "deploy",
+        JobAction.DEPLOY,
         Location("dev"),
         AppSettings(cluster="main", service="web", repository="web", **settings),
         Version("v1", "c1", "f1"),

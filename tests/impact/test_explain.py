@@ -7,7 +7,7 @@ from tests.impact.test_touch import HEAD, PATHS, book, books, rule
 from tests.support.repo import RULES
 from toolkit.impact.explain import explain
 from toolkit.impact.touch import RuleBook
-from toolkit.model import Reason
+from toolkit.model import ChangeStatus, Reason
 
 
 def test_a_hit_names_the_pattern_and_what_it_calls_for() -> None:
@@ -63,7 +63,7 @@ def test_an_unmatched_path_names_what_it_falls_back_to() -> None:
 
 @given(books(), st.sampled_from(PATHS))
 def test_the_story_ends_where_a_change_of_any_status_goes(rules: RuleBook, path: str) -> None:
-    found, calls = explain(path, rules), rules.impact_of(path, "unknown")
+    found, calls = explain(path, rules), rules.impact_of(path, ChangeStatus.UNKNOWN)
     expected = (found.fallback,) if found.fallback else found.targets
     assert set(expected) == set(calls.targets)
     assert {

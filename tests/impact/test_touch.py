@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from tests.support.repo import RULES
 from toolkit import flow
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.model import STATUSES, Change, ChangeMatch, Impact, Reason
+from toolkit.model import (
+    STATUSES,
+    Change,
+    ChangeMatch,
+    ChangeStatus,
+    Impact,
+    MatchVerdict,
+    Reason,
+    ReasonOrigin,
+)
 
 HEAD = """\
 version = 1
@@ -40,7 +49,7 @@ def on(
     rules: RuleBook, *paths: str, old: RuleBook | None = None, status: str = "modified"
 ) -> Impact:
     return touch(
-        [Change(path, status) for path in paths],
+        [Change(path, ChangeStatus(status)) for path in paths],
         rules,
         () if old is None else (old,),
         ("rules.toml",),
@@ -56,7 +65,12 @@ def test_a_path_calls_for_the_targets_of_every_rule_that_matches_it() -> None:
     impact = on(rules, "x/m.py")
     assert called(impact) == {"a": ["x/m.py"], "b": ["x/m.py"]}
     assert impact.touched == (
-        ChangeMatch(Change("x/m.py", "modified"), ("one", "two"), ("a", "b"), "matched"),
+        ChangeMatch(
+            Change("x/m.py", ChangeStatus.MODIFIED),
+            ("one", "two"),
+            ("a", "b"),
+            MatchVerdict.MATCHED,
+        ),
     )
 
 
@@ -126,9 +140,13 @@ def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(
     policy: str, targets: tuple[str, ...]
 ) -> None:
     impact = on(book(HEAD.replace("1\n", f'1\nunmatched = "{policy}"\n', 1)), "x")
-    assert impact.touched == (ChangeMatch(Change("x", "modified"), (), targets, "unmatched"),)
+    assert impact.touched == (
+        ChangeMatch(Change("x", ChangeStatus.MODIFIED), (), targets, MatchVerdict.UNMATCHED),
+    )
     assert impact.unmatched == ["x"]
-    assert impact.targets == {name: (Reason("x", "unmatched", "", 2),) for name in targets}
+    assert impact.targets == {
+        name: (Reason("x", "unmatched", "", 2, ReasonOrigin.UNMATCHED),) for name in targets
+    }
 
 
 def test_a_change_of_the_rules_themselves_is_shown_and_calls_for_nothing() -> None:
@@ -173,7 +191,7 @@ def test_what_is_ignored_today_calls_for_the_fallback_of_then() -> None:
 
 def test_the_rules_of_every_base_count() -> None:
     olds = [book(HEAD + rule("old", '["x/**"]', f'deploy = ["{name}"]')) for name in "ab"]
-    assert called(touch([Change("x/y", "modified")], book(HEAD), olds)) == {
+    assert called(touch([Change("x/y", ChangeStatus.MODIFIED)], book(HEAD), olds)) == {
         "a": ["x/y"],
         "b": ["x/y"],
     }
@@ -246,9 +264,7 @@ def books(draw: st.DrawFn) -> RuleBook:
 
 
 CHANGES = st.lists(
-    st.builds(
-        Change, st.sampled_from(PATHS), st.sampled_from((*STATUSES, "conflicted", "unknown"))
-    ),
+    st.builds(Change, st.sampled_from(PATHS), st.sampled_from(tuple(ChangeStatus))),
     max_size=6,
 )
 

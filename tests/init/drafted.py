@@ -11,7 +11,7 @@ from toolkit.impact.touch import RuleBook
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import RepositoryDraft, draft_repository
-from toolkit.model import Change, Rules
+from toolkit.model import Change, ChangeStatus, Rules
 from toolkit.plan.graph import Graph
 
 
@@ -51,7 +51,10 @@ class DraftedRepository:
         """
         if self._book.ignores(path):
             return "ignored"
-        hits = [self.rules.rules[rule] for rule, _ in self._book.matching(Change(path, "modified"))]
+        hits = [
+            self.rules.rules[rule]
+            for rule, _ in self._book.matching(Change(path, ChangeStatus.MODIFIED))
+        ]
         deploy = self._book.narrowest(name for rule in hits for name in rule.deploy)
         return sorted(deploy) or next((check for rule in hits for check in rule.run), "unmatched")
 

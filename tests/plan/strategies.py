@@ -13,7 +13,7 @@ from msgspec import Struct
 from toolkit import flow
 from toolkit.errors import RulesError
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.model import Change, Plan, Rules, Target
+from toolkit.model import Change, ChangeStatus, Plan, Rules, Target
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 
@@ -150,7 +150,7 @@ def without_problems(parts: list[str], unmatched: str = "warn") -> Rules:
 CHANGES = (
     st.sampled_from((0, 1, 2, 3, 4))
     .flatmap(lambda number: st.permutations(FOLDERS).map(lambda folders: folders[:number]))
-    .map(lambda folders: [Change(f"{folder}/x", "modified") for folder in folders])
+    .map(lambda folders: [Change(f"{folder}/x", ChangeStatus.MODIFIED) for folder in folders])
 )
 
 

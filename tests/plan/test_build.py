@@ -25,7 +25,7 @@ from tests.plan.strategies import (
 )
 from tests.support.repo import RULES
 from toolkit import flow
-from toolkit.model import Change, Plan, Reason, Rules, SameOptions
+from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules, SameOptions
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.show.advice import NO_OPTIONS, command_line, sentence
@@ -33,7 +33,7 @@ from toolkit.show.answer import recommendation
 
 
 def on(rules: Rules, *paths: str) -> Plan:
-    return plan(rules, [Change(path, "modified") for path in paths])
+    return plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
 
 
 def covered(found: Plan, rules: Rules) -> set[str]:
@@ -109,7 +109,7 @@ def test_the_options_are_said_again_in_every_command() -> None:
     )
 
     def recommended(*paths: str) -> str:
-        found = plan(rules, [Change(path, "modified") for path in paths])
+        found = plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
         return shown(found, SameOptions(env="prod"))
 
     assert recommended("p/x") == "toolkit deploy-stack a --env prod"

@@ -15,7 +15,7 @@ from tests.record.parts import Broken, ManualClock, store
 from toolkit.errors import Refused
 from toolkit.ports.processes import facts
 from toolkit.record.history import INDEX, StepLog, good_deploys, log_path, runs, unfinished
-from toolkit.record.journal import Journal, path_of
+from toolkit.record.journal import EntryState, Journal, path_of
 from toolkit.record.ledger import BEGUN, LocalLedger, Record, Scope
 from toolkit.record.state import Store
 
@@ -53,7 +53,7 @@ def ran(
         ManualClock(),
     )
     for state, step, more in lines:
-        made.append(state, step, **more)
+        made.append(EntryState(state), step, **more)
     return made
 
 
@@ -138,7 +138,7 @@ def test_a_dead_writer_is_dead_though_a_child_of_its_own_keeps_the_lock(here: St
 def test_who_resumes_a_run_is_the_one_who_runs_it(here: Store) -> None:
     ran(here, "r1", INTENT, by=DEAD).close()
     made = Journal.reopen(here, "r1")
-    made.append("note", **facts())
+    made.append(EntryState.NOTE, **facts())
     assert runs(here)[0].status == "running"
     made.close()
 
@@ -172,7 +172,7 @@ def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
         path.write_bytes(content)
     assert runs(here) == before
     made = Journal.reopen(here, "r1")
-    made.append("end", exit=1)
+    made.append(EntryState.END, exit=1)
     made.close()
     assert runs(here)[0].exit == 1
 

@@ -21,7 +21,15 @@ from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDam
 from toolkit.ports.disk import Disk
 from toolkit.ports.processes import facts
 from toolkit.record import journal
-from toolkit.record.journal import Journal, JournalEntry, new_run_id, parse, path_of, read
+from toolkit.record.journal import (
+    EntryState,
+    Journal,
+    JournalEntry,
+    new_run_id,
+    parse,
+    path_of,
+    read,
+)
 from toolkit.record.state import Store
 
 RUN = "20261120-193742-x7k2"
@@ -40,19 +48,23 @@ def written(here: Store, run: str = RUN) -> bytes:
         here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()}
     )
     made.append(
-        "intent",
+        EntryState.INTENT,
         "app",
         call="ecs:UpdateService",
         token="t1",
         what={"service": "backend \x1b[2K é \udcff"},
     )
     made.append(
-        "accepted", "app", receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]}
+        EntryState.ACCEPTED,
+        "app",
+        receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]},
     )
-    made.append("intent", "api@eu-west-1", call="cloudformation:ExecuteChangeSet", token="t2")
-    made.append("outcome", "app", verdict="succeeded", took_s=1.5)
-    made.append("note", text="slack: not sent")
-    made.append("end", exit=4, status="partial")
+    made.append(
+        EntryState.INTENT, "api@eu-west-1", call="cloudformation:ExecuteChangeSet", token="t2"
+    )
+    made.append(EntryState.OUTCOME, "app", verdict="succeeded", took_s=1.5)
+    made.append(EntryState.NOTE, text="slack: not sent")
+    made.append(EntryState.END, exit=4, status="partial")
     made.close()
     return Path(made.path).read_bytes()
 
@@ -151,7 +163,7 @@ def test_a_run_that_is_not_there_is_named(here: Store) -> None:
 def test_going_on_continues_the_numbers(here: Store) -> None:
     written(here)
     made = Journal.reopen(here, RUN)
-    made.append("note", text="again")
+    made.append(EntryState.NOTE, text="again")
     made.close()
     assert [entry.n for entry in read(here, RUN)] == list(range(1, 9))
 
@@ -176,7 +188,7 @@ def test_going_on_after_a_torn_line_is_going_on_before_it(here: Store) -> None:
     data = written(here)
     put(here, data[:-5])
     made = Journal.reopen(here, RUN)
-    made.append("end", exit=0)
+    made.append(EntryState.END, exit=0)
     made.close()
     assert [(entry.n, entry.state) for entry in read(here, RUN)][-2:] == [(6, "note"), (7, "end")]
 
@@ -371,13 +383,13 @@ def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
 
 WRITER = """
 import sys
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.state import Store
 made = Journal.create(Store(sys.argv[1]), sys.argv[2], {"jobs": []})
 n = 0
 while True:
     n += 1
-    made.append("note", text="x" * (n % 300), count=n)
+    made.append(EntryState.NOTE, text="x" * (n % 300), count=n)
     sys.stdout.write(f"{n}\\n"); sys.stdout.flush()
 """
 
@@ -420,7 +432,7 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
     def work(who: int) -> None:
         start.wait()
         for count in range(25):
-            made.append("note", who=who, count=count)
+            made.append(EntryState.NOTE, who=who, count=count)
 
     threads = [Thread(target=work, args=(who,)) for who in range(4)]
     for thread in threads:
@@ -439,10 +451,10 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
 @pytest.mark.parametrize(
     ("use", "reason"),
     [
-        (lambda made: made.append("done"), "no state"),
-        (lambda made: made.append("intent", "db"), "does not have"),
-        (lambda made: made.append("note", x=float("nan")), "JSON"),
-        (lambda made: made.append("note", x=object()), "object"),
+        (lambda made: made.append("done"), "not a valid EntryState"),
+        (lambda made: made.append(EntryState.INTENT, "db"), "does not have"),
+        (lambda made: made.append(EntryState.NOTE, x=float("nan")), "JSON"),
+        (lambda made: made.append(EntryState.NOTE, x=object()), "object"),
     ],
 )
 def test_a_line_that_could_not_be_read_again_is_not_written(
@@ -451,18 +463,18 @@ def test_a_line_that_could_not_be_read_again_is_not_written(
     made = Journal.create(here, RUN, {"jobs": JOBS})
     with pytest.raises((ValueError, TypeError), match=reason):
         use(made)
-    made.append("note")
+    made.append(EntryState.NOTE)
     made.close()
     with pytest.raises(ValueError, match="closed"):
-        made.append("note")
+        made.append(EntryState.NOTE)
     assert [entry.state for entry in read(here, RUN)] == ["run", "note"]
 
 
 def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(here: Store) -> None:
     made = Journal.create(here, RUN, {})
     with pytest.raises(FileProblem, match="more than a journal takes"):
-        made.append("note", x="y" * journal.LINE_MOST)
-    made.append("note")
+        made.append(EntryState.NOTE, x="y" * journal.LINE_MOST)
+    made.append(EntryState.NOTE)
     made.close()
     assert len(read(here, RUN)) == 2
 
@@ -488,16 +500,16 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(
         try:
             for number in range(4):
                 try:
-                    made.append("note", number=number)
+                    made.append(EntryState.NOTE, number=number)
                 except FileProblem:
                     assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told, (
                         "what failed is not there"
                     )
                     made.append(
-                        "note", number=-number
+                        EntryState.NOTE, number=-number
                     )  # of another step, perhaps: it does not have to wait for that one
                     told.append(-number)
-                    made.append("note", number=number)
+                    made.append(EntryState.NOTE, number=number)
                 told.append(number)
                 assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told
         finally:
@@ -513,7 +525,7 @@ def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(here: Store) -
     made = Journal.create(here, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
     for _ in range(3):
         with pytest.raises(FileProblem, match="the disk is full"):
-            made.append("intent", call="x")
+            made.append(EntryState.INTENT, call="x")
     made.close()
     assert disk.failed > 3
     assert [entry.state for entry in read(here, RUN)] == ["run"]
@@ -543,7 +555,7 @@ def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
             super().sync(descriptor)
 
     made = Journal.create(here, RUN, {}, disk=CallsOfDisk())
-    made.append("note")
+    made.append(EntryState.NOTE)
     made.close()
     assert calls == ["write", "sync", "folder", "write", "sync"]
 
@@ -554,7 +566,11 @@ def test_an_append_costs_milliseconds(here: Store) -> None:
     for number in range(100):
         began = time.perf_counter()
         made.append(
-            "intent", "app", call="ecs:UpdateService", token="t" * 24, what={"n": str(number)}
+            EntryState.INTENT,
+            "app",
+            call="ecs:UpdateService",
+            token="t" * 24,
+            what={"n": str(number)},
         )
         took.append(time.perf_counter() - began)
     made.close()

@@ -12,6 +12,7 @@ import pytest
 from tests.record.bucket import BucketState
 from tests.record.parts import SkippingClock, someone, store
 from toolkit.errors import LockHeld, LockLost, Stopped
+from toolkit.model import JobAction
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import (
@@ -23,7 +24,7 @@ from toolkit.record.holder import (
     with_stop_request,
 )
 from toolkit.record.leases import EXPIRY_S, RENEW_S, Lease, Leases
-from toolkit.record.locks import ROLLBACK, STOP_REQUEST_S, HeldLocks, Locks
+from toolkit.record.locks import STOP_REQUEST_S, HeldLocks, Locks
 
 APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
 KEY = f"team/locks/{APP}.lock"
@@ -53,7 +54,12 @@ def quiet(name: str, by: Holder) -> None:
 
 def undoing(id: str = "2") -> Holder:
     return someone(
-        id, who="bob", host="laptop", run="r2", command="toolkit rollback app", action=ROLLBACK
+        id,
+        who="bob",
+        host="laptop",
+        run="r2",
+        command="toolkit rollback app",
+        action=JobAction.ROLLBACK,
     )
 
 

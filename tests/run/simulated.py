@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from toolkit.model import (
     Advice,
     Job,
+    JobAction,
     LiveVersion,
     Location,
     Observation,
@@ -28,6 +29,7 @@ from toolkit.model import (
     Preview,
     Rules,
     RunResult,
+    StepState,
     Target,
     Verdict,
     Version,
@@ -165,14 +167,14 @@ def observe(
         one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token
     }
     if not ours.keys() >= set(settings.calls):
-        return Observation("absent")
+        return Observation(StepState.ABSENT)
     if ports.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
-        return Observation("running", phase="moving")
+        return Observation(StepState.RUNNING, phase="moving")
     if settings.fails:
-        return Observation("failed", Verdict.FAILED, cause="it was not to be")
+        return Observation(StepState.FAILED, Verdict.FAILED, cause="it was not to be")
     version = job.version
     return Observation(
-        "done",
+        StepState.DONE,
         Verdict.SUCCEEDED,
         live=LiveVersion(
             version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token}
@@ -233,7 +235,7 @@ def prepared(
             {},
             versions,
             wanted,
-            "deploy",
+            JobAction.DEPLOY,
             {},
         )
     )

@@ -29,6 +29,7 @@ from toolkit.errors import (
 from toolkit.model import (
     Advice,
     Job,
+    JobAction,
     LiveVersion,
     Location,
     NextCommand,
@@ -36,11 +37,13 @@ from toolkit.model import (
     Outcome,
     RunResult,
     ShellCommand,
+    StepState,
     Verdict,
     Version,
     changed_advice,
 )
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import EntryState
 from toolkit.run.execute import Execution
 from toolkit.run.outcomes import run_status
 from toolkit.run.request import (
@@ -57,10 +60,10 @@ from toolkit.targets.base import Report
 SOON_S = 10.0
 V1 = LiveVersion("v1")
 DONE, FAILED = (
-    Observation("done", Verdict.SUCCEEDED, live=V1),
-    Observation("failed", Verdict.ROLLED_BACK, cause="it crashed"),
+    Observation(StepState.DONE, Verdict.SUCCEEDED, live=V1),
+    Observation(StepState.FAILED, Verdict.ROLLED_BACK, cause="it crashed"),
 )
-RUNNING, UNKNOWN = Observation("running"), Observation("unknown")
+RUNNING, UNKNOWN = Observation(StepState.RUNNING), Observation(StepState.UNKNOWN)
 
 
 EXPIRED = Expired(profile="", option="")
@@ -122,7 +125,7 @@ class Book:
     def journal(self) -> JournalWriter:
         return self
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None:
         if (problem := self._broken(state, step)) is not None:
             raise problem
         self.lines.append((state, step, facts))
@@ -184,7 +187,7 @@ class RunStage:
                 step,
                 step,
                 "scripted",
-                "deploy",
+                JobAction.DEPLOY,
                 Location("dev"),
                 None,
                 Version("v1", "c1", "f1"),
@@ -298,7 +301,7 @@ def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
     assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
-    again = RunStage(monkeypatch, {"a": Observation("running", cause="slow")})
+    again = RunStage(monkeypatch, {"a": Observation(StepState.RUNNING, cause="slow")})
     again.listener.told = lambda step, text: again.stop.ask(2)  # type: ignore[method-assign]
     ran = again.run()
     assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
@@ -610,7 +613,7 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
             "a",
             "a",
             "scripted",
-            "deploy",
+            JobAction.DEPLOY,
             Location("dev"),
             None,
             Version("v1", "c1", "f1"),
@@ -677,13 +680,13 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
 def test_what_to_do_next_is_written_down_as_data_and_without_secrets_and_read_back(
     monkeypatch: pytest.MonkeyPatch, advice: Advice
 ) -> None:
-    observation = Observation("failed", Verdict.FAILED, cause="it crashed", next=advice)
+    observation = Observation(StepState.FAILED, Verdict.FAILED, cause="it crashed", next=advice)
     stage = RunStage(monkeypatch, {"a": observation})
     job = Job(
         "a",
         "a",
         "scripted",
-        "deploy",
+        JobAction.DEPLOY,
         Location("prod"),
         None,
         Version("v1", "c1", "f1"),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Environment, Job, Location, Target, Version
+from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 from toolkit.run.jobs import (
     JobRequest,
     fill_settings,
@@ -58,7 +58,7 @@ def made(
             variables,
             {found.name: VERSION},
             {found.name: ()},
-            "deploy",
+            JobAction.DEPLOY,
             {found.kind: options} if options else {},
         )
     )
@@ -194,7 +194,7 @@ def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
             {},
             {"one": VERSION, "two": VERSION},
             {"one": (), "two": ("one",)},
-            "deploy",
+            JobAction.DEPLOY,
             {},
         )
     )

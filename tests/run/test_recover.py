@@ -12,7 +12,7 @@ from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import LiveVersion, NextCommand, Outcome, Verdict
-from toolkit.record.journal import JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state
 from toolkit.run.request import BegunStep
@@ -40,7 +40,11 @@ def read(
     said = [("run", None, {"jobs": packed() if jobs is None else jobs, "project": "p"}), *lines]
     entries = [
         JournalEntry(
-            at + 1, (START + timedelta(minutes=at * minutes)).isoformat(), state, step, facts
+            at + 1,
+            (START + timedelta(minutes=at * minutes)).isoformat(),
+            EntryState(state),
+            step,
+            facts,
         )
         for at, (state, step, facts) in enumerate(said)
     ]
@@ -195,7 +199,7 @@ def test_an_intent_after_the_end_of_its_step_is_refused() -> None:
 def test_a_time_that_is_none_is_refused(at: Any) -> None:
     said = [("run", None, {"jobs": packed()}), intent("a")]
     entries = [
-        JournalEntry(number + 1, at, state, step, facts)
+        JournalEntry(number + 1, at, EntryState(state), step, facts)
         for number, (state, step, facts) in enumerate(said)
     ]
     with pytest.raises(StateDamaged):
@@ -230,4 +234,6 @@ def test_steps_that_make_no_sense_are_refused(jobs: Any) -> None:
 
 def test_a_run_without_steps_is_refused() -> None:
     with pytest.raises(StateDamaged):
-        recover_state([JournalEntry(1, START.isoformat(), "run", None, {})], NOW, "the journal")
+        recover_state(
+            [JournalEntry(1, START.isoformat(), EntryState.RUN, None, {})], NOW, "the journal"
+        )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, Told, ports
 from toolkit.errors import LockLost
-from toolkit.model import Job, LiveVersion, Location, Outcome, Resource, Verdict, Version
+from toolkit.model import Job, JobAction, LiveVersion, Location, Outcome, Resource, Verdict, Version
 from toolkit.record.history import run_summary
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of
@@ -18,7 +18,9 @@ from toolkit.targets.app.kind import kind as app
 
 PLACE = Location("dev", "eu", "111111111111")
 SETTINGS = app.Settings(cluster="c", service="s", repository="r")
-JOB = Job("app@eu", "app", "app", "deploy", PLACE, SETTINGS, Version("v2", "c2", "f2"), "run", "t")
+JOB = Job(
+    "app@eu", "app", "app", JobAction.DEPLOY, PLACE, SETTINGS, Version("v2", "c2", "f2"), "run", "t"
+)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from toolkit.flow import runs
 from toolkit.model import Advice, Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
-from toolkit.record.journal import JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.shared_runs import SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
 from toolkit.run.request import RunRequest
@@ -189,7 +189,7 @@ class SharedCloud:
             if entry.state == "outcome"
         ]
         assert sorted(outcomes) == sorted(ends.items()), "not exactly one outcome for each step"
-        assert [entry.state for entry in shared.entries].count("end") == 1
+        assert [entry.state for entry in shared.entries].count(EntryState.END) == 1
         wanted = [
             (target, call)
             for step, target in self.setting.steps

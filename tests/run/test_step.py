@@ -25,7 +25,17 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
+from toolkit.model import (
+    Job,
+    JobAction,
+    LiveVersion,
+    Location,
+    Observation,
+    Outcome,
+    StepState,
+    Verdict,
+    Version,
+)
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports
 from toolkit.run.request import BegunStep
@@ -44,7 +54,7 @@ JOB = Job(
     "app",
     "app",
     "scripted",
-    "deploy",
+    JobAction.DEPLOY,
     Location("dev"),
     None,
     Version("v1", "c1", "f1"),
@@ -53,9 +63,9 @@ JOB = Job(
     deadline_s=600,
 )
 RUNNING, DONE, ABSENT = (
-    Observation("running", phase="moving"),
-    Observation("done", Verdict.SUCCEEDED, live=LiveVersion("v1")),
-    Observation("absent"),
+    Observation(StepState.RUNNING, phase="moving"),
+    Observation(StepState.DONE, Verdict.SUCCEEDED, live=LiveVersion("v1")),
+    Observation(StepState.ABSENT),
 )
 NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
@@ -202,15 +212,18 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [
-        (Observation("done", Verdict.SUCCEEDED), ("succeeded", False)),
-        (Observation("done"), ("succeeded", False)),
-        (Observation("done", Verdict.UNCHANGED, cause="it runs already"), ("unchanged", False)),
-        (Observation("failed", Verdict.FAILED, cause="c"), ("failed", False)),
-        (Observation("failed"), ("failed", False)),
-        (Observation("failed", Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
-        (Observation("failed", Verdict.SUPERSEDED), ("superseded", False)),
-        (Observation("failed", Verdict.CANCELLED), ("cancelled", False)),
-        (Observation("unknown", cause="c"), ("in-doubt", True)),
+        (Observation(StepState.DONE, Verdict.SUCCEEDED), ("succeeded", False)),
+        (Observation(StepState.DONE), ("succeeded", False)),
+        (
+            Observation(StepState.DONE, Verdict.UNCHANGED, cause="it runs already"),
+            ("unchanged", False),
+        ),
+        (Observation(StepState.FAILED, Verdict.FAILED, cause="c"), ("failed", False)),
+        (Observation(StepState.FAILED), ("failed", False)),
+        (Observation(StepState.FAILED, Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
+        (Observation(StepState.FAILED, Verdict.SUPERSEDED), ("superseded", False)),
+        (Observation(StepState.FAILED, Verdict.CANCELLED), ("cancelled", False)),
+        (Observation(StepState.UNKNOWN, cause="c"), ("in-doubt", True)),
     ],
 )
 def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool]) -> None:
@@ -220,7 +233,8 @@ def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool
 
 
 @pytest.mark.parametrize(
-    "seen", [DONE, Observation("failed", cause="c"), Observation("absent", sure=True)]
+    "seen",
+    [DONE, Observation(StepState.FAILED, cause="c"), Observation(StepState.ABSENT, sure=True)],
 )
 def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
     stage = StepStage([seen])
@@ -232,7 +246,7 @@ def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
 @pytest.mark.parametrize("untouched", [True, False])
 def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
     found = StepStage(
-        [Observation("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
+        [Observation(StepState.DONE, Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
     ).run()
     assert (of(found), found.cause, found.has_to_give_way) == (
         ("unhealthy", False),
@@ -242,23 +256,25 @@ def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untou
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
-    stage = StepStage([Observation("unknown", phase="checking again")] * 5 + [RUNNING, DONE])
+    stage = StepStage(
+        [Observation(StepState.UNKNOWN, phase="checking again")] * 5 + [RUNNING, DONE]
+    )
     assert of(stage.run()) == ("succeeded", False)
-    stage = StepStage([Observation("unknown", next="ask ada")])
+    stage = StepStage([Observation(StepState.UNKNOWN, next="ask ada")])
     found = stage.run()
     assert (found.verdict, sentence(found.next), found.open) == (
         "in-doubt",
         "ask ada",
         True,
     )
-    assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S["unknown"]
+    assert stage.looked[-1] - stage.looked[0] >= CERTAIN_AFTER_S[StepState.UNKNOWN]
 
 
 def test_the_first_cause_remains_the_cause() -> None:
     stage = StepStage(
         [
-            Observation("running", cause="image not found", log=("pull",)),
-            Observation("failed", Verdict.ROLLED_BACK, cause="rolled back"),
+            Observation(StepState.RUNNING, cause="image not found", log=("pull",)),
+            Observation(StepState.FAILED, Verdict.ROLLED_BACK, cause="rolled back"),
         ]
     )
     assert stage.run().cause == "image not found"
@@ -268,7 +284,11 @@ def test_the_first_cause_remains_the_cause() -> None:
 
 def test_lines_are_shown_and_written() -> None:
     stage = StepStage(
-        [Observation("running", lines=("one",)), Observation("running", lines=("two",)), DONE]
+        [
+            Observation(StepState.RUNNING, lines=("one",)),
+            Observation(StepState.RUNNING, lines=("two",)),
+            DONE,
+        ]
     )
     stage.run()
     assert stage.listener.lines == ["one", "two"]
@@ -276,8 +296,8 @@ def test_lines_are_shown_and_written() -> None:
 
 
 def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
-    doomed = Observation("running", doomed=True, cause="it crashes")
-    stage = StepStage([doomed, doomed, doomed, Observation("failed", Verdict.ROLLED_BACK)])
+    doomed = Observation(StepState.RUNNING, doomed=True, cause="it crashes")
+    stage = StepStage([doomed, doomed, doomed, Observation(StepState.FAILED, Verdict.ROLLED_BACK)])
     assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
     assert stage.pen.states == ["intent", "accepted", "intent"]
 
@@ -286,9 +306,9 @@ def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
 def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) -> None:
     stage = StepStage(
         [
-            Observation("running", doomed=True),
-            Observation("running", doomed=True),
-            Observation("failed"),
+            Observation(StepState.RUNNING, doomed=True),
+            Observation(StepState.RUNNING, doomed=True),
+            Observation(StepState.FAILED),
         ]
     )
     stage.refusal = problem
@@ -324,7 +344,7 @@ def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
 
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
-    found = StepStage([Observation("running", cause="slow")]).run()
+    found = StepStage([Observation(StepState.RUNNING, cause="slow")]).run()
     assert (found.verdict, found.open, sentence(found.next)) == (
         "in-doubt",
         True,
@@ -358,7 +378,7 @@ def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> No
         1,
         ["intent", "accepted"],
     )
-    assert stage.looked[-2] - stage.looked[0] >= CERTAIN_AFTER_S["absent"]
+    assert stage.looked[-2] - stage.looked[0] >= CERTAIN_AFTER_S[StepState.ABSENT]
 
 
 def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:
@@ -449,7 +469,7 @@ def test_credentials_that_expire_while_it_is_watched_stop_the_run() -> None:
 
 
 def test_credentials_that_expire_while_it_is_abandoned_stop_the_run() -> None:
-    stage = StepStage([Observation("running", doomed=True)])
+    stage = StepStage([Observation(StepState.RUNNING, doomed=True)])
     stage.refusal = EXPIRED
     assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
 

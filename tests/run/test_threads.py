@@ -14,7 +14,7 @@ from tests.run.simulated import DIAMOND, Told
 from tests.run.strategies import graphs, waits_for
 from tests.run.test_execute import Book
 from toolkit import targets
-from toolkit.model import Job, Location, Observation, RunResult, Version
+from toolkit.model import Job, JobAction, Location, Observation, RunResult, StepState, Version
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.execute import Execution
@@ -33,7 +33,7 @@ class FunctionKind:
         """Looking is enough."""
 
     def observe(self, job: Job, *_: object) -> Observation:
-        return Observation("done" if self._work(job.step) else "failed")
+        return Observation(StepState.DONE if self._work(job.step) else StepState.FAILED)
 
 
 def crew(
@@ -50,7 +50,7 @@ def crew(
             step,
             step,
             "scripted",
-            "deploy",
+            JobAction.DEPLOY,
             Location("dev"),
             None,
             Version("v1", "c1", "f1"),

@@ -23,7 +23,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from tests.sandbox.test_engine import REPOSITORY, create, define, eventually
 from tests.support.sandbox import ACCOUNT, REGION, Cloud, Emulator
-from toolkit.model import Location, Provision
+from toolkit.model import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import guard, images, provision, server, signature
 
@@ -330,7 +330,7 @@ def test_a_service_is_open_to_everybody_under_each_of_its_names(
         },
     )
     provision.make_parts(
-        [provision.PlannedPart(location, Provision("service", "s", detail))],
+        [provision.PlannedPart(location, Provision(ProvisionKind.SERVICE, "s", detail))],
         lambda _: aws,
         cloud.emulator.registry,
         lambda _: None,

@@ -14,7 +14,7 @@ from tests.support.sandbox import Cloud
 from toolkit import flow
 from toolkit.cli.sandbox import project_of
 from toolkit.errors import Refused
-from toolkit.model import Location, Provision, Rules
+from toolkit.model import Location, Provision, ProvisionKind, Rules
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import provision
 
@@ -131,7 +131,9 @@ def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             return {"services": [{"deployments": [{"status": "PRIMARY", "rolloutState": state}]}]}
 
-    part = provision.PlannedPart(Location(), Provision("service", "s", {"cluster": "c"}))
+    part = provision.PlannedPart(
+        Location(), Provision(ProvisionKind.SERVICE, "s", {"cluster": "c"})
+    )
     slow, stuck = SlowAws("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), SlowAws("IN_PROGRESS")
     provision.wait_for_services([part], lambda location: cast(Aws, slow))
     assert slow.states == ["COMPLETED"]
@@ -165,10 +167,10 @@ def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_t
 
 def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) -> None:
     more = (
-        Provision("table", "things"),
-        Provision("queue", "jobs"),
-        Provision("parameter", "/town/setting"),
-        Provision("bucket", "more"),
+        Provision(ProvisionKind.TABLE, "things"),
+        Provision(ProvisionKind.QUEUE, "jobs"),
+        Provision(ProvisionKind.PARAMETER, "/town/setting"),
+        Provision(ProvisionKind.BUCKET, "more"),
     )
     wanted = provision.planned_parts(
         provision.ProjectNeeds(rules(""), lambda *_: (), lambda _: "", lambda environment: more)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.repo import Repo
 from toolkit.artifacts.images import bases
+from toolkit.artifacts.images.context import FileForm
 from toolkit.errors import StateDamaged
 from toolkit.ports import cdk, files
 
@@ -62,8 +63,8 @@ def test_what_a_planted_cache_says_of_a_base_image_is_not_read(
     cache = tmp_path / "cache"
     monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(cache))
     digest = f"sha256:{'0' * 64}"
-    bases._write_cache(digest, [("a", "file", "")])
-    assert bases._read_cache(digest) == [("a", "file", "")]
+    bases._write_cache(digest, [("a", FileForm.FILE, "")])
+    assert bases._read_cache(digest) == [("a", FileForm.FILE, "")]
     spoil(cache / "bases")
     assert bases._read_cache(digest) is None
     bases._write_cache(digest, [])

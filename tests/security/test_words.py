@@ -14,7 +14,19 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit.cli import output
-from toolkit.model import Base, Head, Job, Location, Outcome, RunResult, Verdict, Version
+from toolkit.model import (
+    Base,
+    BaseChoice,
+    Head,
+    Job,
+    JobAction,
+    Location,
+    Outcome,
+    RunResult,
+    RunStatus,
+    Verdict,
+    Version,
+)
 from toolkit.record.holder import decode, lock_held_error
 from toolkit.show import answer, history, problem, run
 
@@ -42,12 +54,13 @@ def test_the_fields_of_a_record() -> None:
 
 @pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])
 def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
-    for name, chosen in (
-        (EVIL, "the last deploy"),
+    choices: list[tuple[str | None, Any]] = [
+        (EVIL, BaseChoice.LAST_RECORDED),
         (None, EVIL),
         (EVIL, EVIL),
-        ("main", answer.UPSTREAM),
-    ):
+        ("main", BaseChoice.UPSTREAM),
+    ]
+    for name, chosen in choices:
         assert harmless(
             answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False))
         )
@@ -83,7 +96,9 @@ def test_the_fields_of_a_journal() -> None:
 
 def job() -> Job:
     location = Location(EVIL, EVIL, EVIL, EVIL)
-    return Job(EVIL, EVIL, "app", "deploy", location, None, Version(EVIL, EVIL, ""), EVIL, EVIL)
+    return Job(
+        EVIL, EVIL, "app", JobAction.DEPLOY, location, None, Version(EVIL, EVIL, ""), EVIL, EVIL
+    )
 
 
 def test_the_jobs_and_outcomes_of_a_run_that_is_resumed() -> None:
@@ -126,8 +141,10 @@ def test_what_a_step_wrote_and_what_it_is_called(tmp_path: Path, toolkit: Toolki
 def test_a_run_as_it_is_told_at_its_end() -> None:
     one = job()
     outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,))
-    ran = RunResult(EVIL, "failed", 1, (outcome,), (), 0.0)
+    ran = RunResult(EVIL, RunStatus.FAILED, 1, (outcome,), (), 0.0)
     assert harmless(run.text(ran, [one]))
     assert harmless(
-        run.text(RunResult(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one])
+        run.text(
+            RunResult(EVIL, RunStatus.FAILED, 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one]
+        )
     )

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from toolkit.model import Finding, HealthReport, LiveVersion
+from toolkit.model import Finding, HealthReport, HealthStatus, LiveVersion, TargetState
 from toolkit.show import health as show
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 COMMIT = "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"
-OK = Finding("service", "ok", "2 of 2 tasks running")
+OK = Finding("service", HealthStatus.OK, "2 of 2 tasks running")
 
 
 def up(
@@ -21,7 +21,7 @@ def up(
     environment: str | None = "dev",
     region: str | None = "eu-west-1",
     live: LiveVersion | None = None,
-    state: str = "",
+    state: TargetState | None = None,
 ) -> HealthReport:
     return HealthReport(name, "app", environment, region, signs, live, state)
 
@@ -33,7 +33,7 @@ def told(*checkups: HealthReport, width: int = 80, verbose: bool = False) -> str
 def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
     bad = Finding(
         "credentials",
-        "unknown",
+        HealthStatus.UNKNOWN,
         "no answer",
         cause="there are no AWS credentials",
         next="sign in: aws sso login",
@@ -50,8 +50,8 @@ def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once()
         "next": "sign in: aws sso login",
     }
     text = told(
-        up("credentials", Finding("credentials", "failing", "x", **why)),
-        up("app", Finding("app", "unknown", "y", **why)),
+        up("credentials", Finding("credentials", HealthStatus.FAILING, "x", **why)),
+        up("app", Finding("app", HealthStatus.UNKNOWN, "y", **why)),
     )
     assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
     assert "app: unknown, for the same reason\n" in text
@@ -59,8 +59,8 @@ def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once()
 
 def test_the_worst_problems_are_told_first() -> None:
     text = told(
-        up("a", Finding("drift", "warning", "w", cause="warned")),
-        up("b", Finding("service", "failing", "f", cause="failed")),
+        up("a", Finding("drift", HealthStatus.WARNING, "w", cause="warned")),
+        up("b", Finding("service", HealthStatus.FAILING, "f", cause="failed")),
     )
     assert text.index("failed") < text.index("warned")
 
@@ -77,23 +77,23 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
 @pytest.mark.parametrize(
     ("live", "state", "said"),
     [
-        (None, "", "-"),
-        (LiveVersion(COMMIT, COMMIT), "clean", "3e8a51c"),
-        (LiveVersion(COMMIT, COMMIT), "due", "3e8a51c due"),
-        (LiveVersion(f"{COMMIT}-dirty-5f0c2a9e7d31", COMMIT), "due", "3e8a51c+ due"),
-        (LiveVersion("v1.4"), "unknown", "v1.4"),
-        (LiveVersion(None), "", "?"),
+        (None, None, "-"),
+        (LiveVersion(COMMIT, COMMIT), TargetState.CLEAN, "3e8a51c"),
+        (LiveVersion(COMMIT, COMMIT), TargetState.DUE, "3e8a51c due"),
+        (LiveVersion(f"{COMMIT}-dirty-5f0c2a9e7d31", COMMIT), TargetState.DUE, "3e8a51c+ due"),
+        (LiveVersion("v1.4"), TargetState.UNKNOWN, "v1.4"),
+        (LiveVersion(None), None, "?"),
     ],
 )
 def test_what_is_live_is_said_short_and_whether_it_is_due(
-    live: LiveVersion | None, state: str, said: str
+    live: LiveVersion | None, state: TargetState | None, said: str
 ) -> None:
     row = told(up("a", OK, live=live, state=state)).splitlines()[2]
     assert row.split("  ")[2:3] == [said] or f"  {said}  " in row
 
 
 def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
-    assert told(up("a", OK, live=LiveVersion(COMMIT, COMMIT), state="due")).endswith(
+    assert told(up("a", OK, live=LiveVersion(COMMIT, COMMIT), state=TargetState.DUE)).endswith(
         "; 1 target is due.\nSee what is due:\n  toolkit diff live"
     )
 
@@ -116,7 +116,12 @@ def test_since_when_is_told_as_people_say_it(since: str | None, said: str) -> No
 
 def test_no_word_of_aws_moves_a_cursor() -> None:
     text = told(
-        up("a", Finding("service", "failing", "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex")),
+        up(
+            "a",
+            Finding(
+                "service", HealthStatus.FAILING, "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex"
+            ),
+        ),
         verbose=True,
     )
     assert not [char for char in text if not char.isprintable() and char != "\n"]
@@ -125,16 +130,20 @@ def test_no_word_of_aws_moves_a_cursor() -> None:
 
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
     long = Finding(
-        "service", "failing", "many words " * 20, cause="one cause " * 30, next="a command " * 20
+        "service",
+        HealthStatus.FAILING,
+        "many words " * 20,
+        cause="one cause " * 30,
+        next="a command " * 20,
     )
     assert max(len(line) for line in told(up("a-target-with-a-long-name", long)).splitlines()) <= 80
 
 
 def test_details_are_those_of_the_thing_itself_whatever_came_first() -> None:
     signs = (
-        Finding("http://a/health", "ok", "answers in 9ms"),
-        Finding("image", "ok", "in ECR"),
+        Finding("http://a/health", HealthStatus.OK, "answers in 9ms"),
+        Finding("image", HealthStatus.OK, "in ECR"),
         OK,
-        Finding("deployment", "ok", "web:2 is deployed"),
+        Finding("deployment", HealthStatus.OK, "web:2 is deployed"),
     )
     assert show.detail(up("a", *signs)) == "2 of 2 tasks running, web:2 is deployed"

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.show.junit import JUnitCase, xml
+from toolkit.show.junit import JUnitCase, JUnitVerdict, xml
 
 
 def parsed(*cases: JUnitCase) -> ElementTree.Element:
@@ -14,10 +14,10 @@ def parsed(*cases: JUnitCase) -> ElementTree.Element:
 
 def test_every_verdict_has_its_element_and_is_counted() -> None:
     root = parsed(
-        JUnitCase("s", "a", "passed", 0.25),
-        JUnitCase("s", "b", "failed", 1, "why", "more"),
-        JUnitCase("s", "c", "skipped", message="waits"),
-        JUnitCase("t", "d", "error", message="nobody knows"),
+        JUnitCase("s", "a", JUnitVerdict.PASSED, 0.25),
+        JUnitCase("s", "b", JUnitVerdict.FAILED, 1, "why", "more"),
+        JUnitCase("s", "c", JUnitVerdict.SKIPPED, message="waits"),
+        JUnitCase("t", "d", JUnitVerdict.ERROR, message="nobody knows"),
     )
     assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped", "time")} == {
         "tests": "4",
@@ -41,7 +41,9 @@ def test_every_verdict_has_its_element_and_is_counted() -> None:
 @given(st.text(), st.text())
 def test_any_text_is_text_and_never_markup(message: str, text: str) -> None:
     """S13, S33: also with characters that XML cannot hold."""
-    root = parsed(JUnitCase("suite <x>&", f"name {message}", "failed", message=message, text=text))
+    root = parsed(
+        JUnitCase("suite <x>&", f"name {message}", JUnitVerdict.FAILED, message=message, text=text)
+    )
     assert [child.tag for child in root.iter()] == [
         "testsuites",
         "testsuite",
@@ -51,5 +53,5 @@ def test_any_text_is_text_and_never_markup(message: str, text: str) -> None:
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:
-    [case] = parsed(JUnitCase("s", "a\x1b[2J\x00\ud800", "passed")).iter("testcase")
+    [case] = parsed(JUnitCase("s", "a\x1b[2J\x00\ud800", JUnitVerdict.PASSED)).iter("testcase")
     assert case.get("name") == "a\ufffd[2J\ufffd\ufffd"

@@ -2,11 +2,19 @@
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Location, Outcome, PlannedCall, Preview, Verdict, Version
+from toolkit.model import Job, JobAction, Location, Outcome, PlannedCall, Preview, Verdict, Version
 from toolkit.show.run import calls, dry_run, intention, open_steps
 
 JOB = Job(
-    "app", "app", "app", "deploy", Location("dev"), None, Version("v2", None, "f2"), "run", "t"
+    "app",
+    "app",
+    "app",
+    JobAction.DEPLOY,
+    Location("dev"),
+    None,
+    Version("v2", None, "f2"),
+    "run",
+    "t",
 )
 BACK = replace(JOB, step="app:rollback", undoes="app", version=Version("v1", None, "f1"))
 GOES_BACK = "  app is rolled back to v1 if it does not pass its checks"

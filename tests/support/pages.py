@@ -21,9 +21,9 @@ import click
 
 from tests.support.run import ROOT
 from tests.support.sandbox import prepare
-from toolkit import checks
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
+from toolkit.model import CheckTypeName
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -302,7 +302,7 @@ def rules_reference() -> str:
                 _table(definitions["Build"]),
             ]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
-    for name in checks.CHECK_TYPES:
+    for name in CheckTypeName:
         own = definitions[f"check-{name}"]
         parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
         inner = definitions.get(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.report import Report
-from toolkit.model import Job, Location, Observation, Preview, Version
+from toolkit.model import Job, JobAction, Location, Observation, Preview, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -73,7 +73,7 @@ class Stacks:
             "shop",
             "shop",
             "stack",
-            "deploy-stack",
+            JobAction.DEPLOY,
             location,
             kind.Settings(**{**found, **settings}),
             version,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
-from toolkit.model import Job, Location, Observation, Version
+from toolkit.model import Job, JobAction, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app.kind import kind as app
@@ -64,7 +64,7 @@ class AppStage:
             step="web",
             target="web",
             kind="app",
-            action=app.action,
+            action=JobAction.DEPLOY,
             location=location,
             version=Version(COMMIT, COMMIT, "f" * 64),
             run="r1",

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.aws import Endpoint
 from toolkit.errors import NotAllowed
-from toolkit.model import Finding, ShellCommand
+from toolkit.model import Finding, HealthStatus, ShellCommand
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -52,7 +52,7 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
     assert told(aws) == {
         "alarm it's on fire": Finding(
             "alarm it's on fire",
-            "failing",
+            HealthStatus.FAILING,
             "ALARM",
             "2026-03-01T12:00:00+00:00",
             "Threshold crossed",
@@ -138,7 +138,9 @@ def test_named_ones_that_are_well_are_one_sign(aws: Aws, aws_endpoint: Endpoint)
     for name in ("a", "b"):
         aws_endpoint.cloudwatch.alarm(name)
     aws_endpoint.cloudwatch.alarm("c", composite=True)
-    assert told(aws, "a", "b", "c", "a") == {"alarms": Finding("alarms", "ok", "3 alarms OK")}
+    assert told(aws, "a", "b", "c", "a") == {
+        "alarms": Finding("alarms", HealthStatus.OK, "3 alarms OK")
+    }
     assert told(aws, "a")["alarms"].detail == "1 alarm OK"
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, AppStage
-from toolkit.model import CONDITIONS, Finding, Job, LiveVersion
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
 from toolkit.show.advice import sentence
@@ -42,7 +42,7 @@ def checked(found: list[Finding]) -> dict[str, Finding]:
     """By what they are about, once it is sure that each says all that it has to."""
     assert len({one.what for one in found}) == len(found)
     for one in found:
-        assert one.status in CONDITIONS
+        assert isinstance(one.status, HealthStatus)
         assert (one.status == "ok") is (not one.cause) is (not one.next), one
         assert "\n" not in one.cause
         assert one.since is None or datetime.fromisoformat(one.since).utcoffset() == timedelta(0)
@@ -775,7 +775,9 @@ def test_with_blue_green_either_group_may_have_the_tasks(
     stage.deployed()
     endpoint.elbv2.group("blue").targets.clear()
     assert endpoint.elbv2.group("green").targets
-    assert told(stage)[0]["targets"] == Finding("targets", "ok", "1 of 1 targets healthy")
+    assert told(stage)[0]["targets"] == Finding(
+        "targets", HealthStatus.OK, "1 of 1 targets healthy"
+    )
 
 
 def test_the_words_for_targets_hold_for_any_mix() -> None:
@@ -786,7 +788,7 @@ def test_the_words_for_targets_hold_for_any_mix() -> None:
     ]
     well = [TargetHealth(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
     assert health.targets_finding("targets", "arn", 2, [*sick, *well], False) == Finding(
-        "targets", "ok", "2 of 2 targets healthy"
+        "targets", HealthStatus.OK, "2 of 2 targets healthy"
     )
     found = health.targets_finding("targets", "arn", 4, [*sick, *well], False)
     assert (found.status, found.detail, found.cause) == (

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tests.support.report import Report
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.model import Job, Location, Observation, Version
+from toolkit.model import Job, JobAction, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -136,7 +136,7 @@ class Box:
             step="s",
             target="s",
             kind="app",
-            action=app.action,
+            action=JobAction.DEPLOY,
             location=Location("dev", REGION, ACCOUNT),
             settings=SETTINGS,
             run=f"r-{version}",

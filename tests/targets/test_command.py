@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tests.support.report import Crash, Report
 from toolkit import targets
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
-from toolkit.model import Job, Location, Observation, RecordedDeploy, Verdict, Version
+from toolkit.model import Job, JobAction, Location, Observation, RecordedDeploy, Verdict, Version
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -49,7 +49,7 @@ class ProgramFolder:
         path.chmod(0o755)
         return [f"./{name}"]
 
-    def job(self, action: str = "deploy", **settings: Any) -> Job:
+    def job(self, action: JobAction = JobAction.DEPLOY, **settings: Any) -> Job:
         words = {"deploy": ["true"], **settings}
         return Job(
             step="infra",
@@ -463,7 +463,7 @@ def test_one_that_was_never_started_is_absent(project: ProgramFolder) -> None:
 
 def test_rollback_runs_its_own_words(project: ProgramFolder) -> None:
     words = project.script("back.py", "import sys; print('back to', sys.argv[1])")
-    job = project.job("rollback", rollback=[*words, OLD])
+    job = project.job(JobAction.ROLLBACK, rollback=[*words, OLD])
     report, seen = project.deploy(job)
     assert report.of("log") == [f"back to {OLD}"]
     assert seen.verdict is Verdict.SUCCEEDED

@@ -19,7 +19,7 @@ from tests.support.stacks import Stacks, template
 from tests.targets.apps import AppStage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.model import CONDITIONS, Finding, Job, LiveVersion, Observation
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, Observation
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -98,7 +98,7 @@ def looked(name: str, stage: Set) -> tuple[list[Finding], LiveVersion | None]:
     assert signs
     for sign in signs:
         assert isinstance(sign, Finding)
-        assert sign.status in CONDITIONS
+        assert isinstance(sign.status, HealthStatus)
         assert sign.what
         assert sign.status == "ok" or (sign.cause and sign.next), sign
     return signs, live

@@ -16,7 +16,15 @@ import pytest
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
 from toolkit.errors import CloudError
-from toolkit.model import CONDITIONS, Finding, Job, LiveVersion, Location, Version
+from toolkit.model import (
+    Finding,
+    HealthStatus,
+    Job,
+    JobAction,
+    LiveVersion,
+    Location,
+    Version,
+)
 from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
@@ -35,7 +43,7 @@ def job(**settings: Any) -> Job:
         "mail",
         "mail",
         "function",
-        "deploy",
+        JobAction.DEPLOY,
         Location("dev", REGION, ACCOUNT),
         found,
         Version(COMMIT, COMMIT, "print"),
@@ -52,7 +60,7 @@ def told(aws: Aws, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | N
     )
     assert len({one.what for one in found}) == len(found)
     for one in found:
-        assert one.status in CONDITIONS
+        assert isinstance(one.status, HealthStatus)
         assert (one.status == "ok") is (not one.cause) is (not one.next), one
     return {one.what: one for one in found}, live
 
@@ -193,7 +201,7 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
     count(aws, "Errors", 2)
     for name in ("Errors", "Invocations"):
         count(aws, name, 5000, timedelta(minutes=70))
-    assert told(aws)[0]["errors"] == Finding("errors", "ok", "3 errors in 1,200 calls")
+    assert told(aws)[0]["errors"] == Finding("errors", HealthStatus.OK, "3 errors in 1,200 calls")
     count(aws, "Errors", 97)
     found = told(aws)[0]["errors"]
     assert (found.status, found.detail, sentence(found.next)) == (

@@ -10,7 +10,7 @@ import pytest
 from toolkit import targets
 from toolkit.checks import secrets
 from toolkit.config import rules as rules_file
-from toolkit.model import Job, Location, Secret, Statement, Version
+from toolkit.model import Job, JobAction, Location, Secret, Statement, Version
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.record.permissions import statements as record
 from toolkit.targets.app.settings import AppSettings as App
@@ -32,7 +32,9 @@ REGIONS = {
 
 def job(kind: str, settings: Any, region: str | None = "eu-west-1") -> Job:
     location = Location("dev", region, "111111111111", None, False, "s3://store/prefix")
-    return Job("x", "x", kind, "deploy", location, settings, Version("v", None, ""), "r", "t")
+    return Job(
+        "x", "x", kind, JobAction.DEPLOY, location, settings, Version("v", None, ""), "r", "t"
+    )
 
 
 def of(kind: str, settings: Any, region: str | None = "eu-west-1") -> tuple[Statement, ...]:

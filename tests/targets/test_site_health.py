@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
-from toolkit.model import CONDITIONS, Finding, Job, Location, Version
+from toolkit.model import Finding, HealthStatus, Job, JobAction, Location, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
@@ -26,7 +26,7 @@ def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
         "www",
         "www",
         "site",
-        "deploy",
+        JobAction.DEPLOY,
         Location("dev", REGION, account),
         found,
         Version("v", None, "print"),
@@ -42,7 +42,7 @@ def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Finding]:
     assert kind.health(job(account, **settings), ports, found.append) is None
     assert len({one.what for one in found}) == len(found)
     for one in found:
-        assert one.status in CONDITIONS
+        assert isinstance(one.status, HealthStatus)
         assert (one.status == "ok") is (not one.cause) is (not one.next), one
     return {one.what: one for one in found}
 

@@ -18,7 +18,7 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion, NextCommand
+from toolkit.model import DeployedState, Finding, HealthStatus, LiveVersion, NextCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
@@ -61,7 +61,7 @@ def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Finding], LiveVersi
     live = kind.health(stacks.job(**settings), stacks.ports, found.append)
     assert len({one.what for one in found}) == len(found)
     for one in found:
-        assert one.status in CONDITIONS
+        assert isinstance(one.status, HealthStatus)
         assert (one.status == "ok") is (not one.cause) is (not one.next), one
         assert "\n" not in one.cause
     return {one.what: one for one in found}, live
@@ -442,7 +442,9 @@ def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
     again = NextCommand("deploy-stack", ("shop",))
     assert signs == {
-        "stack": Finding("stack", "failing", "missing", cause="there is no stack Shop", next=again)
+        "stack": Finding(
+            "stack", HealthStatus.FAILING, "missing", cause="there is no stack Shop", next=again
+        )
     }
     assert live is None
 

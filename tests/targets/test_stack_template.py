@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
-from toolkit.model import Job, Location, Version
+from toolkit.model import Job, JobAction, Location, Version
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import apply, images, sources, stack_status
 from toolkit.targets.stack import template as templates
@@ -273,7 +273,7 @@ def job(location: Location, stack: str = "Shop", **settings: Any) -> Job:
         "s",
         "s",
         "stack",
-        "deploy-stack",
+        JobAction.DEPLOY,
         location,
         kind.Settings(stack=stack, **settings),
         Version("v", None, "f"),

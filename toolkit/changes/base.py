@@ -3,10 +3,10 @@ that say how it was chosen.
 """
 
 from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
-from toolkit.model import Base, NextCommand
+from toolkit.model import Base, BaseChoice, BaseKind, NextCommand
 from toolkit.ports.git import Git
 
-RECORDED = ("last", "live")
+RECORDED = (BaseKind.LAST, BaseKind.LIVE)
 """The words for bases that come from the record or from the cloud, and not from git."""
 
 CHANGE = "change"
@@ -14,7 +14,7 @@ CHANGE = "change"
 for?
 """
 
-NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
+NOTHING = Base(BaseKind.NONE, None, (), BaseChoice.NOTHING)
 
 
 def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
@@ -36,7 +36,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     if ".." in revision:
         return _range(revision, git)
     try:
-        return Base("ref", revision, (git.resolve(revision),), "as asked"), None
+        return Base(BaseKind.REF, revision, (git.resolve(revision),), BaseChoice.ASKED), None
     except (UnknownRef, MissingCommit):
         from difflib import get_close_matches
 
@@ -64,9 +64,9 @@ def _range(revision: str, git: Git) -> tuple[Base, str]:
     sides = split(revision)
     start, end = git.resolve(sides[0]), git.resolve(sides[1])
     if "..." not in revision:
-        return Base("range", revision, (start,), "as asked"), end
+        return Base(BaseKind.RANGE, revision, (start,), BaseChoice.ASKED), end
     bases = git.merge_bases(start, end)
-    return Base("range", revision, bases, "merge base of the two, as asked"), end
+    return Base(BaseKind.RANGE, revision, bases, BaseChoice.MERGE_BASE), end
 
 
 def _by_default(git: Git, head: str, into: str | None = None) -> Base:
@@ -74,7 +74,7 @@ def _by_default(git: Git, head: str, into: str | None = None) -> Base:
     if mainline is None:
         return NOTHING
     bases = git.merge_bases(head, git.resolve(mainline))
-    return Base("ref", _short(mainline), bases, "upstream merge base")
+    return Base(BaseKind.REF, _short(mainline), bases, BaseChoice.UPSTREAM)
 
 
 def _short(ref: str) -> str:

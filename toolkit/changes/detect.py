@@ -11,18 +11,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import UsageError
-from toolkit.model import Change
+from toolkit.model import Change, ChangeOrigin, ChangeStatus
 from toolkit.ports import files
 from toolkit.ports.git import GITLINK, FileState, Git, IndexEntry, TreeChange
 
 _STATUS = {
-    "A": "added",
-    "D": "deleted",
-    "M": "modified",
-    "T": "type-changed",
-    "?": "added",
-    "u": "conflicted",
+    "A": ChangeStatus.ADDED,
+    "D": ChangeStatus.DELETED,
+    "M": ChangeStatus.MODIFIED,
+    "T": ChangeStatus.TYPE_CHANGED,
+    "?": ChangeStatus.ADDED,
+    "u": ChangeStatus.CONFLICTED,
 }
+
+
+_UNKNOWN, _GIVEN = ChangeStatus.UNKNOWN, ChangeOrigin.GIVEN
+_STAGED, _UNSTAGED = ChangeOrigin.STAGED, ChangeOrigin.UNSTAGED
+_UNTRACKED = ChangeOrigin.UNTRACKED
+"""By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
 
 
 class WorkingTree(Struct, frozen=True):
@@ -114,8 +120,8 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     for diff in diffs:
         for change in _committed(diff):
             before = changes.setdefault(change.path, change)
-            if before.status != change.status:
-                changes[change.path] = replace(before, status="unknown")
+            if before.status is not change.status:
+                changes[change.path] = replace(before, status=ChangeStatus.UNKNOWN)
     return _sorted(changes.values())
 
 
@@ -142,7 +148,7 @@ def in_work_tree(
             changes[state.path] = _uncommitted(state, before)
         elif state.path in net:
             status = net[state.path].status
-            moved = before.old_path if before and status == "added" else None
+            moved = before.old_path if before and status == ChangeStatus.ADDED else None
             changes[state.path] = Change(state.path, status, moved, _origin(state))
     return _sorted(_with_submodules(changes, working_tree))
 
@@ -175,9 +181,9 @@ def _with_submodules(changes: dict[str, Change], working_tree: WorkingTree) -> I
     So do edits that the index hides from git.
     """
     for path in working_tree.submodules:
-        changes.setdefault(path, Change(path, "modified", origin="unstaged"))
+        changes.setdefault(path, Change(path, ChangeStatus.MODIFIED, origin=ChangeOrigin.UNSTAGED))
     for state in working_tree.hidden:
-        changes[state.path] = Change(state.path, status(state.tree), origin="unstaged")
+        changes[state.path] = Change(state.path, status(state.tree), origin=ChangeOrigin.UNSTAGED)
     return changes.values()
 
 
@@ -200,7 +206,7 @@ def listed(data: bytes, separator: bytes) -> list[Change]:
         )
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
     return _sorted(
-        {path: Change(path, "unknown", origin="given") for path in map(relative, paths)}.values()
+        {path: Change(path, _UNKNOWN, origin=_GIVEN) for path in map(relative, paths)}.values()
     )
 
 
@@ -222,9 +228,9 @@ def relative(path: str) -> str:
     return path
 
 
-def status(letter: str) -> str:
+def status(letter: str) -> ChangeStatus:
     """Git's letter in our words."""
-    return _STATUS.get(letter, "unknown")
+    return _STATUS.get(letter, _UNKNOWN)
 
 
 def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
@@ -240,7 +246,7 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     }
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
-        yield Change(change.path, status(change.letter), moved, "committed")
+        yield Change(change.path, status(change.letter), moved)
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
@@ -249,16 +255,18 @@ def _uncommitted(state: FileState, before: Change | None) -> Change:
     """
     letters = {state.index, state.tree} - {"."}
     # In this order: what was staged and then deleted is deleted.
-    status = next((_STATUS[letter] for letter in "DuAT?M" if letter in letters), "unknown")
-    if before is not None and before.status == "deleted" and status == "added":
-        status = "modified"
+    known = (_STATUS[letter] for letter in "DuAT?M" if letter in letters)
+    status = next(known, _UNKNOWN)
+    was_deleted = before is not None and before.status == ChangeStatus.DELETED
+    if was_deleted and status == ChangeStatus.ADDED:
+        status = ChangeStatus.MODIFIED
     return Change(state.path, status, origin=_origin(state))
 
 
-def _origin(state: FileState) -> str:
+def _origin(state: FileState) -> ChangeOrigin:
     if state.index == "?":
-        return "untracked"
-    return "staged" if state.tree == "." else "unstaged"
+        return _UNTRACKED
+    return _STAGED if state.tree == "." else _UNSTAGED
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:

@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
-from toolkit.model import Finding, LiveVersion, ShellCommand, Version
+from toolkit.model import Finding, HealthStatus, LiveVersion, ShellCommand, Version
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpResponse
 
 SOON_DAYS = 14
 """A certificate that ends sooner is worth a warning."""
-
-NOT_ASKED = "not asked"
-"""The detail for an address that our own settings keep us from asking: asking again cannot help."""
 
 _HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
 _REPORTED = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
@@ -28,26 +27,26 @@ a date, or a build's number.
 """
 
 
-def check_address(url: str, context: CheckContext) -> tuple[Finding, str]:
-    """How an address is, and the commit or version that it reports (empty if it reports none that
-    can be compared).
-    """
+def check_address(url: str, context: CheckContext) -> Finding:
+    """How an address is, with the commit or version that it reports."""
     try:
         response, content = reachable(url, context)
     except ToolkitError as problem:
-        return _without_answer(without_query(url), problem), ""
-    return _answered(without_query(url), response), reported_version(content)
+        return _without_answer(without_query(url), problem)
+    return replace(_answered(without_query(url), response), version=reported_version(content))
 
 
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
         next_ = problem.next or ShellCommand("curl -i", (address,))
-        return Finding(address, "failing", "unexpected answer", cause=cause, next=next_)
+        return Finding(address, HealthStatus.FAILING, "unexpected answer", cause=cause, next=next_)
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED
-    detail = NOT_ASKED if refused else "could not be checked"
-    return Finding(address, "unknown", detail, cause=cause, next=problem.next)
+    detail = "not asked" if refused else "could not be checked"
+    return Finding(
+        address, HealthStatus.UNKNOWN, detail, cause=cause, next=problem.next, refused=refused
+    )
 
 
 def _answered(address: str, response: "HttpResponse") -> Finding:
@@ -56,8 +55,8 @@ def _answered(address: str, response: "HttpResponse") -> Finding:
         if days < SOON_DAYS:
             detail = f"certificate: {days} days left"
             cause = f"the certificate of {address} expires in {days} days"
-            return Finding(address, "warning", detail, cause=cause, next="renew it")
-    return Finding(address, "ok", f"answers in {response.took_s * 1000:.0f}ms")
+            return Finding(address, HealthStatus.WARNING, detail, cause=cause, next="renew it")
+    return Finding(address, HealthStatus.OK, f"answers in {response.took_s * 1000:.0f}ms")
 
 
 def without_query(url: str) -> str:
@@ -105,7 +104,7 @@ def wrong_version(url: str, reported: str, deployed: str) -> Finding:
     cause = f"{without_query(url)} reports version {reported[:12]}, but {deployed[:12]} is deployed"
     return Finding(
         without_query(url),
-        "failing",
+        HealthStatus.FAILING,
         f"answers as {reported[:12]}",
         cause=cause,
         next="check which tasks serve: a cache, or an older task, may answer instead",
@@ -114,23 +113,23 @@ def wrong_version(url: str, reported: str, deployed: str) -> Finding:
 
 def wait_until_healthy(
     url: str,
-    ask: Callable[[], tuple[Finding, str]],
+    ask: Callable[[], Finding],
     expected: Version,
     again: Callable[[str], bool],
     others: Callable[[], Iterable[LiveVersion | None]],
 ) -> Finding | None:
-    """Ask (what `sign` says of the address) until it answers well and as this version; what is not
+    """Ask (what `ask` says of the address) until it answers well and as this version; what is not
     well, None if all is. `again` waits, and says whether to go on; `others` are what else may
     answer at this address, and does no less well.
     """
     while True:
-        finding, reported = ask()
-        problem = finding
-        if finding.status in ("ok", "warning"):
+        problem = finding = ask()
+        reported = finding.version
+        if finding.status in (HealthStatus.OK, HealthStatus.WARNING):
             if not is_other_version(reported, expected):
                 return None
             if any(is_same_version(reported, version) for version in others()):
                 return None
             problem = wrong_version(url, reported, expected.name)
-        if finding.detail == NOT_ASKED or not again(problem.cause):
+        if finding.refused or not again(problem.cause):
             return problem

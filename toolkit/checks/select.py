@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Check, Location
+from toolkit.model import Check, CheckTypeName, Location
 
 Spot = tuple[str, Location, str]
 """Where a check runs: its base address, the location, and a label where there are several."""
@@ -159,7 +159,7 @@ def _spots(
     if based:
         for url in urls:
             yield url, locations[0], url if len(urls) > 1 else ""
-    elif check.check_type == "aws" or "region" in check.uses:
+    elif check.check_type == CheckTypeName.AWS or "region" in check.uses:
         several = len(locations) > 1
         for location in locations:
             yield "", location, (location.region or "") if several else ""

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor
-from toolkit.errors import Stopped, ToolkitError
+from toolkit.errors import Missing, Stopped, ToolkitError
 from toolkit.formats.variables import fill_check
-from toolkit.model import Check, Mismatch, Result, changed_advice
+from toolkit.model import Check, CheckStatus, Mismatch, Result, changed_advice
 
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
@@ -65,10 +65,10 @@ def carry_out(
         if remaining < check.timeout_s and attempt.late:
             # The time for all checks was over, not its own: that says nothing about the system. An
             # answer that came before says more; without one the check is unknown, not failed.
-            cut_off = replace(attempt.result, status="unknown", cause=CUT_OFF, next="")
+            cut_off = replace(attempt.result, status=CheckStatus.UNKNOWN, cause=CUT_OFF, next="")
             attempt = before or replace(attempt, result=cut_off)
         before = attempt
-        passed = attempt.result.status == "passed"
+        passed = attempt.result.status == CheckStatus.PASSED
         if passed or monotonic() >= end or context.stopped():
             took_s = attempt.result.took_s if passed else monotonic() - began
             result = replace(attempt.result, tries=tries, took_s=round(took_s, 3))
@@ -77,7 +77,7 @@ def carry_out(
 
 
 def _failed(check: Check, cause: str) -> TryResult:
-    return TryResult(Result(check.name, "failed", check.asks, cause=cause))
+    return TryResult(Result(check.name, CheckStatus.FAILED, check.asks, cause=cause))
 
 
 def _try_once(check: Check, settings: Any, context: CheckContext, redactor: Redactor) -> TryResult:
@@ -87,16 +87,16 @@ def _try_once(check: Check, settings: Any, context: CheckContext, redactor: Reda
     try:
         answer = module.ask(settings, context)
     except Stopped:
-        return TryResult(Result(check.name, "unknown", asks, cause="it was stopped"))
+        return TryResult(Result(check.name, CheckStatus.UNKNOWN, asks, cause="it was stopped"))
     except ToolkitError as problem:
         late = monotonic() - began >= context.seconds
         return TryResult(_unanswered(check, asks, problem, redactor), late=late)
     except ValueError as problem:  # half a character, a NUL: its message holds the values
         cause = f"with its values filled in, it cannot be requested ({type(problem).__name__})"
-        return TryResult(Result(check.name, "failed", asks, cause=cause))
+        return TryResult(Result(check.name, CheckStatus.FAILED, asks, cause=cause))
     except Exception as bug:  # the run goes on: what comes after it may have to clean up
         cause = f"a bug in toolkit: {type(bug).__name__}"
-        result = Result(check.name, "unknown", asks, cause=cause, next="please report it")
+        result = Result(check.name, CheckStatus.UNKNOWN, asks, cause=cause, next="please report it")
         return TryResult(result)
     # Hidden before anything is shown: what was captured may stand in what was asked, too.
     for name, value in answer.values.items():
@@ -111,7 +111,7 @@ def _judged(check: Check, asks: str, answer: CheckAnswer, redactor: Redactor) ->
         cause = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}"
     return Result(
         check.name,
-        "failed" if misses else "passed",
+        CheckStatus.FAILED if misses else CheckStatus.PASSED,
         asks,
         cause=cause,
         misses=misses,
@@ -140,6 +140,7 @@ def _unanswered(check: Check, asks: str, problem: ToolkitError, redactor: Redact
     """A check without an answer: failed where it was observed that the live system does not answer
     as it must, unknown where anything else kept us from asking.
     """
-    status = "failed" if problem.is_observed else "unknown"
+    status = CheckStatus.FAILED if problem.is_observed else CheckStatus.UNKNOWN
     cause, next_ = redactor.over(str(problem)), changed_advice(problem.next, redactor.over)
-    return Result(check.name, status, asks, cause=cause, next=next_)
+    is_absent = isinstance(problem, Missing)
+    return Result(check.name, status, asks, cause=cause, next=next_, absent=is_absent)

@@ -29,6 +29,7 @@ from toolkit.gates.judge import Judge
 from toolkit.model import (
     Advice,
     Job,
+    JobAction,
     NextCommand,
     Preview,
     Rules,
@@ -249,7 +250,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
         started = replace(
             control.request(name, prepared.rules, ports, still, judge),
             facts=facts,
-            preempts=request.action == "rollback",
+            preempts=request.action == JobAction.ROLLBACK,
         )
         with runs.start(started, prepared) as execution:
             control.result = execution.carry_out()

@@ -12,7 +12,7 @@ from toolkit import flow
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
-from toolkit.model import Change, DiffResult, Rules
+from toolkit.model import BaseKind, Change, DiffResult, Rules
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
@@ -129,7 +129,7 @@ def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> flow.
 
 def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> int:
     """Print the answer; on a terminal, offer to run what it recommends. The exit code."""
-    status, code = show.status(result, arguments.exit_code)
+    _, code = show.status(result, arguments.exit_code)
     if arguments.as_json:
         return output.document(show.document(result, arguments.exit_code))
     if arguments.quiet and not result.refusal:
@@ -139,7 +139,7 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
     if not arguments.quiet:
         people = _people(result, git) if arguments.verbose and git else ()
         output.say(show.text(result, output.width(), arguments.verbose, people))
-    if status == "refused":
+    if result.refusal:
         output.note(
             f"error: {result.refusal}, and no rule matches"
             f" {', '.join(listing(result.impact.unmatched, 3))}"
@@ -159,7 +159,7 @@ def _reader(
         shared = any(settings.store for settings in rules.environments.values())
         # Where nothing can be recorded, nothing is loaded to find that out: boto3 alone takes
         # longer than a whole `diff`.
-        if how == "last" and not shared and not os.path.isdir(files.state_folder()):
+        if how == BaseKind.LAST and not shared and not os.path.isdir(files.state_folder()):
             return {}
         from toolkit.cli import account
         from toolkit.cli.ports import open_ports
@@ -167,7 +167,7 @@ def _reader(
         from toolkit.flow.recorded_bases import records_reader
 
         ports = open_ports(Git.open(os.getcwd()), os.getcwd())
-        called = ports if how == "live" or shared else None
+        called = ports if how == BaseKind.LIVE or shared else None
         sign_in = account.SignIn(environment=environment, silent=silent)
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
         same = same_options(rules, request.rules, environment)

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, Job, Outcome, Verdict
+from toolkit.model import GOOD, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.show import run as show
@@ -34,7 +34,7 @@ class PlainProgress:
         """Write a line, if it is worth one. Of log lines only with -v."""
         match event:
             case StepBegan(job):
-                verb = "rolling back to" if job.action == "rollback" else "deploying"
+                verb = "rolling back to" if job.action == JobAction.ROLLBACK else "deploying"
                 self._say(job.step, f"{verb} {show.version(job)}")
             case PhaseChanged(step, phase):
                 self._say(step, phase)
@@ -210,7 +210,7 @@ class CountProgress:
     def told(self, result: Any) -> None:
         """One more is done; called from several threads."""
         self._done += 1
-        self._failed += result.status in ("failed", "unknown", "failing")
+        self._failed += result.status.is_bad
         if self._status is not None:
             with suppress(OSError):
                 self._status.update(self._words())

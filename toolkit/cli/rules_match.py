@@ -8,7 +8,7 @@ from toolkit import flow
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.impact.touch import touch
-from toolkit.model import Change
+from toolkit.model import Change, ChangeStatus
 from toolkit.ports import files
 from toolkit.show import matches as show
 
@@ -42,7 +42,7 @@ def rules_match(
         if path == "-":
             changes += detect.listed(files.read_input(), b"\0" if nul else b"\n")
         else:
-            changes.append(Change(detect.relative(path), "unknown"))
+            changes.append(Change(detect.relative(path), ChangeStatus.UNKNOWN))
     touched = touch(changes, book).touched
     if as_json:
         return output.document(show.document(touched))

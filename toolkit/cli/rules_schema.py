@@ -13,7 +13,7 @@ from toolkit.cli import output
 from toolkit.config.reader import NAME
 from toolkit.config.schema import CommonTable, EnvironmentTable, RulesFile, RuleTable, SecretTable
 from toolkit.formats import durations
-from toolkit.model import CHECKS, STATUSES
+from toolkit.model import CHECKS, STATUSES, CheckTypeName
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,7 +48,7 @@ def schema() -> dict[str, Any]:
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]},
     }
-    for name in checks.CHECK_TYPES:
+    for name in CheckTypeName:
         definitions |= _check_type(name)
     definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1][
         "SecretTable"
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {
-            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in checks.CHECK_TYPES]
+            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in CheckTypeName]
         },
     }
     top["properties"]["secrets"] |= {

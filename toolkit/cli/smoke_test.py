@@ -203,7 +203,7 @@ def _list(checks: Sequence[Check], as_json: bool) -> int:
                 "asks": check.asks,
                 "tags": list(check.tags),
                 "needs": list(check.needs),
-                "where": check.where,
+                "where": str(check.where),
             }
             for check in checks
         ]

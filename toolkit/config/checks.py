@@ -10,10 +10,10 @@ from msgspec import Struct
 from toolkit.config.graph import find_cycle
 from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type_of
 from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
-from toolkit.errors import RulesError
+from toolkit.errors import Problem, RulesError
 from toolkit.formats import toml
 from toolkit.formats.variables import DATES, dated_in_check, names_in_check
-from toolkit.model import Check, Checks, Load, Secret
+from toolkit.model import Check, Checks, CheckTypeName, FileLine, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
 """The keys of every check, whatever its type."""
@@ -47,8 +47,6 @@ def load_file(data: bytes, file: str, check_types: CheckTypes) -> Checks:
     try:
         text, tables = toml.parse(data)
     except toml.TomlError as error:
-        from toolkit.errors import Problem
-
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
     reader = FileReader(text, file)
     reader.refuse_credentials()
@@ -136,15 +134,15 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         reader.add_problem(
             f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name
         )
-    if common.load is not None and type_name != "http":
+    if common.load is not None and type_name != CheckTypeName.HTTP:
         reader.add_problem("`load` is for `http`", "checks", name, "load")
     # A child process usually needs longer than a request.
-    default_timeout = COMMAND_S if type_name == "command" else TIMEOUT_S
+    default_timeout = COMMAND_S if type_name == CheckTypeName.COMMAND else TIMEOUT_S
     timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
     uses = names_in_check(settings)
     return Check(
         name=name,
-        check_type=type_name,
+        check_type=CheckTypeName(type_name),
         settings=settings,
         asks=check_type.asks(settings),
         tags=common.tags,
@@ -157,7 +155,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         uses=uses,
         based=check_type.based(settings) or "url" in uses,
         load=_load(reader, name, common.load),
-        where=f"{reader.file}:{reader.line('checks', name) or 1}",
+        where=FileLine(reader.file, reader.line("checks", name) or 1),
     )
 
 
@@ -186,15 +184,13 @@ def _type_problem(
 
 def merge_checks(parts: Mapping[str, Checks]) -> Checks:
     """The checks of several files as one. Raises RulesError for a name that two of them have."""
-    from toolkit.errors import Problem
-
     checks: dict[str, Check] = {}
     secrets: dict[str, Secret] = {}
     for file, part in parts.items():
         for name, check in part.checks.items():
             if name in checks:
                 message = f"it is in {checks[name].where}, too"
-                raise RulesError(file, [Problem(_line(check.where), f"checks.{name}", message)])
+                raise RulesError(file, [Problem(check.where.line, f"checks.{name}", message)])
             checks[name] = check
         for name, secret in part.secrets.items():
             if secrets.setdefault(name, secret) != secret:
@@ -203,13 +199,9 @@ def merge_checks(parts: Mapping[str, Checks]) -> Checks:
     return Checks(checks, secrets)
 
 
-_CheckProblem = tuple[str, str, str]
-"""file:line, key and message."""
-
-
 def find_problems(
     checks: Checks, variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]
-) -> Iterator[_CheckProblem]:
+) -> Iterator[Problem]:
     """What is wrong between the checks of all files. `variables` are those of each environment."""
     capturing: dict[str, str] = {}
     reserved = {*checks.secrets, *built_in}.union(*variables.values())
@@ -221,7 +213,7 @@ def find_problems(
             elif name in capturing:
                 message = f"it captures `{{{name}}}`, as {capturing[name]!r} does already"
             if message:
-                yield check.where, f"checks.{check.name}", message
+                yield _problem(check, message)
             capturing.setdefault(name, check.name)
     names = _Names(checks, variables, (*checks.secrets, *capturing, *built_in))
     for check in checks.checks.values():
@@ -230,7 +222,7 @@ def find_problems(
             *names.in_secrets(check),
             *names.in_check(check),
         ):
-            yield check.where, f"checks.{check.name}", message
+            yield _problem(check, message)
     waits = {
         name: sorted(predecessors(check, capturing) & checks.checks.keys())
         for name, check in checks.checks.items()
@@ -239,7 +231,7 @@ def find_problems(
     if cycle:
         first = checks.checks[cycle[0]]
         message = f"the checks wait for each other in a cycle: {' -> '.join(cycle)}"
-        yield first.where, f"checks.{first.name}", message
+        yield _problem(first, message)
 
 
 def _dangling_names(
@@ -328,11 +320,8 @@ def capturing_checks(checks: Mapping[str, Check]) -> dict[str, str]:
     return names
 
 
-def _line(where: str) -> int | None:
-    number = where.rpartition(":")[2]
-    if number.isdigit():
-        return int(number)
-    return None
+def _problem(check: Check, message: str) -> Problem:
+    return Problem(check.where.line, f"checks.{check.name}", message, check.where.file)
 
 
 def resolve_words(

@@ -20,7 +20,7 @@ from toolkit.checks.tries import carry_out
 from toolkit.checks.values import generated
 from toolkit.flow.checks import CheckSetup
 from toolkit.flow.decisions import tell_result
-from toolkit.model import Result
+from toolkit.model import CheckStatus, Result
 from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop
@@ -118,17 +118,17 @@ class CheckRun:
     def _result(self, task: Task) -> Result:
         check, options = task.check, self._options
         for name in sorted(task.needs | task.gives):
-            if self._results[name].status != "passed":
+            if self._results[name].status != CheckStatus.PASSED:
                 cause = f"it waits for {name}, which did not pass"
-                return Result(check.name, "skipped", check.asks, cause=cause, tries=0)
+                return Result(check.name, CheckStatus.SKIPPED, check.asks, cause=cause, tries=0)
         if check.always:  # what cleans up has its own time, also after the deadline or a stop
             return self._try(task, monotonic() + check.timeout_s)
         if monotonic() >= options.until:
             cause = "the time was up before it could run"
-            return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
+            return Result(check.name, CheckStatus.UNKNOWN, check.asks, cause=cause, tries=0)
         if options.stop.asked:
             cause = "it was stopped"
-            return Result(check.name, "unknown", check.asks, cause=cause, tries=0)
+            return Result(check.name, CheckStatus.UNKNOWN, check.asks, cause=cause, tries=0)
         return self._try(task, options.until)
 
     def _try(self, task: Task, until: float) -> Result:
@@ -179,22 +179,24 @@ def combine_runs(runs: Sequence[Sequence[Result]]) -> tuple[Result, ...]:
 
 
 def _combined(results: Sequence[Result]) -> Result:
-    good = sum(result.status == "passed" for result in results)
+    good = sum(result.status == CheckStatus.PASSED for result in results)
     worst = results[-1]
-    for status in ("skipped", "unknown", "failed"):  # the last one that there is counts
+    # the last one that there is counts
+    for status in (CheckStatus.SKIPPED, CheckStatus.UNKNOWN, CheckStatus.FAILED):
         worst = next((result for result in results if result.status == status), worst)
     took = median(result.took_s for result in results)
     return replace(
         worst,
-        detail=f"{good} of {len(results)} passed",
+        repeats=(len(results), good),
         took_s=round(took, 3),
         tries=sum(result.tries for result in results),
     )
 
 
-def overall_status(results: Iterable[Result]) -> str:
+def overall_status(results: Iterable[Result]) -> CheckStatus:
     """The word for all of them: failed, unknown or passed. What was skipped was skipped for one
     that failed, or is unknown. Pure.
     """
     statuses = {result.status for result in results}
-    return next((status for status in ("failed", "unknown") if status in statuses), "passed")
+    bad = (status for status in CheckStatus if status.is_bad and status in statuses)
+    return next(bad, CheckStatus.PASSED)

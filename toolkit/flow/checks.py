@@ -32,7 +32,16 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.formats import toml
 from toolkit.formats.variables import fill_check
-from toolkit.model import Checks, Environment, Location, NextCommand, Provision, Rules
+from toolkit.model import (
+    Checks,
+    CheckTypeName,
+    Environment,
+    Location,
+    NextCommand,
+    Provision,
+    ProvisionKind,
+    Rules,
+)
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
@@ -102,10 +111,7 @@ def _refuse_problems(rules: Rules, checks: Checks) -> None:
     Raises RulesError with all of them.
     """
     variables = {name: environment.vars for name, environment in rules.environments.items()}
-    problems: list[Problem] = []
-    for where, key, message in reading.find_problems(checks, variables, BUILT_IN):
-        file, _, line = where.rpartition(":")
-        problems.append(Problem(int(line), key, message, file))
+    problems = list(reading.find_problems(checks, variables, BUILT_IN))
     words = (*checks.checks, *_tags(checks))
     for name, target in rules.targets.items():
         for word in reading.resolve_words(_of(target.settings), checks)[1]:
@@ -217,7 +223,7 @@ def _check_accounts(selection: CheckSelection, ports: Ports) -> None:
     secret = any(
         secret.env is None for name, secret in selection.checks.secrets.items() if name in used
     )
-    if not secret and not any(check.check_type == "aws" for check in checks):
+    if not secret and not any(check.check_type == CheckTypeName.AWS for check in checks):
         return
     until = monotonic() + selection.seconds
     tasks = [
@@ -423,7 +429,7 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
     variables = dict(variables_of(environment))
     provisions: list[Provision] = []
     for check in checks.checks.values():
-        if check.check_type != "aws" or not check.uses <= variables.keys():
+        if check.check_type != CheckTypeName.AWS or not check.uses <= variables.keys():
             continue
         if check.environments and (
             environment is None or environment.name not in check.environments
@@ -431,9 +437,14 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
             continue
         what, _, name = fill_check(check.settings, variables).aws.partition(":")
         if what in MADE:
-            provisions.append(Provision(what, name))
+            provisions.append(Provision(ProvisionKind(what), name))
     return provisions
 
 
-MADE = ("bucket", "table", "queue", "parameter")
+MADE = (
+    ProvisionKind.BUCKET,
+    ProvisionKind.TABLE,
+    ProvisionKind.QUEUE,
+    ProvisionKind.PARAMETER,
+)
 """What the sandbox can make by its name alone."""

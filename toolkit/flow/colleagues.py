@@ -16,7 +16,16 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
-from toolkit.model import Advice, Environment, Job, Location, NextCommand, Rules, ShellCommand
+from toolkit.model import (
+    Advice,
+    Environment,
+    Job,
+    Location,
+    NextCommand,
+    Rules,
+    RunStatus,
+    ShellCommand,
+)
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -103,7 +112,7 @@ def list_runs(
     shown: list[Summary] = []
     for summary in newest:
         # A damaged run does not say which environment it is of, so it is always shown.
-        if environment in (None, summary.environment) or summary.status == "damaged":
+        if environment in (None, summary.environment) or summary.status == RunStatus.DAMAGED:
             shown.append(summary)
     return shown[:most], notes
 
@@ -112,7 +121,11 @@ def _says_more(theirs: Summary, mine: Summary) -> bool:
     """Whether the bucket knows more of a run than this machine's journal: another machine has
     resumed it.
     """
-    if mine.status == "running" or theirs.status == "damaged" or (mine.ended and not theirs.ended):
+    if (
+        mine.status == RunStatus.RUNNING
+        or theirs.status == RunStatus.DAMAGED
+        or (mine.ended and not theirs.ended)
+    ):
         return False
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
@@ -160,14 +173,14 @@ def _summary(store: SharedStore, run: str) -> Summary | None:
         shared = store.shelf.get(run)
         return None if shared is None else run_summary(ColleagueRun(store, shared))
     except StateDamaged as problem:
-        return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
+        return Summary(run, "", None, "", "", None, (), RunStatus.DAMAGED, problem=str(problem))
 
 
 def run_summary(shared: ColleagueRun) -> Summary:
     """A run in a line. Its lock says whether it is running. Raises CloudError, Refused."""
     summary = history.summarize(shared.run.run, shared.run.entries, False)
     if summary.ended is None and _at_work(shared):
-        return replace(summary, status="running")
+        return replace(summary, status=RunStatus.RUNNING)
     return summary
 
 

@@ -33,6 +33,8 @@ from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_us
 from toolkit.model import (
     Advice,
     Base,
+    BaseChoice,
+    BaseKind,
     Change,
     DiffResult,
     Direction,
@@ -41,8 +43,11 @@ from toolkit.model import (
     NextCommand,
     Plan,
     Reason,
+    ReasonOrigin,
     Rules,
     Standing,
+    TargetState,
+    UnmatchedPolicy,
     Version,
     advice_parts,
 )
@@ -115,9 +120,6 @@ class RecordedBase(Struct, frozen=True):
     """What else there is to say of what is live."""
 
 
-RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
-"""What the targets are compared with by `last`."""
-
 UNRECORDED = RecordedBase(None, "", unknown="no deploy is recorded", unrecorded=True)
 
 Points = Mapping[str, tuple[RecordedBase, ...]]
@@ -130,7 +132,8 @@ Records = Callable[[str, Rules, str | None], Points]
 class Comparison(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
-    `because` says why they are due whatever changed; `doubtful`, that it is unknown what is live of
+    `because` says why they are due whatever changed, `short` the same without the target's name,
+    where it is for one; `doubtful`, that it is unknown what is live of
     them; `unrecorded`, that this is so because no deploy is recorded.
     """
 
@@ -138,6 +141,7 @@ class Comparison(Struct, frozen=True):
     before: FormerRules
     leaves: frozenset[str] | None = None
     because: Advice | None = None
+    short: Advice = ""
     doubtful: bool = False
     unrecorded: bool = False
 
@@ -244,7 +248,9 @@ def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Gi
             parts += _due_anyway(name, recorded[name], content)
             compared[name] = tuple(sorted({str(point.commit) for point in recorded[name]}))
     parts += _compared_parts(inputs, compared, git, head)
-    chosen = RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
+    chosen = BaseChoice.LAST_RECORDED
+    if len(unrecorded) == len(leaves):
+        chosen = BaseChoice.NOT_RECORDED
     base = _base_of_records(request, chosen, {name: compared.get(name, ()) for name in leaves})
     users = _users(inputs, git, head)
     answer = _answer(inputs, base, _head(git, None, tree), parts, users)
@@ -270,18 +276,20 @@ def _compared_parts(
         if commits:
             groups.setdefault(commits, set()).add(name)
     for commits, names in groups.items():
-        yield _against(inputs, Base("last", None, commits, "recorded"), names, git, head)
+        yield _against(
+            inputs, Base(BaseKind.LAST, None, commits, BaseChoice.RECORDED), names, git, head
+        )
 
 
 def _base_of_records(
-    request: DiffRequest, chosen: str, compared: Mapping[str, tuple[str, ...]]
+    request: DiffRequest, chosen: BaseChoice, compared: Mapping[str, tuple[str, ...]]
 ) -> Base:
     commits: dict[str, None] = {}
     for name in sorted(compared):
         commits |= dict.fromkeys(compared[name])
-    if request.base == "live":
-        return Base("live", None, tuple(commits), "what is live", compared)
-    return Base("last", None, tuple(commits), chosen, compared)
+    if request.base == BaseKind.LIVE:
+        return Base(BaseKind.LIVE, None, tuple(commits), BaseChoice.LIVE, compared)
+    return Base(BaseKind.LAST, None, tuple(commits), chosen, compared)
 
 
 def _record_notes(
@@ -342,22 +350,25 @@ def _without_comparison(
     name: str, recorded: Sequence[RecordedBase], content: "_Content", git: Git
 ) -> Comparison | None:
     """The part of a target whose record cannot be compared with any commit; None if it can."""
-    only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
-        why = (f"{name}:", *advice_parts(unknown))
-        return Comparison((), FormerRules(), only, why, doubtful=True)
+        return _due_because(name, unknown, doubtful=True)
     missing = next(
         (str(point.commit) for point in recorded if not content.holds(str(point.commit))), None
     )
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        other = f"{name}: its content differs from what was deployed at {missing[:12]}"
-        return Comparison((), FormerRules(), only, f"{other}, which is not in this clone")
-    absent = f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone ("
-    because = (absent, git.fetch_all(), ")")
-    return Comparison((), FormerRules(), only, because, doubtful=True)
+        why = f"its content differs from what was deployed at {missing[:12]}"
+        return _due_because(name, f"{why}, which is not in this clone")
+    absent = f"its last deploy was of commit {missing[:12]}, which is not in this clone ("
+    return _due_because(name, (absent, git.fetch_all(), ")"), doubtful=True)
+
+
+def _due_because(name: str, why: Advice, doubtful: bool = False) -> Comparison:
+    """The part of a target that is due whatever changed."""
+    because, only = (f"{name}:", *advice_parts(why)), frozenset((name,))
+    return Comparison((), FormerRules(), only, because, why, doubtful)
 
 
 def _due_anyway(
@@ -370,8 +381,8 @@ def _due_anyway(
         yield Comparison((), FormerRules(), only, because)
     since = next((point.since for point in recorded if point.since), None)
     if since:
-        why = (f"{name}:", *advice_parts(since))
-        yield Comparison((), FormerRules(notes=(why,)), only, why)
+        part = _due_because(name, since)
+        yield replace(part, before=FormerRules(notes=(part.because or "",)))
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
         because = f"the settings of {name} differ from those that it was deployed with"
         yield Comparison((), FormerRules(), only, because)
@@ -460,7 +471,7 @@ def _with_first_step(
     impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     shown_base = answer.base
-    if shown_base.chosen == NOT_RECORDED:
+    if shown_base.chosen == BaseChoice.NOT_RECORDED:
         shown_base = replace(shown_base, name=base.name, commits=base.commits)
     return replace(
         answer,
@@ -546,7 +557,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
         notes=() if changes else ("the list of paths is empty",),
     )
     users = input_targets(rules, environment_name(request.environment, rules), git, None).by
-    base = Base("paths", request.changes_name, (), "--paths-from")
+    base = Base(BaseKind.PATHS, request.changes_name, (), BaseChoice.PATHS_FROM)
     inputs = _DiffInputs(request, rules)
     return _answer(inputs, base, Head(), [Comparison(changes, before)], users)
 
@@ -576,7 +587,7 @@ def _before(inputs: _DiffInputs, base: Base, points: Sequence[str], git: Git) ->
     a link.
     """
     request, rules = inputs.request, inputs.rules
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         return FormerRules(unknown=base.chosen)
     path = rules_path(rules, git)
     if path is None:
@@ -647,7 +658,7 @@ def _answer(
     )
     if unknown:
         plan = build.plan_everything(rules, graph, deploy_command, unknown)
-        states = dict.fromkeys(rules.targets, "unknown")
+        states = dict.fromkeys(rules.targets, TargetState.UNKNOWN)
     else:
         plan = build.build(impact, rules, graph, deploy_command)
         doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
@@ -685,7 +696,7 @@ def _impact(
     if part.leaves is None:
         return impact
     if part.because:
-        reason = (Reason("", part.because, "", None),)
+        reason = (Reason("", part.because, "", None, ReasonOrigin.WORDS, part.short),)
         names = _in_groups(part.leaves, graph, today.rules)
         return replace(impact, targets=dict.fromkeys(names, reason))
     return limit_to(impact, part.leaves, graph)
@@ -712,7 +723,8 @@ def _changed_settings(
     for name, settings in target_settings(today.rules, named).items():
         if any(former.get(name) != settings for former in before):
             line = today.line("targets", name)
-            reason = Reason(today.rules.file, f"the settings of {name} changed", "", line)
+            words = f"the settings of {name} changed"
+            reason = Reason(today.rules.file, words, "", line, ReasonOrigin.WORDS)
             changed[name] = (reason,)
     return changed
 
@@ -722,11 +734,11 @@ def _notes(
 ) -> Iterator[Advice]:
     compare_with_live = "to compare with what is live, run:"
     compare = NextCommand("diff", ("COMMIT",))
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         yield f"every target counts as due; {compare_with_live}", compare
-    if base.chosen == "upstream merge base" and base.commits == (head.commit,):
+    if base.chosen == BaseChoice.UPSTREAM and base.commits == (head.commit,):
         yield f"HEAD has nothing that {base.name} does not have; {compare_with_live}", compare
-    if len(base.commits) > 1 and base.kind in ("ref", "range"):
+    if len(base.commits) > 1 and base.kind in (BaseKind.REF, BaseKind.RANGE):
         yield f"there are {len(base.commits)} merge bases; a difference from any of them counts"
     if tree is not None and tree.hidden:
         yield (
@@ -747,21 +759,23 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:
-    if rules.unmatched == "fail" and impact.unmatched:
+    if rules.unmatched == UnmatchedPolicy.FAIL and impact.unmatched:
         return f'{rules.file} says unmatched = "fail"'
     return None
 
 
-def _states(rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]) -> dict[str, str]:
+def _states(
+    rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str]
+) -> dict[str, TargetState]:
     """A group is due when any part of it is, and unknown when any part of it is."""
     due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
-    states: dict[str, str] = {}
+    states: dict[str, TargetState] = {}
     for name in rules.targets:
         leaves = graph.leaves(name)
         if not doubtful.isdisjoint(leaves):
-            states[name] = "unknown"
+            states[name] = TargetState.UNKNOWN
         elif due.isdisjoint(leaves):
-            states[name] = "clean"
+            states[name] = TargetState.CLEAN
         else:
-            states[name] = "due"
+            states[name] = TargetState.DUE
     return states

@@ -161,5 +161,7 @@ def tell_health(reports: Iterable[HealthReport]) -> None:
             region=report.region,
             status=report.status,
         )
-        for sign in report.signs[:MOST_ITEMS]:
-            debug.tell("finding", report.name, sign.what, status=sign.status, cause=sign.cause)
+        for finding in report.findings[:MOST_ITEMS]:
+            debug.tell(
+                "finding", report.name, finding.what, status=finding.status, cause=finding.cause
+            )

@@ -49,10 +49,12 @@ from toolkit.model import (
     Backwards,
     DiffResult,
     Job,
+    JobAction,
     LiveVersion,
     NextCommand,
     Preview,
     RecordedDeploy,
+    RollbackPolicy,
     Rules,
     Standing,
     Target,
@@ -81,7 +83,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()
     everything: bool = False
     without: tuple[str, ...] = ()
-    action: str = "deploy"
+    action: JobAction = JobAction.DEPLOY
     kind: str | None = None
     options: Mapping[str, KindOptions] = {}
     """Kind -> its own options."""
@@ -183,12 +185,12 @@ def prepare(
     _refuse_incomplete_commits(jobs, content, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
-    if order.checked and order.action == "deploy":
+    if order.checked and order.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, content, selection.changed)
     tell_jobs((*jobs, *standby), previews, selection.left)
     back: tuple[tuple[str, Standing], ...] = ()
-    if order.action == "deploy":
+    if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
     # Compared again in `freshness_check`, once the locks are held.
     newest: dict[str, str] = {}
@@ -325,7 +327,7 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
     if not jobs:
         return ()
     environment = find_environment(jobs[0].location.environment, rules)
-    if environment is None or environment.rollback != "on-failure":
+    if environment is None or environment.rollback != RollbackPolicy.ON_FAILURE:
         return ()
     standby: list[Job] = []
     for job in jobs:
@@ -350,7 +352,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != "deploy" or _is_named(job):
+        if job.action != JobAction.DEPLOY or _is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -380,7 +382,7 @@ def freshness_check(
 
     def check(job: Job) -> None:
         check_files(job)
-        if job.action == "deploy" and not prepared.backwards_allowed:
+        if job.action == JobAction.DEPLOY and not prepared.backwards_allowed:
             _refuse_going_back(job, prepared, git, ports)
         if job.step in standby:
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
@@ -415,7 +417,7 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
     The name of an image may mean another one by now.
     """
     version = job.version
-    if version.fingerprint.startswith("image "):
+    if version.has_only_a_name:
         return False
     for record in records_of(job, rules, ports):
         if record.run == run:
@@ -700,7 +702,7 @@ def _refuse_incomplete_commits(
     person names is deployed as it is, but its settings are those of rules.toml. Raises Refused.
     """
     for job in jobs:
-        if not job.location.protected or job.action != "deploy":
+        if not job.location.protected or job.action != JobAction.DEPLOY:
             continue
         protected = f"environment {job.location.environment} is protected"
         if _is_named(job):

@@ -20,7 +20,17 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
 from toolkit.gates.base import AlarmBaseline, GateSetup
-from toolkit.model import Checks, Job, Preview, Result, Rules, Version, advice_parts
+from toolkit.model import (
+    Checks,
+    CheckStatus,
+    Job,
+    Preview,
+    Result,
+    RollbackPolicy,
+    Rules,
+    Version,
+    advice_parts,
+)
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run.jobs import (
@@ -81,7 +91,8 @@ def step_gates(
             others=_others(job, rules),
             alarms=baseline,
             can_go_back=partial(_can_go_back, rules, ports),
-            rolls_back=environment is not None and environment.rollback == "on-failure",
+            rolls_back=environment is not None
+            and environment.rollback == RollbackPolicy.ON_FAILURE,
         )
     return setups
 
@@ -169,7 +180,7 @@ class _DecidingChecks(Struct, frozen=True):
             log=lambda task: _StepLines(task, step, self.setup.redactor),
         )
         results = CheckRun(tasks, self.setup, self.ports, options).carry_out()
-        return [result for result in results if result.status != "passed"]
+        return [result for result in results if result.status != CheckStatus.PASSED]
 
 
 class _StepLines:

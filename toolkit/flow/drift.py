@@ -22,10 +22,12 @@ from toolkit.model import (
     DeployedState,
     Finding,
     HealthReport,
+    HealthStatus,
     LiveVersion,
     Location,
     NextCommand,
     Rules,
+    TargetState,
     advice_parts,
 )
 from toolkit.ports.git import Git
@@ -113,12 +115,12 @@ def with_record_findings(
         if subject.job is not None and why:
             finding = Finding(
                 "record",
-                "warning",
+                HealthStatus.WARNING,
                 "a deploy has not ended",
                 cause=str(advice_parts(why)[0]),
                 next=("see what it did:", NextCommand("history"), *_go_on(why)),
             )
-            checked.append(replace(report, signs=(*report.signs, finding)))
+            checked.append(replace(report, findings=(*report.findings, finding)))
         else:
             records = recorded.records.get(subject.location, {}).get(subject.name, ())
             checked.append(_with_change_finding(report, subject, records))
@@ -149,13 +151,13 @@ def _with_change_finding(
             command = replace(deploy, options=(*deploy.options, *kind.restores_with))
     finding = Finding(
         "record",
-        "warning",
+        HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
         why,
         ("see what it is; to restore yours:", command),
     )
-    return replace(report, signs=(*report.signs, finding))
+    return replace(report, findings=(*report.findings, finding))
 
 
 def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
@@ -222,12 +224,12 @@ def with_head_state(
     git: Git | None,
     notes: list[Advice],
 ) -> list[HealthReport]:
-    """The reports, each with the state of its live version against HEAD; empty where there is no
+    """The reports, each with the state of its live version against HEAD; None where there is no
     repository. `request` says which rules.toml; its environment is that of each report.
     """
     if git is None or git.bare:
         return list(reports)
-    states: dict[tuple[str | None, str], str] = {}
+    states: dict[tuple[str | None, str], TargetState | None] = {}
     for environment in dict.fromkeys(report.environment for report in reports):
         points: dict[str, tuple[RecordedBase, ...]] = {}
         for report in reports:
@@ -241,11 +243,11 @@ def with_head_state(
         except ToolkitError as problem:
             notes.append(f"what is live cannot be compared with HEAD: {problem}")
             continue
-        states |= {(environment, target): answer.states.get(target, "") for target in points}
+        states |= {(environment, target): answer.states.get(target) for target in points}
     compared: list[HealthReport] = []
     for report in reports:
         if report.live is not None:
-            state = states.get((report.environment, report.name), "")
+            state = states.get((report.environment, report.name))
             report = replace(report, state=state)
         compared.append(report)
     return compared

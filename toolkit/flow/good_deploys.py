@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
-from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, Rules, Version
+from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin, Rules, Version
 from toolkit.ports.ports import Ports
 from toolkit.record import history
-from toolkit.record.ledger import BEGUN, SET, Record, open_ledger, scope_of
+from toolkit.record.ledger import BEGUN, Record, open_ledger, scope_of
 from toolkit.run.superseded import CONTENT
 
 
@@ -27,7 +27,7 @@ def good_deploys(job: Job, rules: Rules, ports: Ports) -> list[Record]:
     if ledger.behind:
         raise Unreachable(call="the shared record", reason=ledger.behind)
     # What a person only said is live was not deployed by a run: it cannot be put back.
-    deployed = [record for record in records if record.origin != SET]
+    deployed = [record for record in records if record.origin != RecordOrigin.SET]
     runs = {record.run for record in deployed}
     good = history.good_deploys(store, job.target, scope_of(store, location), deployed)
     for record in ledger.legacy_records().get(job.target, ()):
@@ -110,7 +110,7 @@ def last_good_before(
     Where the version is only the name of an image, which may mean another one by now, every deploy
     is of another.
     """
-    only_a_name = version.fingerprint.startswith("image ")
+    only_a_name = version.has_only_a_name
     for record in records:
         is_other = only_a_name or record.version != version.name
         # Last, since it asks the cloud.

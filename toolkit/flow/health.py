@@ -22,7 +22,6 @@ from toolkit.flow.drift import (
     with_record_findings,
 )
 from toolkit.flow.health_questions import (
-    SAYS,
     Board,
     Questions,
     Subject,
@@ -43,12 +42,16 @@ from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
 from toolkit.model import (
     AWS,
+    CHECK,
+    CREDENTIALS,
     Advice,
     Check,
     Checks,
+    CheckTypeName,
     Environment,
     Finding,
     HealthReport,
+    HealthStatus,
     Location,
     Rules,
     Target,
@@ -61,7 +64,7 @@ from toolkit.run import jobs as making
 from toolkit.targets.base import JudgedSettings
 from toolkit.targets.findings import unknown
 
-LOOKED_AT = ("aws", "tls", "dns")
+LOOKED_AT = (CheckTypeName.AWS, CheckTypeName.TLS, CheckTypeName.DNS)
 """The types of checks that only read, and so are part of it."""
 
 
@@ -86,7 +89,7 @@ class HealthResult(Struct, frozen=True):
     """The reports. `status` is the worst of all; `exit` 0 where that is ok or warning."""
 
     environments: tuple[str, ...]
-    status: str
+    status: HealthStatus
     exit: int
     checkups: tuple[HealthReport, ...]
     took_s: float
@@ -107,7 +110,7 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     for name in names:
         subjects += _subjects(request, rules, checks, name)
     subjects = _with_trust(subjects, rules, git)
-    if not any(subject.kind != "credentials" for subject in subjects):
+    if not any(subject.kind != CREDENTIALS for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
@@ -156,13 +159,12 @@ def _result(
     took_s: float,
     notes: Sequence[Advice],
 ) -> HealthResult:
-    statuses = {report.status for report in reports}
-    worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in statuses)
+    worst = HealthStatus.worst(report.status for report in reports)
     wrong: list[Finding] = []
     for report in reports:
-        wrong += [sign for sign in report.signs if sign.status in ("failing", "unknown")]
+        wrong += [finding for finding in report.findings if finding.status.is_bad]
     # Where AWS could not be asked, and nothing else is wrong, that is what has to be fixed.
-    code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
+    code = Exit.FAILED if worst.is_bad else Exit.OK
     if wrong and all(finding.unasked for finding in wrong):
         code = Exit.CREDENTIALS
     return HealthResult(
@@ -181,7 +183,7 @@ def _subjects(
     asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
         if asks_aws:
-            yield Subject("credentials", "credentials", location)
+            yield Subject(CREDENTIALS, CREDENTIALS, location)
     for job in jobs:
         yield Subject(job.target, job.kind, job.location, job=job)
     if not request.targets:
@@ -232,8 +234,8 @@ def _check_subjects(
     for check in checks.checks.values():
         fits = not check.environments or name in check.environments
         if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
-            for location in locations if check.check_type == "aws" else locations[:1]:
-                yield Subject(check.name, "check", location, check=check)
+            for location in locations if check.check_type == CheckTypeName.AWS else locations[:1]:
+                yield Subject(check.name, CHECK, location, check=check)
 
 
 def _lacks_values(check: Check, environment: Environment | None) -> bool:
@@ -253,16 +255,15 @@ def _report(
     subject = subjects[index]
     location, live = subject.location, board.live(index)
     report = HealthReport(subject.name, subject.kind, location.environment, location.region, ())
-    problem = board.refusal(location) if subject.kind != "credentials" else None
+    problem = board.refusal(location) if subject.kind != CREDENTIALS else None
     if problem is not None and _needs_credentials(subject):
-        findings = [replace(unknown(subject.name, problem), detail="not checked")]
-        for finding in board.signs(index):
-            if finding.what in address_names(subject):
-                detail = finding.detail.partition(SAYS)[0]
-                findings.append(replace(finding, detail=detail))
-        return replace(report, signs=tuple(findings))
-    findings = []
-    for finding in board.signs(index):
+        of_addresses = [
+            finding for finding in board.findings(index) if finding.what in address_names(subject)
+        ]
+        not_checked = replace(unknown(subject.name, problem), detail="not checked")
+        return replace(report, findings=(not_checked, *of_addresses))
+    findings: list[Finding] = []
+    for finding in board.findings(index):
         others = others_at_address(subjects, subject, finding.what)
         findings.append(compare_address(finding, live, map(board.live, others)))
     if not answered:
@@ -270,20 +271,20 @@ def _report(
         findings.append(
             Finding(
                 subject.name,
-                "unknown",
+                HealthStatus.UNKNOWN,
                 late,
                 cause=late,
                 next=f"try again with --timeout {2 * request.timeout_s:.0f}s",
                 unasked=_needs_credentials(subject),
             )
         )
-    return replace(report, signs=tuple(findings), live=live)
+    return replace(report, findings=tuple(findings), live=live)
 
 
 def _needs_credentials(subject: Subject) -> bool:
     if subject.check is None:
         return subject.location.provider == AWS
-    return subject.check.check_type == "aws"
+    return subject.check.check_type == CheckTypeName.AWS
 
 
 def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
@@ -297,6 +298,6 @@ def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> H
             cause=redact(finding.cause),
             next=changed_advice(finding.next, redact),
         )
-        for finding in report.signs
+        for finding in report.findings
     )
-    return replace(report, signs=findings, same=same)
+    return replace(report, findings=findings, same=same)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from threading import Condition
 from time import monotonic
 
@@ -17,8 +18,12 @@ from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.model import (
     AWS,
+    CREDENTIALS,
     Check,
+    CheckStatus,
+    CheckTypeName,
     Finding,
+    HealthStatus,
     Job,
     LiveVersion,
     Location,
@@ -40,10 +45,6 @@ ANSWER_S, SHARE = 10.0, 0.9
 """How long an address may take, in seconds and at most as a share of the deadline: an address that
 does not answer is reported as that, and not only as unknown because time ran out.
 """
-SAYS = "\0"
-"""Between a finding's detail and the version that an address reports, until that can be compared
-with what is live.
-"""
 
 
 class Subject(Struct, frozen=True):
@@ -63,7 +64,7 @@ class Board:
 
     def __init__(self, subjects: Sequence[Subject]) -> None:
         self._changed = Condition()
-        self._signs: list[list[Finding]] = [[] for _ in subjects]
+        self._findings: list[list[Finding]] = [[] for _ in subjects]
         self._live: dict[int, LiveVersion | None] = {}
         self._open = dict.fromkeys(range(len(subjects)), 0)
         self._closed = False
@@ -78,7 +79,7 @@ class Board:
         """Add a finding; one that comes after the board was closed is dropped."""
         with self._changed:
             if not self._closed:
-                self._signs[index].append(finding)
+                self._findings[index].append(finding)
 
     def end(self, index: int, live: LiveVersion | None = None, lives: bool = False) -> None:
         """A question has its answer. With `lives`, that is what is live of the subject."""
@@ -109,9 +110,9 @@ class Board:
         """Why no finding in a location counts, None if they do."""
         return self._refused.get(location)
 
-    def signs(self, index: int) -> tuple[Finding, ...]:
+    def findings(self, index: int) -> tuple[Finding, ...]:
         """The findings about a subject."""
-        return tuple(self._signs[index])
+        return tuple(self._findings[index])
 
     def live(self, index: int) -> LiveVersion | None:
         """What is live of a subject."""
@@ -189,7 +190,7 @@ def start_address_questions(questions: Questions, index: int, subject: Subject) 
         return
     board, context = questions.board, questions.check_context(subject)
     for url in subject.job.settings.addresses:
-        _start(board, index, lambda url=url: _of_address(board, index, url, context))  # type: ignore[misc]
+        _start(board, index, partial(_ask_address, board, index, url, context))
 
 
 def address_names(subject: Subject) -> frozenset[str]:
@@ -210,7 +211,11 @@ def _start(board: Board, index: int, question: Callable[[], None]) -> None:
         except Exception as bug:
             cause = f"a bug in toolkit: {type(bug).__name__}: {bug}"
             finding = Finding(
-                "toolkit", "unknown", "a bug in toolkit", cause=cause, next="please report it"
+                "toolkit",
+                HealthStatus.UNKNOWN,
+                "a bug in toolkit",
+                cause=cause,
+                next="please report it",
             )
             board.tell(index, finding)
         finally:
@@ -222,18 +227,20 @@ def _start(board: Board, index: int, question: Callable[[], None]) -> None:
 def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -> None:
     if untrusted:
         cause = f"its programs are not started: {untrusted}"
-        board.tell(index, Finding("health", "unknown", "not run", cause=cause))
+        board.tell(index, Finding("health", HealthStatus.UNKNOWN, "not run", cause=cause))
         return
-    live = targets.kind(job.kind).health(job, ports, lambda finding: board.tell(index, finding))
+
+    def tell(finding: Finding) -> None:
+        # A kind of a package may have written the status as a word.
+        board.tell(index, replace(finding, status=HealthStatus(finding.status)))
+
+    live = targets.kind(job.kind).health(job, ports, tell)
     board.begin(index)
     board.end(index, live, lives=True)
 
 
-def _of_address(board: Board, index: int, url: str, context: CheckContext) -> None:
-    finding, version = addresses.check_address(url, context)
-    if version and finding.status != "failing":
-        finding = replace(finding, detail=f"{finding.detail}{SAYS}{version}")
-    board.tell(index, finding)
+def _ask_address(board: Board, index: int, url: str, context: CheckContext) -> None:
+    board.tell(index, addresses.check_address(url, context))
 
 
 def _of_check(questions: Questions, index: int, subject: Subject, check: Check) -> None:
@@ -252,28 +259,29 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
         monotonic() + context.seconds,
         lambda seconds: None,
     ).result
-    if result.status == "passed":
-        finding = Finding(result.asks, "ok", result.detail, next=result.next)
+    if result.status == CheckStatus.PASSED:
+        finding = Finding(result.asks, HealthStatus.OK, result.detail, next=result.next)
     else:
-        status = "failing" if result.status == "failed" else "unknown"
+        has_failed = result.status == CheckStatus.FAILED
+        status = HealthStatus.FAILING if has_failed else HealthStatus.UNKNOWN
         finding = Finding(
             result.asks,
             status,
             _in_short(result),
             cause=f"{result.asks}: {result.cause}",
             next=result.next or NextCommand("smoke-test", options=("--only", check.name)),
-            unasked=status == "unknown" and check.check_type == "aws",
+            unasked=not has_failed and check.check_type == CheckTypeName.AWS,
         )
     questions.board.tell(index, finding)
 
 
 def _in_short(result: Result) -> str:
     """What is wrong with a check, in a few words; the cause has all of it."""
-    if result.status != "failed":
+    if result.status != CheckStatus.FAILED:
         return "could not be checked"
     if result.misses:
         return f"{result.misses[0].what}: {result.misses[0].found}"
-    return "not there" if result.cause.startswith("there is no ") else "unexpected answer"
+    return "not there" if result.absent else "unexpected answer"
 
 
 def _of_credentials(board: Board, index: int, location: Location, ports: Ports) -> None:
@@ -284,23 +292,23 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
         same_account(account, location)
     except CredentialsProblem as problem:
         board.refuse(location, problem)
-        finding = unknown("credentials", problem)
-        board.tell(index, replace(finding, status="failing", detail="cannot be used"))
+        finding = unknown(CREDENTIALS, problem)
+        board.tell(index, replace(finding, status=HealthStatus.FAILING, detail="cannot be used"))
         return
     remaining = aws.expiry()
     if remaining is not None and remaining < SOON_S:
         option = ("--profile", location.profile) if location.profile else ()
         end = f"end in {max(remaining, 0) / 60:.0f} min"
         finding = Finding(
-            "credentials",
-            "warning",
+            CREDENTIALS,
+            HealthStatus.WARNING,
             end,
             cause=f"the credentials {end}",
             next=ShellCommand("aws sso login", option),
         )
     else:
         end = "" if remaining is None else f", end in {remaining / 3600:.1f} h"
-        finding = Finding("credentials", "ok", f"account {account}{end}")
+        finding = Finding(CREDENTIALS, HealthStatus.OK, f"account {account}{end}")
     board.tell(index, finding)
 
 
@@ -310,13 +318,11 @@ def compare_address(
     """The finding about an address, with the version that it reports compared with what is live;
     `others` are live versions that may answer there just as well.
     """
-    detail, _, version = finding.detail.partition(SAYS)
-    finding = replace(finding, detail=detail)
-    if live is None or not addresses.is_other_version(version, live):
+    if live is None or not addresses.is_other_version(finding.version, live):
         return finding
-    if any(addresses.is_same_version(version, other) for other in others):
+    if any(addresses.is_same_version(finding.version, other) for other in others):
         return finding
-    return addresses.wrong_version(finding.what, version, live.version or live.commit or "")
+    return addresses.wrong_version(finding.what, finding.version, live.version or live.commit or "")
 
 
 def others_at_address(subjects: Sequence[Subject], subject: Subject, address: str) -> list[int]:

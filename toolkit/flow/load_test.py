@@ -13,7 +13,7 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.flow.check_run import CheckRun
 from toolkit.flow.checks import CheckSetup
 from toolkit.formats.variables import fill_check
-from toolkit.model import Load, Result
+from toolkit.model import CheckStatus, Load, Result
 from toolkit.ports import load as port
 from toolkit.ports.ports import Ports
 from toolkit.record import loads as record
@@ -56,7 +56,7 @@ def run_loads(
     stop = context.stop
     passed = set[str]()
     for task, result in zip(tasks, results, strict=True):
-        if result.status == "passed":
+        if result.status == CheckStatus.PASSED:
             passed.add(task.name)
     for task in tasks:
         settings = task.check.load
@@ -67,7 +67,9 @@ def run_loads(
             continue
         cause = "it was stopped" if stop.asked else f"check {task.check.name} did not pass"
         asks = context.setup.redactor.over(task.check.asks)
-        yield Result(task.check.name + SUFFIX, "skipped", asks, task.at, cause=cause, tries=0)
+        yield Result(
+            task.check.name + SUFFIX, CheckStatus.SKIPPED, asks, task.at, cause=cause, tries=0
+        )
 
 
 def _run_load(task: Task, wanted: Load, context: LoadContext) -> Result:
@@ -96,14 +98,15 @@ def _run_load(task: Task, wanted: Load, context: LoadContext) -> Result:
             entry = LoadRecord(asks, now, report.p50, report.p95, report.p99, rate)
             record.save(store, environment, task.name, entry)
     except ToolkitError as problem:
-        status = "unknown" if stop.asked or not problem.is_observed else "failed"
+        is_unknown = stop.asked or not problem.is_observed
+        status = CheckStatus.UNKNOWN if is_unknown else CheckStatus.FAILED
         cause = redactor.over(str(problem))
         return Result(name, status, asks, task.at, cause=cause, log=log.path)
     finally:
         log.close()
-    status, cause = "passed", ""
+    status, cause = CheckStatus.PASSED, ""
     if misses:
-        status = "failed"
+        status = CheckStatus.FAILED
         cause = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}"
     return Result(
         name,

@@ -13,7 +13,7 @@ from toolkit.flow.rulebook import (
     variables_of,
 )
 from toolkit.formats.variables import fill_check
-from toolkit.model import Location, Rules, Statement
+from toolkit.model import CheckTypeName, Location, Rules, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record
@@ -64,7 +64,7 @@ def _of_checks(
     loaded = checks.load_checks(rules)
     statements: list[Statement] = []
     for check in loaded.checks.values():
-        if check.check_type == "aws" and check.uses <= variables.keys():
+        if check.check_type == CheckTypeName.AWS and check.uses <= variables.keys():
             statements += aws.permissions(fill_check(check.settings, variables))
     for location in locations:
         for secret in loaded.secrets.values():

@@ -16,13 +16,13 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
-from toolkit.model import GOOD, Advice, Location, Rules, SameOptions, Verdict, Version
+from toolkit.model import GOOD, Advice, Location, RecordOrigin, Rules, SameOptions, Verdict, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import new_run_id
-from toolkit.record.ledger import SET, Record, open_ledger
+from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
@@ -166,7 +166,7 @@ def _record_by_hand(
         endpoint=store.endpoint,
         account=location.account,
         who=f"{processes.user()}@{processes.current_process().host}",
-        origin=SET,
+        origin=RecordOrigin.SET,
     )
 
 

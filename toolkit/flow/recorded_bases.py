@@ -23,6 +23,7 @@ from toolkit.model import (
     AWS,
     GOOD,
     Advice,
+    BaseKind,
     Command,
     Job,
     LiveVersion,
@@ -30,6 +31,7 @@ from toolkit.model import (
     NextCommand,
     Resource,
     Rules,
+    RunStatus,
     Target,
     Verdict,
 )
@@ -103,7 +105,7 @@ def records_reader(
         locations = making.locations(environment, profile, None if has_regions else region)
         leaves = [rules.targets[leaf] for leaf in leaf_targets(rules)]
         places = making.by_location(leaves, locations)
-        asked = look or how == "live"
+        asked = look or how == BaseKind.LIVE
         # Not another account's record, where rules.toml leaves it to the credentials.
         resolve = partial(resolved_location, ports=ports) if asked else _with_default_region
         shared = any(location.store for location in locations)
@@ -117,7 +119,7 @@ def records_reader(
             ports,
             tell,
         )
-        if how == "live":
+        if how == BaseKind.LIVE:
             return _live(reading)
         points = _last(reading)
         return _compared_with_live(points, reading) if look else points
@@ -279,7 +281,7 @@ def work_check(store: Store, location: Location, rules: Rules, ports: Ports) -> 
 
         with suppress(ToolkitError):
             if not location.store:
-                return history.run_summary(store, record.run).status == "running"
+                return history.run_summary(store, record.run).status == RunStatus.RUNNING
             shelf = SharedRuns(Bucket(ports.aws(location), location.store, location.account))
             return any(
                 shelf.at_work(record.run, lock_name(place, record.target)) for place in locations

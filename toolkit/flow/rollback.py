@@ -16,11 +16,11 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, LiveVersion, NextCommand, Rules, Version
+from toolkit.model import GOOD, Job, JobAction, LiveVersion, NextCommand, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
-from toolkit.record.locks import ROLLBACK, Holder, lock_name, open_locks
+from toolkit.record.locks import Holder, lock_name, open_locks
 from toolkit.run.jobs import jobs_without_run, locations
 from toolkit.targets.base import Kind
 
@@ -140,7 +140,7 @@ def deploying_run(order: DeployRequest, git: Git | None, ports: Ports) -> Holder
     for name, holder, _ in open_locks(store, jobs[0].location, ports).show():
         if name not in names or holder is None or holder.problem or holder.ended:
             continue
-        if holder.action != ROLLBACK:
+        if holder.action != JobAction.ROLLBACK:
             return holder
     return None
 

@@ -12,7 +12,7 @@ from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
-from toolkit.model import Environment, NextCommand, Rules, Target
+from toolkit.model import ChangeStatus, CheckTypeName, Environment, NextCommand, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git
@@ -62,7 +62,7 @@ def check_types() -> "CheckTypes":
     from toolkit.checks import values
     from toolkit.config.checks import CheckTypes
 
-    return CheckTypes(tuple(checks.CHECK_TYPES), checks.check_type, values.BUILT_IN)
+    return CheckTypes(tuple(map(str, CheckTypeName)), checks.check_type, values.BUILT_IN)
 
 
 def display_path(path: str) -> str:
@@ -137,8 +137,10 @@ def path_owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str
     graph = Graph(rules.targets)
     book = RuleBook(rules, graph.covered)
 
+    unknown = ChangeStatus.UNKNOWN
+
     def owners(path: str) -> Collection[str] | None:
-        called = book.impact_of(path, "unknown")
+        called = book.impact_of(path, unknown)
         if called.unmatched or path == own:
             return None
         return set[str]().union(*(graph.leaves(name) for name in called.targets))

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, NextCommand
+from toolkit.model import GOOD, Job, Location, NextCommand, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
 from toolkit.record import history
 from toolkit.record.history import Summary
-from toolkit.record.journal import Journal, JournalEntry, new_run_id, path_of, read
+from toolkit.record.journal import EntryState, Journal, JournalEntry, new_run_id, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claim_run
@@ -119,7 +119,7 @@ def _continued(request: RunRequest, store: Store, journal: Journal, first: RunSt
         )
     _refuse_ended(state, request.run)
     _give_up_superseded(journal, state, store, ports)
-    journal.append("note", **processes.facts(), command=list(request.command))
+    journal.append(EntryState.NOTE, **processes.facts(), command=list(request.command))
     return _relocated(run_state(store, request.run, ports), request)
 
 
@@ -199,7 +199,7 @@ def story_of(summary: Summary, entries: Sequence[JournalEntry]) -> RunStory:
     """The story of a run with this journal. Pure."""
     causes: dict[str, str] = {}
     for entry in entries:
-        if entry.state == "outcome" and entry.step is not None:
+        if entry.state == EntryState.OUTCOME and entry.step is not None:
             causes[entry.step] = str(entry.facts.get("cause", ""))
     return RunStory(
         summary,
@@ -228,7 +228,12 @@ def _give_up_superseded(journal: Journal, state: RunState, store: Store, ports: 
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
             journal.append(
-                "outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0
+                EntryState.OUTCOME,
+                job.step,
+                verdict=Verdict.SUPERSEDED,
+                cause=cause,
+                next="",
+                took_s=0.0,
             )
 
 

@@ -17,7 +17,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, Result, SameOptions
+from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus, SameOptions
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
@@ -50,11 +50,11 @@ class SmokeTestRequest(Struct, frozen=True, kw_only=True):
 
 
 class SmokeTestResult(Struct, frozen=True):
-    """What came of it. `status` is passed, failed, unknown or cancelled."""
+    """How it ended. `status` is PASSED, FAILED or UNKNOWN, or CANCELLED if it was stopped."""
 
     run: str
     environment: str | None
-    status: str
+    status: CheckStatus | RunStatus
     exit: int
     results: tuple[Result, ...]
     took_s: float
@@ -112,12 +112,12 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     tasks = flow.check_tasks(checks, names, setup)
     # A store is made only for what writes there: the logs of commands, the figures of loads.
     store: Store | None = None
-    if request.load or any(task.check.check_type == "command" for task in tasks):
+    if request.load or any(task.check.check_type == CheckTypeName.COMMAND for task in tasks):
         profile = request.profile or (environment.profile if environment else None)
         store = store_for(rules, ports, profile)
 
     def log(task: Task) -> StepLog | None:
-        if store is None or task.check.check_type != "command":
+        if store is None or task.check.check_type != CheckTypeName.COMMAND:
             return None
         return StepLog(store, run, task.name, setup.redactor.over)
 
@@ -163,12 +163,10 @@ def run_smoke_test(
         for result in load_test.run_loads(prepared.tasks, results, context):
             on_result(result)
             results = (*results, result)
-    status = overall_status(results)
-    code: int = Exit.FAILED
+    status: CheckStatus | RunStatus = overall_status(results)
+    code: int = Exit.OK if status == CheckStatus.PASSED else Exit.FAILED
     if stop.signal is not None:
-        status, code = "cancelled", 128 + stop.signal
-    elif status == "passed":
-        code = Exit.OK
+        status, code = RunStatus.CANCELLED, 128 + stop.signal
     results = tuple(replace(result, same=prepared.same) for result in results)
     took = round(monotonic() - began, 2)
     return SmokeTestResult(prepared.run, prepared.setup.environment, status, code, results, took)

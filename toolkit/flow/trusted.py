@@ -24,6 +24,7 @@ from toolkit.formats.variables import names_in_check
 from toolkit.model import (
     Checks,
     Environment,
+    FileLine,
     JudgeDifference,
     JudgeEffect,
     Rules,
@@ -431,7 +432,7 @@ def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[Jud
 
 
 def _without_lines(checks: Checks) -> dict[str, Any]:
-    return {name: replace(check, where="") for name, check in checks.checks.items()}
+    return {name: replace(check, where=FileLine()) for name, check in checks.checks.items()}
 
 
 def _words(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from toolkit.checks import addresses
 from toolkit.checks.base import CheckContext
 from toolkit.errors import ToolkitError
 from toolkit.gates.base import CONFIRM_S, Gate, GateContext, GateFailure
-from toolkit.model import Finding, LiveVersion
+from toolkit.model import Finding, HealthStatus, LiveVersion
 from toolkit.targets.base import JudgedSettings
 
 TRY_S = 10.0
@@ -62,13 +62,13 @@ def _failure(context: GateContext, patience_s: float) -> GateFailure | None:
                 with suppress(ToolkitError):
                     yield targets.kind(neighbour.kind).live(neighbour, ports)
 
-        def ask(url: str = url) -> tuple[Finding, str]:
+        def ask(url: str = url) -> Finding:
             return step.ask(lambda: addresses.check_address(url, check_context))
 
         step.phase(f"asking {addresses.without_query(url)}")
         finding = addresses.wait_until_healthy(url, ask, job.version, again, others)
         if finding is not None:
-            unknown = finding.status == "unknown"
+            unknown = finding.status == HealthStatus.UNKNOWN
             cause = setup.redact(finding.cause)
             if unknown and finding.next and isinstance(finding.next, str):
                 cause = f"{cause} ({finding.next})"

@@ -1,6 +1,7 @@
 """The checks of rules.toml that decide about a deploy."""
 
 from toolkit.gates.base import CONFIRM_S, Gate, GateContext, GateFailure
+from toolkit.model import CheckStatus
 from toolkit.targets.base import JudgedSettings
 
 
@@ -29,11 +30,11 @@ def _failure(context: GateContext, patience_s: float) -> GateFailure | None:
     """The failure that the checks show: one that failed, else one that could not be asked."""
     bad = context.setup.ask_checks(context.step, patience_s)
     for result in bad:
-        if result.status == "failed":
+        if result.status == CheckStatus.FAILED:
             cause = f"check {result.check} did not pass: {result.cause}"
             return GateFailure(cause, check=result.check, shown=result.shown)
     for result in bad:
-        if result.status == "unknown":
+        if result.status == CheckStatus.UNKNOWN:
             cause = f"check {result.check} could not be run: {result.cause}"
             return GateFailure(cause, unknown=True, check=result.check)
     return None

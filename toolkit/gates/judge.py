@@ -8,7 +8,7 @@ from toolkit import targets
 from toolkit.errors import CloudError
 from toolkit.gates import GATES
 from toolkit.gates.base import GateContext, GateFailure, GateSetup
-from toolkit.model import Job, NextCommand, Outcome, Verdict, advice_parts
+from toolkit.model import Job, JobAction, NextCommand, Outcome, Verdict, advice_parts
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
 from toolkit.run.request import StepReport
@@ -94,7 +94,7 @@ class Judge:
         elif not next_:
             next_ = NextCommand("health", (job.target,))
         changed = outcome.verdict is Verdict.SUCCEEDED
-        is_rollback = job.undoes or job.action == "rollback"
+        is_rollback = job.undoes or job.action == JobAction.ROLLBACK
         # Where a step stands by that puts it back, nothing is left for a person to roll back.
         if not is_rollback and not (changed and job.step in self._undone):
             can_go_back = setup.can_go_back(job)

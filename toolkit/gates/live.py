@@ -3,7 +3,7 @@
 from toolkit import targets
 from toolkit.errors import CloudError, Expired
 from toolkit.gates.base import Gate, GateContext, GateFailure
-from toolkit.model import Verdict
+from toolkit.model import StepState, Verdict
 
 
 class LiveGate(Gate):
@@ -27,9 +27,9 @@ class LiveGate(Gate):
         context.observation = state
         for line in state.lines:
             step.log(line)
-        if state.state == "done":
+        if state.state == StepState.DONE:
             return None
-        if state.state == "failed":
+        if state.state == StepState.FAILED:
             verdict = Verdict.UNHEALTHY
             if state.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED):
                 verdict = state.verdict
@@ -37,5 +37,5 @@ class LiveGate(Gate):
             return GateFailure(cause, shown=state.log, next=state.next, verdict=verdict)
         cause = state.cause or state.phase or "AWS does not report its state"
         # Something is moving again, such as a task that ECS replaces: that may pass.
-        running = state.state == "running"
+        running = state.state == StepState.RUNNING
         return GateFailure(cause, unknown=not running, may_pass=running)

@@ -24,7 +24,6 @@ def explain(path: str, book: RuleBook, users: Users = no_users) -> Explained:
     # A group gives way to the member that is called for as well.
     dropped = [(name, book.narrower(name, targets)) for name in candidates if name not in targets]
     is_matched = any(verdict.hit for verdict in verdicts)
-    has_fallback = not is_matched and rules.unmatched not in ("warn", "fail")
     return Explained(
         path=path,
         ignored=None,
@@ -32,7 +31,7 @@ def explain(path: str, book: RuleBook, users: Users = no_users) -> Explained:
         targets=tuple(dict.fromkeys((*targets, *used_by))),
         users=used_by,
         dropped=tuple(dropped),
-        fallback=rules.unmatched if has_fallback else None,
+        fallback=None if is_matched else rules.fallback,
     )
 
 

@@ -8,14 +8,14 @@ from itertools import chain, combinations
 
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
-from toolkit.model import Change, Lint, LintFinding
+from toolkit.model import Change, ChangeStatus, Lint, LintCode, LintFinding
 
 MOST_HINTS = 20
 MOST_COMPARED = 2000
 """For how many patterns the nearest name is looked for, and among how many."""
 
-GENERATED = "generated"
-INFORMATION = ("overlap", "dead-exclusion", GENERATED)
+_UNKNOWN = ChangeStatus.UNKNOWN
+INFORMATION = (LintCode.OVERLAP, LintCode.DEAD_EXCLUSION, LintCode.GENERATED)
 """The findings that may well be meant."""
 
 
@@ -50,7 +50,7 @@ def generated_findings(
             f" {paths[0]})"
         )
         hint = "keep them out with .dockerignore, or commit them" if name in images else ""
-        findings.append(LintFinding(GENERATED, book.line("targets", name), message, hint))
+        findings.append(LintFinding(LintCode.GENERATED, book.line("targets", name), message, hint))
     return tuple(findings)
 
 
@@ -77,7 +77,7 @@ class _Matches:
 
     def _count_rules(self, book: RuleBook, path: str) -> None:
         rules = book.rules.rules
-        hits = [index for index, _ in book.matching(Change(path, "unknown"))]
+        hits = [index for index, _ in book.matching(Change(path, _UNKNOWN))]
         self.rules.update(hits)
         # An ignored path counts for nothing, whatever matches it.
         if book.ignores(path):
@@ -99,13 +99,13 @@ def _dead(book: RuleBook, matches: _Matches, paths: Sequence[str]) -> Iterator[L
         if not matches.rules[index]:
             hint = names.first_hint([rule.paths[number] for number in dead])
             message = f"rule {rule.name!r} matches no tracked file"
-            yield LintFinding("dead-rule", book.line("rules", index), message, hint)
+            yield LintFinding(LintCode.DEAD_RULE, book.line("rules", index), message, hint)
             continue
         for number in dead:
             pattern = rule.paths[number]
-            code, verb = "dead-pattern", "matches"
+            code, verb = LintCode.DEAD_PATTERN, "matches"
             if pattern.startswith("!"):
-                code, verb = "dead-exclusion", "excludes"
+                code, verb = LintCode.DEAD_EXCLUSION, "excludes"
             yield LintFinding(
                 code,
                 book.line("rules", index, "paths", number),
@@ -119,7 +119,7 @@ def _shadowed(book: RuleBook, matches: _Matches) -> Iterator[LintFinding]:
         matched = matches.rules[index]
         if matched and matches.ignored[index] == matched:
             yield LintFinding(
-                "ignored-rule",
+                LintCode.IGNORED_RULE,
                 book.line("rules", index),
                 f"all files of rule {rule.name!r} are ignored, so it never calls for anything",
             )
@@ -128,7 +128,7 @@ def _shadowed(book: RuleBook, matches: _Matches) -> Iterator[LintFinding]:
                 f"rule {rule.name!r} never counts: narrower rules match all that it matches"
                 f" ({_files(matched)})"
             )
-            yield LintFinding("shadowed-rule", book.line("rules", index), message)
+            yield LintFinding(LintCode.SHADOWED_RULE, book.line("rules", index), message)
 
 
 def _overlaps(book: RuleBook, matches: _Matches, groups: frozenset[str]) -> Iterator[LintFinding]:
@@ -146,7 +146,7 @@ def _overlaps(book: RuleBook, matches: _Matches, groups: frozenset[str]) -> Iter
             message = (
                 f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
             )
-            yield LintFinding("overlap", book.line("rules", other_index), message)
+            yield LintFinding(LintCode.OVERLAP, book.line("rules", other_index), message)
 
 
 def _files(number: int) -> str:

@@ -9,9 +9,24 @@ from msgspec.structs import replace
 
 from toolkit.formats.toml import TomlLines
 from toolkit.impact.matcher import Hit, Matcher
-from toolkit.model import STATUSES, Change, ChangeMatch, Impact, Reason, Rule, Rules
+from toolkit.model import (
+    STATUSES,
+    Change,
+    ChangeMatch,
+    ChangeStatus,
+    Impact,
+    MatchVerdict,
+    Reason,
+    ReasonOrigin,
+    Rule,
+    Rules,
+)
 
 Reasons = dict[str, list[Reason]]
+
+_MATCHED, _IGNORED, _UNMATCHED, _RULES = MatchVerdict
+_FALLBACK = ReasonOrigin.UNMATCHED
+"""By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
 
 
 class ChangeImpact(Struct, frozen=True, gc=False):
@@ -69,7 +84,7 @@ class RuleBook:
         covered = self._covered.get(name, ())
         return next((target for target in targets if target in covered), "")
 
-    def impact_of(self, path: str, status: str) -> ChangeImpact:
+    def impact_of(self, path: str, status: ChangeStatus) -> ChangeImpact:
         """What a change of a path calls for, without the reasons: for many changes at once."""
         key = (path, status)
         impact = self._impacts.get(key)
@@ -94,9 +109,8 @@ class RuleBook:
         """What a path calls for that no rule matches: the target that `unmatched` names, if it
         names one.
         """
-        if self.rules.unmatched in ("warn", "fail"):
-            return ()
-        return (self.rules.unmatched,)
+        name = self.rules.fallback
+        return () if name is None else (name,)
 
     def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
@@ -246,7 +260,7 @@ def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
     change = first.change
     if change != second.change:
-        change = replace(change, status="unknown")
+        change = replace(change, status=ChangeStatus.UNKNOWN)
     verdict = first.verdict
     if second.rules and not first.rules:
         verdict = second.verdict
@@ -284,16 +298,17 @@ def _touch_one(
             _call_for(deploy, today, reason, targets, called)
             _add_reason(reason, rule.run, checks)
         if not hits and path not in own:
-            reason = Reason(path, "unmatched", "", book.line("unmatched"))
+            line = book.line("unmatched")
+            reason = Reason(path, _FALLBACK, "", line, _FALLBACK)
             _call_for(book.fallback, today, reason, targets, called)
     if names:
-        return ChangeMatch(change, tuple(names), tuple(called), "matched")
+        return ChangeMatch(change, tuple(names), tuple(called), _MATCHED)
     # rules.toml itself: its change is judged by what it does to the rules.
     if path in own:
-        return ChangeMatch(change, (), (), "rules")
+        return ChangeMatch(change, (), (), _RULES)
     if books[0][0].ignores(path) and not called:
-        return ChangeMatch(change, (), (), "ignored")
-    return ChangeMatch(change, (), tuple(called), "unmatched")
+        return ChangeMatch(change, (), (), _IGNORED)
+    return ChangeMatch(change, (), tuple(called), _UNMATCHED)
 
 
 def _call_for(
@@ -317,7 +332,8 @@ def _with_users(match: ChangeMatch, book: RuleBook, users: Users, targets: Reaso
     if not names or book.ignores(path):
         return match
     for name in sorted(names):
-        reason = Reason(path, f"{name} is built from {path}", "", book.line("targets", name))
+        words, line = f"{name} is built from {path}", book.line("targets", name)
+        reason = Reason(path, words, "", line, ReasonOrigin.WORDS)
         _add_reason(reason, (name,), targets)
     return replace(match, targets=tuple(dict.fromkeys((*match.targets, *sorted(names)))))
 
@@ -330,5 +346,5 @@ def _add_reason(reason: Reason, names: Iterable[str], into: Reasons) -> None:
             reasons.append(reason)
 
 
-def _counts(rule: Rule, status: str) -> bool:
+def _counts(rule: Rule, status: ChangeStatus) -> bool:
     return not rule.changes or status in rule.changes or status not in STATUSES

@@ -7,14 +7,22 @@ from collections.abc import Callable, Collection, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import CHECKS, Advice, Impact, NextCommand, Plan, Reason, Rules, Step, Target
+from toolkit.model import (
+    CHECKS,
+    Advice,
+    Impact,
+    NextCommand,
+    Plan,
+    Reason,
+    ReasonOrigin,
+    Rules,
+    Step,
+    Target,
+)
 from toolkit.plan.graph import Graph
 
 SHOWN = 3
 """How many of a step's reasons are written out."""
-
-FALLBACK = "unmatched"
-"""The rule's name in a reason for a path that no rule matches: it fell back to a target."""
 
 Command = Callable[[Target], NextCommand | None]
 """The command that deploys a target, None where only a person can."""
@@ -68,9 +76,9 @@ def reason_text(reason: Reason, file: str) -> Advice:
     if not reason.path:
         return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
-    if not reason.pattern and reason.rule != FALLBACK:
+    if reason.origin == ReasonOrigin.WORDS:
         return f"{reason.rule} ({where})"
-    if not reason.pattern:
+    if reason.origin == ReasonOrigin.UNMATCHED:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
     return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'
 

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, StateDamaged
+from toolkit.errors import Exit, FileProblem, StateDamaged
 from toolkit.formats.documents import as_mapping
-from toolkit.model import AWS, GOOD, DeployedState, Verdict
+from toolkit.model import AWS, GOOD, DeployedState, RunStatus, Verdict
 from toolkit.ports import disk, processes
 from toolkit.ports.disk import Disk
 from toolkit.record import journal, state
-from toolkit.record.journal import JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merge
 from toolkit.record.state import Store
 
@@ -32,8 +32,7 @@ class Summary(Struct, frozen=True):
     """One run in a line. `steps` are step, target, verdict (None: none yet); times are ISO 8601 in
     UTC.
 
-    `status` is succeeded, failed, partial, in-doubt, interrupted, running, cancelled or damaged;
-    `problem` says what the damage is.
+    `problem` says what the damage is of one that is damaged.
     """
 
     run: str
@@ -43,7 +42,7 @@ class Summary(Struct, frozen=True):
     user: str
     environment: str | None
     steps: tuple[tuple[str, str, str | None], ...]
-    status: str
+    status: RunStatus
     exit: int | None = None
     commit: str | None = None
     open: tuple[str, ...] = ()
@@ -87,7 +86,7 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
     first: Mapping[str, Any] = entries[0].facts if entries else {}
     jobs: list[Mapping[str, Any]] = []
     for entry in entries:
-        if entry.state == "run":
+        if entry.state == EntryState.RUN:
             jobs.extend(_jobs(entry.facts))
     targets = {str(job.get("step")): str(job.get("target", job.get("step"))) for job in jobs}
     undoing = {str(job.get("step")) for job in jobs if job.get("undoes")}
@@ -129,10 +128,10 @@ def _step_verdicts(
     for entry in entries:
         if entry.step is None:
             continue
-        if entry.state == "outcome":
-            verdicts[entry.step] = str(entry.facts.get("verdict", "in-doubt"))
+        if entry.state == EntryState.OUTCOME:
+            verdicts[entry.step] = str(entry.facts.get("verdict", Verdict.IN_DOUBT))
             begun.pop(entry.step, None)
-        elif entry.state in ("intent", "accepted"):
+        elif entry.state in (EntryState.INTENT, EntryState.ACCEPTED):
             verdicts.setdefault(entry.step, None)
             begun[entry.step] = None
     return verdicts, tuple(begun)
@@ -140,25 +139,25 @@ def _step_verdicts(
 
 def _end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
     """The line that ends a run, None if there is none. Only notes may follow it."""
-    last = next((entry for entry in reversed(entries) if entry.state != "note"), None)
-    return last if last is not None and last.state == "end" else None
+    last = next((entry for entry in reversed(entries) if entry.state != EntryState.NOTE), None)
+    return last if last is not None and last.state == EntryState.END else None
 
 
 def _status(
     verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool, alive: bool
-) -> str:
+) -> RunStatus:
     if not ended:
-        return "running" if alive else "interrupted"
-    if begun or "in-doubt" in verdicts or code == 5:
-        return "in-doubt"
+        return RunStatus.RUNNING if alive else RunStatus.INTERRUPTED
+    if begun or Verdict.IN_DOUBT in verdicts or code == Exit.IN_DOUBT:
+        return RunStatus.IN_DOUBT
     if code in STOPPED:
-        return "cancelled"
+        return RunStatus.CANCELLED
     good = [verdict in GOOD for verdict in verdicts]
     if code == 2 and Verdict.CANCELLED in verdicts and not any(good):
-        return "cancelled"  # nobody agreed to it
+        return RunStatus.CANCELLED  # nobody agreed to it
     if code == 0 or (code is None and all(good)):
-        return "succeeded"
-    return "partial" if any(good) else "failed"
+        return RunStatus.SUCCEEDED
+    return RunStatus.PARTIAL if any(good) else RunStatus.FAILED
 
 
 def good_deploys(
@@ -215,11 +214,11 @@ def _successes(store: Store, run: str) -> list[Record]:
         return []
     jobs: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
-        if entry.state == "run":
+        if entry.state == EntryState.RUN:
             jobs.update({str(job.get("step")): job for job in _jobs(entry.facts)})
     records: list[Record] = []
     for entry in entries:
-        if entry.state != "outcome" or entry.step not in jobs:
+        if entry.state != EntryState.OUTCOME or entry.step not in jobs:
             continue
         if entry.facts.get("verdict") == Verdict.SUCCEEDED:
             records.append(_record(jobs[entry.step], run, entry, store.endpoint))
@@ -330,7 +329,7 @@ def _read_summary(store: Store, run: str) -> Summary:
         entries = journal.read(store, run)
         return summarize(run, entries, _is_running(store, run, entries))
     except (StateDamaged, FileProblem) as problem:
-        return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
+        return Summary(run, "", None, "", "", None, (), RunStatus.DAMAGED, problem=str(problem))
 
 
 def _is_running(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:

@@ -16,9 +16,10 @@ from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from enum import StrEnum
 from threading import Lock
 from time import sleep
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -48,7 +49,6 @@ LOCK_TRIES, LOCK_PAUSE_S = 3, 0.02
 """`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked
 for before that counts.
 """
-STATES = ("run", "intent", "accepted", "outcome", "note", "end")
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
@@ -61,12 +61,25 @@ _OTHER_VERSION = re.compile(rb'\{"v":(\d{1,9}),')
 _LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
 
 
+class EntryState(StrEnum):
+    """What a line of a journal says. RUN: which steps the run has; INTENT: what comes next;
+    ACCEPTED: what the cloud answered; OUTCOME: how a step ended; END: how the run ended.
+    """
+
+    RUN = "run"
+    INTENT = "intent"
+    ACCEPTED = "accepted"
+    OUTCOME = "outcome"
+    NOTE = "note"
+    END = "end"
+
+
 class JournalEntry(Struct, frozen=True):
     """One line. `at` is ISO 8601 in UTC, for people; `n` counts from 1 and gives the order."""
 
     n: int
     at: str
-    state: str
+    state: EntryState
     step: str | None
     facts: Mapping[str, Any]
 
@@ -77,7 +90,7 @@ class _Line(Struct, forbid_unknown_fields=True):
     at: str
     run: str
     step: str | None
-    state: Literal["run", "intent", "accepted", "outcome", "note", "end"]
+    state: EntryState
     facts: dict[str, Any]
     crc: str
 
@@ -188,9 +201,9 @@ class _KnownSteps:
 
     def check(self, entry: JournalEntry) -> None:
         """Check the next line. Raises _InvalidLine."""
-        if entry.n == 1 and entry.state != "run":
+        if entry.n == 1 and entry.state != EntryState.RUN:
             raise _InvalidLine("does not begin a run")
-        jobs = entry.facts.get("jobs") if entry.state == "run" else None
+        jobs = entry.facts.get("jobs") if entry.state == EntryState.RUN else None
         if isinstance(jobs, (list, tuple)):
             self._targets = self._targets or {}
             for job in jobs:
@@ -301,7 +314,7 @@ class Journal:
             _lock(descriptor, store, run)
             # The first line has to be whole before anything else happens: without it nobody could
             # tell whose the later ones are.
-            journal.append("run", **facts)
+            journal.append(EntryState.RUN, **facts)
             _sync_folder(path, port)
         except BaseException:
             journal.close()
@@ -357,7 +370,7 @@ class Journal:
             unlock(descriptor)
             raise
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None:
         """Write one line, and return when it is on disk. Thread-safe.
 
         Raises FileProblem if that is not possible. Nothing of the line is left then, and later
@@ -385,16 +398,13 @@ class Journal:
             watcher(entry)
 
     def _line(
-        self, state: str, step: str | None, facts: Mapping[str, Any]
+        self, state: EntryState, step: str | None, facts: Mapping[str, Any]
     ) -> tuple[JournalEntry, bytes]:
         """The line to write. Raises ValueError, a bug, for one that could not be read again."""
         if self._descriptor < 0:
             raise ValueError("the journal is closed")
-        if state not in STATES:
-            raise ValueError(f"there is no state {state}")
-        entry = JournalEntry(
-            self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
-        )
+        at = self._clock.now().isoformat(timespec="milliseconds")
+        entry = JournalEntry(self._n + 1, at, EntryState(state), step, facts)
         line = _encode(entry, self.run)
         # `parse` would refuse it later, and with it the whole journal.
         if len(line) > LINE_MOST:

@@ -22,21 +22,27 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, Advice, DeployedState, Location, NextCommand, Resource, advice_parts
+from toolkit.model import (
+    GOOD,
+    Advice,
+    DeployedState,
+    JobAction,
+    Location,
+    NextCommand,
+    RecordOrigin,
+    Resource,
+    Verdict,
+    advice_parts,
+)
 from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk
 from toolkit.ports.ports import Ports
 from toolkit.record import legacy, state
 from toolkit.record.legacy import Text
-from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
 FOLDER = "record"
-DEPLOYED, SET, OBSERVED = "deploy", "set", "seen"
-"""Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of
-toolkit had recorded.
-"""
 ACTION = "action"
 """Under which detail a record says that the version was put back."""
 BEGUN = "begun"
@@ -85,7 +91,7 @@ class Record(legacy.LegacyEntry, frozen=True):
     body: Text = ""
     who: Text = ""
     promoted_from: Text = ""
-    origin: Text = DEPLOYED
+    origin: Text = RecordOrigin.DEPLOYED
     writes: tuple[Resource, ...] = ()
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: FailedDeploy | None = None
@@ -100,7 +106,7 @@ class Record(legacy.LegacyEntry, frozen=True):
     @property
     def is_rollback(self) -> bool:
         """Whether it put an earlier version back."""
-        return self.detail.get(ACTION) == ROLLBACK
+        return self.detail.get(ACTION) == JobAction.ROLLBACK
 
 
 class Scope(Struct, frozen=True):
@@ -176,7 +182,7 @@ def add(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     doubt about what is live. A rollback to something that was in doubt leaves it in doubt. Pure.
     """
     same = next((entry for entry in records if entry.run == record.run), None)
-    if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
+    if record.verdict == Verdict.UNCHANGED and same is None and _says_nothing_new(record, records):
         # The record stays that of the deploy: only when it was seen is new.
         newest, *others = records
         if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
@@ -480,7 +486,7 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
 def _from_legacy(entry: legacy.LegacyEntry) -> Record:
     fields = {name: getattr(entry, name) for name in legacy.LegacyEntry.__struct_fields__}
     fields["fingerprint"] = ""  # an earlier version digested other things
-    return Record(**fields, origin=OBSERVED)
+    return Record(**fields, origin=RecordOrigin.OBSERVED)
 
 
 def convert_legacy(

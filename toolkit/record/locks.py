@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
-from toolkit.model import Location, NextCommand
+from toolkit.model import JobAction, Location, NextCommand
 from toolkit.ports import debug
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
@@ -19,7 +19,6 @@ from toolkit.record.leases import EXPIRY_S, RENEW_S, RETRY_S, Lease, Leases
 from toolkit.record.state import NONE, Store
 
 __all__ = (
-    "ROLLBACK",
     "HeldLocks",
     "Holder",
     "Locks",
@@ -36,8 +35,6 @@ PAUSE_S, LONGEST_S = 1.0, 16.0
 ALMOST_ZERO_S = 0.001
 """What is nothing, in seconds: a sum of parts is rarely exact."""
 
-ROLLBACK = "rollback"
-"""The action of a holder that nobody asks to stop: it undoes something itself."""
 STOP_REQUEST_S = EXPIRY_S + RENEW_S
 """How long to wait for a holder that was asked to stop: it reads the request at its next renewal,
 and then stops renewing its lease.
@@ -192,7 +189,7 @@ class _LockWait:
         """Whether this holder is to be asked to stop, and was not yet."""
         if self._on_stop_request is None or by.problem or by.id in self._asked_ids:
             return False
-        return by.action != ROLLBACK  # two that undo something would only undo each other
+        return by.action != JobAction.ROLLBACK  # two that undo something would only undo each other
 
     def has_asked(self, name: str, by: Holder) -> None:
         """Note that a holder was asked to stop: wait for it as long as that may take."""

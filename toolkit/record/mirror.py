@@ -16,7 +16,7 @@ from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused,
 from toolkit.model import Advice, NextCommand, Verdict
 from toolkit.ports import disk
 from toolkit.record import history
-from toolkit.record.journal import Journal, JournalEntry
+from toolkit.record.journal import EntryState, Journal, JournalEntry
 from toolkit.record.shared_runs import LOG_MOST, SharedRun, SharedRuns, common_length
 from toolkit.record.state import Store
 
@@ -39,9 +39,9 @@ def must_be_shared_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
     undone next, and the intents of steps that undo others. Without these, another machine would
     take what was undone for never done, or for somebody else's work. Pure.
     """
-    if entry.state == "outcome":
+    if entry.state == EntryState.OUTCOME:
         return entry.facts.get("verdict") == Verdict.UNHEALTHY
-    return entry.state == "intent" and entry.step in undoing
+    return entry.state == EntryState.INTENT and entry.step in undoing
 
 
 class Mirror:

@@ -18,7 +18,7 @@ from toolkit.model import Location, NextCommand
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, state
 from toolkit.record.holder import BODY_MOST, decode
-from toolkit.record.journal import JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.leases import EXPIRY_S, lock_key
 
 FOLDER, LOGS = "runs/", "logs/"
@@ -81,7 +81,7 @@ class SharedRuns:
         entries, size = journal.parse(stored.body, run, path)
         # A second first line could name other steps than those that a person has seen and agreed
         # to.
-        if any(entry.state == "run" for entry in entries[1:]):
+        if any(entry.state == EntryState.RUN for entry in entries[1:]):
             raise StateDamaged(path=path, reason="it begins a run more than once")
         return SharedRun(run, stored.body[:size], entries, stored.etag)
 

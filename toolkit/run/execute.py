@@ -8,8 +8,9 @@ from queue import SimpleQueue
 from threading import Thread
 
 from toolkit.errors import Exit, FileProblem
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
 from toolkit.ports import debug
+from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded
 from toolkit.run.outcomes import in_doubt, run_status
 from toolkit.run.request import BegunStep, RunJournal, RunRequest
@@ -198,7 +199,7 @@ class Execution:
         status, code = self._conclude(outcomes, not_started)
         left = self._request.left
         if left and code == Exit.OK:  # all of it went well, but it was not everything
-            status, code = "partial", int(Exit.PARTLY)
+            status, code = RunStatus.PARTIAL, int(Exit.PARTLY)
         run, not_started_steps = self._request.run, tuple(not_started)
         return RunResult(run, status, code, outcomes, not_started_steps, took_s, left)
 
@@ -221,25 +222,27 @@ class Execution:
         for step in steps:
             self._skip(step, "another step did not end well, and --fail-fast applies", in_doubt)
 
-    def _conclude(self, outcomes: Sequence[Outcome], not_started: Sequence[str]) -> tuple[str, int]:
+    def _conclude(
+        self, outcomes: Sequence[Outcome], not_started: Sequence[str]
+    ) -> tuple[RunStatus, int]:
         """The run's status word and exit code."""
         deciding = [outcome for outcome in outcomes if self._decides(outcome)]
         status, code = run_status(deciding, not_started, self._stop)
         undoing_left = any(self._jobs[step].undoes for step in not_started)
         if code in (Exit.FAILED, Exit.PARTLY) and undoing_left:
             # What failed is live still, and `resume` goes on with that.
-            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT
+            status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         is_open = bool(not_started) or any(outcome.open for outcome in outcomes)
         if not is_open and not self._unwritten:
             self._write_end(status, code)
         if self._unwritten and self._stop.signal is None:
             # Done or not: nobody but this process knows it.
-            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT
+            status, code = RunStatus.IN_DOUBT, Exit.IN_DOUBT
         return status, code
 
-    def _write_end(self, status: str, code: int) -> None:
+    def _write_end(self, status: RunStatus, code: int) -> None:
         try:
-            self._journal.journal.append("end", exit=code, status=status)
+            self._journal.journal.append(EntryState.END, exit=code, status=status)
         except FileProblem as problem:
             self._stop.ask(problem=problem)
             self._unwritten = True

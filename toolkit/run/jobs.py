@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_all, names
-from toolkit.model import Environment, Job, Location, Target, Version
-from toolkit.record.locks import ROLLBACK
+from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 from toolkit.targets.options import names_in_journals
 
 
@@ -109,7 +108,7 @@ class JobRequest(Struct, frozen=True):
     variables: Mapping[str, str]
     versions: Mapping[str, Version]
     needs: Mapping[str, Sequence[str]]
-    action: str = "deploy"
+    action: JobAction = JobAction.DEPLOY
     options: Mapping[str, Any] = {}
     """Kind -> its options, as the command line has them."""
     restored: Mapping[str | None, Mapping[str, str]] | None = None
@@ -194,7 +193,7 @@ def unpack(packed: Any, path: str) -> Job:
         wishes = msgspec.convert(job.options, dict[str, Any])
         options = _unpack_fields(wishes, kind.Options)
         restore = None
-        if job.action == ROLLBACK and kind.Restore is not None:
+        if job.action == JobAction.ROLLBACK and kind.Restore is not None:
             restore = _unpack_fields(wishes, kind.Restore)
         unknown = wishes.keys() - kind.Options.__struct_fields__
         if unknown and (unknown := unknown - names_in_journals()):

@@ -19,6 +19,8 @@ from toolkit.model import (
     NextCommand,
     Observation,
     Outcome,
+    RunStatus,
+    StepState,
     Verdict,
     advice_parts,
 )
@@ -43,11 +45,11 @@ RESUME = NextCommand("resume")
 def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
     """The outcome, from the last look. The cause that was shown first remains the cause."""
     cause = first_cause or observation.cause
-    if observation.state not in ("done", "failed"):
+    if observation.state not in (StepState.DONE, StepState.FAILED):
         cause = cause or "AWS does not report its result"
         return in_doubt(job, cause, observation.next or RESUME)
     verdict = Verdict.FAILED
-    if observation.state == "done":
+    if observation.state == StepState.DONE:
         # What went wrong on the way is no cause any more: it went well in the end.
         verdict, cause = Verdict.SUCCEEDED, observation.cause
     return Outcome(
@@ -63,11 +65,11 @@ def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
     )
 
 
-def timed_out(job: Job, state: str, first_cause: str) -> Outcome:
+def timed_out(job: Job, state: StepState | None, first_cause: str) -> Outcome:
     """The outcome of a step whose end was not seen before its deadline."""
     time = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
     cause = f"it did not end within {time}"
-    if state == "running":
+    if state == StepState.RUNNING:
         cause = f"still running in AWS after {time}"
     cause += "; nothing was stopped"
     if first_cause:
@@ -110,31 +112,31 @@ def failed(job: Job, problem: ToolkitError, verdict: Verdict = Verdict.FAILED) -
 
 def run_status(
     outcomes: Sequence[Outcome], not_started: Sequence[str], stop: Stop
-) -> tuple[str, int]:
+) -> tuple[RunStatus, int]:
     """The status word of a run, and its exit code."""
     verdicts = {outcome.verdict for outcome in outcomes}
     unfinished = bool(not_started) or any(outcome.open for outcome in outcomes)
     if unfinished and stop.signal is not None:
-        return Verdict.CANCELLED, 128 + stop.signal
+        return RunStatus.CANCELLED, 128 + stop.signal
     if unfinished and stop.problem is not None:
         return _stopped_status(stop.problem, Verdict.IN_DOUBT in verdicts)
     if Verdict.IN_DOUBT in verdicts:
-        return Verdict.IN_DOUBT, Exit.IN_DOUBT
+        return RunStatus.IN_DOUBT, Exit.IN_DOUBT
     some_good = not verdicts.isdisjoint(GOOD)
     if Verdict.CANCELLED in verdicts and verdicts <= {Verdict.CANCELLED, Verdict.SKIPPED}:
-        return Verdict.CANCELLED, Exit.USAGE  # nobody agreed to it, so that nothing was changed
+        return RunStatus.CANCELLED, Exit.USAGE  # nobody agreed to it, so that nothing was changed
     if not verdicts.isdisjoint((*BAD, Verdict.SKIPPED)) or not_started:
-        return ("partial", Exit.PARTLY) if some_good else (Verdict.FAILED, Exit.FAILED)
+        return (RunStatus.PARTIAL, Exit.PARTLY) if some_good else (RunStatus.FAILED, Exit.FAILED)
     if verdicts == {Verdict.UNCHANGED}:
-        return Verdict.UNCHANGED, Exit.OK
-    return Verdict.SUCCEEDED, Exit.OK
+        return RunStatus.UNCHANGED, Exit.OK
+    return RunStatus.SUCCEEDED, Exit.OK
 
 
-def _stopped_status(problem: ToolkitError, is_in_doubt: bool) -> tuple[str, int]:
+def _stopped_status(problem: ToolkitError, is_in_doubt: bool) -> tuple[RunStatus, int]:
     """The same for a run that was stopped by a problem. Missing credentials have an exit code of
     their own, since it is clear what to do about them.
     """
     if problem.error_class is not ErrorClass.CREDENTIALS:
-        return Verdict.IN_DOUBT, Exit.IN_DOUBT
+        return RunStatus.IN_DOUBT, Exit.IN_DOUBT
     is_in_doubt = is_in_doubt or problem.exit == Exit.IN_DOUBT
-    return (Verdict.IN_DOUBT if is_in_doubt else Verdict.CANCELLED), problem.exit
+    return (RunStatus.IN_DOUBT if is_in_doubt else RunStatus.CANCELLED), problem.exit

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Advice, Job, LiveVersion, Outcome, Verdict
-from toolkit.record.journal import JournalEntry
+from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import unpack
 from toolkit.run.outcomes import BAD
 from toolkit.run.request import BegunStep
@@ -80,11 +80,11 @@ class _Reader:
 
     def read(self, entry: JournalEntry) -> None:
         """Read the next line."""
-        if entry.state == "run":
+        if entry.state == EntryState.RUN:
             self._facts, self._jobs = entry.facts, _jobs(entry.facts, self._path)
-        elif entry.state == "end":
+        elif entry.state == EntryState.END:
             self._ended = True
-        elif entry.state in ("intent", "accepted", "outcome"):
+        elif entry.state in (EntryState.INTENT, EntryState.ACCEPTED, EntryState.OUTCOME):
             self._read_step(entry, entry.step or "")
 
     def _read_step(self, entry: JournalEntry, step: str) -> None:
@@ -92,7 +92,7 @@ class _Reader:
             raise ValueError(f"line {entry.n} is of a step that is over")
         if step not in self._jobs:
             raise ValueError(f"line {entry.n} is of a step that does not exist")
-        if entry.state == "intent":
+        if entry.state == EntryState.INTENT:
             if entry.facts.get("token") != self._jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")
             # The first intent: from there on the deadline counts.
@@ -100,7 +100,7 @@ class _Reader:
             if entry.facts.get("prepares") is not True:
                 self._acted.add(step)
             self._receipts.setdefault(step, {})
-        elif entry.state == "accepted":
+        elif entry.state == EntryState.ACCEPTED:
             self._receipts.setdefault(step, {}).update(entry.facts["receipt"])
         else:
             self._done[step] = _outcome(self._jobs[step], entry)

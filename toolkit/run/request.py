@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from toolkit.model import Advice, Job, Outcome
 from toolkit.ports.ports import Ports
+from toolkit.record.journal import EntryState
 from toolkit.run.events import EventStream, Notice
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
@@ -17,7 +18,7 @@ Answer = TypeVar("Answer")
 class JournalWriter(Protocol):
     """Takes intents and receipts; every line is on disk when `append` returns."""
 
-    def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
+    def append(self, state: EntryState, step: str | None = None, **facts: Any) -> None: ...
 
 
 class LogWriter(Protocol):

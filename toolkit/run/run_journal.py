@@ -8,13 +8,12 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged
-from toolkit.model import GOOD, Job, LiveVersion, Location, Outcome, Verdict
+from toolkit.model import GOOD, Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, FailedDeploy, Ledger, Record
-from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
 BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
@@ -61,7 +60,7 @@ class StoredRunJournal:
             raise
         except (StateDamaged, Refused):
             self.journal.append(
-                "note", job.step, **{IN_RECORD: False}
+                EntryState.NOTE, job.step, **{IN_RECORD: False}
             )  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:
@@ -102,7 +101,7 @@ class StoredRunJournal:
             run=job.run,
             when=self._clock.now().isoformat(timespec="seconds"),
             verdict=verdict,
-            detail={ACTION: job.action} if job.action == ROLLBACK else {},
+            detail={ACTION: job.action} if job.action == JobAction.ROLLBACK else {},
             provider=location.provider,
             endpoint=self._store.endpoint,
             account=location.account,

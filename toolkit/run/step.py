@@ -24,8 +24,18 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict, changed_advice
+from toolkit.model import (
+    GOOD,
+    Job,
+    LiveVersion,
+    Observation,
+    Outcome,
+    StepState,
+    Verdict,
+    changed_advice,
+)
 from toolkit.ports import debug
+from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded
 from toolkit.run.events import GateResult, LogLine, Notice, PhaseChanged, StepBegan
 from toolkit.run.outcomes import SIGNED_OUT
@@ -34,7 +44,7 @@ from toolkit.run.request import Answer, BegunStep, LogWriter, RunJournal, RunReq
 
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
-CERTAIN_AFTER_S = {"absent": 10.0, "unknown": 30.0}
+CERTAIN_AFTER_S = {StepState.ABSENT: 10.0, StepState.UNKNOWN: 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row,
 before it counts.
 
@@ -210,7 +220,7 @@ class StepExecution:
         # There is nothing to look at yet. What was made already is found by the step's token, once
         # AWS shows it.
         self.phase(f"trying once more: {problem}")
-        self.wait(CERTAIN_AFTER_S["absent"])
+        self.wait(CERTAIN_AFTER_S[StepState.ABSENT])
         return True
 
     def _verified(self, outcome: Outcome) -> Outcome:
@@ -281,7 +291,7 @@ class StepExecution:
             if looks.observation is not None and not looks.refused:
                 looks.take_in(looks.observation, self._clock.elapsed())
                 if looks.is_over(asked_at):
-                    if looks.state == "absent":
+                    if looks.state == StepState.ABSENT:
                         return None
                     return outcomes.observed(self.job, looks.observation, looks.cause)
                 self._abandon(looks)
@@ -383,7 +393,7 @@ class StepExecution:
         self.stop.check()
         self.check_fence()
         facts = {"call": call, "token": self.job.token, "what": what, **more}
-        self._write(lambda: self._journal.journal.append("intent", self.job.step, **facts))
+        self._write(lambda: self._journal.journal.append(EntryState.INTENT, self.job.step, **facts))
         debug.tell("intent", self.job.step, call, prepares=more.get("prepares"))
         parameters = " ".join(f"{name}={value}" for name, value in what.items())
         self._log.write(f"-> {call} {parameters}".rstrip())
@@ -416,7 +426,7 @@ class StepExecution:
         deadline = self._clock.elapsed() + PATIENCE_S
         while True:
             try:
-                self._journal.journal.append("accepted", self.job.step, receipt=facts)
+                self._journal.journal.append(EntryState.ACCEPTED, self.job.step, receipt=facts)
                 debug.tell("receipt", self.job.step, *facts)
                 return
             except FileProblem as problem:
@@ -446,7 +456,7 @@ class StepExecution:
         if outcome.untouched:
             facts["untouched"] = True
         try:
-            self._journal.journal.append("outcome", self.job.step, **facts)
+            self._journal.journal.append(EntryState.OUTCOME, self.job.step, **facts)
         except FileProblem as problem:
             what = f"its end ({outcome.verdict}) could not be written down"
             self._leave_open(outcome, what, problem)
@@ -492,7 +502,7 @@ class _Looks:
     def __init__(self, step: StepExecution, began: float) -> None:
         self._step = step
         self.began = self._since = began
-        self.state = ""
+        self.state: StepState | None = None
         """What the looks say, and `_since` when all of them."""
         self.observation: Observation | None = None
         self.refused = 0
@@ -509,7 +519,7 @@ class _Looks:
             step.log(line)
         if observation.phase:
             step.phase(observation.phase)
-        if cause and not self.cause and state != "done":
+        if cause and not self.cause and state != StepState.DONE:
             self.cause = cause
             step.tell(cause)
             for line in observation.log:
@@ -519,7 +529,7 @@ class _Looks:
 
     def is_over(self, asked_at: float) -> bool:
         """Whether the last look, which began at `asked_at`, says how it ended."""
-        if self.observation is None or self.state == "running":
+        if self.observation is None or self.state == StepState.RUNNING:
             return False
         if self.observation.sure or self.state not in CERTAIN_AFTER_S:
             return True

@@ -238,9 +238,14 @@ class Container:
         Thread(target=self._collect, daemon=True).start()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._done.is_set()
+
+    @property
     def status(self) -> str:
-        """`running` or `exited`."""
-        return "exited" if self._done.is_set() else "running"
+        """The same in Docker's words: `running` or `exited`."""
+        return "running" if self.is_running else "exited"
 
     def reload(self) -> None:
         """It is never out of date."""

@@ -420,7 +420,7 @@ def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tup
         for container in ecs._docker.containers.list():
             listener = running.get(container.labels.get("com.amazonaws.ecs.task-arn"))
             name = container.labels.get("com.amazonaws.ecs.container-name")
-            if listener and listener[0] == name and container.status == "running":
+            if listener and listener[0] == name and container.is_running:
                 addresses.append((container.address, listener[1]))
         return addresses or "no task of this service runs"
 
@@ -550,7 +550,7 @@ def run_images(network: str, secret: str) -> None:
     """
     from ministack.services import ecs
 
-    class Missing(ecs._ImagePullError, containers.ImageNotFound):  # type: ignore[misc]
+    class MissingImage(ecs._ImagePullError, containers.ImageNotFound):  # type: ignore[misc]
         """What ECS calls CannotPullContainerError."""
 
     def no_engine(*_: Any, **__: Any) -> None:
@@ -566,7 +566,9 @@ def run_images(network: str, secret: str) -> None:
     vars(errors).update({kind.__name__: kind for kind in kinds})
     vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
     sys.modules |= {"docker": docker, "docker.errors": errors}
-    ecs._docker = containers.EngineClient(lambda name: _find_image(name, Missing), network, secret)
+    ecs._docker = containers.EngineClient(
+        lambda name: _find_image(name, MissingImage), network, secret
+    )
 
 
 def _find_image(name: str, missing_error: type[Exception]) -> containers.StoredImage:

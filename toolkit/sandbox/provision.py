@@ -19,7 +19,7 @@ from toolkit.artifacts.images.bases import name as base_name
 from toolkit.errors import CloudError, Refused
 from toolkit.formats.build_stages import global_args, platform, stages
 from toolkit.formats.dockerfile import parse
-from toolkit.model import Environment, Location, Provision, Rules, Target
+from toolkit.model import Environment, Location, Provision, ProvisionKind, Rules, Target
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import images
 
@@ -111,7 +111,7 @@ def planned_parts(project: ProjectNeeds, bare: bool = False) -> tuple[PlannedPar
         environment = project.rules.environments.get(location.environment or "")
         if location.store:
             bucket = location.store.removeprefix("s3://").partition("/")[0]
-            add(location, [Provision("bucket", bucket)], 0)
+            add(location, [Provision(ProvisionKind.BUCKET, bucket)], 0)
         variables = {"region": location.region or ""}
         if environment:
             variables |= environment.vars
@@ -180,10 +180,8 @@ def service_hosts(parts: Iterable[PlannedPart]) -> dict[str, str]:
     """
     paths: dict[str, str] = {}
     for part in parts:
-        if part.what.what != "service":
-            continue
-        for host in part.what.detail.get("hosts", "").lower().split():
-            paths.setdefault(host, _service_path(part))
+        for host in part.what.hosts:
+            paths.setdefault(host.lower(), _service_path(part))
     return paths
 
 
@@ -199,7 +197,7 @@ def wait_for_services(
     """Wait until the services' first deployments are over, so that nobody's first command meets
     them. Raises CloudError.
     """
-    waiting = [part for part in planned if part.what.what == "service"]
+    waiting = [part for part in planned if part.what.what == ProvisionKind.SERVICE]
     until = time.monotonic() + patience_s
     while waiting and time.monotonic() < until:
         waiting = [part for part in waiting if _is_deploying(clouds(part.location), part)]
@@ -296,11 +294,15 @@ def make_bootstrap(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry
     """
     start, where = f"cdk-{part.what.name}", f"{part.location.account}-{part.location.region}"
     make_bucket(
-        aws, PlannedPart(part.location, Provision("bucket", f"{start}-assets-{where}")), registry
+        aws,
+        PlannedPart(part.location, Provision(ProvisionKind.BUCKET, f"{start}-assets-{where}")),
+        registry,
     )
     make_repository(
         aws,
-        PlannedPart(part.location, Provision("repository", f"{start}-container-assets-{where}")),
+        PlannedPart(
+            part.location, Provision(ProvisionKind.REPOSITORY, f"{start}-container-assets-{where}")
+        ),
         registry,
     )
     anybody = {
@@ -493,13 +495,13 @@ def make_parameter(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry
 
 
 MAKERS = {
-    "repository": make_repository,
-    "bucket": make_bucket,
-    "function": make_function,
-    "service": make_service,
-    "bootstrap": make_bootstrap,
-    "table": make_table,
-    "queue": make_queue,
-    "parameter": make_parameter,
+    ProvisionKind.REPOSITORY: make_repository,
+    ProvisionKind.BUCKET: make_bucket,
+    ProvisionKind.FUNCTION: make_function,
+    ProvisionKind.SERVICE: make_service,
+    ProvisionKind.BOOTSTRAP: make_bootstrap,
+    ProvisionKind.TABLE: make_table,
+    ProvisionKind.QUEUE: make_queue,
+    ProvisionKind.PARAMETER: make_parameter,
 }
-MADE_BY_STACKS = ("service", "function")
+MADE_BY_STACKS = (ProvisionKind.SERVICE, ProvisionKind.FUNCTION)

@@ -7,6 +7,9 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import (
     Base,
+    BaseChoice,
+    BaseKind,
+    ChangeOrigin,
     DiffResult,
     Direction,
     Head,
@@ -16,6 +19,7 @@ from toolkit.model import (
     SameOptions,
     Standing,
     Step,
+    TargetState,
     Trust,
 )
 from toolkit.show.advice import (
@@ -38,7 +42,6 @@ from toolkit.show.text import (
 )
 
 WIDTH = 80
-UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
 
 
 def text(
@@ -181,17 +184,17 @@ def _heading(answer: DiffResult) -> str:
 
 def compared(base: Base, head: Head) -> str:
     """The first line: with what, and why with that."""
-    if base.kind == "none":
+    if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."
-    if base.kind == "paths":
+    if base.kind == BaseKind.PATHS:
         return f"The paths of {quote(base.name or '')}, whatever changed in them."
     commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
-    if base.chosen == NOT_RECORDED:
+    if base.chosen == BaseChoice.NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
         return f"Nothing is recorded as deployed.{since}"
-    if base.kind in ("last", "live"):
+    if base.kind in (BaseKind.LAST, BaseKind.LIVE):
         return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
-    how = "merge base" if base.chosen == UPSTREAM else chosen
+    how = "merge base" if base.chosen == BaseChoice.UPSTREAM else chosen
     if base.name in base.commits:
         return f"Changes since {commits} ({how}), whatever is deployed."
     return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."
@@ -206,11 +209,8 @@ def summary(answer: DiffResult) -> str:
     elif head.commit:
         text += f" at {head.commit[:7]}"
     origins = Counter(match.change.origin for match in touched)
-    kinds = ", ".join(
-        f"{origins[name]:,} {name}"
-        for name in ("committed", "staged", "unstaged", "untracked")
-        if origins[name]
-    )
+    origins.pop(ChangeOrigin.GIVEN, None)
+    kinds = ", ".join(f"{origins[origin]:,} {origin}" for origin in ChangeOrigin if origins[origin])
     if kinds:
         text += f" ({kinds})"
     if head.commit and head.dirty is None:
@@ -278,7 +278,8 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
             return quote(reason.path), True
     # Nothing has changed, but what is live is another version, or nothing is known of it.
     if reasons:
-        return line(sentence(reasons[0].rule).removeprefix(f"{step.target}: ")), False
+        alone = not answer.covered.get(step.target)
+        return line(sentence((alone and reasons[0].short) or reasons[0].rule)), False
     return "unknown, so due", False
 
 
@@ -292,7 +293,7 @@ def _reasons(answer: DiffResult, step: Step) -> list[Reason]:
 
 
 def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
-    clean = [name for name, state in answer.states.items() if state == "clean"]
+    clean = [name for name, state in answer.states.items() if state == TargetState.CLEAN]
     if clean and answer.plan.steps:
         yield from wrapped(f"clean: {', '.join(clean)}", width)
     for instruction in by_hand(answer):
@@ -300,8 +301,8 @@ def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
     unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
     if unmatched:
         policy = "no rule says what to do"
-        if answer.rules.unmatched not in ("warn", "fail"):
-            policy = f"falls back to {answer.rules.unmatched}"
+        if answer.rules.fallback is not None:
+            policy = f"falls back to {answer.rules.fallback}"
         yield f"unmatched: {count(len(unmatched), 'path')} ({policy})"
         yield from (f"  {path}" for path in listing(unmatched, 10))
     if ignored:
@@ -331,7 +332,7 @@ def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
         return "refused", Exit.USAGE
     pending = bool(answer.plan.steps)
     word = "pending" if pending else "clean"
-    if "unknown" in answer.states.values():
+    if TargetState.UNKNOWN in answer.states.values():
         word = "unknown"
     return word, Exit.PENDING if exit_code and pending else Exit.OK
 

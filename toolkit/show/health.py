@@ -8,18 +8,32 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import Advice, Finding, HealthReport, NextCommand, SameOptions
+from toolkit.model import (
+    CREDENTIALS,
+    Advice,
+    Finding,
+    HealthReport,
+    HealthStatus,
+    NextCommand,
+    SameOptions,
+    TargetState,
+)
 from toolkit.show.advice import advice_lines, sentence
-from toolkit.show.junit import JUnitCase
+from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, line, shortened, wrapped
 
 WIDTH = 80
-GOOD = "ok"
-BAD = ("failing", "unknown", "warning")
+BAD = tuple(status for status in HealthStatus if status != HealthStatus.OK)
 """What is listed as a problem, the worst first."""
+VERDICTS = {
+    HealthStatus.OK: JUnitVerdict.PASSED,
+    HealthStatus.WARNING: JUnitVerdict.PASSED,
+    HealthStatus.FAILING: JUnitVerdict.FAILED,
+    HealthStatus.UNKNOWN: JUnitVerdict.ERROR,
+}
 MOST_NAMES = 6
 ORDER = (
     "service",
@@ -64,7 +78,7 @@ def _lines(
     names = RowNames(checkups)
     headers = ("target", "status", "live", "since", "detail")
     rows: list[tuple[str, str, str, str, str]] = []
-    for report in sorted(checkups, key=lambda report: report.kind == "credentials"):
+    for report in sorted(checkups, key=lambda report: report.kind == CREDENTIALS):
         name, since = line(names.of(report)), age(_since(report), now)
         rows.append((name, report.status, _live(report), since, line(detail(report))))
     space = room(rows, headers, 4, width)
@@ -80,7 +94,7 @@ def _lines(
     for note in notes:
         yield from advice_lines(note, _anywhere(checkups), width, "note: ")
     yield from wrapped(summary(checkups, took_s), width)
-    due = next((report for report in checkups if report.state == "due"), None)
+    due = next((report for report in checkups if report.state == TargetState.DUE), None)
     if due is not None:
         see = ("See what is due:", NextCommand("diff", ("live",)))
         yield from advice_lines(see, due.same, width, "")
@@ -114,10 +128,10 @@ def detail(report: HealthReport) -> str:
     """
     details = [
         finding.detail
-        for finding in ordered(report.signs)
+        for finding in ordered(report.findings)
         if finding.status == report.status and finding.detail
     ]
-    if report.status == "ok":
+    if report.status == HealthStatus.OK:
         return ", ".join(list(dict.fromkeys(details))[:2])
     if not details:
         return "nothing was checked"
@@ -149,17 +163,17 @@ def _live(report: HealthReport) -> str:
             short += "+"
     else:
         short = clipped(version, 10)
-    return line(f"{short} due" if report.state == "due" else short)
+    return line(f"{short} due" if report.state == TargetState.DUE else short)
 
 
 def _since(report: HealthReport) -> str | None:
     """Since when it is as it is: of what is wrong, else of what is live."""
     times = [
         finding.since
-        for finding in ordered(report.signs)
+        for finding in ordered(report.findings)
         if finding.status == report.status and finding.since
     ]
-    if report.live is not None and (report.status == "ok" or not times):
+    if report.live is not None and (report.status == HealthStatus.OK or not times):
         return report.live.since
     return times[0] if times else None
 
@@ -184,7 +198,7 @@ def _all_findings(
     """Everything that was checked."""
     for report in checkups:
         yield line(names.of(report))
-        for finding in ordered(report.signs):
+        for finding in ordered(report.findings):
             text = f"  {line(finding.what)}: {finding.status}, {line(finding.detail)}"
             when = age(finding.since, now)
             if when:
@@ -196,7 +210,7 @@ def _all_findings(
 class _Problem(Struct):
     """One cause and its next command, with all rows that have it."""
 
-    status: str
+    status: HealthStatus
     cause: str
     next: Advice
     same: SameOptions
@@ -208,12 +222,14 @@ class _Problem(Struct):
         return self.cause, sentence(self.next, self.same)
 
 
-def _problems(status: str, checkups: Sequence[HealthReport], names: RowNames) -> Iterable[_Problem]:
+def _problems(
+    status: HealthStatus, checkups: Sequence[HealthReport], names: RowNames
+) -> Iterable[_Problem]:
     """The problems of one status, each once."""
     problems: dict[tuple[str, str], _Problem] = {}
     for report in checkups:
         name = names.of(report)
-        for finding in ordered(report.signs):
+        for finding in ordered(report.findings):
             if finding.status != status:
                 continue
             cause = finding.cause or finding.detail
@@ -248,10 +264,10 @@ def _problem_lines(
 def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     """The last line."""
     statuses = [report.status for report in checkups]
-    counts = [f"{statuses.count(GOOD)} {GOOD}"]
+    counts = [f"{statuses.count(HealthStatus.OK)} {HealthStatus.OK}"]
     counts += [f"{statuses.count(status)} {status}" for status in BAD if status in statuses]
     text = f"{', '.join(counts)} in {took(took_s)}"
-    due = sum(report.state == "due" for report in checkups)
+    due = sum(report.state == TargetState.DUE for report in checkups)
     if due:
         text += f"; {count(due, 'target is', 'targets are')} due"
     return f"{text}."
@@ -281,7 +297,7 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
         "environment": report.environment,
         "region": report.region,
         "status": report.status,
-        "state": report.state or None,
+        "state": report.state,
         "live": None if report.live is None else live_document(report.live),
         "signs": [
             {
@@ -292,27 +308,26 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
                 "cause": finding.cause or None,
                 "next": sentence(finding.next, report.same) or None,
             }
-            for finding in ordered(report.signs)
+            for finding in ordered(report.findings)
         ],
     }
 
 
 def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     """The same for JUnit: a warning passes."""
-    verdicts = {"ok": "passed", "warning": "passed", "failing": "failed", "unknown": "error"}
     cases: list[JUnitCase] = []
     for report in checkups:
         suite = f"health {report.environment}" if report.environment else "health"
         name = f"{report.name}@{report.region}" if report.region else report.name
-        message = detail(report) if report.status in ("failing", "unknown") else ""
+        message = detail(report) if report.status.is_bad else ""
         text = "\n".join(_case_lines(report))
-        cases.append(JUnitCase(suite, name, verdicts[report.status], message=message, text=text))
+        cases.append(JUnitCase(suite, name, VERDICTS[report.status], message=message, text=text))
     return cases
 
 
 def _case_lines(report: HealthReport) -> Iterator[str]:
-    for finding in report.signs:
-        if finding.status in ("failing", "unknown"):
+    for finding in report.findings:
+        if finding.status.is_bad:
             cause = finding.cause or finding.detail
             next_ = sentence(finding.next, report.same) or "-"
             yield f"{finding.what}: {finding.status}: {cause}; next: {next_}"

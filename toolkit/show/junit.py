@@ -4,6 +4,7 @@ markup.
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from xml.etree import ElementTree
 
 from msgspec import Struct
@@ -12,20 +13,31 @@ _ILLEGAL = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """What XML cannot hold, not even escaped. Not compiled until it is needed: that takes 5 ms."""
 
 
+class JUnitVerdict(StrEnum):
+    """What JUnit can say of a case. ERROR: it is unknown."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
 class JUnitCase(Struct, frozen=True):
-    """One thing that was checked. `verdict` is passed, failed, error (unknown) or skipped;
-    `message` is a line, `text` the rest.
-    """
+    """One thing that was checked. `message` is a line, `text` the rest."""
 
     suite: str
     name: str
-    verdict: str
+    verdict: JUnitVerdict
     took_s: float = 0.0
     message: str = ""
     text: str = ""
 
 
-_PROBLEM_TAGS = {"failed": "failure", "error": "error", "skipped": "skipped"}
+_PROBLEM_TAGS = {
+    JUnitVerdict.FAILED: "failure",
+    JUnitVerdict.ERROR: "error",
+    JUnitVerdict.SKIPPED: "skipped",
+}
 
 
 def xml(name: str, cases: Sequence[JUnitCase]) -> bytes:
@@ -54,9 +66,9 @@ def _counts(cases: Sequence[JUnitCase]) -> dict[str, str]:
     verdicts = [case.verdict for case in cases]
     return {
         "tests": str(len(cases)),
-        "failures": str(verdicts.count("failed")),
-        "errors": str(verdicts.count("error")),
-        "skipped": str(verdicts.count("skipped")),
+        "failures": str(verdicts.count(JUnitVerdict.FAILED)),
+        "errors": str(verdicts.count(JUnitVerdict.ERROR)),
+        "skipped": str(verdicts.count(JUnitVerdict.SKIPPED)),
         "time": f"{sum(case.took_s for case in cases):.3f}",
     }
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from toolkit.model import ChangeMatch
+from toolkit.model import ChangeMatch, MatchVerdict
 from toolkit.show.text import line, quote
 
 
 def text(match: ChangeMatch) -> str:
     """`path: targets (rules)`, or why there are none."""
     path, targets = quote(match.change.path), ", ".join(match.targets)
-    if match.verdict == "matched":
+    if match.verdict == MatchVerdict.MATCHED:
         return f"{path}: {targets or 'nothing to deploy'} ({line(', '.join(match.rules))})"
     if targets:
         return f"{path}: {match.verdict}, falls back to {targets}"

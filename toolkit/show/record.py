@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from toolkit.model import Advice, NextCommand, SameOptions
+from toolkit.model import Advice, NextCommand, RecordOrigin, SameOptions
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, line
@@ -58,8 +58,6 @@ class RecordRow(Protocol):
     def earlier(self) -> bool: ...
 
 
-SET = "set"
-"""Where a record comes from that a person has made."""
 EARLIER, NOTHING = "older toolkit", "not recorded"
 """What stands for the author of what is unknown: an earlier version of toolkit has recorded
 something, or nothing is recorded at all.
@@ -94,7 +92,7 @@ def _cells(row: RecordRow) -> tuple[str, str, str, str, str]:
     good, remark = row.good, row.good.who
     if row.last is not None:
         remark += f"; its last deploy: {row.last.verdict}"
-    run = "set by hand" if good.origin == SET else good.run
+    run = "set by hand" if good.origin == RecordOrigin.SET else good.run
     return target, short(good), line(good.when[:16].replace("T", " ")), line(run), line(remark)
 
 

@@ -8,12 +8,14 @@ from toolkit.model import (
     GOOD,
     Advice,
     Job,
+    JobAction,
     LiveVersion,
     NextCommand,
     Outcome,
     PlannedCall,
     Preview,
     RunResult,
+    RunStatus,
     SameOptions,
     Verdict,
 )
@@ -68,7 +70,7 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb = "Roll back" if jobs[0].action == "rollback" else "Deploy"
+    verb = "Roll back" if jobs[0].action == JobAction.ROLLBACK else "Deploy"
     where = location(jobs)
     lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
@@ -279,12 +281,12 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:
         if job.undoes and outcome.verdict in GOOD:
             text += f"; {line(job.target)} is back at {version(job)}"
     is_open = bool(result.not_started) or any(outcome.open for outcome in result.outcomes)
-    is_cancelled = result.status == Verdict.CANCELLED
+    is_cancelled = result.status == RunStatus.CANCELLED
     if is_cancelled and not is_open:
         text += "; nothing was changed"
     if result.left:
         text += f"; left out: {line(', '.join(target for target, _ in result.left))}"
-    if result.status == Verdict.IN_DOUBT or (is_cancelled and is_open):
+    if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
         return f"{text}; continue with:", NextCommand("resume")
     return f"{text}."
 

@@ -5,19 +5,38 @@ was expected.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toolkit.model import Check, Result
+from toolkit.model import Check, CheckStatus, Result
 from toolkit.show.advice import advice_lines, sentence
-from toolkit.show.junit import JUnitCase
+from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
 WIDTH = 80
-WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "unknown": "unknown"}
+WORDS = {
+    CheckStatus.PASSED: "ok",
+    CheckStatus.FAILED: "FAILED",
+    CheckStatus.SKIPPED: "skipped",
+    CheckStatus.UNKNOWN: "unknown",
+}
+VERDICTS = {
+    CheckStatus.PASSED: JUnitVerdict.PASSED,
+    CheckStatus.FAILED: JUnitVerdict.FAILED,
+    CheckStatus.SKIPPED: JUnitVerdict.SKIPPED,
+    CheckStatus.UNKNOWN: JUnitVerdict.ERROR,
+}
 
 
 def name(result: Result) -> str:
     """A check with the place that it was asked at, where there are several."""
     return f"{result.check} at {result.at}" if result.at else result.check
+
+
+def detail(result: Result) -> str:
+    """What is worth knowing of one: how often it passed, if it was made several times."""
+    if result.repeats is None:
+        return result.detail
+    times, passed = result.repeats
+    return f"{passed} of {times} passed"
 
 
 def took(seconds: float) -> str:
@@ -49,10 +68,10 @@ def _lines(
         yield _table([result for result in results if result.at == location], width)
         yield ""
     for result in results:
-        if result.status in ("failed", "unknown"):
+        if result.status.is_bad:
             yield from problem(result, width)
-        elif result.figures or (verbose and result.detail):
-            yield from wrapped(f"{line(name(result))}: {line(result.detail)}", width)
+        elif result.figures or (verbose and detail(result)):
+            yield from wrapped(f"{line(name(result))}: {line(detail(result))}", width)
     yield summary(results, environment, took_s)
 
 
@@ -74,8 +93,8 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
     heading = f"{line(name(result))}: {line(result.asks)}"
     if result.tries > 1:
         heading += f" ({count(result.tries, 'try', 'tries')})"
-    if result.detail.endswith(" passed"):
-        heading += f", {result.detail}"
+    if result.repeats:
+        heading += f", {detail(result)}"
     yield from wrapped(heading, width)
     if not result.misses:
         yield from wrapped(f"  {line(result.cause)}", width, "    ")
@@ -95,8 +114,8 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
 def summary(results: Sequence[Result], environment: str | None, took_s: float) -> str:
     """The last line."""
     statuses = [result.status for result in results]
-    text = f"{statuses.count('passed')} of {count(len(results), 'check')} passed"
-    for status in ("failed", "unknown", "skipped"):
+    text = f"{statuses.count(CheckStatus.PASSED)} of {count(len(results), 'check')} passed"
+    for status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.SKIPPED):
         if status in statuses:
             text += f", {count(statuses.count(status), status, status)}"
     if environment:
@@ -128,7 +147,7 @@ def _result_document(result: Result) -> dict[str, Any]:
         "next": sentence(result.next, result.same) or None,
         "took_s": result.took_s,
         "tries": result.tries,
-        "detail": result.detail or None,
+        "detail": detail(result) or None,
         "log": result.log or None,
         "expected": [
             {"what": miss.what, "expected": miss.wanted, "got": miss.found}
@@ -144,11 +163,8 @@ def cases(results: Sequence[Result], environment: str | None) -> list[JUnitCase]
     suite = f"smoke-test {environment}" if environment else "smoke-test"
     cases: list[JUnitCase] = []
     for result in results:
-        verdict, text = result.status, ""
-        if result.status == "unknown":
-            verdict = "error"
-        if result.status in ("failed", "unknown"):
-            text = "\n".join(problem(result))
+        verdict = VERDICTS[result.status]
+        text = "\n".join(problem(result)) if result.status.is_bad else ""
         case = JUnitCase(suite, name(result), verdict, result.took_s, result.cause, text)
         cases.append(case)
     return cases

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from toolkit.model import Advice, Finding, ShellCommand, Statement
+from toolkit.model import Advice, Finding, HealthStatus, ShellCommand, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
@@ -22,7 +22,7 @@ metrics must have all.
 
 
 def read_findings(aws: Aws, named: Sequence[str], about: About) -> list[Finding]:
-    """A sign for each alarm that rings and is `named` or about the thing, and for each named one
+    """A finding for each alarm that rings and is `named` or about the thing, and for each named one
     that tells nothing; one `ok` if there are named ones and all are well. None for somebody who has
     named none, where none rings. Raises CloudError.
     """
@@ -44,7 +44,7 @@ def findings_about(
     rings = {
         alarm.name: alarm for alarm in ringing if alarm.name in watched or _is_about(alarm, about)
     }
-    rings |= {name: alarm for name, alarm in existing.items() if alarm.state == "ALARM"}
+    rings |= {name: alarm for name, alarm in existing.items() if alarm.rings}
     findings = [_rings(alarm) for alarm in rings.values()]
     for name in watched:
         if name not in rings and name not in existing:
@@ -56,7 +56,7 @@ def findings_about(
             findings.append(_silent(existing[name]))
     if watched and not findings:
         plural = "" if len(watched) == 1 else "s"
-        findings.append(Finding("alarms", "ok", f"{len(watched)} alarm{plural} OK"))
+        findings.append(Finding("alarms", HealthStatus.OK, f"{len(watched)} alarm{plural} OK"))
     return findings
 
 
@@ -74,7 +74,7 @@ def _is_about(alarm: Alarm, about: About) -> bool:
 def _rings(alarm: Alarm) -> Finding:
     return Finding(
         f"alarm {alarm.name}",
-        "failing",
+        HealthStatus.FAILING,
         "ALARM",
         alarm.since,
         _clipped(alarm.reason) or "it is in ALARM",
@@ -86,7 +86,7 @@ def _silent(alarm: Alarm) -> Finding:
     cause = _clipped(alarm.reason) or "it does not have enough data"
     return Finding(
         f"alarm {alarm.name}",
-        "warning",
+        HealthStatus.WARNING,
         "insufficient data",
         alarm.since,
         cause,
@@ -96,7 +96,11 @@ def _silent(alarm: Alarm) -> Finding:
 
 def _absent(name: str, command: Advice) -> Finding:
     return Finding(
-        f"alarm {name}", "failing", "missing", cause=f"there is no alarm {name}", next=command
+        f"alarm {name}",
+        HealthStatus.FAILING,
+        "missing",
+        cause=f"there is no alarm {name}",
+        next=command,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from toolkit.errors import CloudError, Exit, NotAllowed, ToolkitError
-from toolkit.model import Finding
+from toolkit.model import Finding, HealthStatus
 from toolkit.ports.background import DaemonThread
 from toolkit.targets.base import Tell
 
@@ -15,7 +15,7 @@ Question = Callable[[], Iterable[Finding]]
 
 def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the
-    sign if it cannot be answered.
+    finding if it cannot be answered.
     """
     # The last question is asked in this thread, which would wait for the others anyway.
     *others, last = questions
@@ -29,15 +29,15 @@ def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
 
 def _ask(tell: Tell, what: str, question: Question) -> None:
     try:
-        for sign in question():
-            tell(sign)
+        for finding in question():
+            tell(finding)
     except ToolkitError as problem:
         tell(unknown(what, problem))
     except Exception as bug:  # a bug in one question must not hide the answers to the others
         tell(
             Finding(
                 what,
-                "unknown",
+                HealthStatus.UNKNOWN,
                 cause=f"a bug in toolkit: {type(bug).__name__}",
                 next="please report it",
             )
@@ -48,7 +48,12 @@ def unknown(what: str, problem: ToolkitError) -> Finding:
     """It could not be checked, and why not."""
     unasked = problem.exit == Exit.CREDENTIALS
     return Finding(
-        what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked
+        what,
+        HealthStatus.UNKNOWN,
+        _short(problem),
+        cause=str(problem),
+        next=problem.next,
+        unasked=unasked,
     )
 
 

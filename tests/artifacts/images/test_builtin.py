@@ -31,6 +31,7 @@ from toolkit.artifacts.images import (
     layers,
 )
 from toolkit.artifacts.images.builtin import BuiltIn
+from toolkit.artifacts.images.context import FileForm
 from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, TagTaken
 from toolkit.ports import registry
 from toolkit.ports.aws.client import Aws
@@ -499,20 +500,20 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     _apply(
         found,
         [
-            ("a", "folder", ""),
-            ("a/x", "file", ""),
-            ("b", "folder", ""),
-            ("b/y", "file", ""),
-            ("l", "link", "a"),
+            ("a", FileForm.FOLDER, ""),
+            ("a/x", FileForm.FILE, ""),
+            ("b", FileForm.FOLDER, ""),
+            ("b/y", FileForm.FILE, ""),
+            ("l", FileForm.LINK, "a"),
         ],
     )
     _apply(
         found,
         [
-            ("a/.wh.x", "file", ""),
-            ("b/.wh..wh..opq", "file", ""),
-            ("b/z", "file", ""),
-            (".wh.l", "file", ""),
+            ("a/.wh.x", FileForm.FILE, ""),
+            ("b/.wh..wh..opq", FileForm.FILE, ""),
+            ("b/z", FileForm.FILE, ""),
+            (".wh.l", FileForm.FILE, ""),
         ],
     )
     assert sorted(found) == ["a", "b", "b/z"]

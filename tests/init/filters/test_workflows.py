@@ -11,7 +11,7 @@ from toolkit.impact.touch import RuleBook, touch
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.picomatch import from_picomatch, negates
 from toolkit.init.filters.workflows import ImportedFilters, import_filters
-from toolkit.model import STATUSES, Change
+from toolkit.model import STATUSES, Change, ChangeStatus
 
 _WORKFLOW = """
 name: CI
@@ -45,7 +45,7 @@ def _book(result: ImportedFilters) -> RuleBook:
 
 
 def _due(result: ImportedFilters, path: str, status: str = "modified") -> set[str]:
-    return set(touch([Change(path, status)], _book(result)).targets)
+    return set(touch([Change(path, ChangeStatus(status))], _book(result)).targets)
 
 
 def _dorny(filters: str, quantifier: str = "") -> ImportedFilters:
@@ -446,7 +446,7 @@ def test_whatever_the_filters_are_the_draft_is_a_valid_rules_file(
     book = _book(result)
     assert len(book.rules.targets) <= max(result.count, 1)
     for status in STATUSES:
-        touch([Change("a/b/c.ts", status)], book)
+        touch([Change("a/b/c.ts", ChangeStatus(status))], book)
 
 
 def test_a_rule_that_only_excludes_says_what_it_means() -> None:

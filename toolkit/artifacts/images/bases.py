@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from toolkit.artifacts.images.context import FILE, FOLDER, LINK, FileForm
 from toolkit.artifacts.images.evaluate import ENGINES
 from toolkit.artifacts.images.layers import GZIP
 from toolkit.artifacts.images.tree import ImageNode
@@ -203,7 +204,7 @@ def nodes(base: BaseImage, fetch: FetchLayer, check: Callable[[], None]) -> dict
     return tree
 
 
-Entry = tuple[str, str, str]
+Entry = tuple[str, FileForm, str]
 """Path, kind, and where a link leads."""
 
 
@@ -221,7 +222,7 @@ def _apply(tree: dict[str, ImageNode], layer: list[Entry]) -> None:
     for path, kind, link in layer:
         if basename(path).startswith(_WHITEOUT):
             continue
-        if kind != "folder" and path in tree and tree[path].form == "folder":
+        if kind != FOLDER and path in tree and tree[path].form == FOLDER:
             _remove_below(tree, path)
         tree[path] = ImageNode(kind, link=link)
 
@@ -246,9 +247,9 @@ def _read_layer(path: str, packed: bool, check: Callable[[], None]) -> Iterator[
                 if not name:
                     continue
                 if member.issym():
-                    yield name, "link", member.linkname
+                    yield name, LINK, member.linkname
                 else:
-                    yield name, "folder" if member.isdir() else "file", ""
+                    yield name, FOLDER if member.isdir() else FILE, ""
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile):
         raise Refused("a layer of the base image cannot be read", ENGINES) from None
 

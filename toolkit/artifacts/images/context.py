@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
+from enum import StrEnum
 from posixpath import basename, dirname, join, normpath
 
 from msgspec import Struct
@@ -18,13 +19,25 @@ _MOST_LINKS = 40
 _WILD = re.compile(r"[*?\[\\]")
 
 
+class FileForm(StrEnum):
+    """What a path is. OTHER: a socket, a pipe or a device, which is never copied."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+FILE, FOLDER, LINK, OTHER = FileForm
+"""By themselves, for each of many files: Python 3.11 takes long to find a member in its class."""
+
+
 class ContextFile(Struct, frozen=True):
     """One thing in the context. `mark` tells whether a file that is opened later is the same:
     device, inode, size, time of change.
     """
 
-    form: str
-    """file, folder, link or other."""
+    form: FileForm
     executable: bool = False
     link: str = ""
     mark: tuple[int, ...] = ()
@@ -37,7 +50,7 @@ class Context:
 
     def __init__(self, folder: str, ignore: Ignore) -> None:
         self.folder = folder
-        self.found: dict[str, ContextFile] = {"": ContextFile("folder")}
+        self.found: dict[str, ContextFile] = {"": ContextFile(FOLDER)}
         self._scan(ignore)
 
     def _scan(self, ignore: Ignore) -> None:
@@ -48,7 +61,7 @@ class Context:
                 path = join(folder, name)
                 ignored = ignore.keeps_out(path)
                 # Only a `!` pattern can bring back a file below an ignored folder.
-                if node.form == "folder" and (not ignored or ignore.takes_back):
+                if node.form == FOLDER and (not ignored or ignore.takes_back):
                     folders.append(path)
                 if not ignored:
                     self.found[path] = node
@@ -57,7 +70,7 @@ class Context:
     def _add_parents(self, folder: str) -> None:
         """An ignored folder exists all the same if a file in it is included again with `!`."""
         while folder not in self.found:
-            self.found[folder] = ContextFile("folder")
+            self.found[folder] = ContextFile(FOLDER)
             folder = dirname(folder)
 
     def sources(self, pattern: str) -> list[str]:
@@ -80,7 +93,7 @@ class Context:
 
         def target(path: str) -> str | None:
             node = self.found[path]
-            return self.target(path, node) if node.form == "link" else None
+            return self.target(path, node) if node.form == LINK else None
 
         return follow(path, self.found, target)
 
@@ -109,14 +122,14 @@ class Context:
 
     def refuse_uncopyable(self, path: str, node: ContextFile) -> None:
         """Raises Refused for what is never copied."""
-        if node.form == "other":
+        if node.form == OTHER:
             raise Refused(f"`{path}` is not a file, folder or link")
         if ".git" in path.split("/"):
             raise Refused(
                 f"`{path}` would get into the image, and with it everything that git knows",
                 "add `.git` to .dockerignore (`**/.git` if it is deeper)",
             )
-        if node.form == "link":
+        if node.form == LINK:
             self.target(path, node)
 
     def open(self, path: str) -> int:
@@ -218,14 +231,14 @@ def _inspect(descriptor: int, folder: str, name: str) -> ContextFile:
     try:
         status = os.lstat(name, dir_fd=descriptor)
         if stat.S_ISLNK(status.st_mode):
-            return ContextFile("link", link=os.readlink(name, dir_fd=descriptor))
+            return ContextFile(LINK, link=os.readlink(name, dir_fd=descriptor))
     except OSError as error:
         raise Refused(
             f"`{join(folder, name)}` has changed since the build began: {error.strerror}",
             "build again",
         ) from None
     if stat.S_ISDIR(status.st_mode):
-        return ContextFile("folder")
+        return ContextFile(FOLDER)
     if stat.S_ISREG(status.st_mode):
-        return ContextFile("file", bool(status.st_mode & 0o111), mark=_mark(status))
-    return ContextFile("other")
+        return ContextFile(FILE, bool(status.st_mode & 0o111), mark=_mark(status))
+    return ContextFile(OTHER)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from toolkit.artifacts.images.context import Context
+from toolkit.artifacts.images.context import FILE, FOLDER, LINK, Context
 from toolkit.artifacts.images.tree import ImageNode
 from toolkit.errors import Refused
 
@@ -18,7 +18,11 @@ _LEVEL = 6
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Of gzip: no name, no time, no operating system. Python's own differs between its versions."""
 _CHUNK = 1 << 20
-_TYPES = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
+_TYPES = {
+    FILE: tarfile.REGTYPE,
+    FOLDER: tarfile.DIRTYPE,
+    LINK: tarfile.SYMTYPE,
+}
 
 
 class LayerFile(Struct, frozen=True):
@@ -53,7 +57,7 @@ def write(
                 _add_file(sink, header, node.source, context, check)
         sink.end()
         size = file.tell()
-    count = sum(node.form != "folder" for node in nodes.values())
+    count = sum(node.form != FOLDER for node in nodes.values())
     return LayerFile(path, sink.digest(), sink.diff_id(), size, count)
 
 
@@ -94,7 +98,7 @@ class _Sink:
 def _header(name: str, node: ImageNode, mtime: int) -> tarfile.TarInfo:
     header = tarfile.TarInfo(name)
     header.type, header.linkname = _TYPES[node.form], node.link
-    header.mode = 0o777 if node.form == "link" else node.mode
+    header.mode = 0o777 if node.form == LINK else node.mode
     header.uid, header.gid = node.owner
     header.mtime = mtime
     return header

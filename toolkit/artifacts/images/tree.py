@@ -10,7 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.artifacts.images.context import (
+    FILE,
+    FOLDER,
+    LINK,
     Context,
+    FileForm,
     follow,
     inside,
     is_wild,
@@ -26,8 +30,7 @@ class ImageNode(Struct, frozen=True):
     context; None for a file of the base image.
     """
 
-    form: str
-    """file, folder or link."""
+    form: FileForm
     mode: int = 0o755
     owner: Owner = (0, 0)
     link: str = ""
@@ -58,9 +61,9 @@ class FromContext:
         """A file, folder or link; Refused for anything else."""
         node = self._context.found[path]
         self._context.refuse_uncopyable(path, node)
-        if node.form != "file":
+        if node.form != FILE:
             return ImageNode(node.form, link=node.link)
-        return ImageNode("file", 0o755 if node.executable else 0o644, source=path)
+        return ImageNode(FILE, 0o755 if node.executable else 0o644, source=path)
 
     def inside_of(self, folder: str) -> Iterator[str]:
         """All paths below a folder."""
@@ -75,7 +78,7 @@ class ImageTree:
     """
 
     def __init__(self, nodes: Mapping[str, ImageNode] | None = None, whole: bool = True) -> None:
-        self.nodes = {"": ImageNode("folder"), **(nodes or {})}
+        self.nodes = {"": ImageNode(FOLDER), **(nodes or {})}
         self.whole = whole
         self._layer: Layer = {}
 
@@ -105,7 +108,7 @@ class ImageTree:
         not read.
         """
         node = self.nodes[path]
-        if node.form == "file" and node.source is None:
+        if node.form == FILE and node.source is None:
             raise Refused(
                 f"`/{path}` belongs to a base image; only files of the build context can be copied"
                 " between stages",
@@ -144,7 +147,7 @@ class ImageTree:
     def _refuse_several_files(self, copy: CopyStep, supply: FileSupply, paths: list[str]) -> None:
         """Raises Refused unless all are folders: several files cannot have one name."""
         for path in paths:
-            if self._take_followed(supply, path)[1].form != "folder":
+            if self._take_followed(supply, path)[1].form != FOLDER:
                 raise Refused(
                     f"{len(paths)} files match, so the destination `{copy.dest}` must end with /"
                 )
@@ -158,7 +161,7 @@ class ImageTree:
     def _copy(self, copy: CopyStep, supply: FileSupply, path: str) -> ImageNode:
         real, node = self._take_followed(supply, path)
         dest = self._real(copy.dest)
-        if node.form == "folder":
+        if node.form == FOLDER:
             self._make(dest, copy.owner)
             start = len(real) + 1 if real else 0
             for inner in supply.inside_of(real):
@@ -174,7 +177,7 @@ class ImageTree:
     def _put(self, path: str, node: ImageNode) -> None:
         # Docker replaces a file by a file, but never a folder by a file or the other way round.
         before = self.nodes.get(path)
-        if before is not None and (before.form == "folder") != (node.form == "folder"):
+        if before is not None and (before.form == FOLDER) != (node.form == FOLDER):
             raise Refused(f"`/{path}` would be a {node.form}, but it is a {before.form} already")
         self.nodes[path] = self._layer[path] = node
 
@@ -184,8 +187,8 @@ class ImageTree:
         for part in path_parts(path):
             folder = join(folder, part)
             if folder not in self.nodes:
-                self._put(folder, ImageNode("folder", owner=owner))
-            elif self.nodes[folder].form != "folder":
+                self._put(folder, ImageNode(FOLDER, owner=owner))
+            elif self.nodes[folder].form != FOLDER:
                 raise Refused(
                     f"`/{folder}` is a {self.nodes[folder].form}, so there can be no folder"
                 )
@@ -195,7 +198,7 @@ class ImageTree:
         return dest.endswith("/") or self._is_folder(self._real(dest))
 
     def _is_folder(self, path: str) -> bool:
-        return path in self.nodes and self.nodes[path].form == "folder"
+        return path in self.nodes and self.nodes[path].form == FOLDER
 
     def _real(self, path: str) -> str:
         """A path with the links in it followed, as far as it exists; the rest is new."""
@@ -206,12 +209,12 @@ class ImageTree:
 
     def _link_target(self, path: str) -> str | None:
         node = self.nodes[path]
-        if node.form != "link":
+        if node.form != LINK:
             return None
         return normpath(join("/", dirname(path), node.link)).lstrip("/")
 
 
 def _with_options(node: ImageNode, copy: CopyStep) -> ImageNode:
     """With the owner and mode that the COPY asks for; a link has no mode of its own."""
-    mode = node.mode if copy.mode is None or node.form == "link" else copy.mode
+    mode = node.mode if copy.mode is None or node.form == LINK else copy.mode
     return msgspec.structs.replace(node, owner=copy.owner, mode=mode)

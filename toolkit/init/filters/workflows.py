@@ -8,6 +8,7 @@ rest, is counted, and is never guessed.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from itertools import chain
 from posixpath import basename
 from typing import Any
@@ -28,7 +29,15 @@ _TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]
 _NEVER_IN_A_DIFF = ("copied", "renamed", "unmerged")
 _WIDER = "; without it, more matches than there"
 _EVENT_KEYS = ("paths", "paths-ignore")
-_QUANTIFIERS = ("some", "every", "some-with-excludes")
+
+
+class Quantifier(StrEnum):
+    """How many patterns of a filter have to match, in the words of dorny/paths-filter."""
+
+    SOME = "some"
+    EVERY = "every"
+    SOME_WITH_EXCLUDES = "some-with-excludes"
+
 
 Rules = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 """The paths of each rule, and the statuses it is limited to."""
@@ -63,6 +72,8 @@ class _Filter(Struct, frozen=True):
     rules: Rules = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_event: bool = False
+    """Whether it limits an event of GitHub, and is not a step's."""
 
     @property
     def source(self) -> str:
@@ -95,7 +106,8 @@ def _filters(file: str, document: object) -> list[_Filter]:
     if any(isinstance(document.get(key), Mapping) for key in ("on", "jobs", "runs")):
         return [*_event_filters(file, document.get("on")), *_step_filters(file, document)]
     return [
-        _dorny_filter(file, str(_yaml_key(name)), value, "some") for name, value in document.items()
+        _dorny_filter(file, str(_yaml_key(name)), value, Quantifier.SOME)
+        for name, value in document.items()
     ]
 
 
@@ -146,6 +158,7 @@ def _event_filter(
         tuple((paths, ()) for paths in translated.rules),
         tuple(_problems(translated, key)),
         tuple(_dead_notes(translated.dead)),
+        is_event=True,
     )
 
 
@@ -195,21 +208,21 @@ def _filters_of_step(file: str, arguments: object) -> Iterator[_Filter]:
     inputs: dict[str, object] = {}
     if isinstance(arguments, Mapping):
         inputs = {str(key).lower(): value for key, value in arguments.items()}
-    quantifier = inputs.get("predicate-quantifier") or "some"
+    quantifier = inputs.get("predicate-quantifier") or Quantifier.SOME
     try:
         filters = _load_filters(inputs.get("filters"), quantifier)
     except ValueError as error:
         yield _Filter(file, "dorny/paths-filter", (), problems=(str(error),))
         return
     for name, value in filters.items():
-        yield _dorny_filter(file, str(_yaml_key(name)), value, str(quantifier))
+        yield _dorny_filter(file, str(_yaml_key(name)), value, Quantifier(str(quantifier)))
 
 
 def _load_filters(text: object, quantifier: object) -> Mapping[object, object]:
     """The filters in the input of a step. Raises ValueError."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError("it has no `filters`")
-    if quantifier not in _QUANTIFIERS:
+    if quantifier not in tuple(Quantifier):
         raise ValueError(f"its `predicate-quantifier` is `{quantifier}`")
     if "\n" not in text and ":" not in text:
         raise ValueError(f"its filters are in the file {text.strip()}: import that file")
@@ -222,7 +235,7 @@ def _load_filters(text: object, quantifier: object) -> Mapping[object, object]:
     return filters
 
 
-def _dorny_filter(file: str, name: str, value: object, quantifier: str) -> _Filter:
+def _dorny_filter(file: str, name: str, value: object, quantifier: Quantifier) -> _Filter:
     """One named filter of dorny/paths-filter."""
     label = f"filter `{name}`"
     target_name = _target_name(name)
@@ -306,7 +319,7 @@ class _Reader:
     and which can never match.
     """
 
-    def __init__(self, quantifier: str) -> None:
+    def __init__(self, quantifier: Quantifier) -> None:
         self.quantifier = quantifier
         self.problems: list[str] = []
         self.dead: list[str] = []
@@ -320,7 +333,7 @@ class _Reader:
         for status in STATUSES:
             counting = [item for item in items if status in item.statuses]
             # All items have to match, and one of them never does for this status.
-            if self.quantifier == "every" and len(counting) < len(items):
+            if self.quantifier == Quantifier.EVERY and len(counting) < len(items):
                 continue
             for paths in self._paths(counting):
                 statuses = statuses_by_paths.setdefault(paths, [])
@@ -329,9 +342,9 @@ class _Reader:
         return tuple(_merge_rules(statuses_by_paths))
 
     def _paths(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
-        if self.quantifier == "every":
+        if self.quantifier == Quantifier.EVERY:
             yield from self._every(items)
-        elif self.quantifier == "some":
+        elif self.quantifier == Quantifier.SOME:
             yield from self._some(items)
         else:
             yield from self._some_with_excludes(_all_patterns(items))
@@ -408,7 +421,7 @@ class _Reader:
             try:
                 self._translations[pattern] = _translate(pattern)
             except Inexact as error:
-                is_exclusion = negates(pattern) and self.quantifier != "some"
+                is_exclusion = negates(pattern) and self.quantifier != Quantifier.SOME
                 self._add_problem(pattern, f"{error}{_WIDER if is_exclusion else ''}")
             if self._translations[pattern] == ():
                 self.dead.append(pattern)
@@ -536,7 +549,7 @@ def _inverted(entry: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
     """The comment on a rule that only excludes."""
     if not all(path.startswith("!") for path in paths):
         return ()
-    if entry.label.startswith("on."):
+    if entry.is_event:
         return ("Everything but what these patterns name.",)
     return (
         "Everything but what these patterns name; in dorny/paths-filter a `!` pattern matches all"

@@ -4,6 +4,7 @@ in.
 
 import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from posixpath import dirname
 from posixpath import join as joined
 
@@ -25,18 +26,27 @@ STACK_VALUES = {
 
 REPOSITORY_LOOKUPS = ("from_repository_name", "fromRepositoryName")
 
+
+class AssetKind(StrEnum):
+    """What is deployed with a stack: a path as it is, an image, or code that is bundled."""
+
+    PATH = "path"
+    IMAGE = "image"
+    ENTRY = "entry"
+
+
 ASSET_CALLS = {
-    "from_asset": "path",
-    "fromAsset": "path",
-    "from_image_asset": "image",
-    "fromImageAsset": "image",
-    "from_docker_build": "path",
-    "fromDockerBuild": "path",
-    "asset": "path",
+    "from_asset": AssetKind.PATH,
+    "fromAsset": AssetKind.PATH,
+    "from_image_asset": AssetKind.IMAGE,
+    "fromImageAsset": AssetKind.IMAGE,
+    "from_docker_build": AssetKind.PATH,
+    "fromDockerBuild": AssetKind.PATH,
+    "asset": AssetKind.PATH,
 }
 """Calls whose first argument is a folder (or file) that is deployed with the stack."""
 
-ASSET_ARGUMENTS = {"entry": "entry", "directory": "image"}
+ASSET_ARGUMENTS = {"entry": AssetKind.ENTRY, "directory": AssetKind.IMAGE}
 """Arguments that are such a folder or file, of the constructs that bundle or build it."""
 
 MOST_NAMED = 2000
@@ -83,11 +93,9 @@ class CreatedObject(Struct, frozen=True):
 
 
 class CodeAsset(Struct, frozen=True):
-    """A path that is deployed with a stack: `what` is path, image or entry; `path` is None if it is
-    computed.
-    """
+    """A path that is deployed with a stack; `path` is None if it is computed."""
 
-    what: str
+    what: AssetKind
     path: str | None
     dockerfile: str | None
     within: str

@@ -10,7 +10,7 @@ from toolkit.init.evidence import Evidence, StackImage
 from toolkit.init.images.apps import read_image
 from toolkit.init.patterns import everything_in, literal, simplify
 from toolkit.init.stacks.bundles import bundle_patterns, manifest_patterns
-from toolkit.init.stacks.code import CodeAsset
+from toolkit.init.stacks.code import AssetKind, CodeAsset
 from toolkit.init.stacks.program import AppProgram
 from toolkit.init.tests_and_docs import test_patterns
 from toolkit.init.tree import TrackedFiles
@@ -56,7 +56,7 @@ def deployed_code(
             rule.patterns += _asset_patterns(tree, source, asset)
             if source and tree.is_folder(source):
                 rule.tests += test_patterns(tree, source)
-            if asset.what == "image":
+            if asset.what == AssetKind.IMAGE:
                 dockerfile = _dockerfile_of(source, asset)
                 taken.add(dockerfile)
                 if dockerfile in tree:
@@ -125,9 +125,9 @@ def _asset_targets(
 
 
 def _asset_patterns(tree: TrackedFiles, source: str, asset: CodeAsset) -> tuple[str, ...]:
-    is_entry = asset.what == "entry"
+    is_entry = asset.what == AssetKind.ENTRY
     dockerfile = _dockerfile_of(source, asset)
-    if asset.what == "image" and dockerfile in tree:
+    if asset.what == AssetKind.IMAGE and dockerfile in tree:
         return read_image(tree, dockerfile, source).positive
     if source in tree:
         if is_entry:

@@ -18,6 +18,7 @@ from toolkit.init.stacks.code import (
     REPOSITORY_LOOKUPS,
     STACK_VALUES,
     VARIABLE,
+    AssetKind,
     CodeAsset,
     CodeFile,
     CreatedObject,
@@ -151,7 +152,7 @@ class _Reader:
         receiver = _last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         method = _last_name(node.func)
         if receiver and method in ASSET_CALLS and (method != "asset" or receiver == "Source"):
-            what = "image" if "Image" in receiver else ASSET_CALLS[method]
+            what = AssetKind.IMAGE if "Image" in receiver else ASSET_CALLS[method]
             value = arguments.get("path") or arguments.get("directory")
             if node.args:
                 value = node.args[0]

@@ -16,6 +16,7 @@ from toolkit.init.stacks.code import (
     REPOSITORY_LOOKUPS,
     STACK_VALUES,
     VARIABLE,
+    AssetKind,
     CodeAsset,
     CodeFile,
     CreatedObject,
@@ -184,7 +185,7 @@ class _Reader:
             is_other_asset = method == "asset" and receiver != "Source"
             if method not in ASSET_CALLS or not values or is_other_asset:
                 continue
-            what = "image" if "Image" in receiver else ASSET_CALLS[method]
+            what = AssetKind.IMAGE if "Image" in receiver else ASSET_CALLS[method]
             yield self._asset(what, values[0], values[1:], match.start())
         for name, match in arguments:
             if name in ASSET_ARGUMENTS:
@@ -193,7 +194,7 @@ class _Reader:
                 if asset.path is not None:
                     yield asset
 
-    def _asset(self, what: str, value: str, options: list[str], position: int) -> CodeAsset:
+    def _asset(self, what: AssetKind, value: str, options: list[str], position: int) -> CodeAsset:
         raw = self.values.path(value)
         path = None if raw is None else path_from_root(raw, self.folder)
         file = _FILE_OPTION.search(options[0]) if options else None

@@ -40,7 +40,7 @@ _OF_PARAMETERS = {"param", "params", "parameter", "parameters"}
 _HOLE = re.compile(r"\$\{(\w+)\}")
 
 
-class Resource(NamedTuple):
+class TemplateResource(NamedTuple):
     """One resource of a template."""
 
     type: str
@@ -53,7 +53,7 @@ class Template(Struct, frozen=True):
 
     path: str
     serverless: bool
-    resources: tuple[Resource, ...]
+    resources: tuple[TemplateResource, ...]
     names: frozenset[str]
     defaults: Mapping[str, str]
     common: Mapping[str, object]
@@ -126,14 +126,14 @@ def _read_template(path: str, text: str) -> Template | None:
     )
 
 
-def _resources(table: Mapping[str, object]) -> tuple[Resource, ...]:
+def _resources(table: Mapping[str, object]) -> tuple[TemplateResource, ...]:
     resources = []
     for value in table.values():
         entry = as_mapping(value)
         kind = entry.get("Type")
         if isinstance(kind, str) and kind.startswith(("AWS::", "Custom::", "Alexa::")):
             properties = as_mapping(entry.get("Properties"))
-            resources.append(Resource(kind, properties, as_mapping(entry.get("Metadata"))))
+            resources.append(TemplateResource(kind, properties, as_mapping(entry.get("Metadata"))))
     return tuple(resources)
 
 

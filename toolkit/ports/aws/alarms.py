@@ -12,6 +12,7 @@ NAMES_A_CALL = 100
 _CALL = "cloudwatch:DescribeAlarms"
 _TYPES = ("MetricAlarm", "CompositeAlarm")
 """Without them AWS lists metric alarms only."""
+_RINGS = "ALARM"
 _SCALING = ":scalingPolicy:"
 
 
@@ -31,6 +32,11 @@ class Alarm(Struct, frozen=True):
     metrics: tuple[Mapping[str, str], ...] = ()
     scales: bool = False
 
+    @property
+    def rings(self) -> bool:
+        """Whether it is in ALARM."""
+        return self.state == _RINGS
+
     def about(self, dimensions: Mapping[str, str]) -> bool:
         """Whether one of its metrics has all of these dimensions."""
         return any(dimensions.items() <= metric.items() for metric in self.metrics)
@@ -39,7 +45,7 @@ class Alarm(Struct, frozen=True):
 def in_alarm(aws: Aws) -> list[Alarm]:
     """All alarms of the region in ALARM. Calls at the same moment become one. Raises CloudError."""
     alarms: list[Alarm] = aws.gathered(
-        (_CALL, "ALARM"), "ALARM", NAMES_A_CALL, lambda _: {"ALARM": _read(aws, StateValue="ALARM")}
+        (_CALL, _RINGS), _RINGS, NAMES_A_CALL, lambda _: {_RINGS: _read(aws, StateValue=_RINGS)}
     )
     return alarms
 

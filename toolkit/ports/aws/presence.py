@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.errors import CloudError, Missing
+from toolkit.model import ProvisionKind
 from toolkit.ports.aws.client import Aws
 
 PARAMETERS_A_CALL = 10
@@ -41,7 +42,9 @@ def look(aws: Aws, what: str, name: str, owner: str | None) -> str:
 
 
 def _missing(aws: Aws, what: str, name: str) -> Missing:
-    return Missing(what=what, name=name, where="" if what == "bucket" else f" in {aws.region_name}")
+    return Missing(
+        what=what, name=name, where="" if what == ProvisionKind.BUCKET else f" in {aws.region_name}"
+    )
 
 
 def _bucket(aws: Aws, name: str, owner: str | None) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from toolkit.errors import Missing, ToolkitError
-from toolkit.model import Finding, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
@@ -144,7 +144,7 @@ class _AppHealth:
             if self.live.doubt:
                 yield Finding(
                     "version",
-                    "warning",
+                    HealthStatus.WARNING,
                     "several images",
                     cause=self.live.doubt,
                     next=NextCommand("deploy-app", (self.job.target,)),
@@ -173,7 +173,7 @@ class _AppHealth:
         except Missing as problem:
             yield Finding(
                 what,
-                "failing",
+                HealthStatus.FAILING,
                 "missing",
                 cause=f"{problem}: a new task could not start",
                 next=problem.next,
@@ -292,7 +292,9 @@ def _result_soon(answer: "Future[Any]") -> Any:
 
 
 def _missing_service(problem: Missing) -> Finding:
-    return Finding("service", "failing", "missing", cause=str(problem), next=problem.next)
+    return Finding(
+        "service", HealthStatus.FAILING, "missing", cause=str(problem), next=problem.next
+    )
 
 
 # the service
@@ -305,7 +307,7 @@ def service_finding(job: Job, service: Shape, failure: Failure | None) -> Findin
         cause = f"service {settings.service} is {service['status']}: it is being deleted"
         return Finding(
             "service",
-            "failing",
+            HealthStatus.FAILING,
             str(service["status"]),
             cause=cause,
             next="wait for it, then create it again",
@@ -315,26 +317,38 @@ def service_finding(job: Job, service: Shape, failure: Failure | None) -> Findin
     if desired < settings.min_tasks:
         return _scaled_in(settings, service, desired, detail)
     if not desired:
-        return Finding("service", "ok", "scaled to 0 tasks")
+        return Finding("service", HealthStatus.OK, "scaled to 0 tasks")
     if running >= desired:
-        return Finding("service", "ok", detail)
+        return Finding("service", HealthStatus.OK, detail)
     if is_deploying(service) and not rollout.is_stuck(service):
         return Finding(
-            "service", "warning", detail, cause="a deployment is in progress", next=_wait(job)
+            "service",
+            HealthStatus.WARNING,
+            detail,
+            cause="a deployment is in progress",
+            next=_wait(job),
         )
     return Finding(
-        "service", "failing", detail, cause=shortage_cause(service, failure), next=_ask(job)
+        "service",
+        HealthStatus.FAILING,
+        detail,
+        cause=shortage_cause(service, failure),
+        next=_ask(job),
     )
 
 
 def _scaled_in(settings: AppSettings, service: Shape, desired: int, detail: str) -> Finding:
-    """The sign of a service that somebody, or something, has scaled to fewer tasks than it may
-    have.
+    """The finding about a service that somebody, or something, has scaled to fewer tasks than it
+    may have.
     """
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
     fix = rollout.scale_command(service, settings.cluster, settings.service, settings.min_tasks)
     return Finding(
-        "service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix
+        "service",
+        HealthStatus.FAILING,
+        detail,
+        cause=f"the desired count is {desired}: {words}",
+        next=fix,
     )
 
 
@@ -446,8 +460,8 @@ def deployment_finding(
     failure: Failure | None,
     group: str | None,
 ) -> Finding:
-    """The sign of the last deployment. `failure` is of a task that it has started; `group` is where
-    that one's log is.
+    """The finding about the last deployment. `failure` is of a task that it has started; `group` is
+    where that one's log is.
     """
     now = rollout.primary_deployment(service)
     began = _moment((newest or now).get("createdAt"))
@@ -460,7 +474,7 @@ def deployment_finding(
     if reading.state == RolloutState.COMPLETE:
         return Finding(
             "deployment",
-            "ok",
+            HealthStatus.OK,
             f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed",
             since,
         )
@@ -473,7 +487,7 @@ def deployment_finding(
                 cause = "its tasks fail, and none runs"
             return Finding(
                 "deployment",
-                "failing",
+                HealthStatus.FAILING,
                 reading.phase,
                 since,
                 cause,
@@ -484,7 +498,7 @@ def deployment_finding(
             when = f" since {began:%Y-%m-%d %H:%M} UTC"
         return Finding(
             "deployment",
-            "warning",
+            HealthStatus.WARNING,
             reading.phase,
             since,
             f"a deployment is in progress{when}",
@@ -493,16 +507,20 @@ def deployment_finding(
     again = NextCommand("deploy-app", (job.target,))
     if reading.state == RolloutState.REVERTING:
         cause = _because("the last deployment is being rolled back", why)
-        return Finding("deployment", "warning", "rolling back", since, cause, _wait(job))
+        return Finding("deployment", HealthStatus.WARNING, "rolling back", since, cause, _wait(job))
     if reading.state == RolloutState.REVERTED:
         cause = _because("the last deployment was rolled back", why)
-        return Finding("deployment", "warning", "rolled back", iso_utc(ended), cause, again)
+        return Finding(
+            "deployment", HealthStatus.WARNING, "rolled back", iso_utc(ended), cause, again
+        )
     if reading.state == RolloutState.STOPPED:
         cause = _because("the last deployment was stopped", why)
-        return Finding("deployment", "failing", "stopped", iso_utc(ended), cause, again)
+        return Finding("deployment", HealthStatus.FAILING, "stopped", iso_utc(ended), cause, again)
     cause = _because("the last deployment failed", why)
     rollback = NextCommand("rollback", (job.target,))
-    return Finding("deployment", "failing", reading.state, iso_utc(ended), cause, rollback)
+    return Finding(
+        "deployment", HealthStatus.FAILING, reading.state, iso_utc(ended), cause, rollback
+    )
 
 
 def _by_an_alarm(newest: Shape | None) -> bool:
@@ -551,18 +569,20 @@ def tasks_finding(
     """
     worst = failures.worst_failure(failure for failure, _ in failed)
     if worst is None:
-        return Finding("tasks", "ok", "no task failed in the last hour")
+        return Finding("tasks", HealthStatus.OK, "no task failed in the last hour")
     whole = has_all_tasks(service)
     if worst.sort == FailureSort.TRANSIENT and whole:
         return Finding(
-            "tasks", "ok", f"{_tasks(len(failed))} interrupted in the last hour and replaced"
+            "tasks",
+            HealthStatus.OK,
+            f"{_tasks(len(failed))} interrupted in the last hour and replaced",
         )
     first = min(
         (when for _, task in failed if (when := _moment(task.get("stoppedAt"))) is not None),
         default=None,
     )
     detail = f"{_tasks(len(failed))} failed in the last hour"
-    status = "warning" if whole else "failing"
+    status = HealthStatus.WARNING if whole else HealthStatus.FAILING
     fix = failures.remedy(worst, job.target, group, _ask(job))
     return Finding("tasks", status, detail, iso_utc(first), worst.cause, fix)
 
@@ -581,7 +601,7 @@ def image_finding(
 ) -> Finding:
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
-        return Finding(what, "ok", f"{_brief(reference)} is in ECR{more}")
+        return Finding(what, HealthStatus.OK, f"{_brief(reference)} is in ECR{more}")
     if condition is None:
         state, where = "missing", "no longer"
     else:
@@ -589,7 +609,7 @@ def image_finding(
     cause = f"its image is {where} in ECR: a new task could not start"
     return Finding(
         what,
-        "failing",
+        HealthStatus.FAILING,
         f"{_brief(reference)} is {state}",
         cause=cause,
         next=NextCommand("deploy-app", (job.target,)),
@@ -602,7 +622,7 @@ def missing_definition(job: Job, arn: str) -> Finding:
         f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
     )
     again = NextCommand("deploy-app", (job.target,))
-    return Finding("image", "failing", "missing", cause=cause, next=again)
+    return Finding("image", HealthStatus.FAILING, "missing", cause=cause, next=again)
 
 
 def _brief(reference: str) -> str:
@@ -641,7 +661,7 @@ def targets_finding(
     others = [target for target in targets if not target.answers and target.state != "draining"]
     detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
     if len(healthy) >= desired:
-        return Finding(what, "ok", detail)
+        return Finding(what, HealthStatus.OK, detail)
     reasons = dict.fromkeys(
         f"{target.reason}: {target.words}".strip(": ") or target.state for target in others
     )
@@ -652,7 +672,7 @@ def targets_finding(
         cause = "no target is registered"
     soon = busy and bool(others) and all(target.state == "initial" for target in others)
     command = ShellCommand("aws elbv2 describe-target-health --target-group-arn", (group,))
-    status = "warning" if healthy or soon else "failing"
+    status = HealthStatus.WARNING if healthy or soon else HealthStatus.FAILING
     return Finding(what, status, detail, None, cause, command)
 
 

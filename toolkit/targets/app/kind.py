@@ -14,6 +14,7 @@ from toolkit.model import (
     Observation,
     Preview,
     Provision,
+    ProvisionKind,
     Resource,
     Statement,
 )
@@ -72,16 +73,16 @@ class AppKind(base.Kind):
         """Its repository, and the service with its cluster; what is deployed there is an update of
         the service.
         """
-        hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in settings.health)
+        hosts = dict.fromkeys(urlsplit(url).hostname for url in settings.health)
+        named = tuple(host for host in hosts if host)
         detail = {
             "cluster": settings.cluster,
             "repository": settings.repository,
             "container": settings.container or "app",
-            "hosts": " ".join(host for host in hosts if host),
         }
         return (
-            Provision("repository", settings.repository),
-            Provision("service", settings.service, detail),
+            Provision(ProvisionKind.REPOSITORY, settings.repository),
+            Provision(ProvisionKind.SERVICE, settings.service, detail, named),
         )
 
     def writes(self, settings: AppSettings) -> tuple[Resource, ...]:

@@ -8,7 +8,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import NotAllowed
-from toolkit.model import Advice, Job, LiveVersion, NextCommand, Observation, ShellCommand, Verdict
+from toolkit.model import (
+    Advice,
+    Job,
+    LiveVersion,
+    NextCommand,
+    Observation,
+    ShellCommand,
+    StepState,
+    Verdict,
+)
 from toolkit.ports.aws import balancers, ecs, logs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -93,7 +102,7 @@ def observe(
     service = ecs.service(aws, settings.cluster, settings.service)
     if service is None or service["status"] != "ACTIVE":
         gone = Observation(
-            "failed",
+            StepState.FAILED,
             Verdict.FAILED,
             cause=f"service {settings.service} is being deleted",
         )
@@ -108,7 +117,7 @@ def observe(
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
         # `before` is kept right before the service is moved
-        return Observation("absent", phase="the service was not moved", sure=True)
+        return Observation(StepState.ABSENT, phase="the service was not moved", sure=True)
     own_key = DeploymentKey(
         definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous")
     )
@@ -126,12 +135,12 @@ def _unchanged(look: ServiceLook) -> Observation:
             "someone else has deployed it"
         )
         return Observation(
-            "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
+            StepState.FAILED, Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
         )
     runs = live(look.job, look.ports)
     notes = "; ".join(runs.notes) if runs else ""
     observation = Observation(
-        "done", Verdict.UNCHANGED, "this version is already running", cause=notes, live=runs
+        StepState.DONE, Verdict.UNCHANGED, "this version is already running", cause=notes, live=runs
     )
     if look.service.get("desiredCount"):
         return observation
@@ -148,7 +157,9 @@ def _after_second_look(
     since = now if mark.doubt is None else mark.doubt
     if now - since >= SURE_S:
         return replace(then, mark=mark)
-    return Observation("unknown", phase=f"{phase}: looking again", mark=replace(mark, doubt=since))
+    return Observation(
+        StepState.UNKNOWN, phase=f"{phase}: looking again", mark=replace(mark, doubt=since)
+    )
 
 
 def _not_begun(look: ServiceLook) -> Observation:
@@ -161,7 +172,7 @@ def _not_begun(look: ServiceLook) -> Observation:
         definition = ecs.definition(look.aws, arn)
         if definition is not None and definitions.mark(definition, "token") == look.job.token:
             return Observation(
-                "absent",
+                StepState.ABSENT,
                 phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
                 sure=True,
             )
@@ -169,7 +180,7 @@ def _not_begun(look: ServiceLook) -> Observation:
         look.ports,
         look.mark,
         "nothing was registered",
-        Observation("absent", phase="nothing was started", sure=True),
+        Observation(StepState.ABSENT, phase="nothing was started", sure=True),
     )
 
 
@@ -218,7 +229,7 @@ def _unseen(look: ServiceLook) -> Observation:
             look.ports,
             look.mark,
             "the deployment does not appear",
-            Observation("absent", phase="the service was not moved", sure=True),
+            Observation(StepState.ABSENT, phase="the service was not moved", sure=True),
         )
     cause = (
         f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
@@ -264,7 +275,7 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
         return _with_lines(judge(look), lines)
     if reading.state == RolloutState.SUPERSEDED:
         return Observation(
-            "failed",
+            StepState.FAILED,
             Verdict.SUPERSEDED,
             cause=reading.cause,
             next=_ask_aws(look),
@@ -284,7 +295,7 @@ def _judge(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observa
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
     return Observation(
-        "running",
+        StepState.RUNNING,
         phase=phase,
         cause=_cause(look) or reading.cause,
         next=reading.next or mark.next,
@@ -308,7 +319,7 @@ def _judge_again(look: ServiceLook) -> Observation:
             continue
         look = _with_failure(look, failure, False)
         return Observation(
-            "failed",
+            StepState.FAILED,
             Verdict.UNHEALTHY,
             cause=failure.cause,
             next=look.mark.next,
@@ -351,7 +362,12 @@ def _judge_failed(look: ServiceLook, reading: Reading) -> Observation:
         cause = "ECS rolled it back and does not say why"
     verdict = Verdict.ROLLED_BACK if reading.state == RolloutState.REVERTED else Verdict.FAILED
     return Observation(
-        "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
+        StepState.FAILED,
+        verdict,
+        cause=cause,
+        next=mark.next or _ask_aws(look),
+        log=mark.log,
+        mark=mark,
     )
 
 
@@ -510,11 +526,7 @@ def _lacking_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
             # Only ours: the previous version's tasks stay in the group until they are drained.
             targets = [target for target in targets if target.id in addresses]
         # what the load balancer does not check counts as healthy: it never becomes more
-        healthy = [
-            target
-            for target in targets
-            if target.state == "healthy" or target.reason == "Target.HealthCheckDisabled"
-        ]
+        healthy = [target for target in targets if target.answers]
         if len(healthy) >= desired:
             continue
         reasons: dict[str, None] = {}
@@ -556,7 +568,7 @@ def _judge_complete(look: ServiceLook) -> Observation:
         if expected and digest and digest != expected:
             cause = f"container {name} runs {digest}, but {expected} was deployed"
             return Observation(
-                "failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
+                StepState.FAILED, Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
             )
     try:
         waiting = _lacking_targets(look, tasks)
@@ -566,7 +578,9 @@ def _judge_complete(look: ServiceLook) -> Observation:
             lines=(f"warning: could not check whether the targets are healthy: {problem}",),
         )
     if waiting:
-        return Observation("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
+        return Observation(
+            StepState.RUNNING, phase=waiting, mark=replace(look.mark, waiting=waiting)
+        )
     return _done(look, "complete")
 
 
@@ -616,26 +630,26 @@ def _done(look: ServiceLook, phase: str) -> Observation:
     )
     mark = replace(look.mark, done=True)
     if definition is None:
-        return Observation("done", Verdict.SUCCEEDED, phase, mark=mark)
+        return Observation(StepState.DONE, Verdict.SUCCEEDED, phase, mark=mark)
     runs = live_version(definition, look.settings, mine)
     notes = "; ".join(runs.notes)
-    return Observation("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
+    return Observation(StepState.DONE, Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
 
 
 def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
     """A deployment was stopped in order to have the version before it back."""
     if reading.state in (RolloutState.RUNNING, RolloutState.REVERTING):
-        return Observation("running", phase=reading.phase or "rolling back", mark=look.mark)
+        return Observation(StepState.RUNNING, phase=reading.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
     is_back = definitions.digest_of(image) == look.receipt.get("digest")
     if reading.state in (RolloutState.REVERTED, RolloutState.SUPERSEDED) and is_back:
         if rollout.is_steady(look.service):
             return _done(look, "the previous version is back")
-        return Observation("running", phase="rolling back", mark=look.mark)
+        return Observation(StepState.RUNNING, phase="rolling back", mark=look.mark)
     cause = reading.cause or "the deployment was over before it could be stopped"
     return Observation(
-        "failed",
+        StepState.FAILED,
         Verdict.FAILED,
         cause=cause,
         next=NextCommand("rollback", (look.job.target,)),

@@ -17,7 +17,7 @@ from toolkit.errors import (
     NoRepository,
     Refused,
 )
-from toolkit.model import DeployedState, Job, LiveVersion, NextCommand
+from toolkit.model import DeployedState, Job, JobAction, LiveVersion, NextCommand
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports
@@ -30,7 +30,7 @@ from toolkit.targets.times import iso_utc
 
 Shape = Mapping[str, Any]
 TAKE_OVER = "add --take-over"
-ROLLBACK = "rollback"
+ROLLBACK = JobAction.ROLLBACK
 """The action of a job that puts back what was live: nothing is built."""
 
 

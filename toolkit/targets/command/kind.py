@@ -13,12 +13,15 @@ from typing import Any
 from toolkit.errors import ProgramFailed, Refused, ToolkitError
 from toolkit.model import (
     Finding,
+    HealthStatus,
     Inputs,
     Job,
+    JobAction,
     LiveVersion,
     Observation,
     PlannedCall,
     Preview,
+    StepState,
     Verdict,
 )
 from toolkit.ports import processes
@@ -89,7 +92,7 @@ class CommandKind(base.Kind):
         except ToolkitError as problem:
             # Before its first deploy there may be nothing that could answer.
             warnings.append(f"what is live could not be read: {problem}")
-        if not job.settings.plan or job.action != "deploy":
+        if not job.settings.plan or job.action != JobAction.DEPLOY:
             return Preview((call,), tuple(warnings), live=live)
         lines: list[str] = []
         changes = _plan(job, ports, lines.append, program.never_stopped)
@@ -110,7 +113,7 @@ class CommandKind(base.Kind):
         words = _words(job)
         command = program.find(job, words, ports.root)
         # Again, although the preview has run it: time has passed since then.
-        if job.action == "deploy" and job.settings.changes is not None:
+        if job.action == JobAction.DEPLOY and job.settings.changes is not None:
             report.phase(f"running {join(job.settings.plan)}")
             if not _plan(job, ports, report.log, report.check):
                 report.keep(unchanged=True)
@@ -143,19 +146,21 @@ class CommandKind(base.Kind):
         """By its exit code and what `live` prints; by `live` alone where it was interrupted."""
         live = LiveVersion(job.version.name, job.version.commit, job.version.fingerprint)
         if receipt.get("unchanged"):
-            return Observation("done", Verdict.UNCHANGED, live=live)
+            return Observation(StepState.DONE, Verdict.UNCHANGED, live=live)
         if not receipt.get("started"):
-            return Observation("absent", sure=True)
+            return Observation(StepState.ABSENT, sure=True)
         code = receipt.get("code")
         if code == 0:
             return self._ended_well(job, ports, live, before)
         # A negative code is a signal: nobody knows how far the program came.
         if isinstance(code, int) and code > 0:
             words = join(_words(job))
-            return Observation("failed", cause=f"`{words}` {receipt.get('ended')}; see its log")
+            return Observation(
+                StepState.FAILED, cause=f"`{words}` {receipt.get('ended')}; see its log"
+            )
         runs = _is_running(receipt.get("process"))
         if runs:
-            return Observation("running", phase="its program is still running")
+            return Observation(StepState.RUNNING, phase="its program is still running")
         return self._interrupted(job, ports, receipt, live, runs is None)
 
     def _ended_well(
@@ -163,21 +168,21 @@ class CommandKind(base.Kind):
     ) -> Observation:
         """Exit code 0 is what the program says. `live`, where there is one, is what is observed."""
         if not job.settings.live:
-            return Observation("done", Verdict.SUCCEEDED, live=live)
+            return Observation(StepState.DONE, Verdict.SUCCEEDED, live=live)
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
-            return Observation("unknown", cause=f"it succeeded, but {problem}")
+            return Observation(StepState.UNKNOWN, cause=f"it succeeded, but {problem}")
         if version is not None and _is_version(version, job):
-            return Observation("done", Verdict.SUCCEEDED, live=live)
+            return Observation(StepState.DONE, Verdict.SUCCEEDED, live=live)
         now = ports.clock.elapsed()
         since = now if before is None or before.mark is None else float(before.mark)
         command, printed = join(job.settings.live), version or "nothing"
         if now - since < LAG_S:
             phase = f"waiting for `{command}`, which prints {printed[:20]}"
-            return Observation("running", phase=phase, mark=since)
+            return Observation(StepState.RUNNING, phase=phase, mark=since)
         cause = f"`{command}` prints {printed}, not the version that was deployed"
-        return Observation("failed", cause=cause)
+        return Observation(StepState.FAILED, cause=cause)
 
     def _interrupted(
         self,
@@ -192,20 +197,22 @@ class CommandKind(base.Kind):
         """
         cause = f"`{join(_words(job))}` {receipt.get('ended') or 'was interrupted'}"
         if not job.settings.live:
-            return Observation("unknown", cause=f"{cause}, and it has no `live` command to ask")
+            return Observation(
+                StepState.UNKNOWN, cause=f"{cause}, and it has no `live` command to ask"
+            )
         try:
             version = program.read_version(job, ports.root, ports.clock)
         except ToolkitError as problem:
-            return Observation("unknown", cause=f"{cause}, and {problem}")
+            return Observation(StepState.UNKNOWN, cause=f"{cause}, and {problem}")
         if version is not None and _is_version(version, job):
-            return Observation("done", Verdict.SUCCEEDED, live=live)
+            return Observation(StepState.DONE, Verdict.SUCCEEDED, live=live)
         is_former = job.recorded is not None and version == job.recorded.version
         if is_former and not may_run:
-            return Observation("absent", cause=f"{cause}; {version} runs as before")
+            return Observation(StepState.ABSENT, cause=f"{cause}; {version} runs as before")
         cause += f", and `live` prints {version or 'nothing'}"
         if may_run:
             cause += "; whether it still runs cannot be known from here"
-        return Observation("unknown", cause=cause)
+        return Observation(StepState.UNKNOWN, cause=cause)
 
     def abandon(
         self, job: Job, receipt: Mapping[str, Any], ports: Ports, report: base.Report
@@ -236,10 +243,10 @@ class CommandKind(base.Kind):
         try:
             live = self.live(job, ports)
         except ToolkitError as problem:
-            tell(Finding("version", "unknown", "could not be read", cause=str(problem)))
+            tell(Finding("version", HealthStatus.UNKNOWN, "could not be read", cause=str(problem)))
             return None
         if live is not None:
-            tell(Finding("version", "ok", live.version or ""))
+            tell(Finding("version", HealthStatus.OK, live.version or ""))
         return live
 
 
@@ -263,19 +270,21 @@ def _run_health(job: Job, words: Sequence[str], ports: Ports) -> Finding:
     try:
         ended, _ = program.look(job, words, ports.root, ports.clock)
     except ToolkitError as problem:
-        return Finding("health", "unknown", "could not be run", cause=str(problem))
+        return Finding("health", HealthStatus.UNKNOWN, "could not be run", cause=str(problem))
     if ended.code == 0:
-        return Finding("health", "ok", command)
+        return Finding("health", HealthStatus.OK, command)
     cause = f"`{command}` {program.describe(ended)}"
     if ended.last:
         cause += f": {ended.last[-1].strip()}"
-    status = "failing" if ended.code is not None and ended.code > 0 else "unknown"
+    # What could not be started, or was ended by a signal, says nothing of the target.
+    has_failed = ended.code is not None and ended.code > 0
+    status = HealthStatus.FAILING if has_failed else HealthStatus.UNKNOWN
     return Finding("health", status, program.describe(ended), cause=cause)
 
 
 def _words(job: Job) -> tuple[str, ...]:
     """What this step runs."""
-    back = job.action == "rollback" or bool(job.undoes)
+    back = job.action == JobAction.ROLLBACK or bool(job.undoes)
     words: tuple[str, ...] = job.settings.rollback if back else job.settings.deploy
     return words
 

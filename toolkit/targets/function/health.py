@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from toolkit.model import Finding, Job, LiveVersion, ShellCommand
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, ShellCommand
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
@@ -65,7 +65,11 @@ def missing_function(name: str) -> Finding:
     """There is nothing."""
     command = "deploy the stack that it is in, or correct `function` in rules.toml"
     return Finding(
-        "function", "failing", "missing", cause=f"there is no function {name}", next=command
+        "function",
+        HealthStatus.FAILING,
+        "missing",
+        cause=f"there is no function {name}",
+        next=command,
     )
 
 
@@ -73,7 +77,9 @@ def missing_alias(name: str, alias: str) -> Finding:
     """There is a function, and nobody calls it by the alias."""
     options = ("--function-name", name, "--name", alias, "--function-version", "VERSION")
     command = ShellCommand("aws lambda create-alias", options)
-    return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
+    return Finding(
+        "alias", HealthStatus.FAILING, "missing", cause=f"there is no alias {alias}", next=command
+    )
 
 
 def function_finding(function: Function) -> Finding:
@@ -83,12 +89,17 @@ def function_finding(function: Function) -> Finding:
     mend = "fix what Lambda reports, and deploy the stack that it is in again"
     if function.state == "Failed":
         return Finding(
-            "function", "failing", "Failed", since, function.reason or "it cannot be called", mend
+            "function",
+            HealthStatus.FAILING,
+            "Failed",
+            since,
+            function.reason or "it cannot be called",
+            mend,
         )
     if function.update == "Failed":
         return Finding(
             "function",
-            "failing",
+            HealthStatus.FAILING,
             "last update failed",
             since,
             function.update_reason or "its last update failed",
@@ -97,7 +108,7 @@ def function_finding(function: Function) -> Finding:
     if function.state == "Inactive":
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             "Inactive",
             since,
             function.reason or "it has not been called for a long time",
@@ -106,7 +117,7 @@ def function_finding(function: Function) -> Finding:
     if function.state not in ("Active", ""):
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             function.state,
             since,
             function.reason or f"it is {function.state}",
@@ -115,13 +126,13 @@ def function_finding(function: Function) -> Finding:
     if function.update == "InProgress":
         return Finding(
             "function",
-            "warning",
+            HealthStatus.WARNING,
             "being updated",
             since,
             function.update_reason or "its update is not complete",
             wait,
         )
-    return Finding("function", "ok", function.state, since)
+    return Finding("function", HealthStatus.OK, function.state, since)
 
 
 def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
@@ -130,10 +141,14 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
     if version is None:
         command = ShellCommand("aws lambda list-versions-by-function --function-name", (name,))
         return Finding(
-            "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
+            "alias",
+            HealthStatus.FAILING,
+            detail,
+            cause=f"there is no version {alias.version}",
+            next=command,
         )
     finding, since = function_finding(version), iso_utc(version.modified)
-    if finding.status != "ok":
+    if finding.status != HealthStatus.OK:
         return Finding(
             "alias",
             finding.status,
@@ -153,13 +168,13 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
         command = ShellCommand("aws lambda update-alias", (*options, *routing))
         return Finding(
             "alias",
-            "warning",
+            HealthStatus.WARNING,
             detail,
             since,
             "; ".join(shares),
             (f"to send all calls to version {alias.version}:", command),
         )
-    return Finding("alias", "ok", detail, since)
+    return Finding("alias", HealthStatus.OK, detail, since)
 
 
 def error_finding(name: str, failed: float, calls: float) -> Finding:
@@ -168,13 +183,13 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
     """
     calls = max(failed, calls)
     if not calls:
-        return Finding("errors", "ok", "no calls in the last hour")
+        return Finding("errors", HealthStatus.OK, "no calls in the last hour")
     share = failed / calls
     detail = f"{_counted(failed, 'error')} in {_counted(calls, 'call')}"
     if share < WARNING:
-        return Finding("errors", "ok", detail)
+        return Finding("errors", HealthStatus.OK, detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
-    status = "failing" if share >= FAILING else "warning"
+    status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
     command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
     return Finding("errors", status, detail, None, cause, command)
 

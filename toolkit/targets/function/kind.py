@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from toolkit.model import Inputs, Job, LiveVersion, Provision, Resource, Statement
+from toolkit.model import Inputs, Job, LiveVersion, Provision, ProvisionKind, Resource, Statement
 from toolkit.ports.aws.names import parse_arn
 from toolkit.targets import base
 from toolkit.targets.function.settings import FunctionSettings
@@ -27,7 +27,7 @@ class FunctionKind(base.Kind):
 
     def provisions(self, settings: FunctionSettings) -> tuple[Provision, ...]:
         """The function, and the alias that a deploy moves."""
-        return (Provision("function", settings.function, {"alias": settings.alias}),)
+        return (Provision(ProvisionKind.FUNCTION, settings.function, {"alias": settings.alias}),)
 
     def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
         """The function's code, whichever alias is moved to it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Advice, Finding, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.model import Advice, Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm
@@ -104,12 +104,12 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
         create = ShellCommand("aws s3 mb", (f"s3://{bucket}",))
         return Finding(
             "bucket",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause=f"there is no bucket {bucket}",
             next=("create it with", create, ", or correct `bucket` in rules.toml"),
         )
-    return Finding("bucket", "ok", f"{bucket} in {region}")
+    return Finding("bucket", HealthStatus.OK, f"{bucket} in {region}")
 
 
 def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
@@ -121,12 +121,12 @@ def unreadable(what: str, bucket: str, problem: CloudError, action: str) -> Find
             f"bucket {bucket} belongs to another account, or these credentials are not allowed to"
             f" call {action} on it"
         )
-        return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
+        return Finding(what, HealthStatus.UNKNOWN, "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
         locate = ShellCommand("aws s3api get-bucket-location --bucket", (bucket,))
         return Finding(
             what,
-            "unknown",
+            HealthStatus.UNKNOWN,
             "in another region",
             cause=f"bucket {bucket} is in another region, and S3 does not say where",
             next=("set `regions` of the environment to its region:", locate),
@@ -139,12 +139,14 @@ def index_finding(bucket: str, source: str, modified: datetime | None) -> Findin
     if modified is None:
         return Finding(
             "index",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause="it has no index.html",
             next=ShellCommand("aws s3 sync", (source, f"s3://{bucket}")),
         )
-    return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
+    return Finding(
+        "index", HealthStatus.OK, "index.html is there", modified.astimezone(UTC).isoformat()
+    )
 
 
 def distribution_finding(name: str, distribution: Distribution | None) -> Finding:
@@ -153,7 +155,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
         listing = ShellCommand("aws cloudfront list-distributions")
         return Finding(
             "distribution",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause=f"there is no distribution {name}",
             next=("correct `distribution` in rules.toml:", listing),
@@ -166,7 +168,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
         config = ShellCommand("aws cloudfront get-distribution-config --id", (name,))
         return Finding(
             "distribution",
-            "failing",
+            HealthStatus.FAILING,
             "disabled",
             since,
             "it is disabled: CloudFront answers no requests",
@@ -175,13 +177,13 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
     if distribution.status != "Deployed":
         return Finding(
             "distribution",
-            "warning",
+            HealthStatus.WARNING,
             distribution.status,
             since,
             "it is being changed",
             ShellCommand("aws cloudfront wait distribution-deployed --id", (name,)),
         )
-    return Finding("distribution", "ok", f"{distribution.domain} deployed", since)
+    return Finding("distribution", HealthStatus.OK, f"{distribution.domain} deployed", since)
 
 
 def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
@@ -192,7 +194,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if certificate is None:
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             "missing",
             cause=f"there is no certificate {arn}",
             next="use another certificate for the distribution",
@@ -205,7 +207,7 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if ends is not None and ends <= now:
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             "expired",
             ends.isoformat(),
             f"{what} expired on {ends:%Y-%m-%d}{_renewal(certificate)}",
@@ -214,21 +216,21 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
     if certificate.status != "ISSUED":
         return Finding(
             "certificate",
-            "failing",
+            HealthStatus.FAILING,
             certificate.status,
             None,
             f"{what} is {certificate.status}",
             command,
         )
     if ends is None:
-        return Finding("certificate", "ok", "issued")
+        return Finding("certificate", HealthStatus.OK, "issued")
     remaining = _days(ends - now)
     detail = f"until {ends:%Y-%m-%d}, {remaining} left"
     if ends - now >= SOON:
-        return Finding("certificate", "ok", detail)
+        return Finding("certificate", HealthStatus.OK, detail)
     return Finding(
         "certificate",
-        "warning",
+        HealthStatus.WARNING,
         detail,
         None,
         f"{what} expires in {remaining}{_renewal(certificate)}",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from toolkit.model import Inputs, Job, LiveVersion, Provision, Resource, Statement
+from toolkit.model import Inputs, Job, LiveVersion, Provision, ProvisionKind, Resource, Statement
 from toolkit.targets import base
 from toolkit.targets.site.settings import SiteSettings
 
@@ -26,7 +26,7 @@ class SiteKind(base.Kind):
 
     def provisions(self, settings: SiteSettings) -> tuple[Provision, ...]:
         """Its bucket."""
-        return (Provision("bucket", settings.bucket),)
+        return (Provision(ProvisionKind.BUCKET, settings.bucket),)
 
     def writes(self, settings: SiteSettings) -> tuple[Resource, ...]:
         """All of its bucket."""

@@ -4,6 +4,7 @@ compared, but never shown. Pure.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -114,14 +115,26 @@ where it is not there.
 """
 
 
+class ResourceVerb(StrEnum):
+    """What happens to a resource, as a person reads it; what cannot be undone comes first."""
+
+    DELETES = "deletes"
+    REPLACES = "replaces"
+    MAY_REPLACE = "may replace"
+    LETS_GO = "lets go of"
+    IMPORTS = "imports"
+    RENEWS = "renews"
+    CHANGES = "changes"
+    ADDS = "adds"
+    TAGS = "tags"
+
+
 class ResourceChange(Struct, frozen=True):
-    """What happens to one resource. `does` is the verb that a person reads; `broadens` why it lets
-    somebody do more, empty if not.
-    """
+    """What happens to one resource. `broadens` says why it lets somebody do more, empty if not."""
 
     name: str
     type: str
-    does: str
+    does: ResourceVerb
     loses: bool = False
     broadens: str = ""
     properties: tuple[str, ...] = ()
@@ -129,25 +142,19 @@ class ResourceChange(Struct, frozen=True):
     @property
     def replaces(self) -> bool:
         """Whether somebody has to agree because a resource may be replaced."""
-        return self.does in ("replaces", "may replace")
+        return self.does in (ResourceVerb.REPLACES, ResourceVerb.MAY_REPLACE)
 
     @property
     def deletes(self) -> bool:
         """Whether somebody has to agree because a resource is deleted."""
-        return self.does == "deletes"
+        return self.does == ResourceVerb.DELETES
 
 
-_ORDER = (
-    "deletes",
-    "replaces",
-    "may replace",
-    "lets go of",
-    "imports",
-    "renews",
-    "changes",
-    "adds",
-    "tags",
-)
+_ORDER = tuple(ResourceVerb)
+_ENDS = (ResourceVerb.DELETES, ResourceVerb.REPLACES, ResourceVerb.MAY_REPLACE)
+"""After which a resource is gone, with what is in it."""
+_KEEPS = ("Retain", "ReplaceAndRetain", "Snapshot", "ReplaceAndSnapshot")
+"""The policies of CloudFormation by which what was in it is kept."""
 
 
 def effects(
@@ -235,13 +242,13 @@ def effect_lines(effects: Iterable[ResourceChange]) -> list[str]:
     """One line a resource, at most 78 columns wide; those that only get other tags share one."""
     shown, tagged = [], 0
     for effect in sorted(effects, key=rank):
-        if effect.does == "tags":
+        if effect.does == ResourceVerb.TAGS:
             tagged += 1
         else:
             shown.append(_line(effect))
     if tagged:
         noun = "resource" if tagged == 1 else "resources"
-        shown.append(f"{'tags':<12} {tagged} {noun} more")
+        shown.append(f"{ResourceVerb.TAGS:<12} {tagged} {noun} more")
     return shown
 
 
@@ -255,7 +262,7 @@ def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, 
     if deleted:
         needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete"))
     if replaced:
-        may = "" if any(effect.does == "replaces" for effect in replaced) else "maybe "
+        may = "" if any(effect.does == ResourceVerb.REPLACES for effect in replaced) else "maybe "
         needed.append((f"{stack}: {may}replace {_named(replaced)}?", "allow_replace"))
     if broad:
         needed.append((f"{stack}: let {_named(broad)} allow more than before?", "allow_broadening"))
@@ -277,7 +284,11 @@ def _line(effect: ResourceChange) -> str:
         notes.append("LOSES ITS DATA")
     if effect.broadens:
         notes.append(effect.broadens.upper())
-    if effect.properties and not notes and effect.does not in ("adds", "deletes"):
+    if (
+        effect.properties
+        and not notes
+        and effect.does not in (ResourceVerb.ADDS, ResourceVerb.DELETES)
+    ):
         notes.append(", ".join(effect.properties))
     verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
     tail = ""
@@ -310,47 +321,42 @@ def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> R
     )
     does = _verb(change, kind, scope)
     policy = str(change.get("PolicyAction", ""))
-    gone = does in ("deletes", "replaces", "may replace") and policy not in (
-        "Retain",
-        "ReplaceAndRetain",
-        "Snapshot",
-        "ReplaceAndSnapshot",
-    )
+    gone = does in _ENDS and policy not in _KEEPS
     before, after = _properties(change, properties, logical)
-    if does in ("deletes", "lets go of", "tags"):
+    if does in (ResourceVerb.DELETES, ResourceVerb.LETS_GO, ResourceVerb.TAGS):
         broadens = ""
     else:
-        broadens = _broadening(kind, touched, does == "adds", before, after)
+        broadens = _broadening(kind, touched, does == ResourceVerb.ADDS, before, after)
     return ResourceChange(
         within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
     )
 
 
-def _verb(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
+def _verb(change: Mapping[str, Any], kind: str, scope: set[str]) -> ResourceVerb:
     action, replacement, policy = (
         change.get("Action"),
         change.get("Replacement"),
         str(change.get("PolicyAction", "")),
     )
     if action == "Add":
-        return "adds"
+        return ResourceVerb.ADDS
     if action == "Import":
-        return "imports"
+        return ResourceVerb.IMPORTS
     if action == "Remove":
         if policy == "Retain":
-            return "lets go of"
+            return ResourceVerb.LETS_GO
         if kind in REVISIONS:
-            return "renews"
-        return "deletes"
+            return ResourceVerb.RENEWS
+        return ResourceVerb.DELETES
     if replacement in ("True", "Conditional") or policy.startswith("Replace"):
         if kind in REVISIONS:
-            return "renews"
+            return ResourceVerb.RENEWS
         if replacement == "Conditional":
-            return "may replace"
-        return "replaces"
+            return ResourceVerb.MAY_REPLACE
+        return ResourceVerb.REPLACES
     if scope == {"Tags"}:
-        return "tags"
-    return "changes"
+        return ResourceVerb.TAGS
+    return ResourceVerb.CHANGES
 
 
 def _properties(change: Mapping[str, Any], properties: Properties, logical: str) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from toolkit.errors import CloudError
-from toolkit.model import Finding, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -78,7 +78,7 @@ def missing_stack(job: Job) -> Finding:
     """There is nothing."""
     return Finding(
         "stack",
-        "failing",
+        HealthStatus.FAILING,
         "missing",
         cause=f"there is no stack {stack_name(job)}",
         next=_deploy(job),
@@ -99,7 +99,7 @@ def drift_finding(stack: Stack) -> Finding | None:
     )
     return Finding(
         "drift",
-        "warning",
+        HealthStatus.WARNING,
         "drifted",
         cause=f"someone changed it by hand ({_checked(stack, drift_info)})",
         next=command,
@@ -126,7 +126,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     if status == "REVIEW_IN_PROGRESS":
         return Finding(
             "stack",
-            "warning",
+            HealthStatus.WARNING,
             status,
             since,
             "it was never created: there is only a change set",
@@ -140,17 +140,17 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             return _busy(name, status, began, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
-        return Finding("stack", "ok", f"{status}{_in_sync(stack)}", since)
+        return Finding("stack", HealthStatus.OK, f"{status}{_in_sync(stack)}", since)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
         fix = remedies.fix_for(why, _deploy(job)) if why else _deploy(job)
-        return Finding("stack", "warning", status, since, cause, fix)
+        return Finding("stack", HealthStatus.WARNING, status, since, cause, fix)
     if state in RECOVERIES:
         cause = _cause(aws, stack) or _reason(stack)
         return Finding(
             "stack",
-            "failing",
+            HealthStatus.FAILING,
             status,
             since,
             cause,
@@ -160,13 +160,15 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
         mark = _mark(aws, stack)
         return Finding(
             "stack",
-            "failing",
+            HealthStatus.FAILING,
             status,
             since,
             mark.cause or _reason(stack),
             delete_command(name, mark.failed),
         )
-    return Finding("stack", "failing", status, since, _reason(stack), events_command(name))
+    return Finding(
+        "stack", HealthStatus.FAILING, status, since, _reason(stack), events_command(name)
+    )
 
 
 def _busy(name: str, status: str, began: datetime, late: bool, why: str) -> Finding:
@@ -179,11 +181,16 @@ def _busy(name: str, status: str, began: datetime, late: bool, why: str) -> Find
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     command = events_command(name)
     if not late:
-        return Finding("stack", "warning", status, began.isoformat(), cause, command)
+        return Finding("stack", HealthStatus.WARNING, status, began.isoformat(), cause, command)
     if status == "UPDATE_IN_PROGRESS":
         command = ShellCommand("aws cloudformation cancel-update-stack --stack-name", (name,))
     return Finding(
-        "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
+        "stack",
+        HealthStatus.FAILING,
+        f"{status}, stuck",
+        began.isoformat(),
+        f"it is stuck: {cause}",
+        command,
     )
 
 

@@ -12,6 +12,7 @@ from toolkit.model import (
     Observation,
     Preview,
     Provision,
+    ProvisionKind,
     Resource,
     Statement,
 )
@@ -65,7 +66,7 @@ class StackKind(base.Kind):
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
         if settings.cdk is None:
             return ()
-        return (Provision("bootstrap", "hnb659fds"),)
+        return (Provision(ProvisionKind.BOOTSTRAP, "hnb659fds"),)
 
     def writes(self, settings: StackSettings) -> tuple[Resource, ...]:
         """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, LiveVersion, NextCommand, Observation, Verdict
+from toolkit.model import Job, LiveVersion, NextCommand, Observation, StepState, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -64,13 +64,15 @@ def observe(
 ) -> Observation:
     """See targets/base.py."""
     if receipt.get("unchanged"):
-        return Observation("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, ports))
+        return Observation(
+            StepState.DONE, Verdict.UNCHANGED, phase="unchanged", live=live(job, ports)
+        )
     aws = ports.aws(job.location)
     stack_id = str(receipt.get("stack_id") or "")
     if not stack_id:  # the change set was never created, or its answer was lost
         stack = cfn.stack(aws, stack_name(job))
         if stack is None:
-            return Observation("absent")
+            return Observation(StepState.ABSENT)
         stack_id = str(stack["StackId"])
     if before is not None and isinstance(before.mark, events.StackMark):
         mark = before.mark
@@ -82,7 +84,11 @@ def observe(
     if not events.is_at_rest(mark.status):
         total = int(receipt.get("resources") or 0)
         return Observation(
-            "running", phase=events.phase(mark, total), cause=mark.cause, lines=lines, mark=mark
+            StepState.RUNNING,
+            phase=events.phase(mark, total),
+            cause=mark.cause,
+            lines=lines,
+            mark=mark,
         )
     if mark.status in SUCCEEDED:
         return _succeeded(job, aws, stack_id, receipt, mark, lines)
@@ -92,7 +98,7 @@ def observe(
     command = NextCommand("deploy-stack", (job.target,), flags)
     cause = mark.cause or mark.reason or mark.status
     return Observation(
-        "failed",
+        StepState.FAILED,
         verdict,
         mark.status,
         cause,
@@ -116,13 +122,15 @@ def _unseen(
 ) -> Observation:
     """There is no event of ours: nothing was started, or it is not visible yet."""
     running = Observation(
-        "running", phase=events.phase(mark, 0), mark=events.mark_since(receipt.get("created"))
+        StepState.RUNNING,
+        phase=events.phase(mark, 0),
+        mark=events.mark_since(receipt.get("created")),
     )
     if receipt.get("executed"):
         # It was executed, and its events may take seconds to show: that is no reason for a verdict.
         if cfn.stack(aws, stack_id) is None:
             return Observation(
-                "unknown",
+                StepState.UNKNOWN,
                 cause="the stack is gone, and the result of its change set with it",
                 next=NextCommand("resume"),
             )
@@ -134,7 +142,7 @@ def _unseen(
     status = str((change_set or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
         return Observation(
-            "failed",
+            StepState.FAILED,
             Verdict.FAILED,
             cause=str(
                 (change_set or {}).get("StatusReason") or "the change set could not be executed"
@@ -142,7 +150,7 @@ def _unseen(
         )
     if status.startswith("EXECUTE_"):
         return running
-    return Observation("absent")
+    return Observation(StepState.ABSENT)
 
 
 def _succeeded(
@@ -165,7 +173,7 @@ def _succeeded(
     # It may still show the outputs and tags from before the update.
     if not fresh and mark.stale < _STALE:
         return Observation(
-            "running",
+            StepState.RUNNING,
             phase="reading the outputs",
             lines=lines,
             mark=replace(mark, stale=mark.stale + 1),
@@ -173,7 +181,13 @@ def _succeeded(
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
     now = _deployed_version(job, aws, stack, receipt) if fresh and stack is not None else None
     return Observation(
-        "done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark
+        StepState.DONE,
+        Verdict.SUCCEEDED,
+        mark.status,
+        lines=lines,
+        outputs=shown,
+        live=now,
+        mark=mark,
     )
 
 
