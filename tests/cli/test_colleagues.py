@@ -69,9 +69,7 @@ class SharedStore:
         locations = making.locations(self.rules.environments["dev"], None, None)
         target = self.rules.targets["web"]
         [job] = making.make_jobs(
-            making.JobRequest(
-                run, [target], locations, {}, {"web": version}, {"web": ()}, JobAction.DEPLOY, {}
-            )
+            making.JobRequest(run, [target], locations, {}, {"web": version}, JobAction.DEPLOY, {})
         )
         return job
 

@@ -109,7 +109,6 @@ class Oven:
                 where,
                 {},
                 {"web": version},
-                {"web": ()},
                 JobAction.DEPLOY,
                 {"no_build": True},
             )
@@ -174,7 +173,6 @@ class Oven:
                 locations(rules.environments["dev"], None, None),
                 {},
                 {"web": Version("old", "0" * 40, "f0")},
-                {"web": ()},
                 JobAction.ROLLBACK,
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )

@@ -129,7 +129,6 @@ class Street:
                 [there],
                 {},
                 {target: Version(TWO, TWO, "f2")},
-                {target: ()},
                 JobAction.DEPLOY,
                 {},
             )

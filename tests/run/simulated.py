@@ -226,7 +226,6 @@ def prepared(
         for name in needs
     ]
     versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
-    wanted = {name: tuple(needed) for name, needed in needs.items()}
     jobs = making.make_jobs(
         making.JobRequest(
             run,
@@ -234,11 +233,11 @@ def prepared(
             [Location("dev", "eu-west-1", "111111111111")],
             {},
             versions,
-            wanted,
             JobAction.DEPLOY,
             {},
         )
     )
+    jobs = tuple(replace(job, needs=tuple(needs[job.target])) for job in jobs)
     rules = Rules(
         "rules.toml",
         "",

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Environment, Job, JobAction, Location, Target, Version
+from toolkit.flow.deploy import with_needs
+from toolkit.model import Environment, Job, JobAction, Location, Need, Target, Version
+from toolkit.plan.graph import Graph
 from toolkit.run.jobs import (
     JobRequest,
     fill_settings,
@@ -57,7 +59,6 @@ def made(
             where,
             variables,
             {found.name: VERSION},
-            {found.name: ()},
             JobAction.DEPLOY,
             {found.kind: options} if options else {},
         )
@@ -179,11 +180,11 @@ def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
     assert "eu-west-1" in sentence(refused.value.next)
 
 
-def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
+def test_each_region_has_a_step_of_its_own_which_waits_for_those_of_its_region() -> None:
     one, two = target("app", **LEAST["app"]), target("stack", **LEAST["stack"])
     one, two = (
-        Target(name, found.kind, found.settings, "deploy", 60)
-        for name, found in (("one", one), ("two", two))
+        Target(name, found.kind, found.settings, "deploy", 60, needs)
+        for name, found, needs in (("one", one, ()), ("two", two, (Need("one"),)))
     )
     where = tuple(Location("dev", region) for region in ("eu-west-1", "us-east-1"))
     jobs = make_jobs(
@@ -193,11 +194,12 @@ def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
             where,
             {},
             {"one": VERSION, "two": VERSION},
-            {"one": (), "two": ("one",)},
             JobAction.DEPLOY,
             {},
         )
     )
+    regions = ("eu-west-1", "us-east-1")
+    jobs = with_needs(jobs, Graph({"one": one, "two": two}), regions)
     assert {job.step: job.needs for job in jobs} == {
         "one@eu-west-1": (),
         "two@eu-west-1": ("one@eu-west-1",),

@@ -174,7 +174,6 @@ def prepare(
             making.locations(environment, order.profile, order.region),
             variables_of(environment),
             content.versions,
-            dict.fromkeys(names, ()),
             order.action,
             order.options,
             order.restored,

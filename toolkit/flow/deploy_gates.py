@@ -230,7 +230,6 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
             [job.location],
             variables_of(environment),
             {job.target: version},
-            {job.target: ()},
             restored={job.location.region: record.detail},
         )
     )

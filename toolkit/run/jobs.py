@@ -98,16 +98,13 @@ def step_token(run: str, step: str, fingerprint: str) -> str:
 
 
 class JobRequest(Struct, frozen=True):
-    """What the jobs of a run are made from. `needs` names, for each target, the targets that it
-    waits for in the same region.
-    """
+    """What the jobs of a run are made from."""
 
     run: str
     targets: Sequence[Target]
     locations: Sequence[Location]
     variables: Mapping[str, str]
     versions: Mapping[str, Version]
-    needs: Mapping[str, Sequence[str]]
     action: JobAction = JobAction.DEPLOY
     options: Mapping[str, Any] = {}
     """Kind -> its options, as the command line has them."""
@@ -147,7 +144,6 @@ def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
         version=version,
         run=request.run,
         token=step_token(request.run, step, version.fingerprint),
-        needs=tuple(step_name(need, location, several) for need in request.needs[target.name]),
         estimate_s=target.estimate_s,
         deadline_s=target.deadline_s,
         options=request.options.get(target.kind) or kind.Options(),
@@ -162,9 +158,7 @@ def jobs_without_run(
     they need.
     """
     versions = {target.name: Version("", None, "") for target in targets}
-    return make_jobs(
-        JobRequest("", targets, locations, variables, versions, dict.fromkeys(versions, ()))
-    )
+    return make_jobs(JobRequest("", targets, locations, variables, versions))
 
 
 def may_answer_for(job: Job, neighbour: Job) -> bool:
