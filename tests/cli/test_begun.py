@@ -117,7 +117,7 @@ def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_
         assert states(who)["queue"] == "due"
         said = who("diff").out
         assert (
-            f"run {run} has started to deploy it, and its end is not known (toolkit resume {run})"
+            f"run {run} has started to deploy it, and its end is not known: toolkit resume {run}"
             in " ".join(said.split())
         ), said
 
@@ -250,7 +250,7 @@ def test_health_tells_of_a_deploy_that_died(team: Team) -> None:
         if sign["what"] == "record"
     ]
     assert [sign["status"] for sign in signs] == ["warning"]
-    assert f"run {run} has begun to deploy it" in signs[0]["cause"]
+    assert f"run {run} has started to deploy it" in signs[0]["cause"]
 
 
 @pytest.mark.slow("crashes", keep=1)

@@ -107,7 +107,7 @@ def test_check_tells_what_is_wrong_in_all_included_files(repo: Repo, toolkit: To
     )
     result = toolkit(repo.path, "rules", "check")
     lines = result.err.splitlines()
-    assert (result.code, len(lines)) == (2, 5)
+    assert (result.code, len(lines)) == (2, 6)
     beginnings = (
         "error: smoke/key.toml:3: checks.up",
         "smoke/key.toml:4: checks.down",

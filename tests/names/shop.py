@@ -91,8 +91,8 @@ class Shop:
         """Try it; the error and the hint."""
         done = self("deploy", "web", "--yes", *args, repo=repo)
         assert done.code == 2, done.err + done.out
-        *_, error, hint = done.err.splitlines()
-        return error.removeprefix("error: "), hint.removeprefix("hint: ")
+        before, _, hint = done.err.partition("hint: " if "hint: " in done.err else "hint:")
+        return before.splitlines()[-1].removeprefix("error: "), " ".join(hint.split())
 
     def live(self) -> Mapping[str, str]:
         """Path -> text of the files in the image that the service runs."""

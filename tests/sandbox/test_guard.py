@@ -459,7 +459,7 @@ def test_a_function_can_sign_its_own_calls(cloud: Cloud, aws: Aws) -> None:
         FunctionName="f",
         Runtime="python3.12",
         Role=f"arn:aws:iam::{ACCOUNT}:role/r",
-        Stranger="handler.handler",
+        Handler="handler.handler",
         Code={"ZipFile": packed.getvalue()},
     )
     answer = json.loads(aws.write("lambda", "invoke", FunctionName="f")["Payload"].read())
