@@ -153,18 +153,18 @@ def tree(file: Path) -> ast.Module:
 @cache
 def imports(file: Path) -> tuple[Import, ...]:
     """Every module that a file imports; of `from package import module`, the module."""
-    seen = []
+    observed = []
     top = {id(node) for node in tree(file).body}
     for node in ast.walk(tree(file)):
         at_top = id(node) in top
         if isinstance(node, ast.Import):
-            seen += [Import(alias.name, at_top) for alias in node.names]
+            observed += [Import(alias.name, at_top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
-                seen.append(Import(inside if inside in MODULES else str(node.module), at_top))
-    return tuple(seen)
+                observed.append(Import(inside if inside in MODULES else str(node.module), at_top))
+    return tuple(observed)
 
 
 MODULES = {module_of(file) for file in FILES}
@@ -173,37 +173,37 @@ MODULES = {module_of(file) for file in FILES}
 def test_a_room_is_entered_by_its_own_doors_only() -> None:
     wrong = []
     for file in FILES:
-        here = own(file)
-        entered = {room(found.module) for found in imports(file) if found.package == "toolkit"}
-        entered.discard(here)
-        if here != "cli":
+        text = own(file)
+        entered = {room(result.module) for result in imports(file) if result.package == "toolkit"}
+        entered.discard(text)
+        if text != "cli":
             entered.discard("")
-        wrong += [f"{name(file)} imports {other}" for other in sorted(entered - MAY_IMPORT[here])]
+        wrong += [f"{name(file)} imports {second}" for second in sorted(entered - MAY_IMPORT[text])]
     assert not wrong
 
 
 def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
     assert not [
-        f"{name(file)} imports {found.module}"
+        f"{name(file)} imports {result.module}"
         for file in FILES
-        for found in imports(file)
-        if own(file) in PURE and found.package in EFFECTS
+        for result in imports(file)
+        if own(file) in PURE and result.package in EFFECTS
     ]
 
 
 def importers(package: str) -> set[str]:
     """The files that import a package."""
-    return {name(file) for file in FILES if package in {found.package for found in imports(file)}}
+    return {name(file) for file in FILES if package in {result.package for result in imports(file)}}
 
 
 @pytest.mark.sandbox
 def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
     """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
     entered = [
-        (name(file), found.module, found.at_top)
+        (name(file), result.module, result.at_top)
         for file in FILES
-        for found in imports(file)
-        if own(file) != "sandbox" and room(found.module) == "sandbox"
+        for result in imports(file)
+        if own(file) != "sandbox" and room(result.module) == "sandbox"
     ]
     assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
 
@@ -213,7 +213,7 @@ def test_tests_enter_the_sandbox_by_their_own_door() -> None:
     entered = {
         file.relative_to(tests).as_posix()
         for file in tests.rglob("*.py")
-        if any(room(found.module) == "sandbox" for found in imports(file))
+        if any(room(result.module) == "sandbox" for result in imports(file))
     }
     elsewhere = {path for path in entered if not path.startswith("sandbox/")}
     assert elsewhere == {"support/sandbox.py"}
@@ -227,10 +227,10 @@ def test_a_package_with_one_door_is_imported_in_one_file() -> None:
 
 def test_a_heavy_package_is_imported_when_it_is_used() -> None:
     assert not [
-        f"{name(file)} imports {found.module}"
+        f"{name(file)} imports {result.module}"
         for file in FILES
-        for found in imports(file)
-        if found.at_top and found.package in HEAVY
+        for result in imports(file)
+        if result.at_top and result.package in HEAVY
     ]
 
 
@@ -239,27 +239,27 @@ def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
     index: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    found = set()
+    result = set()
 
     def visit(module: str) -> None:
         index[module] = lowest[module] = len(index)
         stack.append(module)
-        for other in sorted(graph[module]):
-            if other not in index:
-                visit(other)
-                lowest[module] = min(lowest[module], lowest[other])
-            elif other in stack:
-                lowest[module] = min(lowest[module], index[other])
+        for text in sorted(graph[module]):
+            if text not in index:
+                visit(text)
+                lowest[module] = min(lowest[module], lowest[text])
+            elif text in stack:
+                lowest[module] = min(lowest[module], index[text])
         if lowest[module] == index[module]:
             circle = set(stack[stack.index(module) :])
             del stack[stack.index(module) :]
             if len(circle) > 1:
-                found.add(frozenset(circle))
+                result.add(frozenset(circle))
 
     for module in sorted(graph):
         if module not in index:
             visit(module)
-    return found
+    return result
 
 
 def test_circles_are_found() -> None:
@@ -271,9 +271,9 @@ def test_no_module_imports_itself_through_others() -> None:
     """Imports inside functions count: they only hide a circle from the interpreter."""
     graph = {}
     for file in FILES:
-        here = module_of(file)
-        found = {found.module for found in imports(file)} & MODULES
-        graph[here] = found - {here, "toolkit"}
+        text = module_of(file)
+        actual = {result.module for result in imports(file)} & MODULES
+        graph[text] = actual - {text, "toolkit"}
     assert not circles(graph)
 
 

@@ -32,12 +32,12 @@ def test_the_top_level_table_is_the_example_in_place() -> None:
     assert ours.rules == tuple(moved(rule) for rule in example.rules)
     assert ours.targets.keys() == example.targets.keys()
     for name, target in ours.targets.items():
-        other = example.targets[name]
+        second = example.targets[name]
         assert (target.kind, target.needs, target.members, target.estimate_s) == (
-            other.kind,
-            other.needs,
-            other.members,
-            other.estimate_s,
+            second.kind,
+            second.needs,
+            second.members,
+            second.estimate_s,
         )
 
 

@@ -9,9 +9,11 @@ from toolkit import model
 from toolkit.model import Change, ChangeMatch, ChangeOrigin, ChangeStatus, Impact, MatchVerdict
 
 CLASSES = [
-    one for _, one in inspect.getmembers(model, inspect.isclass) if one.__module__ == model.__name__
+    item
+    for _, item in inspect.getmembers(model, inspect.isclass)
+    if item.__module__ == model.__name__
 ]
-NOUNS = [one for one in CLASSES if not issubclass(one, Enum)]
+NOUNS = [item for item in CLASSES if not issubclass(item, Enum)]
 
 
 def test_a_noun_is_a_frozen_struct_with_a_sentence_about_it() -> None:
@@ -44,8 +46,8 @@ def test_an_impact_lists_its_paths_by_verdict() -> None:
     ]
     impact = Impact(
         tuple(
-            ChangeMatch(Change(str(at), ChangeStatus.ADDED), (), (), one)
-            for at, one in enumerate(verdicts)
+            ChangeMatch(Change(str(position), ChangeStatus.ADDED), (), (), item)
+            for position, item in enumerate(verdicts)
         ),
         {},
         {},

@@ -42,11 +42,11 @@ def test_every_file_of_the_map_exists() -> None:
 
 
 def test_every_topic_of_the_debug_log_is_in_the_table() -> None:
-    told = {
+    notes = {
         topic for text in CODE.values() for topic in re.findall(r"debug\.tell\(\s*\"(\w+)\"", text)
     } | {"git", "program"}  # those of ports/debug.py itself
     listed = re.findall(r"`(\w+)`", " ".join(row[0] for row in table(DEBUGGING, "topic")))
-    assert sorted(listed) == sorted(told)
+    assert sorted(listed) == sorted(notes)
 
 
 @pytest.mark.parametrize("page", [DEBUGGING, STABILITY], ids=["debugging", "stability"])

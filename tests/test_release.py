@@ -170,8 +170,8 @@ def test_the_wheel_holds_the_package_and_no_more(built: tuple[Path, Path]) -> No
         capture_output=True,
         text=True,
     )
-    there = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
-    assert sorted(name for name in names if name.startswith("toolkit/")) == sorted(there)
+    remote = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    assert sorted(name for name in names if name.startswith("toolkit/")) == sorted(remote)
 
 
 def test_a_clean_environment_runs_the_wheel(built: tuple[Path, Path], repo: Repo) -> None:
@@ -186,11 +186,11 @@ def test_a_clean_environment_runs_the_wheel(built: tuple[Path, Path], repo: Repo
     subprocess.run(install, check=True, capture_output=True)
     [site] = folder.glob("lib/python*/site-packages")
     [installed] = metadata.distributions(path=[str(site)])
-    asked = [Requirement(text) for text in installed.requires or ()]
-    needed = [one for one in asked if one.marker is None]
+    request = [Requirement(text) for text in installed.requires or ()]
+    needed = [entry for entry in request if entry.marker is None]
     assert len(needed) > 10
-    for one in needed:
-        assert one.specifier.contains(metadata.version(one.name)), one
+    for item in needed:
+        assert item.specifier.contains(metadata.version(item.name)), item
     # the tests' packages, but not the checkout: .pth files that lie among them are not read
     packages = metadata.distribution("click").locate_file("")
     (site / "tests-packages.pth").write_text(f"{packages}\n")

@@ -85,18 +85,18 @@ def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def workflow(found: dict[str, Any]) -> dict[str, Any]:
+def workflow(document: dict[str, Any]) -> dict[str, Any]:
     """The filter as it stands in a workflow (JSON is YAML, too)."""
-    if found["style"] in EVENTS:
-        return {"on": {"push": {EVENTS[found["style"]]: found["patterns"]}}, "jobs": {}}
+    if document["style"] in EVENTS:
+        return {"on": {"push": {EVENTS[document["style"]]: document["patterns"]}}, "jobs": {}}
     words = {"A": "added", "M": "modified", "D": "deleted"}
     items: list[Any] = []
-    for letters, patterns in found["items"]:
+    for letters, patterns in document["items"]:
         key = "|".join(words[letter] for letter in letters) if letters else None
         items += [{key: patterns}] if key else patterns
     step = {
         "uses": "dorny/paths-filter@v3",
-        "with": {"filters": json.dumps({found["name"]: items})},
+        "with": {"filters": json.dumps({document["name"]: items})},
     }
     return {"on": "push", "jobs": {"changes": {"steps": [step]}}}
 
@@ -105,8 +105,8 @@ def test_replay_of_every_imported_filter_gives_the_recorded_answers(
     recorded: tuple[dict[str, Any], Repo], toolkit: Toolkit, tmp_path: Path
 ) -> None:
     data, repo = recorded
-    for found in data["filters"]:
-        (tmp_path / "workflow.yml").write_text(json.dumps(workflow(found)))
+    for actual in data["filters"]:
+        (tmp_path / "workflow.yml").write_text(json.dumps(workflow(actual)))
         rules = tmp_path / "rules.toml"
         imported = toolkit(
             tmp_path, "rules", "import", "workflow.yml", "--out", str(rules), "--force"
@@ -119,6 +119,6 @@ def test_replay_of_every_imported_filter_gives_the_recorded_answers(
             ).out.splitlines()
         ]
         assert len(replayed) == len(data["commits"]) + 1
-        assert {at for at, one in enumerate(replayed[:-1]) if one["targets"]} == set(
-            found["expected"]
-        ), (found["file"], found["name"])
+        assert {position for position, item in enumerate(replayed[:-1]) if item["targets"]} == set(
+            actual["expected"]
+        ), (actual["file"], actual["name"])

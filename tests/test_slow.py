@@ -75,19 +75,19 @@ def ran(folder: Path, *args: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
 def test_the_quick_run_says_what_it_leaves_out(tmp_path: Path, workers: tuple[str, ...]) -> None:
-    code, said = ran(tmp_path, "--quick", *workers)
-    assert (code, SAID in said, "4 passed, 2 skipped" in said) == (0, True, True), said
+    code, text = ran(tmp_path, "--quick", *workers)
+    assert (code, SAID in text, "4 passed, 2 skipped" in text) == (0, True, True), text
 
 
 def test_without_a_choice_all_are_run(tmp_path: Path) -> None:
-    code, said = ran(tmp_path)
-    assert (code, "left out" in said, "15 passed, 2 skipped" in said) == (0, False, True), said
+    code, text = ran(tmp_path)
+    assert (code, "left out" in text, "15 passed, 2 skipped" in text) == (0, False, True), text
 
 
 def test_in_a_complete_run_a_program_that_is_missing_is_a_failure(tmp_path: Path) -> None:
-    code, said = ran(tmp_path, "--complete")
-    assert (code, "15 passed, 1 skipped, 1 error" in said) == (1, True), said
-    assert "left out of a complete run: Skipped: no such program" in said
+    code, text = ran(tmp_path, "--complete")
+    assert (code, "15 passed, 1 skipped, 1 error" in text) == (1, True), text
+    assert "left out of a complete run: Skipped: no such program" in text
 
 
 GOLDEN = """\

@@ -77,7 +77,7 @@ def literals(path: Path) -> Iterator[str]:
     hidden = set[int]()
     for node in ast.walk(tree):
         shown = isinstance(node, ast.FunctionDef) and any(
-            "click" in ast.unparse(one) for one in node.decorator_list
+            "click" in ast.unparse(item) for item in node.decorator_list
         )
         shown |= isinstance(node, ast.ClassDef) and path.name == "errors.py"
         if shown or not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
@@ -99,9 +99,9 @@ def literals(path: Path) -> Iterator[str]:
 def wrong(text: str) -> list[str]:
     """What stands in a text that must not, each with what to write instead."""
     return [
-        f"{found[0]!r} (write: {better})"
+        f"{result[0]!r} (write: {better})"
         for pattern, better in NOT_AGAIN.items()
-        for found in re.finditer(pattern, " ".join(text.split()))
+        for result in re.finditer(pattern, " ".join(text.split()))
     ]
 
 
@@ -111,22 +111,22 @@ def test_a_page_has_none_of_these_words(page: Path) -> None:
 
 
 def test_no_help_text_and_no_message_has_any_of_these_words() -> None:
-    found = {
+    document = {
         f"{path.relative_to(ROOT)}: {text[:60]!r}": words
         for path in sorted((ROOT / "toolkit").rglob("*.py"))
         for text in literals(path)
         if (words := wrong(text))
     }
-    assert not found
+    assert not document
 
 
 def summaries() -> dict[str, str]:
     """The first line of each command's help, and the lines of the lists of commands."""
-    found = dict(
+    result = dict(
         re.findall(r"^## (.+)\n\n```text\nUsage: .*\n\n  (.+)$", reference(), re.MULTILINE)
     )
-    found |= {f"{name} (in the list)": text for name, (_, text) in COMMANDS.items()}
-    return found
+    result |= {f"{name} (in the list)": text for name, (_, text) in COMMANDS.items()}
+    return result
 
 
 def reference() -> str:

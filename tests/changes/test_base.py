@@ -21,8 +21,8 @@ APP, LAMBDA, FARGATE = (
 )
 
 
-def chosen(repo: Repo, asked: str | None = None) -> tuple[Base, str | None]:
-    return bases.choose(asked, Git.open(str(repo.path)))
+def chosen(repo: Repo, text: str | None = None) -> tuple[Base, str | None]:
+    return bases.choose(text, Git.open(str(repo.path)))
 
 
 def named(repo: Repo) -> str | None:
@@ -49,16 +49,16 @@ def test_a_commit_is_compared_with_the_working_tree(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "sides"),
+    ("text", "sides"),
     [("v1..v2", "v1 v2"), ("v1..", "v1 HEAD"), ("..v1", "HEAD v1"), ("..", "HEAD HEAD")],
 )
-def test_a_range_is_compared_as_two_trees(repo: Repo, asked: str, sides: str) -> None:
+def test_a_range_is_compared_as_two_trees(repo: Repo, text: str, sides: str) -> None:
     repo.git("tag", "v1")
     repo.commit("second")
     repo.git("tag", "v2")
     repo.commit("third")
     start, end = repo.git("rev-parse", *sides.split()).split()
-    assert chosen(repo, asked) == (Base(BaseKind.RANGE, asked, (start,), BaseChoice.ASKED), end)
+    assert chosen(repo, text) == (Base(BaseKind.RANGE, text, (start,), BaseChoice.ASKED), end)
 
 
 def test_a_range_of_three_dots_starts_where_the_sides_parted(clone: Repo) -> None:
@@ -80,17 +80,17 @@ def test_two_dots_show_what_a_deploy_would_take_back_and_three_do_not(
 
 
 def test_the_base_may_be_the_head(repo: Repo, toolkit: Toolkit) -> None:
-    for asked in ("HEAD", "HEAD..HEAD", "HEAD...HEAD", "main..", "..main"):
-        found = toolkit(repo.path, "diff", "--json", asked).json
-        assert (found["status"], found["changes"]) == ("clean", [])
+    for request in ("HEAD", "HEAD..HEAD", "HEAD...HEAD", "main..", "..main"):
+        json = toolkit(repo.path, "diff", "--json", request).json
+        assert (json["status"], json["changes"]) == ("clean", [])
 
 
 def test_the_base_may_be_ahead(repo: Repo, toolkit: Toolkit) -> None:
     """A rollback: what the base has and HEAD has not is a change."""
     live = repo.commit("live", {APP: "new\n", "backend/src/new.py": "x"})
     repo.git("reset", "-q", "--hard", "HEAD~1")
-    found = toolkit(repo.path, "diff", "--json", live).json
-    assert {one["path"]: one["status"] for one in found["changes"]} == {
+    json = toolkit(repo.path, "diff", "--json", live).json
+    assert {item["path"]: item["status"] for item in json["changes"]} == {
         APP: "modified",
         "backend/src/new.py": "deleted",
     }
@@ -101,28 +101,28 @@ def test_the_base_may_have_no_common_history(repo: Repo, toolkit: Toolkit) -> No
     repo.git("checkout", "-q", "--orphan", "other")
     repo.commit("another root", {APP: "other\n"})
     assert toolkit(repo.path, "diff", "-q", "main").out == "toolkit deploy-app app\n"
-    found = toolkit(repo.path, "diff", "main...other")
-    assert found.code == 2
-    assert "they have no common ancestor" in found.err
+    actual = toolkit(repo.path, "diff", "main...other")
+    assert actual.code == 2
+    assert "they have no common ancestor" in actual.err
 
 
-@pytest.mark.parametrize("asked", ["last", "live"])
-def test_a_record_that_is_not_kept_is_refused(repo: Repo, asked: str) -> None:
+@pytest.mark.parametrize("text", ["last", "live"])
+def test_a_record_that_is_not_kept_is_refused(repo: Repo, text: str) -> None:
     with pytest.raises(UsageError):
-        chosen(repo, asked)
+        chosen(repo, text)
 
 
-@pytest.mark.parametrize("asked", ["a...b..c", "a..b..c", "....", "a....b"])
-def test_what_is_no_range_is_unknown(repo: Repo, asked: str) -> None:
+@pytest.mark.parametrize("text", ["a...b..c", "a..b..c", "....", "a....b"])
+def test_what_is_no_range_is_unknown(repo: Repo, text: str) -> None:
     with pytest.raises(UnknownRef):
-        chosen(repo, asked)
+        chosen(repo, text)
 
 
 def test_nothing_to_compare_in_a_repository_without_commits(tmp_path: Path) -> None:
     repo = Repo.make(tmp_path / "repo", rules=None)
-    for asked in (None, "HEAD", "main", "HEAD..HEAD"):
+    for request in (None, "HEAD", "main", "HEAD..HEAD"):
         with pytest.raises(NoCommits):
-            chosen(repo, asked)
+            chosen(repo, request)
 
 
 # By default
@@ -215,10 +215,10 @@ def test_on_the_only_branch_there_is_no_base_and_everything_is_due(
     repo: Repo, toolkit: Toolkit
 ) -> None:
     assert chosen(repo)[0].kind == "none"
-    found = toolkit(repo.path, "diff", "--json").json
-    assert found["status"] == "unknown"
-    assert set(found["states"].values()) == {"unknown"}
-    assert {step["target"] for step in found["plan"]["steps"]} == {"app", "infra"}
+    json = toolkit(repo.path, "diff", "--json").json
+    assert json["status"] == "unknown"
+    assert set(json["states"].values()) == {"unknown"}
+    assert {step["target"] for step in json["plan"]["steps"]} == {"app", "infra"}
 
 
 def test_a_branch_that_only_has_its_own_copy_is_compared_with_that(clone: Repo) -> None:
@@ -270,8 +270,8 @@ def test_a_shallow_clone_with_the_merge_base_is_compared(
     repo: Repo, tmp_path: Path, toolkit: Toolkit
 ) -> None:
     """As much as is needed is enough."""
-    for at in range(3):
-        repo.commit(f"main {at}")
+    for position in range(3):
+        repo.commit(f"main {position}")
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit("on the branch", {APP: "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=2", "--no-single-branch", "--branch=feature")
@@ -302,17 +302,17 @@ def test_with_several_merge_bases_what_differs_from_any_counts(
     crossed: Repo, toolkit: Toolkit
 ) -> None:
     crossed.commit("more", {FARGATE: "new\n"})
-    found = toolkit(crossed.path, "diff", "--json", "main...feature").json
-    assert {one["path"] for one in found["changes"]} == {APP, LAMBDA, FARGATE}
-    assert {step["target"] for step in found["plan"]["steps"]} == {"app", "api", "fargate"}
-    assert any("2 merge bases" in note for note in found["notes"])
+    json = toolkit(crossed.path, "diff", "--json", "main...feature").json
+    assert {item["path"] for item in json["changes"]} == {APP, LAMBDA, FARGATE}
+    assert {step["target"] for step in json["plan"]["steps"]} == {"app", "api", "fargate"}
+    assert any("2 merge bases" in note for note in json["notes"])
 
 
 def test_with_several_merge_bases_the_working_tree_counts_too(
     crossed: Repo, toolkit: Toolkit
 ) -> None:
     crossed.write({FARGATE: "new\n"})
-    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
+    assert {item["path"] for item in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
         APP,
         LAMBDA,
         FARGATE,
@@ -324,7 +324,7 @@ def test_with_several_merge_bases_a_change_is_taken_back_only_if_it_is_for_all(
 ) -> None:
     """One of the two already had the file as it was before."""
     crossed.write({APP: "app\n"})
-    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
+    assert {item["path"] for item in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
         APP,
         LAMBDA,
     }

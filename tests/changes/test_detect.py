@@ -129,7 +129,7 @@ def test_a_link_in_place_of_a_file_is_type_changed(repo: Repo) -> None:
     repo.git("add", "-A")
     assert found(repo) == {APP: ("type-changed", "staged")}
     repo.commit("link")
-    assert [(one.path, one.status) for one in committed(repo)] == [(APP, "type-changed")]
+    assert [(change.path, change.status) for change in committed(repo)] == [(APP, "type-changed")]
 
 
 def test_another_target_of_a_link_is_modified(repo: Repo) -> None:
@@ -144,7 +144,7 @@ def test_another_mode_is_modified(repo: Repo) -> None:
     (repo.path / APP).chmod(0o755)
     assert found(repo) == {APP: ("modified", "unstaged")}
     repo.commit("mode")
-    assert [(one.path, one.status) for one in committed(repo)] == [(APP, "modified")]
+    assert [(change.path, change.status) for change in committed(repo)] == [(APP, "modified")]
 
 
 def conflict(repo: Repo, theirs: bool = True) -> None:
@@ -439,7 +439,7 @@ def test_a_submodule_that_is_not_checked_out_is_unchanged(parent: Repo, tmp_path
 def test_a_folder_in_place_of_a_submodule_is_type_changed_or_both(parent: Repo) -> None:
     parent.git("rm", "-q", "lib/sub")
     parent.commit("a folder", {"lib/sub/a": "x", "lib/sub/b": "x"})
-    assert {(one.path, one.status) for one in committed(parent)} >= {
+    assert {(change.path, change.status) for change in committed(parent)} >= {
         ("lib/sub", "deleted"),
         ("lib/sub/a", "added"),
         ("lib/sub/b", "added"),
@@ -727,9 +727,9 @@ def test_gits_own_lists_come_back_as_they_were(repo: Repo) -> None:
         b"lambda/" + bytes([byte]): "x" for byte in range(1, 256) if byte not in b"/."
     }
     repo.commit("every byte", names)
-    wanted = sorted(os.fsdecode(os.fsencode(name)) for name in names)
+    expected = sorted(os.fsdecode(os.fsencode(name)) for name in names)
     for options, separator in ((("-z",), b"\0"), ((), b"\n")):
-        told = repo.git(
+        text = repo.git(
             "-c", "core.quotePath=true", "diff", "--name-only", *options, "HEAD~1", "HEAD"
         )
-        assert listed(os.fsencode(told) + separator, separator) == wanted
+        assert listed(os.fsencode(text) + separator, separator) == expected

@@ -74,11 +74,11 @@ class World:
         self.commits: list[str] = []
 
     def do(self, edit: Edit) -> None:
-        path, other = os.path.join(self.root, edit.path), os.path.join(self.root, edit.other)
+        path, text = os.path.join(self.root, edit.path), os.path.join(self.root, edit.other)
         acts: dict[str, Callable[[], object]] = {
             "write": lambda: self._write(path, edit.content),
             "delete": lambda: self._remove(path),
-            "move": lambda: self._move(path, other),
+            "move": lambda: self._move(path, text),
             "link": lambda: self._link(path, edit.other),
             "mode": lambda: (
                 os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) ^ 0o111)
@@ -117,12 +117,12 @@ class World:
         self._remove(path)
         os.symlink(target, path)
 
-    def _move(self, path: bytes, other: bytes) -> None:
-        if os.path.lexists(path) and not (other + b"/").startswith(path + b"/"):
-            self._make_room(other)
-            self._remove(other)
+    def _move(self, path: bytes, data: bytes) -> None:
+        if os.path.lexists(path) and not (data + b"/").startswith(path + b"/"):
+            self._make_room(data)
+            self._remove(data)
             if os.path.lexists(path):
-                os.rename(path, other)
+                os.rename(path, data)
 
     def _emptied(self, path: bytes) -> bytes:
         self._make_room(path)
@@ -132,12 +132,12 @@ class World:
 
     def _make_room(self, path: bytes) -> None:
         """A file in place of a folder on the way goes."""
-        at = self.root
+        root = self.root
         for part in os.path.relpath(path, self.root).split(b"/")[:-1]:
-            at = os.path.join(at, part)
-            if not os.path.isdir(at) or os.path.islink(at):
-                self._remove(at)
-                os.mkdir(at)
+            root = os.path.join(root, part)
+            if not os.path.isdir(root) or os.path.islink(root):
+                self._remove(root)
+                os.mkdir(root)
 
     def _remove(self, path: bytes) -> None:
         if os.path.isdir(path) and not os.path.islink(path):
@@ -176,15 +176,15 @@ def test_between_any_commit_and_any_working_tree_the_changes_are_those_that_git_
     """
     world = _worlds(tmp_path_factory.getbasetemp() / "world", edits)
     base = world.commits[min(back, len(world.commits) - 1)]
-    told = _told(world.repo, base)
+    by_name = _told(world.repo, base)
     for path in oracle(world.repo, "ls-files", "-o", "--exclude-standard", "-z"):
-        told[path] = "modified" if path in told else "added"
+        by_name[path] = "modified" if path in by_name else "added"
     git = Git.open(str(world.repo.path))
     changes = detect.in_work_tree(
         detect.between([git.diff_trees(base, git.require_head())]), git, (base,)
     )
-    assert {change.path: change.status for change in changes} == told
-    assert [change.path for change in changes] == sorted(told)
+    assert {change.path: change.status for change in changes} == by_name
+    assert [change.path for change in changes] == sorted(by_name)
 
 
 @given(EDITS)
@@ -203,11 +203,11 @@ def test_between_any_two_commits_the_changes_are_those_that_git_tells(
         number = world.commits.index(commit)
         if number:
             old = world.commits[number - 1]
-            told = _told(world.repo, old, commit)
+            by_name = _told(world.repo, old, commit)
             changes = detect.between([git.diff_trees(old, commit)])
-            assert {change.path: change.status for change in changes} == told
-            assert {change.path: detect.status(change.letter) for change in logged} == told
+            assert {change.path: change.status for change in changes} == by_name
+            assert {change.path: detect.status(change.letter) for change in logged} == by_name
             for change in changes:
                 if change.old_path is not None:
-                    assert (told[change.path], told[change.old_path]) == ("added", "deleted")
+                    assert (by_name[change.path], by_name[change.old_path]) == ("added", "deleted")
                     assert git.blob(commit, change.path) == git.blob(old, change.old_path)

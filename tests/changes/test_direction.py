@@ -34,8 +34,8 @@ def test_an_older_commit_is_behind_and_takes_the_newer_ones_out(repo: Repo) -> N
     second = repo.commit(files={"backend/src/app.py": "2\n"})
     live = repo.commit(files={"backend/src/app.py": "3\n"})
     repo.git("checkout", "-q", first)
-    found = stands(repo, live)
-    assert (found.direction, set(found.lost), found.backwards) == (
+    actual = stands(repo, live)
+    assert (actual.direction, set(actual.lost), actual.backwards) == (
         Direction.BEHIND,
         {second, live},
         True,
@@ -66,8 +66,8 @@ def test_a_squash_of_what_is_live_needs_no_consent(repo: Repo) -> None:
     repo.git("merge", "-q", "--squash", "feature")
     repo.git("commit", "-q", "-m", "squashed")
     repo.commit(files={"backend/src/app.py": "4\n"})
-    found = stands(repo, live)
-    assert (found.direction, found.backwards) == (Direction.DIVERGED, False)
+    actual = stands(repo, live)
+    assert (actual.direction, actual.backwards) == (Direction.DIVERGED, False)
 
 
 def test_a_rebase_of_what_is_live_over_other_changes_of_the_same_file_needs_no_consent(
@@ -80,8 +80,8 @@ def test_a_rebase_of_what_is_live_over_other_changes_of_the_same_file_needs_no_c
     repo.git("checkout", "-q", "-B", "main", main)
     repo.commit(files={"backend/src/app.py": "".join(["mainline\n", *lines[1:]])})
     repo.git("cherry-pick", live)
-    found = stands(repo, live)
-    assert (found.direction, found.backwards) == (Direction.DIVERGED, False)
+    actual = stands(repo, live)
+    assert (actual.direction, actual.backwards) == (Direction.DIVERGED, False)
 
 
 def test_another_branch_that_lacks_the_live_change_needs_consent(repo: Repo) -> None:
@@ -89,8 +89,8 @@ def test_another_branch_that_lacks_the_live_change_needs_consent(repo: Repo) -> 
     live = repo.commit(files={"backend/src/app.py": "2\n"})
     repo.git("checkout", "-q", "-b", "other", main)
     repo.commit(files={"lambda/login/handler.py": "2\n"})
-    found = stands(repo, live)
-    assert (found.direction, found.lost) == (Direction.DIVERGED, (live,))
+    actual = stands(repo, live)
+    assert (actual.direction, actual.lost) == (Direction.DIVERGED, (live,))
 
 
 def test_a_file_that_only_the_live_version_deleted_comes_back_with_consent_only(repo: Repo) -> None:
@@ -104,9 +104,9 @@ def test_a_file_that_only_the_live_version_deleted_comes_back_with_consent_only(
 
 
 def test_a_commit_that_is_not_in_this_clone_is_unknown_and_needs_consent(repo: Repo) -> None:
-    found = stands(repo, "1" * 40)
-    assert (found.direction, found.backwards) == (Direction.UNKNOWN, True)
-    assert sentence(found.fetch).startswith("git fetch --tags origin ")
+    actual = stands(repo, "1" * 40)
+    assert (actual.direction, actual.backwards) == (Direction.UNKNOWN, True)
+    assert sentence(actual.fetch).startswith("git fetch --tags origin ")
 
 
 def test_a_shallow_clone_says_how_to_get_what_is_missing(repo: Repo, tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_a_shallow_clone_says_how_to_get_what_is_missing(repo: Repo, tmp_path: P
         cwd=tmp_path,
         check=True,
     )
-    found = stands(repo, live, tmp_path / "shallow")
-    assert found.backwards
+    actual = stands(repo, live, tmp_path / "shallow")
+    assert actual.backwards
     subprocess.run(
-        sentence(found.fetch).replace("'", "").split(),
+        sentence(actual.fetch).replace("'", "").split(),
         cwd=tmp_path / "shallow",
         check=True,
         capture_output=True,
@@ -132,8 +132,8 @@ def test_an_unrelated_history_with_the_same_content_needs_no_consent(repo: Repo)
     live = repo.head
     repo.git("checkout", "-q", "--orphan", "rewritten")
     repo.git("commit", "-q", "-m", "all of it again")
-    found = stands(repo, live)
-    assert (found.direction, found.backwards) == (Direction.UNRELATED, False)
+    actual = stands(repo, live)
+    assert (actual.direction, actual.backwards) == (Direction.UNRELATED, False)
 
 
 def test_an_unrelated_history_with_other_content_needs_consent(repo: Repo) -> None:

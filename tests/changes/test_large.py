@@ -22,8 +22,9 @@ def _history() -> Iterator[bytes]:
         if number == 3:
             yield b"M 100644 inline rules.toml\ndata %d\n%b\n" % (len(RULES), RULES.encode())
         yield from (
-            b"M 100644 :%d backend/src/part%d/folder%d/file%d.py\n" % (mark, at % 40, at % 900, at)
-            for at in range(FILES)
+            b"M 100644 :%d backend/src/part%d/folder%d/file%d.py\n"
+            % (mark, position % 40, position % 900, position)
+            for position in range(FILES)
         )
         yield b"\n"
 
@@ -39,7 +40,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 
 @pytest.mark.slow("large", keep=1)
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "text"),
     [
         (("diff", "HEAD~1..HEAD"), "110,000 files changed"),
         (("rules", "replay"), "2 commits of HEAD"),
@@ -48,18 +49,20 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_a_hundred_thousand_changes_are_answered_in_less_than_300_megabytes(
-    large: Repo, tmp_path: Path, args: tuple[str, ...], told: str
+    large: Repo, tmp_path: Path, args: tuple[str, ...], text: str
 ) -> None:
     """Committed, replayed, and in the working tree (whose files are all gone)."""
-    found = measured(large.path, tmp_path / "report", *args, cpu_s=60)
-    assert found.code == 0, found.err
-    assert told in found.out
-    assert len(found.out.splitlines()) < 30
-    assert found.peak_mb < 300
+    functions = measured(large.path, tmp_path / "report", *args, cpu_s=60)
+    assert functions.code == 0, functions.err
+    assert text in functions.out
+    assert len(functions.out.splitlines()) < 30
+    assert functions.peak_mb < 300
 
 
 @pytest.mark.slow("large")
 def test_a_hundred_thousand_changes_are_all_in_the_json(large: Repo, tmp_path: Path) -> None:
-    found = measured(large.path, tmp_path / "report", "diff", "--json", "HEAD~1..HEAD", cpu_s=60)
-    assert len(json.loads(found.out)["changes"]) == FILES
-    assert found.peak_mb < 300
+    functions = measured(
+        large.path, tmp_path / "report", "diff", "--json", "HEAD~1..HEAD", cpu_s=60
+    )
+    assert len(json.loads(functions.out)["changes"]) == FILES
+    assert functions.peak_mb < 300

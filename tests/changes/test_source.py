@@ -16,8 +16,8 @@ APP = "backend/src/app.py"
 
 def of(repo: Repo, base: str = "HEAD", **request: bool) -> dict[str, str | None]:
     git = Git.open(str(repo.path))
-    asked = flow.DiffRequest(folder=str(repo.path), base=base, **request)  # type: ignore[arg-type]
-    return source.of(flow.diff(asked, git), git.root)
+    diff_request = flow.DiffRequest(folder=str(repo.path), base=base, **request)  # type: ignore[arg-type]
+    return source.of(flow.diff(diff_request, git), git.root)
 
 
 def _edit(repo: Repo) -> None:
@@ -122,8 +122,8 @@ def test_a_comparison_of_commits_has_no_working_tree(repo: Repo) -> None:
 
 def test_without_a_repository_there_is_no_tree(repo: Repo) -> None:
     request = flow.DiffRequest(folder=str(repo.path), changes=())
-    found = source.of(flow.diff(request, None), None)
-    assert (found["head"], found["tree"]) == (None, None)
+    by_name = source.of(flow.diff(request, None), None)
+    assert (by_name["head"], by_name["tree"]) == (None, None)
 
 
 def test_another_commit_in_a_submodule_changes_it(repo: Repo, tmp_path: Path) -> None:

@@ -277,11 +277,11 @@ def test_in_the_clone_of_a_fork_the_fork_is_trusted_unless_somebody_says_otherwi
     hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fork = hub.clone(tmp_path / "fork")
-    own = fork.commit("theirs", {"a": "9\n"})
+    commit = fork.commit("theirs", {"a": "9\n"})
     clone = fork.clone(tmp_path / "clone")
     clone.git("remote", "add", "upstream", f"file://{hub.path}")
     clone.git("fetch", "-q", "upstream")
-    assert base(clone) == TrustedBase("origin/main", own)
+    assert base(clone) == TrustedBase("origin/main", commit)
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "upstream/main")
     assert base(clone) == TrustedBase("upstream/main", hub.head)
 
@@ -362,9 +362,9 @@ def test_an_id_and_a_tag_that_are_not_here_are_told_so_too(
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "refs/tags/v1")
     tagged = mends(clone, refused(clone)).commit
     assert tagged == hub.git("rev-parse", "v1")
-    other = hub.commit("later", {"a": "5\n"})
-    monkeypatch.setenv("TOOLKIT_TRUSTED_REF", other)
-    assert mends(clone, refused(clone)).commit == other
+    commit = hub.commit("later", {"a": "5\n"})
+    monkeypatch.setenv("TOOLKIT_TRUSTED_REF", commit)
+    assert mends(clone, refused(clone)).commit == commit
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ CARS = {
 }
 
 
-def of_json(path: str, wanted: Any, content: Any = CARS) -> list[Mismatch]:
-    return list(expect.json_mismatches(content, {path: wanted}))
+def of_json(path: str, expected: Any, content: Any = CARS) -> list[Mismatch]:
+    return list(expect.json_mismatches(content, {path: expected}))
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "expected"),
     [
         ("$.cars[0].id", "c1"),
         ("$.cars[-1].price", 45.5),
@@ -46,12 +46,12 @@ def of_json(path: str, wanted: Any, content: Any = CARS) -> list[Mismatch]:
         ("$.next", {"type": "null"}),
     ],
 )
-def test_a_condition_that_holds_is_no_miss(path: str, wanted: Any) -> None:
-    assert of_json(path, wanted) == []
+def test_a_condition_that_holds_is_no_miss(path: str, expected: Any) -> None:
+    assert of_json(path, expected) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted", "miss"),
+    ("path", "expected", "miss"),
     [
         ("$.n", 3, ("3", "2")),
         ("$.n", "2", ('"2"', "2")),
@@ -73,9 +73,9 @@ def test_a_condition_that_holds_is_no_miss(path: str, wanted: Any) -> None:
     ],
 )
 def test_one_that_does_not_hold_is_told_with_both_sides(
-    path: str, wanted: Any, miss: tuple[str, str]
+    path: str, expected: Any, miss: tuple[str, str]
 ) -> None:
-    assert of_json(path, wanted) == [Mismatch(path, *miss)]
+    assert of_json(path, expected) == [Mismatch(path, *miss)]
 
 
 def test_json_that_is_nested_without_end_is_looked_at_without_end() -> None:
@@ -87,7 +87,7 @@ def test_json_that_is_nested_without_end_is_looked_at_without_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("expected", "words"),
     [
         (Expect(json={"status": "ok"}), "start it with `$`, as in `$.status`"),
         (Expect(json={"$.a[": "ok"}), "is not a JSON path"),
@@ -103,12 +103,12 @@ def test_json_that_is_nested_without_end_is_looked_at_without_end() -> None:
         (Expect(headers={"X": {"is": "y"}}), "X: Object contains unknown field `is`"),
     ],
 )
-def test_what_cannot_be_expected_is_told_when_rules_are_read(wanted: Expect, words: str) -> None:
-    assert words in (expect.problem(wanted) or "")
+def test_what_cannot_be_expected_is_told_when_rules_are_read(expected: Expect, words: str) -> None:
+    assert words in (expect.problem(expected) or "")
 
 
 @pytest.mark.parametrize(
-    ("status", "wanted", "miss"),
+    ("status", "expected", "miss"),
     [
         (200, None, None),
         (204, None, None),
@@ -120,9 +120,9 @@ def test_what_cannot_be_expected_is_told_when_rules_are_read(wanted: Expect, wor
     ],
 )
 def test_a_status_is_the_wanted_one_or_any_good_one(
-    status: int, wanted: Any, miss: tuple[str, str] | None
+    status: int, expected: Any, miss: tuple[str, str] | None
 ) -> None:
-    assert list(expect.status_mismatches(status, wanted)) == (
+    assert list(expect.status_mismatches(status, expected)) == (
         [] if miss is None else [Mismatch("status", *miss)]
     )
 

@@ -23,7 +23,7 @@ def check(name: str, asks: str = "GET /", sort: str = "http", **more: Any) -> Ch
 def made(
     *checks: Check, urls: tuple[str, ...] = ONE, locations: tuple[Location, ...] = PLACES[:1]
 ) -> dict[str, Task]:
-    named = {one.name: one for one in checks}
+    named = {item.name: item for item in checks}
     return {
         task.name: task
         for task in tasks(list(named), named, capturing_checks(named), urls, locations)
@@ -37,8 +37,8 @@ LOOK = check("look", uses=frozenset({"booking"}))
 
 
 def test_a_captured_value_comes_before_what_uses_it() -> None:
-    found = made(LOGIN, BOOK, LOOK)
-    assert [set(found[name].waits) for name in ("login", "book", "look")] == [
+    by_name = made(LOGIN, BOOK, LOOK)
+    assert [set(by_name[name].waits) for name in ("login", "book", "look")] == [
         set(),
         {"login"},
         {"book"},
@@ -47,7 +47,7 @@ def test_a_captured_value_comes_before_what_uses_it() -> None:
 
 def test_what_cleans_up_needs_its_values_and_only_comes_after_the_rest() -> None:
     task = made(LOGIN, BOOK, LOOK, CANCEL)["cancel"]
-    assert [set(one) for one in (task.needs, task.after, task.gives)] == [
+    assert [set(item) for item in (task.needs, task.after, task.gives)] == [
         set(),
         {"book", "look"},
         {"login", "book"},
@@ -55,21 +55,21 @@ def test_what_cleans_up_needs_its_values_and_only_comes_after_the_rest() -> None
 
 
 def test_a_path_is_asked_at_every_base_address_and_values_stay_there() -> None:
-    found = made(LOGIN, BOOK, urls=("http://a", "http://b"))
-    assert found.keys() == {
+    by_name = made(LOGIN, BOOK, urls=("http://a", "http://b"))
+    assert by_name.keys() == {
         "login at http://a",
         "login at http://b",
         "book at http://a",
         "book at http://b",
     }
-    assert found["book at http://b"].gives == {"login at http://b"}
+    assert by_name["book at http://b"].gives == {"login at http://b"}
 
 
 def test_a_full_address_that_uses_a_value_of_a_path_is_asked_for_each_base() -> None:
-    other = check("other", "GET https://c/", based=False, uses=frozenset({"token"}))
+    second = check("other", "GET https://c/", based=False, uses=frozenset({"token"}))
     assert {
         name
-        for name in made(LOGIN, other, urls=("http://a", "http://b"))
+        for name in made(LOGIN, second, urls=("http://a", "http://b"))
         if name.startswith("other")
     } == {
         "other at http://a",
@@ -86,13 +86,13 @@ def test_what_needs_a_path_waits_for_it_at_all_bases() -> None:
 
 
 def test_aws_is_asked_in_every_region_and_anything_else_once() -> None:
-    found = made(
+    by_name = made(
         check("table", "AWS table:t", sort="aws"),
         check("name", "DNS x", sort="dns"),
         locations=PLACES,
     )
-    assert found.keys() == {"table at eu-west-1", "table at us-east-1", "name"}
-    assert found["table at us-east-1"].location.region == "us-east-1"
+    assert by_name.keys() == {"table at eu-west-1", "table at us-east-1", "name"}
+    assert by_name["table at us-east-1"].location.region == "us-east-1"
 
 
 def test_a_path_without_a_base_address_is_refused_with_what_to_do() -> None:
@@ -103,13 +103,13 @@ def test_a_path_without_a_base_address_is_refused_with_what_to_do() -> None:
 
 
 def test_choosing_one_takes_what_gives_it_values_and_what_cleans_up_after_it() -> None:
-    named = {one.name: one for one in (LOGIN, BOOK, LOOK, CANCEL)}
+    named = {item.name: item for item in (LOGIN, BOOK, LOOK, CANCEL)}
     givers = capturing_checks(named)
     waiting = {
-        name: predecessors(one, givers)
-        if not one.always
-        else predecessors(check("x", uses=one.uses), givers)
-        for name, one in named.items()
+        name: predecessors(item, givers)
+        if not item.always
+        else predecessors(check("x", uses=item.uses), givers)
+        for name, item in named.items()
     }
     assert closure(["book"], named, waiting) == ("login", "book", "cancel")
     assert closure(["login"], named, waiting) == ("login",)
@@ -133,24 +133,24 @@ def test_what_waits_for_a_check_of_another_environment_is_refused() -> None:
     st.sets(st.integers(0, 7), min_size=1),
 )
 def test_a_closure_has_all_that_it_needs_and_more_wanted_is_never_less(
-    edges: list[set[int]], wanted: set[int]
+    edges: list[set[int]], expected: set[int]
 ) -> None:
     """Whatever is asked for besides, nothing falls out."""
     names = [f"c{number}" for number in range(len(edges))]
     named = {name: check(name) for name in names}
     waiting = {
-        names[at]: frozenset(names[other] for other in found if other < at)
-        for at, found in enumerate(edges)
+        names[position]: frozenset(names[second] for second in result if second < position)
+        for position, result in enumerate(edges)
     }
-    asked = [names[one] for one in sorted(wanted) if one < len(names)]
-    found = closure(asked, named, waiting)
-    assert set(asked) <= set(found)
-    assert all(waiting[name] <= set(found) for name in found)
-    assert set(closure(asked[:1], named, waiting)) <= set(found)
+    request = [names[number] for number in sorted(expected) if number < len(names)]
+    lines = closure(request, named, waiting)
+    assert set(request) <= set(lines)
+    assert all(waiting[name] <= set(lines) for name in lines)
+    assert set(closure(request[:1], named, waiting)) <= set(lines)
 
 
 @pytest.mark.parametrize(
-    ("unchosen", "said", "hint"),
+    ("unchosen", "text", "hint"),
     [
         (
             ("dev", "prod"),
@@ -162,9 +162,9 @@ def test_a_closure_has_all_that_it_needs_and_more_wanted_is_never_less(
     ],
 )
 def test_without_an_address_it_is_told_whether_an_environment_was_chosen(
-    unchosen: tuple[str, ...] | None, said: str, hint: str
+    unchosen: tuple[str, ...] | None, text: str, hint: str
 ) -> None:
     with pytest.raises(Refused) as refused:
         tasks(["login"], {"login": LOGIN}, {}, (), (), unchosen)
-    assert str(refused.value) == f"check login asks 'GET /', and {said}"
+    assert str(refused.value) == f"check login asks 'GET /', and {text}"
     assert sentence(refused.value.next) == hint

@@ -35,9 +35,9 @@ def test_a_secret_is_hidden_however_an_answer_writes_it(written: str) -> None:
 
 
 def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
-    found = generated(NOW, Random(1))
-    assert found.keys() | {"url", "region", "environment"} == set(BUILT_IN)
-    assert found["today"] == "2026-11-27"
+    answer = generated(NOW, Random(1))
+    assert answer.keys() | {"url", "region", "environment"} == set(BUILT_IN)
+    assert answer["today"] == "2026-11-27"
     assert len({generated(NOW, Random(seed))["day"] for seed in range(50)}) == 50
 
 
@@ -70,19 +70,19 @@ def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
 )
 def test_a_secret_is_hidden_in_every_form(form: Any) -> None:
     secret = 'p&"ss wörd/1'
-    said = Redactor({"password": secret}).over(f"Authorization: {form(secret)} end")
-    assert said.startswith("Authorization: {password}")
-    assert secret not in said
+    over = Redactor({"password": secret}).over(f"Authorization: {form(secret)} end")
+    assert over.startswith("Authorization: {password}")
+    assert secret not in over
 
 
 @pytest.mark.parametrize("user", ["u", "ad", "ada", "demo"])
 def test_a_secret_is_hidden_behind_a_user_in_base64(user: str) -> None:
     secret = "correct-horse-battery"
-    said = Redactor({"password": secret}).over(
+    over = Redactor({"password": secret}).over(
         base64.b64encode(f"{user}:{secret}".encode()).decode()
     )
-    assert "{password}" in said
-    before, _, after = said.partition("{password}")
+    assert "{password}" in over
+    before, _, after = over.partition("{password}")
     assert len(before) <= len(base64.b64encode(f"{user}:co".encode()))
     assert len(after) <= 4
 
@@ -90,9 +90,9 @@ def test_a_secret_is_hidden_behind_a_user_in_base64(user: str) -> None:
 @example("\0", "", "")
 @given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))
 def test_no_text_has_a_secret_once_it_is_hidden(secret: str, before: str, after: str) -> None:
-    said = Redactor({"s": secret}).over(before + secret + after)
+    over = Redactor({"s": secret}).over(before + secret + after)
     mark = next(chr(number) for number in range(100) if chr(number) not in secret)
-    assert secret not in said.replace("{s}", mark)
+    assert secret not in over.replace("{s}", mark)
 
 
 def test_a_longer_secret_is_hidden_before_one_that_is_part_of_it() -> None:

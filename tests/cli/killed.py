@@ -129,10 +129,10 @@ class KilledTown:
                 "TOOLKIT_STATE_DIR": str(self.folder / "state"),
             }
             os.chdir(self.repo.path)
-            said = os.open(self.folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            message = os.open(self.folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for number in (1, 2):
-                os.dup2(said, number)
-            os.write(said, f"$ toolkit {' '.join(words)}\n".encode())
+                os.dup2(message, number)
+            os.write(message, f"$ toolkit {' '.join(words)}\n".encode())
             code = run(list(words))
         except BaseException:
             (self.folder / "trace").write_text(traceback.format_exc())
@@ -143,22 +143,24 @@ class KilledTown:
 
     def runs(self) -> list[Summary]:
         """The runs that are on disk and say what they are."""
-        return [one for store in self.stores() for one in history.runs(store) if one.started]
+        return [
+            summary for store in self.stores() for summary in history.runs(store) if summary.started
+        ]
 
     def stores(self) -> list[Store]:
         """Where the commands keep their state: one folder, none before the first run."""
         return [
-            Store(str(one), self.remote.environment["AWS_ENDPOINT_URL"])
-            for one in self.folder.glob("state/*/")
+            Store(str(item), self.remote.environment["AWS_ENDPOINT_URL"])
+            for item in self.folder.glob("state/*/")
         ]
 
     def is_exact(self) -> None:
         """What an undisturbed deploy would have left, in AWS and on disk; the same command again
         changes nothing, and waits for nobody.
         """
-        [found] = self.runs()
-        assert (found.status, found.exit, found.open) == ("succeeded", 0, ()), found
-        assert {verdict for _, _, verdict in found.steps} == {"succeeded"}, found
+        [result] = self.runs()
+        assert (result.status, result.exit, result.open) == ("succeeded", 0, ()), result
+        assert {verdict for _, _, verdict in result.steps} == {"succeeded"}, result
         assert (self.command(("history",), STUCK_S), " succeeded " in self.said()) == (0, True)
         assert self.command(RESUME, STUCK_S) == 2, "resume found something to do"
         assert "no run is open" in self.said()
@@ -179,27 +181,28 @@ class KilledTown:
                 for call in calls.of("UpdateService")
                 if call.applied and call.params["service"] == name
             ]
-            made = [
+            created = [
                 call
                 for call in calls.of("RegisterTaskDefinition")
                 if call.applied and call.params["family"] == name
             ]
-            assert (len(made), len(moved)) == (
+            assert (len(created), len(moved)) == (
                 1,
                 1,
-            ), f"{name} was registered {len(made)} times, moved {len(moved)} times"
+            ), f"{name} was registered {len(created)} times, moved {len(moved)} times"
         events = self.remote.get("cloudformation", "stacks", "Queue", "events")
         began = [
-            one
-            for one in events
-            if (one["LogicalResourceId"], one["ResourceStatus"]) == ("Queue", "UPDATE_IN_PROGRESS")
+            event
+            for event in events
+            if (event["LogicalResourceId"], event["ResourceStatus"])
+            == ("Queue", "UPDATE_IN_PROGRESS")
         ]
         assert len(began) == 1, f"the stack was updated {len(began)} times"
         intents = [
-            one.facts["call"].partition(":")[2]
+            item.facts["call"].partition(":")[2]
             for store in self.stores()
-            for one in read(store, found.run)
-            if one.state == "intent"
+            for item in read(store, result.run)
+            if item.state == "intent"
         ]
         assert all(intents.count(write) >= (2 if write in WRITES[:2] else 1) for write in WRITES), (
             f"an effect without an intent: {intents}"
@@ -211,8 +214,8 @@ class KilledTown:
 
     def said(self) -> str:
         """What all commands have said."""
-        found = self.folder / "said"
-        return found.read_text() if found.exists() else ""
+        result = self.folder / "said"
+        return result.read_text() if result.exists() else ""
 
 
 def main() -> None:

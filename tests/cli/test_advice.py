@@ -41,15 +41,15 @@ SENTENCES = {
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
     """Every command by its name."""
-    found: dict[str, click.Command] = {}
+    by_name: dict[str, click.Command] = {}
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
         assert command is not None
         if isinstance(command, click.Group):
-            found |= commands(command, (*path, name))
+            by_name |= commands(command, (*path, name))
         else:
-            found[" ".join((*path, name))] = command
-    return found
+            by_name[" ".join((*path, name))] = command
+    return by_name
 
 
 COMMANDS = commands()
@@ -141,8 +141,8 @@ def names_a_command(text: str) -> bool:
 )
 def test_no_text_holds_a_command_of_ours(file: Path) -> None:
     name = str(file.relative_to(ROOT))
-    found = [text for text in texts(ast.parse(file.read_text())) if names_a_command(text)]
-    assert len(found) == (name in SENTENCES), found
+    actual = [text for text in texts(ast.parse(file.read_text())) if names_a_command(text)]
+    assert len(actual) == (name in SENTENCES), actual
 
 
 # What click reads

@@ -61,24 +61,24 @@ def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
     return Spoiler(monkeypatch)
 
 
-def locations(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def locations(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where in a JSON value something can be changed."""
     yield path
     inside = (
-        found.items()
-        if isinstance(found, dict)
-        else enumerate(found[:1])
-        if isinstance(found, list)
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document[:1])
+        if isinstance(document, list)
         else ()
     )
     for key, value in inside:
         yield from locations(value, (*path, key))
 
 
-def changed(found: Any, path: tuple[Any, ...], value: Any) -> Any:
+def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     if not path:
         return value
-    whole = copy.deepcopy(found)
+    whole = copy.deepcopy(document)
     inner = whole
     for key in path[:-1]:
         inner = inner[key]
@@ -92,21 +92,25 @@ def changed(found: Any, path: tuple[Any, ...], value: Any) -> Any:
 def mutants(body: bytes) -> list[Callable[[bytes], bytes]]:
     """Every change of one field of a body."""
     if body.lstrip().startswith(b"<"):
-        return [_xml(at, how) for at in range(body.count(b"</")) for how in ("gone", "", "x", "-1")]
-    found = json.loads(body)
+        return [
+            _xml(position, how)
+            for position in range(body.count(b"</"))
+            for how in ("gone", "", "x", "-1")
+        ]
+    document = json.loads(body)
     return [
-        (lambda _, path=path, value=value: json.dumps(changed(found, path, value)).encode())  # type: ignore[misc]
-        for path in locations(found)
+        (lambda _, path=path, value=value: json.dumps(changed(document, path, value)).encode())  # type: ignore[misc]
+        for path in locations(document)
         for value in INSTEAD
         if path or value != "MISSING"
     ]
 
 
-def _xml(at: int, how: str) -> Callable[[bytes], bytes]:
+def _xml(number: int, how: str) -> Callable[[bytes], bytes]:
     def change(body: bytes) -> bytes:
         root = ElementTree.fromstring(body)  # noqa: S314 (our own endpoint's)
         every = list(root.iter())
-        element = every[at % len(every)]
+        element = every[number % len(every)]
         if how == "gone":
             for parent in every:
                 if element in list(parent):
@@ -141,13 +145,13 @@ def test_no_answer_of_another_form_is_a_bug(shop: Deploys, spoiler: Spoiler, nam
         for change in mutants(body)
     ]
     assert len(every) > 50
-    wanted = random.Random(7).sample(every, min(AT_ONCE, len(every)))
-    for operation, change in wanted:
+    expected = random.Random(7).sample(every, min(AT_ONCE, len(every)))
+    for operation, change in expected:
         spoiler.spoil(operation, change)
         result = shop(*COMMANDS[name])
-        said = f"{operation}: {change(spoiler.seen[operation])!r}\n{result.out}{result.err}"
-        assert result.code != 3, said
-        assert "bug in toolkit" not in result.out + result.err, said
+        text = f"{operation}: {change(spoiler.seen[operation])!r}\n{result.out}{result.err}"
+        assert result.code != 3, text
+        assert "bug in toolkit" not in result.out + result.err, text
 
 
 COUNTS = ("runningCount", "desiredCount")
@@ -167,7 +171,7 @@ def test_a_count_that_is_none_never_reads_ok(
         "DescribeServices", lambda body: json.dumps(changed(json.loads(body), path, value)).encode()
     )
     result = shop("health", "web", "--json").json
-    web = next(one for one in result["checkups"] if one["name"] == "web")
+    web = next(item for item in result["checkups"] if item["name"] == "web")
     assert web["status"] == "unknown", web
     assert any(
         "ecs:DescribeServices" in (sign["cause"] or "") and count in sign["cause"]
@@ -199,7 +203,7 @@ def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(
 ) -> None:
     spoiler.spoil("DescribeServices", lambda _: body)
     health = shop("health", "web", "--json").json
-    assert {one["name"]: one["status"] for one in health["checkups"]}["web"] == "unknown"
+    assert {item["name"]: item["status"] for item in health["checkups"]}["web"] == "unknown"
     refused = shop("deploy-app", "--dry-run")
     assert refused.code == 7
     assert "unexpected answer to ecs:DescribeServices" in refused.err
@@ -266,7 +270,7 @@ def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "text"),
     [
         ({"services": 5}, "services is a number, not a list"),
         ({"services": [{"serviceName": 5}]}, r"services\[0\]\.serviceName is a number, not a text"),
@@ -277,21 +281,21 @@ def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(
     ],
 )
 def test_what_is_wrong_with_an_answer_is_told(
-    aws_endpoint: Endpoint, spoiler: Spoiler, answer: Any, said: str
+    aws_endpoint: Endpoint, spoiler: Spoiler, answer: Any, text: str
 ) -> None:
     aws_endpoint.ecs.cluster("main")
     spoiler.spoil("DescribeServices", lambda body: json.dumps(answer).encode())
-    with pytest.raises(Unexpected, match=said):
+    with pytest.raises(Unexpected, match=text):
         Aws(None, "eu-west-1").read("ecs", "describe_services", cluster="main", services=["web"])
 
 
 def test_what_is_asked_for_by_name_and_not_in_an_answer_is_unexpected() -> None:
-    found = answers.read({"a": [{"b": {}}]}, "ecs:X")
+    actual = answers.read({"a": [{"b": {}}]}, "ecs:X")
     with pytest.raises(Unexpected, match=r"unexpected answer to ecs:X: a\[0\]\.b\.c is missing"):
-        found["a"][0]["b"]["c"]
+        actual["a"][0]["b"]["c"]
     with pytest.raises(Unexpected, match="d is missing"):
-        (found | {"c": 1})["d"]
-    assert found.get("d") is None
+        (actual | {"c": 1})["d"]
+    assert actual.get("d") is None
 
 
 def test_a_field_that_a_later_aws_adds_is_no_matter(

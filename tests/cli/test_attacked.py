@@ -110,12 +110,12 @@ OTHER = APP.replace('repository = "web"', 'repository = "web"\nenv = { MODE = "n
 def apps(
     aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Team:
-    made = Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
-    made.origin.commit("an app", {"src/a": "1", "rules.toml": APP})
+    created = Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
+    created.origin.commit("an app", {"src/a": "1", "rules.toml": APP})
     uri = aws_endpoint.ecr.repository("web").uri
     old = aws_endpoint.ecr.image("web", "v0").digest
     aws_endpoint.ecs.service("web", f"{uri}@{old}", cluster="main", desired=1)
-    return made
+    return created
 
 
 def image_deployed(team: Team, run: Run, tag: str, *words: str) -> Result:
@@ -129,8 +129,8 @@ def records(team: Team, target: str) -> list[dict[str, Any]]:
     [key] = [
         key for key in objects if key.startswith("team/record/") and key.endswith(f"/{target}.json")
     ]
-    found: list[dict[str, Any]] = json.loads(objects[key].body)["records"]
-    return found
+    documents: list[dict[str, Any]] = json.loads(objects[key].body)["records"]
+    return documents
 
 
 def shallow(team: Team, name: str) -> Run:
@@ -214,8 +214,8 @@ def test_an_automatic_rollback_is_recorded_with_the_settings_of_then(apps: Team)
         first = clone.commit("with a check", {"rules.toml": rules})
         clone.git(*PUSH)
         assert image_deployed(apps, ada, first).code == 0
-        other = rules.replace('repository = "web"', 'repository = "web"\nenv = { MODE = "new" }')
-        second = clone.commit("other settings", {"rules.toml": other})
+        text = rules.replace('repository = "web"', 'repository = "web"\nenv = { MODE = "new" }')
+        second = clone.commit("other settings", {"rules.toml": text})
         clone.git(*PUSH)
         apps.endpoint.ecs.next("success", "web", looks=1)
         assert image_deployed(apps, ada, second).code == 1
@@ -410,5 +410,5 @@ def test_a_shallow_clone_is_what_these_tests_take_it_for(team: Team) -> None:
     clone.git("checkout", "-q", "--orphan", "fresh")
     clone.commit("a history of its own", {})
     clone.git(*PUSH)
-    found: Repo = team.colleague("ci", "--depth=1")[0]
-    assert found.git("rev-list", "--count", "HEAD").strip() == "1"
+    actual: Repo = team.colleague("ci", "--depth=1")[0]
+    assert actual.git("rev-list", "--count", "HEAD").strip() == "1"

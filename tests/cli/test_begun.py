@@ -115,11 +115,11 @@ def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_
     clone.git("checkout", "-q", first)
     for who in (ada, bob):
         assert states(who)["queue"] == "due"
-        said = who("diff").out
+        output = who("diff").out
         assert (
             f"run {run} has started to deploy it, and its end is not known: toolkit resume {run}"
-            in " ".join(said.split())
-        ), said
+            in " ".join(output.split())
+        ), output
 
 
 def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: Team) -> None:
@@ -130,11 +130,11 @@ def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: T
         clone.git("checkout", "-q", first)
         for who in (ada, bob):
             assert states(who)["queue"] == "due"
-            said = who("diff").out
-            assert (" is deploying it" in said, "its end is not known" in said) == (
+            output = who("diff").out
+            assert (" is deploying it" in output, "its end is not known" in output) == (
                 True,
                 False,
-            ), said
+            ), output
         assert "is deploying it" in bob("health", "queue").out
 
 
@@ -146,8 +146,10 @@ def test_a_deploy_that_goes_on_is_told_as_that_where_rules_toml_names_no_region(
     clone, _, _, bob = begin(team)
     clone.commit("more of it", {"queue.json": template(2)})
     with at_work(team, "ada", clone):
-        said = bob("diff", "--json").out
-        assert (" is deploying it" in said, "its end is not known" in said) == (True, False), said
+        output = bob("diff", "--json").out
+        assert (" is deploying it" in output, "its end is not known" in output) == (True, False), (
+            output
+        )
 
 
 def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:
@@ -245,8 +247,8 @@ def test_health_tells_of_a_deploy_that_died(team: Team) -> None:
     run = left_by(team, "ada", clone)
     signs = [
         sign
-        for one in bob("health", "queue", "--json").json["checkups"]
-        for sign in one["signs"]
+        for item in bob("health", "queue", "--json").json["checkups"]
+        for sign in item["signs"]
         if sign["what"] == "record"
     ]
     assert [sign["status"] for sign in signs] == ["warning"]
@@ -266,7 +268,7 @@ def test_what_is_open_costs_no_request_but_the_look_at_its_lock(
         left_by(team, "ada", clone)
     before = len(list(team.endpoint.calls))
     states(bob)
-    asked = [call.operation for call in list(team.endpoint.calls)[before:]]
+    lines = [call.operation for call in list(team.endpoint.calls)[before:]]
     # The record of the queue; the list of records, and that of an earlier version's (nothing is
     # recorded of the page).
-    assert sorted(asked) == ["GetObject"] * (1 + more) + ["ListObjectsV2"] * 2
+    assert sorted(lines) == ["GetObject"] * (1 + more) + ["ListObjectsV2"] * 2

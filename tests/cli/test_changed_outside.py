@@ -30,21 +30,23 @@ deploy = ["worker"]
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Town(tmp_path_factory.mktemp("town"), RULES.replace('needs = ["queue"]\n', "") + WORKER)
-    yield made
-    made.down()
+    created = Town(
+        tmp_path_factory.mktemp("town"), RULES.replace('needs = ["queue"]\n', "") + WORKER
+    )
+    yield created
+    created.down()
 
 
 def definition(town: Town, service: str = "web") -> dict[str, Any]:
     ecs = town.cloud("ecs")
     arn = ecs.describe_services(cluster="town", services=[service])["services"][0]["taskDefinition"]
-    found: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    return found
+    document: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    return document
 
 
 def variables(town: Town) -> list[str]:
     return [
-        one["name"] for one in definition(town)["containerDefinitions"][0].get("environment", ())
+        item["name"] for item in definition(town)["containerDefinitions"][0].get("environment", ())
     ]
 
 
@@ -63,10 +65,10 @@ def tamper(town: Town) -> None:
         for key in ("networkMode", "requiresCompatibilities", "cpu", "memory")
         if key in body
     }
-    made = ecs.register_task_definition(family=family, containerDefinitions=[container], **more)[
+    created = ecs.register_task_definition(family=family, containerDefinitions=[container], **more)[
         "taskDefinition"
     ]["taskDefinitionArn"]
-    ecs.update_service(cluster="town", service="web", taskDefinition=made)
+    ecs.update_service(cluster="town", service="web", taskDefinition=created)
 
     def steady() -> bool:
         deployments = ecs.describe_services(cluster="town", services=["web"])["services"][0][
@@ -95,7 +97,7 @@ def test_an_image_of_two_services_is_built_and_pushed_once(town: Town) -> None:
         {"succeeded"},
     ), done.err
     images = town.cloud("ecr").list_images(repositoryName="web")["imageIds"]
-    assert [one["imageTag"] for one in images if one.get("imageTag") == town.repo.head] == [
+    assert [image["imageTag"] for image in images if image.get("imageTag") == town.repo.head] == [
         town.repo.head
     ]
     assert (
@@ -162,5 +164,5 @@ def test_a_repository_that_is_not_there_is_made_with_consent(town: Town) -> None
     dry = town("deploy-app", "worker", "--create", "--dry-run")
     assert "ecr:CreateRepository repository=jobs" in dry.out
     assert town("deploy-app", "worker", "--create", "--yes").code == 0
-    made = town.cloud("ecr").describe_repositories(repositoryNames=["jobs"])["repositories"][0]
-    assert made["imageTagMutability"] == "IMMUTABLE"
+    created = town.cloud("ecr").describe_repositories(repositoryNames=["jobs"])["repositories"][0]
+    assert created["imageTagMutability"] == "IMMUTABLE"

@@ -83,7 +83,7 @@ class SharedStore:
         """A run of ada's at the machine `laptop`, in the bucket."""
         elsewhere = Path(self.folder / f"elsewhere-{len(list(self.folder.iterdir()))}")
         elsewhere.mkdir(mode=0o700)
-        made = [making.pack(job) for job in jobs or (self.job(run),)]
+        created = [making.pack(job) for job in jobs or (self.job(run),)]
         first = {
             "user": "ada",
             "host": "laptop",
@@ -91,7 +91,7 @@ class SharedStore:
             "boot": "b",
             "started": "1",
             "command": ["toolkit", "deploy", "web"],
-            "jobs": made,
+            "jobs": created,
         }
         journal = Journal.create(Store(str(elsewhere)), run, {**first, "commit": "c1", **facts})
         for state, step, more in lines:
@@ -115,13 +115,13 @@ def test_history_lists_the_runs_of_colleagues_with_their_machines(team: SharedSt
         )
     )
     team.put("20261120-193743-bbbb")
-    found = team("history")
-    assert found.code == 0, found.err
-    assert [line.split()[:4] for line in found.out.splitlines()[3:]] == [
+    shared_store = team("history")
+    assert shared_store.code == 0, shared_store.err
+    assert [line.split()[:4] for line in shared_store.out.splitlines()[3:]] == [
         ["20261120-193743-bbbb", "interrupted", "dev", "ada@laptop"],
         [RUN, "succeeded", "dev", "ada@laptop"],
     ]
-    assert [one["host"] for one in team("history", "--json").json["runs"]] == ["laptop", "laptop"]
+    assert [item["host"] for item in team("history", "--json").json["runs"]] == ["laptop", "laptop"]
 
 
 def test_history_of_an_environment_leaves_out_the_runs_of_others(team: SharedStore) -> None:
@@ -138,13 +138,13 @@ def test_history_of_an_environment_leaves_out_the_runs_of_others(team: SharedSto
     team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
 
     def listed(*words: str) -> list[str]:
-        return [one["run"][-4:] for one in team("history", "--json", *words).json["runs"]]
+        return [item["run"][-4:] for item in team("history", "--json", *words).json["runs"]]
 
     assert listed() == ["dddd", "bbbb", "aaaa"]
     assert listed("-e", "prod") == ["dddd", "bbbb"]  # whose the damaged one is, nobody knows
     assert listed("-e", "dev") == ["dddd", "aaaa"]
     assert listed("-e", "dev", "-n", "1") == ["dddd"]
-    assert [one["run"][-4:] for one in team("-e", "prod", "history", "--json").json["runs"]] == [
+    assert [item["run"][-4:] for item in team("-e", "prod", "history", "--json").json["runs"]] == [
         "dddd",
         "bbbb",
     ]
@@ -187,9 +187,9 @@ def test_a_damaged_run_costs_only_itself(team: SharedStore) -> None:
     team.endpoint.s3.put("shared", "team/runs/20261120-193753-gggg.jsonl", whole)
     team.endpoint.s3.put("shared", "team/runs/../../etc/passwd.jsonl", b"")
     team.endpoint.s3.put("shared", "team/runs/a b.jsonl", b"")
-    found = team("history")
-    assert found.code == 0
-    words = {line.split()[0]: line.split()[1] for line in found.out.splitlines()[3:]}
+    shared_store = team("history")
+    assert shared_store.code == 0
+    words = {line.split()[0]: line.split()[1] for line in shared_store.out.splitlines()[3:]}
     assert words == {
         "20261120-193753-gggg": "damaged",
         "20261120-193752-ffff": "interrupted",
@@ -217,8 +217,10 @@ def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: SharedStore) -> N
         json.dumps({"v": 1, **holder}).encode() + b"\n",
     )
     assert " running " in team("history").out
-    found = team("resume", RUN, "--yes")
-    assert (found.code, "is locked by ada@laptop" in found.err) == (6, True), found.err
+    shared_store = team("resume", RUN, "--yes")
+    assert (shared_store.code, "is locked by ada@laptop" in shared_store.err) == (6, True), (
+        shared_store.err
+    )
     assert (
         not list(Path(os.environ["TOOLKIT_STATE_DIR"]).glob("*/runs/*"))
         if "TOOLKIT_STATE_DIR" in os.environ
@@ -228,22 +230,24 @@ def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: SharedStore) -> N
 
 def test_resume_without_a_name_never_takes_a_colleagues_run(team: SharedStore) -> None:
     team.put()
-    found = team("resume", "--yes")
-    assert (found.code, "no run is open" in found.err) == (2, True)
+    shared_store = team("resume", "--yes")
+    assert (shared_store.code, "no run is open" in shared_store.err) == (2, True)
 
 
 def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: SharedStore) -> None:
     team.put()
-    found = team("resume", RUN)
-    assert found.code != 0
-    assert "was started by ada@laptop" in found.err
-    assert "add --yes" in found.err
+    shared_store = team("resume", RUN)
+    assert shared_store.code != 0
+    assert "was started by ada@laptop" in shared_store.err
+    assert "add --yes" in shared_store.err
 
 
 def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: SharedStore) -> None:
     team.put()
-    found = team("resume", RUN, "--dry-run")
-    assert (found.code, f"Run {RUN} is open" in found.out) == (0, True), found.err
+    shared_store = team("resume", RUN, "--dry-run")
+    assert (shared_store.code, f"Run {RUN} is open" in shared_store.out) == (0, True), (
+        shared_store.err
+    )
 
 
 FORGED = {
@@ -269,9 +273,9 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
     team: SharedStore, case: str
 ) -> None:
     team.put(RUN, FORGED[case](team.job()))
-    found = team("resume", RUN, "--yes")
-    assert found.code == 2
-    assert f"of run {RUN} is not what rules.toml here says" in found.err
+    shared_store = team("resume", RUN, "--yes")
+    assert shared_store.code == 2
+    assert f"of run {RUN} is not what rules.toml here says" in shared_store.err
     assert not [
         call
         for call in team.endpoint.calls
@@ -282,8 +286,8 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
 def test_the_profile_of_the_other_machine_is_not_used_here(team: SharedStore) -> None:
     job = team.job()
     team.put(RUN, replace(job, location=replace(job.location, profile="adas-own")))
-    found = team("resume", RUN, "--dry-run")
-    assert found.code == 0, found.err
+    shared_store = team("resume", RUN, "--dry-run")
+    assert shared_store.code == 0, shared_store.err
 
 
 def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: SharedStore) -> None:
@@ -304,10 +308,10 @@ def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_
     team: SharedStore,
 ) -> None:
     del team.endpoint.s3.buckets["shared"]
-    found = team("history")
-    assert found.code == 0
-    assert "note: the runs in s3://shared/team could not be read:" in found.err
-    assert "No runs are recorded here yet." in found.out
+    shared_store = team("history")
+    assert shared_store.code == 0
+    assert "note: the runs in s3://shared/team could not be read:" in shared_store.err
+    assert "No runs are recorded here yet." in shared_store.out
 
 
 def test_without_a_store_nothing_is_asked(team: SharedStore) -> None:
@@ -360,7 +364,7 @@ class Colleague:
         return child.returncode, out
 
     def stores(self) -> list[Store]:
-        return [Store(str(one)) for one in self.state.glob("*/")]
+        return [Store(str(item)) for item in self.state.glob("*/")]
 
 
 def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
@@ -374,8 +378,8 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
     remote.do("ecs", "next", "success", "web", looks=8)
     remote.do("s3", "bucket", "shared")
     repo = Repo.make(tmp_path / "repo", {"a": "x"}, RULES)
-    one, two = (Colleague(remote, repo, tmp_path / name) for name in ("one", "two"))
-    child = one.begin(*DEPLOY)
+    first, two = (Colleague(remote, repo, tmp_path / name) for name in ("one", "two"))
+    child = first.begin(*DEPLOY)
     until = time.monotonic() + 90
     while time.monotonic() < until and not [
         call for call in remote.calls().of("UpdateService") if call.applied
@@ -385,21 +389,21 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
     child.communicate()
     code, listed = two("history", "--json")
     assert code == 0, listed
-    [run] = [found["run"] for found in json.loads(listed[listed.index("{") :])["runs"]]
+    [run] = [result["run"] for result in json.loads(listed[listed.index("{") :])["runs"]]
     assert f"run         {run}" in two("show", run)[1]
-    code, said = two("resume", run, "--yes", "--no-checks")
-    assert code == 0, said
+    code, message = two("resume", run, "--yes", "--no-checks")
+    assert code == 0, message
     calls = remote.calls()
     assert len([call for call in calls.of("RegisterTaskDefinition") if call.applied]) == 1
     assert len([call for call in calls.of("UpdateService") if call.applied]) == 1
     service = remote.get("ecs", "clusters", "main", "services", "web")
     body = remote.get("ecs", "definitions", service["definition"], "body")
     assert body["containerDefinitions"][0]["image"].endswith(digest)
-    code, said = one("resume", run, "--yes")
-    assert (code, "has ended" in said) == (2, True), said
-    assert " succeeded " in one("history")[1]
-    assert [unsent_runs(store) for store in one.stores()] == [[]]
+    code, message = first("resume", run, "--yes")
+    assert (code, "has ended" in message) == (2, True), message
+    assert " succeeded " in first("history")[1]
+    assert [unsent_runs(store) for store in first.stores()] == [[]]
     assert "[web] -- complete" in two("logs", run)[1]
-    logs = one("logs", run)[1]
+    logs = first("logs", run)[1]
     assert "-> ecs:UpdateService" in logs
     assert "[web] -- complete" in logs

@@ -95,8 +95,8 @@ def team(tmp_path: Path, toolkit: Toolkit) -> CommandTeam:
 
 
 def states(result: Result) -> dict[str, str]:
-    found: dict[str, str] = json.loads(result.out)["states"]
-    return found
+    by_name: dict[str, str] = json.loads(result.out)["states"]
+    return by_name
 
 
 def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: CommandTeam) -> None:

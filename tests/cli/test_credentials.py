@@ -48,7 +48,7 @@ def _patient(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow("sweeps", keep=8)
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "output"),
     [
         (GREETS, "credential_process gives something that is not JSON"),
         (PAST, "credentials have expired"),
@@ -60,13 +60,13 @@ def _patient(shop: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["greets", "past", "missing", "damaged", "nothing", "mfa"],
 )
 def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(
-    shop: Deploys, command: tuple[str, ...], config: str, said: str
+    shop: Deploys, command: tuple[str, ...], config: str, output: str
 ) -> None:
     shop.config(config)
     result = shop(*command)
     text = " ".join((result.out + result.err).split())
     assert result.code == 7, text
-    assert said in text
+    assert output in text
     assert "bug in toolkit" not in text
     assert "hint: " in result.err or "next: " in result.out
 
@@ -172,7 +172,7 @@ def test_addresses_are_asked_without_credentials_too(shop: Deploys, tmp_path: An
     shop.repo.commit()
     shop.config(PAST)
     result = shop("health", "--json")
-    web = next(one for one in result.json["checkups"] if one["name"] == "web")
+    web = next(item for item in result.json["checkups"] if item["name"] == "web")
     signs = {sign["what"]: sign for sign in web["signs"]}
     assert signs["http://127.0.0.1:9/"]["status"] == "failing"
     assert web["status"] == "failing"
@@ -184,7 +184,7 @@ def shop_regions(shop: Deploys) -> str:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "text"),
     [
         (
             lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
@@ -198,7 +198,7 @@ def shop_regions(shop: Deploys) -> str:
     ids=["unreachable", "no-region", "denied", "partly-denied", "503"],
 )
 def test_health_that_aws_cannot_be_asked_for_ends_in_seven(
-    shop: Deploys, trouble: Any, said: str
+    shop: Deploys, trouble: Any, text: str
 ) -> None:
     shop.patch.delenv("AWS_REGION", raising=False)
     shop.patch.delenv("AWS_DEFAULT_REGION", raising=False)
@@ -206,7 +206,7 @@ def test_health_that_aws_cannot_be_asked_for_ends_in_seven(
     shop.repo.commit()
     result = shop("health", "web", "--json")
     assert result.code == 7, result.out
-    assert said in result.out
+    assert text in result.out
     assert result.json["exit"] == 7
 
 
@@ -261,7 +261,7 @@ RECORDS = [
 def run_of(shop: Deploys) -> Any:
     """The name of a run that a deploy has left, in place of RUN."""
     assert shop("deploy-app", "--yes").code == 0
-    [run, *_] = [one["run"] for one in shop("history", "--json").json["runs"]]
+    [run, *_] = [item["run"] for item in shop("history", "--json").json["runs"]]
     return lambda command: tuple(run if word == RUN else word for word in command)
 
 
@@ -281,7 +281,9 @@ def test_what_was_recorded_names_the_endpoint_first_too(
 
 
 @pytest.mark.parametrize(
-    "command", [one for one in RECORDS if one[0] not in ("logs", "permissions")][:-1], ids=" ".join
+    "command",
+    [record for record in RECORDS if record[0] not in ("logs", "permissions")][:-1],
+    ids=" ".join,
 )
 def test_a_document_of_what_was_recorded_has_the_endpoint(
     shop: Deploys, run_of: Any, command: tuple[str, ...]

@@ -43,18 +43,18 @@ def test_the_option_writes_calls_and_decisions_to_stderr(
 ) -> None:
     repo.write({"backend/src/app.py": "changed\n"})
     plain = toolkit(repo.path, "diff", "HEAD")
-    told = toolkit(repo.path, *args)
-    assert (told.out, told.code) == (plain.out, plain.code)
-    assert all(LINE.fullmatch(line) for line in told.err.splitlines())
+    notes = toolkit(repo.path, *args)
+    assert (notes.out, notes.code) == (plain.out, plain.code)
+    assert all(LINE.fullmatch(line) for line in notes.err.splitlines())
     assert {"toolkit", "git", "rules", "base", "changes", "state", "because", "step"} <= {
-        *topics(told.err)
+        *topics(notes.err)
     }
-    [base] = lines(told.err, "base")
+    [base] = lines(notes.err, "base")
     assert f'kind=ref name=HEAD commits={repo.head} why="as asked"' in base
-    [because] = [line for line in lines(told.err, "because") if "backend/src/app.py" in line]
+    [because] = [line for line in lines(notes.err, "because") if "backend/src/app.py" in line]
     assert 'app path=backend/src/app.py rule="App code"' in because
-    assert any("state=clean" in line and " fargate " in line for line in lines(told.err, "state"))
-    status = next(line for line in lines(told.err, "git") if " status " in line)
+    assert any("state=clean" in line and " fargate " in line for line in lines(notes.err, "state"))
+    status = next(line for line in lines(notes.err, "git") if " status " in line)
     assert re.search(r"exit=0 ms=\d+\.\d$", status)
 
 
@@ -74,10 +74,10 @@ def test_the_file_is_appended_to_and_only_its_owner_may_read_it(repo: Repo, tmp_
 
 
 def test_without_either_nothing_is_written_or_loaded(repo: Repo, tmp_path: Path) -> None:
-    found = "import sys; from toolkit.cli.main import run; code = run(['diff', '--json', 'HEAD']);"
-    found += "print(sorted(m for m in sys.modules if 'debug_log' in m), code, file=sys.stderr)"
+    text = "import sys; from toolkit.cli.main import run; code = run(['diff', '--json', 'HEAD']);"
+    text += "print(sorted(m for m in sys.modules if 'debug_log' in m), code, file=sys.stderr)"
     done = programs.run(
-        [sys.executable, "-c", found],
+        [sys.executable, "-c", text],
         str(repo.path),
         {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_DEBUG": ""},
     )
@@ -100,9 +100,9 @@ def test_a_file_that_cannot_be_written_is_one_warning_and_changes_nothing(
     else:
         log = tmp_path / "none" / "debug.log"
     plain = process(repo.path, "diff", "HEAD")
-    told = process(repo.path, "diff", "HEAD", TOOLKIT_DEBUG=str(log))
-    assert (told.out, told.code) == (plain.out, plain.code)
-    [warning] = told.err.splitlines()
+    result = process(repo.path, "diff", "HEAD", TOOLKIT_DEBUG=str(log))
+    assert (result.out, result.code) == (plain.out, plain.code)
+    [warning] = result.err.splitlines()
     assert warning.startswith(f"warning: no debug log in {log}: ")
     assert target.read_text() == ""
 
@@ -116,23 +116,25 @@ def test_a_disk_that_fills_up_is_one_warning_and_changes_nothing(
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     plain = programs.run(argv, str(repo.path), environment)
     limited = ["/bin/sh", "-c", 'ulimit -f 2; exec "$@"', "sh", *argv]
-    told = programs.run(limited, str(repo.path), {**environment, "TOOLKIT_DEBUG": str(log)})
-    assert (told.out, told.code) == (plain.out, plain.code)
-    assert told.err.decode() == f"warning: no debug log in {log}: File too large\n"
+    completed_process = programs.run(
+        limited, str(repo.path), {**environment, "TOOLKIT_DEBUG": str(log)}
+    )
+    assert (completed_process.out, completed_process.code) == (plain.out, plain.code)
+    assert completed_process.err.decode() == f"warning: no debug log in {log}: File too large\n"
 
 
 def test_a_file_in_the_repository_is_warned_about(repo: Repo) -> None:
-    told = process(repo.path, "diff", "HEAD", TOOLKIT_DEBUG="debug.log")
-    assert told.err.startswith("warning: TOOLKIT_DEBUG names a file in a repository: ")
-    assert "untracked" in told.err
+    result = process(repo.path, "diff", "HEAD", TOOLKIT_DEBUG="debug.log")
+    assert result.err.startswith("warning: TOOLKIT_DEBUG names a file in a repository: ")
+    assert "untracked" in result.err
 
 
 def test_a_hostile_name_stays_in_its_line(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({b"backend/src/x\n    0.001s verdict  app succeeded\x1b[2J": "x"})
-    told = toolkit(repo.path, "diff", "HEAD", "--debug")
-    assert "\x1b" not in told.err
-    assert "verdict" not in topics(told.err)
-    assert any("x\\n    0.001s verdict" in line for line in lines(told.err, "because"))
+    notes = toolkit(repo.path, "diff", "HEAD", "--debug")
+    assert "\x1b" not in notes.err
+    assert "verdict" not in topics(notes.err)
+    assert any("x\\n    0.001s verdict" in line for line in lines(notes.err, "because"))
 
 
 def test_no_secret_is_in_the_log(
@@ -143,10 +145,10 @@ def test_no_secret_is_in_the_log(
 ) -> None:
     """By its variable's name, by its form, behind an option, and as the value of a check."""
     monkeypatch.setenv("DEPLOY_TOKEN", SECRET)
-    told = toolkit(repo.path, "diff", SECRET, "--debug")
-    assert told.code == 2
-    assert "[redacted]" in told.err
-    assert SECRET not in told.err
+    notes = toolkit(repo.path, "diff", SECRET, "--debug")
+    assert notes.code == 2
+    assert "[redacted]" in notes.err
+    assert SECRET not in notes.err
     Redactor({"word": "hunter2"})
     argv = ["/bin/true", "--password", "opensesame", "https://ada:pw12@example.com", "x=hunter2"]
     programs.run(argv, str(repo.path), {})
@@ -179,8 +181,8 @@ def test_a_deploy_tells_each_call_decision_and_verdict(patient: Deploys) -> None
         update,
     )
     calls = patient.endpoint.calls
-    told = [line.split("aws", 1)[1].split()[0].split(":")[1] for line in lines(log, "aws")]
-    assert sorted(told) == sorted(call.operation for call in calls if call.service != "registry")
+    names = [line.split("aws", 1)[1].split()[0].split(":")[1] for line in lines(log, "aws")]
+    assert sorted(names) == sorted(call.operation for call in calls if call.service != "registry")
     [verdict] = lines(log, "verdict")
     assert "web succeeded" in verdict
     assert "secret-of-the-scripted-endpoint" not in log

@@ -92,11 +92,11 @@ class Deploys:
         self.patch.setenv("AWS_CONFIG_FILE", str(path))
         self.keys()
 
-    def keys(self, **kept: str) -> None:
+    def keys(self, **text: str) -> None:
         """Only these of the two keys."""
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             self.patch.delenv(name, raising=False)
-        for name, value in kept.items():
+        for name, value in text.items():
             self.patch.setenv(name, value)
 
     def brings_a_role(self, times: int) -> None:
@@ -130,9 +130,9 @@ def shop(
 
 def closed_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as result:
+        result.bind(("127.0.0.1", 0))
+        return int(result.getsockname()[1])
 
 
 def error(code: str, message: str, status: int = 400) -> Callable[[Deploys], None]:
@@ -247,7 +247,10 @@ def check_the_form(result: Result) -> None:
     """
     first, second = cause_and_hint(result)
     assert (first[:7], second[:6]) == ("error: ", "hint: ")
-    assert len([one for one in result.err.splitlines() if one.startswith("error")]) == 1
+    assert (
+        len([splitline for splitline in result.err.splitlines() if splitline.startswith("error")])
+        == 1
+    )
     assert result.code in (1, 2, 7)
     for bad in ("Traceback", SECRET, "X-Amz-", "/?", "<class", "botocore", "urllib3"):
         assert bad not in result.err
@@ -267,16 +270,18 @@ def words(text: str) -> list[str]:
 
 def check_the_commands(text: str) -> None:
     """Whatever is recommended as a command of toolkit is one."""
-    for found in re.findall(r"(?m)(?:`|: |\$ |^ {2,})toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
+    for result in re.findall(
+        r"(?m)(?:`|: |\$ |^ {2,})toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text
+    ):
         command: click.Command | None = cli
         with click.Context(cli) as context:
-            for word in shlex.split(found):
+            for word in shlex.split(result):
                 if isinstance(command, click.Group):
                     command = command.get_command(context, word)
-                    assert command is not None, found
+                    assert command is not None, result
                 elif word.startswith("--") and command is not None:
                     params = command.get_params(context)
-                    assert any(word in option.opts for option in params), found
+                    assert any(word in option.opts for option in params), result
 
 
 @pytest.mark.slow("faults", keep=16)
@@ -508,7 +513,7 @@ def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Deploys) 
         "cancelled",
         "cancelled",
     )
-    assert {(one["status"], one["exit"]) for one in shop("history", "--json").json["runs"]} == {
+    assert {(item["status"], item["exit"]) for item in shop("history", "--json").json["runs"]} == {
         ("cancelled", 2)
     }
     assert not shop.endpoint.calls.applied("ExecuteChangeSet")
@@ -520,7 +525,7 @@ def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Deploy
     result = shop(
         "deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json"
     )
-    assert (result.code, {one["step"]: one["verdict"] for one in result.json["steps"]}) == (
+    assert (result.code, {item["step"]: item["verdict"] for item in result.json["steps"]}) == (
         4,
         {"web": "succeeded", "jobs": "cancelled"},
     )

@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Town(tmp_path_factory.mktemp("town"))
-    yield made
-    made.down()
+    created = Town(tmp_path_factory.mktemp("town"))
+    yield created
+    created.down()
 
 
 def same(text: str) -> str:
@@ -70,7 +70,7 @@ def test_everything_is_deployed_each_after_what_it_needs(
     assert same(done.out) == snapshot
     lines = done.err.splitlines()
     queue_done, app_begun = (
-        next(at for at, one in enumerate(lines) if one.startswith(words))
+        next(position for position, item in enumerate(lines) if item.startswith(words))
         for words in ("[queue] done", "[app] deploying")
     )
     assert queue_done < app_begun
@@ -196,8 +196,8 @@ def test_rollback_puts_the_last_good_version_back_and_not_just_the_previous_revi
     and version two.
     """
     good = town("rollback", "app", "--list", "--json").json["versions"]
-    assert [one["version"][:7] for one in good][:2] == [
-        one["version"][:7] for one in good if one["version"]
+    assert [item["version"][:7] for item in good][:2] == [
+        item["version"][:7] for item in good if item["version"]
     ][:2]
     done = town("rollback", "app", "--yes")
     assert (done.code, town.answer()) == (0, "version two")
@@ -272,11 +272,11 @@ def test_two_runs_on_one_target_at_once_are_one_run_and_a_refusal_that_names_the
     with town.started("deploy-app", "--yes") as child:
         assert child.stderr is not None
         until(child.stderr, b"deploying")
-        other = town("deploy-app", "--yes")
+        towns = town("deploy-app", "--yes")
         waited = town("deploy-app", "--yes", "--lock-timeout", "60s")
         assert child.wait(60) == 0
         child.communicate()
-    assert (other.code, "toolkit deploy-app --yes" in other.err, "is locked by" in other.err) == (
+    assert (towns.code, "toolkit deploy-app --yes" in towns.err, "is locked by" in towns.err) == (
         6,
         True,
         True,
@@ -382,9 +382,9 @@ def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_healt
         ),
         30,
     )
-    told = " ".join(town("health", "queue").out.split())
+    text = " ".join(town("health", "queue").out.split())
     command = "toolkit deploy-stack queue --force"
-    assert ("another tool has removed toolkit's tags" in told, command in told) == (True, True)
+    assert ("another tool has removed toolkit's tags" in text, command in text) == (True, True)
     plain = town("deploy-stack", "queue", "--yes")
     assert (plain.code, f"to add them: {command}" in " ".join(plain.err.split())) == (0, True)
     assert town(*command.split()[1:], "--yes").code == 0
@@ -395,11 +395,11 @@ def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_healt
 
 def until(stream: object, words: bytes) -> None:
     """Read the lines of a child until one has these words."""
-    seen: list[bytes] = []
+    chunks: list[bytes] = []
 
-    def there() -> bool:
-        seen.append(stream.readline())  # type: ignore[attr-defined]
-        assert seen[-1], b"".join(seen).decode()
-        return words in seen[-1]
+    def remote() -> bool:
+        chunks.append(stream.readline())  # type: ignore[attr-defined]
+        assert chunks[-1], b"".join(chunks).decode()
+        return words in chunks[-1]
 
-    eventually(there, 30)
+    eventually(remote, 30)

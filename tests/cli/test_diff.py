@@ -47,7 +47,9 @@ def test_an_unknown_base_makes_everything_due_and_says_so(
 
 def test_a_long_table_fits_eighty_columns(repo: Repo, toolkit: Toolkit) -> None:
     deep = (
-        "backend/src/" + "/".join(f"a-rather-long-folder-name-{at}" for at in range(8)) + "/file.py"
+        "backend/src/"
+        + "/".join(f"a-rather-long-folder-name-{position}" for position in range(8))
+        + "/file.py"
     )
     repo.write({deep: "x", "lambda/login/handler.py": "x", "cdk/stacks/fargate_stack.py": "x"})
     out = toolkit(repo.path, "diff", "HEAD").out
@@ -62,14 +64,14 @@ def test_a_branch_is_compared_with_what_it_goes_back_to(
     base = clone.git("rev-parse", "HEAD")
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
-    found = toolkit(clone.path, "diff", "--json", "change").json
-    assert found["base"] == {
+    json = toolkit(clone.path, "diff", "--json", "change").json
+    assert json["base"] == {
         "kind": "ref",
         "name": "origin/main",
         "commit": base,
         "chosen": "upstream merge base",
     }
-    assert found["recommendation"] == "toolkit deploy-app app"
+    assert json["recommendation"] == "toolkit deploy-app app"
 
 
 PULL_REQUESTS = {
@@ -100,10 +102,10 @@ def test_without_any_record_the_changes_come_first_and_everything_is_in_the_plan
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
     assert toolkit(clone.path, "diff").out == snapshot
-    found = toolkit(clone.path, "diff", "--json", "--exit-code")
-    assert (found.code, found.json["status"]) == (10, "unknown")
-    assert {step["target"] for step in found.json["plan"]["steps"]} == {"app", "infra"}
-    assert found.json["first"]["targets"] == ["app"]
+    actual = toolkit(clone.path, "diff", "--json", "--exit-code")
+    assert (actual.code, actual.json["status"]) == (10, "unknown")
+    assert {step["target"] for step in actual.json["plan"]["steps"]} == {"app", "infra"}
+    assert actual.json["first"]["targets"] == ["app"]
 
 
 def test_a_fresh_clone_of_the_mainline_is_not_called_clean(
@@ -131,17 +133,17 @@ def test_a_pushed_branch_is_not_compared_with_its_own_copy(
 
 def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({"backend/src/app.py": "new\n"})
-    found = toolkit(repo.path, "diff", "--json", "HEAD").json
+    json = toolkit(repo.path, "diff", "--json", "HEAD").json
     head = repo.git("rev-parse", "HEAD")
-    assert list(found)[:4] == ["toolkit", "command", "status", "exit"]
-    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (
+    assert list(json)[:4] == ["toolkit", "command", "status", "exit"]
+    assert (json["toolkit"], json["command"], json["status"], json["exit"]) == (
         1,
         "diff",
         "pending",
         0,
     )
-    assert found["head"] == {"commit": head, "branch": "main", "dirty": True}
-    assert found["changes"] == [
+    assert json["head"] == {"commit": head, "branch": "main", "dirty": True}
+    assert json["changes"] == [
         {
             "path": "backend/src/app.py",
             "status": "modified",
@@ -151,11 +153,11 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
             "targets": ["app"],
         }
     ]
-    assert found["impact"]["app"] == [
+    assert json["impact"]["app"] == [
         {"path": "backend/src/app.py", "rule": "App code", "pattern": "backend/src/**", "line": 30}
     ]
     assert RULES.splitlines()[29] == 'paths = ["backend/src/**", "!backend/**/*.test.ts"]'
-    assert found["plan"]["steps"] == [
+    assert json["plan"]["steps"] == [
         {
             "target": "app",
             "action": "deploy-app",
@@ -167,7 +169,7 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
             ],
         }
     ]
-    assert (found["plan"]["estimate_s"], found["plan"]["full_estimate_s"]) == (150, 690)
+    assert (json["plan"]["estimate_s"], json["plan"]["full_estimate_s"]) == (150, 690)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +191,9 @@ def test_the_exit_code_tells_of_pending_changes_only_if_asked(
 
 def test_committed_does_not_look_at_the_working_tree(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({"backend/src/app.py": "new\n", "backend/src/new.py": "new\n"})
-    found = toolkit(repo.path, "diff", "--json", "--committed", "HEAD").json
-    assert found["changes"] == []
-    assert found["head"]["dirty"] is None
+    json = toolkit(repo.path, "diff", "--json", "--committed", "HEAD").json
+    assert json["changes"] == []
+    assert json["head"]["dirty"] is None
 
 
 def test_paths_can_come_from_elsewhere_and_need_no_repository(repo: Repo, tmp_path: Path) -> None:
@@ -240,13 +242,13 @@ def test_a_changed_rules_file_counts_with_its_old_and_its_new_rules(
     repo.commit(
         "other rules", {"rules.toml": moved, "backend/src/app.py": "new\n", "server/x.py": "new\n"}
     )
-    found = toolkit(repo.path, "diff", "--json", base).json
-    assert [(one["path"], one["targets"]) for one in found["changes"]] == [
+    json = toolkit(repo.path, "diff", "--json", base).json
+    assert [(item["path"], item["targets"]) for item in json["changes"]] == [
         ("backend/src/app.py", ["app"]),
         ("rules.toml", []),
         ("server/x.py", ["app"]),
     ]
-    assert "its old and its new rules both count" in found["notes"][0]
+    assert "its old and its new rules both count" in json["notes"][0]
 
 
 def test_rules_that_cannot_be_read_at_the_base_make_everything_due(
@@ -254,9 +256,9 @@ def test_rules_that_cannot_be_read_at_the_base_make_everything_due(
 ) -> None:
     base = repo.commit("broken", {"rules.toml": "version = 1\nnonsense = 1\n"})
     repo.commit("mended", {"rules.toml": RULES})
-    found = toolkit(repo.path, "diff", "--json", base).json
-    assert found["status"] == "unknown"
-    assert [step["target"] for step in found["plan"]["steps"]] == ["infra", "app"]
+    json = toolkit(repo.path, "diff", "--json", base).json
+    assert json["status"] == "unknown"
+    assert [step["target"] for step in json["plan"]["steps"]] == ["infra", "app"]
 
 
 def test_commands_repeat_the_environment_and_the_rules_that_were_named(
@@ -266,10 +268,10 @@ def test_commands_repeat_the_environment_and_the_rules_that_were_named(
         "version = 1", 'version = 1\nenvironment = "dev"\nenvironments = { dev = {}, prod = {} }'
     )
     repo.write({"other rules.toml": with_environments, "backend/src/app.py": "new\n"})
-    found = toolkit(
+    json = toolkit(
         repo.path, "diff", "--json", "--rules", "other rules.toml", "-e", "prod", "HEAD"
     ).json
-    assert found["recommendation"] == "toolkit deploy-app app --rules 'other rules.toml' --env prod"
+    assert json["recommendation"] == "toolkit deploy-app app --rules 'other rules.toml' --env prod"
 
 
 def test_a_plan_file_holds_the_answer_and_what_it_depends_on(repo: Repo, toolkit: Toolkit) -> None:
@@ -312,8 +314,8 @@ def test_a_target_for_people_is_reported_with_its_instructions(
 def test_a_word_that_is_nearly_one_of_diffs_own_is_told(
     repo: Repo, toolkit: Toolkit, typed: str, meant: str
 ) -> None:
-    found = toolkit(repo.path, "diff", typed)
-    assert (found.code, found.err.splitlines()[1:]) == (
+    actual = toolkit(repo.path, "diff", typed)
+    assert (actual.code, actual.err.splitlines()[1:]) == (
         2,
         ["hint: did you mean:", f"  toolkit diff {meant}"],
     )

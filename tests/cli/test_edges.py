@@ -17,8 +17,8 @@ from toolkit.cli import main
 IGNORES_LAMBDA = RULES.replace('ignore = ["**/*.md"]', 'ignore = ["**/*.md", "lambda/**"]')
 
 
-def steps(found: dict[str, object]) -> list[str]:
-    plan = found["plan"]
+def steps(by_name: dict[str, object]) -> list[str]:
+    plan = by_name["plan"]
     assert isinstance(plan, dict)
     return [step["target"] for step in plan["steps"]]
 
@@ -49,9 +49,9 @@ def test_rules_that_were_moved_still_count_with_what_they_said(
     repo.commit(
         "moved", {".toolkit/rules.toml": IGNORES_LAMBDA, "lambda/login/handler.py": "new\n"}
     )
-    found = toolkit(repo.path, "diff", "--json", "HEAD~1").json
-    assert steps(found) == ["api"]
-    assert found["unmatched"] == []
+    actual = toolkit(repo.path, "diff", "--json", "HEAD~1").json
+    assert steps(actual) == ["api"]
+    assert actual["unmatched"] == []
 
 
 def test_an_old_fallback_counts_with_the_old_rules(repo: Repo, toolkit: Toolkit) -> None:
@@ -66,8 +66,8 @@ def test_an_old_fallback_counts_with_the_old_rules(repo: Repo, toolkit: Toolkit)
 def test_an_old_group_stands_for_the_members_that_it_had(repo: Repo, toolkit: Toolkit) -> None:
     smaller = RULES.replace('members = ["api", "fargate"]', 'members = ["api"]')
     repo.commit("smaller", {"rules.toml": smaller, "cdk/app.py": "new\n"})
-    found = toolkit(repo.path, "diff", "--json", "HEAD~1").json
-    assert found["states"] == {"app": "clean", "api": "due", "fargate": "due", "infra": "due"}
+    actual = toolkit(repo.path, "diff", "--json", "HEAD~1").json
+    assert actual["states"] == {"app": "clean", "api": "due", "fargate": "due", "infra": "due"}
     renamed = (
         RULES.replace("[targets.infra]", "[targets.all]")
         .replace('deploy = ["infra"]', 'deploy = ["all"]')
@@ -78,8 +78,8 @@ def test_an_old_group_stands_for_the_members_that_it_had(repo: Repo, toolkit: To
 
 
 def test_a_list_of_paths_with_the_rules_themselves_makes_everything_due(repo: Repo) -> None:
-    found = process(repo.path, "diff", "--json", "--paths-from", "-", given=b"rules.toml\n").json
-    assert (found["status"], steps(found)) == ("unknown", ["infra", "app"])
+    actual = process(repo.path, "diff", "--json", "--paths-from", "-", given=b"rules.toml\n").json
+    assert (actual["status"], steps(actual)) == ("unknown", ["infra", "app"])
 
 
 def test_an_empty_list_of_paths_is_remarked_upon(repo: Repo) -> None:
@@ -121,19 +121,19 @@ def test_what_merge_bases_disagree_about_counts_for_every_limited_rule(
     limited = RULES.replace('name = "Lambda"', 'name = "Lambda"\nchanges = ["modified"]')
     repo = Repo.make(tmp_path / "repo", {"a": "a"}, limited)
     repo.git("checkout", "-q", "-b", "one")
-    one = repo.commit("one", {"lambda/x.py": "one\n"})
+    first = repo.commit("one", {"lambda/x.py": "one\n"})
     repo.git("checkout", "-q", "-b", "two", "main")
     two = repo.commit("two", {"b": "b"})
-    repo.git("merge", "-q", "--no-ff", "-m", "m2", one)
+    repo.git("merge", "-q", "--no-ff", "-m", "m2", first)
     repo.git("checkout", "-q", "one")
     repo.git("merge", "-q", "--no-ff", "-m", "m1", two)
     repo.commit("edit", {"lambda/x.py": "edited\n"})
-    found = toolkit(repo.path, "diff", "--json", "two...one").json
-    assert [(change["path"], change["status"]) for change in found["changes"]] == [
+    actual = toolkit(repo.path, "diff", "--json", "two...one").json
+    assert [(change["path"], change["status"]) for change in actual["changes"]] == [
         ("b", "added"),
         ("lambda/x.py", "unknown"),
     ]
-    assert steps(found) == ["api"]
+    assert steps(actual) == ["api"]
 
 
 def test_edits_that_the_index_hides_are_named(repo: Repo, toolkit: Toolkit) -> None:
@@ -167,8 +167,8 @@ def test_dirty_is_said_of_the_working_tree_also_when_it_equals_the_base(
 ) -> None:
     repo.commit("change", {"backend/src/app.py": "new\n"})
     repo.write({"backend/src/app.py": "app\n"})
-    found = toolkit(repo.path, "diff", "--json", "HEAD~1").json
-    assert (found["changes"], found["head"]["dirty"]) == ([], True)
+    actual = toolkit(repo.path, "diff", "--json", "HEAD~1").json
+    assert (actual["changes"], actual["head"]["dirty"]) == ([], True)
 
 
 def test_a_plan_inside_of_the_working_tree_does_not_make_itself_stale(
@@ -225,8 +225,8 @@ def test_a_range_with_three_dots_has_no_history_to_replay(repo: Repo, toolkit: T
 def test_what_other_tools_call_it_is_an_unknown_command_with_a_suggestion(
     repo: Repo, toolkit: Toolkit, word: str, meant: str
 ) -> None:
-    found = toolkit(repo.path, word)
-    assert (found.code, found.err.splitlines()[0]) == (
+    actual = toolkit(repo.path, word)
+    assert (actual.code, actual.err.splitlines()[0]) == (
         2,
         f"error: There is no command {word!r}. Did you mean {meant}?",
     )

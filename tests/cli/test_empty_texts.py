@@ -68,9 +68,9 @@ def test_every_kind_of_text_is_tried() -> None:
 def test_an_empty_text_is_refused_by_name(
     repo: Repo, toolkit: Toolkit, line: tuple[str, ...], parameter: click.Parameter
 ) -> None:
-    found = toolkit(repo.path, *line)
-    assert (found.code, found.out) == (2, "")
-    first = found.err.splitlines()[0].lower()
+    actual = toolkit(repo.path, *line)
+    assert (actual.code, actual.out) == (2, "")
+    first = actual.err.splitlines()[0].lower()
     assert "it is empty" in first
     name = (
         parameter.opts[-1]
@@ -84,6 +84,6 @@ def test_an_empty_text_is_refused_by_name(
 def test_an_empty_text_behind_an_equals_sign_is_refused_too(
     repo: Repo, toolkit: Toolkit, name: str
 ) -> None:
-    found = toolkit(repo.path, "deploy-app", "app", f"{name}=", "--json")
-    assert (found.code, found.json["error"]["code"]) == (2, "usage")
-    assert name in found.json["error"]["message"]
+    actual = toolkit(repo.path, "deploy-app", "app", f"{name}=", "--json")
+    assert (actual.code, actual.json["error"]["code"]) == (2, "usage")
+    assert name in actual.json["error"]["message"]

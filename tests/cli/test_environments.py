@@ -48,9 +48,9 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[s
     if " ".join(path) in NONE:
         return []
     needed = [
-        "HEAD" if one.name == "commit" else "app"
-        for one in command.params
-        if isinstance(one, click.Argument) and one.required
+        "HEAD" if param.name == "commit" else "app"
+        for param in command.params
+        if isinstance(param, click.Argument) and param.required
     ]
     return [(*path, *needed, *BESIDES.get(" ".join(path), ()))]
 
@@ -60,9 +60,9 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name(
     repo: Repo, toolkit: Toolkit, line: tuple[str, ...]
 ) -> None:
     repo.commit("environments", {"rules.toml": WITH})
-    found = toolkit(repo.path, "-e", "prd", *line)
-    assert (found.code, found.out) == (2, "")
-    assert found.err.splitlines()[:2] == [
+    actual = toolkit(repo.path, "-e", "prd", *line)
+    assert (actual.code, actual.out) == (2, "")
+    assert actual.err.splitlines()[:2] == [
         "error: rules.toml has no environment 'prd'",
         "hint: did you mean 'prod'? it has dev, prod",
     ]

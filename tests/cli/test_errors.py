@@ -12,7 +12,7 @@ from tests.support.run import Toolkit, process
 
 
 @pytest.mark.parametrize(
-    ("args", "said", "hint"),
+    ("args", "text", "hint"),
     [
         (("diff", "nonsense"), "nonsense is not a commit of this repository", "git branch --all"),
         (("diff", "HEAD~99"), "HEAD~99 is not a commit", "git branch"),
@@ -30,25 +30,25 @@ from tests.support.run import Toolkit, process
     ],
 )
 def test_a_wrong_command_line_is_told_in_a_line(
-    repo: Repo, toolkit: Toolkit, args: tuple[str, ...], said: str, hint: str
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...], text: str, hint: str
 ) -> None:
     result = toolkit(repo.path, *args)
     assert result.code == 2
-    assert said in result.err.splitlines()[0]
+    assert text in result.err.splitlines()[0]
     assert result.err.startswith("error: ")
     assert hint in result.err
     assert not result.out
 
 
 def test_an_error_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit) -> None:
-    found = toolkit(repo.path, "diff", "--json", "nonsense").json
-    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (
+    json = toolkit(repo.path, "diff", "--json", "nonsense").json
+    assert (json["toolkit"], json["command"], json["status"], json["exit"]) == (
         1,
         "diff",
         "error",
         2,
     )
-    assert found["error"]["code"] == "unknown-ref"
+    assert json["error"]["code"] == "unknown-ref"
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -88,7 +88,7 @@ def test_every_problem_of_a_rules_file_has_its_line(repo: Repo, toolkit: Toolkit
         "rules.toml:36: rules[1].deploy[0]: unknown target 'apo'; did you mean 'app'?" in result.err
     )
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
-    assert [one["line"] for one in problems] == [5, 36]
+    assert [problem["line"] for problem in problems] == [5, 36]
 
 
 def test_no_rules_file_points_to_init(tmp_path: Path, toolkit: Toolkit) -> None:

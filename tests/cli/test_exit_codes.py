@@ -16,7 +16,7 @@ def helps(command: click.Command, path: tuple[str, ...] = ()) -> dict[str, str]:
     """Every command's words that say something about exit codes."""
     context = click.Context(command, info_name=" ".join(("toolkit", *path)))
     text = " ".join((command.epilog or "").split())
-    found = (
+    result = (
         {" ".join(path) or "toolkit": text.partition("Exit codes: ")[2]}
         if "Exit codes: " in text
         else {}
@@ -25,8 +25,8 @@ def helps(command: click.Command, path: tuple[str, ...] = ()) -> dict[str, str]:
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
-            found |= helps(inner, (*path, name))
-    return found
+            result |= helps(inner, (*path, name))
+    return result
 
 
 HELPS = helps(cli)

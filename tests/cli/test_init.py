@@ -94,7 +94,7 @@ def test_doctor_finds_a_source_of_an_image_that_no_rule_knows(
 def test_doctor_works_without_a_repository(tmp_path: Path, toolkit: Toolkit) -> None:
     result = toolkit(tmp_path, "doctor", "--json")
     assert (result.code, result.json["dockerfiles"]) == (0, None)
-    assert {"toolkit", "python", "git"} <= {one["name"] for one in result.json["programs"]}
+    assert {"toolkit", "python", "git"} <= {item["name"] for item in result.json["programs"]}
 
 
 def test_import_reports_what_cannot_be_said_and_exits_with_four(

@@ -40,14 +40,14 @@ class Apart(KilledTown):
             "TOOLKIT_STATE_DIR": str(self.folder / "state"),
             "PYTHONPATH": str(ROOT),
         }
-        with (self.folder / "said").open("ab") as said:
+        with (self.folder / "said").open("ab") as message:
             child = subprocess.Popen(
                 [sys.executable, "-m", "toolkit", *words],
                 cwd=self.repo.path,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=message,
+                stderr=message,
             )
             try:
                 return child.wait(most_s)
@@ -72,9 +72,9 @@ def test_commands_that_are_killed_at_any_moment_are_gone_on_with_exactly(
         check=False,
     )
     assert done.returncode == 0, f"SEED={chosen}: {done.stderr}"
-    found = json.loads(done.stdout)
-    assert not found["wrong"], f"SEED={chosen}: {found['wrong']}"
-    assert found["kills"] > 0, f"SEED={chosen}: {found}"
+    document = json.loads(done.stdout)
+    assert not document["wrong"], f"SEED={chosen}: {document['wrong']}"
+    assert document["kills"] > 0, f"SEED={chosen}: {document}"
 
 
 @pytest.mark.slow("kills")
@@ -131,10 +131,10 @@ class Begun(Apart):
 
 @pytest.fixture
 def begun(aws_process: Remote, tmp_path: Path) -> Iterator[Begun]:
-    made = Begun(aws_process, tmp_path)
-    yield made
-    made.child.kill()
-    made.child.communicate()
+    created = Begun(aws_process, tmp_path)
+    yield created
+    created.child.kill()
+    created.child.communicate()
 
 
 def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun) -> None:
@@ -150,9 +150,9 @@ def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun)
     code, step = begun.ended()
     assert (code, step["verdict"], step["live"]) == (1, "superseded", None), step
     assert step["next"] == "aws ecs describe-services --cluster main --services web"
-    assert [(one.status, one.open) for one in begun.runs()] == [("failed", ())]
-    [record] = [found for store in begun.stores() for found in recorded(store, "dev").values()]
-    assert [one.verdict for one in record] == ["superseded"]
+    assert [(run.status, run.open) for run in begun.runs()] == [("failed", ())]
+    [record] = [value for store in begun.stores() for value in recorded(store, "dev").values()]
+    assert [item.verdict for item in record] == ["superseded"]
     assert begun.command(("diff", "--json"), STUCK_S) == 0
     assert (
         "no deploy to eu-west-1 is recorded" in begun.said()
@@ -166,11 +166,11 @@ def test_credentials_that_expire_in_the_middle_leave_it_open_for_new_ones(begun:
     code, step = begun.ended()
     assert (code, step["verdict"]) == (7, "in-doubt"), step
     assert "expired" in str(step["cause"])
-    assert [one.open for one in begun.runs()] == [("web",)]
+    assert [run.open for run in begun.runs()] == [("web",)]
     begun.remote.clear()
     begun.remote.advance(3600)
     assert begun.command(("resume", "--yes"), STUCK_S) == 0
-    assert (begun.moved(), [one.status for one in begun.runs()]) == (1, ["succeeded"])
+    assert (begun.moved(), [run.status for run in begun.runs()]) == (1, ["succeeded"])
 
 
 def test_credentials_of_another_account_are_refused_before_anything_is_done(begun: Begun) -> None:

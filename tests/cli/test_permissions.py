@@ -205,13 +205,13 @@ def needed(toolkit: Toolkit, folder: Path) -> list[dict[str, Any]]:
     """The statements that toolkit asks for as the emulator can check them, and what the template
     needs.
     """
-    found = toolkit(folder, "permissions", "--json")
-    assert (found.code, set(found.json)) == (0, {"Version", "Statement"})
+    result = toolkit(folder, "permissions", "--json")
+    assert (result.code, set(result.json)) == (0, {"Version", "Statement"})
     statements = []
-    for one in found.json["Statement"]:
-        keys = [key for pairs in one.get("HealthStatus", {}).values() for key in pairs]
+    for item in result.json["Statement"]:
+        keys = [key for pairs in item.get("HealthStatus", {}).values() for key in pairs]
         assert all(key in UNKNOWN_CONDITIONS for key in keys)
-        statements.append({name: value for name, value in one.items() if name != "HealthStatus"})
+        statements.append({name: value for name, value in item.items() if name != "HealthStatus"})
     return [*statements, OF_THE_TEMPLATE]
 
 
@@ -244,11 +244,11 @@ def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_
         assert (result.code, refusals(result)) == (0, set()), result.out + result.err
     assert (site("lock", "show").code, site("diff", "live").code, site("history").code) == (0, 0, 0)
     not_missed = []
-    for at, one in enumerate(statements):
-        site.allow([*statements[:at], *statements[at + 1 :]])
+    for position, item in enumerate(statements):
+        site.allow([*statements[:position], *statements[position + 1 :]])
         results = everything(site)
         missed = set[str]().union(*map(refusals, results))
-        assert missed <= set(one["Action"])
+        assert missed <= set(item["Action"])
         if not missed:
-            not_missed.append(one["Action"][-1])
+            not_missed.append(item["Action"][-1])
     assert sorted(not_missed) == sorted(NOT_MISSED)

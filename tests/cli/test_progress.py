@@ -67,9 +67,9 @@ def test_a_question_comes_after_what_it_is_about_and_nothing_is_shown_before_its
         child.send("y\r")
         child.expect_exact("over")
         after = str(child.before)
-        said = [after.find(f"line {number} of another step") for number in range(20)]
-        assert said == sorted(said)
-        assert -1 < said[0] < said[-1] < after.find("the answer is True")
+        message = [after.find(f"line {number} of another step") for number in range(20)]
+        assert message == sorted(message)
+        assert -1 < message[0] < message[-1] < after.find("the answer is True")
     finally:
         child.close(force=True)
 

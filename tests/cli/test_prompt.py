@@ -93,10 +93,10 @@ def test_leaving_the_question_exits_with_130(terminal: "pexpect.spawn[str]", key
     assert code(terminal) == 130
 
 
-@pytest.mark.parametrize("given", [b"", b"\n", b"y\n" * 100], ids=["closed", "newline", "yes"])
-def test_a_pipe_is_never_asked(repo: Repo, given: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"\n", b"y\n" * 100], ids=["closed", "newline", "yes"])
+def test_a_pipe_is_never_asked(repo: Repo, data: bytes) -> None:
     repo.write({"cdk/stacks/fargate_stack.py": "new\n"})
-    result = process(repo.path, "diff", "HEAD", given=given)
+    result = process(repo.path, "diff", "HEAD", given=data)
     assert result.code == 0
     assert "What now?" not in result.out + result.err
 
@@ -174,6 +174,6 @@ def test_a_wider_command_leaves_out_what_the_others_wait_for_and_only_a_person_c
     )
     commands = offered(repo, monkeypatch, "lambda/a.py", needs=waiting)
     assert commands[-1] == "toolkit deploy --all --without web"
-    told = toolkit(repo.path, "deploy", "--all", "--yes")
-    assert (told.code, "last waits for web" in told.err) == (2, True)
+    notes = toolkit(repo.path, "deploy", "--all", "--yes")
+    assert (notes.code, "last waits for web" in notes.err) == (2, True)
     assert "waits for" not in toolkit(repo.path, *commands[-1].split()[1:], "--yes").err

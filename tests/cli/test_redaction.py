@@ -10,7 +10,7 @@ from toolkit.cli.redaction import redacted, redactor
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "output"),
     [
         ("by AKIAABCDEFGHIJKLMNOP now", "by [redacted] now"),
         ("Authorization: Basic dXNlcg==", "[redacted]"),
@@ -76,8 +76,8 @@ from toolkit.cli.redaction import redacted, redactor
         ("Step 3/9 : RUN pip install boto3==1.44", "Step 3/9 : RUN pip install boto3==1.44"),
     ],
 )
-def test_what_looks_like_a_secret_is_taken_out(text: str, left: str) -> None:
-    assert redacted(text) == left
+def test_what_looks_like_a_secret_is_taken_out(text: str, output: str) -> None:
+    assert redacted(text) == output
 
 
 def test_the_values_of_variables_that_are_named_like_secrets_are_taken_out(
@@ -105,9 +105,9 @@ def test_one_redactor_goes_by_the_environment_as_it_was_when_it_was_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("API_KEY", "first-value")
-    made = redactor()
+    function = redactor()
     monkeypatch.setenv("API_KEY", "second-value")
-    assert (made("first-value second-value"), redacted("second-value")) == (
+    assert (function("first-value second-value"), redacted("second-value")) == (
         "[redacted] second-value",
         "[redacted]",
     )

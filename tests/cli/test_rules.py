@@ -72,7 +72,7 @@ WRONG_INCLUDES = {
 def test_check_tells_what_is_wrong_in_an_included_file(
     tmp_path: Path, toolkit: Toolkit, wrong: str, repository: bool
 ) -> None:
-    text, said = WRONG_INCLUDES[wrong]
+    text, message = WRONG_INCLUDES[wrong]
     rules = RULES.replace(
         "version = 1\n", 'version = 1\ninclude = ["smoke/fine.toml", "smoke/up.toml"]\n'
     )
@@ -88,7 +88,7 @@ def test_check_tells_what_is_wrong_in_an_included_file(
         (tmp_path / name).write_text(content)
     result = toolkit(tmp_path, "rules", "check")
     assert (result.code, result.out) == (2, "")
-    assert said in result.err
+    assert message in result.err
     assert toolkit(tmp_path, "rules", "check", "--json").json["status"] == "error"
     (tmp_path / "smoke/up.toml").write_text('[checks.up]\nhttp = "GET /"\n')
     assert toolkit(tmp_path, "rules", "check").code == 0
@@ -117,7 +117,7 @@ def test_check_tells_what_is_wrong_in_all_included_files(repo: Repo, toolkit: To
     for line, beginning in zip(lines, beginnings, strict=False):
         assert line.strip().startswith(beginning)
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
-    assert [one["file"] for one in problems] == [
+    assert [problem["file"] for problem in problems] == [
         "smoke/key.toml",
         "smoke/key.toml",
         "smoke/syntax.toml",
@@ -138,7 +138,7 @@ def test_check_tells_every_name_that_stands_for_nothing(repo: Repo, toolkit: Too
         }
     )
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
-    assert [(one["file"], one["key"]) for one in problems] == [
+    assert [(problem["file"], problem["key"]) for problem in problems] == [
         ("a.toml", "checks.a"),
         ("b.toml", "checks.b"),
         ("rules.toml", "targets.app.checks"),
@@ -178,7 +178,7 @@ def test_match_reads_paths_from_a_pipe(tmp_path: Path) -> None:
     result = process(
         tmp_path, "rules", "match", "-z", "--json", "-", given=b"lambda/a\nb\0caf\xe9\0"
     )
-    assert [(one["path"], one["targets"]) for one in result.json["paths"]] == [
+    assert [(item["path"], item["targets"]) for item in result.json["paths"]] == [
         ("caf\udce9", []),
         ("lambda/a\nb", ["api"]),
     ]
@@ -212,7 +212,7 @@ def test_explain_names_the_line_of_the_deciding_pattern(repo: Repo, toolkit: Too
 def test_replay_tells_what_each_commit_would_have_deployed_newest_first(
     repo: Repo, toolkit: Toolkit
 ) -> None:
-    one = repo.commit("app", {"backend/src/app.py": "1\n"})
+    commit = repo.commit("app", {"backend/src/app.py": "1\n"})
     repo.git("checkout", "-q", "-b", "side")
     repo.commit("lambda", {"lambda/login/handler.py": "1\n"})
     repo.git("checkout", "-q", "main")
@@ -234,7 +234,7 @@ def test_replay_tells_what_each_commit_would_have_deployed_newest_first(
     assert lines[:3] == [
         {"commit": last, "targets": ["infra"], "run": ["smoke-test"], "unmatched": 1},
         {"commit": merge, "targets": ["api"], "run": [], "unmatched": 0},
-        {"commit": one, "targets": ["app"], "run": [], "unmatched": 0},
+        {"commit": commit, "targets": ["app"], "run": [], "unmatched": 0},
     ]
     assert len(lines) == 4
 
@@ -242,8 +242,8 @@ def test_replay_tells_what_each_commit_would_have_deployed_newest_first(
 def test_replay_sums_up_for_people(
     repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
 ) -> None:
-    for at in range(5):
-        repo.commit("app", {"backend/src/app.py": f"{at}\n"})
+    for position in range(5):
+        repo.commit("app", {"backend/src/app.py": f"{position}\n"})
     repo.commit("infra", {"cdk/app.py": "1\n", "notes/odd.txt": "1\n"})
     repo.commit("docs", {"README.md": "1\n"})
     assert toolkit(repo.path, "rules", "replay", "HEAD~7..HEAD").out == snapshot
@@ -255,8 +255,8 @@ def test_replay_sums_up_for_people(
 def test_replay_of_a_range_or_of_the_newest(
     repo: Repo, toolkit: Toolkit, args: tuple[str, ...], commits: int
 ) -> None:
-    for at in range(3):
-        repo.commit("app", {"backend/src/app.py": f"{at}\n"})
+    for position in range(3):
+        repo.commit("app", {"backend/src/app.py": f"{position}\n"})
     assert len(toolkit(repo.path, "rules", "replay", "--json", *args).out.splitlines()) == commits
 
 
@@ -272,11 +272,11 @@ def test_replay_works_in_a_bare_repository(repo: Repo, toolkit: Toolkit, tmp_pat
 def test_the_schema_accepts_the_example_and_refuses_a_typo(
     toolkit: Toolkit, tmp_path: Path
 ) -> None:
-    found = toolkit(tmp_path, "rules", "schema").json
-    app = found["$defs"]["app"]
+    actual = toolkit(tmp_path, "rules", "schema").json
+    app = actual["$defs"]["app"]
     assert app["required"] == ["kind", "cluster", "service", "repository"]
     assert app["additionalProperties"] is False
-    assert set(found["properties"]) == {
+    assert set(actual["properties"]) == {
         "version",
         "project",
         "environment",
@@ -302,10 +302,10 @@ def test_completion_prints_a_script_for_each_shell(
 
 
 def test_completion_offers_commands_and_options(tmp_path: Path) -> None:
-    asked = process(
+    result = process(
         tmp_path, _TOOLKIT_COMPLETE="bash_complete", COMP_WORDS="toolkit d", COMP_CWORD="1"
     )
-    assert asked.out.split() == [
+    assert result.out.split() == [
         "plain,diff",
         "plain,deploy",
         "plain,deploy-app",

@@ -110,8 +110,8 @@ def deployed(team: Team, run: Callable[..., Result], *words: str) -> Result:
 
 
 def states(run: Callable[..., Result], *words: str, **env: str) -> dict[str, str]:
-    found: dict[str, str] = run("diff", "--json", *words, **env).json["states"]
-    return found
+    by_name: dict[str, str] = run("diff", "--json", *words, **env).json["states"]
+    return by_name
 
 
 def test_what_a_colleague_deployed_is_known_to_all_who_share_the_store(team: Team) -> None:
@@ -158,8 +158,8 @@ def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: 
     deployed(team, ada)
     fetch = bob("diff", "--json").json["standings"]["queue"]["fetch"]
     subprocess.run(fetch.replace("'", "").split(), cwd=behind.path, check=True, capture_output=True)
-    told = bob("diff", "--json").json
-    assert (told["standings"]["queue"]["direction"], told["standings"]["queue"]["backwards"]) == (
+    notes = bob("diff", "--json").json
+    assert (notes["standings"]["queue"]["direction"], notes["standings"]["queue"]["backwards"]) == (
         "behind",
         True,
     )
@@ -456,8 +456,8 @@ def test_a_record_that_names_another_commit_than_what_its_run_put_there_is_not_b
     team.endpoint.s3.put(
         "state", key, objects[key].body.replace(team.origin.head.encode(), head.encode())
     )
-    said = ada(*words)
-    assert "queue" in json.dumps(said.json.get("plan") or said.json["steps"]), said
+    message = ada(*words)
+    assert "queue" in json.dumps(message.json.get("plan") or message.json["steps"]), message
 
 
 def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_recorded(
@@ -470,8 +470,8 @@ def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
     assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
-    said = ada("deploy", "--yes", "--profile", "no-such-profile")
-    assert (said.code, "Nothing to deploy" in said.out) == (7, False), said
+    message = ada("deploy", "--yes", "--profile", "no-such-profile")
+    assert (message.code, "Nothing to deploy" in message.out) == (7, False), message
 
 
 def test_the_region_that_is_meant_is_looked_at_where_the_rules_name_none(team: Team) -> None:
@@ -481,11 +481,11 @@ def test_the_region_that_is_meant_is_looked_at_where_the_rules_name_none(team: T
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
     assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
-    for said in (
+    for message in (
         ada("deploy", "--dry-run", "--without", "page", "--region", "us-west-2"),
         ada("deploy", "--dry-run", "--without", "page", AWS_REGION="us-west-2"),
     ):
-        assert "cloudformation:CreateChangeSet" in said.out, said
+        assert "cloudformation:CreateChangeSet" in message.out, message
     assert states(ada)["queue"] == "clean"
     assert states(ada, AWS_REGION="us-west-2")["queue"] == "unknown"
 
@@ -502,8 +502,8 @@ def test_what_is_left_out_is_named_where_there_is_nothing_else_to_deploy(team: T
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
     clone.commit("more of it", {"queue.json": template(2)})
-    said = ada("deploy", "--yes", "--without", "queue")
-    assert said.out.endswith("Nothing else to deploy: --without leaves out queue.\n"), said
+    message = ada("deploy", "--yes", "--without", "queue")
+    assert message.out.endswith("Nothing else to deploy: --without leaves out queue.\n"), message
 
 
 def test_rules_of_another_name_that_are_new_do_not_make_forgotten_what_was_in_force(
@@ -547,8 +547,8 @@ def test_a_named_image_lets_no_uncommitted_template_into_a_protected_environment
     clone.git("push", "-q", "origin", "HEAD:main")
     clone.write({"queue.json": template(2)})
     team.ready()
-    said = ada("deploy", "queue", "--no-build", "--image", "v1", "--confirm", "dev", "--yes")
-    assert (said.code, "the files are not as committed" in said.err) == (2, True), said
+    message = ada("deploy", "queue", "--no-build", "--image", "v1", "--confirm", "dev", "--yes")
+    assert (message.code, "the files are not as committed" in message.err) == (2, True), message
 
 
 @pytest.mark.parametrize("change", ["commit", "endpoint"])
@@ -561,18 +561,18 @@ def test_a_plan_is_stale_also_where_an_image_is_named(
     if change == "commit":
         clone.commit("more of it", {"queue.json": template(2)})
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"} if change == "endpoint" else {}
-    said = ada(
+    message = ada(
         "deploy", "--plan", plan, "--without", "page", "--no-build", "--image", "v1", "--yes", **env
     )
-    assert (said.code, "the plan is stale" in said.err) == (2, True), said
+    assert (message.code, "the plan is stale" in message.err) == (2, True), message
 
 
 def test_a_commit_that_a_person_says_is_live_is_what_a_target_is_compared_with(team: Team) -> None:
     clone, ada = team.colleague("ada")
     assert states(ada)["page"] == "unknown"
     assert ada("record", "set", "page", "HEAD").code == 2  # nobody is asked here
-    said = ada("record", "set", "page", "HEAD", "--yes")
-    assert (said.code, "\npage: recorded as live at" in said.out) == (0, True)
+    message = ada("record", "set", "page", "HEAD", "--yes")
+    assert (message.code, "\npage: recorded as live at" in message.out) == (0, True)
     assert states(ada)["page"] == "clean"
     clone.commit("another page", {"page/a": "2"})
     assert states(ada)["page"] == "due"
@@ -595,9 +595,9 @@ def test_a_damaged_record_costs_only_its_target_and_is_repaired_by_the_command_t
         name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/page.json")
     ]
     team.endpoint.s3.put("state", key, b"{}")
-    found = ada("diff", "--json").json
-    assert (found["states"]["page"], found["states"]["queue"]) == ("unknown", "clean")
-    assert "toolkit record repair page" in json.dumps(found)
+    actual = ada("diff", "--json").json
+    assert (actual["states"]["page"], actual["states"]["queue"]) == ("unknown", "clean")
+    assert "toolkit record repair page" in json.dumps(actual)
     assert "page" in ada("record", "repair", "page").out
     assert states(ada)["page"] == "clean"
     assert ada("record", "repair").out.endswith("\nNothing is damaged.\n")
@@ -626,10 +626,10 @@ def test_a_record_that_a_colleague_filled_with_escapes_is_shown_without_them(tea
         ("deploy-stack", "queue", "--dry-run"),
         ("health",),
     ):
-        said = ada(*words)
-        assert "\x1b" not in said.out + said.err, words
-        assert "\x07" not in said.out + said.err, words
-        assert said.code != 3, said
+        message = ada(*words)
+        assert "\x1b" not in message.out + message.err, words
+        assert "\x07" not in message.out + message.err, words
+        assert message.code != 3, message
 
 
 def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) -> None:
@@ -637,7 +637,7 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
     _, ada = team.colleague("ada")
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "--out", plan).code == 0
-    said = ada(
+    message = ada(
         "deploy",
         "--plan",
         plan,
@@ -646,7 +646,7 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
         "page",
         AWS_ENDPOINT_URL="http://127.0.0.1:9",
     )
-    assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
+    assert (message.code, "it was made for another endpoint" in message.err) == (2, True), message
 
 
 @pytest.mark.slow("sweeps", keep=2)
@@ -677,8 +677,8 @@ def test_a_plan_without_steps_is_stale_like_any_other(
             env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
         case "source":
             plan.write_text(json.dumps({**json.loads(plan.read_text()), "source": {}}))
-    said = ada("deploy", "--plan", str(plan), "--yes", *more, **env)
-    assert (said.code, "the plan is stale" in said.err, said.out) == (2, True, ""), said
+    message = ada("deploy", "--plan", str(plan), "--yes", *more, **env)
+    assert (message.code, "the plan is stale" in message.err, message.out) == (2, True, ""), message
 
 
 def test_a_plan_without_steps_is_held_against_what_is_live(team: Team, tmp_path: Path) -> None:
@@ -688,8 +688,10 @@ def test_a_plan_without_steps_is_held_against_what_is_live(team: Team, tmp_path:
     plan = str(tmp_path / "plan.json")
     ada("diff", "--out", plan)
     team.endpoint.cloudformation.stacks.clear()
-    said = ada("deploy", "--plan", plan, "--yes")
-    assert (said.code, "the plan has no steps, and queue is due" in said.err) == (2, True), said
+    message = ada("deploy", "--plan", plan, "--yes")
+    assert (message.code, "the plan has no steps, and queue is due" in message.err) == (2, True), (
+        message
+    )
 
 
 def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(
@@ -700,12 +702,12 @@ def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(
     clone.commit("more of it", {"queue.json": template(2)})
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "HEAD", "--out", plan).code == 0
-    said = ada("deploy", "--plan", plan, "--yes")
-    assert (said.code, "queue" in said.err, "Nothing to deploy" in said.out) == (
+    message = ada("deploy", "--plan", plan, "--yes")
+    assert (message.code, "queue" in message.err, "Nothing to deploy" in message.out) == (
         2,
         True,
         False,
-    ), said
+    ), message
 
 
 def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -> None:
@@ -714,8 +716,10 @@ def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -
     clone.git("push", "-q", "origin", "HEAD:main")
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "--out", plan).code == 0
-    said = ada("deploy", "--plan", plan, "--yes", "--without", "page", "--env", "dev")
-    assert (said.code, "it was made for another environment" in said.err) == (2, True), said
+    message = ada("deploy", "--plan", plan, "--yes", "--without", "page", "--env", "dev")
+    assert (message.code, "it was made for another environment" in message.err) == (2, True), (
+        message
+    )
 
 
 @pytest.mark.parametrize(("location", "dirty"), [("plan.json", False), ("infra/plan.json", True)])
@@ -843,10 +847,10 @@ def test_either_all_of_what_is_said_is_recorded_or_nothing(team: Team) -> None:
         for key in keys
         if "eu-west-1" in key
     }
-    [other] = [key for key in keys if "us-east-1" in key]
-    team.endpoint.s3.put("state", other, b"{}")
-    said = ada("record", "set", "page", "HEAD", "--yes")
-    assert (said.code, "toolkit record repair page" in said.err) == (2, True), said
+    [second] = [key for key in keys if "us-east-1" in key]
+    team.endpoint.s3.put("state", second, b"{}")
+    message = ada("record", "set", "page", "HEAD", "--yes")
+    assert (message.code, "toolkit record repair page" in message.err) == (2, True), message
     assert {key: team.endpoint.s3.buckets["state"].objects[key].body for key in before} == before
 
 
@@ -855,12 +859,12 @@ def neighbour(team: Team, folder: Path, **changes: str) -> Callable[..., Result]
     text = RULES
     for old, new in changes.items():
         text = text.replace(f'{old} = "team"', f'{old} = "{new}"')
-    other = Repo.make(folder / "neighbour", {"queue.json": template(3), "page/a": "1"}, text)
+    second = Repo.make(folder / "neighbour", {"queue.json": template(3), "page/a": "1"}, text)
 
     def run(*words: str) -> Result:
         with team.patch.context() as patch:
             patch.setenv("TOOLKIT_STATE_DIR", str(folder / "state-neighbour"))
-            return team.toolkit(other.path, *words)
+            return team.toolkit(second.path, *words)
 
     return run
 

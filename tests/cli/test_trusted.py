@@ -75,9 +75,9 @@ def hub(tmp_path: Path) -> Repo:
 @pytest.fixture
 def clone(hub: Repo, tmp_path: Path) -> Repo:
     """A pull request that has changed nothing yet."""
-    made = hub.clone(tmp_path / "clone")
-    made.git("checkout", "-q", "-b", "pull")
-    return made
+    created = hub.clone(tmp_path / "clone")
+    created.git("checkout", "-q", "-b", "pull")
+    return created
 
 
 def changed(repo: Repo, old: str, new: str) -> None:
@@ -85,11 +85,11 @@ def changed(repo: Repo, old: str, new: str) -> None:
     repo.commit("pull request", {"rules.toml": RULES.replace(old, new)})
 
 
-def clean_everywhere(repo: Repo, asked: list[str | None], **options: Any) -> DiffResult:
+def clean_everywhere(repo: Repo, texts: list[str | None], **options: Any) -> DiffResult:
     """The answer of `diff` where every record there is says that HEAD is live: it may be forged."""
 
     def records(how: str, rules: Rules, environment: str | None) -> Points:
-        asked.append(rules.environments[environment or ""].store)
+        texts.append(rules.environments[environment or ""].store)
         return {name: (RecordedBase(repo.head, ""),) for name in rules.targets}
 
     folder = str(repo.path)
@@ -102,9 +102,9 @@ def due(answer: DiffResult) -> list[str]:
 
 def test_the_record_that_a_pull_request_names_is_not_read_and_all_is_due(clone: Repo) -> None:
     changed(clone, *EVIL)
-    asked: list[str | None] = []
-    answer = clean_everywhere(clone, asked)
-    assert (due(answer), asked) == (["app", "net"], ["s3://good/record"])
+    texts: list[str | None] = []
+    answer = clean_everywhere(clone, texts)
+    assert (due(answer), texts) == (["app", "net"], ["s3://good/record"])
 
 
 @pytest.mark.parametrize("base", [None, "last", "live"])
@@ -139,16 +139,16 @@ def test_a_difference_in_another_environment_is_none_here(clone: Repo) -> None:
 
 def test_somebody_may_let_this_rules_toml_decide(clone: Repo) -> None:
     changed(clone, *EVIL)
-    asked: list[str | None] = []
-    answer = clean_everywhere(clone, asked, allowed=True)
-    assert (due(answer), asked) == ([], ["s3://evil/record"])
+    texts: list[str | None] = []
+    answer = clean_everywhere(clone, texts, allowed=True)
+    assert (due(answer), texts) == ([], ["s3://evil/record"])
     assert answer.told_first[-1].endswith("rules.toml decides: --allow-untrusted-rules")
 
 
 def test_what_differs_is_told_before_anything_else(clone: Repo, toolkit: Toolkit) -> None:
     changed(clone, *EVIL)
-    said = toolkit(clone.path, "diff")
-    assert said.out.splitlines()[:4] == [
+    message = toolkit(clone.path, "diff")
+    assert message.out.splitlines()[:4] == [
         "note: the rules that judge a deploy differ from origin/main",
         'note:   environments.dev.store is "s3://evil/record" here, and',
         '  "s3://good/record" at origin/main',
@@ -194,9 +194,9 @@ def test_what_a_change_calls_for_needs_no_trusted_base(clone: Repo, toolkit: Too
         ["rules", "check"],
         ["doctor"],
     ):
-        said = toolkit(clone.path, *arguments, "--json")
-        assert (arguments, said.code) in ((arguments, 0), (["doctor"], 1))
-        assert said.json.get("trusted") is None
+        message = toolkit(clone.path, *arguments, "--json")
+        assert (arguments, message.code) in ((arguments, 0), (["doctor"], 1))
+        assert message.json.get("trusted") is None
 
 
 @pytest.mark.parametrize(
@@ -224,14 +224,15 @@ def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(
     clone: Repo, toolkit: Toolkit, arguments: list[str]
 ) -> None:
     clone.git("remote", "set-head", "origin", "--delete")
-    said = toolkit(clone.path, *arguments)
-    assert said.code == 2
+    message = toolkit(clone.path, *arguments)
+    assert message.code == 2
     assert (
-        "the default branch of origin, whose rules.toml decides how a deploy is judged" in said.err
+        "the default branch of origin, whose rules.toml decides how a deploy is judged"
+        in message.err
     )
     assert (
         "hint: get it with:\n  git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
-        " set-head origin --auto\n" in said.err
+        " set-head origin --auto\n" in message.err
     )
 
 
@@ -252,9 +253,9 @@ def test_yes_alone_does_not_agree_to_another_place(
     clone: Repo, toolkit: Toolkit, arguments: list[str]
 ) -> None:
     changed(clone, *EVIL)
-    said = toolkit(clone.path, *arguments)
-    assert said.code == 2
-    assert said.err.splitlines()[-2:] == [
+    message = toolkit(clone.path, *arguments)
+    assert message.code == 2
+    assert message.err.splitlines()[-2:] == [
         "error: environments.dev.store is not what origin/main says, and this was not confirmed",
         "hint: merge it into origin/main first, or add --allow-untrusted-rules",
     ]
@@ -266,8 +267,8 @@ def test_a_new_environment_is_told_and_needs_consent(clone: Repo, toolkit: Toolk
     assert refused.code == 2
     assert "note:   environments.qa is new" in refused.err.splitlines()
     assert "error: environments.qa is not what origin/main says" in refused.err
-    seen = toolkit(clone.path, "diff", "--env", "qa", "--json").json
-    assert (seen["status"], len(seen["plan"]["steps"])) == ("unknown", 2)
+    observed = toolkit(clone.path, "diff", "--env", "qa", "--json").json
+    assert (observed["status"], len(observed["plan"]["steps"])) == ("unknown", 2)
 
 
 @pytest.mark.parametrize("consent", [["--allow-untrusted-rules"], []])
@@ -279,25 +280,27 @@ def test_who_has_agreed_gets_further(
     if not consent:
         monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "HEAD")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    said = toolkit(clone.path, "deploy-stack", "--yes", "--env", "qa", *consent)
-    assert "environments.qa is not what" not in said.err
-    assert said.code == 7
+    message = toolkit(clone.path, "deploy-stack", "--yes", "--env", "qa", *consent)
+    assert "environments.qa is not what" not in message.err
+    assert message.code == 7
 
 
 def test_a_dry_run_changes_nothing_and_needs_no_consent(clone: Repo, toolkit: Toolkit) -> None:
     changed(clone, "[environments.prod]", QA)
-    said = toolkit(clone.path, "deploy-stack", "--dry-run", "--env", "qa")
-    assert "environments.qa is new" in said.err
-    assert said.code == 7
+    message = toolkit(clone.path, "deploy-stack", "--dry-run", "--env", "qa")
+    assert "environments.qa is new" in message.err
+    assert message.code == 7
 
 
 def test_a_gate_that_differs_is_told_and_the_trusted_one_used_without_consent(
     clone: Repo, toolkit: Toolkit
 ) -> None:
     changed(clone, "protected = true\n", "")
-    said = toolkit(clone.path, "deploy-stack", "--yes", "--env", "prod")
-    assert "note:   environments.prod.protected is false here, and true at origin/main" in said.err
-    assert "was not confirmed" not in said.err
+    message = toolkit(clone.path, "deploy-stack", "--yes", "--env", "prod")
+    assert (
+        "note:   environments.prod.protected is false here, and true at origin/main" in message.err
+    )
+    assert "was not confirmed" not in message.err
 
 
 def test_rules_that_are_not_committed_yet_are_told_with_what_helps(
@@ -305,9 +308,9 @@ def test_rules_that_are_not_committed_yet_are_told_with_what_helps(
 ) -> None:
     repo = Repo.make(tmp_path / "new", {"src/a": "1\n", "net.json": "{}\n"}, rules=None)
     repo.write({"rules.toml": RULES})
-    said = toolkit(repo.path, "deploy", "--all", "--yes")
-    assert (said.code, said.err.splitlines()[0]) == (2, "note: HEAD has no rules.toml")
-    assert said.err.splitlines()[-1] == "hint: commit it first, or add --allow-untrusted-rules"
+    message = toolkit(repo.path, "deploy", "--all", "--yes")
+    assert (message.code, message.err.splitlines()[0]) == (2, "note: HEAD has no rules.toml")
+    assert message.err.splitlines()[-1] == "hint: commit it first, or add --allow-untrusted-rules"
     repo.commit("rules")
     assert "rules.toml is not what" not in toolkit(repo.path, "deploy", "--all", "--yes").err
 

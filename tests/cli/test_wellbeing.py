@@ -116,13 +116,13 @@ def main(text: str, health: int = 200) -> str:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Town(
+    created = Town(
         tmp_path_factory.mktemp("town"),
         RULES,
         {"app/Dockerfile": DOCKERFILE, "app/main.py": main("hello one")},
     )
-    yield made
-    made.down()
+    yield created
+    created.down()
 
 
 def same(text: str) -> str:
@@ -141,8 +141,8 @@ def same(text: str) -> str:
 def test_a_deploy_is_done_when_what_is_live_answers_and_passes_its_checks(town: Town) -> None:
     done = town("deploy-app", "--yes")
     assert (done.code, town.answer()) == (0, "hello one")
-    told = [one for one in done.err.splitlines() if "asking" in one]
-    assert told == ["[app] asking http://web.example.com/health", "[app] asking 2 checks"]
+    notes = [splitline for splitline in done.err.splitlines() if "asking" in splitline]
+    assert notes == ["[app] asking http://web.example.com/health", "[app] asking 2 checks"]
     assert (
         "check suite: the suite has seen web.example.com"
         in town("logs", town("history", "--json").json["runs"][0]["run"], "app").out
@@ -215,7 +215,7 @@ def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town:
     )
     assert "http://web.example.com/health: it returned 500" in done.json["steps"][0]["cause"]
     shown = town("show", done.json["run"], "--json").json["run"]
-    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [
+    assert [(item["step"], item["verdict"]) for item in shown["steps"]] == [
         ("app", "unhealthy"),
         ("app:rollback", "succeeded"),
     ]
@@ -250,10 +250,10 @@ def test_what_runs_on_though_it_failed_its_checks_is_due_whatever_the_files_say(
         True,
     )
     town.repo.git("revert", "--no-edit", "HEAD")
-    found = town("diff")
+    towns = town("diff")
     assert re.search(
         r"app: its last deploy \(run \S+\) ended as unhealthy, and may be live",
-        " ".join(found.out.split()),
+        " ".join(towns.out.split()),
     )
     assert (town("deploy", "--yes").code, town.answer()) == (0, "hello again")
 
@@ -298,9 +298,9 @@ def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
     running = ecs.describe_services(cluster="town", services=["web"])["services"][0][
         "taskDefinition"
     ]
-    found = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
-    kept = {
-        key: found[key]
+    value = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
+    document = {
+        key: value[key]
         for key in (
             "family",
             "networkMode",
@@ -310,16 +310,16 @@ def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
             "memory",
         )
     }
-    made = ecs.register_task_definition(**kept)["taskDefinition"]["taskDefinitionArn"]
-    ecs.update_service(cluster="town", service="web", taskDefinition=made)
+    created = ecs.register_task_definition(**document)["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster="town", service="web", taskDefinition=created)
     ecs.get_waiter("services_stable").wait(
         cluster="town", services=["web"], WaiterConfig={"Delay": 1}
     )
     done = town("health", "app", "--json")
-    [app] = [one for one in done.json["checkups"] if one["name"] == "app"]
+    [app] = [item for item in done.json["checkups"] if item["name"] == "app"]
     [record] = [sign for sign in app["signs"] if sign["what"] == "record"]
     why = (
-        f"{made.rpartition('/')[2]} was not deployed by toolkit; it is the same as what run"
+        f"{created.rpartition('/')[2]} was not deployed by toolkit; it is the same as what run"
         f" {deployed.json['run']} deployed"
     )
     assert (done.code, record["status"], record["cause"]) == (0, "warning", why)
@@ -335,8 +335,8 @@ def test_everything_that_breaks_is_told_with_its_own_cause_and_mend(
     town.cloud("dynamodb").delete_table(TableName="things")
     ecr = town.cloud("ecr")
     ids = [
-        {"imageDigest": one["imageDigest"]}
-        for one in ecr.list_images(repositoryName="web")["imageIds"]
+        {"imageDigest": item["imageDigest"]}
+        for item in ecr.list_images(repositoryName="web")["imageIds"]
     ]
     ecr.batch_delete_image(repositoryName="web", imageIds=ids)
     done = town("health")
@@ -358,15 +358,15 @@ def test_a_report_for_ci_holds_every_thing_that_was_looked_at(town: Town) -> Non
 
 
 def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(town: Town) -> None:
-    other = {**town.env, "AWS_ACCESS_KEY_ID": "999999999999"}
-    del other["AWS_PROFILE"]
-    town.env, before = other, town.env
+    table = {**town.env, "AWS_ACCESS_KEY_ID": "999999999999"}
+    del table["AWS_PROFILE"]
+    town.env, before = table, town.env
     try:
         done = town("health", "--json")
     finally:
         town.env = before
-    found = {one["name"]: one["status"] for one in done.json["checkups"]}
-    assert (done.code, found) == (
+    document = {item["name"]: item["status"] for item in done.json["checkups"]}
+    assert (done.code, document) == (
         7,
         {
             "credentials": "failing",
@@ -376,7 +376,7 @@ def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(t
             "setting": "unknown",
         },
     )
-    signs = [sign for one in done.json["checkups"] for sign in one["signs"]]
+    signs = [sign for item in done.json["checkups"] for sign in item["signs"]]
     address = [sign for sign in signs if sign["what"] == "http://web.example.com/health"]
     assert [sign["status"] for sign in address] == ["ok"]  # it is asked without credentials
     assert {sign["cause"] for sign in signs if sign not in address} == {
@@ -404,10 +404,10 @@ def test_watching_draws_it_again_until_ctrl_c_which_is_no_failure(town: Town) ->
 
 
 def test_nothing_of_all_that_was_kept_holds_the_secret(town: Town) -> None:
-    kept = b"".join(
+    text = b"".join(
         path.read_bytes()
         for path in (town.folder / "state").rglob("*")
         if path.is_file() and "sandbox" not in path.parts
     )
-    assert b"open-sesame" not in kept
-    assert json.dumps("app:rollback").encode() in kept
+    assert b"open-sesame" not in text
+    assert json.dumps("app:rollback").encode() in text

@@ -146,9 +146,9 @@ class Town:
         assert up.code == 0, up.err
         self.env |= up.json["env"]
         self.url = next(
-            one["url"]
-            for one in up.json["provisioned"]
-            if one["what"] == "service" and one["environment"] == "dev"
+            item["url"]
+            for item in up.json["provisioned"]
+            if item["what"] == "service" and item["environment"] == "dev"
         )
 
     def __call__(self, *args: str) -> Result:
@@ -188,8 +188,8 @@ class Town:
     def answer(self) -> str:
         """What the app says to the outside, through the load balancer."""
         try:
-            with urllib.request.urlopen(self.url, timeout=10) as found:
-                return str(found.read().decode())
+            with urllib.request.urlopen(self.url, timeout=10) as result:
+                return str(result.read().decode())
         except urllib.error.HTTPError as problem:
             return f"{problem.code}"
 
@@ -213,10 +213,10 @@ class Town:
 
     def running(self) -> str:
         """The app's task definition that runs, such as `web:7`."""
-        found = self.cloud("ecs").describe_services(cluster="town", services=["web"])["services"][
+        result = self.cloud("ecs").describe_services(cluster="town", services=["web"])["services"][
             0
         ]["taskDefinition"]
-        return str(found).rpartition("/")[2]
+        return str(result).rpartition("/")[2]
 
     def newest(self) -> str:
         """The one that was registered last."""

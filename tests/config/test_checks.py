@@ -45,8 +45,8 @@ capture = { token = "$.token" }
 secret = "demo{host}"
 key = "password"
 """
-    found = read(text, tmp_path)
-    check = found.checks["login"]
+    checks = read(text, tmp_path)
+    check = checks.checks["login"]
     assert (check.check_type, check.asks, check.tags, check.timeout_s, check.retry_s) == (
         "http",
         "POST https://{host}/login",
@@ -59,7 +59,7 @@ key = "password"
         {"host", "password"},
         False,
     )
-    assert found.secrets == {
+    assert checks.secrets == {
         "password": Secret(
             "password", secret="demo{host}", key="password", uses=frozenset({"host"})
         )
@@ -83,15 +83,15 @@ def test_its_key_says_what_sort_a_check_is(text: str, sort: str, tmp_path: Path)
 
 
 def test_a_command_may_take_longer_than_a_request(tmp_path: Path) -> None:
-    found = read(f'{UP}[checks.suite]\ncommand = ["x"]\n', tmp_path).checks
-    assert (found["up"].timeout_s, found["suite"].timeout_s) == (10.0, 300.0)
+    checks = read(f'{UP}[checks.suite]\ncommand = ["x"]\n', tmp_path).checks
+    assert (checks["up"].timeout_s, checks["suite"].timeout_s) == (10.0, 300.0)
 
 
 def test_files_that_are_included_add_to_it(tmp_path: Path) -> None:
     (tmp_path / "smoke").mkdir()
     (tmp_path / "smoke" / "more.toml").write_text('[checks.more]\nhttp = "GET /{token}"\n')
-    found = read('[checks.login]\nhttp = "GET /"\ncapture = { token = "body" }\n', tmp_path)
-    assert found.checks.keys() == {"login"}
+    checks = read('[checks.login]\nhttp = "GET /"\ncapture = { token = "body" }\n', tmp_path)
+    assert checks.checks.keys() == {"login"}
     (tmp_path / "rules.toml").write_text(
         f'include = ["smoke/more.toml"]\n{(tmp_path / "rules.toml").read_text()}'
     )

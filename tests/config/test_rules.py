@@ -324,37 +324,47 @@ def hostile_rules() -> dict[str, str]:
 
     def near(length: int, number: int) -> str:
         targets, deploy = (
-            [f"{half * length}{at}" for at in range(number)] for half in ("ab", "ba")
+            [f"{half * length}{position}" for position in range(number)] for half in ("ab", "ba")
         )
         return "".join(f"[targets.{name}]\n{MANUAL}" for name in targets) + rule("x", deploy)
 
-    one = f"[targets.m]\n{MANUAL}"
-    chain = ["m", *(f"g{at}" for at in range(9_000))]
+    text = f"[targets.m]\n{MANUAL}"
+    chain = ["m", *(f"g{position}" for position in range(9_000))]
     half = chain[: len(chain) // 2]
     return {
         "names that are nearly right": near(18, 490),
         "long names that are nearly right": near(48, 900),
         "many names that are nearly right": near(18, 999),
-        "one name again and again": one + a_group("g", "m") + rule("x", ["g"] * 20_000),
-        "braces": "ignore = [\n" + "".join(f'"{at}{"{a,b}" * 9}",\n' for at in range(4000)) + "]\n",
+        "one name again and again": text + a_group("g", "m") + rule("x", ["g"] * 20_000),
+        "braces": "ignore = [\n"
+        + "".join(f'"{position}{"{a,b}" * 9}",\n' for position in range(4000))
+        + "]\n",
         "stars in names": (
-            "ignore = [\n" + "".join(f'"{"**/a" * 200}{at}",\n' for at in range(300)) + "]\n"
+            "ignore = [\n"
+            + "".join(f'"{"**/a" * 200}{position}",\n' for position in range(300))
+            + "]\n"
         ),
-        "wrong patterns": "ignore = [\n" + "".join(f'"/{at}",\n' for at in range(20_000)) + "]\n",
+        "wrong patterns": "ignore = [\n"
+        + "".join(f'"/{position}",\n' for position in range(20_000))
+        + "]\n",
         "environments": (
-            "".join(f"[environments.e{at}]\n" for at in range(3000))
+            "".join(f"[environments.e{position}]\n" for position in range(3000))
             + STACK.replace("Api", "{a}{b}{c}")
         ),
         "a long chain of groups": (
-            one
+            text
             + "".join(a_group(name, member) for member, name in pairwise(half))
             + "".join(rule(name, [name]) for name in half)
         ),
         "a longer chain of groups": (
-            one + "".join(a_group(name, member) for member, name in pairwise(chain))
+            text + "".join(a_group(name, member) for member, name in pairwise(chain))
         ),
         "groups of all that came before": (
-            one + "".join(a_group(f"g{at}", '", "'.join(chain[: at + 1])) for at in range(400))
+            text
+            + "".join(
+                a_group(f"g{position}", '", "'.join(chain[: position + 1]))
+                for position in range(400)
+            )
         ),
         "a group that needs a group": (
             "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
@@ -363,13 +373,13 @@ def hostile_rules() -> dict[str, str]:
             + 'needs = ["one"]\n'
         ),
         "all need the same one": (
-            one + "".join(f"[targets.{name}]\n{MANUAL}needs = ['m']\n" for name in chain[1:])
+            text + "".join(f"[targets.{name}]\n{MANUAL}needs = ['m']\n" for name in chain[1:])
         ),
         "a long chain of needs": (
             "".join(
                 f"[targets.{name}]\n{MANUAL}needs = ['{need}']\n" for need, name in pairwise(half)
             )
-            + one
+            + text
             + "".join(rule(name, [name]) for name in half)
         ),
         "many small targets": "".join(f"[targets.{name}]\n{MANUAL}" for name in chain),
@@ -381,13 +391,15 @@ def hostile_rules() -> dict[str, str]:
             "".join(
                 f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half
             )
-            + "".join(f'[environments.e{at}]\nvars.a="{at}"\n' for at in range(10_000))
+            + "".join(
+                f'[environments.e{position}]\nvars.a="{position}"\n' for position in range(10_000)
+            )
         ),
         "many empty variables": (
             "".join(
                 f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half
             )
-            + "".join(f'[environments.e{at}]\nvars.a=""\n' for at in range(10_000))
+            + "".join(f'[environments.e{position}]\nvars.a=""\n' for position in range(10_000))
         ),
         "rules": "[[rules]]\n" * MOST_RULES,
     }
@@ -409,39 +421,39 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
 def test_a_damaged_file_is_loaded_or_refused_with_lines_that_are_there(data: st.DataObject) -> None:
     lines = RULES.split("\n")
     for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(lines) - 1))
+        position = data.draw(st.integers(0, len(lines) - 1))
         how = data.draw(st.sampled_from(("drop", "repeat", "cut", "swap", "word")))
-        other = data.draw(st.integers(0, len(lines) - 1))
+        second = data.draw(st.integers(0, len(lines) - 1))
         if how == "drop":
-            lines[at] = ""
+            lines[position] = ""
         elif how == "repeat":
-            lines.insert(other, lines[at])
+            lines.insert(second, lines[position])
         elif how == "cut":
-            lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+            lines[position] = lines[position][: data.draw(st.integers(0, len(lines[position])))]
         elif how == "swap":
-            lines[at], lines[other] = lines[other], lines[at]
+            lines[position], lines[second] = lines[second], lines[position]
         else:
-            lines[at] = lines[at].replace(
+            lines[position] = lines[position].replace(
                 '"', data.draw(st.sampled_from(("", "'", '"x', "[", "5"))), 1
             )
     try:
         load("\n".join(lines))
     except RulesError as refused:
-        found = refused.problems
+        names = refused.problems
     else:
-        found = []
-    assert all(problem.line is None or 1 <= problem.line <= len(lines) for problem in found)
+        names = []
+    assert all(problem.line is None or 1 <= problem.line <= len(lines) for problem in names)
 
 
 def test_a_circle_is_told_in_the_same_words_every_time() -> None:
-    names = [f"t{at}" for at in range(8)]
+    names = [f"t{position}" for position in range(8)]
     text = (
         HEAD
         + f"[targets.A]\n{MANUAL}needs = {names}\n"
         + "".join(f"[targets.{name}]\n{MANUAL}needs = ['{name}']\n" for name in names)
     )
     program = "import sys; from toolkit import flow; flow.read_rules(sys.stdin.buffer.read(), 'r')"
-    said = set()
+    message = set()
     for seed in "123":
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
         done = subprocess.run(
@@ -451,5 +463,5 @@ def test_a_circle_is_told_in_the_same_words_every_time() -> None:
             capture_output=True,
             check=False,
         )
-        said.add(done.stderr.splitlines()[-1])
-    assert len(said) == 1
+        message.add(done.stderr.splitlines()[-1])
+    assert len(message) == 1

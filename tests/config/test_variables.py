@@ -123,9 +123,9 @@ SAME = {
 
 @pytest.mark.parametrize("case", SAME)
 def test_two_targets_that_change_the_same_thing_are_an_error(case: str) -> None:
-    parts, said = SAME[case]
+    parts, message = SAME[case]
     assert [problem.partition(": ")[2] for problem in problems(*parts)] == [
-        f"{said}; each needs its own"
+        f"{message}; each needs its own"
     ]
 
 
@@ -174,8 +174,8 @@ def test_every_command_refuses_equal_targets_with_the_line(
     repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
 ) -> None:
     repo.write({"rules.toml": "version = 1\n" + a_stack("a", "Api") + a_stack("b", "Api")})
-    found = toolkit(repo.path, *args)
-    assert (found.code, "rules.toml:6: targets.b: it changes the stack 'Api'" in found.err) == (
+    actual = toolkit(repo.path, *args)
+    assert (actual.code, "rules.toml:6: targets.b: it changes the stack 'Api'" in actual.err) == (
         2,
         True,
     )
@@ -228,9 +228,9 @@ EMPTY = {
 @pytest.mark.parametrize("blank", ["", "  "])
 @pytest.mark.parametrize("case", EMPTY)
 def test_an_empty_variable_in_a_name_is_to_be_filled_in(case: str, blank: str) -> None:
-    [said] = problems(EMPTY[case], DEV + f'vars.x = "{blank}"\n', PROD + 'vars.x = "full"\n')
-    assert said.startswith("environments.dev.vars.x: it is empty, and targets.a.")
-    assert said.endswith("needs it; fill it in")
+    [message] = problems(EMPTY[case], DEV + f'vars.x = "{blank}"\n', PROD + 'vars.x = "full"\n')
+    assert message.startswith("environments.dev.vars.x: it is empty, and targets.a.")
+    assert message.endswith("needs it; fill it in")
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_every_command_names_the_empty_variable_and_its_line(
             )
         }
     )
-    found = toolkit(repo.path, *args)
-    assert found.code == 2, found.err
+    actual = toolkit(repo.path, *args)
+    assert actual.code == 2, actual.err
     assert (
         "rules.toml:4: environments.dev.vars.base: it is empty, and targets.a.stack ('{base}-api')"
-        " needs it; fill it in" in found.err
+        " needs it; fill it in" in actual.err
     )
 
 
@@ -305,8 +305,8 @@ def test_what_init_drafts_says_what_to_fill_in(tmp_path: Path, toolkit: Toolkit)
     text = (repo.path / "rules.toml").read_text()
     if '= ""' not in text:
         pytest.skip("this draft leaves nothing to fill in")
-    found = toolkit(repo.path, "diff", "HEAD")
-    assert (found.code, "it is empty" in found.err, "fill it in" in found.err) == (2, True, True)
+    actual = toolkit(repo.path, "diff", "HEAD")
+    assert (actual.code, "it is empty" in actual.err, "fill it in" in actual.err) == (2, True, True)
 
 
 def test_a_name_that_is_empty_once_it_is_filled_in_is_refused_by_its_variable() -> None:

@@ -65,11 +65,11 @@ class CountingAws(Aws):
 
     def _client(self, service: str, once: bool) -> Any:
         new = (service, once) not in self._clients
-        made = super()._client(service, once)
+        value = super()._client(service, once)
         CountingAws.shared = self._session
         if new:
-            made.meta.events.register_first("before-send", self._count, unique_id="count")
-        return made
+            value.meta.events.register_first("before-send", self._count, unique_id="count")
+        return value
 
     def write(
         self, service: str, operation: str, /, tokened: bool = False, **params: Any
@@ -89,8 +89,8 @@ class CountingAws(Aws):
         )
 
     def close(self) -> None:
-        for one in self._clients.values():
-            one.close()
+        for value in self._clients.values():
+            value.close()
 
 
 class Deploy:
@@ -156,8 +156,8 @@ class Deploy:
     def resumed(self) -> Outcome:
         """Another process goes on with what the journal says."""
         journal = Journal.reopen(self.store, self.run, self.clock)
-        found = self.left()
-        return self._carried_out(journal, found.jobs[0], found)
+        state = self.left()
+        return self._carried_out(journal, state.jobs[0], state)
 
     def left(self) -> RunState:
         """What is left on disk."""
@@ -167,12 +167,12 @@ class Deploy:
         """The journal."""
         return read(self.store, self.run)
 
-    def _carried_out(self, journal: Journal, job: Job, found: RunState | None) -> Outcome:
-        begun = found.begun.get(job.step) if found else None
+    def _carried_out(self, journal: Journal, job: Job, state: RunState | None) -> Outcome:
+        begun = state.begun.get(job.step) if state else None
         papers = Unrecorded(self.store, journal, {}, {}, self.clock, lambda text: text)
-        told = Told()
-        self.listener, self.stop = told.listener, told.stop
-        step = StepExecution(job, told.request(self.run, self.ports), papers, lambda: None, begun)
+        notes = Told()
+        self.listener, self.stop = notes.listener, notes.stop
+        step = StepExecution(job, notes.request(self.run, self.ports), papers, lambda: None, begun)
         step.carry_out()
         journal.close()
         if step.bug is not None:
@@ -250,19 +250,19 @@ class StackDeploy(Deploy):
         return StackSettings(stack=self.name, template=f"{self.name}.json")
 
     def is_new(self) -> bool:
-        found = self.endpoint.cloudformation.stacks[self.name]
-        return found.status == "UPDATE_COMPLETE" and found.tags.get("toolkit:run") == self.run
+        result = self.endpoint.cloudformation.stacks[self.name]
+        return result.status == "UPDATE_COMPLETE" and result.tags.get("toolkit:run") == self.run
 
     def effects(self) -> dict[str, int]:
-        found = self.endpoint.cloudformation.stacks[self.name]
+        result = self.endpoint.cloudformation.stacks[self.name]
         began = [
-            one
-            for one in found.events
-            if one["LogicalResourceId"] == self.name
-            and one["ResourceStatus"] == "UPDATE_IN_PROGRESS"
+            event
+            for event in result.events
+            if event["LogicalResourceId"] == self.name
+            and event["ResourceStatus"] == "UPDATE_IN_PROGRESS"
         ]
-        asked = [call for call in self.endpoint.calls.of("CreateChangeSet") if call.applied]
-        names = {(call.params["ChangeSetName"], call.params.get("ClientToken")) for call in asked}
+        request = [call for call in self.endpoint.calls.of("CreateChangeSet") if call.applied]
+        names = {(call.params["ChangeSetName"], call.params.get("ClientToken")) for call in request}
         return {"CreateChangeSet": len(names), "ExecuteChangeSet": len(began)}
 
     def rest(self) -> None:
@@ -294,4 +294,4 @@ def impatient(patch: pytest.MonkeyPatch) -> None:
 
 def tries(deploy: Deploy) -> Counter[tuple[str, str]]:
     """How often each call was sent, with the attempts of the SDK."""
-    return Counter((one.operation, one.invocation) for one in deploy.aws.sent)
+    return Counter((item.operation, item.invocation) for item in deploy.aws.sent)

@@ -71,9 +71,9 @@ class FaultStage:
 
     def deploy(self, kind: str) -> Deploy:
         """Another one, of which nothing has begun."""
-        made = KINDS[kind](self.endpoint, self._folder, f"shop{len(self._made)}")
-        self._made.append(made)
-        return made
+        created = KINDS[kind](self.endpoint, self._folder, f"shop{len(self._made)}")
+        self._made.append(created)
+        return created
 
     def pass_(self, seconds: float) -> None:
         """Let time pass for the deploy that goes on."""
@@ -95,41 +95,41 @@ class FaultStage:
     def close(self) -> None:
         """The end."""
         self.calm()
-        for made in self._made:
-            made.close()
+        for created in self._made:
+            created.close()
 
 
 @pytest.fixture
 def stage(
     aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FaultStage]:
-    made = FaultStage(aws_endpoint, tmp_path, monkeypatch)
-    with deploys.hurried(monkeypatch, made.pass_):
-        yield made
-        made.close()
+    fault_stage = FaultStage(aws_endpoint, tmp_path, monkeypatch)
+    with deploys.hurried(monkeypatch, fault_stage.pass_):
+        yield fault_stage
+        fault_stage.close()
 
 
 def judged(stage: FaultStage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
     """The first process has ended like this; a second one goes on where it left something open."""
-    told = f"{hint}: {outcome.verdict}, {outcome.cause}"
-    assert deploy.clock.elapsed() <= DEADLINE_S + SPARE_S, told
+    text = f"{hint}: {outcome.verdict}, {outcome.cause}"
+    assert deploy.clock.elapsed() <= DEADLINE_S + SPARE_S, text
     if outcome.verdict == "succeeded":
-        assert deploy.is_new(), told
+        assert deploy.is_new(), text
     elif outcome.open:
         stage.calm()
         again = deploy.resumed()
         assert (again.verdict, deploy.is_new()) == (
             "succeeded",
             True,
-        ), f"{told}; resumed: {again.verdict}, {again.cause}"
+        ), f"{text}; resumed: {again.verdict}, {again.cause}"
     else:
         deploy.rest()
-        assert not deploy.is_new(), f"{told}, but the cloud went on"
+        assert not deploy.is_new(), f"{text}, but the cloud went on"
     stage.calm()
-    _once(deploy, told)
+    _once(deploy, text)
 
 
-def _once(deploy: Deploy, told: str) -> None:
+def _once(deploy: Deploy, text: str) -> None:
     """Nothing has had its effect twice, nothing was asked more often than was said, and nothing
     happened that nobody had intended.
     """
@@ -139,14 +139,16 @@ def _once(deploy: Deploy, told: str) -> None:
         if entry.state == "intent"
     ]
     for call, count in deploy.effects().items():
-        assert count <= 1, f"{told}: {call} had its effect {count} times"
-        assert count <= intents.count(call), f"{told}: {call} without an intent"
+        assert count <= 1, f"{text}: {call} had its effect {count} times"
+        assert count <= intents.count(call), f"{text}: {call} without an intent"
     sent = tries(deploy)
-    assert max(sent.values()) <= client.ATTEMPTS, f"{told}: {sent.most_common(3)}"
+    assert max(sent.values()) <= client.ATTEMPTS, f"{text}: {sent.most_common(3)}"
     for call in UNTOKENED:
-        made = [count for (name, _), count in sent.items() if name == call]
-        assert len(made) <= intents.count(call), f"{told}: {call} was made more often than intended"
-        assert set(made) <= {1}, f"{told}: {call} was made again by the SDK"
+        created = [count for (name, _), count in sent.items() if name == call]
+        assert len(created) <= intents.count(call), (
+            f"{text}: {call} was made more often than intended"
+        )
+        assert set(created) <= {1}, f"{text}: {call} was made again by the SDK"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,23 +169,23 @@ def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
     stage: FaultStage, kind: str, call: str, fault: str
 ) -> None:
     """At each time that the call is made."""
-    at = 0
+    number = 0
     while True:
         deploy = stage.deploy(kind)
-        spoilt = stage.fault(call, 1, fault, skip=at)
+        spoilt = stage.fault(call, 1, fault, skip=number)
         outcome = deploy.begun()
         if not spoilt.hits:
             break
-        hint = f"{fault} at {call} {at + 1}"
+        hint = f"{fault} at {call} {number + 1}"
         assert fault not in PASSING or outcome.verdict == "succeeded", (
             f"{hint}: {outcome.verdict}, {outcome.cause}"
         )
         judged(stage, deploy, outcome, hint)
-        at += 1
+        number += 1
         if fault in SLOW and not ALL:
             return
     stage.calm()
-    assert at > 0
+    assert number > 0
 
 
 @pytest.mark.slow("faults", keep=4)
@@ -257,5 +259,5 @@ def test_a_process_that_goes_on_and_is_stopped_before_it_moved_anything_is_not_i
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
     assert deploy.begun().verdict == "cancelled"
-    found = deploy.left()
-    assert [begun.acted for begun in found.begun.values()] == [False]
+    actual = deploy.left()
+    assert [begun.acted for begun in actual.begun.values()] == [False]

@@ -65,12 +65,12 @@ class HealthStage:
         )
 
     def look(self, timeout_s: float = 20.0, environment: str | None = None) -> HealthResult:
-        made: dict[tuple[str | None, str | None], Aws] = {}
+        by_name: dict[tuple[str | None, str | None], Aws] = {}
         ports = Ports(
             str(self.folder),
             str(self.folder),
             EndpointClock(self.endpoint),
-            lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
+            lambda *location: by_name.setdefault(location, Aws(None, "eu-west-1")),
         )
         return check_health(
             HealthRequest(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
@@ -91,13 +91,13 @@ def stage(
 
 
 def of(looked: HealthResult, name: str) -> HealthReport:
-    return next(one for one in looked.checkups if one.name == name)
+    return next(checkup for checkup in looked.checkups if checkup.name == name)
 
 
 def test_everything_that_answers_well_is_ok(stage: HealthStage) -> None:
     stage.rules("one", "two")
     looked = stage.look()
-    assert {one.name: one.status for one in looked.checkups} == {
+    assert {checkup.name: checkup.status for checkup in looked.checkups} == {
         "credentials": "ok",
         "one": "ok",
         "two": "ok",
@@ -133,8 +133,8 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
     began = time.monotonic()
     looked = stage.look(timeout_s=1.5)
     assert time.monotonic() - began < 7
-    assert {one.status for one in looked.checkups} == {"unknown"}
-    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.findings)
+    assert {checkup.status for checkup in looked.checkups} == {"unknown"}
+    assert not any(sign.status == "ok" for checkup in looked.checkups for sign in checkup.findings)
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
@@ -149,7 +149,7 @@ def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
     began = time.monotonic()
     looked = stage.look(timeout_s=1)
     assert time.monotonic() - began < 7
-    assert {one.status for one in looked.checkups} == {"unknown"}
+    assert {checkup.status for checkup in looked.checkups} == {"unknown"}
 
 
 def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(
@@ -176,7 +176,7 @@ def test_one_target_that_hangs_costs_the_others_nothing(stage: HealthStage) -> N
     )
     stage.endpoint.fault("cloudformation:*", times=None, kind="silent")
     looked = stage.look(timeout_s=2)
-    assert {one.name: one.status for one in looked.checkups} == {
+    assert {checkup.name: checkup.status for checkup in looked.checkups} == {
         "credentials": "ok",
         "one": "ok",
         "two": "ok",
@@ -190,7 +190,10 @@ def test_credentials_of_another_account_make_everything_unknown_and_the_exit_cod
     stage.rules("one")
     stage.endpoint.account = "999999999999"
     looked = stage.look()
-    assert ([one.status for one in looked.checkups], looked.exit) == (["failing", "unknown"], 7)
+    assert ([checkup.status for checkup in looked.checkups], looked.exit) == (
+        ["failing", "unknown"],
+        7,
+    )
 
 
 def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthStage) -> None:
@@ -198,11 +201,13 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
     assert looked.exit == 7
-    assert {sign.cause for one in looked.checkups for sign in one.findings} == {
+    assert {sign.cause for checkup in looked.checkups for sign in checkup.findings} == {
         "the AWS credentials have expired"
     }
     assert {
-        sentence(sign.next).partition(";")[0] for one in looked.checkups for sign in one.findings
+        sentence(sign.next).partition(";")[0]
+        for checkup in looked.checkups
+        for sign in checkup.findings
     } == {"sign in again: aws sso login"}
 
 
@@ -235,7 +240,7 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
         port = closed.getsockname()[1]
     stage.rules("one", more=f'[checks.shut]\ntls = "127.0.0.1:{port}"\n')
     looked = stage.look()
-    assert ({one.name: one.status for one in looked.checkups}, looked.exit) == (
+    assert ({checkup.name: checkup.status for checkup in looked.checkups}, looked.exit) == (
         {"credentials": "failing", "one": "unknown", "shut": "failing"},
         1,
     )
@@ -264,11 +269,11 @@ def test_an_address_that_may_not_be_asked_is_unknown(
 def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: HealthStage) -> None:
     stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
     stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
-    found = of(stage.look(), "limit").findings[0]
-    assert (found.status, found.detail) == ("failing", "not there"), found.cause
+    actual = of(stage.look(), "limit").findings[0]
+    assert (actual.status, actual.detail) == ("failing", "not there"), actual.cause
     stage.endpoint.on("ssm", "GetParameters", AwsError("AccessDeniedException", "no"))
-    found = of(stage.look(), "limit").findings[0]
-    assert (found.status, found.detail) == ("unknown", "could not be checked")
+    actual = of(stage.look(), "limit").findings[0]
+    assert (actual.status, actual.detail) == ("unknown", "could not be checked")
 
 
 def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: HealthStage) -> None:
@@ -276,12 +281,12 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Hea
     stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
-    found = of(stage.look(), "bucket").findings[0]
-    assert (found.status, sentence(found.next).partition(";")[0]) == (
+    actual = of(stage.look(), "bucket").findings[0]
+    assert (actual.status, sentence(actual.next).partition(";")[0]) == (
         "unknown",
         "sign in again: aws sso login",
     )
-    assert found.cause.endswith("the AWS credentials have expired")
+    assert actual.cause.endswith("the AWS credentials have expired")
 
 
 def test_one_that_is_failing_is_no_matter_of_credentials(stage: HealthStage) -> None:
@@ -347,7 +352,7 @@ def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: HealthStag
 def test_a_program_that_a_check_names_is_not_started(stage: HealthStage) -> None:
     marker = stage.folder / "ran"
     stage.rules("one", more=f'[checks.suite]\ncommand = ["touch", "{marker}"]\n')
-    assert {one.name for one in stage.look().checkups} == {"credentials", "one"}
+    assert {checkup.name for checkup in stage.look().checkups} == {"credentials", "one"}
     assert not marker.exists()
 
 
@@ -463,7 +468,7 @@ def test_what_no_deploy_has_put_there_is_somebody_elses(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         ({"commit": "3e8a51c"}, "3e8a51c"),
         (
@@ -478,12 +483,12 @@ def test_what_no_deploy_has_put_there_is_somebody_elses(
         ({"commit": "1234567"}, "1234567"),
     ],
 )
-def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object, said: str) -> None:
-    assert addresses.reported_version(content) == said
+def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object, text: str) -> None:
+    assert addresses.reported_version(content) == text
 
 
 @pytest.mark.parametrize(
-    ("said", "deployed", "another"),
+    ("text", "deployed", "another"),
     [
         (
             "3e8a51c",
@@ -509,9 +514,9 @@ def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object,
     ],
 )
 def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
-    said: str, deployed: Version, another: bool
+    text: str, deployed: Version, another: bool
 ) -> None:
-    assert addresses.is_other_version(said, deployed) is another
+    assert addresses.is_other_version(text, deployed) is another
 
 
 @pytest.mark.parametrize(("word", "status"), [("failing", "failing"), ("fine", "unknown")])

@@ -74,14 +74,14 @@ def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(
     monkeypatch.setenv("LOAD_WORD", "open-sesame-77")
     from threading import Thread
 
-    seen: list[bytes] = []
+    chunks: list[bytes] = []
 
     def watch() -> None:
         until = time.monotonic() + 4
         while time.monotonic() < until:
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
-                    seen.append(path.read_bytes())
+                    chunks.append(path.read_bytes())
                 except OSError:
                     continue
             time.sleep(0.05)
@@ -95,11 +95,11 @@ def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(
     )
     watcher.join()
     assert smoked.status == "passed"
-    assert any(b"locust" in one for one in seen)
-    assert not any(b"open-sesame-77" in one for one in seen)
-    kept = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
-    assert kept
-    assert not any(b"open-sesame-77" in path.read_bytes() for path in kept)
+    assert any(b"locust" in item for item in chunks)
+    assert not any(b"open-sesame-77" in item for item in chunks)
+    receipt = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert receipt
+    assert not any(b"open-sesame-77" in path.read_bytes() for path in receipt)
 
 
 FINE = LoadFigures(requests=100, errors=0, seconds=10, p50=20, p95=40, p99=60)
@@ -138,7 +138,7 @@ def test_the_share_of_errors_that_is_good_is_said_in_rules_toml() -> None:
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    times = [float(one) for one in range(1, 101)]
+    times = [float(item) for item in range(1, 101)]
     assert [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)] == [
         50.0,
         95.0,

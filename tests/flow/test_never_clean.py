@@ -202,10 +202,10 @@ class RandomTeam:
         target = self.random.choice(tuple(TARGETS))
         ports, git = self.ports(endpoint), Git.open(str(self.repo.path))
         rules = load_rules(str(self.repo.path), None, git)
-        own = target_settings(rules, environment)
+        by_name = target_settings(rules, environment)
         owners = fingerprint.PathOwners(path_owners(rules, rules_path(rules, git)))
         paths = detect.look(git).paths
-        version = fingerprint.versions(own, owners, git, paths)[target]
+        version = fingerprint.versions(by_name, owners, git, paths)[target]
         location = Location(environment, "eu-west-1", ENVIRONMENTS[environment])
         store = store_for(rules, ports, None)
         self.count += 1

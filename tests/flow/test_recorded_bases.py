@@ -38,38 +38,38 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return open_store("p", str(tmp_path))
 
 
-def deployed(store: Store, at: int, verdict: str, unsure: bool = False) -> None:
+def deployed(store: Store, number: int, verdict: str, unsure: bool = False) -> None:
     put(
         store,
         Record(
             "app",
             "dev",
             None,
-            commit(at),
-            commit(at),
-            f"f{at}",
-            run(at),
-            f"2026-11-20T{at}",
+            commit(number),
+            commit(number),
+            f"f{number}",
+            run(number),
+            f"2026-11-20T{number}",
             verdict,
             unsure=unsure,
         ),
     )
 
 
-def commit(at: int) -> str:
-    return f"{at:040}"
+def commit(number: int) -> str:
+    return f"{number:040}"
 
 
-def run(at: int) -> str:
-    return f"20261120-{at:02}0000-aaaa"
+def run(number: int) -> str:
+    return f"20261120-{number:02}0000-aaaa"
 
 
-def left(store: Store, at: int, *states: str, base: int | None = None, **facts: Any) -> None:
+def left(store: Store, number: int, *states: str, base: int | None = None, **facts: Any) -> None:
     """A run whose process was left. `base` is the good deploy that it knew."""
-    known = {} if base is None else {"recorded": {"run": run(base)}}
-    job = {"step": "app", "target": "app", "place": {"environment": "dev"}, **known}
+    known_names = {} if base is None else {"recorded": {"run": run(base)}}
+    job = {"step": "app", "target": "app", "place": {"environment": "dev"}, **known_names}
     with_end = Journal.create(
-        store, run(at), {"jobs": [job], "environment": "dev", **facts}, SystemClock()
+        store, run(number), {"jobs": [job], "environment": "dev", **facts}, SystemClock()
     )
     for state in states:
         step = None if state == "end" else "app"
@@ -124,9 +124,12 @@ def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> 
     deployed(store, 1, "succeeded")
     deployed(store, 2, "failed", unsure=True)
     deployed(store, 3, "rolled-back")
-    found = point(store)
-    assert found is not None
-    assert found.since == f"its last deploy (run {run(3)}) ended as rolled-back, and may be live"
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert (
+        recorded_base.since
+        == f"its last deploy (run {run(3)}) ended as rolled-back, and may be live"
+    )
 
 
 def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
@@ -148,17 +151,17 @@ def open_end(run: str) -> Advice:
     return words, "(", NextCommand("resume", (run,)), ")"
 
 
-def begins(store: Store, at: int, **facts: Any) -> None:
+def begins(store: Store, number: int, **facts: Any) -> None:
     """A run of this version has begun to deploy it."""
     record = Record(
         "app",
         "dev",
         None,
-        commit(at),
-        commit(at),
-        f"f{at}",
-        run(at),
-        f"2026-11-20T{at}",
+        commit(number),
+        commit(number),
+        f"f{number}",
+        run(number),
+        f"2026-11-20T{number}",
         BEGUN,
         who="ada@laptop",
         **facts,
@@ -207,10 +210,10 @@ def test_a_deploy_that_has_begun_and_given_way_leaves_what_was_before_as_sure_as
     deployed(store, 2, before, unsure=before == "failed")
     begins(store, 3)
     deployed(store, 3, "rolled-back")
-    found = point(store)
-    assert found is not None
+    recorded_base = point(store)
+    assert recorded_base is not None
     doubt = f"its last deploy (run {run(3)}) ended as rolled-back, and may be live"
-    assert found.since == (doubt if before == "failed" else None)
+    assert recorded_base.since == (doubt if before == "failed" else None)
 
 
 def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(
@@ -226,19 +229,19 @@ def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) 
     journal = Journal.create(
         store, run(2), {**processes.facts(), "jobs": [], "environment": "dev"}, SystemClock()
     )
-    found = point(store)
+    recorded_base = point(store)
     journal.close()
-    assert found is not None
-    assert found.since == f"run {run(2)} of ada@laptop is deploying it"
+    assert recorded_base is not None
+    assert recorded_base.since == f"run {run(2)} of ada@laptop is deploying it"
 
 
 def test_a_rollback_that_has_only_begun_has_taken_nothing_back(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "succeeded")
     begins(store, 3, detail={"action": "rollback"})
-    found = point(store)
-    assert found is not None
-    assert (found.since, found.failed) == (open_end(run(3)), None)
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert (recorded_base.since, recorded_base.failed) == (open_end(run(3)), None)
 
 
 def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
@@ -276,9 +279,9 @@ def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(
 ) -> None:
     left(store, open_, "intent")
     deployed(store, good, "succeeded")
-    found = point(store)
-    assert found is not None
-    assert found.since == open_end(run(open_))
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.since == open_end(run(open_))
 
 
 @CLOCKS
@@ -289,9 +292,9 @@ def test_one_open_run_that_was_overtaken_does_not_hide_another_that_was_not(
     left(store, good, "intent", base=3)
     deployed(store, 4, "succeeded")
     left(store, open_, "intent", base=4)
-    found = point(store)
-    assert found is not None
-    assert found.since == open_end(run(open_))
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.since == open_end(run(open_))
 
 
 @pytest.mark.parametrize("verdict", ["succeeded", "rolled-back"])
@@ -300,9 +303,9 @@ def test_an_open_run_whose_end_is_recorded_is_no_reason(store: Store, verdict: s
     deployed(store, 1, "succeeded")
     left(store, 2, "intent", base=1)
     deployed(store, 2, verdict)
-    found = point(store)
-    assert found is not None
-    assert (found.since, found.unknown) == (None, None)
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert (recorded_base.since, recorded_base.unknown) == (None, None)
 
 
 def test_an_open_run_of_a_version_that_records_beginnings_is_in_doubt_if_the_record_says_so(
@@ -355,12 +358,12 @@ def test_a_deploy_that_failed_after_it_does_not_say_that_a_run_is_over(store: St
 def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) -> None:
     """A colleague's record could name HEAD, which is always up to date."""
     put(store, Record("app", "dev", None, "HEAD", "HEAD", "f", run(1), "2026-11-20T1", "succeeded"))
-    found = point(store)
-    assert found is not None
-    assert found.unknown == "its live version (HEAD) is not a commit"
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.unknown == "its live version (HEAD) is not a commit"
 
 
-def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:
+def tried(store: Store, number: int, verdict: str, *, back: bool = False) -> None:
     """A run that was to deploy commit `at`, and after which commit 1 is live."""
     record = Record(
         "app",
@@ -369,10 +372,10 @@ def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:
         commit(1),
         commit(1),
         "f1",
-        run(at),
-        f"2026-11-20T{at}",
+        run(number),
+        f"2026-11-20T{number}",
         verdict,
-        tried=FailedDeploy(commit(at), f"f{at}", f"s{at}"),
+        tried=FailedDeploy(commit(number), f"f{number}", f"s{number}"),
         detail={"action": "rollback"} if back else {},
     )
     put(store, record)
@@ -391,9 +394,9 @@ def test_what_a_run_tried_that_did_not_go_well_is_known(
 ) -> None:
     deployed(store, 1, "succeeded")
     tried(store, 2, verdict)
-    found = point(store)
-    assert found is not None
-    assert found.failed == FailedRun(run(2), ended, commit(2), "f2", "s2")
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed == FailedRun(run(2), ended, commit(2), "f2", "s2")
 
 
 def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) -> None:
@@ -412,9 +415,9 @@ def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) 
         detail={"action": "rollback"},
     )
     put(store, back)
-    found = point(store)
-    assert found is not None
-    assert (found.run, found.failed) == (
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert (recorded_base.run, recorded_base.failed) == (
         run(2),
         FailedRun(run(2), "failed and was rolled back", commit(2), "f2", "s2"),
     )
@@ -436,9 +439,9 @@ def test_what_was_rolled_back_later_is_known(store: Store) -> None:
         detail={"action": "rollback"},
     )
     put(store, back)
-    found = point(store)
-    assert found is not None
-    assert found.failed == FailedRun(
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed == FailedRun(
         run(2), f"was rolled back by run {run(3)}", commit(2), "f2", ""
     )
 
@@ -447,18 +450,18 @@ def test_a_good_deploy_after_it_ends_that(store: Store) -> None:
     deployed(store, 1, "succeeded")
     tried(store, 2, "failed")
     deployed(store, 3, "succeeded")
-    found = point(store)
-    assert found is not None
-    assert found.failed is None
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed is None
 
 
 def test_a_run_that_was_gone_on_with_and_went_well_has_failed_nothing(store: Store) -> None:
     deployed(store, 1, "succeeded")
     tried(store, 2, "failed")
     deployed(store, 2, "succeeded")
-    found = point(store)
-    assert found is not None
-    assert (found.commit, found.failed) == (commit(2), None)
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert (recorded_base.commit, recorded_base.failed) == (commit(2), None)
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -495,9 +498,9 @@ def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, be
             replace(back, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
         )
     put(store, back)
-    found = point(store)
-    assert found is not None
-    assert found.failed == FailedRun(
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed == FailedRun(
         run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2"
     )
 
@@ -538,9 +541,9 @@ def test_a_rollback_that_did_not_succeed_is_not_told_as_done(store: Store, verdi
         tried=tried_at_2,
     )
     put(store, back)
-    found = point(store)
-    assert found is not None
-    assert found.failed == FailedRun(run(2), "was not good", commit(2), "f2", "s2")
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed == FailedRun(run(2), "was not good", commit(2), "f2", "s2")
 
 
 def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(store: Store) -> None:
@@ -560,6 +563,6 @@ def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(st
         unsure=True,
     )
     put(store, back)
-    found = point(store)
-    assert found is not None
-    assert found.failed is None
+    recorded_base = point(store)
+    assert recorded_base is not None
+    assert recorded_base.failed is None

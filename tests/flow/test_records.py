@@ -30,10 +30,10 @@ def compared(
     committed: bool = False,
 ) -> DiffResult:
     """The answer of `diff` where this is recorded."""
-    found = {name: one if isinstance(one, tuple) else (one,) for name, one in points.items()}
+    table = {name: item if isinstance(item, tuple) else (item,) for name, item in points.items()}
 
     def records(how: str, rules: Rules, environment: str | None) -> Points:
-        return found
+        return table
 
     return diff(
         DiffRequest(str(repo.path), base=base, committed=committed),
@@ -166,11 +166,11 @@ def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(
     repo: Repo, change: Callable[[Repo], None]
 ) -> None:
     change(repo)
-    found = version(repo, "app")
-    dirty = RecordedBase(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    actual = version(repo, "app")
+    dirty = RecordedBase(repo.head, actual.fingerprint, dirty=True, settings=actual.settings)
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "as it was deployed")
-    assert (found.dirty, version(repo, "app").dirty) == (True, False)
+    assert (actual.dirty, version(repo, "app").dirty) == (True, False)
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
     repo.commit(files={"backend/src/more.py": "1\n"})
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
@@ -181,8 +181,8 @@ def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deploye
 ) -> None:
     """The blob is not what was on disk: with no filter it would be another deploy."""
     repo.write({"backend/src/app.py": "1\r\n2\r\n", ".gitattributes": "*.py text\n"})
-    found = version(repo, "app")
-    dirty = RecordedBase(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    actual = version(repo, "app")
+    dirty = RecordedBase(repo.head, actual.fingerprint, dirty=True, settings=actual.settings)
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "without carriage returns")
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
@@ -355,8 +355,8 @@ def version(repo: Repo, target: str) -> Version:
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
     settings = {target: target_settings(rules, None)[target]}
-    own = PathOwners(path_owners(rules, rules_path(rules, git)))
-    return versions(settings, own, git, detect.look(git).paths)[target]
+    owners = PathOwners(path_owners(rules, rules_path(rules, git)))
+    return versions(settings, owners, git, detect.look(git).paths)[target]
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,8 @@ class Coasts:
         )
         return rollback_choice(order, None, self.ports, busy=busy)
 
-    def chosen(self, wanted: str | None = None, busy: bool = False) -> str:
-        return pick_candidate(self.choice(busy), wanted).record.version
+    def chosen(self, expected: str | None = None, busy: bool = False) -> str:
+        return pick_candidate(self.choice(busy), expected).record.version
 
     def found(self, look: bool = True, region: str | None = None) -> RollbackChoice:
         order = DeployRequest(
@@ -115,19 +115,19 @@ class Coasts:
         return replace(rollback_choice(order, None, self.ports, look), back="")
 
     def versions(self, region: str | None = None) -> list[str]:
-        return [one.record.version for one in self.found(False, region).candidates]
+        return [candidate.record.version for candidate in self.found(False, region).candidates]
 
-    def picked(self, wanted: str | None = None, region: str | None = None) -> str:
-        return pick_candidate(self.found(region=region), wanted).record.version
+    def picked(self, expected: str | None = None, region: str | None = None) -> str:
+        return pick_candidate(self.found(region=region), expected).record.version
 
 
 @pytest.fixture
 def coasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coasts:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
-    made = Coasts(tmp_path)
-    monkeypatch.setattr(app, "live", made.runs)
-    monkeypatch.setattr(app, "restorable", made.kept)
-    return made
+    created = Coasts(tmp_path)
+    monkeypatch.setattr(app, "live", created.runs)
+    monkeypatch.setattr(app, "restorable", created.kept)
+    return created
 
 
 def test_the_newest_good_version_that_does_not_run_is_put_back(coasts: Coasts) -> None:
@@ -148,15 +148,15 @@ def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(
 def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
-    said = request_fields(pick_candidate(coasts.found(), None))
+    fields = request_fields(pick_candidate(coasts.found(), None))
     assert (
-        said["version"].name,
-        {region: one["task definition"] for region, one in said["restored"].items()},
+        fields["version"].name,
+        {region: item["task definition"] for region, item in fields["restored"].items()},
     ) == (
         "v1",
         {"eu": "eu:1", "us": "us:1"},
     )
-    assert {region: one["digest"] for region, one in said["restored"].items()} == {
+    assert {region: item["digest"] for region, item in fields["restored"].items()} == {
         "eu": "sha256:v1-eu",
         "us": "sha256:v1-us",
     }
@@ -185,7 +185,11 @@ def test_a_run_is_found_though_a_newer_one_deployed_the_same_version(coasts: Coa
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     coasts.deployed("v1", "eu", "us", digest="sha256:v1")
     assert coasts.versions().count("v1") >= 1
-    assert [one.record.version for one in coasts.found(False).candidates if not one.older] == ["v1"]
+    assert [
+        candidate.record.version
+        for candidate in coasts.found(False).candidates
+        if not candidate.older
+    ] == ["v1"]
     chosen = pick_candidate(coasts.found(), "run-1")
     assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {
         "eu": "eu:1",
@@ -243,8 +247,8 @@ def test_a_tag_that_means_another_image_now_can_go_back_to_the_image_it_meant(
 ) -> None:
     coasts.deployed("stable", "eu", "us", digest="sha256:a")
     coasts.deployed("stable", "eu", "us", verdict="failed", digest="sha256:b")
-    found = pick_candidate(coasts.found(), None)
-    assert {record.detail["digest"] for record in found.each.values()} == {"sha256:a"}
+    candidate = pick_candidate(coasts.found(), None)
+    assert {record.detail["digest"] for record in candidate.each.values()} == {"sha256:a"}
 
 
 def test_where_the_cloud_cannot_be_asked_the_newest_good_one_is_taken_for_live(
@@ -373,7 +377,9 @@ def test_versions_whose_image_is_gone_are_skipped_and_marked(coasts: Coasts) -> 
     for version in ("v1", "v2", "v3"):
         coasts.deployed(version, "eu", "us")
     coasts.images = {"sha256:v2-us": False}
-    assert [(one.record.version, one.gone) for one in coasts.choice().candidates] == [
+    assert [
+        (candidate.record.version, candidate.gone) for candidate in coasts.choice().candidates
+    ] == [
         ("v3", False),
         ("v2", True),
         ("v1", False),
@@ -390,7 +396,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.images = {"sha256:v1-eu": None}
-    assert ([one.gone for one in coasts.choice().candidates], coasts.chosen()) == (
+    assert ([candidate.gone for candidate in coasts.choice().candidates], coasts.chosen()) == (
         [False, None],
         "v1",
     )
@@ -401,7 +407,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
         raise Unreachable(call="ecr", reason="timed out")
 
     monkeypatch.setattr(app, "restorable", blind)
-    assert ([one.gone for one in coasts.choice().candidates], coasts.chosen()) == (
+    assert ([candidate.gone for candidate in coasts.choice().candidates], coasts.chosen()) == (
         [None, None],
         "v1",
     )
@@ -411,7 +417,7 @@ def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None
     order = DeployRequest(folder=str(coasts.folder), targets=("app",), action=JobAction.ROLLBACK)
     locks = open_locks(open_store("p", coasts.ports.root), Location("dev", "us"), coasts.ports)
     assert deploying_run(order, None, coasts.ports) is None
-    for action, name, known in (
+    for action, name, known_names in (
         ("deploy", "app", True),
         ("", "app", True),
         ("rollback", "app", False),
@@ -419,7 +425,7 @@ def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None
     ):
         by = holder("run-1", "toolkit deploy app", coasts.ports.clock.now(), action=action)
         held = locks.take([f"dev/us/{name}"], by, 0, lambda name, by: None)
-        assert (deploying_run(order, None, coasts.ports) is not None) is known, (action, name)
+        assert (deploying_run(order, None, coasts.ports) is not None) is known_names, (action, name)
         held.release()
     assert deploying_run(order, None, coasts.ports) is None
 
@@ -443,5 +449,5 @@ def record(version: str, verdict: str = "succeeded", digest: str = "a") -> Recor
 def test_what_a_deploy_goes_back_to_is_the_last_good_deploy_of_another_version(
     records: list[Record], deployed: Version, back: str | None
 ) -> None:
-    found = last_good_before(records, deployed)
-    assert (found and found.version) == back
+    before = last_good_before(records, deployed)
+    assert (before and before.version) == back

@@ -88,22 +88,22 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
     ports: Ports,
 ) -> None:
     recorded_as(ports, "v0", "09-run")
-    found = prepared(ports)
-    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
-    still(found.jobs[0])
+    run = prepared(ports)
+    still = freshness_check(DeployRequest(folder=ports.root), run, None, ports)
+    still(run.jobs[0])
     recorded_as(ports, "v2", "10-run")
     with pytest.raises(StalePlan, match="the last good version of app has changed"):
-        still(found.jobs[0])
+        still(run.jobs[0])
 
 
 def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(ports: Ports) -> None:
     recorded_as(ports, "v0", "09-run")
-    found = replace(prepared(ports), standby=())
-    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
-    still(found.jobs[0])
+    run = replace(prepared(ports), standby=())
+    still = freshness_check(DeployRequest(folder=ports.root), run, None, ports)
+    still(run.jobs[0])
     recorded_as(ports, "v0", "10-run")
     with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
-        still(found.jobs[0])
+        still(run.jobs[0])
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
     ports: Ports, recorded: str, fingerprint: str, settings: str, refused: bool
 ) -> None:
     recorded_as(ports, "v0", "09-run")
-    found = replace(prepared(ports), standby=())
-    job = replace(found.jobs[0], version=Version("v1", "c", fingerprint, settings=settings))
-    still = freshness_check(DeployRequest(folder=ports.root), found, None, ports)
+    run = replace(prepared(ports), standby=())
+    job = replace(run.jobs[0], version=Version("v1", "c", fingerprint, settings=settings))
+    still = freshness_check(DeployRequest(folder=ports.root), run, None, ports)
     recorded_as(ports, "v1", "10-run", recorded)
     if not refused:
         still(job)
@@ -188,9 +188,9 @@ def ports(tmp_path: Path) -> Ports:
 @pytest.fixture
 def store(ports: Ports) -> Store:
     """With a run that was planned, and of which nothing was started."""
-    found = open_store("p", ports.root)
-    Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
-    return found
+    result = open_store("p", ports.root)
+    Journal.create(result, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
+    return result
 
 
 def recorded(store: Store, verdict: str) -> None:

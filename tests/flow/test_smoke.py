@@ -81,11 +81,11 @@ class ShopHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._said()
-        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-        if self.path == "/login" and given.get("password") == "open-sesame":
+        document = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        if self.path == "/login" and document.get("password") == "open-sesame":
             self._say(200, {"token": "t0ken-of-ada"}, **{"Set-Cookie": "session=s1-of-ada; Path=/"})
         else:
-            self._say(401, {"error": f"wrong: {given}"})
+            self._say(401, {"error": f"wrong: {document}"})
 
     do_DELETE = do_GET  # noqa: N815 (as the server wants it)
 
@@ -119,11 +119,11 @@ class Site:
         checks: str,
         stop: Stop | None = None,
         account: str = "[environments.dev]\n",
-        **asked: Any,
+        **value: Any,
     ) -> SmokeTestResult:
         head = HEAD.format(url=self.url, port=self.port).replace("[environments.dev]\n", account)
         (self.folder / "rules.toml").write_text(head + checks)
-        request = SmokeTestRequest(folder=str(self.folder), **asked)
+        request = SmokeTestRequest(folder=str(self.folder), **value)
         ports = Ports(
             str(self.folder),
             str(self.folder),
@@ -133,9 +133,9 @@ class Site:
         stage = flow.prepare(request, None, ports)
         return flow.run_smoke_test(request, stage, ports, stop or Stop(), lambda result: None)
 
-    def one(self, checks: str, **asked: Any) -> Result:
+    def one(self, checks: str, **value: Any) -> Result:
         """The result of the last check."""
-        return self.smoke(checks, **asked).results[-1]
+        return self.smoke(checks, **value).results[-1]
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_no_secret_and_no_captured_value_is_in_what_is_told(
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "expected",
     [
         'capture = { sid = "$.sid", other = "$.other" }',
         'capture = { sid = "$.sid" }\nexpect.json = { "$.sid" = "no" }',
@@ -216,9 +216,9 @@ def test_no_secret_and_no_captured_value_is_in_what_is_told(
     ],
 )
 def test_a_long_captured_value_does_not_show_in_part_whatever_fails(
-    site: Site, wanted: str
+    site: Site, expected: str
 ) -> None:
-    result = site.one(f'[checks.session]\nhttp = "GET /session"\n{wanted}\n')
+    result = site.one(f'[checks.session]\nhttp = "GET /session"\n{expected}\n')
     assert result.status == "failed"
     assert SESSION[:8] not in repr(result)
     assert "{sid}" in repr(result)
@@ -226,12 +226,12 @@ def test_a_long_captured_value_does_not_show_in_part_whatever_fails(
 
 def test_a_long_secret_does_not_show_in_part(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "hunter2-" * 100)
-    asked = (
+    text = (
         'json = { password = "{password}" }\nexpect.json = { "$.error" = "{password}"'
         " }\nexpect.status = 401\n"
     )
     result = site.one(
-        f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.login]\nhttp = "POST /login"\n{asked}'
+        f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.login]\nhttp = "POST /login"\n{text}'
     )
     assert (result.status, result.misses[0].wanted) == ("failed", '"{password}"')
     assert "hunter2" not in repr(result)
@@ -404,7 +404,7 @@ def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -
         1,
         ["unknown", "unknown"],
     )
-    assert {one.cause for one in late.results} == {
+    assert {result.cause for result in late.results} == {
         "the time for all checks was up before it answered",
         "the time was up before it could run",
     }
@@ -497,11 +497,11 @@ def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_ask
     assert site.calls == []
 
 
-@pytest.mark.parametrize("said", ["", " ", ","])
+@pytest.mark.parametrize("text", ["", " ", ","])
 def test_hosts_that_are_said_outside_and_are_none_are_a_mistake(
-    site: Site, said: str, monkeypatch: pytest.MonkeyPatch
+    site: Site, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", said)
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", text)
     with pytest.raises(UsageError, match="TOOLKIT_PROBE_HOSTS is set, but empty"):
         site.one('[checks.up]\nhttp = "GET /"\n')
 
@@ -539,8 +539,8 @@ def test_several_base_addresses_are_asked_each_for_itself(site: Site) -> None:
         request, flow.prepare(request, None, ports), ports, Stop(), lambda result: None
     )
     assert {
-        (one.check, one.at.partition("//")[2].partition(":")[0], one.status)
-        for one in smoked.results
+        (result.check, result.at.partition("//")[2].partition(":")[0], result.status)
+        for result in smoked.results
     } == {
         (check, host, "passed") for check in ("up", "next") for host in ("127.0.0.1", "localhost")
     }

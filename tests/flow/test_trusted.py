@@ -80,10 +80,10 @@ def hub(tmp_path: Path) -> Repo:
 
 @pytest.fixture
 def clone(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
-    made = hub.clone(tmp_path / "clone")
-    made.git("checkout", "-q", "-b", "pull")
-    monkeypatch.chdir(made.path)
-    return made
+    created = hub.clone(tmp_path / "clone")
+    created.git("checkout", "-q", "-b", "pull")
+    monkeypatch.chdir(created.path)
+    return created
 
 
 def loaded(repo: Repo, named: str | None = None, allowed: bool = False, folder: str = "") -> Rules:

@@ -64,18 +64,18 @@ def wider(draw: st.DrawFn, path: str) -> str:
 
 @st.composite
 def _wider_name(draw: st.DrawFn, name: str, how: str) -> list[str]:
-    at = draw(st.integers(0, len(name)))
-    before, after = escaped(name[:at]), escaped(name[at:])
+    position = draw(st.integers(0, len(name)))
+    before, after = escaped(name[:position]), escaped(name[position:])
     ways: dict[str, list[str]] = {
         "same": [escaped(name)],
         "star": ["*"],
         "start": [f"*{after}"],
         "end": [f"{before}*"],
-        "ask": ["?" * at + after],
+        "ask": ["?" * position + after],
         "class": [
             *(
-                [f"{before}[{_in_class(name[at])}]{escaped(name[at + 1 :])}"]
-                if at < len(name)
+                [f"{before}[{_in_class(name[position])}]{escaped(name[position + 1 :])}"]
+                if position < len(name)
                 else [before]
             )
         ],
@@ -120,10 +120,10 @@ def loose(letters: str = "aAb.-é") -> st.SearchStrategy[str]:
 @st.composite
 def questions(draw: st.DrawFn, most: int = 4) -> tuple[list[str], list[list[str]]]:
     """Some paths, and some rules whose patterns (some with `!`) have to do with them."""
-    asked = draw(st.lists(paths(), min_size=1, max_size=6))
-    pattern = st.one_of(st.sampled_from(asked).flatmap(wider).filter(usable), loose())
-    signed = st.builds(lambda sign, one: sign + one, st.sampled_from(("", "", "!")), pattern)
-    return asked, draw(st.lists(st.lists(signed, max_size=5), min_size=1, max_size=most))
+    request = draw(st.lists(paths(), min_size=1, max_size=6))
+    pattern = st.one_of(st.sampled_from(request).flatmap(wider).filter(usable), loose())
+    signed = st.builds(lambda sign, item: sign + item, st.sampled_from(("", "", "!")), pattern)
+    return request, draw(st.lists(st.lists(signed, max_size=5), min_size=1, max_size=most))
 
 
 def any_of(names: Sequence[str]) -> st.SearchStrategy[list[str]]:

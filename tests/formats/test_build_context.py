@@ -16,7 +16,7 @@ def paths(text: str) -> list[str]:
 
 def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
     text = "FROM x\n\nCOPY a \\\n  # why b\n\n  b \\  \n  c/ \\\n d/\nCOPY e f\n"
-    assert [(one.word, one.instruction.line) for one in sources(text)] == [
+    assert [(source.word, source.instruction.line) for source in sources(text)] == [
         ("a", 3),
         ("b", 3),
         ("c/", 3),
@@ -25,17 +25,17 @@ def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
 
 
 def test_two_escapes_at_the_end_do_not_continue_a_line() -> None:
-    assert [one.word for one in sources("FROM x\nRUN echo a\\\\\nCOPY b c\n")] == ["b"]
+    assert [source.word for source in sources("FROM x\nRUN echo a\\\\\nCOPY b c\n")] == ["b"]
 
 
 def test_the_escape_directive_counts_only_at_the_very_top() -> None:
-    assert [one.word for one in sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == [
+    assert [source.word for source in sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == [
         "a",
         "b",
     ]
     assert [
-        one.word
-        for one in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")
+        source.word
+        for source in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")
     ] == ["a", "b"]
 
 
@@ -57,18 +57,18 @@ COPY nothing /x
 EOF
 COPY last /x
 """
-    assert [one.word for one in sources(text)] == ["real", "last"]
+    assert [source.word for source in sources(text)] == ["real", "last"]
 
 
 def test_a_dash_lets_go_of_the_tabs_before_the_end_of_a_heredoc() -> None:
     assert [
-        one.word for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
+        source.word for source in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
     ] == ["b"]
-    assert [one.word for one in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
+    assert [source.word for source in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
 
 
 def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
-    assert [one.word for one in sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
+    assert [source.word for source in sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
 
 
 @pytest.mark.parametrize(

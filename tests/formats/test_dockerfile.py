@@ -10,7 +10,7 @@ from toolkit.formats.dockerfile import UNKNOWN, expand, json_list, parse, split
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "rows"),
     [
         ("FROM a", [("FROM", "a", 1)]),
         ("# c\n\nfrom a as b\n", [("FROM", "a as b", 3)]),
@@ -35,13 +35,16 @@ from toolkit.formats.dockerfile import UNKNOWN, expand, json_list, parse, split
         ("USER 1 \\", [("USER", "1", 1)]),
     ],
 )
-def test_lines_become_instructions(text: str, told: list[tuple[str, str, int]]) -> None:
-    assert [(one.keyword, one.rest, one.line) for one in parse(text).instructions] == told
+def test_lines_become_instructions(text: str, rows: list[tuple[str, str, int]]) -> None:
+    assert [
+        (instruction.keyword, instruction.rest, instruction.line)
+        for instruction in parse(text).instructions
+    ] == rows
 
 
 def test_flags_are_taken_from_the_front_only() -> None:
-    (one,) = parse("COPY --chown=1:2 --link a --b c").instructions
-    assert (one.flags, one.rest) == ({"chown": "1:2", "link": "true"}, "a --b c")
+    (item,) = parse("COPY --chown=1:2 --link a --b c").instructions
+    assert (item.flags, item.rest) == ({"chown": "1:2", "link": "true"}, "a --b c")
 
 
 @pytest.mark.parametrize(
@@ -59,8 +62,8 @@ def test_flags_are_taken_from_the_front_only() -> None:
 def test_quotes_and_escapes_hold_a_flag_together(
     line: str, options: tuple[tuple[str, str], ...], rest: str
 ) -> None:
-    (one,) = parse(line).instructions
-    assert (one.options, one.rest) == (options, rest)
+    (item,) = parse(line).instructions
+    assert (item.options, item.rest) == (options, rest)
 
 
 def test_directives_are_those_that_docker_knows_at_the_very_top() -> None:
@@ -175,7 +178,7 @@ def test_quotes_hold_words_together(rest: str, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rest", "found"),
+    ("rest", "lines"),
     [
         ('["a", "b c"]', ["a", "b c"]),
         ("[]", []),
@@ -185,12 +188,12 @@ def test_quotes_hold_words_together(rest: str, words: list[str]) -> None:
         ("[a", None),
     ],
 )
-def test_the_exec_form_is_a_list_of_strings(rest: str, found: list[str] | None) -> None:
-    assert json_list(rest) == found
+def test_the_exec_form_is_a_list_of_strings(rest: str, lines: list[str] | None) -> None:
+    assert json_list(rest) == lines
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "output"),
     [
         (None, "linux/amd64"),
         ("linux/arm64", "linux/arm64"),
@@ -200,8 +203,8 @@ def test_the_exec_form_is_a_list_of_strings(rest: str, found: list[str] | None) 
         ("linux/arm/v7", "linux/arm/v7"),
     ],
 )
-def test_a_platform_has_one_spelling(said: str | None, told: str) -> None:
-    assert str(platform(said)) == told
+def test_a_platform_has_one_spelling(text: str | None, output: str) -> None:
+    assert str(platform(text)) == output
 
 
 @pytest.mark.parametrize(

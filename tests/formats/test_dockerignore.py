@@ -9,7 +9,7 @@ from toolkit.formats.dockerignore import parse, parse_if_possible
 
 
 @pytest.mark.parametrize(
-    ("text", "out", "kept"),
+    ("text", "out", "output"),
     [
         ("# comment\n\n  \n", "", "a #"),
         ("a", "a a/b a/b/c", "b b/a ab"),
@@ -42,11 +42,11 @@ from toolkit.formats.dockerignore import parse, parse_if_possible
         ("\ufeffa\r\nb\r\n", "a b", "c"),
     ],
 )
-def test_patterns_mean_what_docker_says(text: str, out: str, kept: str) -> None:
+def test_patterns_mean_what_docker_says(text: str, out: str, output: str) -> None:
     ignore = parse(text)
     for path in out.split():
         assert ignore.keeps_out(path), path
-    for path in kept.split():
+    for path in output.split():
         assert not ignore.keeps_out(path), path
 
 

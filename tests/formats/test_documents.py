@@ -56,7 +56,8 @@ def test_aliases_and_merges_are_written_out() -> None:
 def _layers(layer: str) -> str:
     """Twelve names, each of which holds the one before nine times."""
     lines = [
-        f"a{one}: &a{one} {layer.format(', '.join([f'*a{one - 1}'] * 9))}" for one in range(1, 12)
+        f"a{item}: &a{item} {layer.format(', '.join([f'*a{item - 1}'] * 9))}"
+        for item in range(1, 12)
     ]
     return "\n".join(["a0: &a0 {k: 1}", *lines])
 

@@ -245,11 +245,11 @@ def test_everything_below_a_folder_and_the_folder_itself_match_its_globstar(
 
 @given(st.data(), strategies.paths())
 def test_a_brace_is_the_sum_of_its_alternatives(data: st.DataObject, path: str) -> None:
-    one, other = (
+    first, second = (
         data.draw(strategies.loose().filter(lambda pattern: "," not in pattern)) for _ in range(2)
     )
-    both = f"{{{one},{other}}}"
-    assert matches(both, path) == (matches(one, path) or matches(other, path))
+    both = f"{{{first},{second}}}"
+    assert matches(both, path) == (matches(first, path) or matches(second, path))
 
 
 def slowly(pattern: str, path: str) -> bool:
@@ -267,7 +267,7 @@ def _folders(pattern: list[str], path: list[str]) -> bool:
     if not pattern:
         return not path
     if pattern[0] == "**":
-        return any(_folders(pattern[1:], path[at:]) for at in range(len(path) + 1))
+        return any(_folders(pattern[1:], path[position:]) for position in range(len(path) + 1))
     return bool(path) and _name(pattern[0], path[0]) and _folders(pattern[1:], path[1:])
 
 
@@ -275,7 +275,7 @@ def _name(pattern: str, name: str) -> bool:
     if not pattern:
         return not name
     if pattern[0] == "*":
-        return any(_name(pattern[1:], name[at:]) for at in range(len(name) + 1))
+        return any(_name(pattern[1:], name[position:]) for position in range(len(name) + 1))
     return bool(name) and pattern[0] in ("?", name[0]) and _name(pattern[1:], name[1:])
 
 
@@ -380,8 +380,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 
 def listed(index: Repo, pattern: str) -> set[str]:
     """What git finds, without what is below a path that is spelled as the pattern is."""
-    found = index.git("ls-files", "-z", "--", f":(glob,top){pattern}").split("\0")
-    return {path for path in found if path and not path.startswith(f"{pattern}/")}
+    lines = index.git("ls-files", "-z", "--", f":(glob,top){pattern}").split("\0")
+    return {path for path in lines if path and not path.startswith(f"{pattern}/")}
 
 
 @given(
@@ -390,7 +390,7 @@ def listed(index: Repo, pattern: str) -> set[str]:
 )
 @settings(max_examples=settings().max_examples // 2)
 def test_git_agrees_on_the_shared_dialect(index: Repo, tree: set[str], patterns: list[str]) -> None:
-    files = {path for path in tree if not any(other.startswith(f"{path}/") for other in tree)}
+    files = {path for path in tree if not any(text.startswith(f"{path}/") for text in tree)}
     index.git("read-tree", "--empty")
     index.git(
         "update-index",

@@ -68,10 +68,12 @@ class Scheduled(EndpointClock):
         self.events: list[tuple[float, Callable[[], None]]] = []
 
     def wait(self, seconds: float, wake: Event | None = None) -> bool:
-        for at, event in [one for one in self.events if one[0] <= self.elapsed() + seconds]:
-            self.events.remove((at, event))
-            self.advance(max(at - self.elapsed(), 0.0))
-            seconds = max(seconds - max(at - self.elapsed(), 0.0), 0.0)
+        for position, event in [
+            item for item in self.events if item[0] <= self.elapsed() + seconds
+        ]:
+            self.events.remove((position, event))
+            self.advance(max(position - self.elapsed(), 0.0))
+            seconds = max(seconds - max(position - self.elapsed(), 0.0), 0.0)
             event()
         self.advance(seconds)
         return wake is not None and wake.is_set()
@@ -125,12 +127,12 @@ class Oven:
         """Another process goes on with it."""
         assert self.prepared is not None
         self.told = Told()
-        left = runs.run_state(self.store, RUN, self.ports)
+        state = runs.run_state(self.store, RUN, self.ports)
         rules = self.prepared.rules
         proofs = gates.step_gates(
-            rules, left.open, self.ports, str, gates.read_baselines(left.facts, "journal")
+            rules, state.open, self.ports, str, gates.read_baselines(state.facts, "journal")
         )
-        standby = [job for job in left.jobs if job.undoes]
+        standby = [job for job in state.jobs if job.undoes]
         verify = Judge(proofs, self.ports, standby).after
         request = self.told.request(RUN, self.ports, verify=verify)
         return resumed(request, self.store)
@@ -177,11 +179,11 @@ class Oven:
                 {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
             )
         )
-        told = Told()
-        told.listener = listener
+        notes = Told()
+        notes.listener = listener
         command = ["toolkit", "rollback", "web"]
         ports = replace(self.ports, clock=SystemClock())
-        request = told.request(job.run, ports, command=command, preempts=True)
+        request = notes.request(job.run, ports, command=command, preempts=True)
         return started(request, PreparedRun(rules, (job,), {}, (), {}))
 
     def states(self) -> list[tuple[str, str]]:
@@ -241,7 +243,7 @@ def test_a_container_that_dies_during_the_bake_gives_way_where_the_environment_w
     oven.recorded()
     oven.once_live(20, oven.crash)
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
@@ -269,7 +271,7 @@ def test_what_is_put_back_is_the_last_good_version_whose_image_is_there_still(ov
     put(oven.store, record)
     oven.once_live(20, oven.crash)
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
@@ -340,7 +342,7 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
     oven.clock.advance(5)
     oven.crash()
     ran = oven.resume()
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
@@ -371,7 +373,9 @@ def _spoil(endpoint: Endpoint, fault: str) -> None:
 def test_somebody_elses_deploy_during_the_bake_supersedes_it(oven: Oven) -> None:
     def elsewhere() -> None:
         oven.endpoint.ecs.definition("web", f"{oven.stage.repository.uri}@{oven.stage.old.digest}")
-        newest = max(one for one in oven.endpoint.ecs.definitions if "/web:" in one)
+        newest = max(
+            definition for definition in oven.endpoint.ecs.definitions if "/web:" in definition
+        )
         oven.endpoint.ecs.update_service(
             {"cluster": "main", "service": "web", "taskDefinition": newest}
         )
@@ -392,7 +396,7 @@ def test_an_alarm_that_goes_red_during_the_bake_counts_like_a_check_that_fails(o
     oven.endpoint.cloudwatch.alarm("errors")
     oven.once_live(20, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM", "5 errors"))
     ran = oven.deploy(bake="60s", settings=ALARMS, environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]
@@ -499,7 +503,7 @@ def test_a_rollback_is_not_judged_by_the_alarms_that_what_it_undoes_made_ring(ov
     oven.endpoint.cloudwatch.alarm("errors")
     oven.once_live(5, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     ran = oven.deploy(settle="20s", settings=ALARMS, environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("web", "unhealthy"),
         ("web:rollback", "succeeded"),
     ]

@@ -121,12 +121,12 @@ class Street:
             ).encode(),
             "rules.toml",
         )
-        there = location or Location("dev")
+        remote = location or Location("dev")
         [job] = making.make_jobs(
             making.JobRequest(
                 "run",
                 [rules.targets[target]],
-                [there],
+                [remote],
                 {},
                 {target: Version(TWO, TWO, "f2")},
                 JobAction.DEPLOY,
@@ -138,7 +138,7 @@ class Street:
         pen = Pen(SystemClock(), self.desk_log)
         desk = StepExecution(job, request, pen, self.check_fence)
         live = self.live.setdefault(
-            there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
+            remote.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )
         outcome = Outcome(
             job.step,
@@ -174,11 +174,11 @@ class Street:
 def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
-    made: Street
-    with answering(lambda head: made.says(head)) as server:
-        made = Street(tmp_path, server)
-        monkeypatch.setattr(app, "live", made.runs)
-        yield made
+    created: Street
+    with answering(lambda head: created.says(head)) as server:
+        created = Street(tmp_path, server)
+        monkeypatch.setattr(app, "live", created.runs)
+        yield created
 
 
 HEALTH = 'health = ["{url}/health"]'
@@ -375,11 +375,11 @@ def test_a_suite_whose_program_is_not_there_says_nothing_of_what_is_live(street:
 def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, left = socket.socket.connect, [2]
+    really, rest = socket.socket.connect, [2]
 
     def connect(self: socket.socket, address: Any) -> None:
-        left[0] -= 1
-        if left[0] >= 0:
+        rest[0] -= 1
+        if rest[0] >= 0:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         really(self, address)
 

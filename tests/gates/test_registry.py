@@ -88,8 +88,8 @@ class Deploy:
             can_go_back=lambda job: None,
             rolls_back=False,
         )
-        asked = Judge({"web": setup}, self.ports)
-        request = self.told.request("run", self.ports, still=asked.before, verify=asked.after)
+        requests = Judge({"web": setup}, self.ports)
+        request = self.told.request("run", self.ports, still=requests.before, verify=requests.after)
         step = StepExecution(job, request, Pen(Impatient()), lambda: None)
         step.carry_out()
         if step.bug is not None:
@@ -164,12 +164,12 @@ def test_what_a_gate_says_afterwards_is_the_verdict_and_an_event(
 def test_the_first_gate_that_is_not_passed_decides_and_the_others_are_not_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = list[str]()
+    request = list[str]()
     second = Scan(None, lambda: None)
-    monkeypatch.setattr(second, "after", lambda context: asked.append("second"))
+    monkeypatch.setattr(second, "after", lambda context: request.append("second"))
     deploy = Deploy(monkeypatch, Scan(GateFailure("a hole"), lambda: None), second)
     outcome = deploy.run()
-    assert (outcome.cause, asked) == ("it is live, but a hole", [])
+    assert (outcome.cause, request) == ("it is live, but a hole", [])
 
 
 def test_a_gate_with_an_interval_is_asked_again_while_the_step_bakes(

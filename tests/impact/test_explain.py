@@ -11,7 +11,7 @@ from toolkit.model import ChangeStatus, Reason
 
 
 def test_a_hit_names_the_pattern_and_what_it_calls_for() -> None:
-    [hit] = [one for one in explain("lambda/a", book(RULES)).verdicts if one.hit]
+    [hit] = [verdict for verdict in explain("lambda/a", book(RULES)).verdicts if verdict.hit]
     assert (hit.rule, hit.pattern, hit.why, hit.deploy) == (
         "Lambda",
         "lambda/**",
@@ -24,7 +24,7 @@ def test_a_hit_names_the_pattern_and_what_it_calls_for() -> None:
 def test_a_miss_says_whether_a_pattern_excludes_or_none_matches() -> None:
     rules = book(HEAD + rule("one", '["x/**", "!**/y"]', 'deploy = ["a"]'))
     whys = [explain(path, rules).verdicts[0] for path in ("x/y", "z/y", "z")]
-    assert [(one.hit, one.pattern, one.why) for one in whys] == [
+    assert [(why.hit, why.pattern, why.why) for why in whys] == [
         (False, "!**/y", "excluded by !**/y"),
         (False, None, "no pattern matches"),
         (False, None, "no pattern matches"),
@@ -43,14 +43,14 @@ def test_a_rule_for_some_statuses_says_so() -> None:
 
 
 def test_a_dropped_group_is_named_with_what_was_narrower() -> None:
-    found = explain("cdk/stacks/fargate_stack.py", book(RULES))
-    assert (found.targets, found.dropped) == (("fargate",), (("infra", "fargate"),))
+    number = explain("cdk/stacks/fargate_stack.py", book(RULES))
+    assert (number.targets, number.dropped) == (("fargate",), (("infra", "fargate"),))
 
 
 def test_an_ignored_path_goes_nowhere_and_names_the_pattern() -> None:
-    found = explain("lambda/a.md", book(RULES))
-    assert found.ignored == Reason("lambda/a.md", "ignore", "**/*.md", 2)
-    assert (found.targets, found.dropped, found.fallback) == ((), (), None)
+    number = explain("lambda/a.md", book(RULES))
+    assert number.ignored == Reason("lambda/a.md", "ignore", "**/*.md", 2)
+    assert (number.targets, number.dropped, number.fallback) == ((), (), None)
 
 
 def test_an_unmatched_path_names_what_it_falls_back_to() -> None:
@@ -63,11 +63,14 @@ def test_an_unmatched_path_names_what_it_falls_back_to() -> None:
 
 @given(books(), st.sampled_from(PATHS))
 def test_the_story_ends_where_a_change_of_any_status_goes(rules: RuleBook, path: str) -> None:
-    found, calls = explain(path, rules), rules.impact_of(path, ChangeStatus.UNKNOWN)
-    expected = (found.fallback,) if found.fallback else found.targets
+    number, calls = explain(path, rules), rules.impact_of(path, ChangeStatus.UNKNOWN)
+    expected = (number.fallback,) if number.fallback else number.targets
     assert set(expected) == set(calls.targets)
     assert {
-        name for one in found.verdicts if one.hit and not found.ignored for name in one.run
+        name
+        for verdict in number.verdicts
+        if verdict.hit and not number.ignored
+        for name in verdict.run
     } == set(calls.run)
 
 
@@ -75,7 +78,7 @@ def test_the_story_ends_where_a_change_of_any_status_goes(rules: RuleBook, path:
 def test_what_is_dropped_covers_the_target_that_it_is_dropped_for(
     rules: RuleBook, path: str
 ) -> None:
-    found = explain(path, rules)
-    for name, narrower in found.dropped:
-        assert narrower in found.targets
+    number = explain(path, rules)
+    for name, narrower in number.dropped:
+        assert narrower in number.targets
         assert narrower in rules.rules.targets[name].members

@@ -16,7 +16,7 @@ def on(*rules: str, files: tuple[str, ...] = FILES, head: str = HEAD) -> Lint:
 
 
 def found(lint: Lint) -> list[tuple[str, str]]:
-    return [(one.code, one.message) for one in lint.findings]
+    return [(finding.code, finding.message) for finding in lint.findings]
 
 
 def test_rules_that_match_files_are_no_finding() -> None:
@@ -155,7 +155,7 @@ def test_only_the_first_dead_patterns_are_told_with_what_they_may_have_meant() -
 
 
 def test_among_many_names_only_the_same_one_is_told() -> None:
-    files = (*FILES, *(f"other/{at}/x" for at in range(MOST_COMPARED)))
+    files = (*FILES, *(f"other/{position}/x" for position in range(MOST_COMPARED)))
     hints = [
         finding.hint
         for finding in on(
@@ -166,8 +166,8 @@ def test_among_many_names_only_the_same_one_is_told() -> None:
 
 
 def test_a_thousand_dead_patterns_beside_a_thousand_files_are_told_in_seconds() -> None:
-    patterns = "".join(f'"src/components/widget{at}/indx.ts",\n' for at in range(1000))
-    files = tuple(f"src/components/thing{at}/index.ts" for at in range(1000))
+    patterns = "".join(f'"src/components/widget{position}/indx.ts",\n' for position in range(1000))
+    files = tuple(f"src/components/thing{position}/index.ts" for position in range(1000))
     start = time.process_time()
     assert (
         len(on(rule("one", f'["src/**",\n{patterns}]', 'deploy = ["a"]'), files=files).findings)

@@ -21,8 +21,10 @@ def plainly(rules: list[list[str]], path: str) -> tuple[Hit, ...]:
 
     hits: list[Hit] = []
     for index, patterns in enumerate(rules):
-        positive = [at for at, pattern in enumerate(patterns) if not pattern.startswith("!")]
-        matching = [at for at in positive if match(patterns[at])]
+        positive = [
+            position for position, pattern in enumerate(patterns) if not pattern.startswith("!")
+        ]
+        matching = [position for position in positive if match(patterns[position])]
         excluded = any(match(pattern[1:]) for pattern in patterns if pattern.startswith("!"))
         if patterns and not excluded and (matching or not positive):
             hits.append((index, matching[0] if matching else -1))
@@ -33,8 +35,8 @@ def test_looking_up_gives_what_the_table_says() -> None:
     wrong = []
     for pattern, path in [(pattern, path) for pattern, them in EXAMPLES.items() for path in them]:
         negated = path.startswith("!") and not pattern.startswith("\\!")
-        found = Matcher([["x"], [pattern]]).match(path.removeprefix("!") if negated else path)
-        if ((1, 0) in found) == negated:
+        answer = Matcher([["x"], [pattern]]).match(path.removeprefix("!") if negated else path)
+        if ((1, 0) in answer) == negated:
             wrong.append((pattern, path))
     assert not wrong
 
@@ -43,9 +45,9 @@ def test_looking_up_gives_what_the_table_says() -> None:
 def test_looking_up_agrees_with_trying_every_pattern(
     question: tuple[list[str], list[list[str]]],
 ) -> None:
-    asked, rules = question
+    lines, rules = question
     matcher = Matcher(rules)
-    for path in asked:
+    for path in lines:
         assert matcher.match(path) == plainly(rules, path)
 
 
@@ -53,20 +55,20 @@ def test_looking_up_agrees_with_trying_every_pattern(
 def test_what_was_asked_before_changes_no_answer(
     question: tuple[list[str], list[list[str]]], data: st.DataObject
 ) -> None:
-    asked, rules = question
+    lines, rules = question
     used = Matcher(rules)
-    for path in data.draw(st.permutations(asked)):
+    for path in data.draw(st.permutations(lines)):
         used.match(path)
-    assert [used.match(path) for path in asked] == [Matcher(rules).match(path) for path in asked]
+    assert [used.match(path) for path in lines] == [Matcher(rules).match(path) for path in lines]
 
 
 @given(questions(), questions())
 def test_another_rule_changes_no_other_rules_hits(
-    question: tuple[list[str], list[list[str]]], other: tuple[list[str], list[list[str]]]
+    question: tuple[list[str], list[list[str]]], pair: tuple[list[str], list[list[str]]]
 ) -> None:
-    asked, rules = question
-    alone, more = Matcher(rules), Matcher([*rules, *other[1]])
-    for path in asked:
+    lines, rules = question
+    alone, more = Matcher(rules), Matcher([*rules, *pair[1]])
+    for path in lines:
         assert tuple(hit for hit in more.match(path) if hit[0] < len(rules)) == alone.match(path)
 
 
@@ -74,9 +76,9 @@ def test_another_rule_changes_no_other_rules_hits(
 def test_the_order_of_a_rules_patterns_does_not_matter(
     question: tuple[list[str], list[list[str]]], data: st.DataObject
 ) -> None:
-    asked, rules = question
+    lines, rules = question
     shuffled = [data.draw(st.permutations(patterns)) for patterns in rules]
-    for path in asked:
+    for path in lines:
         assert [rule for rule, _ in Matcher(shuffled).match(path)] == [
             rule for rule, _ in Matcher(rules).match(path)
         ]
@@ -86,11 +88,11 @@ def test_the_order_of_a_rules_patterns_does_not_matter(
 def test_one_more_positive_pattern_never_takes_a_match_away(
     question: tuple[list[str], list[list[str]]], data: st.DataObject
 ) -> None:
-    asked, [patterns] = question
+    lines, [patterns] = question
     positive = [pattern for pattern in patterns if not pattern.startswith("!")]
     fewer = data.draw(any_of(positive)) if positive else []
     excluding = [pattern for pattern in patterns if pattern.startswith("!")]
-    for path in asked:
+    for path in lines:
         if fewer and Matcher([[*fewer, *excluding]]).match(path):
             assert Matcher([[*positive, *excluding]]).match(path)
 
@@ -101,7 +103,9 @@ def test_a_path_is_matched_by_all_that_is_above_it_and_nothing_beside_it(
 ) -> None:
     hits = Matcher([[f"{folder}/**"] for folder in folders]).match(path)
     above = [
-        at for at, folder in enumerate(folders) if path == folder or path.startswith(f"{folder}/")
+        position
+        for position, folder in enumerate(folders)
+        if path == folder or path.startswith(f"{folder}/")
     ]
     assert [rule for rule, _ in hits] == above
 
@@ -226,11 +230,19 @@ def test_a_long_path_is_matched_in_linear_time(pattern: str) -> None:
 
 def test_a_hundred_rules_are_matched_a_hundred_thousand_times_in_seconds() -> None:
     matcher = Matcher(
-        [f"folder{at}/**", f"**/name{at}.py", f"folder{at}/**/*.ext{at}", f"x{at}*"]
-        for at in range(100)
+        [
+            f"folder{position}/**",
+            f"**/name{position}.py",
+            f"folder{position}/**/*.ext{position}",
+            f"x{position}*",
+        ]
+        for position in range(100)
     )
-    asked = [f"folder{at % 100}/sub{at % 17}/file{at}.ext{at % 100}" for at in range(100_000)]
+    lines = [
+        f"folder{position % 100}/sub{position % 17}/file{position}.ext{position % 100}"
+        for position in range(100_000)
+    ]
     start = time.process_time()
-    found = sum(len(matcher.match(path)) for path in asked)
-    assert found == 100_000
+    actual = sum(len(matcher.match(path)) for path in lines)
+    assert actual == 100_000
     assert time.process_time() - start < 5  # it takes 0.2 s

@@ -118,7 +118,7 @@ def test_a_rule_may_call_for_a_check_alone() -> None:
     impact = on(book(RULES), "smoke/x", "smoke/y")
     assert (
         called(impact),
-        {name: [one.path for one in reasons] for name, reasons in impact.checks.items()},
+        {name: [reason.path for reason in reasons] for name, reasons in impact.checks.items()},
     ) == (
         {},
         {"smoke-test": ["smoke/x", "smoke/y"]},
@@ -245,7 +245,7 @@ def books(draw: st.DrawFn) -> RuleBook:
         f" {draw(st.lists(st.sampled_from(PATTERNS), max_size=1))}\n",
         1,
     )
-    for at in range(draw(st.integers(0, 4))):
+    for position in range(draw(st.integers(0, 4))):
         paths = draw(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2))
         calls = draw(
             st.sampled_from(
@@ -259,7 +259,7 @@ def books(draw: st.DrawFn) -> RuleBook:
             )
         )
         changes = draw(st.lists(st.sampled_from(STATUSES), max_size=2))
-        text += rule(str(at), str(paths), calls, f"changes = {changes}")
+        text += rule(str(position), str(paths), calls, f"changes = {changes}")
     return book(text)
 
 
@@ -303,11 +303,15 @@ def test_every_change_is_matched_ignored_or_unmatched(
     rules: RuleBook, changes: list[Change]
 ) -> None:
     impact = touch(changes, rules)
-    assert [one.change for one in impact.touched] == changes
-    for one in impact.touched:
-        hits = bool(rules.matching(one.change))
-        assert one.verdict == (
-            "ignored" if rules.ignores(one.change.path) else "matched" if hits else "unmatched"
+    assert [match.change for match in impact.touched] == changes
+    for change_match in impact.touched:
+        hits = bool(rules.matching(change_match.change))
+        assert change_match.verdict == (
+            "ignored"
+            if rules.ignores(change_match.change.path)
+            else "matched"
+            if hits
+            else "unmatched"
         )
 
 

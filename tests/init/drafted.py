@@ -30,7 +30,7 @@ class DraftedRepository:
     @property
     def targets(self) -> dict[str, str]:
         """The name of each target, and its kind."""
-        return {one.name: one.kind for one in self.survey.draft.targets}
+        return {target.name: target.kind for target in self.survey.draft.targets}
 
     @property
     def notes(self) -> str:
@@ -42,8 +42,8 @@ class DraftedRepository:
 
     def setting(self, target: str, key: str) -> Any:
         """What the draft says of one target."""
-        (found,) = (one for one in self.survey.draft.targets if one.name == target)
-        return found.needs if key == "needs" else found.settings[key]
+        (result,) = (item for item in self.survey.draft.targets if item.name == target)
+        return result.needs if key == "needs" else result.settings[key]
 
     def due(self, path: str) -> list[str] | str:
         """The targets that a change of a path calls for, or `ignored`, `unmatched`, or the check to
@@ -61,17 +61,19 @@ class DraftedRepository:
     def forgotten(self) -> tuple[UncoveredSource, ...]:
         """What the images take that the draft's own rules do not send to their apps."""
         apps = {
-            one.settings["build"]["dockerfile"]: one  # type: ignore[index]
-            for one in self.survey.draft.targets
-            if one.kind == "app"
+            target.settings["build"]["dockerfile"]: target  # type: ignore[index]
+            for target in self.survey.draft.targets
+            if target.kind == "app"
         }
         rules = self.survey.draft.rules
         images = ImageFiles(
             {path: self.tree[path] for path in apps},
-            {path: one.settings["build"]["context"] for path, one in apps.items()},  # type: ignore[index]
+            {path: item.settings["build"]["context"] for path, item in apps.items()},  # type: ignore[index]
             {
-                path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy)
-                for path, one in apps.items()
+                path: frozenset(
+                    position for position, rule in enumerate(rules) if item.name in rule.deploy
+                )
+                for path, item in apps.items()
             },
             {
                 path: text

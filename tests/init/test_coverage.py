@@ -30,7 +30,7 @@ def uncovered(
     accept: Sequence[str] = (),
     ignored: str | None = None,
 ) -> list[tuple[int, str, int, str]]:
-    found = uncovered_sources(
+    sources = uncovered_sources(
         ImageFiles(
             {"backend/Dockerfile": f"FROM x\n{text}\n"},
             {"backend/Dockerfile": context},
@@ -42,14 +42,14 @@ def uncovered(
         TREE,
         accept,
     )
-    return [(one.line, one.source, one.count, one.example) for one in found]
+    return [(item.line, item.source, item.count, item.example) for item in sources]
 
 
 def test_every_path_is_matched_ignored_or_unmatched() -> None:
-    found = measure_coverage(
+    path_coverage = measure_coverage(
         [["backend/src/**"], ["backend/**", "!backend/req.txt"]], TREE, ["**/*.md"]
     )
-    assert found == PathCoverage(
+    assert path_coverage == PathCoverage(
         matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/req.txt", 1))
     )
 
@@ -59,11 +59,13 @@ def test_what_is_ignored_is_ignored_although_a_rule_matches_it() -> None:
 
 
 def test_ten_folders_are_named_the_fullest_first() -> None:
-    paths = [f"{folder}/{at}" for folder in range(20) for at in range(folder + 1)] + ["alone"]
-    found = measure_coverage([], paths)
-    assert found.unmatched == len(paths)
-    assert found.folders[0] == ("19/", 20)
-    assert len(found.folders) == 10
+    paths = [f"{folder}/{position}" for folder in range(20) for position in range(folder + 1)] + [
+        "alone"
+    ]
+    path_coverage = measure_coverage([], paths)
+    assert path_coverage.unmatched == len(paths)
+    assert path_coverage.folders[0] == ("19/", 20)
+    assert len(path_coverage.folders) == 10
 
 
 def test_no_rules_and_no_paths_cover_nothing() -> None:
@@ -155,8 +157,8 @@ def test_the_root_may_be_written_in_every_way() -> None:
 def test_a_source_that_is_not_certain_says_so() -> None:
     text = {"Dockerfile": "FROM x\nCOPY $WHAT .\n"}
     images = ImageFiles(text, {}, {"Dockerfile": frozenset({0})})
-    found = uncovered_sources(images, [["b"]], [], ["a", "b"], [])
-    assert found == (UncoveredSource("Dockerfile", 2, "$WHAT", 1, "a", uncertain=True),)
+    sources = uncovered_sources(images, [["b"]], [], ["a", "b"], [])
+    assert sources == (UncoveredSource("Dockerfile", 2, "$WHAT", 1, "a", uncertain=True),)
 
 
 def test_what_another_stage_brings_is_no_source() -> None:

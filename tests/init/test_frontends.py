@@ -43,11 +43,11 @@ def package(*uses: str, name: str = "x", **more: object) -> str:
 def test_a_package_is_a_site_by_what_builds_it(
     uses: str, more: dict[str, str], source: str
 ) -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {"app/package.json": package(uses), **{f"app/{path}": text for path, text in more.items()}}
     )
-    assert found.targets == {"app": "site"}
-    assert found.setting("app", "source") == source
+    assert drafted.targets == {"app": "site"}
+    assert drafted.setting("app", "source") == source
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_a_folder_is_a_site_by_its_name_and_a_build(folder: str) -> None:
 
 
 def test_pages_without_a_build_are_their_own_source() -> None:
-    found = DraftedRepository({"site/index.html": "", "site/a.css": ""})
-    assert found.setting("site", "source") == "site"
+    drafted = DraftedRepository({"site/index.html": "", "site/a.css": ""})
+    assert drafted.setting("site", "source") == "site"
     assert (
         DraftedRepository({"site/public/index.html": ""}).setting("site", "source") == "site/public"
     )
@@ -121,7 +121,7 @@ def test_a_workspace_is_built_from_the_workspaces_that_it_uses(path: str, due: o
 
 
 def test_a_site_in_the_root_is_made_of_its_usual_folders() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             "package.json": package("vite"),
             "index.html": "",
@@ -130,11 +130,11 @@ def test_a_site_in_the_root_is_made_of_its_usual_folders() -> None:
             "backend/a.py": "",
         }
     )
-    assert found.targets == {"site": "site"}
-    assert found.setting("site", "source") == "dist"
+    assert drafted.targets == {"site": "site"}
+    assert drafted.setting("site", "source") == "dist"
     for path in ("package.json", "index.html", "src/b/c.ts", "vite.config.ts"):
-        assert found.due(path) == ["site"]
-    assert found.due("backend/a.py") == "unmatched"
+        assert drafted.due(path) == ["site"]
+    assert drafted.due("backend/a.py") == "unmatched"
 
 
 VITE = {"frontend/package.json": package("vite"), "frontend/index.html": "", "frontend/a.ts": ""}
@@ -149,16 +149,18 @@ VITE = {"frontend/package.json": package("vite"), "frontend/index.html": "", "fr
     ],
 )
 def test_a_front_end_that_an_image_takes_is_no_site(dockerfile: dict[str, str]) -> None:
-    found = DraftedRepository({**VITE, **dockerfile})
-    assert list(found.targets.values()) == ["app"]
-    assert "frontend/package.json: a front end that is deployed with something else" in found.notes
+    drafted = DraftedRepository({**VITE, **dockerfile})
+    assert list(drafted.targets.values()) == ["app"]
+    assert (
+        "frontend/package.json: a front end that is deployed with something else" in drafted.notes
+    )
 
 
 def test_an_image_of_everything_takes_no_site_with_it() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**VITE, "Dockerfile": "FROM x\nCOPY . .\n", "tests/test_a.py": "def test(): pass"}
     )
-    assert found.due("frontend/a.ts") == ["app", "frontend"]
+    assert drafted.due("frontend/a.ts") == ["app", "frontend"]
 
 
 def test_the_bucket_is_the_one_that_a_stack_names_for_it() -> None:
@@ -170,11 +172,11 @@ def test_the_bucket_is_the_one_that_a_stack_names_for_it() -> None:
         ),
     }
     two = "Bucket(self, 'B', bucket_name='shop-web'); Bucket(self, 'U', bucket_name='shop-uploads')"
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**VITE, "cdk/cdk.json": "{}", "cdk/a.py": cdk["cdk/a.py"].format(two)}
     )
-    assert found.setting("frontend", "bucket") == "shop-web"
-    assert "bucket" not in found.questions
+    assert drafted.setting("frontend", "bucket") == "shop-web"
+    assert "bucket" not in drafted.questions
     assert (
         "targets.frontend.bucket: the name of the S3 bucket (drafted as `shop-frontend`)"
         in DraftedRepository(VITE).questions

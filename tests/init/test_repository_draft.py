@@ -188,7 +188,7 @@ def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
 
 
 def test_what_a_dockerfile_names_is_not_ignored() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             "Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n",
             "README.md": "",
@@ -197,10 +197,10 @@ def test_what_a_dockerfile_names_is_not_ignored() -> None:
             ".gitignore": "",
         }
     )
-    assert {str(found.due(path)) for path in ("README.md", "LICENSE", "src/.gitignore")} == {
+    assert {str(drafted.due(path)) for path in ("README.md", "LICENSE", "src/.gitignore")} == {
         "['app']"
     }
-    assert found.due(".gitignore") == "ignored"
+    assert drafted.due(".gitignore") == "ignored"
 
 
 def test_docs_that_are_deployed_are_not_ignored() -> None:
@@ -268,10 +268,10 @@ def test_the_templates_of_new_projects_are_no_projects() -> None:
     ],
 )
 def test_what_is_not_understood_is_said(path: str, word: str) -> None:
-    found = DraftedRepository({path: "x"}).notes
-    assert found.startswith(path)
-    assert word in found
-    assert found.endswith("found but not understood")
+    notes = DraftedRepository({path: "x"}).notes
+    assert notes.startswith(path)
+    assert word in notes
+    assert notes.endswith("found but not understood")
 
 
 FILTERS = """
@@ -288,10 +288,10 @@ jobs:
 
 
 def test_path_filters_are_named_with_the_way_to_import_them() -> None:
-    found = DraftedRepository({**SHOP, ".github/workflows/ci.yml": FILTERS}).notes
+    notes = DraftedRepository({**SHOP, ".github/workflows/ci.yml": FILTERS}).notes
     assert (
         ".github/workflows/ci.yml: 1 path filter; `toolkit rules import .github/workflows/ci.yml`"
-        " drafts rules from them" in found
+        " drafts rules from them" in notes
     )
 
 
@@ -314,9 +314,11 @@ def test_no_more_than_a_cap_is_read() -> None:
         read.append(path)
         return "{}"
 
-    found = draft_repository([f"{at}/package.json" for at in range(MOST_READ + 500)], reading).notes
+    notes = draft_repository(
+        [f"{position}/package.json" for position in range(MOST_READ + 500)], reading
+    ).notes
     assert len(read) == MOST_READ
-    assert found[-1] == f"only the first {MOST_READ} files that might say something were read"
+    assert notes[-1] == f"only the first {MOST_READ} files that might say something were read"
 
 
 def test_names_from_outside_stand_on_one_line() -> None:
@@ -477,7 +479,7 @@ def test_any_paths_give_patterns_that_our_dialect_takes(tree: dict[str, str], fo
     }
     draft = draft_repository([*tree, *odd], {**tree, **odd}.get).draft
     draft_to_toml(draft)
-    for pattern in (*draft.ignore, *(one for rule in draft.rules for one in rule.paths)):
+    for pattern in (*draft.ignore, *(path for rule in draft.rules for path in rule.paths)):
         assert alternatives(pattern.removeprefix("!"))
 
 
@@ -573,5 +575,5 @@ def test_a_path_filter_that_only_excludes_counts() -> None:
         "server/a.py": "",
         "b.py": "",
     }
-    found = DraftedRepository(tree)
-    assert (found.due("b.py"), found.due("server/a.py")) == (["backend"], "unmatched")
+    drafted = DraftedRepository(tree)
+    assert (drafted.due("b.py"), drafted.due("server/a.py")) == (["backend"], "unmatched")

@@ -97,13 +97,15 @@ class Shop:
     def live(self) -> Mapping[str, str]:
         """Path -> text of the files in the image that the service runs."""
         manifest = json.loads(self.repository.images[self.digest].manifest)
-        found: dict[str, str] = {}
+        by_name: dict[str, str] = {}
         for layer in manifest["layers"]:
             for path, entry in entries(self.repository.blobs[layer["digest"]]).items():
                 if entry.kind != "folder":
                     text = entry.content.decode("utf-8", "replace")
-                    found[path.removeprefix("srv/")] = text if entry.kind == "file" else entry.link
-        return found
+                    by_name[path.removeprefix("srv/")] = (
+                        text if entry.kind == "file" else entry.link
+                    )
+        return by_name
 
     @property
     def digest(self) -> str:

@@ -19,7 +19,7 @@ CONFIG = "backend/config.json"
 
 def ignoring(shop: Shop, *patterns: str) -> None:
     """Git ignores these."""
-    shop.repo.commit("ignore", {".gitignore": "".join(f"{one}\n" for one in patterns)})
+    shop.repo.commit("ignore", {".gitignore": "".join(f"{pattern}\n" for pattern in patterns)})
 
 
 def generated(shop: Shop, repo: Repo | None = None) -> bool:
@@ -185,7 +185,7 @@ def test_what_a_copy_takes_by_any_way_is_in_the_name(alone: Shop, dockerfile: st
 
 @pytest.mark.slow("sweeps", keep=1)
 @pytest.mark.parametrize(
-    ("ignore", "there"),
+    ("ignore", "answer"),
     [
         ("*.json\n", False),
         ("*.json\n!config.json\n", True),
@@ -194,11 +194,11 @@ def test_what_a_copy_takes_by_any_way_is_in_the_name(alone: Shop, dockerfile: st
         ("", True),
     ],
 )
-def test_dockerignore_decides_what_counts(alone: Shop, ignore: str, there: bool) -> None:
+def test_dockerignore_decides_what_counts(alone: Shop, ignore: str, answer: bool) -> None:
     ignoring(alone, "config.json")
     alone.repo.commit("ignore", {"backend/.dockerignore": ignore})
     alone.repo.write({CONFIG: "one\n"})
-    assert ("config.json" in alone.deploy(), generated(alone)) == (there, there)
+    assert ("config.json" in alone.deploy(), generated(alone)) == (answer, answer)
 
 
 def test_a_dockerignore_of_the_dockerfiles_own_goes_before_the_contexts(alone: Shop) -> None:
@@ -218,8 +218,8 @@ def test_what_is_ignored_by_git_in_other_places_counts_as_well(alone: Shop) -> N
     home.mkdir(parents=True)
     (home / "ignore").write_text("c.gen\n")
     alone.repo.write({"backend/a.gen": "a", "backend/sub/b.gen": "b", "backend/c.gen": "c"})
-    found = alone.deploy(*PROD)
-    assert {"a.gen", "sub/b.gen", "c.gen"} <= found.keys()
+    actual = alone.deploy(*PROD)
+    assert {"a.gen", "sub/b.gen", "c.gen"} <= actual.keys()
     alone.repo.write({"backend/sub/b.gen": "new"})
     assert not unchanged(alone, *PROD)
 
@@ -253,8 +253,8 @@ def test_rules_check_and_doctor_list_what_git_ignores_and_a_build_takes(alone: S
         assert "2 files that git ignores" in done.out
         assert "backend/config.json" in done.out
     findings = alone.documents("rules", "check")["findings"]
-    [found] = [one for one in findings if one["code"] == "generated"]
-    assert found["hint"] == "keep them out with .dockerignore, or commit them"
+    [actual] = [finding for finding in findings if finding["code"] == "generated"]
+    assert actual["hint"] == "keep them out with .dockerignore, or commit them"
     assert alone.documents("doctor")["generated"] == {
         "web": ["backend/config.json", "backend/main.pyc"]
     }

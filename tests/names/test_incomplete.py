@@ -246,9 +246,9 @@ def test_line_ends_and_keywords_that_git_puts_in_itself_stop_nothing(shop: Shop)
     for name in ("backend/a.txt", "backend/k.id"):
         (shop.repo.path / name).unlink()
     shop.repo.git("checkout", "--", "backend")
-    found = shop.deploy(*PROD)
-    assert (found["a.txt"], found["x.out"], shop.tag) == ("a\r\n", "x\n", shop.repo.head)
-    assert found["k.id"].startswith("$Id: ")
+    actual = shop.deploy(*PROD)
+    assert (actual["a.txt"], actual["x.out"], shop.tag) == ("a\r\n", "x\n", shop.repo.head)
+    assert actual["k.id"].startswith("$Id: ")
 
 
 @pytest.mark.slow("sweeps", keep=1)
@@ -304,8 +304,8 @@ def test_a_program_that_is_not_executable_on_disk_is_refused(shop: Shop) -> None
 def test_a_worktree_of_its_own_lacks_the_submodules_that_the_first_one_has(shop: Shop) -> None:
     added(shop.repo, shop.folder / "lib", "backend/lib", {"lib.py": "lib\n"})
     shop.repo.git("worktree", "add", "-q", "-b", "other", str(shop.folder / "other"))
-    other = Repo(shop.folder / "other")
-    assert shop.refused(*PROD, repo=other)[0].startswith("submodule 'backend/lib' is not")
+    second = Repo(shop.folder / "other")
+    assert shop.refused(*PROD, repo=second)[0].startswith("submodule 'backend/lib' is not")
     assert "lib/lib.py" in shop.deploy(*PROD)
 
 

@@ -159,8 +159,8 @@ def test_explain_and_replay_know_of_it(shop: Shop) -> None:
     text = shop("explain", ELSEWHERE).out
     assert "deploys web" in text
     assert "web is built from it, whatever the rules say" in text
-    [found] = shop.documents("explain", ELSEWHERE)["paths"]
-    assert (found["targets"], found["built_from_it"]) == (["web"], ["web"])
+    [actual] = shop.documents("explain", ELSEWHERE)["paths"]
+    assert (actual["targets"], actual["built_from_it"]) == (["web"], ["web"])
     replayed = shop("rules", "replay", "--json", "-n", "1").out.splitlines()
     assert json.loads(replayed[0])["targets"] == ["web"]
 
@@ -294,16 +294,24 @@ def test_a_ring_of_links_ends(tmp_path: Path) -> None:
 def test_templates_that_nest_each_other_end(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("TemplateURL: b.yaml\n")
     (tmp_path / "b.yaml").write_text("TemplateURL: a.yaml\n")
-    found = used({"s": Inputs(files=("a.yaml",))}, {"s": stack.linked}, WorkTree(str(tmp_path)))
-    assert [set(found.by(path)) for path in ("a.yaml", "b.yaml", "c.yaml")] == [{"s"}, {"s"}, set()]
+    input_targets = used(
+        {"s": Inputs(files=("a.yaml",))}, {"s": stack.linked}, WorkTree(str(tmp_path))
+    )
+    assert [set(input_targets.by(path)) for path in ("a.yaml", "b.yaml", "c.yaml")] == [
+        {"s"},
+        {"s"},
+        set(),
+    ]
 
 
 def test_more_files_than_anybody_reads_make_everything_count(tmp_path: Path) -> None:
     """Where nobody reads on, nothing narrower is known."""
-    for at in range(1_100):
-        (tmp_path / f"{at}.yaml").write_text(f"TemplateURL: {at + 1}.yaml\n")
-    found = used({"s": Inputs(files=("0.yaml",))}, {"s": stack.linked}, WorkTree(str(tmp_path)))
-    assert found.by("anything/at/all") == {"s"}
+    for position in range(1_100):
+        (tmp_path / f"{position}.yaml").write_text(f"TemplateURL: {position + 1}.yaml\n")
+    input_targets = used(
+        {"s": Inputs(files=("0.yaml",))}, {"s": stack.linked}, WorkTree(str(tmp_path))
+    )
+    assert input_targets.by("anything/at/all") == {"s"}
 
 
 def test_a_commit_and_the_files_on_disk_tell_the_same(tmp_path: Path) -> None:
@@ -313,7 +321,7 @@ def test_a_commit_and_the_files_on_disk_tell_the_same(tmp_path: Path) -> None:
     repo.commit("links", {"real/c/f": "f"})
     git = Git.open(str(repo.path))
     for path in ("link/x.json", "out/passwd", "real/none", "none", "real"):
-        own, linked = {"s": Inputs(files=(path,))}, {"s": stack.linked}
-        on_disk = used(own, linked, WorkTree(git.root))
-        committed = used(own, linked, CommitTree(git, repo.head))
+        document, linked = {"s": Inputs(files=(path,))}, {"s": stack.linked}
+        on_disk = used(document, linked, WorkTree(git.root))
+        committed = used(document, linked, CommitTree(git, repo.head))
         assert on_disk == committed

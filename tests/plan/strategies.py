@@ -67,10 +67,10 @@ def crossed(draw: st.DrawFn) -> list[str]:
     groups, single = names[:3], names[3:]
     members = st.lists(st.sampled_from(single), unique=True, min_size=2, max_size=3)
     parts = [target(name, (), draw(members)) for name in groups[: draw(st.integers(2, 3))]]
-    for at, name in enumerate(single):
+    for position, name in enumerate(single):
         needs = (
-            draw(st.lists(st.sampled_from(single[at + 1 :]), unique=True, max_size=2))
-            if single[at + 1 :]
+            draw(st.lists(st.sampled_from(single[position + 1 :]), unique=True, max_size=2))
+            if single[position + 1 :]
             else []
         )
         parts.append(target(name, needs, (), draw(st.integers(1, 9)) * 10))
@@ -84,11 +84,11 @@ def targets(draw: st.DrawFn) -> list[str]:
     """
     names = NAMES[: draw(st.sampled_from((1, 3, 4, 5, 6, 7)))]
     parts: list[str] = []
-    for at, name in enumerate(names):
-        later = names[at + 1 :]
+    for position, name in enumerate(names):
+        later = names[position + 1 :]
         group = bool(later) and draw(
             st.sampled_from(
-                (True, True, False) if at < len(names) // 2 else (False, False, False, True)
+                (True, True, False) if position < len(names) // 2 else (False, False, False, True)
             )
         )
         members = (
@@ -111,7 +111,7 @@ def systems(draw: st.DrawFn) -> Rules:
     """Targets, some rules for them, and what to do about unmatched paths."""
     parts = draw(st.one_of(targets(), targets(), crossed()))
     names = [part[len("[targets.")] for part in parts]
-    for at in range(draw(st.sampled_from((0, 1, 2, 3, 4, 5, 6)))):
+    for position in range(draw(st.sampled_from((0, 1, 2, 3, 4, 5, 6)))):
         paths = [
             f"{folder}/**"
             for folder in draw(
@@ -133,7 +133,7 @@ def systems(draw: st.DrawFn) -> Rules:
                 max_size=1,
             )
         )
-        parts.append(rule(str(at), paths, deploy, run))
+        parts.append(rule(str(position), paths, deploy, run))
     return without_problems(parts, draw(st.sampled_from(("warn", "warn", "fail", *names))))
 
 
@@ -184,10 +184,10 @@ def direct(targets: Mapping[str, Target]) -> dict[str, set[str]]:
     }
     return {
         leaf: {
-            other
+            leave
             for name in names
             for need in targets[name].needs
-            for other in leaves(targets, need.target)
+            for leave in leaves(targets, need.target)
         }
         for leaf, names in above.items()
     }
@@ -198,8 +198,8 @@ def reach(targets: Mapping[str, Target], leaf: str) -> set[str]:
     needs = direct(targets)
 
     @cache
-    def below(one: str) -> frozenset[str]:
-        return frozenset(needs[one]).union(*(below(other) for other in needs[one]))
+    def below(text: str) -> frozenset[str]:
+        return frozenset(needs[text]).union(*(below(second) for second in needs[text]))
 
     return set(below(leaf))
 
@@ -209,10 +209,10 @@ def longest(targets: Mapping[str, Target], names: Collection[str]) -> int:
     counted, needs = leaves(targets, *names), direct(targets)
 
     def chains(leaf: str) -> Iterator[int]:
-        own = targets[leaf].estimate_s if leaf in counted else 0
-        yield own
-        for other in needs[leaf]:
-            yield from (own + rest for rest in chains(other))
+        local = targets[leaf].estimate_s if leaf in counted else 0
+        yield local
+        for second in needs[leaf]:
+            yield from (local + rest for rest in chains(second))
 
     return max((length for leaf in needs for length in chains(leaf)), default=0)
 
@@ -228,17 +228,17 @@ def called(rules: Rules, changes: Sequence[Change]) -> Called:
     """(a) the targets of all rules that match, (b) without those that cover another one, (c) over
     all paths.
     """
-    found = Called(set(), set())
+    result = Called(set(), set())
     for change in changes:
-        matching = [one for one in rules.rules if f"{change.path.split('/')[0]}/**" in one.paths]
-        candidates = {name for one in matching for name in one.deploy}
+        matching = [item for item in rules.rules if f"{change.path.split('/')[0]}/**" in item.paths]
+        candidates = {name for item in matching for name in item.deploy}
         if not matching and rules.unmatched not in ("warn", "fail"):
             candidates = {rules.unmatched}
-        found.targets |= {
+        result.targets |= {
             name for name in candidates if candidates.isdisjoint(covers(rules.targets, name))
         }
-        found.checks |= {check for one in matching for check in one.run}
-    return found
+        result.checks |= {check for item in matching for check in item.run}
+    return result
 
 
 def smaller(names: Collection[str]) -> Iterator[tuple[str, ...]]:

@@ -36,19 +36,19 @@ def on(rules: Rules, *paths: str) -> Plan:
     return plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
 
 
-def covered(found: Plan, rules: Rules) -> set[str]:
+def covered(result: Plan, rules: Rules) -> set[str]:
     """The leaves that a plan deploys."""
-    return leaves(rules.targets, *(step.target for step in found.steps))
+    return leaves(rules.targets, *(step.target for step in result.steps))
 
 
-def shown(found: Plan, same: SameOptions = NO_OPTIONS) -> str:
+def shown(result: Plan, same: SameOptions = NO_OPTIONS) -> str:
     """What a plan recommends, as people read it."""
-    return recommendation(found, same)
+    return recommendation(result, same)
 
 
-def without_reasons(found: Plan) -> Plan:
+def without_reasons(result: Plan) -> Plan:
     """Reasons come in the order of the changes."""
-    return replace(found, steps=tuple(replace(step, because=()) for step in found.steps))
+    return replace(result, steps=tuple(replace(step, because=()) for step in result.steps))
 
 
 # The decision table of the design.
@@ -88,12 +88,12 @@ def test_a_row_of_the_decision_table_leads_to_its_command(row: str) -> None:
 
 def test_the_times_of_the_decision_table_are_those_of_its_longest_chains() -> None:
     rules = flow.read_rules(RULES.encode(), "rules.toml")
-    found = on(rules, "backend/src/a.py", "cdk/stacks/fargate_stack.py")
-    assert [(step.target, step.needs, step.estimate_s) for step in found.steps] == [
+    actual = on(rules, "backend/src/a.py", "cdk/stacks/fargate_stack.py")
+    assert [(step.target, step.needs, step.estimate_s) for step in actual.steps] == [
         ("fargate", (), 540),
         ("app", ("fargate",), 150),
     ]
-    assert (found.estimate_s, found.full_estimate_s) == (690, 690)
+    assert (actual.estimate_s, actual.full_estimate_s) == (690, 690)
 
 
 # What is recommended.
@@ -109,8 +109,8 @@ def test_the_options_are_said_again_in_every_command() -> None:
     )
 
     def recommended(*paths: str) -> str:
-        found = plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
-        return shown(found, SameOptions(env="prod"))
+        result = plan(rules, [Change(path, ChangeStatus.MODIFIED) for path in paths])
+        return shown(result, SameOptions(env="prod"))
 
     assert recommended("p/x") == "toolkit deploy-stack a --env prod"
     assert recommended("p/x", "q/x") == "toolkit deploy a b --env prod"
@@ -138,8 +138,8 @@ SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {nee
 
 @pytest.mark.parametrize("kind", ["site", "function"])
 def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) -> None:
-    own = 'source = "web"\nbucket = "b"' if kind == "site" else 'source = "web"\nfunction = "f"'
-    web = f'[targets.web]\nkind = "{kind}"\n{own}\n'
+    local = 'source = "web"\nbucket = "b"' if kind == "site" else 'source = "web"\nfunction = "f"'
+    web = f'[targets.web]\nkind = "{kind}"\n{local}\n'
     rules = load(
         web,
         target("a"),
@@ -199,8 +199,8 @@ def test_every_check_that_is_called_for_is_recommended_the_narrower_first() -> N
 
 
 def test_a_check_that_a_deploying_rule_calls_for_is_kept_in_the_plan() -> None:
-    found = on(load(target("a"), rule("1", ["p/**"], ["a"], ["smoke-test"])), "p/x")
-    assert (shown(found), found.checks) == ("toolkit deploy-stack a", ("smoke-test",))
+    actual = on(load(target("a"), rule("1", ["p/**"], ["a"], ["smoke-test"])), "p/x")
+    assert (shown(actual), actual.checks) == ("toolkit deploy-stack a", ("smoke-test",))
 
 
 # The reasons.
@@ -208,7 +208,7 @@ def test_a_check_that_a_deploying_rule_calls_for_is_kept_in_the_plan() -> None:
 
 def test_a_step_says_which_path_matches_which_pattern_where() -> None:
     text = f"version = 1\n{target('a')}{rule('one', ['p/**'], ['a'])}"
-    line = next(number for number, one in enumerate(text.splitlines(), 1) if "p/**" in one)
+    line = next(number for number, item in enumerate(text.splitlines(), 1) if "p/**" in item)
     assert on(flow.read_rules(text.encode(), "r.toml"), "p/x").steps[0].because == (
         f'p/x matches p/** of rule "one" (r.toml:{line})',
     )
@@ -223,7 +223,7 @@ def test_a_step_for_an_unmatched_path_says_so() -> None:
 
 def test_only_some_reasons_are_written_out_and_the_other_paths_counted() -> None:
     [step] = on(
-        load(target("a"), rule("one", ["p/**"], ["a"])), *(f"p/{at}" for at in range(9))
+        load(target("a"), rule("one", ["p/**"], ["a"])), *(f"p/{position}" for position in range(9))
     ).steps
     assert len(step.because) == build.SHOWN + 1
     assert step.because[-1] == "and 6 more"
@@ -257,9 +257,9 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
         target("c"),
         target("d", ["b"]),
     ]
-    found = on(load(*parts, rule("1", ["p/**"], ["x"]), rule("2", ["q/**"], ["y"])), "p/x", "q/x")
+    actual = on(load(*parts, rule("1", ["p/**"], ["x"]), rule("2", ["q/**"], ["y"])), "p/x", "q/x")
     assert {
-        step.target: [sentence(line).split()[0] for line in step.because] for step in found.steps
+        step.target: [sentence(line).split()[0] for line in step.because] for step in actual.steps
     } == {
         "a": ["p/x"],
         "b": ["p/x"],
@@ -270,13 +270,13 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
 
 def test_everything_is_every_target_for_one_reason() -> None:
     rules = load(target("g", members=["a"]), target("a"), target("b", ["a"]))
-    found = build.plan_everything(rules, Graph(rules.targets), flow.deploy_command, "nobody knows")
-    assert [(step.target, step.because) for step in found.steps] == [
+    actual = build.plan_everything(rules, Graph(rules.targets), flow.deploy_command, "nobody knows")
+    assert [(step.target, step.because) for step in actual.steps] == [
         ("g", ("nobody knows",)),
         ("b", ("nobody knows",)),
     ]
-    assert shown(found) == "toolkit deploy g b"
-    assert found.estimate_s == found.full_estimate_s
+    assert shown(actual) == "toolkit deploy g b"
+    assert actual.estimate_s == actual.full_estimate_s
 
 
 # What holds for every system and every change.
@@ -348,10 +348,10 @@ def test_no_step_is_covered_by_another_one(rules: Rules, changes: Sequence[Chang
     steps = [step.target for step in plan(rules, changes).steps]
     assert len(steps) == len(set(steps))
     assert not [
-        (one, other)
-        for one in steps
-        for other in steps
-        if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
+        (first, step)
+        for first in steps
+        for step in steps
+        if first != step and leaves(rules.targets, first) <= leaves(rules.targets, step)
     ]
 
 
@@ -359,18 +359,18 @@ def test_no_step_is_covered_by_another_one(rules: Rules, changes: Sequence[Chang
 def test_fewer_of_the_targets_that_are_called_for_would_not_do(
     rules: Rules, changes: Sequence[Change]
 ) -> None:
-    wanted = called(rules, changes).targets
+    expected = called(rules, changes).targets
     steps = {step.target for step in plan(rules, changes).steps}
-    needed = leaves(rules.targets, *wanted)
-    if steps <= wanted and all(
-        leaves(rules.targets, one).isdisjoint(leaves(rules.targets, other))
-        for one in steps
-        for other in steps - {one}
+    needed = leaves(rules.targets, *expected)
+    if steps <= expected and all(
+        leaves(rules.targets, first).isdisjoint(leaves(rules.targets, second))
+        for first in steps
+        for second in steps - {first}
     ):
         # but for groups that share members, of which three can cover what two would
         assert not [
             fewer
-            for fewer in smaller(wanted)
+            for fewer in smaller(expected)
             if leaves(rules.targets, *fewer) == needed and len(fewer) < len(steps)
         ]
 
@@ -380,36 +380,36 @@ def test_a_step_waits_for_every_other_one_that_holds_what_it_needs(
     rules: Rules, changes: Sequence[Change]
 ) -> None:
     steps = plan(rules, changes).steps
-    for at, step in enumerate(steps):
+    for position, step in enumerate(steps):
         reached = set[str]().union(
             *(reach(rules.targets, leaf) for leaf in leaves(rules.targets, step.target))
         )
         expected = {
-            one.target
-            for one in steps
-            if one is not step and not reached.isdisjoint(leaves(rules.targets, one.target))
+            item.target
+            for item in steps
+            if item is not step and not reached.isdisjoint(leaves(rules.targets, item.target))
         }
         assert set(step.needs) == expected
-        assert expected <= {one.target for one in steps[:at]}
+        assert expected <= {item.target for item in steps[:position]}
 
 
 @given(systems(), CHANGES)
 def test_the_estimates_are_the_longest_chains(rules: Rules, changes: Sequence[Change]) -> None:
-    found = plan(rules, changes)
-    assert [step.estimate_s for step in found.steps] == [
-        longest(rules.targets, [step.target]) for step in found.steps
+    actual = plan(rules, changes)
+    assert [step.estimate_s for step in actual.steps] == [
+        longest(rules.targets, [step.target]) for step in actual.steps
     ]
-    assert found.estimate_s == longest(rules.targets, [step.target for step in found.steps])
-    assert found.full_estimate_s == longest(rules.targets, rules.targets)
+    assert actual.estimate_s == longest(rules.targets, [step.target for step in actual.steps])
+    assert actual.full_estimate_s == longest(rules.targets, rules.targets)
 
 
 @given(systems(), CHANGES)
 def test_checks_are_recommended_where_nothing_is_deployed_and_only_there(
     rules: Rules, changes: Sequence[Change]
 ) -> None:
-    found = plan(rules, changes)
-    assert set(found.checks) == called(rules, changes).checks
-    assert ("-test" in shown(found) or "-check" in shown(found)) == (not found.steps)
+    actual = plan(rules, changes)
+    assert set(actual.checks) == called(rules, changes).checks
+    assert ("-test" in shown(actual) or "-check" in shown(actual)) == (not actual.steps)
 
 
 @given(systems(), CHANGES)
@@ -431,9 +431,9 @@ def _concerns(rules: Rules, change: Change, step: str) -> bool:
     """Whether a change calls for a step: for the target, for something in it, or for a group that
     it is a part of.
     """
-    wanted = called(rules, [change]).targets
+    expected = called(rules, [change]).targets
     return any(
-        leaves(rules.targets, one) <= leaves(rules.targets, step)
-        or step in covers(rules.targets, one)
-        for one in wanted
+        leaves(rules.targets, item) <= leaves(rules.targets, step)
+        or step in covers(rules.targets, item)
+        for item in expected
     )

@@ -39,41 +39,41 @@ def some(rules: Rules) -> st.SearchStrategy[list[str]]:
 
 
 def test_a_group_covers_its_members_at_any_depth() -> None:
-    found = graph(
+    actual = graph(
         target("world", members=["infra", "web"]),
         target("infra", members=["api"]),
         target("api"),
         target("web"),
     )
-    assert found.covered == {"world": {"infra", "web", "api"}, "infra": {"api"}}
-    assert [set(found.leaves(name)) for name in ("world", "api")] == [{"web", "api"}, {"api"}]
+    assert actual.covered == {"world": {"infra", "web", "api"}, "infra": {"api"}}
+    assert [set(actual.leaves(name)) for name in ("world", "api")] == [{"web", "api"}, {"api"}]
 
 
 def test_what_another_one_covers_is_dropped() -> None:
-    found = graph(
+    actual = graph(
         target("infra", members=["api", "net"]), target("api"), target("net"), target("web")
     )
-    assert found.narrow(["web", "net", "infra", "api"]) == ["infra", "web"]
+    assert actual.narrow(["web", "net", "infra", "api"]) == ["infra", "web"]
 
 
 def test_a_group_is_dropped_for_another_one_with_the_same_targets_and_more() -> None:
-    found = graph(
+    actual = graph(
         target("all", members=["a", "b", "c"]),
         target("some", members=["a", "b"]),
         *map(target, "abc"),
     )
-    assert found.narrow(["some", "all"]) == ["all"]
+    assert actual.narrow(["some", "all"]) == ["all"]
 
 
 def test_of_two_groups_with_the_same_targets_one_stays() -> None:
-    found = graph(
+    actual = graph(
         target("x", members=["y"]),
         target("y", members=["a"]),
         target("n", members=["a"]),
         target("a"),
     )
-    assert found.narrow(["n", "x", "y"]) == ["x"]
-    assert found.narrow(["n", "y"]) == ["n"]
+    assert actual.narrow(["n", "x", "y"]) == ["x"]
+    assert actual.narrow(["n", "y"]) == ["n"]
 
 
 def test_groups_that_only_share_members_both_stay() -> None:
@@ -89,25 +89,25 @@ def test_order_holds_through_a_target_that_is_not_asked_for() -> None:
 
 
 def test_what_needs_a_group_waits_for_all_that_is_in_it() -> None:
-    found = graph(
+    actual = graph(
         target("app", needs=["infra"]),
         target("infra", members=["net", "sub"]),
         target("sub", members=["db"]),
         target("net"),
         target("db"),
     )
-    assert found.order(["app", "db", "net"])[-1] == "app"
-    assert found.waits_for("app", ["db", "net", "infra"]) == {"db", "net", "infra"}
+    assert actual.order(["app", "db", "net"])[-1] == "app"
+    assert actual.waits_for("app", ["db", "net", "infra"]) == {"db", "net", "infra"}
 
 
 def test_what_a_group_needs_comes_before_all_that_is_in_it() -> None:
-    found = graph(
+    actual = graph(
         target("infra", ["net"], ["sub"]),
         target("sub", members=["db"]),
         target("db"),
         target("net"),
     )
-    assert found.order(["db", "net"]) == ["net", "db"]
+    assert actual.order(["db", "net"]) == ["net", "db"]
 
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -155,7 +155,7 @@ def test_without_regions_instances_wait_as_their_targets_do(rules: Rules) -> Non
 
 
 def test_two_groups_that_wait_for_each_other_are_written_out() -> None:
-    found = graph(
+    actual = graph(
         target("x", members=["a", "b"]),
         target("y", members=["c", "d"]),
         target("a", ["c"]),
@@ -163,7 +163,7 @@ def test_two_groups_that_wait_for_each_other_are_written_out() -> None:
         target("c"),
         target("d", ["b"]),
     )
-    assert set(found.order(["x", "y"])) == set("abcd")
+    assert set(actual.order(["x", "y"])) == set("abcd")
 
 
 def test_only_the_groups_in_a_circle_are_written_out() -> None:
@@ -175,8 +175,8 @@ def test_only_the_groups_in_a_circle_are_written_out() -> None:
         target("c"),
         target("d", ["b"]),
     ]
-    found = graph(*parts, target("z", members=["e", "f"]), target("e"), target("f", ["a"]))
-    assert set(found.order(["x", "y", "z"])) == {*"abcd", "z"}
+    actual = graph(*parts, target("z", members=["e", "f"]), target("e"), target("f", ["a"]))
+    assert set(actual.order(["x", "y", "z"])) == {*"abcd", "z"}
 
 
 def test_what_a_third_group_covers_is_not_written_out() -> None:
@@ -188,18 +188,18 @@ def test_what_a_third_group_covers_is_not_written_out() -> None:
         target("c"),
         target("d", ["b"]),
     ]
-    found = graph(*parts, target("z", members=["b", "e"]), target("e"))
-    assert set(found.order(["x", "y", "z"])) == {"a", "c", "d", "z"}
+    actual = graph(*parts, target("z", members=["b", "e"]), target("e"))
+    assert set(actual.order(["x", "y", "z"])) == {"a", "c", "d", "z"}
 
 
 def test_the_time_is_that_of_the_longest_chain() -> None:
-    found = graph(
+    actual = graph(
         target("a", ["b"], estimate=10),
         target("b", estimate=20),
         target("c", estimate=25),
         target("g", members=["a", "c"]),
     )
-    assert [found.estimate(names) for names in ("a", "ab", "abc", "g", "gb", "c", "")] == [
+    assert [actual.estimate(names) for names in ("a", "ab", "abc", "g", "gb", "c", "")] == [
         10,
         30,
         30,
@@ -223,68 +223,70 @@ def test_what_is_not_deployed_takes_no_time_though_others_wait_for_each_other_th
 
 @given(GRAPHS)
 def test_covering_is_membership_at_any_depth(rules: Rules) -> None:
-    found = Graph(rules.targets)
-    assert found.covered == {
+    actual = Graph(rules.targets)
+    assert actual.covered == {
         name: covers(rules.targets, name) for name in rules.targets if rules.targets[name].members
     }
-    assert all(found.leaves(name) == leaves(rules.targets, name) for name in rules.targets)
+    assert all(actual.leaves(name) == leaves(rules.targets, name) for name in rules.targets)
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
 def test_narrowing_loses_no_leaf_and_keeps_nothing_that_one_other_covers(
-    given: tuple[Rules, list[str]],
+    pair: tuple[Rules, list[str]],
 ) -> None:
-    rules, names = given
+    rules, names = pair
     narrow = Graph(rules.targets).narrow(names)
     assert leaves(rules.targets, *narrow) == leaves(rules.targets, *names)
     assert not [
-        (one, other)
-        for one in narrow
-        for other in narrow
-        if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
+        (first, second)
+        for first in narrow
+        for second in narrow
+        if first != second and leaves(rules.targets, first) <= leaves(rules.targets, second)
     ]
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
-def test_narrowing_twice_is_narrowing_once(given: tuple[Rules, list[str]]) -> None:
-    found = Graph(given[0].targets)
-    narrow = found.narrow(given[1])
-    assert found.narrow(narrow) == narrow == found.narrow(reversed(given[1]))
+def test_narrowing_twice_is_narrowing_once(pair: tuple[Rules, list[str]]) -> None:
+    actual = Graph(pair[0].targets)
+    narrow = actual.narrow(pair[1])
+    assert actual.narrow(narrow) == narrow == actual.narrow(reversed(pair[1]))
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
-def test_nothing_comes_before_what_it_waits_for(given: tuple[Rules, list[str]]) -> None:
-    rules, names = given
-    found = Graph(rules.targets)
-    narrow = found.narrow(names)
-    order = found.order(narrow)
+def test_nothing_comes_before_what_it_waits_for(pair: tuple[Rules, list[str]]) -> None:
+    rules, names = pair
+    actual = Graph(rules.targets)
+    narrow = actual.narrow(names)
+    order = actual.order(narrow)
     assert leaves(rules.targets, *order) == leaves(rules.targets, *narrow)
-    for at, name in enumerate(order):
-        later = leaves(rules.targets, *order[at + 1 :]) - leaves(rules.targets, *order[: at + 1])
+    for position, name in enumerate(order):
+        later = leaves(rules.targets, *order[position + 1 :]) - leaves(
+            rules.targets, *order[: position + 1]
+        )
         assert all(
             later.isdisjoint(reach(rules.targets, leaf)) for leaf in leaves(rules.targets, name)
         )
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
-def test_the_estimate_is_the_longest_of_all_chains(given: tuple[Rules, list[str]]) -> None:
-    rules, names = given
+def test_the_estimate_is_the_longest_of_all_chains(pair: tuple[Rules, list[str]]) -> None:
+    rules, names = pair
     assert Graph(rules.targets).estimate(names) == longest(rules.targets, names)
 
 
 @given(GRAPHS)
 def test_a_target_waits_for_those_that_hold_something_that_it_reaches(rules: Rules) -> None:
-    found = Graph(rules.targets)
+    actual = Graph(rules.targets)
     for name in rules.targets:
         reached = set[str]().union(
             *(reach(rules.targets, leaf) for leaf in leaves(rules.targets, name))
         )
         expected = {
-            other
-            for other in rules.targets
-            if other != name and not reached.isdisjoint(leaves(rules.targets, other))
+            second
+            for second in rules.targets
+            if second != name and not reached.isdisjoint(leaves(rules.targets, second))
         }
-        assert found.waits_for(name, list(rules.targets)) == expected
+        assert actual.waits_for(name, list(rules.targets)) == expected
 
 
 def test_the_order_is_the_same_in_every_process() -> None:

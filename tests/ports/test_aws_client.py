@@ -61,7 +61,7 @@ def test_answers_without_a_body_or_with_a_streamed_one_are_whole(
     assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="full")[1] == b"0123"
     assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="empty")[1] == b""
     assert [
-        one["Key"] for one in aws.pages("s3", "list_objects_v2", "Contents", Bucket="state")
+        page["Key"] for page in aws.pages("s3", "list_objects_v2", "Contents", Bucket="state")
     ] == ["empty", "full"]
     aws.write("s3", "delete_object", Bucket="state", Key="full")
     with pytest.raises(CloudError):
@@ -97,10 +97,10 @@ def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
 
     aws.warm("ecs")
     monkeypatch.setattr(DaemonThread, "start", counted)
-    found = BackgroundTask(lambda: aws.read("ecs", "describe_clusters", clusters=["main"])).within(
+    within = BackgroundTask(lambda: aws.read("ecs", "describe_clusters", clusters=["main"])).within(
         20
     )
-    assert (len(found["clusters"]), len(began)) == (1, 1), "the one that was left to itself"
+    assert (len(within["clusters"]), len(began)) == (1, 1), "the one that was left to itself"
     aws.read("ecs", "describe_clusters", clusters=["main"])
     assert len(began) == 2
 
@@ -111,10 +111,10 @@ def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
 )
 def test_the_models_are_botocores_own(service: str) -> None:
     ours, theirs = client._session(None, "eu-west-1"), boto3.Session(region_name="eu-west-1")
-    model, other = (made._session.get_service_model(service) for made in (ours, theirs))
-    assert model.operation_names == other.operation_names
-    assert model.api_version == other.api_version
-    paged, also = (made.client(service) for made in (ours, theirs))
+    model, second = (created._session.get_service_model(service) for created in (ours, theirs))
+    assert model.operation_names == second.operation_names
+    assert model.api_version == second.api_version
+    paged, also = (created.client(service) for created in (ours, theirs))
     assert [paged.can_paginate(name) for name in paged.meta.method_to_api_mapping] == [
         also.can_paginate(name) for name in also.meta.method_to_api_mapping
     ]
@@ -129,10 +129,10 @@ def test_models_of_ones_own_are_found_as_botocore_finds_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
-    own = tmp_path / "ecs" / "2999-01-01"
-    own.mkdir(parents=True)
+    local = tmp_path / "ecs" / "2999-01-01"
+    local.mkdir(parents=True)
     about = {"apiVersion": "2999-01-01", "serviceId": "ECS", "endpointPrefix": "ecs"}
-    (own / "service-2.json").write_text(
+    (local / "service-2.json").write_text(
         json.dumps({"metadata": about, "operations": {}, "shapes": {}})
     )
     assert (
@@ -148,7 +148,7 @@ def test_aws_is_told_who_asks(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "said"),
+    ("fault", "kind", "text"),
     [
         ({"kind": "throttle"}, Throttled, "AWS is throttling"),
         ({"kind": "503"}, Unwell, "is having problems"),
@@ -166,10 +166,10 @@ def test_aws_is_told_who_asks(aws: Aws) -> None:
     ids=["throttle", "503", "clock", "denied"],
 )
 def test_refusals_become_what_they_mean(
-    aws: Aws, aws_endpoint: Endpoint, fault: dict[str, object], kind: type[CloudError], said: str
+    aws: Aws, aws_endpoint: Endpoint, fault: dict[str, object], kind: type[CloudError], text: str
 ) -> None:
     aws_endpoint.fault("*", times=None, **fault)  # type: ignore[arg-type]
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=text):
         aws.read("ecs", "describe_clusters")
 
 

@@ -73,7 +73,7 @@ Node.js v20.20.2"""
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         (NODE, "ReferenceError: DataStackk is not defined"),
         (MODULE, "Error: Cannot find module 'aws-cdk-lib'"),
@@ -134,8 +134,8 @@ Node.js v20.20.2"""
         ("Node.js v20.20.2\n^^^^\n", "exit code 3"),
     ],
 )
-def test_the_cause_is_the_line_that_says_why(text: str, wanted: str | None) -> None:
-    assert cause(text.splitlines(), 3) == (text.splitlines()[0] if wanted is None else wanted)
+def test_the_cause_is_the_line_that_says_why(text: str, expected: str | None) -> None:
+    assert cause(text.splitlines(), 3) == (text.splitlines()[0] if expected is None else expected)
 
 
 def test_a_cause_has_an_end() -> None:

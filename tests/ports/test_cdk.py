@@ -114,8 +114,8 @@ class CdkProject:
             (self.root / name).write_text(text)
         self.settings(app=f"{sys.executable} app.py")
 
-    def settings(self, **said: Any) -> None:
-        (self.root / "cdk/cdk.json").write_text(json.dumps(said))
+    def settings(self, **value: Any) -> None:
+        (self.root / "cdk/cdk.json").write_text(json.dumps(value))
 
     def app(self, **context: str) -> cdk.CdkApp:
         return cdk.CdkApp(
@@ -149,8 +149,8 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CdkProject:
 def test_an_app_is_started_as_the_cli_would_start_it(app: CdkProject) -> None:
     app.settings(app=f"{sys.executable} app.py", context={"suffix": "", "kept": [1]})
     (app.root / "cdk/cdk.context.json").write_text('{"zones": ["a"], "kept": 2}')
-    said = json.loads(app.artifact("Shop-prod", suffix="-prod").template)["Metadata"]
-    assert said["context"] == {
+    value = json.loads(app.artifact("Shop-prod", suffix="-prod").template)["Metadata"]
+    assert value["context"] == {
         "suffix": "-prod",
         "kept": [1],
         "zones": ["a"],
@@ -159,7 +159,7 @@ def test_an_app_is_started_as_the_cli_would_start_it(app: CdkProject) -> None:
         "aws:cdk:version-reporting": True,
         "aws:cdk:bundling-stacks": ["**"],
     }
-    assert said["env"] == {
+    assert value["env"] == {
         "CDK_DEFAULT_ACCOUNT": ACCOUNT,
         "CDK_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
@@ -297,16 +297,16 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(
     assembly = tmp_path / "made"
     assembly.mkdir()
     (assembly / "t.json").write_text("{}")
-    other = {
+    document = {
         "Other": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}
     }
-    other["Other"]["metadata"] = {"/Other": [{"type": "aws:cdk:error", "data": "bad"}]}
+    document["Other"]["metadata"] = {"/Other": [{"type": "aws:cdk:error", "data": "bad"}]}
     mine = {
         "type": "aws:cloudformation:stack",
         "properties": {"templateFile": "t.json"},
         "dependencies": ["Other"],
     }
-    (assembly / "manifest.json").write_text(json.dumps({"artifacts": {**other, "Shop": mine}}))
+    (assembly / "manifest.json").write_text(json.dumps({"artifacts": {**document, "Shop": mine}}))
     assert cdk.artifact(str(assembly), "Shop", ACCOUNT, REGION).name == "Shop"
     with pytest.raises(Refused, match="/Other: bad"):
         cdk.artifact(str(assembly), "Other", ACCOUNT, REGION)
@@ -316,10 +316,10 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(
 
 
 def asked(app: CdkProject, names: str, **more: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)[
+    by_name: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)[
         "Metadata"
     ]["env"]
-    return {name: found[name] for name in names.split()}
+    return {name: by_name[name] for name in names.split()}
 
 
 def test_an_app_is_given_the_variables_that_are_named_and_no_others(
@@ -349,12 +349,12 @@ def test_another_value_of_a_variable_makes_the_app_run_again(
     app: CdkProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.pass_env = ("STAGE",)
-    found = []
+    actual = []
     for value in ("dev", "prod", "dev"):
         monkeypatch.setenv("STAGE", value)
-        found.append(asked(app, "STAGE")["STAGE"])
+        actual.append(asked(app, "STAGE")["STAGE"])
     monkeypatch.delenv("STAGE")
-    assert [*found, asked(app, "STAGE")["STAGE"]] == ["dev", "prod", "dev", None]
+    assert [*actual, asked(app, "STAGE")["STAGE"]] == ["dev", "prod", "dev", None]
     assert app.runs() == 3
 
 
@@ -364,8 +364,8 @@ def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "999999999999")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     app.pass_env = ("CDK_DEFAULT_ACCOUNT", "AWS_*")
-    said = json.loads(app.artifact().template)["Metadata"]["env"]
-    assert (said["CDK_DEFAULT_ACCOUNT"], said["AWS_REGION"]) == (ACCOUNT, REGION)
+    message = json.loads(app.artifact().template)["Metadata"]["env"]
+    assert (message["CDK_DEFAULT_ACCOUNT"], message["AWS_REGION"]) == (ACCOUNT, REGION)
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "answer"),
     [
         ("app.ts", "const all = { ...process.env };", True),
         ("app.ts", "process.env[name]", True),
@@ -422,24 +422,24 @@ def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(
     ],
 )
 def test_reads_whose_names_cannot_be_told_are_told_as_such(
-    app: CdkProject, name: str, text: str, told: bool
+    app: CdkProject, name: str, text: str, answer: bool
 ) -> None:
     (app.root / "cdk" / name).parent.mkdir(parents=True, exist_ok=True)
     (app.root / "cdk" / "app.py").write_text("")
     (app.root / "cdk" / name).write_text(text)
-    said = cdk.not_handed_on(app.app())
-    assert len(said) == told
-    assert not told or said[0].endswith("of those set here it is given none (pass_env)")
+    not_handed_on = cdk.not_handed_on(app.app())
+    assert len(not_handed_on) == answer
+    assert not answer or not_handed_on[0].endswith("of those set here it is given none (pass_env)")
 
 
 def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: CdkProject) -> None:
-    found = app.artifact()
-    assert found.role == f"arn:aws:iam::{ACCOUNT}:role/exec"
-    assert found.stored == (f"assets-{ACCOUNT}-{REGION}", "t.json")
-    assert [(one.name, one.bucket, one.key, one.packaging) for one in found.assets] == [
-        ("Code", f"assets-{ACCOUNT}-{REGION}", "abc.zip", "zip")
-    ]
-    assert (found.tags, found.protected, found.bootstrap) == (
+    artifact = app.artifact()
+    assert artifact.role == f"arn:aws:iam::{ACCOUNT}:role/exec"
+    assert artifact.stored == (f"assets-{ACCOUNT}-{REGION}", "t.json")
+    assert [
+        (asset.name, asset.bucket, asset.key, asset.packaging) for asset in artifact.assets
+    ] == [("Code", f"assets-{ACCOUNT}-{REGION}", "abc.zip", "zip")]
+    assert (artifact.tags, artifact.protected, artifact.bootstrap) == (
         {"team": "x"},
         True,
         ("/cdk-bootstrap/x/version", 6),
@@ -504,13 +504,13 @@ def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: CdkProject) -
 
 
 def test_two_steps_at_one_moment_share_one_synth(app: CdkProject) -> None:
-    made: list[str] = []
-    threads = [threading.Thread(target=lambda: made.append(app.synth())) for _ in range(4)]
+    lines: list[str] = []
+    threads = [threading.Thread(target=lambda: lines.append(app.synth())) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(made), len(set(made)), app.runs()) == (4, 1, 1)
+    assert (len(lines), len(set(lines)), app.runs()) == (4, 1, 1)
 
 
 def test_a_synth_can_be_stopped_and_leaves_nothing(app: CdkProject) -> None:
@@ -524,7 +524,7 @@ def test_a_synth_can_be_stopped_and_leaves_nothing(app: CdkProject) -> None:
 
     with pytest.raises(Stopped):
         app.synth(attend, slow="yes")
-    assert not [one for one in (app.cache / "cdk").iterdir() if one.is_dir()]
+    assert not [item for item in (app.cache / "cdk").iterdir() if item.is_dir()]
     assert app.synth()
 
 
@@ -548,7 +548,7 @@ def test_an_app_that_fails_says_why_in_its_own_last_line(app: CdkProject) -> Non
         ProgramFailed, match="the CDK app failed: NameError: name 'bucket' is not defined"
     ):
         app.synth(broken="yes")
-    assert not [one for one in (app.cache / "cdk").iterdir() if one.is_dir()]
+    assert not [item for item in (app.cache / "cdk").iterdir() if item.is_dir()]
 
 
 @pytest.mark.parametrize(
@@ -664,19 +664,19 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(
     app = cdk.CdkApp(
         str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"suffix": "-prod"}
     )
-    found = []
+    actual = []
     for cli in (None, f"{REAL}/node_modules/.bin/cdk"):
         monkeypatch.setattr(process, "which", lambda name, cli=cli: cli)
         assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
-        found.append(
+        actual.append(
             [
                 cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
                 for name in ("Network", "Api", "Fargate")
             ]
         )
-    plain, by_cli = ([json.loads(one.template) for one in each] for each in found)
+    plain, by_cli = ([json.loads(item.template) for item in each] for each in actual)
     assert plain == by_cli
-    assert [len(one.assets) for one in found[0]] == [0, 1, 0]
+    assert [len(item.assets) for item in actual[0]] == [0, 1, 0]
 
 
 REFUSING = """

@@ -26,11 +26,11 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     python = tmp_path / "python3"
     python.write_text("#!/bin/sh\nexit 9\n")
     python.chmod(0o755)
-    known = process.which
+    which = process.which
     monkeypatch.setattr(
         process,
         "which",
-        lambda name: str(python) if name == "python3" else known(name) if name == "git" else None,
+        lambda name: str(python) if name == "python3" else which(name) if name == "git" else None,
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -121,13 +121,13 @@ def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
     with pytest.raises(ProgramFailed) as failed:
         cdk.synthesized(app, str(bare / "cache"), cdk.SilentLog())
     assert line in str(failed.value)
-    wanted = (
+    expected = (
         "install what cdk/requirements.txt names:"
         f" {sentence(cdk_packages.install(str(bare), 'cdk'))}"
         if says_so
         else "try it in cdk: "
     )
-    assert sentence(failed.value.next).startswith(wanted)
+    assert sentence(failed.value.next).startswith(expected)
 
 
 def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) -> None:
@@ -136,8 +136,8 @@ def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) 
         {"cdk/cdk.json": "{}", "cdk/requirements.txt": PINNED, "cdk/app.py": ""},
         RULES,
     )
-    found = toolkit(repo.path, "doctor", "--json").json["unprepared"]
-    assert found == {
+    actual = toolkit(repo.path, "doctor", "--json").json["unprepared"]
+    assert actual == {
         "cdk": {
             "problem": (
                 "the CDK app's packages are not installed: aws-cdk-lib, constructs"

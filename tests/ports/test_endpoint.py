@@ -22,13 +22,13 @@ from toolkit.ports.aws.endpoint import SERVICES, addresses, endpoint, everywhere
 def theirs(profile: str | None, service: str) -> str:
     """The address that botocore gives a client."""
     session = botocore.session.Session(profile=profile)
-    made = session.create_client(
+    created = session.create_client(
         service,
         "eu-west-1",
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key="secret",
     )
-    return str(made.meta.endpoint_url)
+    return str(created.meta.endpoint_url)
 
 
 def files(
@@ -194,14 +194,14 @@ def test_every_address_of_a_service_of_aws_is_known_as_its_own(
     monkeypatch: pytest.MonkeyPatch, service: str, region: str
 ) -> None:
     for variant in ({}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True}):
-        made = botocore.session.Session().create_client(
+        created = botocore.session.Session().create_client(
             service,
             region,
             aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
             aws_secret_access_key="secret",
             config=botocore.config.Config(**variant),
         )
-        assert module._shown(made.meta.endpoint_url) == "", made.meta.endpoint_url
+        assert module._shown(created.meta.endpoint_url) == "", created.meta.endpoint_url
 
 
 def test_the_names_of_the_services_in_variables_are_botocores() -> None:

@@ -102,9 +102,9 @@ def test_an_empty_device_is_an_empty_list(repo: Repo, toolkit: Toolkit) -> None:
 def test_a_named_pipe_is_refused_not_read_as_empty(repo: Repo, toolkit: Toolkit) -> None:
     """Nobody writes to it yet: an empty answer would be a missed deploy."""
     os.mkfifo(repo.path / "pipe")
-    found = toolkit(repo.path, "diff", "--paths-from", "pipe")
-    assert found.code == 2
-    assert "standard input" in found.err
+    actual = toolkit(repo.path, "diff", "--paths-from", "pipe")
+    assert actual.code == 2
+    assert "standard input" in actual.err
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

@@ -205,12 +205,12 @@ def test_a_commit_that_was_left_behind_is_found_as_long_as_git_has_it(repo: Repo
 
 def test_a_missing_commit_is_told_with_the_fetch_that_gets_it(repo: Repo, tmp_path: Path) -> None:
     clone = repo.clone(tmp_path / "clone")
-    there = repo.commit("later", {"backend/src/app.py": "new\n"})
+    commit = repo.commit("later", {"backend/src/app.py": "new\n"})
     with pytest.raises(MissingCommit) as caught:
-        opened(clone).resolve(there)
-    assert sentence(caught.value.next) == f"get it with: git fetch origin {there}"
+        opened(clone).resolve(commit)
+    assert sentence(caught.value.next) == f"get it with: git fetch origin {commit}"
     follow(sentence(caught.value.next), clone)
-    assert opened(clone).resolve(there) == there
+    assert opened(clone).resolve(commit) == commit
 
 
 def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(
@@ -219,10 +219,10 @@ def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(
     base = repo.git("rev-parse", "HEAD")
     repo.commit("second", {"backend/src/app.py": "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=1")
-    found = toolkit(clone.path, "diff", base)
-    assert found.code == 2
-    assert f"hint: get it with:\n  git fetch --depth=1 origin {base}\n" in found.err
-    follow(found.err.partition("hint: ")[2].strip(), clone)
+    actual = toolkit(clone.path, "diff", base)
+    assert actual.code == 2
+    assert f"hint: get it with:\n  git fetch --depth=1 origin {base}\n" in actual.err
+    follow(actual.err.partition("hint: ")[2].strip(), clone)
     assert (
         toolkit(clone.path, "diff", "--json", base).json["recommendation"]
         == "toolkit deploy-app app"
@@ -240,9 +240,9 @@ def test_a_name_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_gets_it(
     repo.git("branch", "other")
     repo.commit("second", {"backend/src/app.py": "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=1", "--branch=main")
-    found = toolkit(clone.path, "diff", ref)
-    assert found.code == 2
-    follow(found.err.partition("hint: ")[2].strip(), clone)
+    actual = toolkit(clone.path, "diff", ref)
+    assert actual.code == 2
+    follow(actual.err.partition("hint: ")[2].strip(), clone)
     assert (
         toolkit(clone.path, "diff", "--json", ref).json["recommendation"]
         == "toolkit deploy-app app"
@@ -261,10 +261,10 @@ def test_a_merge_base_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_get
     assert (
         toolkit(clone.path, "diff", "-q").code == 0
     )  # what is out of date needs no common ancestor
-    found = toolkit(clone.path, "diff", "change")
-    assert found.code == 2
-    assert "the common ancestor of" in found.err
-    follow(found.err.partition("hint: ")[2].strip(), clone)
+    actual = toolkit(clone.path, "diff", "change")
+    assert actual.code == 2
+    assert "the common ancestor of" in actual.err
+    follow(actual.err.partition("hint: ")[2].strip(), clone)
     assert (
         toolkit(clone.path, "diff", "--json", "change").json["recommendation"]
         == "toolkit deploy-app app"
@@ -305,10 +305,10 @@ def test_a_clone_without_folders_says_so_with_the_fetch_that_gets_them(
 ) -> None:
     """A treeless clone: never an empty answer, and never a fetch of our own."""
     clone = served.clone(tmp_path / "clone", "--filter=tree:0")
-    found = toolkit(clone.path, *args)
-    assert (found.code, found.out) == (2, "")
-    assert "is not in this clone" in found.err
-    follow(found.err.partition("hint: ")[2].strip(), clone)
+    actual = toolkit(clone.path, *args)
+    assert (actual.code, actual.out) == (2, "")
+    assert "is not in this clone" in actual.err
+    follow(actual.err.partition("hint: ")[2].strip(), clone)
     assert toolkit(clone.path, *args).code == 0
 
 
@@ -317,8 +317,8 @@ def test_a_clone_without_contents_compares_all_the_same(
 ) -> None:
     clone = served.clone(tmp_path / "clone", "--filter=blob:none")
     clone.write({"lambda/login/handler.py": "edited\n"})
-    found = toolkit(clone.path, "diff", "--json", "HEAD").json
-    assert found["recommendation"] == "toolkit deploy-stack api"
+    json = toolkit(clone.path, "diff", "--json", "HEAD").json
+    assert json["recommendation"] == "toolkit deploy-stack api"
 
 
 def test_a_clone_without_the_old_rules_says_so_with_the_fetch_that_gets_them(
@@ -326,9 +326,9 @@ def test_a_clone_without_the_old_rules_says_so_with_the_fetch_that_gets_them(
 ) -> None:
     """That they are new would be a lie: what the old ones called for would be missed."""
     clone = served.clone(tmp_path / "clone", "--filter=blob:none")
-    found = toolkit(clone.path, "diff", "HEAD~1")
-    assert (found.code, found.out) == (2, "")
-    follow(found.err.partition("hint: ")[2].strip(), clone)
+    actual = toolkit(clone.path, "diff", "HEAD~1")
+    assert (actual.code, actual.out) == (2, "")
+    follow(actual.err.partition("hint: ")[2].strip(), clone)
     assert "its old and its new rules both count" in toolkit(clone.path, "diff", "HEAD~1").out
 
 
@@ -340,8 +340,8 @@ def test_a_damaged_object_is_an_error_with_gits_words(
     path = served.path / ".git/objects" / name[:2] / name[2:]
     path.chmod(0o644)
     path.write_bytes(b"no object")
-    found = toolkit(served.path, "diff", "HEAD~1..HEAD")
-    assert (found.code, found.out) == (2, "")
+    actual = toolkit(served.path, "diff", "HEAD~1..HEAD")
+    assert (actual.code, actual.out) == (2, "")
 
 
 # Lists
@@ -371,13 +371,13 @@ def test_the_log_has_every_commit_with_its_changes_newest_first(repo: Repo) -> N
         repo.commit("empty"),
         repo.commit("odd", {b"\n:100644 \xe9": "x"}),
     ]
-    found = list(opened(repo).log(["HEAD"], None))
-    assert [commit for commit, _ in found] == commits[::-1]
-    assert [[change.path for change in changes] for _, changes in found[:2]] == [
+    actual = list(opened(repo).log(["HEAD"], None))
+    assert [commit for commit, _ in actual] == commits[::-1]
+    assert [[change.path for change in changes] for _, changes in actual[:2]] == [
         ["\n:100644 \udce9"],
         [],
     ]
-    assert len(found[2][1]) == 7
+    assert len(actual[2][1]) == 7
     assert len(list(opened(repo).log(["HEAD"], 2))) == 2
 
 
@@ -389,18 +389,18 @@ def test_the_log_takes_merges_against_their_first_parent(repo: Repo, setting: st
     repo.commit("on main", {"lambda/login/handler.py": "new\n"})
     repo.git("merge", "-q", "--no-ff", "-m", "merge", "feature")
     repo.git("config", "log.diffMerges", setting)
-    found = list(opened(repo).log(["HEAD"], None))
-    assert [[change.path for change in changes] for _, changes in found[:2]] == [
+    actual = list(opened(repo).log(["HEAD"], None))
+    assert [[change.path for change in changes] for _, changes in actual[:2]] == [
         ["backend/src/app.py"],
         ["lambda/login/handler.py"],
     ]
-    assert len(found) == 3
+    assert len(actual) == 3
 
 
 def test_a_log_that_fails_half_way_raises_after_what_was_read(repo: Repo) -> None:
     """Never a shorter history that looks whole."""
-    for at in range(3):
-        repo.commit(f"{at}", {"a": f"{at}"})
+    for position in range(3):
+        repo.commit(f"{position}", {"a": f"{position}"})
     tree = repo.git("rev-parse", "HEAD~1^{tree}")
     (repo.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
     with pytest.raises(GitError):
@@ -439,8 +439,8 @@ def test_people_are_told_of_commits_that_touched_a_path(repo: Repo) -> None:
     commit = repo.commit("Faster search", {"backend/src/app.py": "new\n"})
     head = repo.commit("Another", {"lambda/login/handler.py": "new\n"})
     git = opened(repo)
-    (found,) = git.commits([base], head, ["backend/src/app.py"], 5)
-    assert (found.id, found.author, found.summary, found.when.isoformat()) == (
+    (actual,) = git.commits([base], head, ["backend/src/app.py"], 5)
+    assert (actual.id, actual.author, actual.summary, actual.when.isoformat()) == (
         commit,
         "Ada",
         "Faster search",
@@ -459,8 +459,8 @@ def test_people_are_told_of_in_a_bare_repository(
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     rules = ("--rules", str(repo.path / "rules.toml"))
     assert "Ada: Faster search" in toolkit(bare.path, "diff", "-v", "HEAD~1..HEAD", *rules).out
-    found = toolkit(bare.path, "rules", "replay", *rules)
-    assert (found.code, found.err) == (0, "")
+    actual = toolkit(bare.path, "rules", "replay", *rules)
+    assert (actual.code, actual.err) == (0, "")
 
 
 def test_people_in_a_bare_repository_that_gitpython_cannot_open_are_an_error(
@@ -469,8 +469,10 @@ def test_people_in_a_bare_repository_that_gitpython_cannot_open_are_an_error(
     """It stumbles over a conditional include there, which git follows."""
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     bare.git("config", "includeIf.gitdir:/x.path", "more")
-    found = toolkit(bare.path, "diff", "-v", "HEAD..HEAD", "--rules", str(repo.path / "rules.toml"))
-    assert found.code == 0
+    actual = toolkit(
+        bare.path, "diff", "-v", "HEAD..HEAD", "--rules", str(repo.path / "rules.toml")
+    )
+    assert actual.code == 0
     git = Git.open(str(bare.path), bare=True)
     with pytest.raises(GitError):
         git.last_commit("backend/src/app.py")
@@ -499,7 +501,7 @@ def test_a_lock_left_behind_is_nobodys_hindrance(repo: Repo, toolkit: Toolkit) -
 def test_a_large_answer_is_read_while_git_writes_it(repo: Repo) -> None:
     """More than any pipe holds, in records that no chunk ends with."""
     names: dict[str | bytes, str | bytes] = {
-        f"backend/src/{'n' * 150}{at}": "" for at in range(3_000)
+        f"backend/src/{'n' * 150}{position}": "" for position in range(3_000)
     }
     repo.commit("many", names)
     assert {change.path for change in opened(repo).diff_trees("HEAD~1", "HEAD")} == set(names)
@@ -508,7 +510,7 @@ def test_a_large_answer_is_read_while_git_writes_it(repo: Repo) -> None:
 def test_no_git_is_left_behind_when_its_answer_is_not_wanted(repo: Repo) -> None:
     """The rules are read while git is at work; if they are wrong, nobody reads what it says."""
     names: dict[str | bytes, str | bytes] = {
-        f"backend/src/{'n' * 150}{at}": "" for at in range(1_000)
+        f"backend/src/{'n' * 150}{position}": "" for position in range(1_000)
     }
     repo.commit("many", {**names, "rules.toml": "x = 1\n"})
     assert process(repo.path, "diff", "HEAD~1..HEAD").code == 2
@@ -519,9 +521,9 @@ def test_no_git_is_left_behind_when_its_answer_is_not_wanted(repo: Repo) -> None
 
 
 def _working_in(folder: Path) -> list[str]:
-    found = []
+    result = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
-                found.append((entry / "cmdline").read_text())
-    return found
+                result.append((entry / "cmdline").read_text())
+    return result

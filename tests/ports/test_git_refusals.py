@@ -18,16 +18,16 @@ from toolkit.ports.git_refusals import refusal
 pytestmark = pytest.mark.slow("git", keep=30, of="file")
 
 
-def hint(found: Result) -> str:
+def hint(result: Result) -> str:
     """The command of the hint, on a line of its own."""
-    [command] = [line for line in found.err.splitlines() if line.startswith("  ")]
+    [command] = [line for line in result.err.splitlines() if line.startswith("  ")]
     return command.strip()
 
 
 def loose(repo: Repo, name: str) -> Path:
     """Where an object of a repository without packs is kept."""
-    found = repo.git("rev-parse", name)
-    return repo.path / ".git" / "objects" / found[:2] / found[2:]
+    text = repo.git("rev-parse", name)
+    return repo.path / ".git" / "objects" / text[:2] / text[2:]
 
 
 def unpacked(repo: Repo, folder: Path) -> Repo:
@@ -103,17 +103,19 @@ def test_what_git_refuses_has_a_cause_and_a_command_that_fixes_it(
     clone = unpacked(repo, tmp_path / "clone")
     first = repo.git("rev-parse", "HEAD~1")
     assert toolkit(clone.path, "diff", first).code == 0
-    breaks, said = BROKEN[case]
+    breaks, message = BROKEN[case]
     breaks(clone)
     for _ in range(3):  # one object is found to be damaged after the other
-        found = toolkit(clone.path, "diff", first)
-        if found.code == 0:
+        actual = toolkit(clone.path, "diff", first)
+        if actual.code == 0:
             break
-        assert found.code == 2
-        assert said in found.err
-        assert "bug in toolkit" not in found.err
-        subprocess.run(["bash", "-c", hint(found)], cwd=clone.path, check=True, capture_output=True)
-    assert toolkit(clone.path, "diff", first).code == 0, found.err
+        assert actual.code == 2
+        assert message in actual.err
+        assert "bug in toolkit" not in actual.err
+        subprocess.run(
+            ["bash", "-c", hint(actual)], cwd=clone.path, check=True, capture_output=True
+        )
+    assert toolkit(clone.path, "diff", first).code == 0, actual.err
 
 
 def test_a_lock_of_another_git_does_not_keep_anybody_from_reading(
@@ -121,20 +123,20 @@ def test_a_lock_of_another_git_does_not_keep_anybody_from_reading(
 ) -> None:
     (repo.path / ".git/index.lock").write_text("")
     repo.write({"backend/src/app.py": "print(3)\n"})
-    found = toolkit(repo.path, "diff", "HEAD")
-    assert (found.code, "1 file changed" in found.out) == (0, True)
+    actual = toolkit(repo.path, "diff", "HEAD")
+    assert (actual.code, "1 file changed" in actual.out) == (0, True)
 
 
 def test_a_branch_without_commits_beside_others_is_told_with_how_to_leave_it(
     repo: Repo, toolkit: Toolkit
 ) -> None:
     repo.git("checkout", "-q", "--orphan", "fresh")
-    found = toolkit(repo.path, "diff", "HEAD")
-    assert found.code == 2
-    assert "is fresh, which has no commits yet" in found.err
-    assert hint(found) == "git switch main"
+    actual = toolkit(repo.path, "diff", "HEAD")
+    assert actual.code == 2
+    assert "is fresh, which has no commits yet" in actual.err
+    assert hint(actual) == "git switch main"
     subprocess.run(
-        ["bash", "-c", f"git rm -rq --cached . && git clean -fdq && {hint(found)}"],
+        ["bash", "-c", f"git rm -rq --cached . && git clean -fdq && {hint(actual)}"],
         cwd=repo.path,
         check=True,
     )
@@ -147,10 +149,10 @@ def test_a_branch_that_is_damaged_is_not_said_to_have_no_commits(
 ) -> None:
     head = repo.git("rev-parse", "HEAD")
     (repo.path / ".git/refs/heads/main").write_text(content)
-    found = toolkit(repo.path, "diff", "HEAD")
-    assert found.code == 2
-    assert "is damaged: refs/heads/main is not a commit" in found.err
-    fix = found.err.partition("\nthen:\n  ")[2].splitlines()[0]
+    actual = toolkit(repo.path, "diff", "HEAD")
+    assert actual.code == 2
+    assert "is damaged: refs/heads/main is not a commit" in actual.err
+    fix = actual.err.partition("\nthen:\n  ")[2].splitlines()[0]
     assert fix.endswith("&& git update-ref refs/heads/main COMMIT")
     subprocess.run(["sh", "-c", fix.replace("COMMIT", head)], cwd=repo.path, check=True)
     assert toolkit(repo.path, "diff", "HEAD").code == 0
@@ -184,9 +186,9 @@ def test_a_commit_that_is_being_pushed_is_in_quarantine_and_no_fetch_is_advised(
 def test_a_git_folder_that_leads_nowhere_is_told(repo: Repo, toolkit: Toolkit) -> None:
     (repo.path / "inner").mkdir()
     (repo.path / "inner/.git").write_text("gitdir: /nowhere/at/all\n")
-    found = toolkit(repo.path / "inner", "diff", "HEAD")
-    assert found.code == 2
-    assert "its .git leads to /nowhere/at/all, which does not exist" in found.err
+    actual = toolkit(repo.path / "inner", "diff", "HEAD")
+    assert actual.code == 2
+    assert "its .git leads to /nowhere/at/all, which does not exist" in actual.err
 
 
 def test_a_configuration_that_git_cannot_read_is_named_with_its_line(
@@ -194,10 +196,10 @@ def test_a_configuration_that_git_cannot_read_is_named_with_its_line(
 ) -> None:
     with (repo.path / ".git/config").open("a") as config:
         config.write("[[[\n")
-    found = toolkit(repo.path, "diff", "HEAD")
-    assert found.code == 2
-    assert "git's configuration is invalid: bad config line " in found.err
-    assert ".git/config" in found.err
+    actual = toolkit(repo.path, "diff", "HEAD")
+    assert actual.code == 2
+    assert "git's configuration is invalid: bad config line " in actual.err
+    assert ".git/config" in actual.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -212,9 +214,9 @@ def test_a_repository_that_may_not_be_read_is_not_said_to_be_missing(
         " unusable\nos.setuid(65534)\nprint(unusable(sys.argv[1]))"
     )
     folders = [
-        one
-        for one in (tmp_path, *tmp_path.parents)
-        if one.stat().st_uid == os.geteuid() and "pytest" in str(one)
+        item
+        for item in (tmp_path, *tmp_path.parents)
+        if item.stat().st_uid == os.geteuid() and "pytest" in str(item)
     ]
     for folder in folders:
         folder.chmod(folder.stat().st_mode | 0o555)
@@ -246,10 +248,10 @@ DENIED = {
 
 @pytest.mark.parametrize("case", DENIED)
 def test_what_git_may_not_read_is_a_permission_with_the_folder_to_take_over(case: str) -> None:
-    found = refusal("status", DENIED[case], "/shop", "origin")
-    assert found is not None
-    assert str(found) == "git cannot read /shop/.git: permission denied"
-    assert found.facts["path"] == "/shop/.git"
+    text = refusal("status", DENIED[case], "/shop", "origin")
+    assert text is not None
+    assert str(text) == "git cannot read /shop/.git: permission denied"
+    assert text.facts["path"] == "/shop/.git"
 
 
 def test_no_refusal_is_guessed_from_other_words() -> None:
@@ -258,9 +260,9 @@ def test_no_refusal_is_guessed_from_other_words() -> None:
 
 def test_a_repository_of_a_later_git_asks_for_a_newer_one(repo: Repo, toolkit: Toolkit) -> None:
     repo.git("config", "core.repositoryformatversion", "9")
-    found = toolkit(repo.path, "diff", "HEAD")
+    actual = toolkit(repo.path, "diff", "HEAD")
     assert (
-        found.code,
+        actual.code,
         "this git is too old for the repository: Expected git repo version <= 1, found 9"
-        in found.err,
+        in actual.err,
     ) == (2, True)

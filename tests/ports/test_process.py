@@ -14,8 +14,8 @@ from toolkit.ports.process import StreamedProgram
 PYTHON = [sys.executable, "-S", "-c"]
 
 
-def running(script: str, folder: Path, given: bytes | None = None) -> StreamedProgram:
-    return StreamedProgram([*PYTHON, script], str(folder), process.child_environment(), given)
+def running(script: str, folder: Path, data: bytes | None = None) -> StreamedProgram:
+    return StreamedProgram([*PYTHON, script], str(folder), process.child_environment(), data)
 
 
 def program(path: Path) -> str:
@@ -67,10 +67,10 @@ def test_a_child_knows_only_what_it_needs(tmp_path: Path, monkeypatch: pytest.Mo
         "LANG",
     ):
         monkeypatch.setenv(name, "/no/such")
-    found = process.run(
+    completed_process = process.run(
         ["/usr/bin/env"], str(tmp_path), process.child_environment(GIT_TERMINAL_PROMPT="0")
     )
-    names = {line.split("=")[0] for line in found.out.decode().splitlines()}
+    names = {line.split("=")[0] for line in completed_process.out.decode().splitlines()}
     assert names <= {
         "HOME",
         "PATH",
@@ -117,40 +117,42 @@ def test_output_comes_while_the_program_runs(tmp_path: Path) -> None:
 def test_much_output_with_many_complaints_does_not_stop_it(tmp_path: Path) -> None:
     """A full pipe would."""
     script = "import os\nfor _ in range(64): os.write(2, b'e' * 65536); os.write(1, b'o' * 65536)"
-    one = running(script, tmp_path)
-    assert sum(map(len, one)) == 64 * 65536
-    assert one.code == 0
-    assert one.err == b"e" * 65536
+    streamed_program = running(script, tmp_path)
+    assert sum(map(len, streamed_program)) == 64 * 65536
+    assert streamed_program.code == 0
+    assert streamed_program.err == b"e" * 65536
 
 
 def test_much_input_that_nobody_reads_does_not_stop_it(tmp_path: Path) -> None:
-    one = running("print('done')", tmp_path, b"x" * (1 << 22))
-    assert b"".join(one) == b"done\n"
-    assert one.code == 0
+    streamed_program = running("print('done')", tmp_path, b"x" * (1 << 22))
+    assert b"".join(streamed_program) == b"done\n"
+    assert streamed_program.code == 0
 
 
 def test_input_and_output_larger_than_a_pipe_pass_through(tmp_path: Path) -> None:
     script = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
-    given = os.urandom(1 << 21)
-    assert b"".join(running(script, tmp_path, given)) == given
+    source = os.urandom(1 << 21)
+    assert b"".join(running(script, tmp_path, source)) == source
 
 
 def test_a_failure_is_known_when_the_output_ends(tmp_path: Path) -> None:
-    one = running(
+    streamed_program = running(
         "import os, sys; os.write(1, b'half'); os.write(2, b'why'); sys.exit(7)", tmp_path
     )
-    assert b"".join(one) == b"half"
-    assert (one.code, one.err) == (7, b"why")
+    assert b"".join(streamed_program) == b"half"
+    assert (streamed_program.code, streamed_program.err) == (7, b"why")
 
 
 def test_a_program_whose_output_is_no_longer_read_is_ended(tmp_path: Path) -> None:
-    one = running("import os, time; print(os.getpid(), flush=True); time.sleep(600)", tmp_path)
-    chunks = iter(one)
+    streamed_program = running(
+        "import os, time; print(os.getpid(), flush=True); time.sleep(600)", tmp_path
+    )
+    chunks = iter(streamed_program)
     child = int(next(chunks))
     started = time.monotonic()
     chunks.close()  # type: ignore[attr-defined]
     assert time.monotonic() - started < 30
-    assert one.code == -9
+    assert streamed_program.code == -9
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 

@@ -108,8 +108,8 @@ GOOD = {"Version": 1, "AccessKeyId": KEY, "SecretAccessKey": SECRET}
 
 def printed(**changed: Any) -> str:
     """A program that prints credentials, changed; None leaves a field out."""
-    found = {name: value for name, value in {**GOOD, **changed}.items() if value is not None}
-    return f"cat <<'END'\n{json.dumps(found)}\nEND"
+    document = {name: value for name, value in {**GOOD, **changed}.items() if value is not None}
+    return f"cat <<'END'\n{json.dumps(document)}\nEND"
 
 
 PROGRAMS = {
@@ -192,11 +192,11 @@ PROGRAMS = {
 def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(
     machine: AwsMachine, name: str
 ) -> None:
-    text, kind, said = PROGRAMS[name]
+    text, kind, message = PROGRAMS[name]
     machine.config(f"[profile x]\ncredential_process = {machine.program(text)}\n")
     problem = machine.refused("x")
     assert type(problem) is kind
-    assert re.search(said, str(problem)), str(problem)
+    assert re.search(message, str(problem)), str(problem)
     assert "aws sts get-caller-identity --profile x" in next_of(problem)
 
 
@@ -424,11 +424,11 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
 def test_variables_that_give_no_credentials_are_told_with_what_to_do(
     machine: AwsMachine, name: str
 ) -> None:
-    variables, kind, said, next_ = VARIABLES[name]
+    variables, kind, message, next_ = VARIABLES[name]
     machine.env(**variables)
     problem = machine.refused()
     assert isinstance(problem, kind)
-    assert said in str(problem), str(problem)
+    assert message in str(problem), str(problem)
     assert next_ in next_of(problem), next_of(problem)
 
 
@@ -566,13 +566,13 @@ FILES: dict[str, tuple[str, type[ToolkitError], str, str]] = {
 def test_files_that_give_no_credentials_are_told_with_what_to_do(
     machine: AwsMachine, name: str
 ) -> None:
-    text, kind, said, next_ = FILES[name]
+    text, kind, message, next_ = FILES[name]
     machine.config(text)
     if name == "services":
         machine.patch.delenv("AWS_ENDPOINT_URL")
     problem = machine.refused("x")
     assert isinstance(problem, kind)
-    assert said in str(problem), str(problem)
+    assert message in str(problem), str(problem)
     assert next_ in next_of(problem), next_of(problem)
 
 
@@ -722,7 +722,7 @@ def test_metadata_that_is_nonsense_is_told(machine: AwsMachine, status: int, bod
 
 
 @pytest.mark.parametrize(
-    ("fault", "said", "next_"),
+    ("fault", "text", "next_"),
     [
         (
             {"kind": "denied", "resource": "arn:aws:iam::111111111111:role/deploy"},
@@ -757,7 +757,7 @@ def test_metadata_that_is_nonsense_is_told(machine: AwsMachine, status: int, bod
     ids=lambda value: str(value.get("code", value["kind"])) if isinstance(value, dict) else "",
 )
 def test_a_role_that_cannot_be_assumed_is_told(
-    machine: AwsMachine, fault: dict[str, Any], said: str, next_: str
+    machine: AwsMachine, fault: dict[str, Any], text: str, next_: str
 ) -> None:
     machine.config(f"[profile x]\n{ROLE}source_profile = y\n[profile y]\n{KEYS}")
     role_is_given(machine)
@@ -768,26 +768,26 @@ def test_a_role_that_cannot_be_assumed_is_told(
     else:
         machine.endpoint.fault("AssumeRole", times=None, **fault)
         problem = machine.refused("x")
-    assert said in str(problem), str(problem)
+    assert text in str(problem), str(problem)
     assert next_ in next_of(problem), next_of(problem)
 
 
 def role_is_given(machine: AwsMachine) -> list[Mapping[str, Any]]:
     """STS gives a role from now on; the requests for it."""
-    asked: list[Mapping[str, Any]] = []
+    documents: list[Mapping[str, Any]] = []
 
     def answer(params: Mapping[str, Any]) -> Mapping[str, Any]:
-        asked.append(params)
+        documents.append(params)
         keys = {
             "AccessKeyId": KEY,
             "SecretAccessKey": SECRET,
-            "SessionToken": f"token{len(asked)}",
+            "SessionToken": f"token{len(documents)}",
             "Expiration": datetime.now(UTC) + timedelta(hours=1),
         }
         return {"Credentials": keys}
 
     machine.endpoint.on("sts", "AssumeRole", answer)
-    return asked
+    return documents
 
 
 MFA = (
@@ -808,10 +808,10 @@ def test_a_code_that_nobody_can_be_asked_for_is_told(machine: AwsMachine) -> Non
 
 def test_a_code_is_asked_for_once_for_all_regions(machine: AwsMachine) -> None:
     machine.config(MFA)
-    roles, asked = role_is_given(machine), list[str]()
+    roles, request = role_is_given(machine), list[str]()
 
     def ask(question: str) -> str:
-        asked.append(question)
+        request.append(question)
         return "123456"
 
     person = MfaPrompt(ask)
@@ -819,20 +819,20 @@ def test_a_code_is_asked_for_once_for_all_regions(machine: AwsMachine) -> None:
         aws = Aws("x", region, person)
         aws.sign_in()
         assert aws.account()
-    assert [len(asked), len(roles), roles[0]["TokenCode"]] == [1, 1, "123456"]
-    assert "mfa/ada" in asked[0]
+    assert [len(request), len(roles), roles[0]["TokenCode"]] == [1, 1, "123456"]
+    assert "mfa/ada" in request[0]
     assert not (Path.home() / ".aws" / "cli").exists(), "what an emulator gave is kept"
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "text"),
     [
         ("", "TokenCode is not valid"),
         ("1", "TokenCode is not valid"),
         (None, "the question was not answered"),
     ],
 )
-def test_a_code_that_is_none_is_told(machine: AwsMachine, answer: str | None, said: str) -> None:
+def test_a_code_that_is_none_is_told(machine: AwsMachine, answer: str | None, text: str) -> None:
     machine.config(MFA)
 
     def ask(question: str) -> str:
@@ -841,7 +841,7 @@ def test_a_code_that_is_none_is_told(machine: AwsMachine, answer: str | None, sa
         return answer
 
     aws = Aws("x", "eu-west-1", MfaPrompt(ask))
-    with pytest.raises(SourceProblem, match=said):
+    with pytest.raises(SourceProblem, match=text):
         aws.sign_in()
 
 
@@ -873,8 +873,10 @@ def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: AwsMachine
     role_is_given(machine)
     shared = Path.home() / ".aws" / "cli" / "cache"
     with monkey_aws(machine):
-        kept = client._session("x", "eu-west-1", MfaPrompt(lambda question: "123456", allowed=True))
-    assert kept.get_credentials().get_frozen_credentials().token == "token1"
+        receipt = client._session(
+            "x", "eu-west-1", MfaPrompt(lambda question: "123456", allowed=True)
+        )
+    assert receipt.get_credentials().get_frozen_credentials().token == "token1"
     assert [path.stat().st_mode & 0o777 for path in shared.iterdir()] == [0o600]
     with monkey_aws(machine):
         again = client._session("x", "eu-west-1")  # nobody to ask
@@ -899,10 +901,10 @@ def raised_by_sources() -> list[type[Exception]]:
         tree = ast.parse(inspect.getsource(module))
         names.update(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    found = [
+    result = [
         getattr(boto, name) for name in sorted(names) if inspect.isclass(getattr(boto, name, None))
     ]
-    assert len(found) > 15
+    assert len(result) > 15
     plain: list[type[Exception]] = [
         KeyError,
         ValueError,
@@ -922,7 +924,7 @@ def raised_by_sources() -> list[type[Exception]]:
         ImportError,
         NotImplementedError,
     ]
-    return [one for one in found if issubclass(one, Exception)] + plain
+    return [item for item in result if issubclass(item, Exception)] + plain
 
 
 def made(kind: type[Exception]) -> Exception:

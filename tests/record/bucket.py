@@ -68,35 +68,35 @@ class BucketState:
                 return _error(403, "AccessDenied")
             if method == "GET" and not key:
                 below = query.get("prefix", [""])[0]
-                found = "".join(
-                    f"<Contents><Key>{escape(name)}</Key><ETag>{escape(one[1])}</ETag></Contents>"
-                    for name, one in sorted(self.objects.items())
+                text = "".join(
+                    f"<Contents><Key>{escape(name)}</Key><ETag>{escape(item[1])}</ETag></Contents>"
+                    for name, item in sorted(self.objects.items())
                     if name.startswith(below)
                 )
                 return (
                     200,
                     {},
-                    f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode(),
+                    f"<ListBucketResult><IsTruncated>false</IsTruncated>{text}</ListBucketResult>".encode(),
                 )
-            there = self.objects.get(key)
-            if self.conditional and headers.get("If-None-Match") == "*" and there is not None:
+            remote = self.objects.get(key)
+            if self.conditional and headers.get("If-None-Match") == "*" and remote is not None:
                 return _error(412, "PreconditionFailed")
-            if self.conditional and (wanted := headers.get("If-Match")):
-                if there is None:
+            if self.conditional and (expected := headers.get("If-Match")):
+                if remote is None:
                     return _error(404, "NoSuchKey")
-                if there[1] != wanted:
+                if remote[1] != expected:
                     return _error(412, "PreconditionFailed")
             if method == "PUT":
                 return 200, {"ETag": self._write(key, body)}, b""
             if method == "DELETE":
                 self.objects.pop(key, None)
                 return 204, {}, b""
-            if there is None:
+            if remote is None:
                 return _error(404, "NoSuchKey")
             return (
                 200,
-                {"ETag": there[1], "Last-Modified": format_datetime(there[2], usegmt=True)},
-                there[0],
+                {"ETag": remote[1], "Last-Modified": format_datetime(remote[2], usegmt=True)},
+                remote[0],
             )
 
 

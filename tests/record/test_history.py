@@ -46,15 +46,15 @@ def ran(
     by: dict[str, Any] | None = None,
 ) -> Journal:
     """A run's journal with these lines, still open."""
-    made = Journal.create(
+    created = Journal.create(
         here,
         run,
         {"command": ["toolkit", "deploy", "a b"], "jobs": JOBS, **(by or facts()), "user": "ada"},
         ManualClock(),
     )
     for state, step, more in lines:
-        made.append(EntryState(state), step, **more)
-    return made
+        created.append(EntryState(state), step, **more)
+    return created
 
 
 def outcome(name: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
@@ -75,16 +75,16 @@ NOTE = ("note", None, {"text": "slack: not sent"})
 
 def test_a_run_is_told_in_a_line(here: Store) -> None:
     ran(here, "r1", INTENT, outcome("app", "succeeded"), outcome("api", "failed"), end(4)).close()
-    [one] = runs(here)
-    assert (one.run, one.command, one.user, one.environment, one.commit) == (
+    [item] = runs(here)
+    assert (item.run, item.command, item.user, item.environment, item.commit) == (
         "r1",
         "toolkit deploy 'a b'",
         "ada",
         "dev",
         "abc",
     )
-    assert one.steps == (("app@eu-west-1", "app", "succeeded"), ("api@eu-west-1", "api", "failed"))
-    assert (one.status, one.exit, one.started, one.ended) == (
+    assert item.steps == (("app@eu-west-1", "app", "succeeded"), ("api@eu-west-1", "api", "failed"))
+    assert (item.status, item.exit, item.started, item.ended) == (
         "partial",
         4,
         "2026-11-20T12:00:00.000+00:00",
@@ -111,53 +111,53 @@ def test_the_status_follows_from_the_lines(
 ) -> None:
     ran(here, "r1", *lines, by=DEAD).close()
     for _ in range(2):  # also from the index
-        [one] = runs(here)
-        assert one.status == status
-        assert [left.run for left in unfinished(here)] == (["r1"] if open_ else [])
+        [item] = runs(here)
+        assert item.status == status
+        assert [summary.run for summary in unfinished(here)] == (["r1"] if open_ else [])
 
 
 def test_a_run_whose_process_lives_is_running(here: Store) -> None:
-    made = ran(here, "r1", INTENT)
+    journal = ran(here, "r1", INTENT)
     assert runs(here)[0].status == "running"
-    made.close()
+    journal.close()
 
 
 def test_a_process_that_cannot_be_seen_from_here_is_known_by_its_lock(here: Store) -> None:
-    made = ran(here, "r1", INTENT, by=AWAY)
+    journal = ran(here, "r1", INTENT, by=AWAY)
     assert runs(here)[0].status == "running"
-    made.close()
+    journal.close()
     assert runs(here)[0].status == "interrupted"
 
 
 def test_a_dead_writer_is_dead_though_a_child_of_its_own_keeps_the_lock(here: Store) -> None:
-    made = ran(here, "r1", INTENT, by=DEAD)
+    journal = ran(here, "r1", INTENT, by=DEAD)
     assert runs(here)[0].status == "interrupted"
-    made.close()
+    journal.close()
 
 
 def test_who_resumes_a_run_is_the_one_who_runs_it(here: Store) -> None:
     ran(here, "r1", INTENT, by=DEAD).close()
-    made = Journal.reopen(here, "r1")
-    made.append(EntryState.NOTE, **facts())
+    journal = Journal.reopen(here, "r1")
+    journal.append(EntryState.NOTE, **facts())
     assert runs(here)[0].status == "running"
-    made.close()
+    journal.close()
 
 
 def test_the_newest_runs_come_first(here: Store) -> None:
     for number in (3, 1, 2):
         ran(here, f"r{number}", end(0)).close()
-    assert [one.run for one in runs(here)] == ["r3", "r2", "r1"]
-    assert [one.run for one in runs(here, 2)] == ["r3", "r2"]
+    assert [run.run for run in runs(here)] == ["r3", "r2", "r1"]
+    assert [run.run for run in runs(here, 2)] == ["r3", "r2"]
 
 
 def test_a_damaged_journal_is_listed_not_hidden(here: Store) -> None:
     ran(here, "r1", INTENT, end(0)).close()
     path = Path(path_of(here, "r1"))
     path.write_bytes(path.read_bytes().replace(b"UpdateService", b"DeleteService"))
-    [one] = runs(here)
-    assert one.status == "damaged"
-    assert f"{path}: line 2" in (one.problem or "")
-    assert unfinished(here) == [one]
+    [item] = runs(here)
+    assert item.status == "damaged"
+    assert f"{path}: line 2" in (item.problem or "")
+    assert unfinished(here) == [item]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"r1": 5}', b"[" * 100_000, None])
@@ -171,9 +171,9 @@ def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
     else:
         path.write_bytes(content)
     assert runs(here) == before
-    made = Journal.reopen(here, "r1")
-    made.append(EntryState.END, exit=1)
-    made.close()
+    journal = Journal.reopen(here, "r1")
+    journal.append(EntryState.END, exit=1)
+    journal.close()
     assert runs(here)[0].exit == 1
 
 
@@ -206,13 +206,13 @@ def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
                 account=ACCOUNT,
             )
         )
-    found = good_deploys(here, "app", SCOPE, ledger.get("app"))
-    assert [(one.run, one.version) for one in found] == [
+    deploys = good_deploys(here, "app", SCOPE, ledger.get("app"))
+    assert [(item.run, item.version) for item in deploys] == [
         ("r3", "v3"),
         ("r1", "v-app"),
         ("r0", "v0"),
     ]
-    assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
+    assert (deploys[1].commit, deploys[1].detail) == ("abc", {"image": "app@sha256:1"})
     assert good_deploys(here, "app", Scope(region="eu-west-1", environment="prod")) == []
     assert good_deploys(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
 
@@ -234,7 +234,7 @@ def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(
         BEGUN,
         account=ACCOUNT,
     )
-    assert [one.run for one in good_deploys(here, "app", SCOPE, [begun])] == ["r1"]
+    assert [good_deploy.run for good_deploy in good_deploys(here, "app", SCOPE, [begun])] == ["r1"]
 
 
 def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:

@@ -44,38 +44,38 @@ def here(tmp_path: Path) -> Store:
 
 def written(here: Store, run: str = RUN) -> bytes:
     """The bytes of a real journal."""
-    made = Journal.create(
+    created = Journal.create(
         here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()}
     )
-    made.append(
+    created.append(
         EntryState.INTENT,
         "app",
         call="ecs:UpdateService",
         token="t1",
         what={"service": "backend \x1b[2K é \udcff"},
     )
-    made.append(
+    created.append(
         EntryState.ACCEPTED,
         "app",
         receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]},
     )
-    made.append(
+    created.append(
         EntryState.INTENT, "api@eu-west-1", call="cloudformation:ExecuteChangeSet", token="t2"
     )
-    made.append(EntryState.OUTCOME, "app", verdict="succeeded", took_s=1.5)
-    made.append(EntryState.NOTE, text="slack: not sent")
-    made.append(EntryState.END, exit=4, status="partial")
-    made.close()
-    return Path(made.path).read_bytes()
+    created.append(EntryState.OUTCOME, "app", verdict="succeeded", took_s=1.5)
+    created.append(EntryState.NOTE, text="slack: not sent")
+    created.append(EntryState.END, exit=4, status="partial")
+    created.close()
+    return Path(created.path).read_bytes()
 
 
-def uses(*found: Callable[[], object]) -> tuple[Callable[[], object], ...]:
-    return found
+def uses(*function: Callable[[], object]) -> tuple[Callable[[], object], ...]:
+    return function
 
 
 def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
     """A line with a true checksum, as somebody who knows the format can write it."""
-    found = {
+    document = {
         "v": 1,
         "n": n,
         "at": "2026-11-20T12:00:00.000+00:00",
@@ -85,7 +85,7 @@ def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
         "facts": {},
         **more,
     }
-    body = json.dumps(found, separators=(",", ":"))[:-1].encode()
+    body = json.dumps(document, separators=(",", ":"))[:-1].encode()
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
 
@@ -97,9 +97,9 @@ def put(here: Store, data: bytes) -> Path:
 
 
 def reopened(here: Store) -> tuple[JournalEntry, ...]:
-    made = Journal.reopen(here, RUN)
-    made.close()
-    return made.entries
+    created = Journal.reopen(here, RUN)
+    created.close()
+    return created.entries
 
 
 def test_what_was_written_is_read(here: Store) -> None:
@@ -162,9 +162,9 @@ def test_a_run_that_is_not_there_is_named(here: Store) -> None:
 
 def test_going_on_continues_the_numbers(here: Store) -> None:
     written(here)
-    made = Journal.reopen(here, RUN)
-    made.append(EntryState.NOTE, text="again")
-    made.close()
+    created = Journal.reopen(here, RUN)
+    created.append(EntryState.NOTE, text="again")
+    created.close()
     assert [entry.n for entry in read(here, RUN)] == list(range(1, 9))
 
 
@@ -174,7 +174,7 @@ def test_going_on_continues_the_numbers(here: Store) -> None:
 def test_every_prefix_of_the_bytes_reopens_to_its_complete_lines(here: Store) -> None:
     data = written(here)
     entries = read(here, RUN)
-    ends = [at + 1 for at, byte in enumerate(data) if byte == 10]
+    ends = [position + 1 for position, byte in enumerate(data) if byte == 10]
     for cut in range(len(data) + 1):
         whole = sum(end <= cut for end in ends)
         path = put(here, data[:cut])
@@ -187,9 +187,9 @@ def test_every_prefix_of_the_bytes_reopens_to_its_complete_lines(here: Store) ->
 def test_going_on_after_a_torn_line_is_going_on_before_it(here: Store) -> None:
     data = written(here)
     put(here, data[:-5])
-    made = Journal.reopen(here, RUN)
-    made.append(EntryState.END, exit=0)
-    made.close()
+    created = Journal.reopen(here, RUN)
+    created.append(EntryState.END, exit=0)
+    created.close()
     assert [(entry.n, entry.state) for entry in read(here, RUN)][-2:] == [(6, "note"), (7, "end")]
 
 
@@ -203,14 +203,14 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             try:
-                found, size = parse(bytes(flipped), RUN, "x")
+                actual, size = parse(bytes(flipped), RUN, "x")
             except StateDamaged:
                 assert bit // 8 < last or flipped[bit // 8] == 10, (
                     f"bit {bit}: the last line is dropped, not refused"
                 )
             else:
                 assert bit // 8 >= last, f"bit {bit}: damage inside was not seen"
-                assert (found, size) == (entries[:-1], last)
+                assert (actual, size) == (entries[:-1], last)
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -366,7 +366,7 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(
 
 
 def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
-    made = Journal.create(
+    created = Journal.create(
         here, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"}
     )
     with pytest.raises(LockHeld) as problem:
@@ -376,8 +376,8 @@ def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
     assert f"(process {os.getpid()})" in problem.value.facts["owner"]
     assert problem.value.facts["command"] == "toolkit deploy 'my app'"
     assert len(read(here, RUN)) == 1, "reading is free"
-    made.close()
-    made.close()
+    created.close()
+    created.close()
     assert len(reopened(here)) == 1
 
 
@@ -403,46 +403,46 @@ def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
             assert child.stdout
             acknowledged = sum(
                 1
-                for _, told in zip(range(20 + number * 7), child.stdout, strict=False)
-                if told.endswith(b"\n")
+                for _, notes in zip(range(20 + number * 7), child.stdout, strict=False)
+                if notes.endswith(b"\n")
             )
             with pytest.raises(LockHeld):
                 Journal.reopen(here, run)
             child.kill()
             acknowledged += child.stdout.read().count(b"\n")
-        made = Journal.reopen(here, run)
-        made.close()
-        assert acknowledged <= len(made.entries) - 1 <= acknowledged + 1
+        created = Journal.reopen(here, run)
+        created.close()
+        assert acknowledged <= len(created.entries) - 1 <= acknowledged + 1
 
 
 def test_a_child_does_not_keep_the_journal_locked(here: Store) -> None:
-    made = Journal.create(here, RUN, {})
+    created = Journal.create(here, RUN, {})
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
     ) as child:
-        made.close()
+        created.close()
         assert len(reopened(here)) == 1
         child.communicate(b"\n")
 
 
 def test_several_threads_write_whole_lines(here: Store) -> None:
-    made = Journal.create(here, RUN, {})
+    created = Journal.create(here, RUN, {})
     start = Barrier(4)
 
     def work(who: int) -> None:
         start.wait()
         for count in range(25):
-            made.append(EntryState.NOTE, who=who, count=count)
+            created.append(EntryState.NOTE, who=who, count=count)
 
     threads = [Thread(target=work, args=(who,)) for who in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    made.close()
-    found = [(entry.facts["who"], entry.facts["count"]) for entry in read(here, RUN)[1:]]
-    assert sorted(found) == [(who, count) for who in range(4) for count in range(25)]
-    assert [count for who, count in found if who == 2] == list(range(25))
+    created.close()
+    actual = [(entry.facts["who"], entry.facts["count"]) for entry in read(here, RUN)[1:]]
+    assert sorted(actual) == [(who, count) for who in range(4) for count in range(25)]
+    assert [count for who, count in actual if who == 2] == list(range(25))
 
 
 # Mistakes of ours
@@ -451,31 +451,31 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
 @pytest.mark.parametrize(
     ("use", "reason"),
     [
-        (lambda made: made.append("done"), "not a valid EntryState"),
-        (lambda made: made.append(EntryState.INTENT, "db"), "does not have"),
-        (lambda made: made.append(EntryState.NOTE, x=float("nan")), "JSON"),
-        (lambda made: made.append(EntryState.NOTE, x=object()), "object"),
+        (lambda created: created.append("done"), "not a valid EntryState"),
+        (lambda created: created.append(EntryState.INTENT, "db"), "does not have"),
+        (lambda created: created.append(EntryState.NOTE, x=float("nan")), "JSON"),
+        (lambda created: created.append(EntryState.NOTE, x=object()), "object"),
     ],
 )
 def test_a_line_that_could_not_be_read_again_is_not_written(
     here: Store, use: Callable[[Journal], None], reason: str
 ) -> None:
-    made = Journal.create(here, RUN, {"jobs": JOBS})
+    created = Journal.create(here, RUN, {"jobs": JOBS})
     with pytest.raises((ValueError, TypeError), match=reason):
-        use(made)
-    made.append(EntryState.NOTE)
-    made.close()
+        use(created)
+    created.append(EntryState.NOTE)
+    created.close()
     with pytest.raises(ValueError, match="closed"):
-        made.append(EntryState.NOTE)
+        created.append(EntryState.NOTE)
     assert [entry.state for entry in read(here, RUN)] == ["run", "note"]
 
 
 def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(here: Store) -> None:
-    made = Journal.create(here, RUN, {})
+    created = Journal.create(here, RUN, {})
     with pytest.raises(FileProblem, match="more than a journal takes"):
-        made.append(EntryState.NOTE, x="y" * journal.LINE_MOST)
-    made.append(EntryState.NOTE)
-    made.close()
+        created.append(EntryState.NOTE, x="y" * journal.LINE_MOST)
+    created.append(EntryState.NOTE)
+    created.close()
     assert len(read(here, RUN)) == 2
 
 
@@ -488,45 +488,47 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(
     tmp_path: Path, error: int, short: bool
 ) -> None:
     """The N-th call fails, for N = 1, 2, … until everything succeeds."""
-    for at in range(1, 100):
-        here = store(tmp_path / f"{at}")
-        disk = Broken(at, error, short)
-        told: list[int] = []
+    for position in range(1, 100):
+        current = store(tmp_path / f"{position}")
+        disk = Broken(position, error, short)
+        numbers: list[int] = []
         try:
-            made = Journal.create(here, RUN, {}, disk=disk)
+            created = Journal.create(current, RUN, {}, disk=disk)
         except FileProblem:
-            assert not os.path.lexists(path_of(here, RUN)), "nothing is left that looks like a run"
+            assert not os.path.lexists(path_of(current, RUN)), (
+                "nothing is left that looks like a run"
+            )
             continue
         try:
             for number in range(4):
                 try:
-                    made.append(EntryState.NOTE, number=number)
+                    created.append(EntryState.NOTE, number=number)
                 except FileProblem:
-                    assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told, (
+                    assert [entry.facts["number"] for entry in read(current, RUN)[1:]] == numbers, (
                         "what failed is not there"
                     )
-                    made.append(
+                    created.append(
                         EntryState.NOTE, number=-number
                     )  # of another step, perhaps: it does not have to wait for that one
-                    told.append(-number)
-                    made.append(EntryState.NOTE, number=number)
-                told.append(number)
-                assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told
+                    numbers.append(-number)
+                    created.append(EntryState.NOTE, number=number)
+                numbers.append(number)
+                assert [entry.facts["number"] for entry in read(current, RUN)[1:]] == numbers
         finally:
-            made.close()
-        assert [entry.facts["number"] for entry in reopened(here)[1:]] == told
+            created.close()
+        assert [entry.facts["number"] for entry in reopened(current)[1:]] == numbers
         if not disk.failed:
-            assert at > 8
+            assert position > 8
             return
     pytest.fail("it never succeeded")
 
 
 def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(here: Store) -> None:
-    made = Journal.create(here, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
+    created = Journal.create(here, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
     for _ in range(3):
         with pytest.raises(FileProblem, match="the disk is full"):
-            made.append(EntryState.INTENT, call="x")
-    made.close()
+            created.append(EntryState.INTENT, call="x")
+    created.close()
     assert disk.failed > 3
     assert [entry.state for entry in read(here, RUN)] == ["run"]
     assert [entry.state for entry in reopened(here)] == ["run"]
@@ -537,8 +539,8 @@ def test_a_short_write_is_completed(here: Store) -> None:
         def write(self, descriptor: int, data: bytes) -> int:
             return os.write(descriptor, data[:7])
 
-    made = Journal.create(here, RUN, {"x": "y" * 100}, disk=SlowDisk())
-    made.close()
+    created = Journal.create(here, RUN, {"x": "y" * 100}, disk=SlowDisk())
+    created.close()
     assert len(read(here, RUN)) == 1
 
 
@@ -554,18 +556,18 @@ def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
             calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync")
             super().sync(descriptor)
 
-    made = Journal.create(here, RUN, {}, disk=CallsOfDisk())
-    made.append(EntryState.NOTE)
-    made.close()
+    created = Journal.create(here, RUN, {}, disk=CallsOfDisk())
+    created.append(EntryState.NOTE)
+    created.close()
     assert calls == ["write", "sync", "folder", "write", "sync"]
 
 
 def test_an_append_costs_milliseconds(here: Store) -> None:
-    made = Journal.create(here, RUN, {"jobs": JOBS})
+    created = Journal.create(here, RUN, {"jobs": JOBS})
     took = []
     for number in range(100):
         began = time.perf_counter()
-        made.append(
+        created.append(
             EntryState.INTENT,
             "app",
             call="ecs:UpdateService",
@@ -573,6 +575,6 @@ def test_an_append_costs_milliseconds(here: Store) -> None:
             what={"n": str(number)},
         )
         took.append(time.perf_counter() - began)
-    made.close()
+    created.close()
     print(f"an append: {sorted(took)[50] * 1000:.2f} ms")
     assert sorted(took)[50] < 0.1

@@ -51,9 +51,9 @@ def attempt(bucket: Bucket, clock: SkippingClock, id: str) -> Lease | None:
 
 @pytest.fixture
 def mine(bucket: Bucket, clock: SkippingClock) -> Lease:
-    found = attempt(bucket, clock, "mine")
-    assert found is not None
-    return found
+    lease = attempt(bucket, clock, "mine")
+    assert lease is not None
+    return lease
 
 
 def holder_of(s3: BucketState) -> str:
@@ -134,7 +134,7 @@ def test_an_expired_lock_is_taken_over_with_its_tokens(
         take(locks, "2")
     clock.pass_(1)
     held = take(locks, "2")
-    assert [(one.id, one.tokens) for one in held.previous] == [("gone", ("t1", "t2"))]
+    assert [(item.id, item.tokens) for item in held.previous] == [("gone", ("t1", "t2"))]
     held.release()
 
 
@@ -155,7 +155,7 @@ def test_a_dead_process_of_this_machine_holds_nothing(
     dead = someone("dead", host=me.host, boot=me.boot, pid=1 << 22, started="1")
     Leases(bucket, clock).attempt(APP, dead)
     held = take(locks, "2")
-    assert [one.id for one in held.previous] == ["dead"]
+    assert [item.id for item in held.previous] == ["dead"]
     held.release()
     alive = holder("r", "toolkit", clock.now())
     Leases(bucket, clock).attempt(APP, alive)
@@ -260,19 +260,19 @@ def test_a_lost_answer_to_the_first_write_is_not_somebody_elses_lock(
     s3: BucketState, bucket: Bucket, clock: SkippingClock
 ) -> None:
     s3.lose = ["PUT"]
-    found = attempt(bucket, clock, "mine")
-    assert found is not None
-    found.renew()
-    found.release()
+    lease = attempt(bucket, clock, "mine")
+    assert lease is not None
+    lease.renew()
+    lease.release()
     assert not s3.objects
 
 
 def test_what_cannot_be_released_is_told_not_raised(s3: BucketState, locks: Locks) -> None:
     held = take(locks, "1")
     s3.refuse["DELETE"] = (403, "AccessDenied")
-    [told] = held.release()
-    assert APP in told
-    assert "s3:DeleteObject" in told
+    [notes] = held.release()
+    assert APP in notes
+    assert "s3:DeleteObject" in notes
 
 
 # T7
@@ -288,21 +288,21 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
         for _ in range(6 * ROUNDS):
             s3.refuse.clear()
             s3.objects.clear()
-            own = SkippingClock()
-            leases = Leases(bucket, own)
+            skipping_clock = SkippingClock()
+            leases = Leases(bucket, skipping_clock)
             lease, _, _ = leases.attempt(APP, someone("mine"))
             assert lease is not None
             for _ in range(25):
                 what = chance.choice(("jump", "sleep", "work", "network", "other", "renew"))
                 if what == "jump":
-                    own.jump(chance.choice((-3600, 3600)))
+                    skipping_clock.jump(chance.choice((-3600, 3600)))
                 elif what in ("sleep", "work"):
                     seconds = (
                         chance.choice((1, 30, 61, 119, 122, 86400))
                         if what == "sleep"
                         else chance.uniform(0, 30)
                     )
-                    own.pass_(seconds)
+                    skipping_clock.pass_(seconds)
                     clock.pass_(seconds)
                 elif what == "network":
                     s3.refuse = {} if s3.refuse else {"PUT": (403, "AccessDenied")}
@@ -410,8 +410,8 @@ def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(
     s3.put(KEY, HOSTILE[name])
     with pytest.raises(LockHeld, match="somebody since an unknown time"):
         take(locks, "1")
-    [(found, by, where)] = locks.show()
-    assert (found, where) == (APP, "remote")
+    [(actual, by, where)] = locks.show()
+    assert (actual, where) == (APP, "remote")
     assert by is not None
     assert by.problem
     with pytest.raises(Refused, match="another holder"):

@@ -105,21 +105,23 @@ RECORDS = st.lists(
 
 @given(st.lists(RECORDS, max_size=4))
 def test_merging_loses_no_good_deploy_and_never_minds_the_order(lists: list[list[Record]]) -> None:
-    found = merge(*lists)
-    everything = [one for records in lists for one in records]
+    items = merge(*lists)
+    everything = [item for records in lists for item in records]
     newest = {
         run: max(
-            (one for one in everything if one.run == run),
-            key=lambda one: (one.n, one.when, one.verdict),
+            (item for item in everything if item.run == run),
+            key=lambda item: (item.n, item.when, item.verdict),
         )
         for run in "abcdefgh"
-        if any(one.run == run for one in everything)
+        if any(item.run == run for item in everything)
     }
-    assert {one.run for one in found} >= {run for run, one in newest.items() if one.verdict in GOOD}
-    assert all(one == newest[one.run] for one in found)
-    assert found == merge(*reversed(lists)) == merge(found, *lists)
-    assert [one.n for one in found] == sorted((one.n for one in found), reverse=True)
-    assert all(one.verdict in GOOD for one in found[1:])
+    assert {item.run for item in items} >= {
+        run for run, item in newest.items() if item.verdict in GOOD
+    }
+    assert all(item == newest[item.run] for item in items)
+    assert items == merge(*reversed(lists)) == merge(items, *lists)
+    assert [item.n for item in items] == sorted((item.n for item in items), reverse=True)
+    assert all(item.verdict in GOOD for item in items[1:])
 
 
 @given(st.lists(st.sampled_from(("succeeded", "failed")), max_size=MAX_GOOD_DEPLOYS + 20))
@@ -130,8 +132,8 @@ def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -
     good = [f"r{number}" for number, verdict in enumerate(verdicts) if verdict == "succeeded"][
         ::-1
     ][:MAX_GOOD_DEPLOYS]
-    assert [one.run for one in records if one.verdict == "succeeded"] == good
-    assert [one.run for one in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
+    assert [item.run for item in records if item.verdict == "succeeded"] == good
+    assert [item.run for item in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
 
 
 def test_a_wrong_clock_does_not_change_what_is_live(here: Store) -> None:
@@ -139,14 +141,14 @@ def test_a_wrong_clock_does_not_change_what_is_live(here: Store) -> None:
     ledger = local(here)
     ledger.put(record("early", when="2026-11-20T13:00:00+00:00"))
     ledger.put(record("late", when="2026-11-20T12:00:00+00:00"))
-    assert [one.run for one in ledger.get("app")] == ["late", "early"]
+    assert [item.run for item in ledger.get("app")] == ["late", "early"]
 
 
 def test_a_run_that_is_resumed_corrects_its_own_record(here: Store) -> None:
     ledger = local(here)
     ledger.put(record("a", "in-doubt"))
     ledger.put(record("a", "succeeded"))
-    assert [(one.run, one.verdict) for one in ledger.get("app")] == [("a", "succeeded")]
+    assert [(item.run, item.verdict) for item in ledger.get("app")] == [("a", "succeeded")]
 
 
 def test_targets_have_records_of_their_own(here: Store) -> None:
@@ -166,7 +168,7 @@ def begins(run: str, verdict: str = BEGUN) -> Record:
 
 
 def told(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
-    return [(one.run, one.verdict, one.unsure) for one in records]
+    return [(item.run, item.verdict, item.unsure) for item in records]
 
 
 def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(
@@ -288,7 +290,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name: str) -> None:
-    for ledger, other in (
+    for ledger, second in (
         (local(here), LocalLedger(here, ELSEWHERE[name])),
         (
             SharedLedger(local(here), bucket),
@@ -296,8 +298,8 @@ def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name
         ),
     ):
         ledger.put(record("a"))
-        assert other.get("app") == ()
-        assert other.all() == LedgerContents()
+        assert second.get("app") == ()
+        assert second.all() == LedgerContents()
 
 
 def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
@@ -321,15 +323,15 @@ def test_nothing_was_deployed_yet(here: Store, shared: SharedLedger) -> None:
     assert local(here).all() == shared.all() == LedgerContents()
 
 
-@pytest.mark.parametrize("at", range(1, 4))
-def test_a_full_disk_leaves_the_record_of_before(here: Store, at: int) -> None:
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_full_disk_leaves_the_record_of_before(here: Store, number: int) -> None:
     """T8."""
     local(here).put(record("a"))
-    disk = Broken(at, errno.ENOSPC, times=100)
+    disk = Broken(number, errno.ENOSPC, times=100)
     with suppress(FileProblem):
         local(here, disk).put(record("b"))
     assert disk.failed
-    assert [one.run for one in local(here).get("app")][-1] == "a"
+    assert [item.run for item in local(here).get("app")][-1] == "a"
     assert [path.name for path in Path(here.path(HERE)).iterdir()] == ["app.json"]
 
 
@@ -345,9 +347,9 @@ def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: BucketState)
             thread.start()
         for thread in threads:
             thread.join()
-        found = ledger.get("app")
-        assert {one.run for one in found} == {f"r{number}" for number in range(8)}
-        assert sorted(one.n for one in found) == list(range(1, 9)) or ledger is not ledgers[0]
+        actual = ledger.get("app")
+        assert {item.run for item in actual} == {f"r{number}" for number in range(8)}
+        assert sorted(item.n for item in actual) == list(range(1, 9)) or ledger is not ledgers[0]
 
 
 def test_the_bucket_is_the_truth_and_the_copy_follows(
@@ -355,9 +357,9 @@ def test_the_bucket_is_the_truth_and_the_copy_follows(
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, encode(add(decode(s3.body(KEY), "x")[0], record("b"))))
-    assert [one.run for one in shared.get("app")] == ["b", "a"]
-    assert [one.run for one in local(here).get("app")] == ["b", "a"]
-    assert [one.run for one in shared.all().records["app"]] == ["b", "a"]
+    assert [item.run for item in shared.get("app")] == ["b", "a"]
+    assert [item.run for item in local(here).get("app")] == ["b", "a"]
+    assert [item.run for item in shared.all().records["app"]] == ["b", "a"]
     assert shared.behind is None
 
 
@@ -366,7 +368,7 @@ def test_without_the_bucket_the_copy_answers_and_says_so(
 ) -> None:
     shared.put(record("a"))
     s3.refuse["GET"] = (500, "InternalError")
-    assert [one.run for one in shared.get("app")] == ["a"]
+    assert [item.run for item in shared.get("app")] == ["a"]
     assert "s3:GetObject" in (shared.behind or "")
 
 
@@ -378,7 +380,7 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(
         shared.put(record("a"))
     s3.refuse.clear()
     shared.put(record("b"))
-    assert [one.run for one in decode(s3.body(KEY), "x")[0]] == ["b", "a"]
+    assert [item.run for item in decode(s3.body(KEY), "x")[0]] == ["b", "a"]
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
@@ -387,7 +389,7 @@ def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
     shared.put(record("a"))
     Path(here.path(HERE, "app.json")).write_text("{")
     shared.put(record("b"))
-    assert [one.run for one in shared.get("app")] == ["b", "a"]
+    assert [item.run for item in shared.get("app")] == ["b", "a"]
     with pytest.raises(StateDamaged):
         local(here).get("app")
 
@@ -460,8 +462,8 @@ def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(
 ) -> None:
     theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1"))
-    found = SharedLedger(local(here), bucket, "shop").all()
-    assert (list(found.damaged), list(found.foreign)) == (["app"], ["app"])
+    ledger_contents = SharedLedger(local(here), bucket, "shop").all()
+    assert (list(ledger_contents.damaged), list(ledger_contents.foreign)) == (["app"], ["app"])
     assert runs(theirs.get("app")) == ["c1"]
 
 
@@ -546,15 +548,15 @@ def test_a_template_lies_beside_the_record_under_its_digest(
     here: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(replace(record("a"), deployed=DeployedState(template="t", body="Resources: {}\n")))
-    [kept] = shared.get("app")
-    assert (kept.deployed.body, kept.deployed.template) == ("", "t")
+    [receipt] = shared.get("app")
+    assert (receipt.deployed.body, receipt.deployed.template) == ("", "t")
     assert b"Resources" not in s3.body(KEY)
-    assert shared.body(kept) == local(here).body(kept) == "Resources: {}\n"
-    Path(here.path("bodies", kept.body)).unlink()
-    assert shared.body(kept) == "Resources: {}\n"
-    s3.put(f"team/bodies/{kept.body}", b"another")
+    assert shared.body(receipt) == local(here).body(receipt) == "Resources: {}\n"
+    Path(here.path("bodies", receipt.body)).unlink()
+    assert shared.body(receipt) == "Resources: {}\n"
+    s3.put(f"team/bodies/{receipt.body}", b"another")
     with pytest.raises(StateDamaged):
-        shared.body(kept)
+        shared.body(receipt)
 
 
 def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
@@ -572,7 +574,7 @@ def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(her
     ledger.put(
         replace(record("b", "unchanged"), version="v", deployed=DeployedState(definition="foreign"))
     )
-    assert [(one.run, one.deployed.definition) for one in ledger.get("app")] == [("a", "d")]
+    assert [(item.run, item.deployed.definition) for item in ledger.get("app")] == [("a", "d")]
 
 
 def test_what_is_seen_unchanged_after_a_doubt_ends_it(here: Store) -> None:
@@ -580,7 +582,7 @@ def test_what_is_seen_unchanged_after_a_doubt_ends_it(here: Store) -> None:
     ledger.put(replace(record("a"), version="v"))
     ledger.put(replace(record("b", "failed"), version="w", unsure=True))
     ledger.put(replace(record("c", "unchanged"), version="v"))
-    assert [(one.run, one.unsure) for one in ledger.get("app")] == [("c", False), ("a", False)]
+    assert [(item.run, item.unsure) for item in ledger.get("app")] == [("c", False), ("a", False)]
 
 
 OLD = {

@@ -83,16 +83,16 @@ def test_all_locks_are_taken_or_none(here: Store) -> None:
 
 
 def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
-    clock, told = SkippingClock(), list[tuple[str, str, float]]()
+    clock, notes = SkippingClock(), list[tuple[str, str, float]]()
     first = locks(here).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
         locks(here, clock).take(
             [APP],
             someone("2"),
             60,
-            lambda name, by: told.append((name, by.id, round(clock.elapsed() - 1000, 3))),
+            lambda name, by: notes.append((name, by.id, round(clock.elapsed() - 1000, 3))),
         )
-    assert told == [(APP, "1", 0.4)]
+    assert notes == [(APP, "1", 0.4)]
     assert round(clock.elapsed() - 1000, 3) == 60
     first.release()
 
@@ -120,10 +120,10 @@ def test_tries_come_further_and_further_apart(here: Store) -> None:
 def test_who_waits_gets_it_when_it_is_released(here: Store) -> None:
     first = locks(here).take([APP], someone("1"), 0, nobody)
 
-    def told(name: str, by: Holder) -> None:
+    def notes(name: str, by: Holder) -> None:
         assert first.release() == ()
 
-    second = locks(here).take([APP], someone("2"), 60, told)
+    second = locks(here).take([APP], someone("2"), 60, notes)
     second.check_fence()
     second.release()
 
@@ -146,11 +146,11 @@ def test_a_lock_whose_file_was_removed_is_lost_for_good(here: Store) -> None:
         with pytest.raises(LockLost, match="its file was removed"):
             held.check_fence()
     assert held.lost.is_set()
-    other = locks(here).take([APP], someone("2"), 0, nobody)
+    second = locks(here).take([APP], someone("2"), 0, nobody)
     held.release()
     with pytest.raises(LockHeld):
         locks(here).take([APP], someone("3"), 0, nobody)
-    other.release()
+    second.release()
 
 
 def test_who_ended_without_release_is_named_to_the_next_one(here: Store) -> None:
@@ -159,7 +159,7 @@ def test_who_ended_without_release_is_named_to_the_next_one(here: Store) -> None
     locks(here).take([APP], someone("1"), 0, nobody).release()
     file_of(here).write_bytes(encode(someone("dead", tokens=("t1", "t2")), APP))
     held = locks(here).take([APP], someone("2"), 0, nobody)
-    assert [(one.id, one.tokens) for one in held.previous] == [("dead", ("t1", "t2"))]
+    assert [(item.id, item.tokens) for item in held.previous] == [("dead", ("t1", "t2"))]
     held.release()
     assert locks(here).show() == []
 
@@ -247,8 +247,8 @@ def test_a_body_that_makes_no_sense_is_told_of_and_can_be_released(here: Store, 
     """S34."""
     locks(here).take([APP], someone("1"), 0, nobody).release()
     file_of(here).write_bytes(HOSTILE[name])
-    [(found, by, _)] = locks(here).show()
-    assert found == APP
+    [(actual, by, _)] = locks(here).show()
+    assert actual == APP
     assert by is not None
     assert by.problem
     assert max(map(len, (by.who, by.command, by.problem))) < 100
@@ -258,9 +258,9 @@ def test_a_body_that_makes_no_sense_is_told_of_and_can_be_released(here: Store, 
 
 def test_escapes_in_a_body_stay_data(here: Store) -> None:
     """S34: they are quoted where they are shown."""
-    one = someone("1", who="\x1b]0;evil\x07")
-    assert decode(encode(one, APP), "x") == one
-    assert decode(encode(one, APP) + b"what is left of a longer body", "x") == one
+    item = someone("1", who="\x1b]0;evil\x07")
+    assert decode(encode(item, APP), "x") == item
+    assert decode(encode(item, APP) + b"what is left of a longer body", "x") == item
 
 
 def test_nobody_can_write_that_a_holder_has_a_problem() -> None:
@@ -276,15 +276,15 @@ def test_a_process_is_alive_until_it_is_not() -> None:
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as child:
-        other = Process(me.host, me.boot, child.pid, processes._start_and_state(child.pid)[0])
+        process = Process(me.host, me.boot, child.pid, processes._start_and_state(child.pid)[0])
         assert processes.is_running(me) is True
-        assert processes.is_running(other) is True
+        assert processes.is_running(process) is True
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert processes.is_running(other) is False, (
+        assert processes.is_running(process) is False, (
             "it waits to be collected, and does nothing more"
         )
-    assert processes.is_running(other) is False
+    assert processes.is_running(process) is False
 
 
 @pytest.mark.parametrize(
@@ -376,8 +376,8 @@ def test_of_many_processes_one_holds_a_lock_whoever_is_killed(here: Store) -> No
             while rounds < 120 * ROUNDS:
                 racer = chance.choice(racers)
                 assert racer.stdout is not None
-                said = racer.stdout.readline()
-                assert said == b".\n", said
+                readline = racer.stdout.readline()
+                assert readline == b".\n", readline
                 rounds += 1
                 if chance.random() < 0.1:
                     racer.send_signal(signal.SIGKILL)

@@ -156,7 +156,7 @@ def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
 ) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
-    told: list[tuple[str, str]] = []
+    lines: list[tuple[str, str]] = []
     got: list[HeldLocks] = []
     taking = Thread(
         target=lambda: got.append(
@@ -165,13 +165,17 @@ def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
                 undoing(),
                 0,
                 quiet,
-                on_stop_request=lambda name, by: told.append((name, by.id)),
+                on_stop_request=lambda name, by: lines.append((name, by.id)),
             )
         )
     )
     taking.start()
     taking.join(SOON_S)
-    assert (got[0].names, told, [one.who for one in ear.heard]) == ((APP,), [(APP, "1")], ["bob"])
+    assert (got[0].names, lines, [item.who for item in ear.heard]) == (
+        (APP,),
+        [(APP, "1")],
+        ["bob"],
+    )
     got[0].release()
 
 
@@ -181,14 +185,14 @@ def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held, lets_go=False)  # it hangs
     began = clock.elapsed()
-    other = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
+    second = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
     assert clock.elapsed() - began <= STOP_REQUEST_S
     assert decode(s3.body(KEY), "").id == "2"
     assert ear.event.wait(SOON_S) or not ear.heard
     clock.pass_(EXPIRY_S)
     with pytest.raises(LockLost):
         held.check_fence()
-    other.release()
+    second.release()
     held.release()
 
 
@@ -198,10 +202,10 @@ def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(
     assert Leases(bucket, clock).attempt(APP, someone("1"))[0] is not None  # nobody renews it
     clock.pass_(EXPIRY_S - 10)
     began = clock.elapsed()
-    other = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
+    second = locks.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
     assert clock.elapsed() - began <= STOP_REQUEST_S
-    assert [by.id for by in other.previous] == ["1"]
-    other.release()
+    assert [by.id for by in second.previous] == ["1"]
+    second.release()
 
 
 def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
@@ -297,9 +301,9 @@ def test_a_wish_of_endless_words_is_none() -> None:
 
 def test_asking_keeps_all_that_stands_in_a_lock() -> None:
     body = encode(someone("1", tokens=("t",)), APP, 7)
-    asked = with_stop_request(body, WISH)
-    assert asked is not None
-    assert (decode(asked, ""), stop_request_in(asked)) == (decode(body, ""), WISH)
+    data = with_stop_request(body, WISH)
+    assert data is not None
+    assert (decode(data, ""), stop_request_in(data)) == (decode(body, ""), WISH)
     assert with_stop_request(b"no JSON", WISH) is None
     assert with_stop_request(b"[]", WISH) is None
 
@@ -314,10 +318,10 @@ def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_l
     held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     asker = Locks([Flocks(store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high)
-    other = asker.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
-    assert [one.command for one in ear.heard] == ["toolkit rollback app"]
+    second = asker.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
+    assert [item.command for item in ear.heard] == ["toolkit rollback app"]
     assert not list((tmp_path / "store" / "locks").glob("*.stop"))
-    other.release()
+    second.release()
 
 
 class _Patient(SkippingClock):

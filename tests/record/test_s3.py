@@ -19,9 +19,9 @@ def test_an_object_is_made_changed_and_deleted_by_its_etag_only(
     second = bucket.put("a", b"two", first)
     assert second is not None
     assert not bucket.delete("a", first)
-    found = bucket.get("a", 100)
-    assert found is not None
-    assert (found.body, found.etag) == (b"two", second)
+    actual = bucket.get("a", 100)
+    assert actual is not None
+    assert (actual.body, actual.etag) == (b"two", second)
     assert bucket.delete("a", second)
     assert not s3.objects
     assert not bucket.delete("a", second)
@@ -34,10 +34,10 @@ def test_an_object_is_read_up_to_a_bound_and_aged_by_the_servers_clock(
 ) -> None:
     s3.put("team/a", b"x" * 1_000_000)
     s3.clock.pass_(90)
-    found = bucket.get("a", 10)
-    assert found is not None
-    assert len(found.body) == 11
-    assert (found.now - found.modified).total_seconds() == 90
+    actual = bucket.get("a", 10)
+    assert actual is not None
+    assert len(actual.body) == 11
+    assert (actual.now - actual.modified).total_seconds() == 90
 
 
 def test_keys_are_those_below_the_prefix(s3: BucketState, bucket: Bucket) -> None:

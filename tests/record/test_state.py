@@ -69,9 +69,9 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
-    found = os.stat(tmp_path)
-    assert folder_problem(found, found.st_uid, "x") is None
-    assert "another user" in (folder_problem(found, found.st_uid + 1, "x") or "")
+    actual = os.stat(tmp_path)
+    assert folder_problem(actual, actual.st_uid, "x") is None
+    assert "another user" in (folder_problem(actual, actual.st_uid + 1, "x") or "")
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_a_long_name_stays_a_possible_one() -> None:
 
 
 def test_each_endpoint_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    own = open_store("cars", str(tmp_path))
+    local = open_store("cars", str(tmp_path))
     sandbox = open_store("cars", str(tmp_path), "http://127.0.0.1:4566")
-    other = open_store("cars", str(tmp_path), "http://127.0.0.1:4567")
-    assert len({own.folder, sandbox.folder, other.folder}) == 3
-    assert own.endpoint is None
+    second = open_store("cars", str(tmp_path), "http://127.0.0.1:4567")
+    assert len({local.folder, sandbox.folder, second.folder}) == 3
+    assert local.endpoint is None
     assert sandbox.endpoint == "http://127.0.0.1:4566"
 
 
@@ -106,13 +106,13 @@ def test_a_project_cannot_pass_for_another_ones_endpoint(tmp_path: Path) -> None
 
 
 def test_a_sandbox_that_is_no_more_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
-    kept = [
+    receipt = [
         open_store("cars", str(tmp_path)),
         open_store("cars", str(tmp_path), "http://127.0.0.1:4567"),
     ]
     gone = [open_store(name, str(tmp_path), "http://127.0.0.1:4566") for name in ("cars", "ships")]
     delete_endpoint("http://127.0.0.1:4566")
-    assert all(Path(store.folder).is_dir() for store in kept)
+    assert all(Path(store.folder).is_dir() for store in receipt)
     assert not any(Path(store.folder).exists() for store in gone)
     delete_endpoint("http://127.0.0.1:4566")
 

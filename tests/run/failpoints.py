@@ -148,10 +148,10 @@ class CrashStage:
         try:
             if begun:
                 return simulated.resumed(request, self.store)
-            wanted = simulated.prepared(
+            expected = simulated.prepared(
                 self.run, self._setting.needs, self._setting.settings, self._setting.unproved
             )
-            return simulated.started(request, wanted)
+            return simulated.started(request, expected)
         except Crash:
             return None
 
@@ -203,8 +203,8 @@ class CrashStage:
             for name in self._setting.needs
             if all(
                 any(
-                    (one.target, one.call) == (name, call) and self._over(one, call)
-                    for one in effects
+                    (effect.target, effect.call) == (name, call) and self._over(effect, call)
+                    for effect in effects
                 )
                 for call in self._setting.settings[name].calls
             )
@@ -219,7 +219,7 @@ class CrashStage:
             for entry in entries
             if entry.state == "intent"
         }
-        assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, (
+        assert {(effect.target, f"simulated:{effect.call}") for effect in effects} <= intents, (
             "an effect without an intent"
         )
         ends = {
@@ -233,9 +233,9 @@ class CrashStage:
             "a record of what is not over"
         )
         changed = {
-            one.target
-            for one in effects
-            if one.call == self._setting.settings[one.target].calls[-1]
+            effect.target
+            for effect in effects
+            if effect.call == self._setting.settings[effect.target].calls[-1]
         }
         assert changed <= records.keys(), "an effect that the record knows nothing of"
 
@@ -288,28 +288,28 @@ class CrashStage:
             assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == ends
             assert (ran.status, int(ran.exit)) == end
         effects = self.cloud.effects()
-        wanted = [
+        expected = [
             (name, call)
             for _, name in self._setting.steps
             if name not in skipped
             for call in self._setting.settings[name].calls
         ]
-        assert sorted((one.target, one.call) for one in effects) == sorted(wanted), (
+        assert sorted((effect.target, effect.call) for effect in effects) == sorted(expected), (
             "an effect was lost, or came twice"
         )
         began = {
-            name: min(one.at for one in effects if one.target == name)
+            name: min(effect.at for effect in effects if effect.target == name)
             for name in verdicts
             if name not in skipped
         }
         for name in began:
             for need in self._setting.needs[name]:
                 over = (
-                    max(one.at for one in effects if one.target == need)
+                    max(effect.at for effect in effects if effect.target == need)
                     + self._setting.settings[need].takes_s
                 )
                 assert began[name] >= over, f"{name} began before {need} was over"
-        found = {
+        document = {
             name: (record.verdict, record.version, record.run)
             for name, record in self.records().items()
         }
@@ -318,11 +318,11 @@ class CrashStage:
             for name, verdict in verdicts.items()
             if verdict != "skipped"
         }
-        assert found == now | {name: ("succeeded", f"old-{name}", self.run) for name in unproved}
+        assert document == now | {name: ("succeeded", f"old-{name}", self.run) for name in unproved}
 
     def _waits_for(self, name: str) -> set[str]:
         needs = set(self._setting.needs[name])
-        return needs.union(*(self._waits_for(one) for one in needs))
+        return needs.union(*(self._waits_for(need) for need in needs))
 
 
 class Failpoints:
@@ -343,19 +343,19 @@ class Failpoints:
         self._around(
             Journal,
             "append",
-            lambda found, state, step=None, **facts: (step or "run", f"append {state}"),
+            lambda result, state, step=None, **facts: (step or "run", f"append {state}"),
         )
-        self._around(LocalLedger, "put", lambda found, record: (record.target, "record"))
+        self._around(LocalLedger, "put", lambda result, record: (record.target, "record"))
         self._around(
-            LocalLedger, "begin", lambda found, record: (record.target, "record of the beginning")
+            LocalLedger, "begin", lambda result, record: (record.target, "record of the beginning")
         )
-        self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
-        self._around(Flock, "release", lambda found: (found.name, "release"))
+        self._around(locks.Locks, "take", lambda result, *rest: ("locks", "take"))
+        self._around(Flock, "release", lambda result: (result.name, "release"))
         attempt, unlink = Flocks.attempt, os.unlink
 
-        def attempted(found: Flocks, name: str, holder: Any) -> Any:
+        def attempted(flocks: Flocks, name: str, holder: Any) -> Any:
             points(name, "before lock")
-            got = attempt(found, name, holder)
+            got = attempt(flocks, name, holder)
             if got[0] is not None:
                 self._held.append(got[0])
             points(name, "after lock")
@@ -392,9 +392,9 @@ class Failpoints:
         def around(*args: Any, **more: Any) -> Any:
             where, what = named(*args, **more)
             points(where, f"before {what}")
-            found = really(*args, **more)
+            result = really(*args, **more)
             points(where, f"after {what}")
-            return found
+            return result
 
         self._patch.setattr(owner, name, around)
 

@@ -27,14 +27,15 @@ STUCK_S = 30.0
 
 def main() -> None:
     """Run and kill until it is enough."""
-    seed, wanted, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    seed, expected, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     targets.KINDS[KIND] = "tests.run.simulated"
     kills = runs = 0
     wrong = ""
     lengths = {
-        name: _undisturbed(name, folder / f"undisturbed-{at}") for at, name in enumerate(SETTINGS)
+        name: _undisturbed(name, folder / f"undisturbed-{position}")
+        for position, name in enumerate(SETTINGS)
     }
-    while kills < wanted and not wrong:
+    while kills < expected and not wrong:
         chance = Random(f"{seed} {runs}")
         name = chance.choice(list(SETTINGS))
         more, problem = _one(name, lengths[name], chance, folder / str(runs))

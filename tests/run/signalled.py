@@ -36,17 +36,17 @@ def _point(where: str, what: str) -> None:
 @click.pass_context
 def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     """Begin the run of a folder, or go on with it (`--confirm resume`)."""
-    asked = deploying.common_options(ctx, arguments)
-    root = Path(asked.folder)
+    deploy_options = deploying.common_options(ctx, arguments)
+    root = Path(deploy_options.folder)
     clock = simulated.Hurried(TIMES)
     ports = simulated.ports(
         root, clock, simulated.SimulatedCloud(root / "cloud", clock.elapsed, _point)
     )
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    with deploying.terminal("deploy", asked, prepared.jobs) as control:
+    with deploying.terminal("deploy", deploy_options, prepared.jobs) as control:
         request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))
         opened = runs.start(request, prepared)
-        if asked.confirm == "resume":
+        if deploy_options.confirm == "resume":
             opened = runs.resume(request, open_store(simulated.PROJECT, str(root)))
         with opened as execution:
             control.result = execution.carry_out()

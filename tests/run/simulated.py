@@ -115,24 +115,29 @@ class SimulatedCloud:
         """The calls of a target that are to be seen by now."""
         self._point(target, "look")
         now = self._now()
-        return [one for one in self.effects() if one.target == target and now - one.at >= late_s]
+        return [
+            effect
+            for effect in self.effects()
+            if effect.target == target and now - effect.at >= late_s
+        ]
 
     def effects(self) -> list[Effect]:
         """All calls that had an effect: those with one token are one."""
         if not self._file.exists():
             return []
-        found: list[Effect] = []
+        items: list[Effect] = []
         for line in self._file.read_text().splitlines():
-            one = Effect(**json.loads(line))
+            effect = Effect(**json.loads(line))
             if not (
-                one.token
+                effect.token
                 and any(
-                    (one.token, one.target, one.call) == (other.token, other.target, other.call)
-                    for other in found
+                    (effect.token, effect.target, effect.call)
+                    == (second.token, second.target, second.call)
+                    for second in items
                 )
             ):
-                found.append(one)
-        return found
+                items.append(effect)
+        return items
 
 
 def preview(job: Job, ports: Ports) -> Preview:
@@ -146,12 +151,16 @@ def apply(job: Job, ports: Ports, report: base.Report) -> None:
     for call in settings.calls:
         if call in report.receipt:
             continue
-        found = (
+        result = (
             []
             if settings.tokened
-            else [one for one in cloud.look(job.target, settings.late_s) if one.tag == job.token]
+            else [
+                effect
+                for effect in cloud.look(job.target, settings.late_s)
+                if effect.tag == job.token
+            ]
         )
-        if not any(one.call == call for one in found):
+        if not any(item.call == call for item in result):
             intend = report.intend if call == settings.calls[-1] else report.prepare
             intend(f"simulated:{call}", target=job.target)
             cloud.call(job.target, call, job.token if settings.tokened else "", job.token)
@@ -164,7 +173,9 @@ def observe(
     """By the last of its calls."""
     settings, cloud = job.settings, _cloud(job, ports)
     ours = {
-        one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token
+        effect.call: effect.at
+        for effect in cloud.look(job.target, settings.late_s)
+        if effect.tag == job.token
     }
     if not ours.keys() >= set(settings.calls):
         return Observation(StepState.ABSENT)
@@ -190,9 +201,9 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     """What the last call put there."""
     settings = job.settings
     last = [
-        one
-        for one in _cloud(job, ports).look(job.target, settings.late_s)
-        if one.call == settings.calls[-1]
+        effect
+        for effect in _cloud(job, ports).look(job.target, settings.late_s)
+        if effect.call == settings.calls[-1]
     ]
     return LiveVersion(None, detail={"sha256": last[-1].tag}) if last else None
 

@@ -84,7 +84,11 @@ def test_the_events_of_a_step_stay_in_order_whatever_others_say() -> None:
         thread.join()
     stream.close()
     for step in "abcd":
-        texts = [one.text for one in heard.events if isinstance(one, LogLine) and one.step == step]
+        texts = [
+            event.text
+            for event in heard.events
+            if isinstance(event, LogLine) and event.step == step
+        ]
         assert texts == [str(number) for number in range(500)]
 
 
@@ -234,7 +238,7 @@ def test_whatever_is_wrong_with_a_listener_the_run_ends_as_it_would(
 
     assert elapsed(run) < events.PATIENCE_S + 1.5
     assert stage.book.ended
-    ended = [one.outcome.step for one in healthy.events if isinstance(one, StepEnded)]
+    ended = [event.outcome.step for event in healthy.events if isinstance(event, StepEnded)]
     assert sorted(ended) == list("abcd")
 
 

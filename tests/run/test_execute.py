@@ -200,9 +200,9 @@ class RunStage:
         )
         jobs += tuple(back(job) for job in jobs if job.step in unproved)
         ends = {step: Outcome(step, step, Verdict(word)) for step, word in (done or {}).items()}
-        left = {step: BegunStep({"id": step}, 5.0) for step in begun}
+        document = {step: BegunStep({"id": step}, 5.0) for step in begun}
         request = self.request(parallel=parallel, fail_fast=fail_fast, verify=verify)
-        return Execution(request, self.book, lambda: None, jobs, ends, left).carry_out()
+        return Execution(request, self.book, lambda: None, jobs, ends, document).carry_out()
 
     def request(self, **fields: Any) -> RunRequest:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
@@ -481,7 +481,7 @@ def stopped(signal: int | None = None, problem: ToolkitError | None = None) -> S
 
 
 @pytest.mark.parametrize(
-    ("steps", "not_started", "stop", "wanted"),
+    ("steps", "not_started", "stop", "expected"),
     [
         (("succeeded", "unchanged"), 0, Stop(), ("succeeded", Exit.OK)),
         (("unchanged", "unchanged"), 0, Stop(), ("unchanged", Exit.OK)),
@@ -516,13 +516,13 @@ def stopped(signal: int | None = None, problem: ToolkitError | None = None) -> S
     ],
 )
 def test_the_word_and_the_exit_code_of_a_run(
-    steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]
+    steps: tuple[str, ...], not_started: int, stop: Stop, expected: tuple[str, int]
 ) -> None:
     outcomes = [
-        Outcome(str(at), str(at), Verdict(word), open=word == "in-doubt")
-        for at, word in enumerate(steps)
+        Outcome(str(position), str(position), Verdict(word), open=word == "in-doubt")
+        for position, word in enumerate(steps)
     ]
-    assert run_status(outcomes, ["x"] * not_started, stop) == wanted
+    assert run_status(outcomes, ["x"] * not_started, stop) == expected
 
 
 def unproved(job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
@@ -537,7 +537,7 @@ def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(
 ) -> None:
     stage = RunStage(monkeypatch)
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=unproved)
-    assert {one.step: one.verdict for one in ran.outcomes} == {
+    assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == {
         "a": "unhealthy",
         "b": "skipped",
         "a:rollback": "succeeded",
@@ -553,13 +553,13 @@ def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(
 
 def test_without_a_version_to_put_back_it_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = RunStage(monkeypatch).run({"a": ()}, verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [("a", "unhealthy")]
 
 
 def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = RunStage(monkeypatch)
     ran = stage.run({"a": ()}, unproved=("a",))
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "succeeded")]
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [("a", "succeeded")]
     assert stage.listener.began_ == ["a"]
 
 
@@ -592,8 +592,8 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
         raise AssertionError("it goes on")
 
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=stopped)
-    [one] = ran.outcomes
-    assert (one.verdict, one.cause, one.open) == (
+    [item] = ran.outcomes
+    assert (item.verdict, item.cause, item.open) == (
         "in-doubt",
         "it is live, but its checks were not done",
         True,
@@ -625,7 +625,7 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
     ran = Execution(
         stage.request(), stage.book, lambda: None, (*jobs, back(jobs[0])), done
     ).carry_out()
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("a", "unhealthy"),
         ("a:rollback", "succeeded"),
     ]
@@ -637,7 +637,7 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
 ) -> None:
     stage = RunStage(monkeypatch, runs=LiveVersion("v9"))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("a", "unhealthy"),
         ("a:rollback", "superseded"),
     ]
@@ -662,7 +662,7 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
 ) -> None:
     stage = RunStage(monkeypatch, runs=problem)
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict, outcome.open) for outcome in ran.outcomes] == [
         ("a", "unhealthy", False),
         ("a:rollback", "in-doubt", True),
     ]
@@ -761,7 +761,7 @@ def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_dou
 def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = RunStage(monkeypatch, {"a:rollback": FAILED})
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [
         ("a", "unhealthy"),
         ("a:rollback", "rolled-back"),
     ]
@@ -776,4 +776,4 @@ def test_what_was_not_well_before_gives_way_to_nothing(monkeypatch: pytest.Monke
         unproved=("a",),
         verify=lambda job, outcome, desk: replace(unproved(job, outcome, desk), untouched=True),
     )
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]
+    assert [(outcome.step, outcome.verdict) for outcome in ran.outcomes] == [("a", "unhealthy")]

@@ -47,7 +47,7 @@ def environment(*regions: str) -> Environment:
 
 
 def made(
-    found: Target,
+    result: Target,
     where: tuple[Location, ...] = (Location("dev", "eu-west-1"),),
     options: Any = None,
     **variables: str,
@@ -55,12 +55,12 @@ def made(
     return make_jobs(
         JobRequest(
             "run",
-            [found],
+            [result],
             where,
             variables,
-            {found.name: VERSION},
+            {result.name: VERSION},
             JobAction.DEPLOY,
-            {found.kind: options} if options else {},
+            {result.kind: options} if options else {},
         )
     )
 
@@ -123,12 +123,12 @@ def test_options_that_cannot_be_read_are_damage(wishes: Any, reason: str) -> Non
 
 @EVERY
 def test_settings_without_variables_stay_as_they_are(name: str) -> None:
-    found = target(name, **{**LEAST[name], **MOST[name]})
-    assert fill_settings(found.settings, {"suffix": "-x"}) == found.settings
+    text = target(name, **{**LEAST[name], **MOST[name]})
+    assert fill_settings(text.settings, {"suffix": "-x"}) == text.settings
 
 
 def test_variables_are_filled_in_at_any_depth() -> None:
-    found = target(
+    text = target(
         "app",
         cluster="c{suffix}",
         service="{name}{suffix}",
@@ -137,7 +137,7 @@ def test_variables_are_filled_in_at_any_depth() -> None:
         env={"A": "{name}", "B": "{}"},
         health=["https://{name}.example.com/{suffix}"],
     )
-    settings = fill_settings(found.settings, {"suffix": "-prod", "name": "web"})
+    settings = fill_settings(text.settings, {"suffix": "-prod", "name": "web"})
     assert (settings.cluster, settings.service, settings.repository) == (
         "c-prod",
         "web-prod",
@@ -149,8 +149,8 @@ def test_variables_are_filled_in_at_any_depth() -> None:
 
 
 def test_a_value_is_filled_in_once() -> None:
-    found = target("app", cluster="{a}", service="s", repository="r")
-    assert fill_settings(found.settings, {"a": "{b}", "b": "x"}).cluster == "{b}"
+    text = target("app", cluster="{a}", service="s", repository="r")
+    assert fill_settings(text.settings, {"a": "{b}", "b": "x"}).cluster == "{b}"
 
 
 def test_without_an_environment_there_is_one_place() -> None:
@@ -159,19 +159,19 @@ def test_without_an_environment_there_is_one_place() -> None:
 
 
 def test_an_environment_has_a_place_for_each_of_its_regions() -> None:
-    found = locations(environment("eu-west-1", "us-east-1"), None, None)
-    assert found == tuple(
-        Location("dev", one, "111111111111", "dev-profile", True, "s3://b/p")
-        for one in ("eu-west-1", "us-east-1")
+    values = locations(environment("eu-west-1", "us-east-1"), None, None)
+    assert values == tuple(
+        Location("dev", item, "111111111111", "dev-profile", True, "s3://b/p")
+        for item in ("eu-west-1", "us-east-1")
     )
     assert [location.region for location in locations(environment(), None, None)] == [None]
 
 
 def test_one_region_and_another_profile_can_be_asked_for() -> None:
-    [found] = locations(environment("eu-west-1", "us-east-1"), "mine", "us-east-1")
-    assert (found.region, found.profile) == ("us-east-1", "mine")
-    [found] = locations(environment(), None, "us-east-1")
-    assert found.region == "us-east-1"
+    [actual] = locations(environment("eu-west-1", "us-east-1"), "mine", "us-east-1")
+    assert (actual.region, actual.profile) == ("us-east-1", "mine")
+    [actual] = locations(environment(), None, "us-east-1")
+    assert actual.region == "us-east-1"
 
 
 def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
@@ -181,16 +181,16 @@ def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
 
 
 def test_each_region_has_a_step_of_its_own_which_waits_for_those_of_its_region() -> None:
-    one, two = target("app", **LEAST["app"]), target("stack", **LEAST["stack"])
-    one, two = (
-        Target(name, found.kind, found.settings, "deploy", 60, needs)
-        for name, found, needs in (("one", one, ()), ("two", two, (Need("one"),)))
+    first, two = target("app", **LEAST["app"]), target("stack", **LEAST["stack"])
+    first, two = (
+        Target(name, result.kind, result.settings, "deploy", 60, needs)
+        for name, result, needs in (("one", first, ()), ("two", two, (Need("one"),)))
     )
     where = tuple(Location("dev", region) for region in ("eu-west-1", "us-east-1"))
     jobs = make_jobs(
         JobRequest(
             "run",
-            [one, two],
+            [first, two],
             where,
             {},
             {"one": VERSION, "two": VERSION},
@@ -199,7 +199,7 @@ def test_each_region_has_a_step_of_its_own_which_waits_for_those_of_its_region()
         )
     )
     regions = ("eu-west-1", "us-east-1")
-    jobs = with_needs(jobs, Graph({"one": one, "two": two}), regions)
+    jobs = with_needs(jobs, Graph({"one": first, "two": two}), regions)
     assert {job.step: job.needs for job in jobs} == {
         "one@eu-west-1": (),
         "two@eu-west-1": ("one@eu-west-1",),
@@ -207,7 +207,7 @@ def test_each_region_has_a_step_of_its_own_which_waits_for_those_of_its_region()
         "two@us-east-1": ("one@us-east-1",),
     }
     assert len({job.token for job in jobs}) == 4
-    [job] = made(one)
+    [job] = made(first)
     assert (job.step, job.target) == ("one", "one")
 
 
@@ -218,7 +218,7 @@ words = st.text(max_size=20)
 def test_a_token_is_of_its_run_step_and_content_alone(
     a: str, b: str, c: str, x: str, y: str, z: str
 ) -> None:
-    if not any("\0" in one for one in (a, b, c, x, y, z)):
+    if not any("\0" in item for item in (a, b, c, x, y, z)):
         assert (step_token(a, b, c) == step_token(x, y, z)) == ((a, b, c) == (x, y, z))
     assert re.fullmatch("[0-9a-z]{24}", step_token(a, b, c))
 

@@ -33,6 +33,6 @@ def test_runs_that_are_killed_at_any_moment_lose_nothing_and_do_nothing_twice(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"SEED={seed}: {done.stderr}"
-    found = json.loads(done.stdout)
-    assert not found["wrong"], f"SEED={seed}: {found['wrong']}"
-    assert found["kills"] >= KILLS
+    document = json.loads(done.stdout)
+    assert not document["wrong"], f"SEED={seed}: {document['wrong']}"
+    assert document["kills"] >= KILLS

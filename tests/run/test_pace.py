@@ -35,12 +35,12 @@ def test_steps_that_wait_look_at_the_same_moments(
     looks = [now]
     for _ in range(4):
         looks.append(looks[-1] + pace.until_next(looks[-1], 0))
-    other = now + apart
+    second = now + apart
     others = []
-    while other < looks[-1] - 2:
-        other += pace.until_next(other, 0)
-        others.append(other)
-    assert all(any(abs(one - look) < 1e-6 for look in looks) for one in others)
+    while second < looks[-1] - 2:
+        second += pace.until_next(second, 0)
+        others.append(second)
+    assert all(any(abs(item - look) < 1e-6 for look in looks) for item in others)
     assert len(others) >= 1
 
 

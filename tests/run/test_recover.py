@@ -37,16 +37,16 @@ def read(
     *lines: tuple[str, str | None, Mapping[str, Any]], jobs: Any = None, minutes: float = 1.0
 ) -> RunState:
     """What is left after a first line and these, a minute apart."""
-    said = [("run", None, {"jobs": packed() if jobs is None else jobs, "project": "p"}), *lines]
+    message = [("run", None, {"jobs": packed() if jobs is None else jobs, "project": "p"}), *lines]
     entries = [
         JournalEntry(
-            at + 1,
-            (START + timedelta(minutes=at * minutes)).isoformat(),
+            position + 1,
+            (START + timedelta(minutes=position * minutes)).isoformat(),
             EntryState(state),
             step,
             facts,
         )
-        for at, (state, step, facts) in enumerate(said)
+        for position, (state, step, facts) in enumerate(message)
     ]
     return recover_state(entries, NOW, "the journal")
 
@@ -73,12 +73,12 @@ END: tuple[str, None, dict[str, Any]] = ("end", None, {"exit": 0})
 def test_an_end_says_what_was_live_then() -> None:
     live = {"version": "v1", "commit": None, "detail": {"task definition": "web:7"}}
     state, step, facts = outcome("a", "failed")
-    found = read((state, step, {**facts, "unverified": True, "live": live}))
-    assert (found.done["a"].verdict, found.done["a"].live) == (
+    run_state = read((state, step, {**facts, "unverified": True, "live": live}))
+    assert (run_state.done["a"].verdict, run_state.done["a"].live) == (
         Verdict.UNHEALTHY,
         LiveVersion("v1", detail={"task definition": "web:7"}),
     )
-    assert found.done["a"].has_to_give_way, (
+    assert run_state.done["a"].has_to_give_way, (
         "a journal of the version before, which calls it failed and unverified"
     )
     with pytest.raises(StateDamaged):
@@ -88,43 +88,43 @@ def test_an_end_says_what_was_live_then() -> None:
 def test_what_to_do_next_is_read_as_data_and_from_older_journals_as_words() -> None:
     state, step, facts = outcome("a", "failed")
     stored = ["wait, then:", {"type": "toolkit", "command": "deploy-app", "arguments": ["a"]}]
-    found = read((state, step, {**facts, "next": stored}))
-    assert found.done["a"].next == ("wait, then:", NextCommand("deploy-app", ("a",)))
-    found = read((state, step, {**facts, "next": "wait, then: toolkit deploy-app a"}))
-    assert found.done["a"].next == "wait, then: toolkit deploy-app a"
+    run_state = read((state, step, {**facts, "next": stored}))
+    assert run_state.done["a"].next == ("wait, then:", NextCommand("deploy-app", ("a",)))
+    run_state = read((state, step, {**facts, "next": "wait, then: toolkit deploy-app a"}))
+    assert run_state.done["a"].next == "wait, then: toolkit deploy-app a"
     with pytest.raises(StateDamaged):
         read((state, step, {**facts, "next": {"type": "toolkit"}}))
 
 
 def test_of_a_run_that_has_only_said_what_it_is_everything_is_left() -> None:
-    found = read()
-    assert (found.jobs, found.done, found.begun, found.ended) == (
+    state = read()
+    assert (state.jobs, state.done, state.begun, state.ended) == (
         prepared("run", DIAMOND, {}).jobs,
         {},
         {},
         False,
     )
-    assert found.facts["project"] == "p"
+    assert state.facts["project"] == "p"
 
 
 def test_what_has_an_outcome_is_done() -> None:
-    found = read(
+    state = read(
         intent("a"), accepted("a", id=1), outcome("a", "succeeded"), outcome("b", "failed")
     )
-    assert found.done == {
+    assert state.done == {
         "a": Outcome("a", "a", Verdict.SUCCEEDED, "c", "n", took_s=2.5),
         "b": Outcome("b", "b", Verdict.FAILED, "c", "n", took_s=2.5),
     }
-    assert found.begun == {}
+    assert state.begun == {}
 
 
 def test_what_has_an_intent_is_begun_with_all_that_was_answered_and_the_time_since_the_first() -> (
     None
 ):
-    found = read(
+    state = read(
         intent("a"), accepted("a", id=1, more=1), intent("a"), accepted("a", id=2), intent("b")
     )
-    assert found.begun == {
+    assert state.begun == {
         "a": BegunStep({"id": 2, "more": 1}, 9 * 60.0),
         "b": BegunStep({}, 5 * 60.0),
     }
@@ -156,10 +156,10 @@ def test_nothing_is_left_of_a_run_that_was_never_begun() -> None:
         recover_state((), NOW, "the journal")
 
 
-def changed(at: int, **more: Any) -> list[dict[str, Any]]:
-    found = packed()
-    found[at] |= more
-    return found
+def changed(number: int, **more: Any) -> list[dict[str, Any]]:
+    documents = packed()
+    documents[number] |= more
+    return documents
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def test_an_intent_after_the_end_of_its_step_is_refused() -> None:
         read(outcome("a", "succeeded"), intent("a"))
 
 
-@pytest.mark.parametrize("at", ["", "yesterday", "2026-11-20T12:00:00", 5])
-def test_a_time_that_is_none_is_refused(at: Any) -> None:
-    said = [("run", None, {"jobs": packed()}), intent("a")]
+@pytest.mark.parametrize("value", ["", "yesterday", "2026-11-20T12:00:00", 5])
+def test_a_time_that_is_none_is_refused(value: Any) -> None:
+    message = [("run", None, {"jobs": packed()}), intent("a")]
     entries = [
-        JournalEntry(number + 1, at, EntryState(state), step, facts)
-        for number, (state, step, facts) in enumerate(said)
+        JournalEntry(number + 1, value, EntryState(state), step, facts)
+        for number, (state, step, facts) in enumerate(message)
     ]
     with pytest.raises(StateDamaged):
         recover_state(entries, NOW, "the journal")

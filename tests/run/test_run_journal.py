@@ -35,39 +35,39 @@ def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
         here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
     ).record(job, outcome)
     journal.close()
-    [found] = ledger.get("app")
-    return found
+    [result] = ledger.get("app")
+    return result
 
 
 def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
     live = LiveVersion("v2", "c2", "f2", "run", detail={"digest": "sha256:1"})
-    found = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
-    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+    record = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
+    assert (record.version, record.commit, record.fingerprint, record.verdict) == (
         "v2",
         "c2",
         "f2",
         "succeeded",
     )
-    assert (found.run, dict(found.detail), found.when[:10]) == (
+    assert (record.run, dict(record.detail), record.when[:10]) == (
         "run",
         {"digest": "sha256:1"},
         "2026-11-20",
     )
-    assert found.writes == (Resource("service", "c/s"),)
+    assert record.writes == (Resource("service", "c/s"),)
 
 
 def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store) -> None:
-    found = recorded(
+    record = recorded(
         here, Outcome("app@eu", "app", Verdict.UNCHANGED, live=LiveVersion("v1", "c1", "f1"))
     )
-    assert (found.version, found.commit, found.fingerprint) == ("v2", "c2", "f2")
+    assert (record.version, record.commit, record.fingerprint) == ("v2", "c2", "f2")
 
 
 def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: Store) -> None:
-    found = recorded(
+    record = recorded(
         here, Outcome("app@eu", "app", Verdict.ROLLED_BACK, live=LiveVersion("v1", "c1"))
     )
-    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+    assert (record.version, record.commit, record.fingerprint, record.verdict) == (
         "v1",
         "c1",
         "",
@@ -76,8 +76,8 @@ def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: S
 
 
 def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
-    found = recorded(here, Outcome("app@eu", "app", Verdict.FAILED))
-    assert (found.version, found.commit, found.verdict) == ("v2", "c2", "failed")
+    record = recorded(here, Outcome("app@eu", "app", Verdict.FAILED))
+    assert (record.version, record.commit, record.verdict) == ("v2", "c2", "failed")
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -86,11 +86,11 @@ def test_what_a_bad_run_was_to_deploy_is_recorded(
     here: Store, verdict: Verdict, undoes: str
 ) -> None:
     live = LiveVersion("v1", "c1", "f1")
-    found = recorded(
+    record = recorded(
         here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes)
     )
     bad = verdict in ("failed", "unhealthy", "rolled-back") and not undoes
-    assert found.tried == (FailedDeploy("v2", "f2", run="run") if bad else None)
+    assert record.tried == (FailedDeploy("v2", "f2", run="run") if bad else None)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,14 @@ def papers(here: Store, ledger: LocalLedger) -> StoredRunJournal:
 def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here: Store) -> None:
     ledger = LocalLedger(here, scope_of(here, PLACE))
     papers(here, ledger).announce(JOB)
-    [found] = ledger.get("app")
-    assert (found.version, found.commit, found.fingerprint, found.run) == ("v2", "c2", "f2", "run")
-    assert (found.verdict, found.unsure, "@" in found.who, found.writes) == (
+    [actual] = ledger.get("app")
+    assert (actual.version, actual.commit, actual.fingerprint, actual.run) == (
+        "v2",
+        "c2",
+        "f2",
+        "run",
+    )
+    assert (actual.verdict, actual.unsure, "@" in actual.who, actual.writes) == (
         "begun",
         True,
         True,
@@ -157,11 +162,11 @@ def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here:
 def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store) -> None:
     """Its target is unknown to everybody until that is repaired."""
     ledger = LocalLedger(here, scope_of(here, PLACE))
-    made = papers(here, ledger)
-    made.announce(JOB)
+    stored_run_journal = papers(here, ledger)
+    stored_run_journal.announce(JOB)
     [path] = Path(here.folder).glob("record/**/app.json")
     path.write_text("{")
-    made.announce(JOB)
+    stored_run_journal.announce(JOB)
     assert path.read_text() == "{"
     assert "app" in ledger.all().damaged
 
@@ -172,14 +177,14 @@ def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(he
     """
     ledger = LocalLedger(here, scope_of(here, PLACE))
     journal = Journal.create(here, "20261120-100000-aaaa", {IN_RECORD: True})
-    made = StoredRunJournal(
+    stored_run_journal = StoredRunJournal(
         here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
     )
-    made.announce(JOB)
+    stored_run_journal.announce(JOB)
     assert run_summary(here, "20261120-100000-aaaa").in_record
     [path] = Path(here.folder).glob("record/**/app.json")
     path.write_text("{")
-    made.announce(JOB)
+    stored_run_journal.announce(JOB)
     assert not run_summary(here, "20261120-100000-aaaa").in_record
 
 
@@ -188,13 +193,13 @@ def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(
 ) -> None:
     """It would stand above what whoever has the lock now has deployed."""
     ledger = LocalLedger(here, scope_of(here, PLACE))
-    made = papers(here, ledger)
+    stored_run_journal = papers(here, ledger)
 
     def check_fence() -> None:
         raise LockLost(target="app", reason="somebody else has taken it over")
 
     request = Told().request("run", ports(tmp_path, Impatient(), None))
-    step = StepExecution(JOB, request, made, check_fence)
+    step = StepExecution(JOB, request, stored_run_journal, check_fence)
     with pytest.raises(LockLost):
         step.intend("ecs:UpdateService")
     assert ledger.get("app") == ()
@@ -204,5 +209,5 @@ def test_a_version_that_somebody_else_wrote_is_recorded_only_if_it_is_a_word(her
     ledger = LocalLedger(here, scope_of(here, PLACE))
     strange = LiveVersion("x: toolkit lock release app", None, None)
     papers(here, ledger).record(JOB, Outcome(JOB.step, JOB.target, Verdict.FAILED, live=strange))
-    [found] = ledger.get("app")
-    assert found.version == ""
+    [actual] = ledger.get("app")
+    assert actual.version == ""

@@ -14,10 +14,10 @@ from toolkit.run.schedule import Schedule
 
 def drained(schedule: Schedule) -> list[str]:
     """All that may begin now."""
-    found = []
+    result = []
     while (step := schedule.next()) is not None:
-        found.append(step)
-    return found
+        result.append(step)
+    return result
 
 
 def scheduled(needs: dict[str, tuple[str, ...]], done: tuple[str, ...] = ()) -> Schedule:

@@ -101,8 +101,8 @@ class BucketCloud(simulated.SimulatedCloud):
     ) -> Iterator[dict[str, Any]]:
         below = params["Prefix"]
         yield from (
-            {"Key": name, "ETag": one[1]}
-            for name, one in sorted(self.s3.objects.items())
+            {"Key": name, "ETag": item[1]}
+            for name, item in sorted(self.s3.objects.items())
             if name.startswith(below)
         )
 
@@ -130,13 +130,15 @@ class SharedCloud:
 
     def start(self, machine: str) -> RunResult:
         self.listener = simulated.Listener()
-        found = simulated.prepared(
+        prepared = simulated.prepared(
             RUN, self.setting.needs, self.setting.settings, self.setting.unproved
         )
-        here = replace(
-            found, jobs=tuple(map(_shared, found.jobs)), standby=tuple(map(_shared, found.standby))
+        current = replace(
+            prepared,
+            jobs=tuple(map(_shared, prepared.jobs)),
+            standby=tuple(map(_shared, prepared.standby)),
         )
-        return self._within(machine, lambda request, store: simulated.started(request, here))
+        return self._within(machine, lambda request, store: simulated.started(request, current))
 
     def resume(self, machine: str, theirs: SharedRun | None = None, wait_s: int = 300) -> RunResult:
         self.listener = simulated.Listener()
@@ -190,22 +192,22 @@ class SharedCloud:
         ]
         assert sorted(outcomes) == sorted(ends.items()), "not exactly one outcome for each step"
         assert [entry.state for entry in shared.entries].count(EntryState.END) == 1
-        wanted = [
+        expected = [
             (target, call)
             for step, target in self.setting.steps
             if target not in skipped
             for call in self._calls(target)
         ]
-        assert sorted((one.target, one.call) for one in self.cloud.effects()) == sorted(wanted), (
-            "an effect was lost, or came twice"
-        )
+        assert sorted((effect.target, effect.call) for effect in self.cloud.effects()) == sorted(
+            expected
+        ), "an effect was lost, or came twice"
 
     def _calls(self, target: str) -> tuple[str, ...]:
         return self.setting.settings[target].calls
 
     def _waits_for(self, name: str) -> set[str]:
         needs = set(self.setting.needs[name])
-        return needs.union(*(self._waits_for(one) for one in needs))
+        return needs.union(*(self._waits_for(need) for need in needs))
 
 
 def _shared(job: Job) -> Job:
@@ -377,8 +379,8 @@ def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_l
             ran = town.start("one")
         assert ran.status == "succeeded"
         assert any("not completely in the bucket yet" in words for _, words in town.listener.told_)
-        there = town.cloud.s3.body(f"team/runs/{RUN}.jsonl")
-        assert len(journal.parse(there, RUN, "there")[0]) < len(town.entries("one"))
+        body = town.cloud.s3.body(f"team/runs/{RUN}.jsonl")
+        assert len(journal.parse(body, RUN, "there")[0]) < len(town.entries("one"))
         assert mirror.unsent_runs(town.store("one")) == [RUN]
         begun.set()
         assert mirror.send_unsent_runs(town.store("one"), lambda opened: town.shelf()) == {}
@@ -412,8 +414,8 @@ def test_what_was_only_on_the_first_machine_is_kept_beside_the_journal(tmp_path:
         town.resume("two", town.shared())
         with pytest.raises(Refused, match="has ended"):
             town.resume("one")
-        kept = (tmp_path / f"town/one/runs/{RUN}.jsonl.superseded").read_bytes()
-        assert len(journal.parse(kept, RUN, "kept")[0]) >= lines
+        data = (tmp_path / f"town/one/runs/{RUN}.jsonl.superseded").read_bytes()
+        assert len(journal.parse(data, RUN, "kept")[0]) >= lines
         assert town.entries("one") == town.entries("two")
 
 
@@ -427,24 +429,24 @@ def test_a_run_of_the_same_name_with_other_steps_is_not_gone_on_with(tmp_path: P
         town.cloud._point = lambda where, what: None
         town.clock.pass_(300)
         key = f"team/runs/{RUN}.jsonl"
-        other = SharedCloud(tmp_path / "other", SETTINGS["failing"])
-        other.start("one")
-        town.cloud.s3.put(key, other.cloud.s3.body(key))
+        shared_cloud = SharedCloud(tmp_path / "other", SETTINGS["failing"])
+        shared_cloud.start("one")
+        town.cloud.s3.put(key, shared_cloud.cloud.s3.body(key))
         with pytest.raises(StateDamaged, match="another run of this name"):
             town.resume("one")
-        assert [one.target for one in town.cloud.effects()] == ["a"]
+        assert [effect.target for effect in town.cloud.effects()] == ["a"]
 
 
 def _dies_at(where: str, what: str) -> Callable[[str, str], None]:
-    def point(at: str, does: str) -> None:
-        if (at, does) == (where, what):
+    def point(text: str, does: str) -> None:
+        if (text, does) == (where, what):
             raise Crash
 
     return point
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "data", "same"),
     [
         (b"", b"", 0),
         (b"a\n", b"a\n", 2),
@@ -455,9 +457,9 @@ def _dies_at(where: str, what: str) -> Callable[[str, str], None]:
     ],
 )
 def test_what_two_journals_have_in_common_ends_with_a_line(
-    one: bytes, other: bytes, same: int
+    first: bytes, data: bytes, same: int
 ) -> None:
-    assert common_length(one, other) == common_length(other, one) == same
+    assert common_length(first, data) == common_length(data, first) == same
 
 
 def test_the_clock_of_these_tests_is_the_buckets(tmp_path: Path) -> None:

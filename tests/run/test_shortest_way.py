@@ -62,8 +62,8 @@ class Ways:
         monkeypatch.setattr(BaseClient, "_make_api_call", called)
 
     def _way(self, frame: FrameType | None) -> Way:
-        here = tuple(reversed(list(own_frames(frame))))
-        way = (*self._started.get(current_thread(), ()), *here)
+        current = tuple(reversed(list(own_frames(frame))))
+        way = (*self._started.get(current_thread(), ()), *current)
         commands = {module.replace(".", "/") + ".py" for module in command_modules()}
         for place, name in enumerate(way):
             if f"toolkit/{name.partition(':')[0]}" in commands:

@@ -110,7 +110,7 @@ def intents(folder: Path) -> list[journal.JournalEntry]:
 def is_whole(folder: Path) -> None:
     """Everything was done once, and is written down."""
     effects = simulated.SimulatedCloud(folder / "cloud", lambda: 0.0).effects()
-    assert sorted((one.target, one.call) for one in effects) == [
+    assert sorted((effect.target, effect.call) for effect in effects) == [
         (step, call) for step in "abcd" for call in ("move", "register")
     ]
     entries = journal.read(open_store(simulated.PROJECT, str(folder)), signalled.RUN)
@@ -123,9 +123,9 @@ def is_whole(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("at", range(MOMENTS))
+@pytest.mark.parametrize("count", range(MOMENTS))
 def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(
-    number: signal.Signals, at: int, tmp_path: Path
+    number: signal.Signals, count: int, tmp_path: Path
 ) -> None:
     moment = Random().uniform(0, 0.6)
     with running(tmp_path) as terminal:
@@ -134,17 +134,17 @@ def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(
         terminal.signal(number)
         terminal.hears(STOPPING, 1.0)
         heard = simulated.Hurried(signalled.TIMES).now()
-        said = terminal.rest()
-        assert (terminal.code, f"Run {signalled.RUN}" in said, "toolkit resume" in said) == (
+        rest = terminal.rest()
+        assert (terminal.code, f"Run {signalled.RUN}" in rest, "toolkit resume" in rest) == (
             128 + number,
             True,
             True,
-        ), f"{moment}: {said}"
+        ), f"{moment}: {rest}"
         # What was written down before is still called, and this machine may be slow about it.
-        assert not [one for one in intents(tmp_path) if datetime.fromisoformat(one.at) > heard], (
-            f"{moment}: something was begun"
-        )
-        assert said.rfind(SHOWN) > said.rfind(HIDDEN)
+        assert not [
+            intent for intent in intents(tmp_path) if datetime.fromisoformat(intent.at) > heard
+        ], f"{moment}: something was begun"
+        assert rest.rfind(SHOWN) > rest.rfind(HIDDEN)
     again = resumed(tmp_path)
     assert again.code == 0, f"{moment}: {again.err}"
     is_whole(tmp_path)
@@ -160,10 +160,10 @@ def test_a_second_signal_leaves_at_once_whatever_goes_on(
         terminal.hears(STOPPING, 1.0)
         assert terminal.child.isalive(), "a call that was made is waited for"
         terminal.signal(number)
-        said = terminal.rest(2.0)
+        rest = terminal.rest(2.0)
         assert terminal.code == 128 + number
-        assert "toolkit resume" in said
-        assert said.rfind(SHOWN) > said.rfind(HIDDEN)
+        assert "toolkit resume" in rest
+        assert rest.rfind(SHOWN) > rest.rfind(HIDDEN)
     again = resumed(tmp_path)
     assert again.code == 0, again.err
     is_whole(tmp_path)
@@ -206,8 +206,8 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
     )
     until_it_acts(tmp_path, lambda: child.poll() is None)
     child.send_signal(number)
-    said = child.communicate(timeout=60)[0].decode()
-    assert (child.returncode, STOPPING in said) == (0, False), said
+    text = child.communicate(timeout=60)[0].decode()
+    assert (child.returncode, STOPPING in text) == (0, False), text
     is_whole(tmp_path)
 
 

@@ -178,8 +178,8 @@ class StepStage:
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        told = Told(self.listener, self.stop)
-        request = told.request("1", ports)
+        notes = Told(self.listener, self.stop)
+        request = notes.request("1", ports)
         begun = BegunStep({}, waited_s, acted=True) if resumed else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(targets, "kind", lambda name: self)
@@ -197,20 +197,20 @@ def of(outcome: Outcome) -> tuple[str, bool]:
 
 def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
     stage = StepStage([RUNNING, RUNNING, DONE])
-    found = stage.run()
-    assert of(found) == ("succeeded", False)
-    assert (stage.applied, found.live, found.adopted) == (1, LiveVersion("v1"), False)
+    outcome = stage.run()
+    assert of(outcome) == ("succeeded", False)
+    assert (stage.applied, outcome.live, outcome.adopted) == (1, LiveVersion("v1"), False)
     assert stage.pen.lines == [
         ("intent", {"call": "ecs:UpdateService", "token": "token", "what": {"service": "web"}}),
         ("accepted", {"receipt": {"deployment": "d1"}}),
     ]
     assert stage.befores == [None, RUNNING, RUNNING]
-    assert 1 < found.took_s < 3
+    assert 1 < outcome.took_s < 3
     assert stage.listener.phases == ["moving"], "what goes on is said once"
 
 
 @pytest.mark.parametrize(
-    ("seen", "wanted"),
+    ("observation", "expected"),
     [
         (Observation(StepState.DONE, Verdict.SUCCEEDED), ("succeeded", False)),
         (Observation(StepState.DONE), ("succeeded", False)),
@@ -226,29 +226,31 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
         (Observation(StepState.UNKNOWN, cause="c"), ("in-doubt", True)),
     ],
 )
-def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool]) -> None:
-    found = StepStage([RUNNING, seen]).run()
-    assert of(found) == wanted
-    assert found.cause == seen.cause
+def test_the_verdict_is_what_was_seen(observation: Observation, expected: tuple[str, bool]) -> None:
+    outcome = StepStage([RUNNING, observation]).run()
+    assert of(outcome) == expected
+    assert outcome.cause == observation.cause
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "observation",
     [DONE, Observation(StepState.FAILED, cause="c"), Observation(StepState.ABSENT, sure=True)],
 )
-def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
-    stage = StepStage([seen])
+def test_an_end_is_believed_at_the_first_look(observation: Observation) -> None:
+    stage = StepStage([observation])
     stage.call_s = 0.2
     stage.run()
-    assert len(stage.looked) == (2 if seen.sure else 1)  # what is not there is applied once more
+    assert len(stage.looked) == (
+        2 if observation.sure else 1
+    )  # what is not there is applied once more
 
 
 @pytest.mark.parametrize("untouched", [True, False])
 def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
-    found = StepStage(
+    outcome = StepStage(
         [Observation(StepState.DONE, Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
     ).run()
-    assert (of(found), found.cause, found.has_to_give_way) == (
+    assert (of(outcome), outcome.cause, outcome.has_to_give_way) == (
         ("unhealthy", False),
         "nothing runs",
         not untouched,
@@ -261,8 +263,8 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     )
     assert of(stage.run()) == ("succeeded", False)
     stage = StepStage([Observation(StepState.UNKNOWN, next="ask ada")])
-    found = stage.run()
-    assert (found.verdict, sentence(found.next), found.open) == (
+    outcome = stage.run()
+    assert (outcome.verdict, sentence(outcome.next), outcome.open) == (
         "in-doubt",
         "ask ada",
         True,
@@ -337,43 +339,43 @@ def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
 
 
 def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
-    found = StepStage([NO_ANSWER]).run()
-    assert of(found) == ("in-doubt", True)
-    assert found.cause == "it did not end within 10 min; nothing was stopped"
-    assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
+    outcome = StepStage([NO_ANSWER]).run()
+    assert of(outcome) == ("in-doubt", True)
+    assert outcome.cause == "it did not end within 10 min; nothing was stopped"
+    assert outcome.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
-    found = StepStage([Observation(StepState.RUNNING, cause="slow")]).run()
-    assert (found.verdict, found.open, sentence(found.next)) == (
+    outcome = StepStage([Observation(StepState.RUNNING, cause="slow")]).run()
+    assert (outcome.verdict, outcome.open, sentence(outcome.next)) == (
         "in-doubt",
         True,
         "toolkit resume",
     )
-    assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
-    assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
+    assert outcome.cause == "still running in AWS after 10 min; nothing was stopped; slow"
+    assert outcome.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
 
 
 def test_what_an_earlier_process_began_has_the_rest_of_its_time_but_not_less_than_some() -> None:
     stage = StepStage([RUNNING])
-    found = stage.run(resumed=True, waited_s=100)
-    assert found.took_s == pytest.approx(600, abs=0.1)
-    assert (found.adopted, stage.applied) == (True, 0)
-    found = StepStage([RUNNING]).run(resumed=True, waited_s=5000)
-    assert found.took_s == pytest.approx(5000 + RESUMED_LEAST_S, abs=0.1)
+    outcome = stage.run(resumed=True, waited_s=100)
+    assert outcome.took_s == pytest.approx(600, abs=0.1)
+    assert (outcome.adopted, stage.applied) == (True, 0)
+    outcome = StepStage([RUNNING]).run(resumed=True, waited_s=5000)
+    assert outcome.took_s == pytest.approx(5000 + RESUMED_LEAST_S, abs=0.1)
 
 
 def test_what_an_earlier_process_began_is_looked_for_before_anything_is_called() -> None:
     stage = StepStage([DONE])
-    found = stage.run(resumed=True)
-    assert (of(found), stage.applied, stage.pen.lines) == (("succeeded", False), 0, [])
+    outcome = stage.run(resumed=True)
+    assert (of(outcome), stage.applied, stage.pen.lines) == (("succeeded", False), 0, [])
 
 
 def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> None:
     stage = StepStage([ABSENT])
     stage._looks = iter(lambda: DONE if stage.applied else ABSENT, None)
-    found = stage.run(resumed=True)
-    assert (of(found), stage.applied, stage.pen.states) == (
+    outcome = stage.run(resumed=True)
+    assert (of(outcome), stage.applied, stage.pen.states) == (
         ("succeeded", False),
         1,
         ["intent", "accepted"],
@@ -391,8 +393,8 @@ def test_what_stays_absent_is_in_doubt_and_never_applied_more_than_twice(
     resumed: bool, times: int
 ) -> None:
     stage = StepStage([ABSENT])
-    found = stage.run(resumed)
-    assert (of(found), stage.applied) == (("in-doubt", True), times)
+    outcome = stage.run(resumed)
+    assert (of(outcome), stage.applied) == (("in-doubt", True), times)
 
 
 def acts_then(problem: Exception) -> Callable[[Report], None]:
@@ -427,7 +429,7 @@ def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> No
 
 
 @pytest.mark.parametrize(
-    ("problem", "wanted", "after_a_call"),
+    ("problem", "expected", "after_a_call"),
     [
         (CloudError(call="x", reason="y"), ("failed", False), ("failed", False)),
         (NotAllowed(action="a", resource="b"), ("failed", False), ("failed", False)),
@@ -442,15 +444,15 @@ def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> No
     ],
 )
 def test_what_a_problem_means_depends_on_whether_anything_was_called(
-    problem: ToolkitError, wanted: tuple[str, bool], after_a_call: tuple[str, bool]
+    problem: ToolkitError, expected: tuple[str, bool], after_a_call: tuple[str, bool]
 ) -> None:
-    assert of(StepStage([DONE], only(problem)).run()) == wanted
+    assert of(StepStage([DONE], only(problem)).run()) == expected
     assert of(StepStage([DONE], acts_then(problem)).run()) == after_a_call
 
 
 def test_a_refusal_names_its_way_out() -> None:
-    found = StepStage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
-    assert (found.cause, sentence(found.next)) == (
+    outcome = StepStage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
+    assert (outcome.cause, sentence(outcome.next)) == (
         "it would be deleted",
         "add --allow-delete",
     )
@@ -492,8 +494,12 @@ def test_nothing_is_called_once_it_is_to_stop() -> None:
 def test_what_waits_ends_when_it_is_to_stop() -> None:
     stage = StepStage([RUNNING])
     stage.listener.phase = lambda step, words: stage.stop.ask(15)  # type: ignore[method-assign]
-    found = stage.run()
-    assert (found.verdict, found.open, found.cause) == ("in-doubt", True, "still running in AWS")
+    outcome = stage.run()
+    assert (outcome.verdict, outcome.open, outcome.cause) == (
+        "in-doubt",
+        True,
+        "still running in AWS",
+    )
     assert len(stage.looked) == 1
 
 
@@ -504,8 +510,8 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
     answer: bool | None, cause: str
 ) -> None:
     stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
-    found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in sentence(found.next)) == (
+    outcome = stage.run()
+    assert (of(outcome), outcome.cause, "--allow-delete" in sentence(outcome.next)) == (
         ("cancelled", False),
         cause,
         True,
@@ -521,10 +527,10 @@ def test_a_full_disk_before_a_call_means_no_call_and_no_other_step() -> None:
     called: list[str] = []
     stage = StepStage([DONE], calls(called))
     stage.pen.full_until = 1e9
-    found = stage.run()
-    assert (of(found), called, stage.stop.asked) == (("cancelled", True), [], True)
-    assert "the disk is full" in found.cause
-    assert "nothing was changed" in found.cause
+    outcome = stage.run()
+    assert (of(outcome), called, stage.stop.asked) == (("cancelled", True), [], True)
+    assert "the disk is full" in outcome.cause
+    assert "nothing was changed" in outcome.cause
 
 
 def fills(stage: StepStage, for_s: float) -> Callable[[Report], None]:
@@ -541,21 +547,21 @@ def fills(stage: StepStage, for_s: float) -> Callable[[Report], None]:
 def test_a_full_disk_after_a_call_is_given_time_while_nothing_new_begins() -> None:
     stage = StepStage([DONE])
     stage._apply = fills(stage, PATIENCE_S - 1)
-    found = stage.run()
-    assert (of(found), stage.pen.states, stage.stop.asked) == (
+    outcome = stage.run()
+    assert (of(outcome), stage.pen.states, stage.stop.asked) == (
         ("succeeded", False),
         ["intent", "accepted"],
         True,
     )
-    assert found.took_s == pytest.approx(PATIENCE_S - 1, abs=1)
+    assert outcome.took_s == pytest.approx(PATIENCE_S - 1, abs=1)
 
 
 def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
     stage = StepStage([DONE])
     stage._apply = fills(stage, 1e9)
-    found = stage.run()
-    assert (of(found), stage.pen.states) == (("in-doubt", True), ["intent"])
-    assert found.took_s == pytest.approx(PATIENCE_S, abs=1)
+    outcome = stage.run()
+    assert (of(outcome), stage.pen.states) == (("in-doubt", True), ["intent"])
+    assert outcome.took_s == pytest.approx(PATIENCE_S, abs=1)
     assert stage.listener.told_ == [("app", "could not be written down: app {'deployment': 'd1'}")]
 
 
@@ -584,8 +590,8 @@ def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -
         report.check()
 
     stage._apply = registering(stage, stopped)
-    found = stage.run()
-    assert (of(found), found.cause) == (
+    outcome = stage.run()
+    assert (of(outcome), outcome.cause) == (
         ("cancelled", True),
         "stopped before anything that runs was changed",
     )
@@ -645,8 +651,8 @@ def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> No
         raise EXPIRED
 
     stage._apply = registering(stage, expired)
-    found = stage.run()
-    assert (of(found), found.cause.endswith("; nothing that runs was changed")) == (
+    outcome = stage.run()
+    assert (of(outcome), outcome.cause.endswith("; nothing that runs was changed")) == (
         ("cancelled", True),
         True,
     )
@@ -654,15 +660,15 @@ def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> No
 
 def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
     stage = StepStage([RUNNING])
-    asked = Preempted(who="bob", command="toolkit rollback app", run="r2")
+    preempted = Preempted(who="bob", command="toolkit rollback app", run="r2")
 
     def asking(report: Report) -> None:
         report.intend("ecs:UpdateService")
-        stage.stop.ask(problem=asked)
+        stage.stop.ask(problem=preempted)
 
     stage._apply = asking
-    found = stage.run()
-    assert (of(found), found.cause) == (
+    outcome = stage.run()
+    assert (of(outcome), outcome.cause) == (
         ("in-doubt", True),
         "bob asked this run to stop: toolkit rollback app; what runs in AWS continues",
     )

@@ -77,12 +77,12 @@ def test_on_a_terminal_that_is_stopped_and_let_go_on_the_run_has_ended_before_an
             assert time.monotonic() < until
             time.sleep(0.05)
         os.write(ours, GO_ON)
-        said = b""
+        content = b""
         try:
             while data := os.read(ours, 1 << 16):
-                said += data
+                content += data
         except OSError:  # it has left the terminal
             pass
         assert process.wait(ENOUGH_S) == 0
-    assert f"Run {signalled.RUN}" in said.decode(), said
+    assert f"Run {signalled.RUN}" in content.decode(), content
     is_whole(tmp_path)

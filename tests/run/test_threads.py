@@ -150,16 +150,16 @@ def test_with_fail_fast_no_other_step_begins() -> None:
 
 
 def test_nothing_begins_once_it_is_stopped_and_what_is_at_work_is_finished() -> None:
-    told, ended = Told(), list[str]()
+    notes, ended = Told(), list[str]()
 
     def work(step: str) -> bool:
-        told.stop.ask(2)
+        notes.stop.ask(2)
         ended.append(step)
         return True
 
-    ran = crew(DIAMOND, work, told=told)
+    ran = crew(DIAMOND, work, told=notes)
     assert (words(ran), ran.not_started, ended) == ({"a": "succeeded"}, ("b", "c", "d"), ["a"])
-    ran = crew(DIAMOND, lambda step: pytest.fail(step), told=told)
+    ran = crew(DIAMOND, lambda step: pytest.fail(step), told=notes)
     assert (words(ran), ran.not_started) == ({}, ("a", "b", "c", "d"))
 
 
@@ -168,8 +168,8 @@ def test_what_is_raised_in_a_thread_is_raised_to_the_caller_after_the_others_hav
     problem: BaseException,
 ) -> None:
     ended: list[str] = []
-    taken_in, told = Event(), Told()
-    told.listener.ended = lambda outcome: taken_in.set()  # type: ignore[method-assign]
+    taken_in, notes = Event(), Told()
+    notes.listener.ended = lambda outcome: taken_in.set()  # type: ignore[method-assign]
 
     def work(step: str) -> bool:
         if step == "a":
@@ -179,7 +179,7 @@ def test_what_is_raised_in_a_thread_is_raised_to_the_caller_after_the_others_hav
         return True
 
     with pytest.raises(type(problem)):
-        crew({"a": (), "b": (), "after b": ("b",)}, work, 2, told=told)
+        crew({"a": (), "b": (), "after b": ("b",)}, work, 2, told=notes)
     assert ended == ["b"]
 
 

@@ -72,8 +72,8 @@ def sandbox(folder: Path, *args: str) -> Result:
 
 
 def env(folder: Path, *args: str) -> dict[str, str]:
-    found: dict[str, str] = sandbox(folder, "up", "--json", *args).json["env"]
-    return found
+    by_name: dict[str, str] = sandbox(folder, "up", "--json", *args).json["env"]
+    return by_name
 
 
 def use(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, profile: str) -> Aws:
@@ -84,9 +84,9 @@ def use(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, profile: str
 
 
 def kept() -> box.Box:
-    found = box.load()
-    assert found is not None
-    return found
+    result = box.load()
+    assert result is not None
+    return result
 
 
 def test_up_makes_what_the_example_needs_and_status_tells_where_services_answer(
@@ -99,10 +99,10 @@ def test_up_makes_what_the_example_needs_and_status_tells_where_services_answer(
     )
     assert (dev.account(), prod.account()) == ("111111111111", "222222222222")
     for aws, suffix in ((dev, ""), (prod, "-prod")):
-        [found] = aws.read(
+        [json] = aws.read(
             "ecs", "describe_services", cluster=f"car-rental{suffix}", services=[f"backend{suffix}"]
         )["services"]
-        assert (found["status"], found["deployments"][0]["rolloutState"]) == ("ACTIVE", "COMPLETED")
+        assert (json["status"], json["deployments"][0]["rolloutState"]) == ("ACTIVE", "COMPLETED")
         assert aws.read(
             "ecr",
             "describe_images",
@@ -110,20 +110,22 @@ def test_up_makes_what_the_example_needs_and_status_tells_where_services_answer(
             imageIds=[{"imageTag": "latest"}],
         )
         assert [
-            one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"] if "web" in one["Name"]
+            item["Name"]
+            for item in aws.read("s3", "list_buckets")["Buckets"]
+            if "web" in item["Name"]
         ] == [f"car-rental-web{suffix}"]
-    found = sandbox(example, "status", "--json").json
-    urls = [one["url"] for one in found["provisioned"] if one["what"] == "service"]
+    json = sandbox(example, "status", "--json").json
+    urls = [item["url"] for item in json["provisioned"] if item["what"] == "service"]
     assert len(urls) == 2
     for url in urls:
         eventually(partial(answers, url + "health"))
     text = sandbox(example, "status").out
-    assert found["url"] in text
+    assert json["url"] in text
     assert urls[0] in text
 
 
 def answers(url: str) -> bool:
-    found = subprocess.run(
+    completed_process = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -136,7 +138,7 @@ def answers(url: str) -> bool:
         capture_output=True,
         env={"NO_PROXY": "*", "PATH": os.environ["PATH"]},
     )
-    return found.stdout == b"sandbox: nothing deployed\n"
+    return completed_process.stdout == b"sandbox: nothing deployed\n"
 
 
 def test_up_twice_is_one_sandbox_and_says_so(location: Path) -> None:
@@ -186,16 +188,16 @@ def test_down_ends_it_and_everything_that_it_started_and_again_is_no_error(examp
 
 def children(of: server.Server) -> list[int]:
     """The processes of its tasks: they have their own sessions, and their files in its folder."""
-    found = []
+    result = []
     for name in os.listdir("/proc"):
         try:
             if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(
                 os.path.join(of.folder, "task-")
             ):
-                found.append(int(name))
+                result.append(int(name))
         except OSError:
             continue
-    return found if len(found) >= 2 else []
+    return result if len(result) >= 2 else []
 
 
 def alive(pid: int) -> bool:
@@ -213,9 +215,9 @@ def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_starte
     tasks = eventually(lambda: children(old))
     os.kill(old.pid, signal.SIGKILL)
     eventually(lambda: not server.is_running(old))
-    found = sandbox(example, "status")
-    assert found.code == 1
-    assert "not running; it has crashed" in found.err
+    result = sandbox(example, "status")
+    assert result.code == 1
+    assert "not running; it has crashed" in result.err
     eventually(lambda: not any(alive(pid) for pid in tasks))
     assert env(example) == first
     assert sandbox(example, "status").code == 0
@@ -242,9 +244,9 @@ def test_reset_empties_it_and_makes_everything_anew(
     aws = use(variables, monkeypatch, "car-rental-dev")
     where: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
     aws.write("s3", "create_bucket", Bucket="left-over", **where)
-    found = sandbox(location, "reset", "--json")
-    assert found.json["env"] == variables
-    names = [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"]]
+    result = sandbox(location, "reset", "--json")
+    assert result.json["env"] == variables
+    names = [item["Name"] for item in aws.read("s3", "list_buckets")["Buckets"]]
     assert "left-over" not in names
     assert "car-rental-web" in names
 
@@ -280,16 +282,16 @@ def test_the_secret_is_another_one_after_down_and_the_same_after_reset_and_a_cra
 
 
 def test_reset_without_one_is_refused(location: Path) -> None:
-    found = sandbox(location, "reset")
-    assert found.code == 2
-    assert "toolkit sandbox up" in found.err
+    result = sandbox(location, "reset")
+    assert result.code == 2
+    assert "toolkit sandbox up" in result.err
 
 
 def test_without_rules_it_starts_empty(location: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
-    found = sandbox(tmp_path / "nothing", "up", "--json")
-    assert (found.code, found.json["status"], found.json["provisioned"]) == (0, "started", [])
-    assert "no rules.toml" in found.err
+    result = sandbox(tmp_path / "nothing", "up", "--json")
+    assert (result.code, result.json["status"], result.json["provisioned"]) == (0, "started", [])
+    assert "no rules.toml" in result.err
 
 
 def test_a_stack_takes_the_place_of_the_service_that_was_made_beforehand(
@@ -316,10 +318,10 @@ def test_a_stack_takes_the_place_of_the_service_that_was_made_beforehand(
         return bool(status == "CREATE_COMPLETE")
 
     eventually(created)
-    [found] = aws.read("ecs", "describe_services", cluster="car-rental", services=["backend"])[
+    [actual] = aws.read("ecs", "describe_services", cluster="car-rental", services=["backend"])[
         "services"
     ]
-    assert (found["desiredCount"], found["loadBalancers"]) == (0, [])
+    assert (actual["desiredCount"], actual["loadBalancers"]) == (0, [])
 
 
 def test_a_start_that_fails_names_its_log(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from toolkit.sandbox import containers, images
 
 def image(program: str, **config: Any) -> containers.StoredImage:
     """An image of one Python program."""
-    made = images.image({"app/main.py": program}, [], {})
-    layer = next(blob for blob in made.blobs.values() if blob.startswith(b"\x1f\x8b"))
+    stored_image = images.image({"app/main.py": program}, [], {})
+    layer = next(blob for blob in stored_image.blobs.values() if blob.startswith(b"\x1f\x8b"))
     return containers.StoredImage(
-        made.digest, {"Cmd": ["python", "-u", "/app/main.py"], **config}, [layer]
+        stored_image.digest, {"Cmd": ["python", "-u", "/app/main.py"], **config}, [layer]
     )
 
 
@@ -29,11 +29,11 @@ def engine(
     """Images by name, which `run` runs; what is left of them ends."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(containers, "START_S", 0.0)
-    found: dict[str, containers.StoredImage] = {}
-    RUNNING[:] = [containers.ContainerList(found.__getitem__, "127.99.99")]
-    yield found
-    for one in RUNNING[0].list():
-        one.remove()
+    stored_images: dict[str, containers.StoredImage] = {}
+    RUNNING[:] = [containers.ContainerList(stored_images.__getitem__, "127.99.99")]
+    yield stored_images
+    for item in RUNNING[0].list():
+        item.remove()
     os.close(RUNNING[0].lifeline)
     assert not list(tmp_path.iterdir())
 
@@ -42,9 +42,11 @@ RUNNING: list[containers.ContainerList] = []
 
 
 def run(
-    found: dict[str, containers.StoredImage], made: containers.StoredImage, **options: Any
+    stored_images: dict[str, containers.StoredImage],
+    stored_image: containers.StoredImage,
+    **options: Any,
 ) -> containers.Container:
-    found["it"] = made
+    stored_images["it"] = stored_image
     return RUNNING[0].run("it", **options)
 
 
@@ -86,10 +88,10 @@ def test_paths_of_the_image_are_where_its_files_are_and_nothing_else_is_moved(
 
 @pytest.mark.parametrize("folder", ["../../etc", "/../etc", "a/../../etc"])
 def test_a_working_directory_is_inside(tmp_path: Path, folder: str) -> None:
-    _, found, _ = containers.command(
+    _, actual, _ = containers.command(
         {"Cmd": ["sh"], "WorkingDir": folder}, {}, str(tmp_path), "127.0.0.2"
     )
-    assert found == f"{tmp_path}/etc"
+    assert actual == f"{tmp_path}/etc"
 
 
 def test_the_address_is_given_only_to_a_program_that_asks_for_a_host(tmp_path: Path) -> None:
@@ -121,10 +123,10 @@ def test_a_program_is_asked_to_end_and_may_say_goodbye(
         "import signal, sys\nsignal.signal(15, lambda *_:"
         " sys.exit(print('bye')))\nprint('up')\nsignal.pause()\n"
     )
-    made = run(engine, image(program))
-    eventually(lambda: made.logs() == b"up\n")
-    made.stop(timeout=5)
-    assert (made.logs(), made.code, made.status) == (b"up\nbye\n", 0, "exited")
+    container = run(engine, image(program))
+    eventually(lambda: container.logs() == b"up\n")
+    container.stop(timeout=5)
+    assert (container.logs(), container.code, container.status) == (b"up\nbye\n", 0, "exited")
 
 
 def test_one_that_does_not_listen_is_ended_with_all_that_it_started(
@@ -134,24 +136,28 @@ def test_one_that_does_not_listen_is_ended_with_all_that_it_started(
         "import os, signal\nsignal.signal(15,"
         " signal.SIG_IGN)\nos.fork()\nprint(os.getpid())\nsignal.pause()\n"
     )
-    made = run(engine, image(program))
+    container = run(engine, image(program))
     pids = eventually(
-        lambda: [int(line) for line in made.logs().split()] if made.logs().count(b"\n") == 2 else []
+        lambda: (
+            [int(line) for line in container.logs().split()]
+            if container.logs().count(b"\n") == 2
+            else []
+        )
     )
-    made.stop(timeout=0.1)
-    assert made.code == 137
+    container.stop(timeout=0.1)
+    assert container.code == 137
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
 def test_a_log_is_read_as_it_comes_also_after_the_files_are_gone(
     engine: dict[str, containers.StoredImage],
 ) -> None:
-    made = run(engine, image("print('one')\nprint('two', end='')\n"))
-    lines = made.logs(stream=True)
-    assert next(lines) == b"one\n" if made.wait() else b""
-    made.remove()
+    container = run(engine, image("print('one')\nprint('two', end='')\n"))
+    lines = container.logs(stream=True)
+    assert next(lines) == b"one\n" if container.wait() else b""
+    container.remove()
     assert list(lines) == [b"two"]
-    assert made.logs(tail=1) == b"two"
+    assert container.logs(tail=1) == b"two"
 
 
 def test_tasks_have_addresses_of_their_own(engine: dict[str, containers.StoredImage]) -> None:
@@ -167,8 +173,8 @@ def test_what_keeps_crashing_is_started_more_and_more_slowly(
 ) -> None:
     crashing, pauses = image("raise SystemExit(1)\n"), []
     for _ in range(5):
-        made = run(engine, crashing)
-        made.wait()
-        pauses.append(RUNNING[0].pause(made.what))
+        container = run(engine, crashing)
+        container.wait()
+        pauses.append(RUNNING[0].pause(container.what))
     assert pauses[:3] == [0, 0, 0]
     assert 0 < pauses[3] < pauses[4] <= containers.SLOWEST_S

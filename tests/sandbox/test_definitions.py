@@ -47,7 +47,7 @@ def test_it_carries_the_stacks_name_and_its_secrets_have_names(cloud: Cloud) -> 
         time.sleep(0.1)
     answer = aws.read("ecs", "describe_task_definition", taskDefinition="web", include=["TAGS"])
     [container] = answer["taskDefinition"]["containerDefinitions"]
-    assert {one["key"]: one["value"] for one in answer["tags"]}[
+    assert {item["key"]: item["value"] for item in answer["tags"]}[
         "aws:cloudformation:stack-name"
     ] == "infra"
     assert container["secrets"] == [

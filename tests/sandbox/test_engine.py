@@ -47,10 +47,10 @@ CRASHING = images.image(
 def eventually(look: Callable[[], Any], patience_s: float = 20.0) -> Any:
     """What a look finds, as soon as it finds anything."""
     until = time.monotonic() + patience_s
-    while not (found := look()):
+    while not (health_result := look()):
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.05)
-    return found
+    return health_result
 
 
 def get(
@@ -85,14 +85,14 @@ def define(aws: Aws, image: str, command: Sequence[str] = ()) -> str:
             },
         },
     }
-    made = aws.write(
+    created = aws.write(
         "ecs",
         "register_task_definition",
         family="app",
         networkMode="awsvpc",
         containerDefinitions=[container],
     )
-    return str(made["taskDefinition"]["taskDefinitionArn"])
+    return str(created["taskDefinition"]["taskDefinitionArn"])
 
 
 def create(aws: Aws, definition: str, **more: Any) -> None:
@@ -112,37 +112,37 @@ def create(aws: Aws, definition: str, **more: Any) -> None:
 
 
 def service(aws: Aws) -> dict[str, Any]:
-    found: dict[str, Any] = aws.read("ecs", "describe_services", cluster="c", services=["s"])[
+    document: dict[str, Any] = aws.read("ecs", "describe_services", cluster="c", services=["s"])[
         "services"
     ][0]
-    return found
+    return document
 
 
 def completed(aws: Aws) -> dict[str, Any] | None:
-    found = service(aws)
-    primary = next(one for one in found["deployments"] if one["status"] == "PRIMARY")
-    return found if primary["rolloutState"] == "COMPLETED" and found["runningCount"] else None
+    document = service(aws)
+    primary = next(item for item in document["deployments"] if item["status"] == "PRIMARY")
+    return document if primary["rolloutState"] == "COMPLETED" and document["runningCount"] else None
 
 
 def stopped_tasks(aws: Aws) -> list[dict[str, Any]]:
     arns = aws.read("ecs", "list_tasks", cluster="c", desiredStatus="STOPPED")["taskArns"]
-    found: list[dict[str, Any]] = (
+    documents: list[dict[str, Any]] = (
         aws.read("ecs", "describe_tasks", cluster="c", tasks=arns)["tasks"] if arns else []
     )
-    return found
+    return documents
 
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
     """The account, with a repository `app`."""
-    made = cloud.aws()
-    made.write("ecr", "create_repository", repositoryName="app")
-    return made
+    created = cloud.aws()
+    created.write("ecr", "create_repository", repositoryName="app")
+    return created
 
 
 def balanced(aws: Aws) -> tuple[str, str]:
     """A load balancer: its name in DNS, and its target group."""
-    made = aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
+    created = aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
         "LoadBalancers"
     ][0]
     group = aws.write(
@@ -159,12 +159,12 @@ def balanced(aws: Aws) -> tuple[str, str]:
     aws.write(
         "elbv2",
         "create_listener",
-        LoadBalancerArn=made["LoadBalancerArn"],
+        LoadBalancerArn=created["LoadBalancerArn"],
         Protocol="HTTP",
         Port=80,
         DefaultActions=[action],
     )
-    return made["DNSName"], arn
+    return created["DNSName"], arn
 
 
 def test_a_service_answers_behind_its_load_balancer_and_a_new_version_takes_over(
@@ -256,28 +256,28 @@ def test_the_container_that_listens_answers_for_a_service_of_several(
         "essential": True,
         "portMappings": [{"containerPort": 8080}],
     }
-    made = aws.write(
+    created = aws.write(
         "ecs",
         "register_task_definition",
         family="app",
         networkMode="awsvpc",
         containerDefinitions=[beside, main],
     )
-    create(aws, made["taskDefinition"]["taskDefinitionArn"])
+    create(aws, created["taskDefinition"]["taskDefinitionArn"])
     eventually(lambda: get(cloud, PATH) == (200, b"one"))
 
 
 def test_a_service_that_names_no_port_is_told_as_such(cloud: Cloud, aws: Aws) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     main = {"name": "main", "image": f"{REPOSITORY}:v1", "essential": True}
-    made = aws.write(
+    created = aws.write(
         "ecs",
         "register_task_definition",
         family="app",
         networkMode="awsvpc",
         containerDefinitions=[main],
     )
-    create(aws, made["taskDefinition"]["taskDefinitionArn"])
+    create(aws, created["taskDefinition"]["taskDefinitionArn"])
     eventually(lambda: b"has no portMappings" in get(cloud, PATH)[1])
     assert b"no such service" in get(cloud, PATH.replace("/s/", "/other/"))[1]
     assert b"no such service" in get(cloud, PATH.replace(ACCOUNT, "222222222222"))[1]
@@ -299,11 +299,15 @@ def test_an_image_that_exits_is_rolled_back_with_its_exit_code_and_its_last_line
         taskDefinition=define(aws, f"{REPOSITORY}:v2"),
     )
     crashed = eventually(
-        lambda: [one for one in stopped_tasks(aws) if one["stopCode"] == "EssentialContainerExited"]
+        lambda: [
+            stopped_task
+            for stopped_task in stopped_tasks(aws)
+            if stopped_task["stopCode"] == "EssentialContainerExited"
+        ]
     )[0]
     assert crashed["containers"][0]["exitCode"] == 3
-    found = eventually(lambda: completed(aws))
-    assert found["taskDefinition"] == first
+    value = eventually(lambda: completed(aws))
+    assert value["taskDefinition"] == first
     stream = f"a/main/{crashed['taskArn'].rpartition('/')[2]}"
     lines = eventually(
         lambda: aws.read("logs", "get_log_events", logGroupName="/app", logStreamName=stream)[
@@ -336,8 +340,13 @@ def test_the_image_for_this_machine_is_taken_out_of_a_list(cloud: Cloud, aws: Aw
         {"os": "linux", "architecture": "amd64"},
     )
     listed = [
-        {"mediaType": images.MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 1, "platform": one}
-        for one in platforms
+        {
+            "mediaType": images.MANIFEST,
+            "digest": f"sha256:{'0' * 64}",
+            "size": 1,
+            "platform": platform,
+        }
+        for platform in platforms
     ]
     listed[2]["digest"] = digest
     index = json.dumps({"schemaVersion": 2, "mediaType": images.INDEX, "manifests": listed})
@@ -383,10 +392,10 @@ def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back
     aws.write("ecs", "stop_service_deployment", serviceDeploymentArn=arn, stopType="ROLLBACK")
 
     def rolled_back() -> bool:
-        found = aws.read("ecs", "describe_service_deployments", serviceDeploymentArns=[arn])[
+        result = aws.read("ecs", "describe_service_deployments", serviceDeploymentArns=[arn])[
             "serviceDeployments"
         ][0]
-        return bool(found["status"] == "ROLLBACK_SUCCESSFUL")
+        return bool(result["status"] == "ROLLBACK_SUCCESSFUL")
 
     eventually(rolled_back)
     assert service(aws)["taskDefinition"].endswith(":1")
@@ -412,8 +421,8 @@ def test_the_registry_asks_who_is_there_and_keeps_accounts_apart(cloud: Cloud, a
         )
         assert (status, json.loads(body)["schemaVersion"]) == (200, 2)
     login = f"AWS:{guard.password(cloud.emulator.secret, '222222222222', REGION)}"
-    other = base64.b64encode(login.encode()).decode()
-    assert get(cloud, "/v2/app/manifests/v1", {"Authorization": f"Basic {other}"})[0] == 404
+    text = base64.b64encode(login.encode()).decode()
+    assert get(cloud, "/v2/app/manifests/v1", {"Authorization": f"Basic {text}"})[0] == 404
 
 
 def test_a_missing_image_is_an_error_as_in_aws(aws: Aws) -> None:
@@ -491,8 +500,8 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
             StackName="whole",
             TemplateBody=json.dumps({"Resources": resources}),
         )
-        found = eventually(partial(_definition, aws, "whole", cpu))
-        main, side = found["containerDefinitions"]
+        value = eventually(partial(_definition, aws, "whole", cpu))
+        main, side = value["containerDefinitions"]
         assert main["secrets"] == [{"name": "TOKEN", "valueFrom": "arn:aws:ssm:x"}]
         assert main["dependsOn"] == [{"containerName": "side", "condition": "START"}]
         assert main["dockerLabels"] == {"Team.Name": "a"}
@@ -503,22 +512,22 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
             {"name": "key", "valueFrom": "arn:aws:ssm:y"}
         ]
         assert (main["linuxParameters"], side["name"]) == ({"initProcessEnabled": True}, "side")
-        assert found["volumes"][0]["efsVolumeConfiguration"]["authorizationConfig"] == {
+        assert value["volumes"][0]["efsVolumeConfiguration"]["authorizationConfig"] == {
             "iam": "ENABLED"
         }
-        assert found["runtimePlatform"] == {"cpuArchitecture": "ARM64"}
-        assert "pidMode" not in found
+        assert value["runtimePlatform"] == {"cpuArchitecture": "ARM64"}
+        assert "pidMode" not in value
 
 
 def _definition(aws: Aws, family: str, cpu: str) -> dict[str, Any] | None:
     """The newest of a family, once it has so much CPU."""
     try:
-        found: dict[str, Any] = aws.read("ecs", "describe_task_definition", taskDefinition=family)[
-            "taskDefinition"
-        ]
+        document: dict[str, Any] = aws.read(
+            "ecs", "describe_task_definition", taskDefinition=family
+        )["taskDefinition"]
     except CloudError:
         return None
-    return found if found.get("cpu") == cpu else None
+    return document if document.get("cpu") == cpu else None
 
 
 def test_a_reference_to_a_secret_of_a_stack_is_its_arn_until_it_is_deleted(cloud: Cloud) -> None:
@@ -537,8 +546,8 @@ def test_a_reference_to_a_secret_of_a_stack_is_its_arn_until_it_is_deleted(cloud
         aws.write("cloudformation", call, StackName="secrets", TemplateBody=json.dumps(template))
         outputs = eventually(partial(_outputs, aws, "secrets", description))
         ids.add(outputs["Where"])
-        found = aws.read("secretsmanager", "describe_secret", SecretId=outputs["Where"])
-        assert (found["ARN"], found["Name"], found["Description"]) == (
+        actual = aws.read("secretsmanager", "describe_secret", SecretId=outputs["Where"])
+        assert (actual["ARN"], actual["Name"], actual["Description"]) == (
             outputs["Where"],
             "token",
             description,
@@ -550,10 +559,10 @@ def test_a_reference_to_a_secret_of_a_stack_is_its_arn_until_it_is_deleted(cloud
 
 def _outputs(aws: Aws, stack: str, word: str) -> dict[str, str] | None:
     """The outputs of a stack, once the one that is called Word says so."""
-    found = aws.read("cloudformation", "describe_stacks", StackName=stack)["Stacks"][0]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs") or ()}
+    result = aws.read("cloudformation", "describe_stacks", StackName=stack)["Stacks"][0]
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in result.get("Outputs") or ()}
     return (
         outputs
-        if outputs.get("Word") == word and found["StackStatus"].endswith("_COMPLETE")
+        if outputs.get("Word") == word and result["StackStatus"].endswith("_COMPLETE")
         else None
     )

@@ -29,12 +29,12 @@ esac
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The person's home, with a Python that keeps a list of what it is asked."""
-    found = Path(os.environ["HOME"])
-    script = found / "python"
+    path = Path(os.environ["HOME"])
+    script = path / "python"
     script.write_text(SCRIPT)
     script.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(script))
-    return found
+    return path
 
 
 def asked(home: Path) -> list[str]:
@@ -43,20 +43,20 @@ def asked(home: Path) -> list[str]:
 
 
 def test_it_is_made_once_and_with_hashes(home: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    first = environment.python(str(tmp_path), told.append)
-    assert environment.python(str(tmp_path), told.append) == first
-    assert (asked(home), len(told)) == (["venv", "pip"], 1)
+    lines: list[str] = []
+    first = environment.python(str(tmp_path), lines.append)
+    assert environment.python(str(tmp_path), lines.append) == first
+    assert (asked(home), len(lines)) == (["venv", "pip"], 1)
     assert f"--no-deps --require-hashes -r {environment.LOCK}" in (home / "asked").read_text()
     assert os.access(first, os.X_OK)
 
 
 def test_several_at_once_make_one(home: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = set(
+        created = set(
             pool.map(lambda _: environment.python(str(tmp_path), lambda line: None), range(4))
         )
-    assert len(made) == 1
+    assert len(created) == 1
     assert asked(home) == ["venv", "pip"]
 
 
@@ -64,12 +64,12 @@ def test_a_python_without_ensurepip_fills_it_from_outside_by_the_same_list(
     home: Path, tmp_path: Path
 ) -> None:
     (home / "no-ensurepip").touch()
-    made = environment.python(str(tmp_path), lambda line: None)
+    created = environment.python(str(tmp_path), lambda line: None)
     assert asked(home) == ["venv", "venv", "pip"]
     last = (home / "asked").read_text().splitlines()[-1]
-    assert last.startswith(f"-m pip --python {made} install")
+    assert last.startswith(f"-m pip --python {created} install")
     assert last.endswith(f"--no-deps --require-hashes -r {environment.LOCK}")
-    assert not (Path(made).parents[1] / "half").exists()
+    assert not (Path(created).parents[1] / "half").exists()
 
 
 def test_a_failure_is_told_by_its_last_line_and_tried_again(home: Path, tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_another_list_is_another_environment(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = environment.python(str(tmp_path), lambda line: None)
-    other = tmp_path / "requirements.txt"
-    other.write_text("other==1\n")
-    monkeypatch.setattr(environment, "LOCK", str(other))
+    second = tmp_path / "requirements.txt"
+    second.write_text("other==1\n")
+    monkeypatch.setattr(environment, "LOCK", str(second))
     assert environment.python(str(tmp_path), lambda line: None) != first
 
 

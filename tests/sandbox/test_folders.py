@@ -26,20 +26,20 @@ exec sleep 60
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache with an environment that is ready, as far as can be seen."""
-    found = tmp_path / "cache"
-    monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(found))
+    result = tmp_path / "cache"
+    monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(result))
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
-    found.mkdir(mode=0o700)
+    result.mkdir(mode=0o700)
     monkeypatch.setattr(environment, "_create", lambda *_: pytest.fail("it was made"))
     ready = Path(environment.LOCK).read_bytes()
     digest = hashlib.sha256(sys.version.encode() + ready).hexdigest()[:16]
-    planted = found / f"sandbox-{digest}"
+    planted = result / f"sandbox-{digest}"
     (planted / "bin").mkdir(parents=True, mode=0o700)
     planted.chmod(0o700)
     (planted / "bin/python").write_text(PROGRAM)
     (planted / "bin/python").chmod(0o755)
     (planted / "ready").touch()
-    return found
+    return result
 
 
 def test_an_environment_in_a_folder_of_ours_is_taken(cache: Path) -> None:
@@ -58,9 +58,9 @@ def test_a_planted_environment_is_not_run(cache: Path, spoil: Spoil, which: str)
 def test_sandbox_up_does_not_run_what_was_planted(cache: Path, tmp_path: Path) -> None:
     cache.chmod(0o777)
     (tmp_path / "empty").mkdir()
-    found = process(tmp_path / "empty", "sandbox", "up")
-    assert found.code != 0
-    assert "TOOLKIT_CACHE_DIR" in found.err
+    result = process(tmp_path / "empty", "sandbox", "up")
+    assert result.code != 0
+    assert "TOOLKIT_CACHE_DIR" in result.err
     assert not (Path(os.environ["HOME"]) / "planted-ran").exists()
 
 

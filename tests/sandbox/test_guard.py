@@ -65,7 +65,7 @@ def aws(cloud: Cloud) -> Aws:
 
 
 def buckets(aws: Aws) -> list[str]:
-    return [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"]]
+    return [item["Name"] for item in aws.read("s3", "list_buckets")["Buckets"]]
 
 
 def signed(
@@ -203,8 +203,8 @@ def test_a_request_that_was_signed_at_another_time_is_refused(
 ) -> None:
     host = f"127.0.0.1:{stranger.port}"
     headers = signed("PUT", host, "/again", b"", cloud.emulator.secret, datetime.now(UTC) - age)
-    status, said = stranger.ask("PUT", "/again", headers)
-    assert (status, b"RequestExpired" in said) == (403, True)
+    status, data = stranger.ask("PUT", "/again", headers)
+    assert (status, b"RequestExpired" in data) == (403, True)
     assert buckets(aws) == []
 
 
@@ -232,13 +232,13 @@ def test_a_signature_holds_for_one_request_only(
         datetime.now(UTC),
     )
     headers |= change.get("headers", {})
-    asked = (
+    request = (
         change.get("method", "PUT"),
         change.get("path", "/signed"),
         headers,
         change.get("body", b""),
     )
-    assert stranger.ask(*asked)[0] == 403
+    assert stranger.ask(*request)[0] == 403
     assert buckets(aws) == []
 
 
@@ -280,8 +280,8 @@ def test_an_address_of_another_service_may_be_signed_beforehand_too(
     cloud.enter()
     client = boto3.Session().client("sts", endpoint_url=cloud.url, region_name=REGION)
     url = client.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
-    status, said = stranger.ask("GET", url.removeprefix(cloud.url))
-    assert (status, ACCOUNT.encode() in said) == (200, True)
+    status, data = stranger.ask("GET", url.removeprefix(cloud.url))
+    assert (status, ACCOUNT.encode() in data) == (200, True)
 
 
 @pytest.mark.parametrize(
@@ -363,9 +363,9 @@ def test_nobody_without_the_registrys_password_pushes(
     cloud: Cloud, stranger: Stranger, aws: Aws, repository: str, password: str | None
 ) -> None:
     aws.write("ecr", "create_repository", repositoryName="app")
-    said = (password or "").format(account=ACCOUNT, region=REGION, zeros="0" * 64)
+    text = (password or "").format(account=ACCOUNT, region=REGION, zeros="0" * 64)
     headers = (
-        {"authorization": f"Basic {base64.b64encode(said.encode()).decode()}"}
+        {"authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
         if password is not None
         else {}
     )
@@ -410,13 +410,13 @@ def test_keys_that_a_role_or_a_user_was_given_are_answered(cloud: Cloud, aws: Aw
     }
     aws.write("iam", "create_role", RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))
     sts = boto3.Session().client("sts", endpoint_url=cloud.url, region_name=REGION)
-    given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="session")[
+    source = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="session")[
         "Credentials"
     ]
     keys = {
-        "aws_access_key_id": given["AccessKeyId"],
-        "aws_secret_access_key": given["SecretAccessKey"],
-        "aws_session_token": given["SessionToken"],
+        "aws_access_key_id": source["AccessKeyId"],
+        "aws_secret_access_key": source["SecretAccessKey"],
+        "aws_session_token": source["SessionToken"],
     }
     where: dict[str, Any] = {"endpoint_url": cloud.url, "region_name": REGION}
     assert (
@@ -428,8 +428,11 @@ def test_keys_that_a_role_or_a_user_was_given_are_answered(cloud: Cloud, aws: Aw
         ).get_caller_identity()
     aws.write("iam", "create_user", UserName="ada")
     key = aws.write("iam", "create_access_key", UserName="ada")["AccessKey"]
-    own = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    assert boto3.Session().client("sts", **where, **own).get_caller_identity()["Arn"]
+    document = {
+        "aws_access_key_id": key["AccessKeyId"],
+        "aws_secret_access_key": key["SecretAccessKey"],
+    }
+    assert boto3.Session().client("sts", **where, **document).get_caller_identity()["Arn"]
     aws.write(
         "iam",
         "update_access_key",
@@ -438,7 +441,7 @@ def test_keys_that_a_role_or_a_user_was_given_are_answered(cloud: Cloud, aws: Aw
         Status="Inactive",
     )
     with pytest.raises(Exception, match="InvalidClientTokenId"):
-        boto3.Session().client("sts", **where, **own).get_caller_identity()
+        boto3.Session().client("sts", **where, **document).get_caller_identity()
 
 
 HANDLER = """\
@@ -494,12 +497,12 @@ def test_a_task_can_sign_its_own_calls_and_read_its_own_metadata(cloud: Cloud, a
         streams = aws.read("logs", "describe_log_streams", logGroupName="/app")["logStreams"]
         events = [
             aws.read(
-                "logs", "get_log_events", logGroupName="/app", logStreamName=one["logStreamName"]
+                "logs", "get_log_events", logGroupName="/app", logStreamName=stream["logStreamName"]
             )["events"]
-            for one in streams
+            for stream in streams
         ]
-        found = [event["message"].strip() for group in events for event in group]
-        return found if len(found) > 2 else []
+        names = [event["message"].strip() for group in events for event in group]
+        return names if len(names) > 2 else []
 
     assert eventually(lines)[:3] == [
         f"{ACCOUNT} {cloud.emulator.secret} {cloud.url}",
@@ -525,29 +528,31 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
         def log_message(self, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Impostor) as other:
-        thread = threading.Thread(target=other.serve_forever)
+    with HTTPServer(("127.0.0.1", 0), Impostor) as second:
+        thread = threading.Thread(target=second.serve_forever)
         thread.start()
-        known = emulator.process
-        moved = server.Server(known.pid, known.born, other.server_port, known.token, known.folder)
+        process = emulator.process
+        moved = server.Server(
+            process.pid, process.born, second.server_port, process.token, process.folder
+        )
         assert not server.is_answering(moved)
-        other.shutdown()
+        second.shutdown()
         thread.join()
     assert Impostor.seen
-    assert not any(emulator.secret in one for one in Impostor.seen)
+    assert not any(emulator.secret in item for item in Impostor.seen)
     assert server.is_answering(emulator.process)
 
 
 def test_neither_proof_nor_password_can_be_had_for_the_asking(
     stranger: Stranger, cloud: Cloud
 ) -> None:
-    status, said = stranger.ask(
+    status, data = stranger.ask(
         "GET", "/_toolkit/proof/registry 111111111111 eu-west-1".replace(" ", "%20")
     )
-    proof = json.loads(said)["proof"]
+    proof = json.loads(data)["proof"]
     assert status == 200
     assert proof not in guard.password(cloud.emulator.secret, ACCOUNT, REGION)
-    assert cloud.emulator.secret not in said.decode()
+    assert cloud.emulator.secret not in data.decode()
 
 
 def test_nobody_reads_the_secret_in_the_processes_environment_or_arguments(
@@ -565,12 +570,12 @@ def test_nobody_reads_the_secret_in_the_processes_environment_or_arguments(
 def test_a_web_page_is_refused_even_with_a_signature(
     stranger: Stranger, cloud: Cloud, headers: dict[str, str]
 ) -> None:
-    made = signed(
+    by_name = signed(
         "GET", f"127.0.0.1:{stranger.port}", "/", b"", cloud.emulator.secret, datetime.now(UTC)
     )
-    assert stranger.ask("GET", "/", made)[0] == 200
-    status, said = stranger.ask("GET", "/", {**made, **headers})
-    assert (status, b"web pages" in said) == (403, True)
+    assert stranger.ask("GET", "/", by_name)[0] == 200
+    status, data = stranger.ask("GET", "/", {**by_name, **headers})
+    assert (status, b"web pages" in data) == (403, True)
 
 
 @pytest.mark.parametrize("host", ["rebound.example.com:4566", "127.0.0.1.example.com", "[::1]"])
@@ -610,8 +615,8 @@ def test_a_request_without_end_ends(stranger: Stranger, cloud: Cloud) -> None:
             for _ in range(400):
                 sender.sendall(chunk)
             sender.sendall(b"0\r\n\r\n")
-            said = sender.recv(4096)
+            recv = sender.recv(4096)
         except (ConnectionError, TimeoutError):
-            said = b"HTTP/1.1 403"
-    assert said.startswith(b"HTTP/1.1 403")
+            recv = b"HTTP/1.1 403"
+    assert recv.startswith(b"HTTP/1.1 403")
     assert stranger.ask("GET", "/")[0] == 403

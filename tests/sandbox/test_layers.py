@@ -94,13 +94,13 @@ def test_nothing_is_written_or_removed_outside(
 
 
 def test_a_link_that_was_there_before_leads_nowhere_else(tmp_path: Path) -> None:
-    root, other = tmp_path / "root", tmp_path / "other"
+    root, second = tmp_path / "root", tmp_path / "other"
     root.mkdir()
-    other.mkdir()
-    (root / "way").symlink_to(other)
+    second.mkdir()
+    (root / "way").symlink_to(second)
     with pytest.raises(layers.BadLayer, match="leads outside"):
         layers.unpack([layer(("way/file", b"x"))], str(root))
-    assert not list(other.iterdir())
+    assert not list(second.iterdir())
 
 
 def test_too_many_files_or_bytes_are_refused(

@@ -28,8 +28,10 @@ def rules(text: str) -> Rules:
 def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str, int]]:
     """What targets need, without what checks look for."""
     project = replace(project_of(loaded, str(EXAMPLE)), checked=lambda _: ())
-    found = provision.planned_parts(project, bare)
-    return [(one.location.account, one.what.what, one.what.name, one.port) for one in found]
+    planned_parts = provision.planned_parts(project, bare)
+    return [
+        (item.location.account, item.what.what, item.what.name, item.port) for item in planned_parts
+    ]
 
 
 def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> (
@@ -53,8 +55,10 @@ def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_ea
 
 def test_the_bases_of_the_example_are_those_of_its_dockerfile() -> None:
     loaded = flow.load_rules(str(EXAMPLE), None, None)
-    found = provision.base_images(project_of(loaded, str(EXAMPLE)))
-    assert [(one.repository, one.reference) for one in found] == [("library/python", "3.12-slim")]
+    base_images = provision.base_images(project_of(loaded, str(EXAMPLE)))
+    assert [(item.repository, item.reference) for item in base_images] == [
+        ("library/python", "3.12-slim")
+    ]
 
 
 def test_a_dockerfile_that_is_not_there_has_no_bases(tmp_path: Path) -> None:
@@ -79,8 +83,8 @@ def test_each_region_gets_its_own() -> None:
         '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind ='
         ' "site"\nsource = "d"\nbucket = "b-{suffix}"\n[environments.dev.vars]\nsuffix = "x"\n'
     )
-    found = provision.planned_parts(project_of(loaded, str(EXAMPLE)))
-    assert [(one.location.region, one.what.name) for one in found] == [
+    planned_parts = provision.planned_parts(project_of(loaded, str(EXAMPLE)))
+    assert [(item.location.region, item.what.name) for item in planned_parts] == [
         ("eu-west-1", "b-x"),
         ("us-east-1", "b-x"),
     ]
@@ -156,9 +160,9 @@ health = ["http://{host}/health", "https://{host}:8443/", "https://same.example.
 
 
 def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_the_first() -> None:
-    wanted = provision.planned_parts(project_of(rules(HOSTS), str(EXAMPLE)))
+    expected = provision.planned_parts(project_of(rules(HOSTS), str(EXAMPLE)))
     dev, prod = "/_service/111111111111/us-east-1/c/s", "/_service/222222222222/us-east-1/c/s"
-    assert provision.service_hosts(wanted) == {
+    assert provision.service_hosts(expected) == {
         "api.dev.example.com": dev,
         "same.example.com": dev,
         "api.example.com": prod,
@@ -172,12 +176,12 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
         Provision(ProvisionKind.PARAMETER, "/town/setting"),
         Provision(ProvisionKind.BUCKET, "more"),
     )
-    wanted = provision.planned_parts(
+    expected = provision.planned_parts(
         provision.ProjectNeeds(rules(""), lambda *_: (), lambda _: "", lambda environment: more)
     )
     for _ in range(2):  # made twice is made once
         provision.make_parts(
-            wanted,
+            expected,
             lambda location: cloud.aws(location.account or "", location.region or ""),
             cloud.emulator.registry,
             lambda line: None,

@@ -75,14 +75,14 @@ def test_what_botocore_signs_is_verified_and_a_change_of_it_is_not(
     )
     address = signer.endswith("address")
     headers = {} if address else {"x-amz-meta-x": header, "content-type": "text/plain"}
-    asked = AWSRequest(
+    requests = AWSRequest(
         method,
         f"http://{HOST}/{path}{'?' if words else ''}{words}",
         headers,
         b"" if address else body,
     )
-    SIGNERS[signer]().add_auth(asked)
-    request, content = sent(asked), b"" if address else body
+    SIGNERS[signer]().add_auth(requests)
+    request, content = sent(requests), b"" if address else body
     assert find_fault(request, known, content, now()) is None
     assert find_fault(request, lambda key: "another", content, now()) == SignatureFault.WRONG
     assert find_fault(request, lambda key: None, content, now()) == SignatureFault.UNKNOWN
@@ -112,8 +112,8 @@ def changes(request: SignedRequest) -> Iterator[SignedRequest]:
 
 
 def test_our_own_signature_is_the_one_of_botocore() -> None:
-    asked = AWSRequest("POST", f"http://{HOST}/_toolkit/hosts", {}, b"{}")
-    SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(asked)
+    request = AWSRequest("POST", f"http://{HOST}/_toolkit/hosts", {}, b"{}")
+    SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(request)
     ours = sign(Signer(KEY, SECRET), "POST", HOST, "/_toolkit/hosts", b"{}", now())
     assert (
         find_fault(
@@ -124,9 +124,9 @@ def test_our_own_signature_is_the_one_of_botocore() -> None:
 
 
 def address(**changed: str | None) -> SignedRequest:
-    asked = AWSRequest("GET", f"http://{HOST}/mine/key", {})
-    S3SigV4QueryAuth(Credentials(KEY, SECRET), "s3", "eu-west-1", expires=60).add_auth(asked)
-    request = sent(asked)
+    requests = AWSRequest("GET", f"http://{HOST}/mine/key", {})
+    S3SigV4QueryAuth(Credentials(KEY, SECRET), "s3", "eu-west-1", expires=60).add_auth(requests)
+    request = sent(requests)
     fields: dict[str, Any] = dict(part.split("=") for part in request.query.decode().split("&"))
     fields |= changed
     return request._replace(

@@ -152,9 +152,9 @@ class Hostile:
     @property
     def ran(self) -> list[str]:
         """What has run since the last look."""
-        found = self.mark.read_text().splitlines() if self.mark.exists() else []
+        result = self.mark.read_text().splitlines() if self.mark.exists() else []
         self.mark.unlink(missing_ok=True)
-        return found
+        return result
 
     def _repository(self, path: Path) -> Repo:
         names = ("app.py", "a.long", "a.included", "a.deeper", "z.worktree")

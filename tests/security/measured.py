@@ -52,6 +52,6 @@ def measured(
         capture_output=True,
         timeout=120,
     )
-    found = json.loads(report.read_text())
+    document = json.loads(report.read_text())
     out, err = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))
-    return Measured(found["code"], out, err, found["cpu_s"], found["peak_mb"])
+    return Measured(document["code"], out, err, document["cpu_s"], document["peak_mb"])

@@ -96,7 +96,7 @@ def test_no_secret_leaves_the_process(shop: Deploys) -> None:
         {"Jobs": "AWS::SQS::Queue"},
         parameters=dict.fromkeys(["Pass"], canaries[40]),
     )
-    said = [
+    deploys = [
         shop(*args, *more)
         for args in (APP, STACK)
         for more in (("--dry-run",), ("-v",), ("--json",))
@@ -109,8 +109,8 @@ def test_no_secret_leaves_the_process(shop: Deploys) -> None:
         code="Weird",
         message=f"token={canaries[41]} at https://x.test/?{canaries[42]}",
     )
-    said.append(shop("deploy", "--all", "--yes"))
-    text = written(state(shop)) + "".join(one.out + one.err for one in said)
+    deploys.append(shop("deploy", "--all", "--yes"))
+    text = written(state(shop)) + "".join(item.out + item.err for item in deploys)
     assert [value for value in canaries if value in text] == []
 
 
@@ -144,12 +144,12 @@ def test_a_parameter_that_looks_like_a_credential_is_refused(
 @pytest.mark.parametrize(
     "args", [("deploy-app",), ("deploy-stack", "jobs"), ("deploy", "--all")], ids=" ".join
 )
-@pytest.mark.parametrize("given", [b"", b"\n", b"y\n" * 100], ids=["null", "newline", "yes"])
+@pytest.mark.parametrize("data", [b"", b"\n", b"y\n" * 100], ids=["null", "newline", "yes"])
 def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
-    shop: Deploys, args: tuple[str, ...], given: bytes
+    shop: Deploys, args: tuple[str, ...], data: bytes
 ) -> None:
     """S26."""
-    refused = process(shop.repo.path, *args, given=given, CI="1")
+    refused = process(shop.repo.path, *args, given=data, CI="1")
     assert (refused.code, "confirmation needed, but this is not a terminal" in refused.err) == (
         2,
         True,
@@ -157,11 +157,11 @@ def test_a_pipe_says_nothing_and_so_nothing_is_deployed(
     assert not shop.endpoint.calls
 
 
-@pytest.mark.parametrize("given", ["<&-", "</dev/null"], ids=["closed", "null"])
-def test_without_an_input_nothing_is_deployed(shop: Deploys, given: str) -> None:
+@pytest.mark.parametrize("text", ["<&-", "</dev/null"], ids=["closed", "null"])
+def test_without_an_input_nothing_is_deployed(shop: Deploys, text: str) -> None:
     """S26."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = ["sh", "-c", f'exec "$0" -m toolkit deploy-app {given}', sys.executable]
+    command = ["sh", "-c", f'exec "$0" -m toolkit deploy-app {text}', sys.executable]
     refused = subprocess.run(
         command, cwd=shop.repo.path, env=env, capture_output=True, text=True, timeout=60
     )
@@ -198,15 +198,15 @@ def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(sho
 
 @pytest.mark.slow("hostile input", keep=3)
 @pytest.mark.parametrize("key", ["\x03", "\x04", "\x1b"], ids=["ctrl-c", "ctrl-d", "escape"])
-@pytest.mark.parametrize("asked", ["consent", "name", "list"])
-def test_leaving_a_question_records_nothing(shop: Deploys, asked: str, key: str) -> None:
+@pytest.mark.parametrize("output", ["consent", "name", "list"])
+def test_leaving_a_question_records_nothing(shop: Deploys, output: str, key: str) -> None:
     """S27."""
     args, question = ["deploy-app"], "Continue?"
-    if asked == "name":
+    if output == "name":
         configure(shop, "protected = true")
         question = "Type its name"
     runs = 0
-    if asked == "list":
+    if output == "list":
         for text in ("one", "two"):
             shop.endpoint.ecr.image("backend", shop.repo.commit(files={"app/main.py": text}))
             assert shop(*APP).code == 0
@@ -259,11 +259,11 @@ def test_a_damaged_journal_is_told_in_a_line(shop: Deploys, damage: bytes) -> No
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(lines[0] + damage + b"".join(lines[1:]))
     for args in (("show", run), ("resume", run, "--yes"), ("history",)):
-        found = shop(*args)
-        assert found.code in ((0, 2) if args[0] == "history" else (2,)), found.err
-        assert "\x1b" not in found.out + found.err
-        assert all(len(line) < 500 for line in (found.out + found.err).splitlines())
-        assert found.code == 0 or "\nhint: " in found.err, found.err
+        deploys = shop(*args)
+        assert deploys.code in ((0, 2) if args[0] == "history" else (2,)), deploys.err
+        assert "\x1b" not in deploys.out + deploys.err
+        assert all(len(line) < 500 for line in (deploys.out + deploys.err).splitlines())
+        assert deploys.code == 0 or "\nhint: " in deploys.err, deploys.err
 
 
 def test_a_state_folder_that_is_a_link_is_refused(shop: Deploys) -> None:
@@ -297,10 +297,10 @@ def test_a_forged_lock_is_told_in_a_line(shop: Deploys, body: bytes) -> None:
     }
     shop.endpoint.s3.put("state", key, body)
     for args in (("lock", "show"), ("deploy-app", "--yes", "--force")):
-        found = shop(*args)
-        assert found.code in (0, 6), found.err
-        assert "\x1b" not in found.out + found.err
-        assert all(len(line) < 500 for line in (found.out + found.err).splitlines())
+        deploys = shop(*args)
+        assert deploys.code in (0, 6), deploys.err
+        assert "\x1b" not in deploys.out + deploys.err
+        assert all(len(line) < 500 for line in (deploys.out + deploys.err).splitlines())
 
 
 def test_only_the_documented_variables_reach_a_child(shop: Deploys, tmp_path: Path) -> None:

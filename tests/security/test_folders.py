@@ -46,9 +46,9 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
     root = tmp_path / "repo"
     (root / "cdk").mkdir(parents=True)
     (root / "cdk/cdk.json").write_text('{"app": "true"}')
-    kept = tmp_path / "cache/cdk"
-    kept.mkdir(parents=True, mode=0o700)
-    spoil(kept)
+    receipt = tmp_path / "cache/cdk"
+    receipt.mkdir(parents=True, mode=0o700)
+    spoil(receipt)
     from toolkit.model import Location
 
     app = cdk.CdkApp(str(root), "cdk", Location(), "111111111111", "eu-west-1")
@@ -103,11 +103,11 @@ def test_a_crash_log_is_for_nobody_else_to_read(tmp_path: Path) -> None:
 def test_a_folder_is_made_for_us_alone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        made = files.own_cache(str(tmp_path / "a/cache"), "one", "two")
+        own_cache = files.own_cache(str(tmp_path / "a/cache"), "one", "two")
     finally:
         os.umask(before)
-    assert made == str(tmp_path / "a/cache/one/two")
+    assert own_cache == str(tmp_path / "a/cache/one/two")
     assert [
         os.stat(path).st_mode & 0o777
-        for path in (made, os.path.dirname(made), tmp_path / "a/cache")
+        for path in (own_cache, os.path.dirname(own_cache), tmp_path / "a/cache")
     ] == [0o700] * 3

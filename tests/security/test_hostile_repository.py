@@ -124,8 +124,8 @@ def test_no_command_runs_a_program_of_the_repository(
     hostile: Hostile, toolkit: Toolkit, args: tuple[str, ...]
 ) -> None:
     """S4."""
-    found = toolkit(hostile.repo.path, *args)
-    assert found.code in (0, 1, 2, 7, 10), found.err
+    actual = toolkit(hostile.repo.path, *args)
+    assert actual.code in (0, 1, 2, 7, 10), actual.err
     assert hostile.ran == []
 
 
@@ -136,12 +136,12 @@ def test_every_command_is_tried_on_the_hostile_repository() -> None:
 
 def test_the_answer_about_a_hostile_repository_is_right(hostile: Hostile, toolkit: Toolkit) -> None:
     """S4: to run nothing is no excuse to see nothing, filters or not."""
-    found = {
-        one["path"]: one["origin"]
-        for one in toolkit(hostile.repo.path, "diff", "--json", "HEAD").json["changes"]
+    document = {
+        item["path"]: item["origin"]
+        for item in toolkit(hostile.repo.path, "diff", "--json", "HEAD").json["changes"]
     }
     names = ("app.py", "a.long", "a.included", "a.deeper", "z.worktree")
-    assert found == {
+    assert document == {
         **{f"backend/src/{name}": "unstaged" for name in names},
         "backend/src/new.py": "untracked",
         "sub": "unstaged",
@@ -176,7 +176,7 @@ def test_no_command_runs_a_program_of_a_linked_worktree(tmp_path: Path, toolkit:
     linked.git("config", "--worktree", "core.fsmonitor", f"touch {mark};false")
     (linked.path / "a.x").write_text("two\n")
     assert [
-        one["path"] for one in toolkit(linked.path, "diff", "--json", "HEAD").json["changes"]
+        item["path"] for item in toolkit(linked.path, "diff", "--json", "HEAD").json["changes"]
     ] == ["a.x"]
     assert not mark.exists()
     plain(linked, "status")
@@ -220,9 +220,9 @@ def test_a_committed_bare_repository_is_refused_from_inside(
             f'[core]\n\tfsmonitor = "touch {mark};false"\n\tworktree = "."\n[filter "x"]\n\tclean ='
             f' "touch {mark};cat"\n'
         )
-    found = toolkit(repo.path / "docs/evil", "--rules", str(repo.path / "rules.toml"), *args)
-    assert found.code == 2
-    assert "has no working tree" in found.err
+    actual = toolkit(repo.path / "docs/evil", "--rules", str(repo.path / "rules.toml"), *args)
+    assert actual.code == 2
+    assert "has no working tree" in actual.err
     assert not mark.exists()
 
 
@@ -243,8 +243,8 @@ def test_a_local_filter_is_not_run_and_a_global_one_is(
     )
     repo.git("config", "filter.local.clean", f"touch {tmp_path}/local; echo stored")
     repo.write({"a.bin": "edited\n", "a.loc": "edited\n"})
-    found = toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
-    assert [one["path"] for one in found] == ["a.loc"]
+    actual = toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+    assert [item["path"] for item in actual] == ["a.loc"]
     assert (tmp_path / "own").exists()
     assert not (tmp_path / "local").exists()
 
@@ -272,7 +272,7 @@ def test_a_local_filter_does_not_run_under_the_name_of_a_global_one(
     repo.git("config", "filter.lfs.clean", f"touch {tmp_path}/local; cat")
     repo.write({"a.bin": "edited\n"})
     assert [
-        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+        item["path"] for item in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
     ] == ["a.bin"]
     assert not (tmp_path / "local").exists()
 
@@ -290,9 +290,9 @@ def test_a_repository_of_another_user_is_refused_with_gits_words(
     for folder, folders, files in os.walk(repo.path):
         for name in (".", *folders, *files):
             os.chown(os.path.join(folder, name), 12345, 12345)
-    found = toolkit(repo.path, *args)
-    assert found.code == 2
-    assert "dubious ownership" in found.err
+    actual = toolkit(repo.path, *args)
+    assert actual.code == 2
+    assert "dubious ownership" in actual.err
     assert not Path(os.environ["HOME"], ".gitconfig").exists()
 
 
@@ -342,8 +342,8 @@ def test_a_submodule_path_that_ends_in_a_carriage_return_is_one_path(
         file.write(f'[core]\n\tfsmonitor = "touch {tmp_path}/mark;false"\n')
     for base, status in (("HEAD~1..HEAD", "added"), ("HEAD", "deleted")):
         changes = {
-            one["path"]: one["status"]
-            for one in toolkit(repo.path, "diff", "--json", base).json["changes"]
+            item["path"]: item["status"]
+            for item in toolkit(repo.path, "diff", "--json", base).json["changes"]
         }
         assert changes["sub\r"] == status
     assert not (tmp_path / "mark").exists()
@@ -367,10 +367,10 @@ def test_what_gitmodules_includes_is_not_read(repo: Repo, tmp_path: Path, target
         ("explain", ".gitmodules"),
         ("rules", "check"),
     ):
-        found = process(repo.path, *args)
-        assert found.code == 0, found.err
-        assert "hunter2" not in found.out + found.err
-        assert "root:" not in found.out + found.err
+        result = process(repo.path, *args)
+        assert result.code == 0, result.err
+        assert "hunter2" not in result.out + result.err
+        assert "root:" not in result.out + result.err
 
 
 def test_a_configuration_that_git_cannot_read_is_told(repo: Repo, toolkit: Toolkit) -> None:
@@ -411,9 +411,9 @@ def test_an_odd_configuration_is_read_as_git_reads_it_or_refused(
     with (repo.path / ".git/config").open("ab") as file:
         file.write(config.encode("latin-1"))
     for args in (("diff", "-v", "HEAD~1"), ("explain", "backend/src/app.py")):
-        found = toolkit(repo.path, *args)
-        assert found.code in (0, 2), found.err
-        assert found.code == 2 or "Ada" in found.out
+        actual = toolkit(repo.path, *args)
+        assert actual.code in (0, 2), actual.err
+        assert actual.code == 2 or "Ada" in actual.out
 
 
 @pytest.mark.parametrize(
@@ -448,6 +448,6 @@ def test_an_odd_commit_is_told_or_refused(repo: Repo, toolkit: Toolkit, people: 
         ("explain", "--json", "backend/src/app.py"),
         ("rules", "replay"),
     ):
-        found = toolkit(repo.path, *args)
-        assert found.code == 0, found.err
-        assert "deploy-app app" in found.out or args[0] != "diff"
+        actual = toolkit(repo.path, *args)
+        assert actual.code == 0, actual.err
+        assert "deploy-app app" in actual.out or args[0] != "diff"

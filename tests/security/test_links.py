@@ -126,9 +126,9 @@ def test_no_command_quotes_what_a_link_leads_to(
             file.write(f'[http "https://example.com/"]\n\textraheader = {CANARY}\n')
     linked(repo, name, secret if where == "outside" else repo.path / ".git/config")
     for command in readers(name):
-        found = toolkit(repo.path, *command)
-        assert CANARY not in found.out + found.err, command
-        assert found.code != 3, found.err
+        actual = toolkit(repo.path, *command)
+        assert CANARY not in actual.out + actual.err, command
+        assert actual.code != 3, actual.err
 
 
 @pytest.mark.slow("hostile input", keep=6)
@@ -160,14 +160,14 @@ def test_a_link_out_is_refused_and_named(
         linked(repo, name, Path("between") if "/" not in name else Path("../between"))
     else:
         linked(repo, name, secret)
-    found = toolkit(repo.path, *command)
-    assert found.code == 2
+    actual = toolkit(repo.path, *command)
+    assert actual.code == 2
     assert (
-        "link" in found.err
-        or "outside of the repository" in found.err
-        or "not a folder of this repository" in found.err
+        "link" in actual.err
+        or "outside of the repository" in actual.err
+        or "not a folder of this repository" in actual.err
     )
-    assert CANARY not in found.out + found.err
+    assert CANARY not in actual.out + actual.err
 
 
 def test_a_link_inside_of_the_repository_is_read(repo: Repo, toolkit: Toolkit) -> None:
@@ -200,9 +200,9 @@ def test_an_engine_is_not_started_on_a_file_that_is_not_the_repositorys(
 
 def test_an_engine_is_not_given_a_context_elsewhere(repo: Repo, secret: Path) -> None:
     (repo.path / "linked").symlink_to(secret.parent)
-    asked = Recipe(str(repo.path), "linked", "app/Dockerfile")
+    request = Recipe(str(repo.path), "linked", "app/Dockerfile")
     with pytest.raises(Refused, match="not a folder of this repository"):
-        engines._options(asked)
+        engines._options(request)
     (repo.path / "app/Dockerfile.dockerignore").unlink()
     (repo.path / "app/.dockerignore").unlink()
     (repo.path / "app/.dockerignore").symlink_to(secret)
@@ -231,16 +231,16 @@ def test_what_names_the_packages_of_a_templates_code_is_refused_as_a_link_out(
         {"infra/queue.json": FUNCTION, "infra/code/main.py": "def handler(event, context): ...\n"}
     )
     (repo.path / "infra/code" / name).symlink_to(secret if where == "outside" else config)
-    found = toolkit(repo.path, "deploy-stack", "queue", "--dry-run")
-    assert found.code == 2, found.err
-    assert f"infra/code/{name}" in found.err
-    said = (
+    actual = toolkit(repo.path, "deploy-stack", "queue", "--dry-run")
+    assert actual.code == 2, actual.err
+    assert f"infra/code/{name}" in actual.err
+    message = (
         "a link that leads out of the repository"
         if where == "outside"
         else "it is in git's own folder"
     )
-    assert said in found.err
-    assert CANARY not in found.out + found.err
+    assert message in actual.err
+    assert CANARY not in actual.out + actual.err
 
 
 def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(
@@ -294,8 +294,8 @@ def test_what_is_no_file_is_told_at_once(
         assert ended(toolkit(repo.path, *command))
 
 
-def ended(found: Result) -> bool:
-    return found.code in (0, 1, 2, 4, 7)
+def ended(result: Result) -> bool:
+    return result.code in (0, 1, 2, 4, 7)
 
 
 def test_a_pipe_is_no_file_wherever_the_repository_lies(tmp_path: Path) -> None:
@@ -316,10 +316,10 @@ def test_a_file_that_becomes_a_link_on_the_way_is_not_followed(
     plain = files.within
 
     def within(root: str, name: str) -> str:
-        found = plain(root, name)
+        text = plain(root, name)
         (tmp_path / "folder/file").unlink()
         (tmp_path / "folder/file").symlink_to(secret)
-        return found
+        return text
 
     monkeypatch.setattr(files, "within", within)
     with pytest.raises(FileProblem):

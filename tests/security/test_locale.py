@@ -57,8 +57,8 @@ def test_a_filter_of_any_name_is_not_run(repo: Repo, tmp_path: Path, name: bytes
         )
     (repo.path / "b.txt").write_text("two\n")
     (repo.path / "élan.txt").write_text("two\n")
-    found = process(repo.path, "diff", "HEAD", given=b"", **PLAIN)
-    assert found.code == 0, found.err
+    result = process(repo.path, "diff", "HEAD", given=b"", **PLAIN)
+    assert result.code == 0, result.err
     assert not mark.exists()
     script = (
         "import sys; from toolkit.ports.git import Git; print(len(Git.open(sys.argv[1]).status()))"
@@ -126,11 +126,11 @@ def test_no_command_fails_for_a_name_or_the_locale(repo: Repo, command: tuple[st
     (repo.path / "é/list").write_bytes("élan.txt\n".encode())
     with open(os.fsencode(repo.path) + b"/\xff.txt", "wb") as file:
         file.write(b"text\n")
-    found = process(repo.path, *command, given=b"", **PLAIN)
-    assert found.code != 3, found.err
-    assert "Traceback" not in found.err
-    assert found.code == process(repo.path, *command, LC_ALL="C.UTF-8").code
-    assert (found.out + found.err).isascii() or "--json" in command
+    result = process(repo.path, *command, given=b"", **PLAIN)
+    assert result.code != 3, result.err
+    assert "Traceback" not in result.err
+    assert result.code == process(repo.path, *command, LC_ALL="C.UTF-8").code
+    assert (result.out + result.err).isascii() or "--json" in command
 
 
 def test_it_begins_again_only_once(repo: Repo) -> None:

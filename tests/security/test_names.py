@@ -17,8 +17,11 @@ def test_a_name_that_is_no_utf8_hides_nothing_beside_it(repo: Repo, toolkit: Too
     """S1: GitPython's diff answers [] here."""
     repo.commit("latin-1", {b"backend/src/caf\xe9.txt": "x", "backend/src/app.py": "new\n"})
     changes = toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
-    assert [one["path"] for one in changes] == ["backend/src/app.py", "backend/src/caf\udce9.txt"]
-    assert {one["path"] for one in changes} == set(
+    assert [change["path"] for change in changes] == [
+        "backend/src/app.py",
+        "backend/src/caf\udce9.txt",
+    ]
+    assert {change["path"] for change in changes} == set(
         oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD")
     )
 
@@ -34,20 +37,21 @@ def test_odd_names_are_the_same_set_as_git_tells(repo: Repo, toolkit: Toolkit) -
     assert len(committed) == 3 * len(NAMES)
     assert len(dirty) == 2 * len(NAMES)
     assert {
-        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
+        item["path"]
+        for item in toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
     } == committed
     assert {
-        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+        item["path"] for item in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
     } == dirty
     assert {
-        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1").json["changes"]
+        item["path"] for item in toolkit(repo.path, "diff", "--json", "HEAD~1").json["changes"]
     } == committed | dirty
 
 
 def test_odd_names_go_where_the_rules_send_them(repo: Repo, toolkit: Toolkit) -> None:
     repository(repo)
     changes = toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
-    assert {one["path"] for one in changes if one["targets"] == ["app"]} == {
+    assert {change["path"] for change in changes if change["targets"] == ["app"]} == {
         f"backend/src/{os.fsdecode(name)}" for name in NAMES.values()
     }
 
@@ -75,11 +79,11 @@ def test_odd_names_are_inert_in_every_output(
 ) -> None:
     """S2, S13: text, table and JSON."""
     repository(repo)
-    found = toolkit(repo.path, *args)
-    assert found.code in (0, 1)
-    assert found.out
-    assert is_inert(found.out + found.err)
-    assert not has_command(found.out + found.err)
+    actual = toolkit(repo.path, *args)
+    assert actual.code in (0, 1)
+    assert actual.out
+    assert is_inert(actual.out + actual.err)
+    assert not has_command(actual.out + actual.err)
     assert not made(repo.path.parent, "x")
 
 
@@ -88,35 +92,35 @@ def test_a_command_that_ci_systems_find_anywhere_is_disarmed_in_json(
 ) -> None:
     """S2: `toolkit diff --json` in a job's log is a line that the runner reads, too."""
     repo.write({"a##[error]x": "x", "##vso[task.setvariable variable=x]y": "x"})
-    found = toolkit(repo.path, "diff", "--json", "HEAD")
-    assert [one["path"] for one in found.json["changes"]] == [
+    actual = toolkit(repo.path, "diff", "--json", "HEAD")
+    assert [item["path"] for item in actual.json["changes"]] == [
         "##vso[task.setvariable variable=x]y",
         "a##[error]x",
     ]
-    assert not has_command(found.out)
+    assert not has_command(actual.out)
 
 
 @pytest.mark.slow("hostile input", keep=8)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_an_odd_name_is_explained_by_itself(repo: Repo, toolkit: Toolkit, name: bytes) -> None:
     repo.commit("one", {b"backend/src/" + name: "x"})
-    found = toolkit(repo.path, "explain", "--", f"backend/src/{os.fsdecode(name)}")
-    assert "deploys app" in found.out
-    assert "last touched by" in found.out
-    assert is_inert(found.out)
+    actual = toolkit(repo.path, "explain", "--", f"backend/src/{os.fsdecode(name)}")
+    assert "deploys app" in actual.out
+    assert "last touched by" in actual.out
+    assert is_inert(actual.out)
 
 
 def test_odd_names_are_inert_as_given_paths(repo: Repo) -> None:
-    given = b"\0".join(os.fsencode(name) for name in everywhere(""))
+    text = b"\0".join(os.fsencode(name) for name in everywhere(""))
     for args in (
         ("diff", "-z", "--paths-from", "-"),
         ("rules", "match", "-z", "-"),
         ("rules", "match", "-z", "--json", "-"),
     ):
-        found = process(repo.path, *args, given=given)
-        assert found.code == 0, found.err
-        assert is_inert(found.out + found.err)
-        assert not has_command(found.out)
+        result = process(repo.path, *args, given=text)
+        assert result.code == 0, result.err
+        assert is_inert(result.out + result.err)
+        assert not has_command(result.out)
     assert not made(repo.path.parent, "x")
 
 
@@ -124,15 +128,15 @@ def test_odd_names_survive_gits_own_quotes(repo: Repo) -> None:
     """What `git diff --name-only` prints without -z comes back as the very bytes."""
     repository(repo)
     repo.git("config", "core.quotepath", "true")
-    wanted = set(oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD"))
+    expected = set(oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD"))
     listed = subprocess.run(
         ["git", "diff", "--name-only", "HEAD~1", "HEAD"],
         cwd=repo.path,
         capture_output=True,
         check=True,
     ).stdout
-    found = process(repo.path, "diff", "--json", "--paths-from", "-", given=listed)
-    assert {one["path"] for one in found.json["changes"]} == wanted
+    result = process(repo.path, "diff", "--json", "--paths-from", "-", given=listed)
+    assert {item["path"] for item in result.json["changes"]} == expected
 
 
 def test_odd_words_in_rules_are_inert_in_every_output(repo: Repo, toolkit: Toolkit) -> None:
@@ -152,10 +156,10 @@ def test_odd_words_in_rules_are_inert_in_every_output(repo: Repo, toolkit: Toolk
         ("rules", "check"),
         ("rules", "match", "backend/src/x"),
     ):
-        found = toolkit(repo.path, *args)
-        assert found.code == 0
-        assert "\\u001b" in found.out or "\\x1b" in found.out
-        assert is_inert(found.out + found.err)
+        actual = toolkit(repo.path, *args)
+        assert actual.code == 0
+        assert "\\u001b" in actual.out or "\\x1b" in actual.out
+        assert is_inert(actual.out + actual.err)
 
 
 def test_odd_words_in_wrong_rules_are_inert(repo: Repo, toolkit: Toolkit) -> None:
@@ -168,9 +172,9 @@ def test_odd_words_in_wrong_rules_are_inert(repo: Repo, toolkit: Toolkit) -> Non
             )
         }
     )
-    found = toolkit(repo.path, "rules", "check")
-    assert found.code == 2
-    assert is_inert(found.out + found.err)
+    actual = toolkit(repo.path, "rules", "check")
+    assert actual.code == 2
+    assert is_inert(actual.out + actual.err)
 
 
 def test_odd_words_in_commits_are_inert(repo: Repo, toolkit: Toolkit) -> None:
@@ -188,18 +192,18 @@ def test_odd_words_in_commits_are_inert(repo: Repo, toolkit: Toolkit) -> None:
     )
     repo.git("branch", "-m", "x\u202ey")
     for args in (("diff", "-v", "HEAD~1"), ("explain", "backend/src/app.py")):
-        found = toolkit(repo.path, *args)
-        assert "Eve" in found.out
-        assert is_inert(found.out)
+        actual = toolkit(repo.path, *args)
+        assert "Eve" in actual.out
+        assert is_inert(actual.out)
 
 
 def test_an_odd_folder_around_the_repository_is_inert(tmp_path: Path, toolkit: Toolkit) -> None:
     """The rules file is named by its whole path where it is far above."""
     repo = Repo.make(tmp_path / "\x1b]0;pwn\x07\n::error::x\u202e", {"a/b/c/d/e/f": "x"})
     for args in (("diff", "HEAD"), ("rules", "check"), ("explain", "f"), ("diff", "HEAD", "-v")):
-        found = toolkit(repo.path / "a/b/c/d/e", *args)
-        assert found.code == 0
-        assert is_inert(found.out + found.err)
+        actual = toolkit(repo.path / "a/b/c/d/e", *args)
+        assert actual.code == 0
+        assert is_inert(actual.out + actual.err)
     repo.write({"rules.toml": "x = 1\n"})
     assert is_inert(toolkit(repo.path / "a/b/c/d/e", "diff", "HEAD").err)
 

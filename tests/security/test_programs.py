@@ -52,9 +52,9 @@ def test_programs_in_a_relative_folder_of_path_are_not_run(
         ("rules", "check"),
         ("doctor",),
     ):
-        found = process(repo.path, *args, PATH=before)
+        result = process(repo.path, *args, PATH=before)
         assert not mark.exists()
-        assert found.code in (0, 1), found.err
+        assert result.code in (0, 1), result.err
     subprocess.run(
         ["git", "--version"], cwd=repo.path, env={"PATH": "."}, capture_output=True, check=False
     )
@@ -64,9 +64,9 @@ def test_programs_in_a_relative_folder_of_path_are_not_run(
 def test_without_git_on_an_absolute_path_there_is_no_git(repo: Repo, tmp_path: Path) -> None:
     """S9."""
     plant(repo.path, tmp_path / "mark", *PLANTED)
-    found = process(repo.path, "diff", "HEAD", PATH=".")
-    assert found.code == 2
-    assert "there is no git program on PATH" in found.err
+    result = process(repo.path, "diff", "HEAD", PATH=".")
+    assert result.code == 2
+    assert "there is no git program on PATH" in result.err
     assert not (tmp_path / "mark").exists()
 
 
@@ -88,22 +88,22 @@ def test_a_git_that_cannot_be_run_is_told(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/git").write_bytes(b"\x7fELF nonsense")
     (tmp_path / "bin/git").chmod(0o755)
-    found = process(repo.path, "diff", "HEAD", PATH=str(tmp_path / "bin"))
-    assert found.code == 2, found.err
+    result = process(repo.path, "diff", "HEAD", PATH=str(tmp_path / "bin"))
+    assert result.code == 2, result.err
 
 
 def test_variables_of_git_do_not_lead_elsewhere(repo: Repo, tmp_path: Path) -> None:
     """S32: a hook, an alias or a stranger's .envrc leaves them behind."""
-    other = Repo.make(tmp_path / "other", {"elsewhere": "x"})
+    second = Repo.make(tmp_path / "other", {"elsewhere": "x"})
     repo.write({"backend/src/app.py": "new\n"})
-    git_dir = str(other.path / ".git")
-    found = process(
+    git_dir = str(second.path / ".git")
+    result = process(
         repo.path,
         "diff",
         "--json",
         "HEAD",
         GIT_DIR=git_dir,
-        GIT_WORK_TREE=str(other.path),
+        GIT_WORK_TREE=str(second.path),
         GIT_INDEX_FILE=f"{git_dir}/index",
         GIT_OBJECT_DIRECTORY=f"{git_dir}/objects",
         GIT_COMMON_DIR=git_dir,
@@ -114,7 +114,7 @@ def test_variables_of_git_do_not_lead_elsewhere(repo: Repo, tmp_path: Path) -> N
         GIT_ICASE_PATHSPECS="1",
         GIT_CONFIG_PARAMETERS="'core.fsmonitor=touch mark'",
     )
-    assert [one["path"] for one in found.json["changes"]] == ["backend/src/app.py"]
+    assert [item["path"] for item in result.json["changes"]] == ["backend/src/app.py"]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_variables_that_name_programs_run_none(
         "GIT_TRACE2": str(mark),
         "GIT_TRACE": str(mark),
     }
-    found = process(repo.path, *args, given=b"", **dict.fromkeys(names, evil), **config)
+    result = process(repo.path, *args, given=b"", **dict.fromkeys(names, evil), **config)
     assert not mark.exists()
-    assert found.code == 0, found.err
+    assert result.code == 0, result.err
 
 
 def test_the_persons_own_configuration_of_git_counts(repo: Repo, toolkit: Toolkit) -> None:
@@ -182,7 +182,7 @@ def test_the_persons_own_configuration_of_git_counts(repo: Repo, toolkit: Toolki
     (home / "ignored").write_text("*.log\n")
     repo.write({"a.log": "x", "a.txt": "x"})
     assert [
-        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+        item["path"] for item in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
     ] == ["a.txt"]
 
 
@@ -239,10 +239,10 @@ def test_a_repository_that_cannot_be_written_to_is_read(repo: Repo, tmp_path: Pa
         for name in (".", *names):
             path = Path(folder, name)
             path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
-    found: Result = process(repo.path, "diff", "-q", "HEAD")
+    result: Result = process(repo.path, "diff", "-q", "HEAD")
     for folder, _, _ in os.walk(repo.path):
         Path(folder).chmod(0o755)
-    assert found.out == "toolkit deploy-app app\n", found.err
+    assert result.out == "toolkit deploy-app app\n", result.err
 
 
 def test_git_is_found_where_a_link_leads(repo: Repo, tmp_path: Path) -> None:

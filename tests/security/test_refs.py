@@ -57,11 +57,11 @@ def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(
         ("rules", "replay", "--", ref),
     ]
     for args in commands if ref else commands[:1]:
-        found = toolkit(repo.path, *args)
-        assert found.code == 2
-        assert not found.out
-        assert found.err.startswith("error: ")
-        assert is_inert(found.err)
+        actual = toolkit(repo.path, *args)
+        assert actual.code == 2
+        assert not actual.out
+        assert actual.err.startswith("error: ")
+        assert is_inert(actual.err)
     assert repo.git("status", "--porcelain", "--ignored") == ""
     assert not made(repo.path.parent, "pwn")
 
@@ -94,9 +94,9 @@ def test_a_branch_that_is_named_like_an_option_can_be_worked_on(
     """S3: the name comes from .git/HEAD, not from a person."""
     repo.git("update-ref", "refs/heads/--output=pwn", "HEAD")
     repo.git("symbolic-ref", "HEAD", "refs/heads/--output=pwn")
-    found = toolkit(repo.path, "diff", "--json").json
-    assert found["head"]["branch"] == "--output=pwn"
-    assert found["base"]["name"] == "main"
+    json = toolkit(repo.path, "diff", "--json").json
+    assert json["head"]["branch"] == "--output=pwn"
+    assert json["base"]["name"] == "main"
     assert toolkit(repo.path, "diff", "-v", "refs/heads/--output=pwn").code == 0
     assert not made(repo.path.parent, "pwn")
 
@@ -124,10 +124,10 @@ def test_a_ref_named_head_takes_nobody_in(repo: Repo, toolkit: Toolkit, name: st
     first = repo.git("rev-parse", "HEAD")
     second = repo.commit("second", {"backend/src/app.py": "new\n"})
     repo.git("update-ref", name if name.startswith("refs/") else f"refs/heads/{name}", first)
-    found = toolkit(repo.path, "diff", "--json", "HEAD~1")
-    assert found.code == 0
-    assert found.json["head"]["commit"] == second
-    assert found.json["recommendation"] == "toolkit deploy-app app"
+    actual = toolkit(repo.path, "diff", "--json", "HEAD~1")
+    assert actual.code == 0
+    assert actual.json["head"]["commit"] == second
+    assert actual.json["recommendation"] == "toolkit deploy-app app"
 
 
 def test_a_replaced_commit_is_not_believed(repo: Repo, toolkit: Toolkit) -> None:
@@ -163,6 +163,6 @@ def test_a_symbolic_ref_out_of_the_repository_is_no_commit(
     """CVE-2023-41040: a ref whose content names a file elsewhere."""
     (tmp_path / "secret").write_text("hunter2\n")
     (repo.path / ".git/refs/heads/out").write_text(f"ref: ../../../../{tmp_path}/secret\n")
-    found = toolkit(repo.path, "diff", "out")
-    assert found.code == 2
-    assert "hunter2" not in found.err
+    actual = toolkit(repo.path, "diff", "out")
+    assert actual.code == 2
+    assert "hunter2" not in actual.err

@@ -17,7 +17,7 @@ from toolkit.impact.matcher import Matcher
 
 
 @pytest.mark.parametrize(
-    ("added", "line", "said"),
+    ("added", "line", "text"),
     [
         ('cmd = "touch pwn"\n', 2, "cmd: unknown key"),
         ('[hooks]\nbefore = "touch pwn"\n', 2, "hooks: unknown key"),
@@ -56,7 +56,7 @@ from toolkit.impact.matcher import Matcher
     ],
 )
 def test_a_rules_file_that_wants_more_than_data_is_refused_with_its_line(
-    repo: Repo, toolkit: Toolkit, added: str, line: int, said: str
+    repo: Repo, toolkit: Toolkit, added: str, line: int, text: str
 ) -> None:
     """S15: by every command that reads it."""
     repo.write({"rules.toml": "version = 1\n" + added})
@@ -68,10 +68,10 @@ def test_a_rules_file_that_wants_more_than_data_is_refused_with_its_line(
         ("rules", "replay"),
         ("doctor",),
     ):
-        found = toolkit(repo.path, *args)
-        assert found.code == 2
-        assert f"rules.toml:{line}: " in found.err
-        assert said in found.err
+        actual = toolkit(repo.path, *args)
+        assert actual.code == 2
+        assert f"rules.toml:{line}: " in actual.err
+        assert text in actual.err
     assert not (repo.path / "pwn").exists()
 
 
@@ -88,27 +88,33 @@ BOMBS: dict[str, bytes] = {
     "nested inline tables": HEAD + b"a = " + b"{a=" * 300,
     "a key of 50,000 parts": HEAD + b".".join([b"a"] * 50_000) + b" = 1\n",
     "dots on many lines": b"".join(
-        b".".join([b"a%d" % at] * 16) + b" = 1\n" for at in range(4_000)
+        b".".join([b"a%d" % position] * 16) + b" = 1\n" for position in range(4_000)
     ),
-    "a million keys": HEAD + b"".join(b"k%d=1\n" % at for at in range(1_000_000)),
-    "as many keys as fit": HEAD + b"".join(b"k%d=1\n" % at for at in range(110_000)),
-    "tables without a kind": HEAD + b"".join(b"[targets.a%d]\n" % at for at in range(39_000)),
+    "a million keys": HEAD + b"".join(b"k%d=1\n" % position for position in range(1_000_000)),
+    "as many keys as fit": HEAD + b"".join(b"k%d=1\n" % position for position in range(110_000)),
+    "tables without a kind": HEAD
+    + b"".join(b"[targets.a%d]\n" % position for position in range(39_000)),
     "targets that need unknown ones": (
         HEAD
         + b"".join(
-            b'[targets.a%d]\nkind="manual"\ninstructions="i"\nneeds=["z%d"]\n' % (at, at)
-            for at in range(9_900)
+            b'[targets.a%d]\nkind="manual"\ninstructions="i"\nneeds=["z%d"]\n'
+            % (position, position)
+            for position in range(9_900)
         )
     ),
     "one that needs thousands": (
-        HEAD + MANUAL + b"needs = [" + b"".join(b'\n"z%d",' % at for at in range(90_000)) + b"]\n"
+        HEAD
+        + MANUAL
+        + b"needs = ["
+        + b"".join(b'\n"z%d",' % position for position in range(90_000))
+        + b"]\n"
     ),
     "a circle of thousands": (
         HEAD
         + b"".join(
             b'[targets.a%d]\nkind="manual"\ninstructions="i"\nneeds=["a%d"]\n'
-            % (at, (at + 1) % 9_900)
-            for at in range(9_900)
+            % (position, (position + 1) % 9_900)
+            for position in range(9_900)
         )
     ),
     "groups in groups": (
@@ -116,17 +122,20 @@ BOMBS: dict[str, bytes] = {
         + MANUAL
         + b"".join(
             b'[targets.g%d]\nkind="group"\nmembers=["%s"]\n'
-            % (at, b"g%d" % (at - 1) if at else b"a")
-            for at in range(9_000)
+            % (position, b"g%d" % (position - 1) if position else b"a")
+            for position in range(9_000)
         )
     ),
     "stacks in environments": (
         HEAD
         + b"".join(
-            b'[targets.a%d]\nkind="stack"\ncdk="c"\nstack="a%d{v}"\n' % (at, at)
-            for at in range(5_000)
+            b'[targets.a%d]\nkind="stack"\ncdk="c"\nstack="a%d{v}"\n' % (position, position)
+            for position in range(5_000)
         )
-        + b"".join(b'[environments.e%d]\nvars.v="%d"\n' % (at, at) for at in range(10_000))
+        + b"".join(
+            b'[environments.e%d]\nvars.v="%d"\n' % (position, position)
+            for position in range(10_000)
+        )
     ),
     "headers": HEAD + b"[[rules]]\n" * 100_000,
     "commas": (
@@ -134,16 +143,16 @@ BOMBS: dict[str, bytes] = {
         + b"a = ["
         + b"1," * 8_000
         + b"]\n"
-        + b"".join(b"a%d = [%s]\n" % (at, b"1," * 8_000) for at in range(60))
+        + b"".join(b"a%d = [%s]\n" % (position, b"1," * 8_000) for position in range(60))
     ),
     "a number without an end": HEAD + b"a = " + b"9" * 16_000 + b"\n",
     "fifty thousand wrong patterns": HEAD + b"ignore = [" + b'"/",\n' * 150_000 + b"]\n",
     "unknown variables": (
         HEAD
         + b'[targets.a]\nkind = "manual"\ninstructions = """'
-        + b"".join(b"{v%d}\n" % at for at in range(20_000))
+        + b"".join(b"{v%d}\n" % position for position in range(20_000))
         + b'"""\n'
-        + b"".join(b"[environments.e%d]\n" % at for at in range(9_000))
+        + b"".join(b"[environments.e%d]\n" % position for position in range(9_000))
     ),
     "braces in braces": (
         HEAD
@@ -164,7 +173,7 @@ BOMBS: dict[str, bytes] = {
         HEAD
         + MANUAL
         + b'[[rules]]\nname="r"\ndeploy=["a"]\npaths=['
-        + b"".join(b'"%d%s",\n' % (at, b"{a,b}" * 10) for at in range(12_000))
+        + b"".join(b'"%d%s",\n' % (position, b"{a,b}" * 10) for position in range(12_000))
         + b"]\n"
     ),
     "no end of a text": HEAD + b'a = """' + b"x\n" * 500_000,
@@ -184,10 +193,10 @@ def test_a_bomb_of_rules_exits_with_two_quickly_and_small(tmp_path: Path, bomb: 
     if bomb == "a gigabyte":
         with rules.open("wb") as file:
             file.truncate(1 << 30)
-    found = measured(tmp_path, tmp_path / "report", "rules", "match", "a", cpu_s=3)
-    assert found.code == 2, found.err[-2000:]
-    assert found.peak_mb < 200
-    assert len(found.err.splitlines()) < 20
+    functions = measured(tmp_path, tmp_path / "report", "rules", "match", "a", cpu_s=3)
+    assert functions.code == 2, functions.err[-2000:]
+    assert functions.peak_mb < 200
+    assert len(functions.err.splitlines()) < 20
 
 
 @pytest.mark.slow("bombs", keep=1)
@@ -217,23 +226,24 @@ def test_an_included_file_that_is_too_large_is_told_with_its_name_and_size(
     repo.write(
         {"rules.toml": 'version = 1\ninclude = ["checks.toml"]\n', "checks.toml": "#" * 2_000_000}
     )
-    found = toolkit(repo.path, "smoke-test", "--list")
-    assert found.code == 2
-    assert "checks.toml: it has 2,000,000 bytes; 1,048,576 are the most" in found.err
+    actual = toolkit(repo.path, "smoke-test", "--list")
+    assert actual.code == 2
+    assert "checks.toml: it has 2,000,000 bytes; 1,048,576 are the most" in actual.err
 
 
 @pytest.mark.slow("bombs")
 def test_a_rules_file_as_large_as_one_may_be_is_read_in_time(tmp_path: Path) -> None:
     """S16: the limits are no smaller than what a large repository needs."""
     rules = [
-        f'[[rules]]\nname = "r{at}"\npaths = ["src/part{at}/**", "**/x{at}*y"]\ndeploy = ["app"]\n'
-        for at in range(9_000)
+        f'[[rules]]\nname = "r{position}"\n'
+        f'paths = ["src/part{position}/**", "**/x{position}*y"]\ndeploy = ["app"]\n'
+        for position in range(9_000)
     ]
     (tmp_path / "rules.toml").write_text(RULES + "".join(rules))
     assert 512 * 1024 < (tmp_path / "rules.toml").stat().st_size < 1024 * 1024
-    found = measured(tmp_path, tmp_path / "report", "rules", "match", "src/part7/a", cpu_s=10)
-    assert (found.code, found.out) == (0, "src/part7/a: app (r7)\n"), found.err
-    assert found.peak_mb < 200
+    functions = measured(tmp_path, tmp_path / "report", "rules", "match", "src/part7/a", cpu_s=10)
+    assert (functions.code, functions.out) == (0, "src/part7/a: app (r7)\n"), functions.err
+    assert functions.peak_mb < 200
 
 
 LONG = 100_000
@@ -293,7 +303,9 @@ def _cpu_s(pattern: str, path: str) -> float:
 def test_a_long_path_is_refused_or_answered_by_the_command(tmp_path: Path) -> None:
     """S17: from a list of paths, whose names may have any length."""
     (tmp_path / "rules.toml").write_text(RULES)
-    given = ("a/" * LONG + "x\n" + "b" * LONG + "\n").encode() * 20
-    found = measured(tmp_path, tmp_path / "report", "rules", "match", "-", given=given, cpu_s=5)
-    assert found.code == 0
-    assert found.peak_mb < 200
+    source = ("a/" * LONG + "x\n" + "b" * LONG + "\n").encode() * 20
+    functions = measured(
+        tmp_path, tmp_path / "report", "rules", "match", "-", given=source, cpu_s=5
+    )
+    assert functions.code == 0
+    assert functions.peak_mb < 200

@@ -127,8 +127,8 @@ def test_a_pattern_means_what_its_regular_expression_does(
         return
     expected = re.compile("".join(MEANING.get(part, part) for part in wild._parts), re.DOTALL)
     assert wild.matches(path) == bool(expected.fullmatch(path))
-    above = [path[:at] for at, char in enumerate(path) if char == "/"]
-    assert wild.covers(path) == any(expected.fullmatch(one) for one in [path, *above])
+    above = [path[:position] for position, char in enumerate(path) if char == "/"]
+    assert wild.covers(path) == any(expected.fullmatch(item) for item in [path, *above])
 
 
 MEANING = {ignore.STAR: "[^/]*", ignore.DEEP: ".*", ignore.FOLDERS: "(?:.*/)?"}

@@ -34,8 +34,8 @@ EVIL = "\x1b]0;gone\x07\x1b[2J\r\n::error::x \u202e \x9b31m##vso[task] \x00"
 ALLOWED = {"\n"}
 
 
-def harmless(said: str) -> bool:
-    return all(char.isprintable() or char in ALLOWED for char in said) and "\u202e" not in said
+def harmless(text: str) -> bool:
+    return all(char.isprintable() or char in ALLOWED for char in text) and "\u202e" not in text
 
 
 def evil(*names: str, **fixed: Any) -> SimpleNamespace:
@@ -46,9 +46,9 @@ def evil(*names: str, **fixed: Any) -> SimpleNamespace:
 def test_the_fields_of_a_record() -> None:
     record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
     longer = evil("version", "when", "run", commit="", detail={})
-    for one in (record, longer):
-        assert harmless(history.deploy_label(one, True))
-        assert harmless(history.deploys([one], [None]))
+    for item in (record, longer):
+        assert harmless(history.deploy_label(item, True))
+        assert harmless(history.deploys([item], [None]))
     json.loads(json.dumps(history.deploys_document([record], [True])))
 
 
@@ -68,9 +68,9 @@ def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
 
 def test_the_fields_of_a_lock() -> None:
     body = dict.fromkeys(("who", "host", "run", "command", "since", "id"), EVIL)
-    found = decode(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
-    assert harmless(history.locks([(EVIL, found, "bucket")]))
-    assert all(harmless(line) for line in problem.error(lock_held_error(EVIL, found)))
+    holder = decode(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
+    assert harmless(history.locks([(EVIL, holder, "bucket")]))
+    assert all(harmless(line) for line in problem.error(lock_held_error(EVIL, holder)))
     broken = decode(b'{"who": 1}', EVIL)
     assert harmless(history.locks([(EVIL, broken, "bucket")]))
     assert all(harmless(line) for line in problem.error(lock_held_error(EVIL, broken)))
@@ -102,10 +102,10 @@ def job() -> Job:
 
 
 def test_the_jobs_and_outcomes_of_a_run_that_is_resumed() -> None:
-    one = job()
-    assert harmless(run.version(one))
-    assert harmless(run.location([one]))
-    assert harmless(run.still_open(EVIL, [one], {}, {}))
+    item = job()
+    assert harmless(run.version(item))
+    assert harmless(run.location([item]))
+    assert harmless(run.still_open(EVIL, [item], {}, {}))
     outcome = Outcome(
         EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,), outputs={EVIL: EVIL}
     )
@@ -118,8 +118,8 @@ def test_what_somebody_forgot_to_quote_is_made_harmless_at_the_door(
     output.say(f"one\ttab\n{EVIL}")
     output.note(EVIL)
     out, err = capsys.readouterr()
-    for said in (out, err):
-        assert not {"\x1b", "\x07", "\r", "\x9b", "\x00"} & set(said)
+    for message in (out, err):
+        assert not {"\x1b", "\x07", "\r", "\x9b", "\x00"} & set(message)
     assert out.startswith("one\ttab\n")
 
 
@@ -134,17 +134,17 @@ def test_what_a_step_wrote_and_what_it_is_called(tmp_path: Path, toolkit: Toolki
         ("rollback", "app", "--to", EVIL),
     ):
         if "\x00" not in "".join(command):
-            found = toolkit(repo.path, *command)
-            assert harmless(found.out + found.err)
+            actual = toolkit(repo.path, *command)
+            assert harmless(actual.out + actual.err)
 
 
 def test_a_run_as_it_is_told_at_its_end() -> None:
-    one = job()
+    item = job()
     outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,))
     ran = RunResult(EVIL, RunStatus.FAILED, 1, (outcome,), (), 0.0)
-    assert harmless(run.text(ran, [one]))
+    assert harmless(run.text(ran, [item]))
     assert harmless(
         run.text(
-            RunResult(EVIL, RunStatus.FAILED, 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one]
+            RunResult(EVIL, RunStatus.FAILED, 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [item]
         )
     )

@@ -75,7 +75,7 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "state", "said"),
+    ("live", "state", "text"),
     [
         (None, None, "-"),
         (LiveVersion(COMMIT, COMMIT), TargetState.CLEAN, "3e8a51c"),
@@ -86,10 +86,10 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
     ],
 )
 def test_what_is_live_is_said_short_and_whether_it_is_due(
-    live: LiveVersion | None, state: TargetState | None, said: str
+    live: LiveVersion | None, state: TargetState | None, text: str
 ) -> None:
     row = told(up("a", OK, live=live, state=state)).splitlines()[2]
-    assert row.split("  ")[2:3] == [said] or f"  {said}  " in row
+    assert row.split("  ")[2:3] == [text] or f"  {text}  " in row
 
 
 def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
@@ -99,7 +99,7 @@ def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "said"),
+    ("since", "text"),
     [
         ("2026-11-27T11:59:30+00:00", "just now"),
         ("2026-11-27T11:00:00+00:00", "1h ago"),
@@ -110,8 +110,8 @@ def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
         ("2026-11-27T11:00:00", ""),
     ],
 )
-def test_since_when_is_told_as_people_say_it(since: str | None, said: str) -> None:
-    assert show.age(since, NOW) == said
+def test_since_when_is_told_as_people_say_it(since: str | None, text: str) -> None:
+    assert show.age(since, NOW) == text
 
 
 def test_no_word_of_aws_moves_a_cursor() -> None:

@@ -82,7 +82,7 @@ def test_a_document_says_who_deployed_what_where() -> None:
 def test_what_is_not_just_a_commit_and_what_nobody_deployed_is_told() -> None:
     commit = "6668dc6a3963" + "0" * 28
     dirty = replace(GOOD, commit=commit, version=f"{commit}-dirty-a058522759ce")
-    said = replace(GOOD, origin="set")
-    shown = text([Row("app", dirty), Row("web", said)], 80)
+    message = replace(GOOD, origin="set")
+    shown = text([Row("app", dirty), Row("web", message)], 80)
     assert "6668dc6a3963-dirty  " in shown
     assert "set by hand" in shown

@@ -39,16 +39,16 @@ def test_what_is_only_done_if_checks_fail_is_not_said_to_be_done() -> None:
 
 def test_a_call_that_one_step_makes_for_several_names_the_others() -> None:
     push = PlannedCall("ecr:PutImage", {"image": "web:1"}, once=True)
-    other = replace(JOB, step="worker", target="worker")
+    second = replace(JOB, step="worker", target="worker")
     previews = {
         "app": Preview((push, PlannedCall("x:Do"))),
         "worker": Preview((push, PlannedCall("x:Do"))),
     }
-    lines = dry_run((JOB, other), previews, 80).splitlines()
+    lines = dry_run((JOB, second), previews, 80).splitlines()
     assert lines.count("  x:Do") == 2
     assert "  ecr:PutImage image=web:1 (once, also for worker)" in lines
     assert "  ecr:PutImage image=web:1 (once, also for app)" in lines
-    assert [step["calls"][0]["for"] for step in calls((JOB, other), previews)] == [
+    assert [step["calls"][0]["for"] for step in calls((JOB, second), previews)] == [
         ["app", "worker"]
     ] * 2
     assert "for" not in calls((JOB,), {"app": previews["app"]})[0]["calls"][0]
@@ -56,6 +56,6 @@ def test_a_call_that_one_step_makes_for_several_names_the_others() -> None:
 
 def test_a_step_that_has_nothing_to_do_shares_no_call() -> None:
     push = PlannedCall("ecr:PutImage", {"image": "web:1"}, once=True)
-    other = replace(JOB, step="worker", target="worker")
+    second = replace(JOB, step="worker", target="worker")
     previews = {"app": Preview((push,)), "worker": Preview((push,), unchanged=True)}
-    assert "  ecr:PutImage image=web:1" in dry_run((JOB, other), previews, 80).splitlines()
+    assert "  ecr:PutImage image=web:1" in dry_run((JOB, second), previews, 80).splitlines()

@@ -87,7 +87,7 @@ QUOTED = {
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("text", "shown"),
     [
         ("::error file=a.py,line=1::pwned", "\\x3a:error file=a.py,line=1::pwned"),
         ("see ::add-mask::x", "see \\x3a:add-mask::x"),
@@ -96,9 +96,9 @@ QUOTED = {
     ],
 )
 def test_a_workflow_command_that_a_line_could_begin_with_is_none_any_more(
-    said: str, shown: str
+    text: str, shown: str
 ) -> None:
-    assert line(said) == shown
+    assert line(text) == shown
 
 
 @pytest.mark.parametrize("name", QUOTED)
@@ -116,8 +116,8 @@ def test_a_quoted_name_is_one_printable_line_that_is_no_command(name: str) -> No
 
 
 @given(ODD, ODD)
-def test_different_names_have_different_quotes(one: str, other: str) -> None:
-    assert (quote(one) == quote(other)) == (one == other)
+def test_different_names_have_different_quotes(first: str, text: str) -> None:
+    assert (quote(first) == quote(text)) == (first == text)
 
 
 @given(st.text("abcz09._-/ABCé日", min_size=1))
@@ -195,7 +195,7 @@ def test_a_wrapped_sentence_keeps_its_words_and_breaks_none(
     lines = wrapped(" " * indent + " ".join(words), width)
     assert " ".join(lines).split() == words
     assert lines[0].startswith(" " * indent + words[0])
-    assert all(len(one) <= width or len(one.split()) == 1 for one in lines)
+    assert all(len(item) <= width or len(item.split()) == 1 for item in lines)
 
 
 def test_a_sentence_that_fits_is_left_alone() -> None:
@@ -286,7 +286,9 @@ def test_a_wrong_rules_file_is_a_line_for_each_problem() -> None:
 
 
 def test_only_the_first_problems_of_a_rules_file_are_shown() -> None:
-    lines = error(RulesError("rules.toml", [Problem(at, "", "wrong") for at in range(1, 16)]))
+    lines = error(
+        RulesError("rules.toml", [Problem(position, "", "wrong") for position in range(1, 16)])
+    )
     assert len(lines) == 13
     assert lines[10] == "       and 5 more"
 
@@ -297,7 +299,7 @@ def test_only_the_first_problems_of_a_rules_file_are_shown() -> None:
 def test_a_key_from_a_strangers_rules_starts_no_line_of_its_own(key: str, message: str) -> None:
     lines = error(RulesError("rules.toml", [Problem(1, key, message)]))
     assert len(lines) == 3
-    assert all(one.isprintable() for one in lines)
+    assert all(item.isprintable() for item in lines)
     assert lines[0].startswith("error: rules.toml:1: ")
 
 

@@ -115,14 +115,14 @@ class Session:
     def __init__(self, folder: Path, repo: Path) -> None:
         self._repo, self._exported = repo, folder / "exported"
         self._exported.write_text("")
-        kept = {
+        document = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "TOOLKIT_"))
         }
         path = f"{_commands(folder)}{os.pathsep}{os.environ['PATH']}"
         self._env = {
-            **kept,
+            **document,
             **_ENV,
             "PATH": path,
             "HOME": str(folder),
@@ -136,8 +136,8 @@ class Session:
         out: list[str] = []
         for command, expected in _parts(block):
             output = self._masked(self.shell(command[2:]))
-            kept = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
-            out.append(command + "\n" + (expected if kept else output))
+            receipt = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
+            out.append(command + "\n" + (expected if receipt else output))
         return "".join(out)
 
     def shell(self, command: str) -> str:
@@ -177,15 +177,15 @@ class Session:
         text = _MOVING.sub(r"\1[\2] 0 of 1 tasks running\n[\2] 1 of 1 tasks running\n", text)
         return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
 
-    def _commit(self, found: re.Match[str]) -> str:
-        known = self._commits.setdefault(
-            found[0][:7], COMMITS[min(len(self._commits), len(COMMITS) - 1)]
+    def _commit(self, match: re.Match[str]) -> str:
+        setdefault = self._commits.setdefault(
+            match[0][:7], COMMITS[min(len(self._commits), len(COMMITS) - 1)]
         )
-        return known[: len(found[0])]
+        return setdefault[: len(match[0])]
 
-    def _run(self, found: re.Match[str]) -> str:
+    def _run(self, match: re.Match[str]) -> str:
         return self._runs.setdefault(
-            found[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}"
+            match[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}"
         )
 
 
@@ -195,8 +195,8 @@ _MOVING = re.compile(
 """How many of a deploy's looks come while tasks start depends on the machine."""
 
 
-def _time(found: re.Match[str]) -> str:
-    return f"2026-11-20{found[1]}19:37{':42' if found[2] else ''}{'.118' if found[3] else ''}"
+def _time(match: re.Match[str]) -> str:
+    return f"2026-11-20{match[1]}19:37{':42' if match[2] else ''}{'.118' if match[3] else ''}"
 
 
 @contextmanager
@@ -216,12 +216,12 @@ def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
 
 def _commands(folder: Path) -> Path:
     """A folder with a `toolkit` that is this checkout's."""
-    found = folder / "bin"
-    found.mkdir()
-    script = found / "toolkit"
+    result = folder / "bin"
+    result.mkdir()
+    script = result / "toolkit"
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m toolkit "$@"\n')
     script.chmod(0o755)
-    return found
+    return result
 
 
 def _parts(block: str) -> Iterator[tuple[str, str]]:
@@ -270,20 +270,26 @@ def _commands_of(
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path[-1])
         for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from _commands_of(found, (*path, name))
+            result = command.get_command(context, name)
+            assert result is not None
+            yield from _commands_of(result, (*path, name))
 
 
 def rules_reference() -> str:
     """Every key of rules.toml, from its schema."""
-    found = schema()
-    definitions = found["$defs"]
+    document = schema()
+    definitions = document["$defs"]
     kinds = [
-        one["$ref"].rsplit("/", 1)[1]
-        for one in found["properties"]["targets"]["additionalProperties"]["oneOf"]
+        item["$ref"].rsplit("/", 1)[1]
+        for item in document["properties"]["targets"]["additionalProperties"]["oneOf"]
     ]
-    parts = [GENERATED, "# rules.toml, key by key\n", INTRODUCTION, "## The file\n", _table(found)]
+    parts = [
+        GENERATED,
+        "# rules.toml, key by key\n",
+        INTRODUCTION,
+        "## The file\n",
+        _table(document),
+    ]
     parts += [
         "## `[environments.NAME]`\n",
         _sentence(definitions["Environment"]),
@@ -303,10 +309,10 @@ def rules_reference() -> str:
             ]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
     for name in CheckTypeName:
-        own = definitions[f"check-{name}"]
-        parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
+        local = definitions[f"check-{name}"]
+        parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(local), _table(local)]
         inner = definitions.get(
-            own["properties"].get("expect", {}).get("$ref", "").rpartition("/")[2]
+            local["properties"].get("expect", {}).get("$ref", "").rpartition("/")[2]
         )
         if inner:
             parts += [f"### `expect` of `{name}`\n", _sentence(inner), _table(inner)]
@@ -360,7 +366,7 @@ def _table(definition: dict[str, Any]) -> str:
 
 def _meaning(value: dict[str, Any]) -> str:
     inner: list[dict[str, Any]] = [value, *value.get("anyOf", [])]
-    return next((one["description"] for one in inner if one.get("description")), "").replace(
+    return next((item["description"] for item in inner if item.get("description")), "").replace(
         "|", "\\|"
     )
 
@@ -375,7 +381,7 @@ def _type(value: dict[str, Any]) -> str:
     if "const" in value:
         return f'`"{value["const"]}"`'
     if "anyOf" in value:
-        return _type(next(one for one in value["anyOf"] if one.get("type") != "null"))
+        return _type(next(item for item in value["anyOf"] if item.get("type") != "null"))
     if "$ref" in value:
         return "table"
     if value.get("type") == "array":

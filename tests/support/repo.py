@@ -89,11 +89,11 @@ class Repo:
         path.mkdir(parents=True, exist_ok=True)
         repo = cls(path)
         repo.git("init", "-q", "-b", "main")
-        wanted: dict[Any, str | bytes] = {**(files or {})}
+        expected: dict[Any, str | bytes] = {**(files or {})}
         if rules is not None:
-            wanted["rules.toml"] = rules
-        if wanted:
-            repo.write(wanted)
+            expected["rules.toml"] = rules
+        if expected:
+            repo.write(expected)
             repo.commit("first")
         return repo
 

@@ -41,8 +41,8 @@ class Toolkit:
         self._capsys.readouterr()
         try:
             code = run(list(args))
-        except SystemExit as left:  # --help and --version
-            code = int(left.code or 0)
+        except SystemExit as rest:  # --help and --version
+            code = int(rest.code or 0)
         out, err = self._capsys.readouterr()
         return Result(code, out, err)
 

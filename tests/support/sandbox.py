@@ -130,9 +130,9 @@ class Cloud:
         account here and now.
         """
         self.enter(account, region)
-        made = Aws(None, region)
-        made.account()
-        return made
+        created = Aws(None, region)
+        created.account()
+        return created
 
 
 def _started(folder: Path, enforce: bool = False) -> Iterator[Emulator]:
@@ -166,6 +166,6 @@ def cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     eu-west-1.
     """
     emulator.reset()
-    made = Cloud(emulator, monkeypatch)
-    made.enter()
-    return made
+    created = Cloud(emulator, monkeypatch)
+    created.enter()
+    return created

@@ -54,18 +54,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             test = item.nodeid.partition("[")[0]
             of_the_file = mark.kwargs.get("of") == "file"
             sweeps.setdefault(item.location[0] if of_the_file else test, []).append(item)
-    left: list[pytest.Item] = []
+    entries: list[pytest.Item] = []
     for cases in sweeps.values():
         mark = cases[0].get_closest_marker("slow")
         assert mark is not None
         gone = sorted(cases, key=_drawn)[mark.kwargs.get("keep", 0) :]
         for item in gone:
             config.stash[_LEFT_OUT][mark.args[0], item.location[0]] += 1
-        left += gone
-    if left:
-        without = set(left)
+        entries += gone
+    if entries:
+        without = set(entries)
         items[:] = [item for item in items if item not in without]
-        config.hook.pytest_deselected(items=left)
+        config.hook.pytest_deselected(items=entries)
 
 
 def _drawn(item: pytest.Item) -> str:
@@ -84,9 +84,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object, error: object) -> None:
     """The first process hears it."""
-    told = getattr(node, "workeroutput", {}).get(LEFT_OUT)
-    if told is not None:
-        counts = Counter({(why, file): number for why, file, number in told})
+    notes = getattr(node, "workeroutput", {}).get(LEFT_OUT)
+    if notes is not None:
+        counts = Counter({(why, file): number for why, file, number in notes})
         node.config.stash[_LEFT_OUT] = counts  # type: ignore[attr-defined]
 
 
@@ -122,6 +122,8 @@ def summary(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
         reasons[why] += number
     for why, number in reasons.most_common():
         yield f"  {number:5} {why}"
-        of_why = Counter({file: count for (other, file), count in left_out.items() if other == why})
+        of_why = Counter(
+            {file: count for (second, file), count in left_out.items() if second == why}
+        )
         for file, count in of_why.most_common():
             yield f"          {count:5} {file}"

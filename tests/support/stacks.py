@@ -62,7 +62,7 @@ class Stacks:
     ) -> Job:
         """A job with a token of its own if none is given."""
         self.tokens += not token
-        found = (
+        result = (
             {"stack": self.name, "template": "template.json"}
             if "cdk" not in settings
             else {"stack": self.name}
@@ -75,7 +75,7 @@ class Stacks:
             "stack",
             JobAction.DEPLOY,
             location,
-            kind.Settings(**{**found, **settings}),
+            kind.Settings(**{**result, **settings}),
             version,
             f"run{self.tokens}",
             token or f"{self.tokens:024x}",
@@ -89,11 +89,11 @@ class Stacks:
 
     def apply(self, job: Job, report: Report | None = None) -> Report:
         """Apply it; everything is agreed to, if no report says otherwise."""
-        found = report or Report(
+        result = report or Report(
             on_event=lambda event: time.sleep(0.01 if event[0] == "wait" else 0)
         )
-        kind.apply(job, self.ports, found)
-        return found
+        kind.apply(job, self.ports, result)
+        return result
 
     def observe(self, job: Job, report: Report, before: Observation | None = None) -> Observation:
         """One look."""
@@ -101,13 +101,15 @@ class Stacks:
 
     def follow(self, job: Job, report: Report) -> tuple[Observation, list[Observation]]:
         """Look until it has ended: the last look, and all of them."""
-        seen: list[Observation] = []
+        observations: list[Observation] = []
         until = time.monotonic() + 60
-        while not seen or seen[-1].state not in ENDED:
-            assert time.monotonic() < until, seen[-1:]
-            seen.append(self.observe(job, report, seen[-1] if seen else None))
+        while not observations or observations[-1].state not in ENDED:
+            assert time.monotonic() < until, observations[-1:]
+            observations.append(
+                self.observe(job, report, observations[-1] if observations else None)
+            )
             time.sleep(0.02)
-        return seen[-1], seen
+        return observations[-1], observations
 
     def deploy(
         self, text: str | None = None, report: Report | None = None, **more: Any
@@ -122,5 +124,5 @@ class Stacks:
         """The stack's status, empty if there is none."""
         from toolkit.ports.aws import cloudformation as cfn
 
-        found = cfn.stack(self.aws, self.name)
-        return str(found["StackStatus"]) if found else ""
+        stack = cfn.stack(self.aws, self.name)
+        return str(stack["StackStatus"]) if stack else ""

@@ -48,19 +48,19 @@ class AppStage:
         )
         self.service = endpoint.ecs.service("web", definition=self.first.arn, **service)
         self.clock = EndpointClock(endpoint)
-        made: dict[tuple[str | None, str | None], Aws] = {}
+        by_name: dict[tuple[str | None, str | None], Aws] = {}
         self.ports = Ports(
             str(folder),
             str(folder),
             self.clock,
-            lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
+            lambda *location: by_name.setdefault(location, Aws(None, "eu-west-1")),
         )
         endpoint.calls.clear()
 
     def job(self, settings: Mapping[str, Any] | None = None, **fields: Any) -> Job:
         """The step that deploys it."""
         location = Location("dev", "eu-west-1", "111111111111")
-        found = Job(
+        result = Job(
             step="web",
             target="web",
             kind="app",
@@ -72,7 +72,7 @@ class AppStage:
             token="t-1",
             options=app.Options(),
         )
-        return replace(found, **fields)
+        return replace(result, **fields)
 
     def report(self, receipt: Mapping[str, Any] | None = None) -> Report:
         """A run that waits on the stage's clock."""
@@ -94,16 +94,16 @@ class AppStage:
         self, report: Report, job: Job | None = None, looks: int = 60, every: float = 1.0
     ) -> list[Observation]:
         """Observe until it is over or absent; abandon when it is doomed, as a run does."""
-        job, seen, abandoned = job or self.job(), list[Observation](), False
+        job, observed, abandoned = job or self.job(), list[Observation](), False
         for _ in range(looks):
-            seen.append(self.look(report, seen[-1] if seen else None, job))
-            if seen[-1].state in ("done", "failed", "absent"):
-                return seen
-            if seen[-1].doomed and not abandoned:
+            observed.append(self.look(report, observed[-1] if observed else None, job))
+            if observed[-1].state in ("done", "failed", "absent"):
+                return observed
+            if observed[-1].doomed and not abandoned:
                 app.abandon(job, report.receipt, self.ports, report)
                 abandoned = True
             self.clock.advance(every)
-        return seen
+        return observed
 
     def deployed(self, job: Job | None = None) -> tuple[Observation, Report]:
         """Apply, then observe to the end."""

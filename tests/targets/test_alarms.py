@@ -30,10 +30,10 @@ def aws(aws_endpoint: Endpoint) -> Aws:
 
 def told(aws: Aws, *named: str) -> dict[str, Finding]:
     """What is told of function `mail`."""
-    found = alarms.read_findings(aws, named, MAIL)
-    assert len({one.what for one in found}) == len(found)
-    assert all((one.status == "ok") is (not one.cause) is (not one.next) for one in found)
-    return {one.what: one for one in found}
+    findings = alarms.read_findings(aws, named, MAIL)
+    assert len({item.what for item in findings}) == len(findings)
+    assert all((item.status == "ok") is (not item.cause) is (not item.next) for item in findings)
+    return {item.what: item for item in findings}
 
 
 def test_without_names_and_without_one_that_rings_nothing_is_told(
@@ -84,9 +84,9 @@ def test_one_that_nobody_named_is_told_if_it_has_all_dimensions(
 
 
 def metric(**dimensions: str) -> dict[str, Any]:
-    found = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    documents = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     return {
-        "Metric": {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Dimensions": found},
+        "Metric": {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Dimensions": documents},
         "Period": 60,
         "Stat": "Sum",
     }
@@ -116,7 +116,7 @@ def test_what_an_alarm_is_about_can_be_decided_by_a_function(
     aws_endpoint.cloudwatch.alarm("one", "ALARM")
     aws_endpoint.cloudwatch.alarm("two", "ALARM")
     ringing = alarms.read_findings(aws, (), lambda alarm: alarm.name == "two")
-    assert [one.what for one in ringing] == ["alarm two"]
+    assert [item.what for item in ringing] == ["alarm two"]
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_named_one_that_rings_is_missing_or_has_no_data_is_told(
     aws_endpoint.cloudwatch.alarm("fine")
     aws_endpoint.cloudwatch.alarm("new", "INSUFFICIENT_DATA", "Unchecked: Initial alarm creation")
     aws_endpoint.cloudwatch.alarm("all", "ALARM", "ALARM(errors)", composite=True)
-    found = told(aws, "fine", "new", "all", "gone")
-    assert {what: (one.status, one.detail, one.cause) for what, one in found.items()} == {
+    findings = told(aws, "fine", "new", "all", "gone")
+    assert {what: (item.status, item.detail, item.cause) for what, item in findings.items()} == {
         "alarm new": ("warning", "insufficient data", "Unchecked: Initial alarm creation"),
         "alarm all": ("failing", "ALARM", "ALARM(errors)"),
         "alarm gone": ("failing", "missing", "there is no alarm gone"),
     }
-    assert sentence(found["alarm gone"].next) == "correct `alarms` in rules.toml"
+    assert sentence(findings["alarm gone"].next) == "correct `alarms` in rules.toml"
 
 
 def test_all_pages_are_read(aws: Aws, aws_endpoint: Endpoint) -> None:
@@ -185,18 +185,20 @@ def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
     monkeypatch.setattr(client, "WINDOW_S", 0.2)
     for number in range(50):
         aws_endpoint.cloudwatch.alarm(f"a{number}")
-    found: list[Finding] = []
+    findings: list[Finding] = []
     asking = [
         Thread(
-            target=lambda name=f"a{number}": found.extend(alarms.read_findings(aws, [name], MAIL))
+            target=lambda name=f"a{number}": findings.extend(
+                alarms.read_findings(aws, [name], MAIL)
+            )
         )
         for number in range(50)
     ]
-    for one in asking:
-        one.start()
-    for one in asking:
-        one.join()
-    assert [one.status for one in found] == ["ok"] * 50
+    for item in asking:
+        item.start()
+    for item in asking:
+        item.join()
+    assert [entry.status for entry in findings] == ["ok"] * 50
     assert sorted(len(call.params.get("AlarmNames", ())) for call in aws_endpoint.calls) == [0, 50]
 
 

@@ -68,8 +68,8 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: AppStage) ->
         tag["key"]: tag["value"]
         for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags
     }
-    found = ecs.definition(stage.ports.aws(stage.job().location), stage.service.definition)
-    assert found is not None
+    definition = ecs.definition(stage.ports.aws(stage.job().location), stage.service.definition)
+    assert definition is not None
     assert tags == {
         "team": "cars",
         "toolkit:version": COMMIT,
@@ -77,7 +77,7 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: AppStage) ->
         "toolkit:fingerprint": "f" * 64,
         "toolkit:run": "r1",
         "toolkit:token": "t-1",
-        "toolkit:definition": definitions.digest(found),
+        "toolkit:definition": definitions.digest(definition),
     }
 
 
@@ -92,14 +92,14 @@ def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: AppStage
 
 
 def test_every_call_that_changes_something_is_intended_right_before(stage: AppStage) -> None:
-    seen = []
+    observed = []
 
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "intend":
-            seen.append((event[1], list(stage.writes)))
+            observed.append((event[1], list(stage.writes)))
 
     stage.applied(report=Report(on_event=on_event))
-    assert seen == [
+    assert observed == [
         ("ecs:RegisterTaskDefinition", []),
         ("ecs:UpdateService", ["ecs:RegisterTaskDefinition"]),
     ]
@@ -128,7 +128,7 @@ def test_the_preview_of_a_build_has_the_push(buildable: AppStage) -> None:
     preview = previewed(buildable, job)
     assert names(preview) == ["ecr:PutImage", "ecs:RegisterTaskDefinition", "ecs:UpdateService"]
     assert buildable.applied(job).intents == names(preview)
-    [image] = [one for one in buildable.repository.images.values() if "b" * 40 in one.tags]
+    [image] = [value for value in buildable.repository.images.values() if "b" * 40 in value.tags]
     assert (
         buildable.runs["containerDefinitions"][0]["image"]
         == f"{buildable.repository.uri}@{image.digest}"
@@ -199,8 +199,8 @@ def test_what_runs_already_is_unchanged_and_calls_nothing(stage: AppStage) -> No
     job = stage.job(token="t-2", run="r2")
     preview = previewed(stage, job)
     assert (preview.unchanged, preview.calls) == (True, ())
-    seen, report = stage.deployed(job)
-    assert (seen.state, seen.verdict) == ("done", "unchanged")
+    observed, report = stage.deployed(job)
+    assert (observed.state, observed.verdict) == ("done", "unchanged")
     assert (stage.writes, report.intents) == ([], [])
 
 
@@ -210,12 +210,12 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
     stage.deployed()
     job = stage.job(token="t-2", run="r2")
     _, report = stage.deployed(job)
-    other = stage.service.definition = stage.first.arn
-    seen = app.observe(job, report.receipt, stage.ports)
-    assert (seen.state, seen.verdict) == ("failed", "superseded")
+    arn = stage.service.definition = stage.first.arn
+    observation = app.observe(job, report.receipt, stage.ports)
+    assert (observation.state, observation.verdict) == ("failed", "superseded")
     assert (
-        seen.cause
-        == f"the service runs on {other.rpartition('/')[2]} now: someone else has deployed it"
+        observation.cause
+        == f"the service runs on {arn.rpartition('/')[2]} now: someone else has deployed it"
     )
 
 
@@ -225,11 +225,11 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
 )
 def test_variables_that_differ_are_a_change(stage: AppStage, settings: dict[str, Any]) -> None:
     stage.deployed()
-    seen, _ = stage.deployed(stage.job(settings, token="t-2"))
-    assert seen.verdict == "succeeded"
+    observed, _ = stage.deployed(stage.job(settings, token="t-2"))
+    assert observed.verdict == "succeeded"
     container = stage.runs["containerDefinitions"][0]
     assert [
-        one["name"] for one in container.get("environment", []) + container.get("secrets", [])
+        item["name"] for item in container.get("environment", []) + container.get("secrets", [])
     ] == ["A"]
     assert previewed(stage, stage.job(settings, token="t-3")).unchanged
 
@@ -242,8 +242,8 @@ def test_values_of_variables_are_told_nowhere(stage: AppStage) -> None:
         }
     )
     preview = previewed(stage, job)
-    seen, report = stage.deployed(job)
-    assert "hush-hush" not in repr((preview, seen, report.events, report.receipt))
+    observed, report = stage.deployed(job)
+    assert "hush-hush" not in repr((preview, observed, report.events, report.receipt))
     assert [
         call.what.get("env") for call in preview.calls if call.name == "ecs:RegisterTaskDefinition"
     ] == ["A"]
@@ -252,8 +252,8 @@ def test_values_of_variables_are_told_nowhere(stage: AppStage) -> None:
 def test_force_deploys_what_runs_already(stage: AppStage) -> None:
     stage.deployed()
     stage.endpoint.calls.clear()
-    seen, _ = stage.deployed(stage.job(token="t-2", options=AppOptions(force=True)))
-    assert seen.verdict == "succeeded"
+    observed, _ = stage.deployed(stage.job(token="t-2", options=AppOptions(force=True)))
+    assert observed.verdict == "succeeded"
     [call] = stage.endpoint.calls.of("ecs:UpdateService")
     assert call.params["forceNewDeployment"] is True
 
@@ -262,9 +262,12 @@ def test_force_deploys_what_runs_already(stage: AppStage) -> None:
 def test_a_named_image_is_deployed_under_its_own_name(
     stage: AppStage, wish: str, version: str
 ) -> None:
-    seen, _ = stage.deployed(stage.job(options=AppOptions(image=wish, force=True)))
-    assert seen.live is not None
-    assert (seen.live.version, seen.live.commit) == (version, COMMIT if version == COMMIT else None)
+    observed, _ = stage.deployed(stage.job(options=AppOptions(image=wish, force=True)))
+    assert observed.live is not None
+    assert (observed.live.version, observed.live.commit) == (
+        version,
+        COMMIT if version == COMMIT else None,
+    )
 
 
 LOST = [("reset", "after"), ("500", "after"), ("reset", "before"), ("truncated", "before")]
@@ -299,8 +302,8 @@ def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(
 @pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
 def test_a_call_that_is_turned_away_is_made_again(stage: AppStage, operation: str) -> None:
     stage.endpoint.fault(operation, times=2, kind="throttle")
-    seen, report = stage.deployed()
-    assert seen.verdict == "succeeded"
+    observed, report = stage.deployed()
+    assert observed.verdict == "succeeded"
     assert (stage.endpoint.calls.applied(operation), report.intents.count(operation)) == (1, 3)
 
 
@@ -315,14 +318,14 @@ WORDS = 6
 """How many intents and facts a deploy without a build writes down."""
 
 
-def crashed(stage: AppStage, at: int) -> Report:
+def crashed(stage: AppStage, number: int) -> Report:
     """What is left of a process that died before its n-th intent or fact was written down."""
     words = 0
 
     def on_event(event: tuple[Any, ...]) -> None:
         nonlocal words
         words += event[0] in ("intend", "keep")
-        if words == at:
+        if words == number:
             raise Crash()
 
     report = Report(clock=stage.clock, on_event=on_event)
@@ -337,9 +340,9 @@ def test_a_deploy_writes_down_as_much_as_the_crash_test_thinks(stage: AppStage) 
     )
 
 
-@pytest.mark.parametrize("at", range(1, WORDS + 1))
-def test_after_a_crash_anywhere_nothing_is_done_twice(stage: AppStage, at: int) -> None:
-    report = crashed(stage, at)
+@pytest.mark.parametrize("number", range(1, WORDS + 1))
+def test_after_a_crash_anywhere_nothing_is_done_twice(stage: AppStage, number: int) -> None:
+    report = crashed(stage, number)
     stage.clock.advance(30)
     last = stage.watched(report)[-1]
     if last.state == "absent":
@@ -355,12 +358,12 @@ def test_after_a_crash_anywhere_nothing_is_done_twice(stage: AppStage, at: int) 
 
 def test_apply_twice_is_apply_once(stage: AppStage) -> None:
     report = stage.applied()
-    kept = dict(report.receipt)
+    receipt = dict(report.receipt)
     stage.applied(report=report)
     lost = stage.applied(report=stage.report())
     assert (stage.look(report).verdict, stage.look(lost).verdict) == ("succeeded", "succeeded")
     assert stage.writes == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
-    assert report.receipt == kept
+    assert report.receipt == receipt
 
 
 def test_a_run_that_stops_makes_no_further_call(stage: AppStage) -> None:
@@ -383,9 +386,9 @@ def test_another_deployment_is_waited_for_and_named(stage: AppStage) -> None:
         "a deployment of web:2 by run r9 of deployer is in progress: toolkit will wait for it"
         in previewed(stage).warnings
     )
-    seen, report = stage.deployed()
+    observed, report = stage.deployed()
     assert "waiting for the deployment of web:2 by run r9 of deployer" in report.of("phase")
-    assert seen.verdict == "succeeded"
+    assert observed.verdict == "succeeded"
     assert stage.service.rollouts[-2].status == "SUCCESSFUL"
 
 
@@ -405,8 +408,8 @@ def test_another_deployment_is_replaced_or_refused_on_demand(stage: AppStage) ->
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
         stage.applied(stage.job(options=AppOptions(in_progress=InProgress.REFUSE)))
     assert stage.writes == []
-    seen, _ = stage.deployed(stage.job(options=AppOptions(in_progress=InProgress.REPLACE)))
-    assert seen.verdict == "succeeded"
+    observed, _ = stage.deployed(stage.job(options=AppOptions(in_progress=InProgress.REPLACE)))
+    assert observed.verdict == "succeeded"
 
 
 def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage: AppStage) -> None:
@@ -427,10 +430,10 @@ def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_
         {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
     )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
-    told = map(sentence, previewed(stage).warnings)
-    assert [word for word in told if word.endswith("it will be replaced")]
-    seen, _ = stage.deployed()
-    assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
+    notes = map(sentence, previewed(stage).warnings)
+    assert [word for word in notes if word.endswith("it will be replaced")]
+    observed, _ = stage.deployed()
+    assert (observed.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
 
 
 def test_a_deployment_of_the_same_version_is_only_watched(stage: AppStage) -> None:
@@ -445,8 +448,8 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: AppStage) -> No
         for word in map(sentence, preview.warnings)
         if "by run r1 of deployer: it is only watched" in word
     ]
-    seen, report = stage.deployed(job)
-    assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
+    observed, report = stage.deployed(job)
+    assert (observed.verdict, stage.writes, report.intents) == ("succeeded", [], [])
 
 
 # What is refused before anything is changed
@@ -559,9 +562,9 @@ def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) ->
 
 
 def test_the_preview_says_what_is_live(stage: AppStage) -> None:
-    found = previewed(stage).live
-    assert found is not None
-    assert (found.version, found.detail["digest"]) == ("old", stage.old.digest)
+    actual = previewed(stage).live
+    assert actual is not None
+    assert (actual.version, actual.detail["digest"]) == ("old", stage.old.digest)
 
 
 # Rollback
@@ -588,11 +591,11 @@ def test_a_rollback_uses_the_task_definition_of_then(stage: AppStage) -> None:
     preview = previewed(stage, job)
     assert names(preview) == ["ecs:UpdateService"]
     assert preview.calls[0].what["task_definition"] == "web:1"
-    seen, report = stage.deployed(job)
-    assert (seen.verdict, report.intents) == ("succeeded", ["ecs:UpdateService"])
+    observed, report = stage.deployed(job)
+    assert (observed.verdict, report.intents) == ("succeeded", ["ecs:UpdateService"])
     assert stage.service.definition == stage.first.arn
-    assert seen.live is not None
-    assert (seen.live.version, seen.live.run) == ("old", "r0")
+    assert observed.live is not None
+    assert (observed.live.version, observed.live.run) == ("old", "r0")
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
@@ -603,8 +606,8 @@ def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(
     stage.endpoint.ecs.history = history
     stage.clock.advance(100)
     stage.endpoint.ecs.next("breaker", seconds=2)
-    seen, _ = stage.deployed(back(stage, stage.first.arn))
-    assert (seen.state, seen.verdict) == ("failed", "rolled-back")
+    observed, _ = stage.deployed(back(stage, stage.first.arn))
+    assert (observed.state, observed.verdict) == ("failed", "rolled-back")
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -616,10 +619,10 @@ def test_a_rollback_without_a_usable_task_definition_registers_a_copy(
         stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
     job = back(stage, stage.first.arn if gone else None)
     assert names(previewed(stage, job)) == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
-    seen, _ = stage.deployed(job)
-    assert seen.verdict == "succeeded"
-    assert seen.live is not None
-    assert (seen.live.version, seen.live.run, seen.live.detail["digest"]) == (
+    observed, _ = stage.deployed(job)
+    assert observed.verdict == "succeeded"
+    assert observed.live is not None
+    assert (observed.live.version, observed.live.run, observed.live.detail["digest"]) == (
         "old",
         "r9",
         stage.old.digest,
@@ -643,8 +646,8 @@ def test_a_rollback_during_a_deployment_stops_it(stage: AppStage) -> None:
     stage.endpoint.calls.clear()
     job = back(stage, stage.first.arn)
     assert names(previewed(stage, job)) == ["ecs:StopServiceDeployment"]
-    seen, report = stage.deployed(job)
-    assert (seen.state, seen.verdict) == ("done", "succeeded")
+    observed, report = stage.deployed(job)
+    assert (observed.state, observed.verdict) == ("done", "succeeded")
     assert report.intents == stage.writes == ["ecs:StopServiceDeployment"]
     assert stage.service.definition == stage.first.arn
 
@@ -658,8 +661,8 @@ def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_s
     stage.endpoint.calls.clear()
     job = back(stage, stage.first.arn)
     assert names(previewed(stage, job)) == ["ecs:UpdateService"]
-    seen, _ = stage.deployed(job)
-    assert (seen.verdict, stage.writes) == ("succeeded", ["ecs:UpdateService"])
+    observed, _ = stage.deployed(job)
+    assert (observed.verdict, stage.writes) == ("succeeded", ["ecs:UpdateService"])
 
 
 # Abandon
@@ -680,8 +683,8 @@ def test_what_may_not_be_stopped_is_moved_back(stage: AppStage) -> None:
     app.abandon(stage.job(), report.receipt, stage.ports, report)
     assert stage.service.definition == stage.first.arn
     assert report.intents[-2:] == ["ecs:StopServiceDeployment", "ecs:UpdateService"]
-    seen = stage.watched(report)[-1]
-    assert (seen.state, seen.verdict) == ("failed", "rolled-back")
+    observed = stage.watched(report)[-1]
+    assert (observed.state, observed.verdict) == ("failed", "rolled-back")
 
 
 def test_cloud_errors_of_reads_are_raised_before_anything_is_changed(stage: AppStage) -> None:

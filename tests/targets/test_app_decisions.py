@@ -59,25 +59,25 @@ def test_every_field_of_the_installed_model_survives_a_round_trip(stage: AppStag
     stage.endpoint.ecs.definitions[first["taskDefinitionArn"]].tags.append(
         {"key": "aws:cloudformation:stack-name", "value": "x"}
     )
-    found = ecs.definition(aws, first["taskDefinitionArn"])
-    assert found is not None
+    definition = ecs.definition(aws, first["taskDefinitionArn"])
+    assert definition is not None
     members = aws.members("ecs", "RegisterTaskDefinition")
     request = definitions.revised_definition(
-        found, members, ["value"], "host/name@sha256:1", {}, {}
+        definition, members, ["value"], "host/name@sha256:1", {}, {}
     )
-    made = ecs.register(aws, request)
-    again = ecs.definition(aws, made["taskDefinitionArn"])
+    shape = ecs.register(aws, request)
+    again = ecs.definition(aws, shape["taskDefinitionArn"])
     assert again is not None
     sent = stage.endpoint.calls.of("ecs:RegisterTaskDefinition")[-1].params
     expected = copy.deepcopy(full)
     expected["containerDefinitions"][0]["image"] = "host/name@sha256:1"
     assert sent == expected
-    for one in (found, again):
-        for key in DESCRIBED_ONLY & one.keys():
-            del one[key]
-    found["containerDefinitions"][0]["image"] = "host/name@sha256:1"
-    del found["tags"]["aws:cloudformation:stack-name"]
-    assert again == found
+    for item in (definition, again):
+        for key in DESCRIBED_ONLY & item.keys():
+            del item[key]
+    definition["containerDefinitions"][0]["image"] = "host/name@sha256:1"
+    del definition["tags"]["aws:cloudformation:stack-name"]
+    assert again == definition
 
 
 def test_no_tags_are_no_empty_tags(stage: AppStage) -> None:
@@ -98,7 +98,7 @@ OWN, THEIRS = (
 
 
 @pytest.mark.parametrize(
-    ("wanted", "images", "found"),
+    ("expected", "images", "lines"),
     [
         ("b", {"a": "x/backend:1", "b": "y:1"}, ("b",)),
         (None, {"a": "anything"}, ("a",)),
@@ -109,10 +109,10 @@ OWN, THEIRS = (
     ],
 )
 def test_the_containers_are_the_named_one_the_only_one_or_all_of_the_repository(
-    wanted: str | None, images: dict[str, str], found: tuple[str, ...]
+    expected: str | None, images: dict[str, str], lines: tuple[str, ...]
 ) -> None:
     definition = task(*({"name": name, "image": image} for name, image in images.items()))
-    assert definitions.containers_to_update(definition, wanted, ecr.named("backend")) == found
+    assert definitions.containers_to_update(definition, expected, ecr.named("backend")) == lines
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
         "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
         "secrets": [{"name": "C", "valueFrom": "arn:c"}, {"name": "D", "valueFrom": "arn:d"}],
     }
-    found = definitions.revised_definition(
+    revised_definition = definitions.revised_definition(
         task(before),
         {"family", "containerDefinitions"},
         ["a"],
@@ -169,7 +169,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
         {"A": "3", "C": "4"},
         {"B": "arn:b"},
     )
-    [after] = found["containerDefinitions"]
+    [after] = revised_definition["containerDefinitions"]
     assert after["environment"] == [{"name": "A", "value": "3"}, {"name": "C", "value": "4"}]
     assert after["secrets"] == [
         {"name": "D", "valueFrom": "arn:d"},
@@ -178,7 +178,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
 
 
 def test_other_containers_are_left_alone() -> None:
-    one, other = (
+    first, document = (
         {"name": "a", "image": "x"},
         {
             "name": "b",
@@ -186,34 +186,36 @@ def test_other_containers_are_left_alone() -> None:
             "environment": [{"name": "A", "value": "1"}],
         },
     )
-    found = definitions.revised_definition(
-        task(one, other), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {}
+    revised_definition = definitions.revised_definition(
+        task(first, document), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {}
     )
-    assert found["containerDefinitions"][1] == other
+    assert revised_definition["containerDefinitions"][1] == document
 
 
 variables = st.lists(
-    st.tuples(st.sampled_from("ABC"), st.sampled_from("12")), unique_by=lambda one: one[0]
+    st.tuples(st.sampled_from("ABC"), st.sampled_from("12")), unique_by=lambda item: item[0]
 ).map(lambda pairs: [{"name": name, "value": value} for name, value in pairs])
 
 
 @given(variables, variables)
 def test_definitions_are_equal_if_their_variables_are_in_any_order(
-    one: list[dict[str, str]], other: list[dict[str, str]]
+    by_names: list[dict[str, str]], tables: list[dict[str, str]]
 ) -> None:
     first, second = (
-        task({"name": "a", "environment": one}),
-        task({"name": "a", "environment": other}),
+        task({"name": "a", "environment": by_names}),
+        task({"name": "a", "environment": tables}),
     )
-    as_map = [{each["name"]: each["value"] for each in found} for found in (one, other)]
+    as_map = [{each["name"]: each["value"] for each in result} for result in (by_names, tables)]
     assert definitions.is_copy(first, second) == (as_map[0] == as_map[1])
 
 
 def test_another_image_is_another_definition_and_other_tags_are_not() -> None:
-    one = task({"name": "a", "image": "x"}, cpu="256")
-    assert definitions.is_copy({**one, "revision": 3}, {**one, "tags": {"toolkit:run": "r"}})
-    assert not definitions.is_copy(one, task({"name": "a", "image": "y"}, cpu="256"))
-    assert not definitions.is_copy(one, task({"name": "a", "image": "x"}, cpu="512"))
+    document = task({"name": "a", "image": "x"}, cpu="256")
+    assert definitions.is_copy(
+        {**document, "revision": 3}, {**document, "tags": {"toolkit:run": "r"}}
+    )
+    assert not definitions.is_copy(document, task({"name": "a", "image": "y"}, cpu="256"))
+    assert not definitions.is_copy(document, task({"name": "a", "image": "x"}, cpu="512"))
 
 
 @pytest.mark.parametrize(
@@ -383,8 +385,8 @@ KINDS = [
     ("kind", "task"), KINDS, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(KINDS)]
 )
 def test_a_stopped_task_is_of_one_kind(kind: str | None, task: dict[str, Any]) -> None:
-    found = failures.failure_of(task)
-    assert (found.sort if found else None) == kind
+    failure = failures.failure_of(task)
+    assert (failure.sort if failure else None) == kind
 
 
 @pytest.mark.parametrize(
@@ -402,21 +404,21 @@ def test_the_cause_has_the_words_of_ecs_and_of_the_container_none_twice(
     why: str, reason: str, cause: str
 ) -> None:
     task = stopped("TaskFailedToStart", why, reason)
-    found = failures.failure_of(task)
-    assert found is not None
-    assert found.cause == cause
+    failure = failures.failure_of(task)
+    assert failure is not None
+    assert failure.cause == cause
 
 
 def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
-    one = stopped(
+    document = stopped(
         "EssentialContainerExited", "Essential container in task exited", "", 0, "sidecar"
     )
-    one["containers"].append(
+    document["containers"].append(
         {"name": "web", "exitCode": 137, "reason": "OutOfMemoryError:\n killed"}
     )
-    found = failures.failure_of(one)
-    assert found is not None
-    assert (found.container, found.cause, found.id) == (
+    failure = failures.failure_of(document)
+    assert failure is not None
+    assert (failure.container, failure.cause, failure.id) == (
         "web",
         "container web exited with code 137: OutOfMemoryError: killed",
         "1234",
@@ -428,7 +430,7 @@ def failed(kind: str, number: int = 0) -> failures.Failure:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "healthy", "found"),
+    ("kinds", "healthy", "text"),
     [
         (["transient", "image"], True, "image"),
         (["secret"], False, "secret"),
@@ -444,12 +446,12 @@ def failed(kind: str, number: int = 0) -> failures.Failure:
     ],
 )
 def test_only_what_cannot_pass_is_hopeless(
-    kinds: list[str], healthy: bool, found: str | None
+    kinds: list[str], healthy: bool, text: str | None
 ) -> None:
-    one = failures.permanent_failure(
+    permanent_failure = failures.permanent_failure(
         [failed(kind, number) for number, kind in enumerate(kinds)], healthy
     )
-    assert (one.sort if one else None) == found
+    assert (permanent_failure.sort if permanent_failure else None) == text
 
 
 def test_the_worst_failure_is_the_one_that_tells_most() -> None:
@@ -470,7 +472,7 @@ def entry(
     running: int = 1,
     **more: Any,
 ) -> dict[str, Any]:
-    found = {
+    document = {
         "id": id,
         "status": status,
         "taskDefinition": definition,
@@ -478,7 +480,7 @@ def entry(
         "desiredCount": 1,
         **more,
     }
-    return found | ({"rolloutState": state} if state else {})
+    return document | ({"rolloutState": state} if state else {})
 
 
 SOUGHT = DeploymentKey("new", id="2", before="1", previous="old")
@@ -559,10 +561,10 @@ def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
 @pytest.mark.parametrize(("now", "state"), [("other", "superseded"), ("old", "reverted")])
 def test_what_moved_on_is_superseded_or_taken_back(status: str, now: str, state: str) -> None:
-    found = rollout.read_deployment(
+    reading = rollout.read_deployment(
         {"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web"
     )
-    assert found.state == state
+    assert reading.state == state
 
 
 def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
@@ -577,13 +579,13 @@ def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
         },
         "deploymentCircuitBreaker": {"failureCount": 1, "threshold": 3},
     }
-    found = rollout.read_deployment(deployment, {"deployments": []}, SOUGHT, "web")
+    reading = rollout.read_deployment(deployment, {"deployments": []}, SOUGHT, "web")
     assert (
-        found.phase
+        reading.phase
         == "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit"
         " breaker counts 1 of 3 failures"
     )
-    assert found.failed == 1
+    assert reading.failed == 1
 
 
 @pytest.mark.parametrize(

@@ -33,24 +33,26 @@ def told(
     stage: AppStage, job: Job | None = None, **settings: Any
 ) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told, by what it is about, and what runs."""
-    found: list[Finding] = []
-    live = app.health(job or stage.job(settings), stage.ports, found.append)
-    return checked(found), live
+    findings: list[Finding] = []
+    live = app.health(job or stage.job(settings), stage.ports, findings.append)
+    return checked(findings), live
 
 
-def checked(found: list[Finding]) -> dict[str, Finding]:
+def checked(findings: list[Finding]) -> dict[str, Finding]:
     """By what they are about, once it is sure that each says all that it has to."""
-    assert len({one.what for one in found}) == len(found)
-    for one in found:
-        assert isinstance(one.status, HealthStatus)
-        assert (one.status == "ok") is (not one.cause) is (not one.next), one
-        assert "\n" not in one.cause
-        assert one.since is None or datetime.fromisoformat(one.since).utcoffset() == timedelta(0)
-    return {one.what: one for one in found}
+    assert len({item.what for item in findings}) == len(findings)
+    for finding in findings:
+        assert isinstance(finding.status, HealthStatus)
+        assert (finding.status == "ok") is (not finding.cause) is (not finding.next), finding
+        assert "\n" not in finding.cause
+        assert finding.since is None or datetime.fromisoformat(
+            finding.since
+        ).utcoffset() == timedelta(0)
+    return {item.what: item for item in findings}
 
 
 def words(signs: Mapping[str, Finding]) -> dict[str, str]:
-    return {what: one.status for what, one in signs.items()}
+    return {what: item.status for what, item in signs.items()}
 
 
 def fail(stage: AppStage, cause: str = "exit", count: int = 1, **more: Any) -> None:
@@ -91,7 +93,7 @@ def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(
     balanced: AppStage,
 ) -> None:
     signs, live = told(balanced)
-    assert {what: (one.status, one.detail) for what, one in signs.items()} == {
+    assert {what: (item.status, item.detail) for what, item in signs.items()} == {
         "service": ("ok", "2 of 2 tasks running"),
         "deployment": ("ok", "web:1 is deployed"),
         "tasks": ("ok", "no task failed in the last hour"),
@@ -184,15 +186,15 @@ def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_pat
 def test_fewer_tasks_than_rules_toml_allows_are_failing(
     endpoint: Endpoint, tmp_path: Path, desired: int, least: int, status: str, cause: str
 ) -> None:
-    found = told(AppStage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
-    assert (found.status, found.cause) == (status, cause)
-    assert not cause or sentence(found.next).endswith(f" --desired-count {least}")
+    finding = told(AppStage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
+    assert (finding.status, finding.cause) == (status, cause)
+    assert not cause or sentence(finding.next).endswith(f" --desired-count {least}")
 
 
 def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: AppStage) -> None:
     service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
-    found = health.service_finding(stage.job(), service, None)
-    assert (found.status, sentence(found.next)) == (
+    finding = health.service_finding(stage.job(), service, None)
+    assert (finding.status, sentence(finding.next)) == (
         "failing",
         "add a container instance to the cluster",
     )
@@ -204,13 +206,13 @@ def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None
     stage.endpoint.ecs.event(
         stage.service, "is unable to consistently start tasks successfully."
     )  # and this says nothing
-    found = told(stage)[0]["service"]
-    assert (found.status, found.detail, sentence(found.next)) == (
+    finding = told(stage)[0]["service"]
+    assert (finding.status, finding.detail, sentence(finding.next)) == (
         "failing",
         "0 of 1 tasks running",
         ASK,
     )
-    assert found.cause == "container app exited with code 7"
+    assert finding.cause == "container app exited with code 7"
 
 
 def test_too_few_tasks_are_failing_for_what_ecs_says_where_no_task_does(stage: AppStage) -> None:
@@ -253,7 +255,7 @@ def test_a_service_of_another_controller_is_only_looked_at(stage: AppStage) -> N
             "createdAt": stage.endpoint.clock.now(),
         }
     ]
-    said = {
+    document = {
         "serviceName": "web",
         "serviceArn": stage.service.arn,
         "status": "ACTIVE",
@@ -271,7 +273,7 @@ def test_a_service_of_another_controller_is_only_looked_at(stage: AppStage) -> N
             }
         ],
     }
-    stage.endpoint.on("ecs", "DescribeServices", {"services": [said], "failures": []})
+    stage.endpoint.on("ecs", "DescribeServices", {"services": [document], "failures": []})
     signs, live = told(stage)
     assert words(signs) == {"service": "ok", "tasks": "ok", "image": "ok", "targets": "ok"}
     assert live is not None
@@ -285,16 +287,16 @@ def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage
     stage.endpoint.ecs.next("success", seconds=600)
     stage.applied()
     signs, live = told(stage)
-    found = signs.pop("deployment")
+    actual = signs.pop("deployment")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, found.detail, sentence(found.next)) == (
+    assert (actual.status, actual.detail, sentence(actual.next)) == (
         "warning",
         "0 of 1 tasks running",
         WAIT,
     )
-    began = datetime.fromisoformat(found.since or "")
+    began = datetime.fromisoformat(actual.since or "")
     assert abs(began - datetime.now(UTC)) < timedelta(minutes=1)
-    assert found.cause == f"a deployment is in progress since {began:%Y-%m-%d %H:%M} UTC"
+    assert actual.cause == f"a deployment is in progress since {began:%Y-%m-%d %H:%M} UTC"
     assert live is not None
     assert live.version == "old"
 
@@ -302,9 +304,9 @@ def test_a_deployment_in_progress_is_a_warning_and_the_version_before_runs(stage
 def test_one_that_waits_for_a_person_says_how_to_go_on(stage: AppStage) -> None:
     stage.endpoint.ecs.next("pause")
     stage.applied()
-    found = told(stage)[0]["deployment"]
-    assert (found.status, found.detail[:18]) == ("warning", "waits for approval")
-    assert sentence(found.next).startswith(
+    finding = told(stage)[0]["deployment"]
+    assert (finding.status, finding.detail[:18]) == ("warning", "waits for approval")
+    assert sentence(finding.next).startswith(
         "aws ecs continue-service-deployment --service-deployment-arn "
     )
 
@@ -321,13 +323,13 @@ def test_one_whose_tasks_only_fail_is_failing_with_their_cause(
         stage
     )  # the scripted tasks fail when the service is looked at, which may be after they were listed
     signs, _ = told(stage)
-    found = signs["deployment"]
-    assert (found.status, found.cause, sentence(found.next)) == (
+    actual = signs["deployment"]
+    assert (actual.status, actual.cause, sentence(actual.next)) == (
         "failing",
         "its tasks fail: container app exited with code 3",
         LOGS,
     )
-    assert found.detail == "0 of 1 tasks running, 3 failed"
+    assert actual.detail == "0 of 1 tasks running, 3 failed"
     assert (signs["tasks"].status, signs["tasks"].detail) == (
         "warning",
         "3 tasks failed in the last hour",
@@ -353,13 +355,13 @@ def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
     unwatched(balanced)
     assert balanced.service.latest.status == "ROLLBACK_SUCCESSFUL"
     signs, live = told(balanced)
-    found = signs.pop("deployment")
-    assert (found.status, found.detail, sentence(found.next)) == (
+    actual = signs.pop("deployment")
+    assert (actual.status, actual.detail, sentence(actual.next)) == (
         "warning",
         "rolled back",
         AGAIN,
     )
-    assert found.cause.startswith(f"the last deployment was rolled back: {ROLLED_BACK[cause]}")
+    assert actual.cause.startswith(f"the last deployment was rolled back: {ROLLED_BACK[cause]}")
     assert words(signs) == {"service": "ok", "tasks": "warning", "image": "ok", "targets": "ok"}
     assert live is not None
     assert live.version == "old"
@@ -370,15 +372,16 @@ def test_one_that_is_being_rolled_back_is_a_warning(stage: AppStage) -> None:
     stage.applied()
     for _ in range(8):
         stage.clock.advance(5)
-        if (found := told(stage)[0]["deployment"]).detail == "rolling back":
+        if (finding := told(stage)[0]["deployment"]).detail == "rolling back":
             break
-    assert (found.status, found.detail, sentence(found.next)) == (
+    assert (finding.status, finding.detail, sentence(finding.next)) == (
         "warning",
         "rolling back",
         WAIT,
     )
     assert (
-        found.cause == "the last deployment is being rolled back: container app exited with code 3"
+        finding.cause
+        == "the last deployment is being rolled back: container app exited with code 3"
     )
 
 
@@ -393,9 +396,9 @@ def test_one_that_toolkit_has_taken_back_says_why_its_tasks_failed(
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="pull", failures=1)
     assert stage.deployed()[0].verdict == "rolled-back"
-    found = told(stage)[0]["deployment"]
-    assert found.status == ("warning" if history == "on" else "ok")
-    assert found.cause.startswith(
+    finding = told(stage)[0]["deployment"]
+    assert finding.status == ("warning" if history == "on" else "ok")
+    assert finding.cause.startswith(
         "the last deployment was rolled back: CannotPull" if history == "on" else ""
     )
 
@@ -412,20 +415,23 @@ def test_one_that_an_alarm_has_taken_back_names_it_and_no_task(stage: AppStage) 
     stage.endpoint.ecs.next("alarm")
     stage.deployed()
     stage.endpoint.ecs.fail_task(stage.service, stage.service.latest, Outcome("fail", cause="exit"))
-    found = told(stage)[0]["deployment"]
+    finding = told(stage)[0]["deployment"]
     why = (
         "Service deployment rolled back because one or more CloudWatch alarms were triggered."
         " (alarm too-many-errors)"
     )
-    assert (found.status, found.cause) == ("warning", f"the last deployment was rolled back: {why}")
+    assert (finding.status, finding.cause) == (
+        "warning",
+        f"the last deployment was rolled back: {why}",
+    )
 
 
 def test_a_rollback_that_failed_is_failing(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm", rollback="failed")
     stage.deployed()
-    found = told(stage)[0]["deployment"]
-    assert (found.status, sentence(found.next)) == ("failing", "toolkit rollback web")
-    assert found.cause.startswith(
+    finding = told(stage)[0]["deployment"]
+    assert (finding.status, sentence(finding.next)) == ("failing", "toolkit rollback web")
+    assert finding.cause.startswith(
         "the last deployment failed: ECS could not roll back: Service deployment rolled back"
         " because"
     )
@@ -443,8 +449,8 @@ def test_one_that_failed_and_was_not_taken_back_is_failing(
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="exit", seconds=1)
     unwatched(stage)
-    found = told(stage)[0]["deployment"]
-    assert (found.status, found.cause.partition(": ")[2]) == (
+    finding = told(stage)[0]["deployment"]
+    assert (finding.status, finding.cause.partition(": ")[2]) == (
         "failing",
         "container app exited with code 3",
     )
@@ -453,8 +459,8 @@ def test_one_that_failed_and_was_not_taken_back_is_failing(
 def test_one_that_somebody_stopped_is_failing(stage: AppStage) -> None:
     stage.endpoint.ecs.next("stopped")
     stage.deployed()
-    found = told(stage)[0]["deployment"]
-    assert (found.status, found.cause) == (
+    finding = told(stage)[0]["deployment"]
+    assert (finding.status, finding.cause) == (
         "failing",
         "the last deployment was stopped: Service deployment stopped by the user.",
     )
@@ -483,8 +489,8 @@ def test_a_current_deployment_that_is_the_one_before_is_not_taken_for_the_last(
     )
     whole["services"][0]["currentServiceDeployment"] = before
     stage.endpoint.on("ecs", "DescribeServices", whole)
-    found = told(stage)[0]["deployment"]
-    assert (found.status, found.detail) == ("warning", "rolled back")
+    finding = told(stage)[0]["deployment"]
+    assert (finding.status, finding.detail) == ("warning", "rolled back")
 
 
 def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before(
@@ -511,9 +517,9 @@ def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before
 @pytest.mark.parametrize("cause", ["exit", "oom", "pull", "secret", "container_unhealthy"])
 def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: AppStage, cause: str) -> None:
     fail(stage, cause, 2)
-    found = told(stage)[0]["tasks"]
-    assert (found.status, found.detail) == ("warning", "2 tasks failed in the last hour")
-    wanted = {
+    finding = told(stage)[0]["tasks"]
+    assert (finding.status, finding.detail) == ("warning", "2 tasks failed in the last hour")
+    expected = {
         "exit": ("container app exited with code 3", LOGS),
         "oom": (
             (
@@ -526,9 +532,9 @@ def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: AppStage, c
         "secret": ("ResourceInitializationError: unable to pull secrets", "create the secret"),
         "container_unhealthy": ("Task failed container health checks", LOGS),
     }
-    assert found.cause.startswith(wanted[cause][0])
-    assert sentence(found.next).startswith(wanted[cause][1])
-    assert found.since
+    assert finding.cause.startswith(expected[cause][0])
+    assert sentence(finding.next).startswith(expected[cause][1])
+    assert finding.since
 
 
 def test_tasks_that_failed_and_are_not_replaced_are_failing(stage: AppStage) -> None:
@@ -540,8 +546,8 @@ def test_tasks_that_failed_and_are_not_replaced_are_failing(stage: AppStage) -> 
 def test_the_worst_of_several_failures_is_the_cause(stage: AppStage) -> None:
     fail(stage, "exit")
     fail(stage, "pull")
-    found = told(stage)[0]["tasks"]
-    assert (found.detail, found.cause[:24]) == (
+    finding = told(stage)[0]["tasks"]
+    assert (finding.detail, finding.cause[:24]) == (
         "2 tasks failed in the last hour",
         "CannotPullContainerError",
     )
@@ -549,14 +555,14 @@ def test_the_worst_of_several_failures_is_the_cause(stage: AppStage) -> None:
 
 def test_one_that_was_interrupted_and_replaced_is_no_trouble(stage: AppStage) -> None:
     fail(stage, "spot")
-    found = told(stage)[0]["tasks"]
-    assert (found.status, found.detail) == (
+    finding = told(stage)[0]["tasks"]
+    assert (finding.status, finding.detail) == (
         "ok",
         "1 task interrupted in the last hour and replaced",
     )
     short(stage)
-    found = told(stage)[0]["tasks"]
-    assert (found.status, found.cause) == ("failing", "Your Spot Task was interrupted.")
+    finding = told(stage)[0]["tasks"]
+    assert (finding.status, finding.cause) == ("failing", "Your Spot Task was interrupted.")
 
 
 def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(
@@ -564,8 +570,8 @@ def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(
 ) -> None:
     stage = AppStage(endpoint, tmp_path, desired=3)
     endpoint.ecs.update_service({"cluster": "main", "service": "web", "desiredCount": 1})
-    other = endpoint.ecs.service("other", definition=stage.first.arn)
-    endpoint.ecs.fail_task(other, other.latest, Outcome("fail", cause="exit"))
+    service = endpoint.ecs.service("other", definition=stage.first.arn)
+    endpoint.ecs.fail_task(service, service.latest, Outcome("fail", cause="exit"))
     endpoint.ecs.next_task(exit_code=1)
     endpoint.ecs.run_task({"cluster": "main", "taskDefinition": stage.first.arn})
     assert told(stage)[0]["tasks"].status == "ok"
@@ -604,28 +610,28 @@ def test_more_than_a_page_of_stopped_tasks_is_read(stage: AppStage) -> None:
 def test_an_image_that_was_deleted_is_failing_though_all_runs(stage: AppStage) -> None:
     del stage.repository.images[stage.old.digest]
     signs, live = told(stage)
-    found = signs.pop("image")
+    actual = signs.pop("image")
     assert set(words(signs).values()) == {"ok"}
-    assert (found.status, sentence(found.next)) == ("failing", AGAIN)
-    assert found.cause == "its image is no longer in ECR: a new task could not start"
+    assert (actual.status, sentence(actual.next)) == ("failing", AGAIN)
+    assert actual.cause == "its image is no longer in ECR: a new task could not start"
     assert live is not None
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_an_image_by_tag_is_looked_for_by_tag(stage: AppStage, there: bool) -> None:
+@pytest.mark.parametrize("answer", [True, False])
+def test_an_image_by_tag_is_looked_for_by_tag(stage: AppStage, answer: bool) -> None:
     stage.first.body["containerDefinitions"][0]["image"] = (
-        f"{stage.repository.uri}:{'old' if there else 'older'}"
+        f"{stage.repository.uri}:{'old' if answer else 'older'}"
     )
-    found = told(stage)[0]["image"]
-    assert found.status == ("ok" if there else "failing")
-    assert found.detail == ("old is in ECR" if there else "older is missing")
+    finding = told(stage)[0]["image"]
+    assert finding.status == ("ok" if answer else "failing")
+    assert finding.detail == ("old is in ECR" if answer else "older is missing")
 
 
 def test_an_archived_image_is_failing(stage: AppStage) -> None:
     detail = {"imageDigest": stage.old.digest, "imageStatus": "ARCHIVED"}
     stage.endpoint.on("ecr", "DescribeImages", {"imageDetails": [detail]})
-    found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == (
+    finding = told(stage)[0]["image"]
+    assert (finding.status, finding.cause) == (
         "failing",
         "its image is archived in ECR: a new task could not start",
     )
@@ -650,8 +656,8 @@ def test_an_image_of_another_account_is_looked_for_there(stage: AppStage) -> Non
 
 def test_a_repository_that_is_gone_is_failing(stage: AppStage) -> None:
     del stage.endpoint.ecr.repositories["backend"]
-    found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == (
+    finding = told(stage)[0]["image"]
+    assert (finding.status, finding.cause) == (
         "failing",
         "there is no ECR repository backend in eu-west-1: a new task could not start",
     )
@@ -669,8 +675,8 @@ def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: AppSta
 
 def test_a_task_definition_that_was_deleted_is_failing(stage: AppStage) -> None:
     del stage.endpoint.ecs.definitions[stage.first.arn]
-    found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == (
+    finding = told(stage)[0]["image"]
+    assert (finding.status, finding.cause) == (
         "failing",
         "there is no task definition web:1 any more: a new task could not start",
     )
@@ -685,24 +691,24 @@ def test_targets_that_do_not_answer_are_told_with_their_reason(
 ) -> None:
     for address, _ in list(group(balanced))[:sick]:
         balanced.endpoint.elbv2.health("web", address, "unhealthy", "Target.ResponseCodeMismatch")
-    found = told(balanced)[0]["targets"]
-    assert (found.status, found.detail) == (
+    finding = told(balanced)[0]["targets"]
+    assert (finding.status, finding.detail) == (
         "warning" if sick == 1 else "failing",
         f"{2 - sick} of 2 targets healthy",
     )
     assert (
-        found.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
+        finding.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
     )
     assert (
-        sentence(found.next) == "aws elbv2 describe-target-health --target-group-arn"
+        sentence(finding.next) == "aws elbv2 describe-target-health --target-group-arn"
         f" {balanced.endpoint.elbv2.group('web').arn}"
     )
 
 
 def test_targets_that_nobody_has_registered_are_failing(balanced: AppStage) -> None:
     group(balanced).clear()
-    found = told(balanced)[0]["targets"]
-    assert (found.status, found.cause) == ("failing", "no target is registered")
+    finding = told(balanced)[0]["targets"]
+    assert (finding.status, finding.cause) == ("failing", "no target is registered")
 
 
 def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(
@@ -710,8 +716,8 @@ def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(
 ) -> None:
     for address, _ in group(balanced):
         balanced.endpoint.elbv2.health("web", address, "initial", "Elb.InitialHealthChecking")
-    found = told(balanced)[0]["targets"]
-    assert (found.status, found.cause) == (
+    finding = told(balanced)[0]["targets"]
+    assert (finding.status, finding.cause) == (
         "failing",
         "Elb.InitialHealthChecking: Initial health checks in progress",
     )
@@ -730,8 +736,8 @@ def test_targets_that_nobody_checks_count_as_healthy_and_drained_ones_are_no_rea
     balanced.endpoint.elbv2.health(
         "web", addresses[1], "draining", "Target.DeregistrationInProgress"
     )
-    found = told(balanced)[0]["targets"]
-    assert (found.status, found.cause) == ("warning", "the other tasks are not registered")
+    finding = told(balanced)[0]["targets"]
+    assert (finding.status, finding.cause) == ("warning", "the other tasks are not registered")
 
 
 def test_each_of_several_target_groups_is_told_by_its_name(
@@ -748,7 +754,7 @@ def test_each_of_several_target_groups_is_told_by_its_name(
     assert (signs["targets public"].status, signs["targets private"].status) == ("ok", "failing")
     endpoint.fault("DescribeTargetHealth", kind="denied", resource="*")
     assert sorted(
-        one.status for what, one in told(stage)[0].items() if what.startswith("targets")
+        item.status for what, item in told(stage)[0].items() if what.startswith("targets")
     ) == ["failing", "unknown"]
 
 
@@ -790,8 +796,8 @@ def test_the_words_for_targets_hold_for_any_mix() -> None:
     assert health.targets_finding("targets", "arn", 2, [*sick, *well], False) == Finding(
         "targets", HealthStatus.OK, "2 of 2 targets healthy"
     )
-    found = health.targets_finding("targets", "arn", 4, [*sick, *well], False)
-    assert (found.status, found.detail, found.cause) == (
+    finding = health.targets_finding("targets", "arn", 4, [*sick, *well], False)
+    assert (finding.status, finding.detail, finding.cause) == (
         "warning",
         "3 of 4 targets healthy",
         "Target.Timeout: Request timed out",
@@ -869,7 +875,7 @@ def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(
     whole, _ = told(balanced)
     balanced.endpoint.fault(operation, times=None, kind="denied")
     signs, _ = told(balanced)
-    unknown = {what for what, one in signs.items() if one.status == "unknown"}
+    unknown = {what for what, item in signs.items() if item.status == "unknown"}
     assert unknown == NEEDED[operation]
     for what in unknown:
         assert signs[what].detail == "not allowed"
@@ -900,20 +906,26 @@ def test_what_is_silent_keeps_nobody_else_waiting(
 ) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = [
-        balanced.endpoint.fault(one, times=None, kind="silent")
-        for one in ("DescribeTargetHealth", "ListTasks")
+        balanced.endpoint.fault(item, times=None, kind="silent")
+        for item in ("DescribeTargetHealth", "ListTasks")
     ]
     short(balanced)
-    found: list[Finding] = []
-    looking = Thread(target=app.health, args=(balanced.job(), balanced.ports, found.append))
+    findings: list[Finding] = []
+    looking = Thread(target=app.health, args=(balanced.job(), balanced.ports, findings.append))
     looking.start()
     until = time.monotonic() + health.SOON_S + 3
-    while (len(found) < 3 or not all(fault.hits for fault in silent)) and time.monotonic() < until:
+    while (
+        len(findings) < 3 or not all(fault.hits for fault in silent)
+    ) and time.monotonic() < until:
         time.sleep(0.02)
-    assert words(checked(list(found))) == {"service": "failing", "deployment": "ok", "image": "ok"}
+    assert words(checked(list(findings))) == {
+        "service": "failing",
+        "deployment": "ok",
+        "image": "ok",
+    }
     balanced.endpoint.faults.clear()
     let_go(balanced, looking)
-    assert words(checked(found)) == {
+    assert words(checked(findings)) == {
         "service": "failing",
         "deployment": "ok",
         "image": "ok",
@@ -927,16 +939,16 @@ def test_an_endpoint_that_is_silent_tells_nothing(
 ) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = stage.endpoint.fault("*", times=None, kind="silent")
-    found: list[Finding] = []
-    looking = Thread(target=app.health, args=(stage.job(), stage.ports, found.append))
+    findings: list[Finding] = []
+    looking = Thread(target=app.health, args=(stage.job(), stage.ports, findings.append))
     looking.start()
     until = time.monotonic() + 30
     while not silent.hits and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.3)
-    assert (found, looking.is_alive()) == ([], True)
+    assert (findings, looking.is_alive()) == ([], True)
     let_go(stage, looking)
-    assert words(checked(found)) == {"service": "unknown", "alarms": "unknown"}
+    assert words(checked(findings)) == {"service": "unknown", "alarms": "unknown"}
 
 
 def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
@@ -959,14 +971,15 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
     stage.ports.aws(jobs[0].location).warm("ecs", "ecr", "elbv2", "cloudwatch")
     endpoint.latency(0.05)
     endpoint.calls.clear()
-    found: dict[str, list[Finding]] = {job.target: [] for job in jobs}
+    by_name: dict[str, list[Finding]] = {job.target: [] for job in jobs}
     looking = [
-        Thread(target=app.health, args=(job, stage.ports, found[job.target].append)) for job in jobs
+        Thread(target=app.health, args=(job, stage.ports, by_name[job.target].append))
+        for job in jobs
     ]
-    for one in looking:
-        one.start()
-    for one in looking:
-        one.join()
+    for item in looking:
+        item.start()
+    for item in looking:
+        item.join()
     assert Counter(endpoint.calls.names()) == {
         "ecs:DescribeServices": 5,
         "ecs:DescribeTaskDefinition": 50,
@@ -976,19 +989,20 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
         "ecr:DescribeImages": 1,
         "cloudwatch:DescribeAlarms": 1,
     }
-    assert {one.status for target, signs in found.items() for one in signs if target != "web"} == {
-        "ok"
-    }
-    assert words(checked(found["web"]))["tasks"] == "warning"
-    del stage.repository.images[gone]
-    found = {job.target: [] for job in jobs}
-    looking = [
-        Thread(target=app.health, args=(job, stage.ports, found[job.target].append)) for job in jobs
-    ]
-    for one in looking:
-        one.start()
-    for one in looking:
-        one.join()
     assert {
-        target for target, signs in found.items() if words(checked(signs))["image"] != "ok"
+        sign.status for target, signs in by_name.items() for sign in signs if target != "web"
+    } == {"ok"}
+    assert words(checked(by_name["web"]))["tasks"] == "warning"
+    del stage.repository.images[gone]
+    by_name = {job.target: [] for job in jobs}
+    looking = [
+        Thread(target=app.health, args=(job, stage.ports, by_name[job.target].append))
+        for job in jobs
+    ]
+    for item in looking:
+        item.start()
+    for item in looking:
+        item.join()
+    assert {
+        target for target, signs in by_name.items() if words(checked(signs))["image"] != "ok"
     } == {"s7"}  # the others are told

@@ -93,7 +93,7 @@ def both(stage: AppStage, **fields: Any) -> list[Job]:
 
 def at_once(stage: AppStage, jobs: list[Job]) -> list[Report | BaseException]:
     """Apply them side by side, as a run does."""
-    found: dict[str, Report | BaseException] = {}
+    by_name: dict[str, Report | BaseException] = {}
     together = Barrier(len(jobs))
 
     def work(job: Job) -> None:
@@ -101,16 +101,16 @@ def at_once(stage: AppStage, jobs: list[Job]) -> list[Report | BaseException]:
         together.wait()
         try:
             app.apply(job, stage.ports, report)
-            found[job.step] = report
+            by_name[job.step] = report
         except ToolkitError as problem:
-            found[job.step] = problem
+            by_name[job.step] = problem
 
     threads = [Thread(target=work, args=(job,)) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [found[job.step] for job in jobs]
+    return [by_name[job.step] for job in jobs]
 
 
 class Counted(BuiltIn):
@@ -138,9 +138,9 @@ class Counted(BuiltIn):
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    made = Counted()
-    monkeypatch.setattr(images, "builder", lambda name=None: made)
-    return made
+    counted = Counted()
+    monkeypatch.setattr(images, "builder", lambda name=None: counted)
+    return counted
 
 
 # One build
@@ -154,11 +154,11 @@ def test_two_services_of_one_repository_share_one_build(
     reports = at_once(twins, both(twins))
     assert [type(report) for report in reports] == [Report, Report], reports
     assert engine.builds == twins.endpoint.calls.count("registry:PutManifest") == 1
-    found = twins.repository.found("b" * 40)
-    assert found is not None
+    actual = twins.repository.found("b" * 40)
+    assert actual is not None
     for name in ("web", "worker"):
         body = twins.endpoint.ecs.definitions[twins.endpoint.ecs.find(name).definition].body
-        assert body["containerDefinitions"][0]["image"] == f"{twins.repository.uri}@{found.digest}"
+        assert body["containerDefinitions"][0]["image"] == f"{twins.repository.uri}@{actual.digest}"
 
 
 def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Counted) -> None:
@@ -196,7 +196,7 @@ def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
             raise Stopped()
 
     engine.before = lost
-    kinds = sorted(type(one).__name__ for one in at_once(twins, both(twins)))
+    kinds = sorted(type(report).__name__ for report in at_once(twins, both(twins)))
     assert (kinds, engine.builds) == (["Report", "Stopped"], 2)
 
 
@@ -242,31 +242,31 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
 ) -> None:
     """Another machine pushes between our look and our push."""
     twins.repository.immutable = immutable
-    other = replace(twins.ports, shared=SharedWork())
+    second = replace(twins.ports, shared=SharedWork())
 
     def meanwhile() -> None:
         if engine.builds == 1:
-            app.apply(replace(both(twins)[1], run="r2"), other, twins.report())
+            app.apply(replace(both(twins)[1], run="r2"), second, twins.report())
 
     engine.before = meanwhile
     report = twins.applied(both(twins)[0])
-    found = twins.repository.found("b" * 40)
-    assert found is not None
+    actual = twins.repository.found("b" * 40)
+    assert actual is not None
     assert len([image for image in twins.repository.images.values() if "b" * 40 in image.tags]) == 1
-    assert report.receipt["digest"] == found.digest
-    assert [line for line in report.of("log") if line.endswith(f"using {found.digest}")]
+    assert report.receipt["digest"] == actual.digest
+    assert [line for line in report.of("log") if line.endswith(f"using {actual.digest}")]
 
 
 def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
     twins: AppStage, engine: Counted
 ) -> None:
     web, worker = both(twins)
-    other = replace(twins.ports, shared=SharedWork())
+    second = replace(twins.ports, shared=SharedWork())
     otherwise = replace(worker.settings, build=Build(context="src", args={"COLOUR": "blue"}))
 
     def meanwhile() -> None:
         if engine.builds == 1:
-            app.apply(replace(worker, run="r2", settings=otherwise), other, twins.report())
+            app.apply(replace(worker, run="r2", settings=otherwise), second, twins.report())
 
     engine.before = meanwhile
     with pytest.raises(TagTaken):
@@ -309,14 +309,14 @@ def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see
 
 def test_an_image_that_says_nothing_of_its_build_is_taken(twins: AppStage) -> None:
     twins.applied(both(twins)[0])
-    found = twins.repository.found("b" * 40)
-    assert found is not None
-    manifest = json.loads(found.manifest)
+    actual = twins.repository.found("b" * 40)
+    assert actual is not None
+    manifest = json.loads(actual.manifest)
     config = json.dumps({"config": {}, "os": "linux", "architecture": "amd64"}).encode()
     manifest["config"]["digest"] = digest_of(config)
     twins.repository.blobs[digest_of(config)] = config
     twins.endpoint.ecr.push(
-        twins.repository, json.dumps(manifest).encode(), found.media_type, "c" * 40
+        twins.repository, json.dumps(manifest).encode(), actual.media_type, "c" * 40
     )
     preview = app.preview(unbuilt(twins, version=version("c" * 40)), twins.ports)
     assert (preview.warnings, [call.name for call in preview.calls]) == (
@@ -357,7 +357,7 @@ def pair(stage: AppStage, second: str = "") -> None:
 
 def run_by(stage: AppStage) -> dict[str, str]:
     return {
-        one["name"]: one["image"].partition("@")[2] for one in stage.runs["containerDefinitions"]
+        item["name"]: item["image"].partition("@")[2] for item in stage.runs["containerDefinitions"]
     }
 
 
@@ -365,18 +365,18 @@ def test_all_containers_of_the_repository_get_the_image(stage: AppStage) -> None
     pair(stage)
     preview = app.preview(stage.job(), stage.ports)
     assert (preview.calls[0].what["container"], preview.warnings) == ("app, worker", ())
-    seen, report = stage.deployed()
-    assert (seen.verdict, seen.cause) == ("succeeded", "")
+    observed, report = stage.deployed()
+    assert (observed.verdict, observed.cause) == ("succeeded", "")
     assert run_by(stage) == {"app": stage.new.digest, "worker": stage.new.digest}
     assert report.receipt["containers"] == ["app", "worker"]
-    assert seen.live is not None
-    assert seen.live.deployed.artifacts == run_by(stage)
+    assert observed.live is not None
+    assert observed.live.deployed.artifacts == run_by(stage)
 
 
 def test_variables_are_set_in_all_containers_that_get_the_image(stage: AppStage) -> None:
     pair(stage)
     stage.applied(stage.job({"env": {"MODE": "a"}}))
-    assert [one["environment"] for one in stage.runs["containerDefinitions"]] == [
+    assert [item["environment"] for item in stage.runs["containerDefinitions"]] == [
         [{"name": "MODE", "value": "a"}]
     ] * 2
 
@@ -384,22 +384,22 @@ def test_variables_are_set_in_all_containers_that_get_the_image(stage: AppStage)
 def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: AppStage) -> None:
     pair(stage)
     job = stage.job({"container": "app"})
-    left = (
+    text = (
         f"container worker has an image of backend, too ({stage.old.digest[:19]}), and is left as"
         " it is: `container` is app"
     )
-    assert left in app.preview(job, stage.ports).warnings
-    seen, _ = stage.deployed(job)
-    assert (seen.verdict, seen.cause, run_by(stage)) == (
+    assert text in app.preview(job, stage.ports).warnings
+    observed, _ = stage.deployed(job)
+    assert (observed.verdict, observed.cause, run_by(stage)) == (
         "succeeded",
-        left,
+        text,
         {"app": stage.new.digest, "worker": stage.old.digest},
     )
     live = app.live(job, stage.ports)
     assert live is not None
-    assert (live.version, live.doubt, live.notes) == (COMMIT, "", (left,))
+    assert (live.version, live.doubt, live.notes) == (COMMIT, "", (text,))
     again = stage.job({"container": "app"}, token="t-2", run="r2")
-    assert (stage.deployed(again)[0].verdict, stage.deployed(again)[0].cause) == ("unchanged", left)
+    assert (stage.deployed(again)[0].verdict, stage.deployed(again)[0].cause) == ("unchanged", text)
 
 
 def test_containers_that_run_different_images_are_no_version(stage: AppStage) -> None:
@@ -422,11 +422,11 @@ def test_a_container_that_runs_another_digest_than_was_deployed_has_failed(stage
     pair(stage)
     report = stage.applied()
     stage.watched(report)
-    for one in stage.service.latest.images:
-        if one["containerName"] == "worker":
-            one["imageDigest"] = stage.old.digest
-    seen = stage.look(report)
-    assert (seen.state, seen.cause) == (
+    for image in stage.service.latest.images:
+        if image["containerName"] == "worker":
+            image["imageDigest"] = stage.old.digest
+    observed = stage.look(report)
+    assert (observed.state, observed.cause) == (
         "failed",
         f"container worker runs {stage.old.digest}, but {stage.new.digest} was deployed",
     )
@@ -486,10 +486,12 @@ def abroad(stage: AppStage) -> AppStage:
     "repository", [f"{THEIR_HOST}/backend", f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend"]
 )
 def test_an_image_of_another_account_is_deployed(abroad: AppStage, repository: str) -> None:
-    seen, _ = abroad.deployed(abroad.job({"repository": repository}))
-    assert seen.verdict == "succeeded"
-    asked = [call.params for call in abroad.endpoint.calls.of("ecr:DescribeImages")]
-    assert {(one["registryId"], one["repositoryName"]) for one in asked} == {(THEIRS, "backend")}
+    observed, _ = abroad.deployed(abroad.job({"repository": repository}))
+    assert observed.verdict == "succeeded"
+    documents = [call.params for call in abroad.endpoint.calls.of("ecr:DescribeImages")]
+    assert {(item["registryId"], item["repositoryName"]) for item in documents} == {
+        (THEIRS, "backend")
+    }
 
 
 def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: AppStage) -> None:
@@ -552,12 +554,12 @@ def test_a_repository_is_named_in_three_ways(words: str, name: ecr.RepositoryNam
 
 
 def test_the_policy_names_the_repository_of_the_other_account(stage: AppStage) -> None:
-    found = {
-        action: one
-        for one in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"}))
-        for action in one.actions
+    document = {
+        action: permission
+        for permission in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"}))
+        for action in permission.actions
     }
-    assert found["ecr:DescribeImages"].resources == (
+    assert document["ecr:DescribeImages"].resources == (
         f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend",
     )
 
@@ -597,14 +599,21 @@ def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: A
     assert "backend" not in bare.endpoint.ecr.repositories
     report = bare.applied(job)
     assert report.intents == [call.name for call in preview.calls]
-    made = bare.endpoint.ecr.repositories["backend"]
-    [rule] = json.loads(made.lifecycle)["rules"]
-    assert (made.immutable, made.scanned, rule["selection"]["countNumber"]) == (True, True, 500)
-    assert made.found("b" * 40) is not None
+    created = bare.endpoint.ecr.repositories["backend"]
+    [rule] = json.loads(created.lifecycle)["rules"]
+    assert (created.immutable, created.scanned, rule["selection"]["countNumber"]) == (
+        True,
+        True,
+        500,
+    )
+    assert created.found("b" * 40) is not None
 
 
 def test_two_services_make_it_once(bare: AppStage) -> None:
-    assert [type(one) for one in at_once(bare, both(bare, options=CREATE))] == [Report, Report]
+    assert [type(report) for report in at_once(bare, both(bare, options=CREATE))] == [
+        Report,
+        Report,
+    ]
     assert [bare.endpoint.calls.count(name) for name in MAKING] == [1, 1]
 
 
@@ -614,12 +623,12 @@ def test_one_that_is_there_is_left_as_it_is(twins: AppStage) -> None:
     assert not [call for call in twins.endpoint.calls.names() if call in MAKING]
 
 
-@pytest.mark.parametrize("at", ["ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:PutImage"])
-def test_after_a_crash_it_is_found_and_finished(bare: AppStage, at: str) -> None:
+@pytest.mark.parametrize("text", ["ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:PutImage"])
+def test_after_a_crash_it_is_found_and_finished(bare: AppStage, text: str) -> None:
     """The process dies when it is about to make the call, or the next one."""
 
     def on_event(event: tuple[Any, ...]) -> None:
-        if event[:2] == ("intend", at):
+        if event[:2] == ("intend", text):
             raise Crash()
 
     job = unbuilt(bare, options=CREATE)
@@ -691,7 +700,7 @@ def test_variables_without_a_name_are_ignored_wherever_they_stand(listed: Any, k
             request,
             definitions.revised_definition(plain, members, ["app"], "h/b@sha256:2", env, secrets),
         )
-        assert all(one["name"] for one in (*request["containerDefinitions"][0].get(key, ()),))
+        assert all(item["name"] for item in (*request["containerDefinitions"][0].get(key, ()),))
     assert definitions.digest(foreign) == definitions.digest(plain)
     assert provenance.describe_changes(foreign, plain) == []
 

@@ -27,7 +27,11 @@ OTHERS = {
 
 
 def actions(stage: AppStage, **settings: object) -> set[str]:
-    return {action for one in app.permissions(stage.job(settings)) for action in one.actions}
+    return {
+        action
+        for permission in app.permissions(stage.job(settings))
+        for action in permission.actions
+    }
 
 
 def everything(stage: AppStage) -> set[str]:
@@ -71,25 +75,29 @@ def test_without_a_build_it_does_not_ask_to_push(stage: AppStage) -> None:
 
 
 def test_nothing_is_open_that_iam_can_close(stage: AppStage) -> None:
-    found = {action: one for one in app.permissions(stage.job(BUILD)) for action in one.actions}
-    assert found["ecs:UpdateService"].resources == (
+    document = {
+        action: permission
+        for permission in app.permissions(stage.job(BUILD))
+        for action in permission.actions
+    }
+    assert document["ecs:UpdateService"].resources == (
         "arn:aws:ecs:eu-west-1:111111111111:service/main/web",
     )
-    assert found["ecs:StopServiceDeployment"].resources == (
+    assert document["ecs:StopServiceDeployment"].resources == (
         "arn:aws:ecs:eu-west-1:111111111111:service-deployment/main/web/*",
     )
-    assert found["ecr:PutImage"].resources == (
+    assert document["ecr:PutImage"].resources == (
         "arn:aws:ecr:eu-west-1:111111111111:repository/backend",
     )
-    assert found["iam:PassRole"].conditions == {
+    assert document["iam:PassRole"].conditions == {
         "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
     }
-    assert found["ecs:ListTasks"].conditions == {
+    assert document["ecs:ListTasks"].conditions == {
         "ArnEquals": {"ecs:cluster": "arn:aws:ecs:eu-west-1:111111111111:cluster/main"}
     }
-    for one in found.values():
-        assert one.why
-        assert one.resources != ("*",) or one.conditions or "no narrower resource" in one.why
+    for value in document.values():
+        assert value.why
+        assert value.resources != ("*",) or value.conditions or "no narrower resource" in value.why
 
 
 @pytest.mark.parametrize(
@@ -106,12 +114,12 @@ def test_nothing_is_open_that_iam_can_close(stage: AppStage) -> None:
 def test_what_the_environment_does_not_say_stays_open(
     stage: AppStage, location: Location, arn: str
 ) -> None:
-    found = {
-        action: one
-        for one in app.permissions(stage.job(location=location))
-        for action in one.actions
+    document = {
+        action: permission
+        for permission in app.permissions(stage.job(location=location))
+        for action in permission.actions
     }
-    assert found["ecs:UpdateService"].resources == (arn,)
+    assert document["ecs:UpdateService"].resources == (arn,)
     assert not stage.endpoint.calls
 
 

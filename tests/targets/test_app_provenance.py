@@ -44,13 +44,13 @@ def copied(stage: AppStage, tags: bool = False, **container: Any) -> str:
     body["containerDefinitions"][0].update(container)
     if tags:
         body["tags"] = list(stage.endpoint.ecs.definitions[stage.service.definition].tags)
-    made = str(
+    created = str(
         stage.endpoint.ecs.register_task_definition(body)["taskDefinition"]["taskDefinitionArn"]
     )
-    stage.endpoint.ecs.foreign_update(stage.service, made)
+    stage.endpoint.ecs.foreign_update(stage.service, created)
     stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
     stage.endpoint.calls.clear()
-    return made
+    return created
 
 
 def tampered(stage: AppStage, tags: bool = False) -> str:
@@ -62,7 +62,7 @@ def again(stage: AppStage, known: RecordedDeploy | None, **fields: Any) -> Job:
 
 
 def environment(stage: AppStage) -> list[str]:
-    return [one["name"] for one in stage.runs["containerDefinitions"][0].get("environment", ())]
+    return [item["name"] for item in stage.runs["containerDefinitions"][0].get("environment", ())]
 
 
 @pytest.mark.parametrize("tags", [False, True])
@@ -80,8 +80,8 @@ def test_a_hand_made_change_is_told_by_name_and_gives_way(
     assert preview.warnings == (words + "to keep what runs, add --take-over",)
     assert (preview.unchanged, preview.calls[0].what["based_on"]) == (False, "web:2")
     assert SECRET not in repr(preview)
-    seen, report = stage.deployed(job)
-    assert (seen.verdict, environment(stage)) == ("succeeded", [])
+    observed, report = stage.deployed(job)
+    assert (observed.verdict, environment(stage)) == ("succeeded", [])
     assert SECRET not in repr(report.events)
 
 
@@ -92,17 +92,23 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(
     job = again(stage, known, options=AppOptions(take_over=True, image="old"))
     preview = app.preview(job, stage.ports)
     assert "variable EXTRA added; it will be taken over" in sentence(preview.warnings[0])
-    seen, _ = stage.deployed(job)
-    assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
+    observed, _ = stage.deployed(job)
+    assert (observed.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
 
 def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
     stage: AppStage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
-    seen, _ = stage.deployed(again(stage, known, options=AppOptions(take_over=True, image="old")))
+    observed, _ = stage.deployed(
+        again(stage, known, options=AppOptions(take_over=True, image="old"))
+    )
     job = again(
-        stage, as_recorded(seen.live, "r2"), options=AppOptions(image="old"), run="r3", token="t-3"
+        stage,
+        as_recorded(observed.live, "r2"),
+        options=AppOptions(image="old"),
+        run="r3",
+        token="t-3",
     )
     assert app.preview(job, stage.ports).unchanged
 
@@ -158,8 +164,8 @@ def test_an_old_record_knows_its_definition_by_name(stage: AppStage, known: Reco
 def test_what_a_stack_has_put_there_is_the_base_and_told(
     stage: AppStage, known: RecordedDeploy
 ) -> None:
-    made = tampered(stage)
-    stage.endpoint.ecs.definitions[made].tags.append(
+    text = tampered(stage)
+    stage.endpoint.ecs.definitions[text].tags.append(
         {"key": "aws:cloudformation:stack-name", "value": "infra"}
     )
     preview = app.preview(again(stage, known), stage.ports)
@@ -189,9 +195,9 @@ def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_her
 def test_what_a_run_that_failed_has_left_running_is_no_stranger(
     stage: AppStage, known: RecordedDeploy
 ) -> None:
-    made = tampered(stage)
+    text = tampered(stage)
     preview = app.preview(
-        again(stage, replace(known, later=(made,)), options=AppOptions(image="old")), stage.ports
+        again(stage, replace(known, later=(text,)), options=AppOptions(image="old")), stage.ports
     )
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
@@ -245,8 +251,8 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
     job = again(stage, known, action="rollback", restore=restore)
     [warning] = app.preview(job, stage.ports).warnings
     assert sentence(warning).endswith("variable EXTRA added; web:2 will replace it")
-    seen, report = stage.deployed(job)
-    assert (seen.verdict, report.intents, stage.service.definition) == (
+    observed, report = stage.deployed(job)
+    assert (observed.verdict, report.intents, stage.service.definition) == (
         "succeeded",
         ["ecs:UpdateService"],
         known.detail["task definition"],
@@ -263,8 +269,8 @@ def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
     job = again(
         stage, known, action="rollback", version=Version("old", None, "d" * 64), restore=restore
     )
-    seen, _ = stage.deployed(job)
-    assert (seen.verdict, environment(stage)) == ("succeeded", [])
+    observed, _ = stage.deployed(job)
+    assert (observed.verdict, environment(stage)) == ("succeeded", [])
     assert stage.runs["containerDefinitions"][0]["image"].endswith(stage.old.digest)
 
 
@@ -274,8 +280,8 @@ def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either
     job = again(stage, known, options=AppOptions(image="old"))
     assert app.preview(job, stage.ports).warnings == ()
     tampered(stage)
-    seen, report = stage.deployed(job)
-    assert (seen.verdict, environment(stage)) == ("succeeded", [])
+    observed, report = stage.deployed(job)
+    assert (observed.verdict, environment(stage)) == ("succeeded", [])
     assert [
         line
         for line in report.of("tell")
@@ -361,8 +367,8 @@ def test_all_that_says_how_it_runs_is_in_the_digest(change: dict[str, Any]) -> N
 @given(st.permutations(["A", "B", "C"]), st.booleans())
 def test_the_order_of_variables_is_not_in_the_digest(names: list[str], defaults: bool) -> None:
     more = {"mountPoints": [], "cpu": 0, "readonlyRootFilesystem": False} if defaults else {}
-    one = task(environment=[{"name": name, "value": name} for name in names], **more)
-    assert definitions.digest(one) == definitions.digest(
+    document = task(environment=[{"name": name, "value": name} for name in names], **more)
+    assert definitions.digest(document) == definitions.digest(
         task(environment=[{"name": name, "value": name} for name in "ABC"])
     )
 

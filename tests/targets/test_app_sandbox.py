@@ -65,7 +65,7 @@ class Box:
             "portMappings": [{"containerPort": 8080}],
             "logConfiguration": {"logDriver": "awslogs", "options": options},
         }
-        made = self.aws.write(
+        created = self.aws.write(
             "ecs",
             "register_task_definition",
             family="app",
@@ -82,7 +82,7 @@ class Box:
             desiredCount=1,
             launchType="FARGATE",
             loadBalancers=[balancer],
-            taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
+            taskDefinition=created["taskDefinition"]["taskDefinitionArn"],
             deploymentConfiguration={
                 "deploymentCircuitBreaker": {"enable": True, "rollback": True}
             },
@@ -94,7 +94,7 @@ class Box:
         return self.aws
 
     def _balanced(self) -> tuple[str, str]:
-        made = self.aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
+        created = self.aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
             "LoadBalancers"
         ][0]
         group = self.aws.write(
@@ -108,7 +108,7 @@ class Box:
         )
         arn = str(group["TargetGroups"][0]["TargetGroupArn"])
         action = {"Type": "forward", "TargetGroupArn": arn}
-        balancer = made["LoadBalancerArn"]
+        balancer = created["LoadBalancerArn"]
         self.aws.write(
             "elbv2",
             "create_listener",
@@ -117,7 +117,7 @@ class Box:
             Port=80,
             DefaultActions=[action],
         )
-        return str(made["DNSName"]), arn
+        return str(created["DNSName"]), arn
 
     def answer(self) -> str:
         """What the load balancer's name answers."""
@@ -160,19 +160,19 @@ class Box:
 
     def watched(self, job: Job, report: Report) -> Observation:
         """Observe to the end."""
-        seen, until, abandoned = (
+        observation, until, abandoned = (
             app.observe(job, report.receipt, self.ports),
             time.monotonic() + 60,
             False,
         )
-        while seen.state not in ("done", "failed"):
-            assert time.monotonic() < until, seen
-            if seen.doomed and not abandoned:
+        while observation.state not in ("done", "failed"):
+            assert time.monotonic() < until, observation
+            if observation.doomed and not abandoned:
                 app.abandon(job, report.receipt, self.ports, report)
                 abandoned = True
             time.sleep(0.1)
-            seen = app.observe(job, report.receipt, self.ports, seen)
-        return seen
+            observation = app.observe(job, report.receipt, self.ports, observation)
+        return observation
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ def box(cloud: Cloud, tmp_path: Path) -> Box:
 def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_back(
     box: Box,
 ) -> None:
-    one = box.deployed("1" * 40, ANSWERS.format(answer="one"))
-    assert (one.state, one.verdict, box.answer()) == ("done", "succeeded", "one")
+    first = box.deployed("1" * 40, ANSWERS.format(answer="one"))
+    assert (first.state, first.verdict, box.answer()) == ("done", "succeeded", "one")
     two = box.deployed("2" * 40, ANSWERS.format(answer="two"))
     assert (two.state, two.verdict, box.answer()) == ("done", "succeeded", "two")
     live = app.live(box.job("x"), box.ports)
@@ -204,9 +204,10 @@ def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_
         box.deployed("2" * 40, ANSWERS.format(answer="two"), token="t-again").verdict == "unchanged"
     )
 
-    assert one.live is not None
+    assert first.live is not None
     restore = AppRestore(
-        image_digest=one.live.detail["digest"], task_definition=one.live.detail["task definition"]
+        image_digest=first.live.detail["digest"],
+        task_definition=first.live.detail["task definition"],
     )
     back = box.deployed(
         "1" * 40, "", action="rollback", restore=restore, token="t-back", run="r-back"

@@ -16,12 +16,16 @@ from toolkit.targets.app.options import AppOptions, AppRestore
 
 def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=6)
-    seen, report = stage.deployed()
-    assert (seen.state, seen.verdict, seen.cause) == ("done", "succeeded", "")
-    assert seen.live is not None
-    assert (seen.live.version, seen.live.commit, seen.live.run) == (COMMIT, COMMIT, "r1")
-    assert (seen.live.since or "").endswith("+00:00")
-    assert seen.live.detail["digest"] == stage.new.digest
+    observed, report = stage.deployed()
+    assert (observed.state, observed.verdict, observed.cause) == ("done", "succeeded", "")
+    assert observed.live is not None
+    assert (observed.live.version, observed.live.commit, observed.live.run) == (
+        COMMIT,
+        COMMIT,
+        "r1",
+    )
+    assert (observed.live.since or "").endswith("+00:00")
+    assert observed.live.detail["digest"] == stage.new.digest
     assert stage.writes == report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
 
 
@@ -31,34 +35,34 @@ def test_without_service_deployments_the_service_itself_tells(
 ) -> None:
     stage.endpoint.ecs.history = history
     stage.endpoint.ecs.next("success", seconds=6)
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict) == ("done", "succeeded")
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict) == ("done", "succeeded")
 
 
 def test_what_goes_on_is_told_while_it_goes_on(stage: AppStage) -> None:
     stage.endpoint.ecs.next("success", seconds=6)
-    seen = stage.watched(stage.applied())
-    assert [one.state for one in seen[:-1]] == ["running"] * (len(seen) - 1)
-    assert "0 of 1 tasks running" in {one.phase for one in seen}
-    assert [line for one in seen for line in one.lines if "has started 1 tasks" in line]
+    watched = stage.watched(stage.applied())
+    assert [item.state for item in watched[:-1]] == ["running"] * (len(watched) - 1)
+    assert "0 of 1 tasks running" in {item.phase for item in watched}
+    assert [line for item in watched for line in item.lines if "has started 1 tasks" in line]
 
 
 def test_an_event_is_told_once_and_none_from_before(stage: AppStage) -> None:
     stage.clock.advance(3600)
     stage.endpoint.ecs.next("success", seconds=6)
-    told = [line for one in stage.watched(stage.applied()) for line in one.lines]
-    assert len(told) == len(set(told)) == 3
+    notes = [line for item in stage.watched(stage.applied()) for line in item.lines]
+    assert len(notes) == len(set(notes)) == 3
 
 
 def test_a_deployment_that_cannot_be_seen_yet_is_not_mistaken_for_the_one_before(
     stage: AppStage,
 ) -> None:
     stage.endpoint.ecs.next("success", seconds=2, hidden=4)
-    seen = stage.watched(stage.applied())
-    assert seen[0].state == "unknown"
-    assert (seen[-1].state, seen[-1].verdict) == ("done", "succeeded")
-    assert seen[-1].live is not None
-    assert seen[-1].live.version == COMMIT
+    watched = stage.watched(stage.applied())
+    assert watched[0].state == "unknown"
+    assert (watched[-1].state, watched[-1].verdict) == ("done", "succeeded")
+    assert watched[-1].live is not None
+    assert watched[-1].live.version == COMMIT
 
 
 ENDS = {
@@ -78,24 +82,24 @@ ENDS = {
 @pytest.mark.parametrize("kind", ENDS)
 def test_every_bad_end_has_its_verdict_and_its_cause(stage: AppStage, kind: str) -> None:
     stage.endpoint.ecs.next(kind, seconds=2)
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict, observed.cause) == ("failed", *ENDS[kind])
 
 
 @pytest.mark.parametrize("kind", ["breaker", "superseded"])
 def test_every_bad_end_is_the_same_without_service_deployments(stage: AppStage, kind: str) -> None:
     stage.endpoint.ecs.history = "unsupported"
     stage.endpoint.ecs.next(kind, seconds=2)
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict, observed.cause) == ("failed", *ENDS[kind])
 
 
 def test_a_rollback_that_fails_is_no_rollback(stage: AppStage) -> None:
     stage.endpoint.ecs.next("alarm", seconds=2, rollback="failed")
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict) == ("failed", "failed")
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict) == ("failed", "failed")
     assert (
-        seen.cause
+        observed.cause
         == "ECS could not roll back: Service deployment rolled back because one or more CloudWatch"
         " alarms were triggered. (alarm too-many-errors)"
     )
@@ -111,8 +115,8 @@ def test_a_breaker_without_rollback_fails_and_nothing_is_rolled_back(
     )
     endpoint.ecs.history = "unsupported"
     endpoint.ecs.next("fail", cause="spot", seconds=1)
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict, seen.cause) == (
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict, observed.cause) == (
         "failed",
         "failed",
         "Your Spot Task was interrupted.",
@@ -136,16 +140,16 @@ def test_what_can_never_start_is_stopped_at_the_first_task(
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause=cause, failures=1, seconds=3)
     report = stage.applied()
-    seen = stage.watched(report)
-    doomed = next(one for one in seen if one.doomed)
+    watched = stage.watched(report)
+    doomed = next(item for item in watched if item.doomed)
     assert FOR_GOOD[cause] in doomed.cause
     assert "\n" not in doomed.cause
-    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == (
+    assert (watched[-1].state, watched[-1].verdict, watched[-1].cause) == (
         "failed",
         "rolled-back",
         doomed.cause,
     )
-    assert seen[-1].next
+    assert watched[-1].next
     assert stage.runs == stage.first.body
     ends = {"on": "ecs:StopServiceDeployment", "unsupported": "ecs:UpdateService"}
     assert report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService", ends[history]]
@@ -158,12 +162,12 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
     endpoint.ecs.next(
         "fail", cause="exit", failures=5, seconds=2, log=[f"line {n}" for n in range(30)]
     )
-    seen = stage.watched(stage.applied())
-    doomed = next(one for one in seen if one.doomed)
+    watched = stage.watched(stage.applied())
+    doomed = next(item for item in watched if item.doomed)
     assert doomed.cause == "container app exited with code 3"
     assert doomed.log == tuple(f"line {n}" for n in range(10, 30))
     assert sentence(doomed.next) == "aws logs tail /ecs/web --since 1h"
-    last = seen[-1]
+    last = watched[-1]
     assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
     crashed = [
         task
@@ -176,10 +180,10 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
 def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", cause="oom", failures=1, seconds=2)
-    seen = stage.watched(stage.applied(), looks=10)
-    assert not [one for one in seen if one.doomed]
+    watched = stage.watched(stage.applied(), looks=10)
+    assert not [item for item in watched if item.doomed]
     assert (
-        seen[-1].cause
+        watched[-1].cause
         == "container app exited with code 137: OutOfMemoryError: Container killed due to memory"
         " usage"
     )
@@ -189,12 +193,12 @@ def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path
 def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause: str) -> None:
     stage = AppStage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", cause=cause, failures=5, seconds=2)
-    seen = stage.watched(stage.applied(), looks=20)
-    assert {one.state for one in seen} == {"running"}
-    assert not [one for one in seen if one.doomed or one.cause]
+    watched = stage.watched(stage.applied(), looks=20)
+    assert {item.state for item in watched} == {"running"}
+    assert not [item for item in watched if item.doomed or item.cause]
     phase = "0 of 1 tasks running, 5 failed"
     assert (
-        seen[-1].phase
+        watched[-1].phase
         == {"spot": f"{phase}, Your Spot Task was interrupted.", "place": phase}[cause]
     )
 
@@ -205,8 +209,8 @@ def test_logs_that_may_not_be_read_do_not_hide_the_cause(
     stage = AppStage(endpoint, tmp_path)
     endpoint.fault("logs:GetLogEvents", times=None, kind="denied")
     endpoint.ecs.next("breaker", seconds=2, log=["boom"])
-    seen, _ = stage.deployed()
-    assert (seen.verdict, seen.cause, seen.log) == (
+    observed, _ = stage.deployed()
+    assert (observed.verdict, observed.cause, observed.log) == (
         "rolled-back",
         "container app exited with code 3",
         (),
@@ -218,15 +222,15 @@ def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(
 ) -> None:
     stage = AppStage(endpoint, tmp_path, group="web", breaker=False)
     endpoint.ecs.next("fail", cause="unhealthy", failures=5, seconds=3)
-    seen = stage.watched(stage.applied())
+    watched = stage.watched(stage.applied())
     assert [
-        one
-        for one in seen
-        if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in one.phase
+        item
+        for item in watched
+        if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in item.phase
     ]
-    assert seen[-1].verdict == "rolled-back"
-    assert seen[-1].cause.startswith("Task failed ELB health checks in (target-group ")
-    assert seen[-1].cause.endswith(
+    assert watched[-1].verdict == "rolled-back"
+    assert watched[-1].cause.startswith("Task failed ELB health checks in (target-group ")
+    assert watched[-1].cause.endswith(
         "): 0 of 1 targets healthy (Target.ResponseCodeMismatch: Health checks failed with these"
         " codes: [500])"
     )
@@ -237,28 +241,28 @@ def test_it_has_not_succeeded_before_its_targets_are_healthy(
 ) -> None:
     stage = AppStage(endpoint, tmp_path, group="web", desired=2)
     report = stage.applied()
-    seen = stage.look(report)
-    assert seen.verdict == "succeeded"
+    observed = stage.look(report)
+    assert observed.verdict == "succeeded"
     group = endpoint.elbv2.group("web")
     address = next(iter(group.targets))[0]
     endpoint.elbv2.health("web", address, "unhealthy", "Target.Timeout")
-    seen = stage.look(report)
-    assert (seen.state, seen.phase) == (
+    observed = stage.look(report)
+    assert (observed.state, observed.phase) == (
         "running",
         "1 of 2 targets healthy (Target.Timeout: Request timed out)",
     )
     endpoint.elbv2.health("web", address, "healthy")
-    assert stage.look(report, seen).verdict == "succeeded"
+    assert stage.look(report, observed).verdict == "succeeded"
 
 
 def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = AppStage(endpoint, tmp_path, group="web")
     endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="denied")
-    seen, _ = stage.deployed()
-    assert seen.verdict == "succeeded"
+    observed, _ = stage.deployed()
+    assert observed.verdict == "succeeded"
     assert [
         line
-        for line in seen.lines
+        for line in observed.lines
         if line.startswith("warning: could not check whether the targets are healthy")
     ]
 
@@ -268,10 +272,11 @@ def test_tasks_that_run_another_image_are_no_success(stage: AppStage, history: s
     stage.endpoint.ecs.history = history
     report = stage.applied()
     report.keep(digest=stage.old.digest)
-    seen = stage.look(report)
-    assert (seen.state, seen.verdict) == ("failed", "failed")
+    observed = stage.look(report)
+    assert (observed.state, observed.verdict) == ("failed", "failed")
     assert (
-        seen.cause == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
+        observed.cause
+        == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
     )
 
 
@@ -283,24 +288,24 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
 ) -> None:
     """F2: success is what was observed."""
     stage = AppStage(endpoint, tmp_path, desired=0)
-    seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
-    assert seen.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
+    observed, _ = stage.deployed()
+    assert (observed.state, observed.verdict, observed.untouched) == ("done", "unhealthy", True)
+    assert observed.cause == f"{IDLE}, and rules.toml does not have `min_tasks = 0`"
     assert (
-        sentence(seen.next)
+        sentence(observed.next)
         == "aws ecs update-service --cluster main --service web --desired-count 1"
     )
-    assert f"warning: {IDLE}" in seen.lines
+    assert f"warning: {IDLE}" in observed.lines
 
 
 def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = AppStage(endpoint, tmp_path, desired=0)
-    seen, _ = stage.deployed(stage.job({"min_tasks": 0}))
-    assert (seen.state, seen.verdict, seen.untouched) == ("done", "succeeded", False)
-    assert seen.phase == seen.cause == IDLE
-    assert f"warning: {IDLE}" in seen.lines
+    observed, _ = stage.deployed(stage.job({"min_tasks": 0}))
+    assert (observed.state, observed.verdict, observed.untouched) == ("done", "succeeded", False)
+    assert observed.phase == observed.cause == IDLE
+    assert f"warning: {IDLE}" in observed.lines
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(1, "unhealthy"), (0, "unchanged")])
@@ -310,23 +315,27 @@ def test_an_unchanged_version_of_which_nothing_runs_is_not_good_either(
     stage = AppStage(endpoint, tmp_path, desired=0)
     job = stage.job({"min_tasks": least})
     stage.deployed(job)
-    seen, report = stage.deployed(replace(job, run="r2", token="t-2"))
-    assert (report.receipt.get("unchanged"), seen.state, seen.verdict) == (True, "done", verdict)
+    observed, report = stage.deployed(replace(job, run="r2", token="t-2"))
+    assert (report.receipt.get("unchanged"), observed.state, observed.verdict) == (
+        True,
+        "done",
+        verdict,
+    )
 
 
 def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: AppStage) -> None:
     stage.endpoint.ecs.next("pause", seconds=1, timeout_minutes=30)
     report = stage.applied()
-    seen = stage.watched(report, looks=15)[-1]
-    assert seen.state == "running"
-    assert seen.phase.startswith("waits for approval until ")
-    assert seen.phase.endswith("then ECS will rollback")
+    observed = stage.watched(report, looks=15)[-1]
+    assert observed.state == "running"
+    assert observed.phase.startswith("waits for approval until ")
+    assert observed.phase.endswith("then ECS will rollback")
     rollout = stage.service.latest
     command = (
         f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id"
         f" {rollout.hooks[0]['hookId']}"
     )
-    assert sentence(seen.next) == f"{command} --action CONTINUE, or `toolkit rollback web`"
+    assert sentence(observed.next) == f"{command} --action CONTINUE, or `toolkit rollback web`"
     stage.endpoint.ecs.continue_service_deployment(
         {"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]}
     )
@@ -338,15 +347,15 @@ def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: AppSta
 )
 def test_a_strategy_is_told_as_what_it_is(stage: AppStage, kind: str, word: str) -> None:
     stage.endpoint.ecs.next(kind, seconds=1)
-    seen = stage.watched(stage.applied())
-    phases = [one.phase for one in seen]
+    watched = stage.watched(stage.applied())
+    phases = [item.phase for item in watched]
     assert [
         phase
         for phase in phases
         if phase.startswith(f"{word}: shifting traffic, 1 of 1 tasks running, ")
     ]
     assert [phase for phase in phases if phase.startswith(f"{word}: baking")]
-    assert seen[-1].verdict == "succeeded"
+    assert watched[-1].verdict == "succeeded"
 
 
 def test_a_look_that_fails_says_nothing_of_the_step(stage: AppStage) -> None:
@@ -368,8 +377,8 @@ def test_a_poll_that_is_turned_away_is_asked_again(
     stage: AppStage, operation: str, kind: str
 ) -> None:
     fault = stage.endpoint.fault(operation, kind=kind)
-    seen, _ = stage.deployed()
-    assert (seen.verdict, fault.hits) == ("succeeded", 1)
+    observed, _ = stage.deployed()
+    assert (observed.verdict, fault.hits) == ("succeeded", 1)
 
 
 @pytest.mark.parametrize(
@@ -443,10 +452,10 @@ def test_after_a_crash_the_kept_facts_alone_are_enough(stage: AppStage) -> None:
     stage.endpoint.ecs.next("breaker", seconds=2, log=["boom"])
     report = stage.applied()
     stage.clock.advance(60)
-    seen = stage.look(stage.report(report.receipt))
+    observed = stage.look(stage.report(report.receipt))
     stage.clock.advance(60)
-    seen = stage.look(stage.report(report.receipt))
-    assert (seen.state, seen.verdict, seen.cause, seen.log) == (
+    observed = stage.look(stage.report(report.receipt))
+    assert (observed.state, observed.verdict, observed.cause, observed.log) == (
         "failed",
         "rolled-back",
         "container app exited with code 3",
@@ -464,17 +473,19 @@ def test_many_apps_that_are_watched_cost_one_call_a_look(stage: AppStage) -> Non
     looks = [stage.look(report, job=job) for report, job in zip(reports, jobs, strict=True)]
     stage.endpoint.calls.clear()
     with ThreadPoolExecutor(len(jobs)) as pool:
-        seen = list(pool.map(lambda n: stage.look(reports[n], looks[n], jobs[n]), range(len(jobs))))
-    assert {one.state for one in seen} == {"running"}
+        observed = list(
+            pool.map(lambda n: stage.look(reports[n], looks[n], jobs[n]), range(len(jobs)))
+        )
+    assert {item.state for item in observed} == {"running"}
     assert stage.endpoint.calls.count("ecs:DescribeServices") < len(jobs) / 2
     assert stage.endpoint.calls.count("ecs:DescribeServiceDeployments") < len(jobs) / 2
 
 
 def test_what_runs_is_read_from_the_running_task_definition(stage: AppStage) -> None:
-    found = app.live(stage.job(), stage.ports)
-    assert found is not None
-    assert (found.version, found.commit, found.run) == ("old", "0" * 40, "r0")
-    assert found.detail == {
+    actual = app.live(stage.job(), stage.ports)
+    assert actual is not None
+    assert (actual.version, actual.commit, actual.run) == ("old", "0" * 40, "r0")
+    assert actual.detail == {
         "image": f"{stage.repository.uri}@{stage.old.digest}",
         "digest": stage.old.digest,
         "task definition": stage.first.arn,
@@ -484,9 +495,9 @@ def test_what_runs_is_read_from_the_running_task_definition(stage: AppStage) -> 
 def test_while_a_deployment_goes_on_the_one_before_is_live(stage: AppStage) -> None:
     stage.endpoint.ecs.next("never")
     stage.applied()
-    found = app.live(stage.job(), stage.ports)
-    assert found is not None
-    assert found.version == "old"
+    actual = app.live(stage.job(), stage.ports)
+    assert actual is not None
+    assert actual.version == "old"
 
 
 def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -513,8 +524,8 @@ def test_a_task_that_survives_its_neighbours_is_no_crash_loop(
         if task.get("startedBy") == rollout.id and task["desiredStatus"] == "RUNNING"
     )
     survivor |= {"lastStatus": "RUNNING", "startedAt": began}
-    seen = stage.look(report)
-    assert (seen.state, seen.doomed, seen.cause) == (
+    observed = stage.look(report)
+    assert (observed.state, observed.doomed, observed.cause) == (
         "running",
         False,
         "container app exited with code 3",

@@ -84,8 +84,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_exit_code_0_is_a_success_after_its_intent_was_written(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "print('created 3')\nopen('done', 'w').write('x')")
-    report, seen = project.deploy(project.job(deploy=words))
-    assert (seen.state, seen.verdict) == ("done", Verdict.SUCCEEDED)
+    report, observed = project.deploy(project.job(deploy=words))
+    assert (observed.state, observed.verdict) == ("done", Verdict.SUCCEEDED)
     assert report.intents == ["run"]
     assert report.of("log") == ["created 3"]
     assert (project.root / "done").exists()
@@ -93,9 +93,9 @@ def test_exit_code_0_is_a_success_after_its_intent_was_written(project: ProgramF
 
 def test_another_exit_code_is_a_failure_that_names_the_command(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "raise SystemExit(3)")
-    _, seen = project.deploy(project.job(deploy=[*words, "a b"]))
-    assert seen.state == "failed"
-    assert seen.cause == "`./deploy.py 'a b'` ended with exit code 3; see its log"
+    _, observed = project.deploy(project.job(deploy=[*words, "a b"]))
+    assert observed.state == "failed"
+    assert observed.cause == "`./deploy.py 'a b'` ended with exit code 3; see its log"
 
 
 def test_no_shell_reads_the_words(project: ProgramFolder) -> None:
@@ -199,15 +199,15 @@ def test_of_a_long_plan_the_end_is_shown_and_how_much_is_left_out(project: Progr
 
 def test_a_plan_without_changes_deploys_nothing(tmp_path: Path) -> None:
     terraform = Terraform(tmp_path)
-    report, seen = terraform.deploy(terraform.job_with(0))
-    assert (seen.state, seen.verdict, report.intents) == ("done", Verdict.UNCHANGED, [])
+    report, observed = terraform.deploy(terraform.job_with(0))
+    assert (observed.state, observed.verdict, report.intents) == ("done", Verdict.UNCHANGED, [])
     assert not (tmp_path / "done").exists()
 
 
 def test_a_plan_with_changes_is_followed_by_the_deploy(tmp_path: Path) -> None:
     terraform = Terraform(tmp_path)
-    _, seen = terraform.deploy(terraform.job_with(2))
-    assert seen.verdict is Verdict.SUCCEEDED
+    _, observed = terraform.deploy(terraform.job_with(2))
+    assert observed.verdict is Verdict.SUCCEEDED
     assert (tmp_path / "done").exists()
 
 
@@ -230,22 +230,22 @@ def test_an_exit_code_of_changes_without_a_plan_is_a_problem_of_rules_toml() -> 
 
 def test_what_live_prints_decides_whether_it_is_deployed(project: ProgramFolder) -> None:
     good = project.script("live.py", f"print('{COMMIT}')")
-    _, seen = project.deploy(project.job(live=good))
-    assert seen.verdict is Verdict.SUCCEEDED
+    _, observation = project.deploy(project.job(live=good))
+    assert observation.verdict is Verdict.SUCCEEDED
     bad = project.script("other.py", f"print('{OLD}')")
-    report, seen = project.deploy(project.job(live=bad))
-    assert seen.state == "running", "it may take a moment to show"
-    long_ago = replace(seen, mark=seen.mark - LAG_S)
-    seen = KIND.observe(project.job(live=bad), report.receipt, project.ports, long_ago)
-    assert (seen.state, seen.verdict) == ("failed", None)
-    assert seen.cause == f"`./other.py` prints {OLD}, not the version that was deployed"
+    report, observation = project.deploy(project.job(live=bad))
+    assert observation.state == "running", "it may take a moment to show"
+    long_ago = replace(observation, mark=observation.mark - LAG_S)
+    observation = KIND.observe(project.job(live=bad), report.receipt, project.ports, long_ago)
+    assert (observation.state, observation.verdict) == ("failed", None)
+    assert observation.cause == f"`./other.py` prints {OLD}, not the version that was deployed"
 
 
 def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: ProgramFolder) -> None:
     broken = project.script("live.py", "raise SystemExit(1)")
-    _, seen = project.deploy(project.job(live=broken))
-    assert seen.state == "unknown"
-    assert "`./live.py` ended with exit code 1" in seen.cause
+    _, observed = project.deploy(project.job(live=broken))
+    assert observed.state == "unknown"
+    assert "`./live.py` ended with exit code 1" in observed.cause
 
 
 @pytest.mark.parametrize("line", ["two words", "\x1b[31mred", "a" * 500, "`reboot`"])
@@ -289,26 +289,26 @@ def test_one_that_is_stopped_is_ended_and_in_doubt(project: ProgramFolder) -> No
     report.stopping = True
     thread.join(20)
     assert len(problems) == 1
-    seen = KIND.observe(project.job(deploy=words), report.receipt, project.ports)
-    assert seen.state == "unknown"
-    assert "was interrupted, and it has no `live` command to ask" in seen.cause
+    observation = KIND.observe(project.job(deploy=words), report.receipt, project.ports)
+    assert observation.state == "unknown"
+    assert "was interrupted, and it has no `live` command to ask" in observation.cause
 
 
 def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(
     project: ProgramFolder,
 ) -> None:
     job = replace(project.job(deploy=project.script("deploy.py", SLOW)), deadline_s=1)
-    report, seen = project.deploy(job)
-    assert seen.state == "unknown"
-    assert "did not end before its deadline" in seen.cause
+    report, observed = project.deploy(job)
+    assert observed.state == "unknown"
+    assert "did not end before its deadline" in observed.cause
     assert processes.is_running(processes.Process(**report.receipt["process"])) is False
 
 
 def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: ProgramFolder) -> None:
     words = project.script("deploy.py", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    _, seen = project.deploy(project.job(deploy=words))
-    assert seen.state == "unknown"
-    assert "was ended by signal 9" in seen.cause
+    _, observed = project.deploy(project.job(deploy=words))
+    assert observed.state == "unknown"
+    assert "was ended by signal 9" in observed.cause
 
 
 ELSEWHERE = {"host": "another", "boot": "b", "pid": 4, "started": "1"}
@@ -336,8 +336,8 @@ def test_of_one_that_was_interrupted_live_says_what_became(
 ) -> None:
     live = project.script("live.py", f"print({printed!r})")
     job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
-    seen = KIND.observe(job, {"started": True, "process": ended_here()}, project.ports)
-    assert (seen.state, seen.verdict) == (state, verdict)
+    observation = KIND.observe(job, {"started": True, "process": ended_here()}, project.ports)
+    assert (observation.state, observation.verdict) == (state, verdict)
 
 
 @pytest.mark.parametrize("process", [None, ELSEWHERE, {"unheard": 1}])
@@ -348,19 +348,19 @@ def test_one_that_may_still_run_where_nobody_can_look_is_not_begun_beside_itself
     """On another machine, or where its number was never written down, `live` says too little."""
     live = project.script("live.py", f"print({printed!r})")
     job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
-    seen = KIND.observe(job, {"started": True, "process": process}, project.ports)
-    assert seen.state == state
+    observation = KIND.observe(job, {"started": True, "process": process}, project.ports)
+    assert observation.state == state
     if state == "unknown":
-        assert "whether it still runs cannot be known from here" in seen.cause
+        assert "whether it still runs cannot be known from here" in observation.cause
 
 
 def crash_at(number: int) -> Callable[[tuple[Any, ...]], None]:
     """Crash when this number of things has been said."""
-    said: list[tuple[Any, ...]] = []
+    values: list[tuple[Any, ...]] = []
 
     def crash(event: tuple[Any, ...]) -> None:
-        said.append(event)
-        if len(said) == number:
+        values.append(event)
+        if len(values) == number:
             raise Crash
 
     return crash
@@ -382,11 +382,11 @@ def test_after_a_crash_at_any_moment_it_is_absent_only_if_it_was_never_started(
         with pytest.raises(Crash):
             KIND.apply(job, project.ports, report)
         time.sleep(0.1)
-        seen = KIND.observe(job, report.receipt, project.ports)
+        observation = KIND.observe(job, report.receipt, project.ports)
         if (project.root / "ran").exists():
             certain = report.receipt.get("process") is not None
-            assert seen.state != "absent" or certain, number
-        assert report.receipt.get("started") or seen.state == "absent", number
+            assert observation.state != "absent" or certain, number
+        assert report.receipt.get("started") or observation.state == "absent", number
 
 
 def test_one_whose_number_cannot_be_written_down_is_ended(project: ProgramFolder) -> None:
@@ -448,8 +448,10 @@ def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: ProgramFol
     try:
         this = processes.process_of(child.pid)
         facts = {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
-        seen = KIND.observe(project.job(), {"started": True, "process": facts}, project.ports)
-        assert seen.state == "running"
+        observation = KIND.observe(
+            project.job(), {"started": True, "process": facts}, project.ports
+        )
+        assert observation.state == "running"
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
@@ -464,9 +466,9 @@ def test_one_that_was_never_started_is_absent(project: ProgramFolder) -> None:
 def test_rollback_runs_its_own_words(project: ProgramFolder) -> None:
     words = project.script("back.py", "import sys; print('back to', sys.argv[1])")
     job = project.job(JobAction.ROLLBACK, rollback=[*words, OLD])
-    report, seen = project.deploy(job)
+    report, observed = project.deploy(job)
     assert report.of("log") == [f"back to {OLD}"]
-    assert seen.verdict is Verdict.SUCCEEDED
+    assert observed.verdict is Verdict.SUCCEEDED
     assert KIND.irreversible(job.settings) is None
     assert KIND.irreversible(project.job().settings) is not None
 
@@ -477,11 +479,11 @@ def test_rollback_runs_its_own_words(project: ProgramFolder) -> None:
 )
 def test_health_is_what_its_program_says(project: ProgramFolder, code: str, status: str) -> None:
     words = project.script("health.py", f"print('queue is full')\nraise SystemExit({code})")
-    found: list[Any] = []
-    assert KIND.health(project.job(health=words), project.ports, found.append) is None
-    assert [(finding.what, finding.status) for finding in found] == [("health", status)]
+    values: list[Any] = []
+    assert KIND.health(project.job(health=words), project.ports, values.append) is None
+    assert [(finding.what, finding.status) for finding in values] == [("health", status)]
     if status == "failing":
-        assert found[0].cause == "`./health.py` ended with exit code 1: queue is full"
+        assert values[0].cause == "`./health.py` ended with exit code 1: queue is full"
 
 
 def test_its_folder_and_every_word_of_a_look_may_decide_what_is_started() -> None:

@@ -80,15 +80,17 @@ def writes(endpoint: Endpoint) -> list[str]:
 
 def watched(name: str, stage: Set, report: Report) -> list[Observation]:
     """Look until it has ended."""
-    seen: list[Observation] = []
+    observations: list[Observation] = []
     for _ in range(60):
-        seen.append(
-            kind(name).observe(stage.job, report.receipt, stage.ports, seen[-1] if seen else None)
+        observations.append(
+            kind(name).observe(
+                stage.job, report.receipt, stage.ports, observations[-1] if observations else None
+            )
         )
-        if seen[-1].state in ("done", "failed"):
-            return seen
+        if observations[-1].state in ("done", "failed"):
+            return observations
         stage.clock.advance(2)
-    return seen
+    return observations
 
 
 def looked(name: str, stage: Set) -> tuple[list[Finding], LiveVersion | None]:
@@ -109,11 +111,11 @@ def test_every_kind_has_each_part_of_the_contract_with_its_parameters(name: str)
     for part in [part for part, hook in vars(Kind).items() if inspect.isfunction(hook)]:
         offered = getattr(kind(name), part)
         assert callable(offered), part
-        ours, wanted = (
-            list(inspect.signature(one).parameters.values())
-            for one in (offered, getattr(Kind, part))
+        ours, expected = (
+            list(inspect.signature(item).parameters.values())
+            for item in (offered, getattr(Kind, part))
         )
-        assert [one.name for one in ours] == [one.name for one in wanted[1:]], part
+        assert [our.name for our in ours] == [item.name for item in expected[1:]], part
 
 
 def test_every_kind_of_aws_that_can_be_deployed_has_a_stage_here() -> None:
@@ -139,14 +141,14 @@ def test_every_write_is_intended_before_it_is_made(
 ) -> None:
     """P1: at the moment of an intent its call has not been made yet."""
     stage = STAGES[name](aws_endpoint, tmp_path)
-    made: list[int] = []
+    numbers: list[int] = []
 
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "intend":
-            made.append(len(writes(aws_endpoint)))
+            numbers.append(len(writes(aws_endpoint)))
 
     kind(name).apply(stage.job, stage.ports, Report(clock=stage.clock, on_event=on_event))
-    assert made == list(range(len(made)))
+    assert numbers == list(range(len(numbers)))
 
 
 @EVERY
@@ -165,8 +167,12 @@ def test_an_applied_job_ends_as_done_and_is_live_with_its_version(
     stage = STAGES[name](aws_endpoint, tmp_path)
     kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     before = writes(aws_endpoint)
-    seen = watched(name, stage, report)
-    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == ("done", "succeeded", "")
+    observations = watched(name, stage, report)
+    assert (observations[-1].state, observations[-1].verdict, observations[-1].cause) == (
+        "done",
+        "succeeded",
+        "",
+    )
     live = kind(name).live(stage.job, stage.ports)
     assert live is not None
     version = stage.job.version
@@ -192,16 +198,16 @@ def test_applied_twice_is_applied_once(name: str, aws_endpoint: Endpoint, tmp_pa
 
 
 @EVERY
-@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("number", [0, 1])
 def test_a_lost_answer_is_found_and_not_repeated(
-    name: str, at: int, aws_endpoint: Endpoint, tmp_path: Path
+    name: str, number: int, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     call = [
-        one
-        for one in kind(name).preview(stage.job, stage.ports).calls
-        if not one.name.startswith("ecr:")
-    ][at].name
+        item
+        for item in kind(name).preview(stage.job, stage.ports).calls
+        if not item.name.startswith("ecr:")
+    ][number].name
     aws_endpoint.fault(call, kind="reset", when="after")
     report = Report(clock=stage.clock)
     try:
@@ -211,8 +217,8 @@ def test_a_lost_answer_is_found_and_not_repeated(
         kind(name).apply(stage.job, stage.ports, report)
     assert watched(name, stage, report)[-1].verdict == "succeeded"
     tokens = {
-        one.params.get("ClientToken") or one.params.get("ClientRequestToken")
-        for one in aws_endpoint.calls.of(call)
+        item.params.get("ClientToken") or item.params.get("ClientRequestToken")
+        for item in aws_endpoint.calls.of(call)
     }
     assert aws_endpoint.calls.applied(call) == 1 or (
         len(tokens) == 1 and None not in tokens
@@ -249,9 +255,9 @@ def test_what_is_kept_survives_a_journal(name: str, aws_endpoint: Endpoint, tmp_
     """Another process goes on from JSON alone."""
     stage = STAGES[name](aws_endpoint, tmp_path)
     kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
-    kept = json.loads(json.dumps(report.receipt))
-    assert kept == report.receipt
-    assert watched(name, stage, Report(kept))[-1].verdict == "succeeded"
+    document = json.loads(json.dumps(report.receipt))
+    assert document == report.receipt
+    assert watched(name, stage, Report(document))[-1].verdict == "succeeded"
 
 
 @EVERY
@@ -293,7 +299,7 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
 
     stage = STAGES[name](aws_endpoint, tmp_path)
     statements = kind(name).permissions(stage.job)
-    actions = {action for one in statements for action in one.actions}
+    actions = {action for statement in statements for action in statement.actions}
     prefixes = {"elbv2": "elasticloadbalancing", "elasticloadbalancing": "elbv2"}
     session = get_session()
     for action in actions - IAM_ONLY:
@@ -301,13 +307,13 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
         assert (
             operation in session.get_service_model(prefixes.get(service, service)).operation_names
         ), action
-    assert all(one.why and one.resources for one in statements)
+    assert all(statement.why and statement.resources for statement in statements)
     kind(name).preview(stage.job, stage.ports)
     kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     watched(name, stage, report)
     looked(name, stage)
     called = {
-        prefixes.get(one.partition(":")[0], one.partition(":")[0]) + ":" + one.partition(":")[2]
-        for one in aws_endpoint.calls.names()
+        prefixes.get(item.partition(":")[0], item.partition(":")[0]) + ":" + item.partition(":")[2]
+        for item in aws_endpoint.calls.names()
     }
     assert called - actions - {"sts:GetCallerIdentity"} == set()

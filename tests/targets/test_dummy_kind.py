@@ -114,9 +114,9 @@ def test_a_kind_that_nobody_knows_breaks_no_command(
 ) -> None:
     repo.commit("rules", {"rules.toml": RULES})
     repo.write({"backend/src/app.py": "print(9)\n"})
-    found = toolkit(repo.path, *args)
-    assert found.code in (0, 1, 2, 7), found.err
-    assert "bug in toolkit" not in found.err
+    actual = toolkit(repo.path, *args)
+    assert actual.code in (0, 1, 2, 7), actual.err
+    assert "bug in toolkit" not in actual.err
 
 
 @pytest.mark.parametrize("command", [None, "deploy"], ids=["by hand", "by command"])
@@ -137,8 +137,8 @@ def test_a_kind_brings_its_options_to_the_commands_that_deploy_it(
     assert "No such option '--drain'" in toolkit(repo.path, "deploy", "--drain").err
     install(monkeypatch, None)
     repo.commit("rules", {"rules.toml": RULES})
-    found = toolkit(repo.path, "deploy", "worker", "--drain", "--dry-run")
-    assert "nobody can start a worker" in found.err
+    actual = toolkit(repo.path, "deploy", "worker", "--drain", "--dry-run")
+    assert "nobody can start a worker" in actual.err
     assert "--drain  " in toolkit(repo.path, "deploy", "--help").out
     for command in ("deploy-app", "deploy-stack", "rollback"):
         assert "--drain" not in toolkit(repo.path, command, "--help").out
@@ -146,10 +146,10 @@ def test_a_kind_brings_its_options_to_the_commands_that_deploy_it(
 
 def test_nothing_outside_of_targets_asks_for_a_setting_by_name() -> None:
     root = Path(targets.__file__).parents[1]
-    asked = [
+    request = [
         str(file.relative_to(root))
         for file in root.rglob("*.py")
         if file.relative_to(root).parts[0] != "targets"
         and re.search(r'getattr\(\w*\.?settings, "', file.read_text())
     ]
-    assert asked == []
+    assert request == []

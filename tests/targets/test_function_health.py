@@ -38,14 +38,14 @@ LOGS = "aws logs tail /aws/lambda/mail --since 1h"
 
 
 def job(**settings: Any) -> Job:
-    found = kind.Settings(**{"function": "mail", "source": "mail", **settings})
+    result = kind.Settings(**{"function": "mail", "source": "mail", **settings})
     return Job(
         "mail",
         "mail",
         "function",
         JobAction.DEPLOY,
         Location("dev", REGION, ACCOUNT),
-        found,
+        result,
         Version(COMMIT, COMMIT, "print"),
         "r1",
         "0" * 24,
@@ -54,15 +54,15 @@ def job(**settings: Any) -> Job:
 
 def told(aws: Aws, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told of the function, by what it is about, and what runs."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     live = kind.health(
-        job(**settings), Ports("", "", SystemClock(), lambda profile, region: aws), found.append
+        job(**settings), Ports("", "", SystemClock(), lambda profile, region: aws), findings.append
     )
-    assert len({one.what for one in found}) == len(found)
-    for one in found:
-        assert isinstance(one.status, HealthStatus)
-        assert (one.status == "ok") is (not one.cause) is (not one.next), one
-    return {one.what: one for one in found}, live
+    assert len({entry.what for entry in findings}) == len(findings)
+    for item in findings:
+        assert isinstance(item.status, HealthStatus)
+        assert (item.status == "ok") is (not item.cause) is (not item.next), item
+    return {entry.what: entry for entry in findings}, live
 
 
 # --- real
@@ -142,7 +142,7 @@ def test_a_function_in_order_is_ok_and_its_version_is_what_runs(aws: Aws) -> Non
     version = publish(aws, f"{COMMIT}-dirty-12ab")
     aws.write("lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion=version)
     signs, live = told(aws)
-    assert [(what, one.status, one.detail) for what, one in sorted(signs.items())] == [
+    assert [(what, item.status, item.detail) for what, item in sorted(signs.items())] == [
         ("alias", "ok", f"live -> version {version}"),
         ("errors", "ok", "no calls in the last hour"),
         ("function", "ok", "Active"),
@@ -185,9 +185,9 @@ def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: A
         FunctionVersion=first,
         RoutingConfig=weights,
     )
-    found = told(aws)[0]["alias"]
-    assert (found.status, found.cause) == ("warning", "10 % of the calls go to version 8")
-    assert sentence(found.next).startswith(
+    finding = told(aws)[0]["alias"]
+    assert (finding.status, finding.cause) == ("warning", "10 % of the calls go to version 8")
+    assert sentence(finding.next).startswith(
         f"to send all calls to version {first}: "
         "aws lambda update-alias --function-name mail --name live "
     )
@@ -203,13 +203,13 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
         count(aws, name, 5000, timedelta(minutes=70))
     assert told(aws)[0]["errors"] == Finding("errors", HealthStatus.OK, "3 errors in 1,200 calls")
     count(aws, "Errors", 97)
-    found = told(aws)[0]["errors"]
-    assert (found.status, found.detail, sentence(found.next)) == (
+    finding = told(aws)[0]["errors"]
+    assert (finding.status, finding.detail, sentence(finding.next)) == (
         "failing",
         "100 errors in 1,200 calls",
         LOGS,
     )
-    assert found.cause == "8.3 % of the calls in the last hour failed"
+    assert finding.cause == "8.3 % of the calls in the last hour failed"
 
 
 # --- scripted
@@ -248,14 +248,14 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
 
     def answer(params: dict[str, Any]) -> dict[str, Any]:
         values = {"Errors": errors, "Invocations": calls}
-        found = [
-            (one["Id"], values[one["MetricStat"]["Metric"]["MetricName"]])
-            for one in params["MetricDataQueries"]
+        result = [
+            (item["Id"], values[item["MetricStat"]["Metric"]["MetricName"]])
+            for item in params["MetricDataQueries"]
         ]
         return {
             "MetricDataResults": [
                 {"Id": key, "Values": [value] if value else [], "StatusCode": "Complete", **more}
-                for key, value in found
+                for key, value in result
             ]
         }
 
@@ -263,7 +263,7 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "detail", "cause"),
+    ("document", "status", "detail", "cause"),
     [
         (
             {
@@ -301,22 +301,22 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
 def test_a_state_that_is_not_active_is_told_of_the_function_and_of_the_version_behind_the_alias(
     scripted: Aws,
     aws_endpoint: Endpoint,
-    said: dict[str, Any],
+    document: dict[str, Any],
     status: str,
     detail: str,
     cause: str,
 ) -> None:
-    configured(aws_endpoint, **said)
+    configured(aws_endpoint, **document)
     signs, _ = told(scripted)
-    found = signs["function"]
-    assert (found.status, found.detail, found.cause, found.since) == (
+    actual = signs["function"]
+    assert (actual.status, actual.detail, actual.cause, actual.since) == (
         status,
         detail,
         cause,
         "2026-03-01T10:00:00+00:00",
     )
     assert signs["alias"].status == "ok"
-    configured(aws_endpoint, version=said)
+    configured(aws_endpoint, version=document)
     signs, _ = told(scripted)
     assert signs["function"].status == "ok"
     assert (signs["alias"].status, signs["alias"].cause) == (status, f"version 7: {cause}")
@@ -352,8 +352,8 @@ def test_the_share_of_errors_decides(
     scripted: Aws, aws_endpoint: Endpoint, errors: int, calls: int, status: str, detail: str
 ) -> None:
     counted(aws_endpoint, errors, calls)
-    found = told(scripted)[0]["errors"]
-    assert (found.status, found.detail) == (status, detail)
+    finding = told(scripted)[0]["errors"]
+    assert (finding.status, finding.detail) == (status, detail)
 
 
 @pytest.mark.parametrize(
@@ -367,18 +367,18 @@ def test_metrics_that_cloudwatch_could_not_read_are_unknown_and_not_zero(
     scripted: Aws, aws_endpoint: Endpoint, more: dict[str, Any]
 ) -> None:
     counted(aws_endpoint, 0, 0, **more)
-    found = told(scripted)[0]["errors"]
-    assert (found.status, found.detail) == ("unknown", "no answer")
-    assert more["StatusCode"] in found.cause
+    finding = told(scripted)[0]["errors"]
+    assert (finding.status, finding.detail) == ("unknown", "no answer")
+    assert more["StatusCode"] in finding.cause
 
 
 def test_metrics_that_are_left_out_are_unknown_and_not_zero(
     scripted: Aws, aws_endpoint: Endpoint
 ) -> None:
     aws_endpoint.on("cloudwatch", "GetMetricData", {"MetricDataResults": []})
-    found = told(scripted)[0]["errors"]
-    assert found.status == "unknown"
-    assert "its answer lacks 2 of 2 metrics" in found.cause
+    finding = told(scripted)[0]["errors"]
+    assert finding.status == "unknown"
+    assert "its answer lacks 2 of 2 metrics" in finding.cause
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_a_part_that_may_not_be_looked_at_is_unknown_by_itself(
     signs, _ = told(scripted)
     assert (signs[what].status, signs[what].detail) == ("unknown", "not allowed")
     assert operation in signs[what].cause
-    assert "ok" in {one.status for one in signs.values()}
+    assert "ok" in {value.status for value in signs.values()}
 
 
 def test_an_alarm_about_the_function_is_told_without_being_named(
@@ -415,27 +415,27 @@ def test_an_alarm_about_the_function_is_told_without_being_named(
         "DescribeAlarms",
         {"MetricAlarms": [ringing("throttled", "mail"), ringing("other", "mail2")]},
     )
-    assert {what for what, one in told(scripted)[0].items() if one.status == "failing"} == {
+    assert {what for what, item in told(scripted)[0].items() if item.status == "failing"} == {
         "alarm throttled"
     }
-    found = told(scripted, alarms=("gone",))[0]
-    assert found["alarm gone"].cause == "there is no alarm gone"
+    findings = told(scripted, alarms=("gone",))[0]
+    assert findings["alarm gone"].cause == "there is no alarm gone"
 
 
 def together(number: int, ask: Callable[[int], Any]) -> list[Any]:
     """What several threads get that ask at one moment."""
-    gate, found = threading.Barrier(number), [None] * number
+    gate, result = threading.Barrier(number), [None] * number
 
-    def one(at: int) -> None:
+    def item(code: int) -> None:
         gate.wait()
-        found[at] = ask(at)
+        result[code] = ask(code)
 
-    threads = [threading.Thread(target=one, args=(at,)) for at in range(number)]
+    threads = [threading.Thread(target=item, args=(position,)) for position in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found
+    return result
 
 
 def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_counts(
@@ -445,30 +445,30 @@ def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_coun
         """Half of each value on either page; the value is the function's number, and a hundred more
         for calls.
         """
-        found = []
-        for one in params["MetricDataQueries"]:
-            metric = one["MetricStat"]["Metric"]
+        result = []
+        for item in params["MetricDataQueries"]:
+            metric = item["MetricStat"]["Metric"]
             value = float(metric["Dimensions"][0]["Value"][1:]) + (
                 100 if metric["MetricName"] == "Invocations" else 0
             )
-            found.append(
+            result.append(
                 {
-                    "Id": one["Id"],
+                    "Id": item["Id"],
                     "Values": [value / 4, value / 4],
                     "StatusCode": "Complete" if "NextToken" in params else "PartialData",
                 }
             )
-        return {"MetricDataResults": found} | ({} if "NextToken" in params else {"NextToken": "2"})
+        return {"MetricDataResults": result} | ({} if "NextToken" in params else {"NextToken": "2"})
 
     aws_endpoint.on("cloudwatch", "GetMetricData", answer)
     scripted.warm("cloudwatch")
     end = datetime(2026, 3, 1, tzinfo=UTC)
 
-    def ask(at: int) -> tuple[float, ...]:
+    def ask(number: int) -> tuple[float, ...]:
         calls = metrics.MetricNames("AWS/Lambda", ("Errors", "Invocations"), "FunctionName")
-        return metrics.sums(scripted, calls, f"f{at}", end - timedelta(hours=1), end)
+        return metrics.sums(scripted, calls, f"f{number}", end - timedelta(hours=1), end)
 
-    assert together(6, ask) == [(float(at), 100.0 + at) for at in range(6)]
+    assert together(6, ask) == [(float(position), 100.0 + position) for position in range(6)]
     assert aws_endpoint.calls.count("GetMetricData") == 2
     call = aws_endpoint.calls.of("GetMetricData")[0].params
     assert (call["StartTime"], call["EndTime"]) == (end - timedelta(hours=1), end)
@@ -488,7 +488,7 @@ def test_the_permissions_cover_a_look_and_no_more(
     told(scripted)
     statements = kind.permissions(job())
     assert set(aws_endpoint.calls.names()) <= {
-        action for one in statements for action in one.actions
+        action for statement in statements for action in statement.actions
     }
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mail"
     assert statements[0].resources == (function, f"{function}:*")

@@ -102,7 +102,7 @@ def refusal(name: str, **settings: Any) -> str:
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     return msgspec.json.encode(value).decode()
 
 
@@ -127,17 +127,17 @@ def test_a_kind_offers_the_whole_contract(name: str) -> None:
 
 @EVERY
 def test_what_a_kind_cannot_do_without_is_enough(name: str) -> None:
-    found = target(name, **LEAST[name])
+    actual = target(name, **LEAST[name])
     kind = targets.kind(name)
-    assert (found.kind, found.action, found.estimate_s) == (name, kind.action, kind.estimate_s)
-    assert kind.problem(found.settings) is None
+    assert (actual.kind, actual.action, actual.estimate_s) == (name, kind.action, kind.estimate_s)
+    assert kind.problem(actual.settings) is None
 
 
 @EVERY
 def test_everything_else_may_be_said_besides(name: str) -> None:
     settings = LEAST[name] | MOST[name]
-    found = msgspec.to_builtins(target(name, **settings).settings)
-    assert {key: _plain(found[key]) for key in settings} == settings
+    actual = msgspec.to_builtins(target(name, **settings).settings)
+    assert {key: _plain(actual[key]) for key in settings} == settings
 
 
 def _plain(value: Any) -> Any:
@@ -148,9 +148,9 @@ def _plain(value: Any) -> Any:
 def test_every_setting_is_described_and_tried_here(name: str) -> None:
     structs = msgspec.json.schema_components([targets.kind(name).Settings])[1]
     assert all(
-        one.get("description")
+        value.get("description")
         for struct in structs.values()
-        for one in struct["properties"].values()
+        for value in struct["properties"].values()
     )
     assert (
         structs[targets.kind(name).Settings.__name__]["properties"].keys() - {"template"}
@@ -167,8 +167,8 @@ def test_a_setting_that_is_left_out_is_missed_by_name(name: str) -> None:
     }
     assert fields <= LEAST[name].keys()
     for field in fields:
-        left = {key: value for key, value in LEAST[name].items() if key != field}
-        assert refusal(name, **left) == f"targets.it: `{field}` is missing"
+        document = {key: value for key, value in LEAST[name].items() if key != field}
+        assert refusal(name, **document) == f"targets.it: `{field}` is missing"
 
 
 @EVERY
@@ -199,10 +199,11 @@ def test_needs_and_an_estimate_are_common_to_all(name: str) -> None:
     text = f'version = 1\n[targets.it]\nkind = "{name}"\nneeds = ["other"]\nestimate = "1m1s"\n'
     text += "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
     text += "".join(
-        f'[targets.{other}]\nkind = "manual"\ninstructions = "x"\n' for other in ("other", "third")
+        f'[targets.{second}]\nkind = "manual"\ninstructions = "x"\n'
+        for second in ("other", "third")
     )
-    found = flow.read_rules(text.encode(), "rules.toml").targets["it"]
-    assert (found.needs, found.estimate_s) == ((Need("other"),), 61)
+    actual = flow.read_rules(text.encode(), "rules.toml").targets["it"]
+    assert (actual.needs, actual.estimate_s) == ((Need("other"),), 61)
 
 
 @EVERY
@@ -214,18 +215,18 @@ def test_only_a_group_covers_others(name: str) -> None:
 def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_be_deployed(
     name: str,
 ) -> None:
-    found = target(name, **LEAST[name])
-    can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
+    actual = target(name, **LEAST[name])
+    can_run = name == "group" or targets.kind(name).runnable(actual.settings) is None
     assert can_run == (name in ("app", "stack", "command", "group"))
-    assert flow.deploy_command(found) == (NextCommand(found.action, ("it",)) if can_run else None)
+    assert flow.deploy_command(actual) == (NextCommand(actual.action, ("it",)) if can_run else None)
 
 
 @EVERY
 def test_settings_cannot_be_changed_and_share_nothing(name: str) -> None:
-    one = target(name, **LEAST[name])
-    assert one == target(name, **LEAST[name])
+    item = target(name, **LEAST[name])
+    assert item == target(name, **LEAST[name])
     with pytest.raises(AttributeError):
-        setattr(one.settings, next(iter(LEAST[name])), "x")
+        setattr(item.settings, next(iter(LEAST[name])), "x")
 
 
 @EVERY
@@ -288,10 +289,10 @@ def test_any_table_is_a_target_or_is_refused(table: dict[str, Any]) -> None:
     )
     assert tomllib.loads(text)["targets"]["it"] == table
     try:
-        found = flow.read_rules(text.encode(), "rules.toml").targets["it"].kind
+        kind = flow.read_rules(text.encode(), "rules.toml").targets["it"].kind
     except RulesError:
         return
-    assert found in targets.KINDS
+    assert kind in targets.KINDS
 
 
 def test_the_examples_in_the_repository_load() -> None:

@@ -38,16 +38,16 @@ def job(kind: str, settings: Any, region: str | None = "eu-west-1") -> Job:
 
 
 def of(kind: str, settings: Any, region: str | None = "eu-west-1") -> tuple[Statement, ...]:
-    found: tuple[Statement, ...] = targets.kind(kind).permissions(job(kind, settings, region))
-    return found
+    permissions: tuple[Statement, ...] = targets.kind(kind).permissions(job(kind, settings, region))
+    return permissions
 
 
 def resources(statements: tuple[Statement, ...], action: str) -> set[str]:
     return {
-        one
+        resource
         for statement in statements
         if action in statement.actions
-        for one in statement.resources
+        for resource in statement.resources
     }
 
 
@@ -62,15 +62,15 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_arn_is_of_the_regions_own_part_of_aws(kind: str, region: str) -> None:
-    found = [*of(kind, KINDS[kind], region), *record(job(kind, KINDS[kind], region).location)]
+    actual = [*of(kind, KINDS[kind], region), *record(job(kind, KINDS[kind], region).location)]
     location = Location("dev", region, "111111111111")
-    found += secrets.permissions(Secret("a", ssm="/p"), location, {})
-    found += secrets.permissions(
+    actual += secrets.permissions(Secret("a", ssm="/p"), location, {})
+    actual += secrets.permissions(
         Secret("a", secret="s"), Location("dev", region, "111111111111"), {}
     )
-    arns = [one for statement in found for one in statement.resources if one != "*"]
+    arns = [resource for statement in actual for resource in statement.resources if resource != "*"]
     assert arns
-    assert {one.split(":")[1] for one in arns} == {REGIONS[region]}
+    assert {arn.split(":")[1] for arn in arns} == {REGIONS[region]}
 
 
 def test_addresses_end_as_the_regions_part_of_aws_has_them() -> None:
@@ -84,14 +84,14 @@ def fits(pattern: str, arn: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("other", ["web-prod", "web-prod-Worker1A2B3C4D5E6F", "website", "we"])
+@pytest.mark.parametrize("text", ["web-prod", "web-prod-Worker1A2B3C4D5E6F", "website", "we"])
 @pytest.mark.parametrize(
     "settings", [Stack(stack="web", template="t.json"), Stack(stack="web", cdk="infra")]
 )
-def test_no_stack_of_another_name_can_be_changed_or_deleted(settings: Stack, other: str) -> None:
-    found = of("stack", settings)
-    arn = f"arn:aws:cloudformation:eu-west-1:111111111111:stack/{other}/0a1b"
-    own = arn.replace(f"/{other}/", "/web/")
+def test_no_stack_of_another_name_can_be_changed_or_deleted(settings: Stack, text: str) -> None:
+    statements = of("stack", settings)
+    arn = f"arn:aws:cloudformation:eu-west-1:111111111111:stack/{text}/0a1b"
+    output = arn.replace(f"/{text}/", "/web/")
     for action in (
         "DeleteStack",
         "CreateChangeSet",
@@ -100,16 +100,16 @@ def test_no_stack_of_another_name_can_be_changed_or_deleted(settings: Stack, oth
         "RollbackStack",
         "ContinueUpdateRollback",
     ):
-        allowed = resources(found, f"cloudformation:{action}")
-        assert any(fits(one, own) for one in allowed)
-        assert not any(fits(one, arn) for one in allowed)
+        allowed = resources(statements, f"cloudformation:{action}")
+        assert any(fits(item, output) for item in allowed)
+        assert not any(fits(item, arn) for item in allowed)
 
 
 def test_what_nested_stacks_say_can_be_read() -> None:
     arn = "arn:aws:cloudformation:eu-west-1:111111111111:stack/web-Inner-1A2B3C4D5E6F/0a1b"
     assert any(
-        fits(one, arn)
-        for one in resources(of("stack", KINDS["stack"]), "cloudformation:DescribeStackEvents")
+        fits(resource, arn)
+        for resource in resources(of("stack", KINDS["stack"]), "cloudformation:DescribeStackEvents")
     )
 
 
@@ -124,16 +124,16 @@ def test_what_nested_stacks_say_can_be_read() -> None:
 def test_the_cdks_bucket_role_and_version_are_those_of_one_bootstrap(
     context: dict[str, str], qualifier: str
 ) -> None:
-    found = of("stack", Stack(stack="web", cdk="infra", context=context))
-    roles = resources(found, "iam:PassRole")
+    statements = of("stack", Stack(stack="web", cdk="infra", context=context))
+    roles = resources(statements, "iam:PassRole")
     assert roles == {
         f"arn:aws:iam::111111111111:role/cdk-{qualifier}-cfn-exec-role-111111111111-eu-west-1"
     }
-    assert resources(found, "ssm:GetParameter") == {
+    assert resources(statements, "ssm:GetParameter") == {
         f"arn:aws:ssm:eu-west-1:111111111111:parameter/cdk-bootstrap/{qualifier}/version"
     }
     bucket = f"arn:aws:s3:::cdk-{qualifier}-assets-111111111111-eu-west-1"
-    assert resources(found, "s3:PutObject") == {bucket, f"{bucket}/*"}
+    assert resources(statements, "s3:PutObject") == {bucket, f"{bucket}/*"}
 
 
 def test_a_role_is_handed_on_to_one_service_only() -> None:
@@ -150,7 +150,9 @@ def test_roles_that_are_named_are_the_only_ones_that_are_handed_on() -> None:
         "arn:aws:iam::111111111111:role/execution",
     }
     assert "roles" in next(
-        one.why for one in of("app", KINDS["app"]) if "iam:PassRole" in one.actions
+        statement.why
+        for statement in of("app", KINDS["app"])
+        if "iam:PassRole" in statement.actions
     )
 
 
@@ -166,7 +168,7 @@ def test_a_role_is_named_without_stars(role: str) -> None:
 
 def test_a_function_that_is_named_by_its_arn_is_the_same_function() -> None:
     name = "arn:aws:lambda:eu-west-1:111111111111:function:f"
-    [seen, *_] = of("function", Function(function=name, source="src"))
-    assert seen.resources == (name, f"{name}:*")
+    [observed, *_] = of("function", Function(function=name, source="src"))
+    assert observed.resources == (name, f"{name}:*")
     written = targets.kind("function").writes(Function(function=f"{name}:live", source="src"))
     assert [resource.name for resource in written] == ["f"]

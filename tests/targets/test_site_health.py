@@ -21,14 +21,14 @@ ARN = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/c1"
 
 
 def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
-    found = kind.Settings(**{"source": "my site/dist", "bucket": "www", **settings})
+    result = kind.Settings(**{"source": "my site/dist", "bucket": "www", **settings})
     return Job(
         "www",
         "www",
         "site",
         JobAction.DEPLOY,
         Location("dev", REGION, account),
-        found,
+        result,
         Version("v", None, "print"),
         "r1",
         "0" * 24,
@@ -37,14 +37,14 @@ def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
 
 def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Finding]:
     """What is told of the site, by what it is about."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     ports = Ports("", "", SystemClock(), Aws)
-    assert kind.health(job(account, **settings), ports, found.append) is None
-    assert len({one.what for one in found}) == len(found)
-    for one in found:
-        assert isinstance(one.status, HealthStatus)
-        assert (one.status == "ok") is (not one.cause) is (not one.next), one
-    return {one.what: one for one in found}
+    assert kind.health(job(account, **settings), ports, findings.append) is None
+    assert len({entry.what for entry in findings}) == len(findings)
+    for item in findings:
+        assert isinstance(item.status, HealthStatus)
+        assert (item.status == "ok") is (not item.cause) is (not item.next), item
+    return {entry.what: entry for entry in findings}
 
 
 # --- real
@@ -61,7 +61,10 @@ def distribution(aws: Aws, enabled: bool = True) -> str:
         "Quantity": 1,
         "Items": [{"HeaderName": "x-origin", "HeaderValue": "canary"}],
     }
-    kept = {"ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}}, "MinTTL": 0}
+    document = {
+        "ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}},
+        "MinTTL": 0,
+    }
     config = {
         "CallerReference": "1",
         "Comment": "",
@@ -70,7 +73,7 @@ def distribution(aws: Aws, enabled: bool = True) -> str:
         "DefaultCacheBehavior": {
             "TargetOriginId": "o",
             "ViewerProtocolPolicy": "allow-all",
-            **kept,
+            **document,
         },
     }
     return str(
@@ -92,7 +95,7 @@ def bucket(aws: Aws) -> None:
 def test_a_site_that_is_not_there_is_told_part_by_part(cloud: Cloud) -> None:
     cloud.aws()
     signs = told(distribution="ENONE")
-    assert {what: (one.status, one.cause) for what, one in signs.items()} == {
+    assert {what: (item.status, item.cause) for what, item in signs.items()} == {
         "bucket": ("failing", "there is no bucket www"),
         "distribution": ("failing", "there is no distribution ENONE"),
     }
@@ -111,7 +114,7 @@ def test_a_site_in_order_is_ok_and_no_header_of_its_origin_is_shown(cloud: Cloud
     bucket(aws)
     aws.write("s3", "put_object", Bucket="www", Key="index.html", Body=b"<html>")
     signs = told(distribution=distribution(aws))
-    assert {what: one.status for what, one in signs.items()} == {
+    assert {what: item.status for what, item in signs.items()} == {
         "bucket": "ok",
         "index": "ok",
         "distribution": "ok",
@@ -124,9 +127,9 @@ def test_a_site_in_order_is_ok_and_no_header_of_its_origin_is_shown(cloud: Cloud
 
 def test_a_distribution_that_is_disabled_is_failing(cloud: Cloud) -> None:
     name = distribution(cloud.aws(), enabled=False)
-    found = told(distribution=name)["distribution"]
-    assert (found.status, found.detail) == ("failing", "disabled")
-    assert sentence(found.next).endswith(f"--id {name}")
+    finding = told(distribution=name)["distribution"]
+    assert (finding.status, finding.detail) == ("failing", "disabled")
+    assert sentence(finding.next).endswith(f"--id {name}")
 
 
 # --- scripted
@@ -147,16 +150,16 @@ def served(
 ) -> None:
     """What CloudFront says."""
     viewer = {"ACMCertificateArn": ARN} if certificate is None else certificate
-    kept = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
+    document = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
     origins = {"Quantity": 1, "Items": [{"Id": "o", "DomainName": "www.s3.amazonaws.com"}]}
     config = {
         "CallerReference": "1",
         "Comment": "",
         "Enabled": True,
         "Origins": origins,
-        "DefaultCacheBehavior": kept,
+        "DefaultCacheBehavior": document,
     }
-    said = {
+    table = {
         "Id": "E1",
         "ARN": "arn:aws:cloudfront::1:distribution/E1",
         "Status": status,
@@ -165,21 +168,21 @@ def served(
         "DomainName": "d1.cloudfront.net",
         "DistributionConfig": {**config, "ViewerCertificate": viewer},
     }
-    endpoint.on("cloudfront", "GetDistribution", {"Distribution": said})
+    endpoint.on("cloudfront", "GetDistribution", {"Distribution": table})
 
 
-def shown(endpoint: Endpoint, left: timedelta | None, status: str = "ISSUED", **more: Any) -> None:
+def shown(endpoint: Endpoint, rest: timedelta | None, status: str = "ISSUED", **more: Any) -> None:
     """What ACM says: how long the certificate is still good."""
-    said = {
+    document = {
         "CertificateArn": ARN,
         "DomainName": "shop.example",
         "Status": status,
         "Type": "AMAZON_ISSUED",
         **more,
     }
-    if left is not None:
-        said["NotAfter"] = datetime.now(UTC) + left
-    endpoint.on("acm", "DescribeCertificate", {"Certificate": said})
+    if rest is not None:
+        document["NotAfter"] = datetime.now(UTC) + rest
+    endpoint.on("acm", "DescribeCertificate", {"Certificate": document})
 
 
 def renewal(status: str, **more: str) -> dict[str, Any]:
@@ -196,10 +199,10 @@ def certificate() -> Finding:
 
 
 def test_a_certificate_is_asked_for_in_its_own_region(scripted: Endpoint) -> None:
-    found = certificate()
-    assert found.status == "ok"
+    finding = certificate()
+    assert finding.status == "ok"
     assert (
-        found.detail == f"until {datetime.now(UTC) + timedelta(days=365):%Y-%m-%d}, 364 days left"
+        finding.detail == f"until {datetime.now(UTC) + timedelta(days=365):%Y-%m-%d}, 364 days left"
     )
     assert [(call.region, call.params) for call in scripted.calls.of("acm:*")] == [
         ("us-east-1", {"CertificateArn": ARN})
@@ -208,19 +211,19 @@ def test_a_certificate_is_asked_for_in_its_own_region(scripted: Endpoint) -> Non
 
 def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     shown(scripted, -timedelta(hours=1), "EXPIRED")
-    found = certificate()
-    assert (found.status, found.detail) == ("failing", "expired")
-    assert found.cause.startswith("the certificate of shop.example expired on 20")
-    assert found.cause.endswith("; no renewal has started")
+    finding = certificate()
+    assert (finding.status, finding.detail) == ("failing", "expired")
+    assert finding.cause.startswith("the certificate of shop.example expired on 20")
+    assert finding.cause.endswith("; no renewal has started")
     assert (
-        sentence(found.next)
+        sentence(finding.next)
         == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
     )
-    assert found.since is not None
+    assert finding.since is not None
 
 
 @pytest.mark.parametrize(
-    ("days", "status", "said"),
+    ("days", "status", "text"),
     [
         (1, "warning", "1 day"),
         (13, "warning", "13 days"),
@@ -229,13 +232,13 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     ],
 )
 def test_a_certificate_that_ends_soon_is_a_warning(
-    scripted: Endpoint, days: int, status: str, said: str
+    scripted: Endpoint, days: int, status: str, text: str
 ) -> None:
     shown(scripted, timedelta(days=days, minutes=1))
-    found = certificate()
-    assert found.status == status
-    assert found.cause == (
-        f"the certificate of shop.example expires in {said}; no renewal has started" if said else ""
+    finding = certificate()
+    assert finding.status == status
+    assert finding.cause == (
+        f"the certificate of shop.example expires in {text}; no renewal has started" if text else ""
     )
 
 
@@ -250,14 +253,14 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
         == "the certificate of shop.example expires in 9 days; its renewal: FAILED: CAA_ERROR"
     )
     shown(scripted, timedelta(days=9, hours=1), Type="IMPORTED")
-    found = certificate()
+    finding = certificate()
     assert (
-        found.cause
+        finding.cause
         == "the certificate of shop.example expires in 9 days; it was imported, so ACM does"
         " not renew it"
     )
     assert (
-        sentence(found.next)
+        sentence(finding.next)
         == f"import a new one: aws acm import-certificate --certificate-arn {ARN} --region"
         " us-east-1"
     )
@@ -266,8 +269,8 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
 @pytest.mark.parametrize("status", ["REVOKED", "PENDING_VALIDATION", "INACTIVE"])
 def test_a_certificate_that_is_not_issued_is_failing(scripted: Endpoint, status: str) -> None:
     shown(scripted, timedelta(days=90) if status == "REVOKED" else None, status)
-    found = certificate()
-    assert (found.status, found.cause) == (
+    finding = certificate()
+    assert (finding.status, finding.cause) == (
         "failing",
         f"the certificate of shop.example is {status}",
     )
@@ -290,20 +293,20 @@ def test_a_certificate_that_is_gone_is_failing_and_one_that_may_not_be_seen_unkn
 
 
 @pytest.mark.parametrize(
-    "other", [{"CloudFrontDefaultCertificate": True}, {"IAMCertificateId": "i"}]
+    "document", [{"CloudFrontDefaultCertificate": True}, {"IAMCertificateId": "i"}]
 )
 def test_a_certificate_that_is_not_of_acm_is_not_asked_for(
-    scripted: Endpoint, other: dict[str, Any]
+    scripted: Endpoint, document: dict[str, Any]
 ) -> None:
-    served(scripted, certificate=other)
+    served(scripted, certificate=document)
     assert told(distribution="E1").keys() == {"bucket", "index", "distribution"}
     assert not scripted.calls.count("acm:*")
 
 
 def test_a_distribution_that_is_being_changed_is_a_warning(scripted: Endpoint) -> None:
     served(scripted, "InProgress")
-    found = told(distribution="E1")["distribution"]
-    assert (found.status, sentence(found.next)) == (
+    finding = told(distribution="E1")["distribution"]
+    assert (finding.status, sentence(finding.next)) == (
         "warning",
         "aws cloudfront wait distribution-deployed --id E1",
     )
@@ -357,12 +360,12 @@ def alarm(aws: Aws, name: str, namespace: str, dimension: str, value: str) -> No
 
 
 def test_alarms_of_the_distribution_are_looked_for_where_cloudfront_has_them(cloud: Cloud) -> None:
-    here = cloud.aws()
-    bucket(here)
-    name = distribution(here)
+    current = cloud.aws()
+    bucket(current)
+    name = distribution(current)
     far = Aws(None, "us-east-1")
-    alarm(here, "files", "AWS/S3", "BucketName", "www")
-    alarm(here, "others", "AWS/S3", "BucketName", "www2")
+    alarm(current, "files", "AWS/S3", "BucketName", "www")
+    alarm(current, "others", "AWS/S3", "BucketName", "www2")
     alarm(far, "pages", "AWS/CloudFront", "DistributionId", name)
     alarm(far, "far", "AWS/Billing", "Currency", "USD")
     assert {what for what in told() if what.startswith("alarm")} == {"alarm files"}
@@ -382,17 +385,17 @@ def test_alarms_of_the_distribution_are_looked_for_where_cloudfront_has_them(clo
 
 def moved(endpoint: Endpoint, times: int) -> None:
     """S3 says `times` times to each question that the bucket is in us-east-1."""
-    left = {"HeadBucket": times, "HeadObject": times}
-    said: dict[str, dict[str, Any]] = {
+    document = {"HeadBucket": times, "HeadObject": times}
+    by_name: dict[str, dict[str, Any]] = {
         "HeadBucket": {"BucketRegion": "us-east-1"},
         "HeadObject": {"LastModified": datetime.now(UTC)},
     }
 
     def answer(operation: str) -> dict[str, Any]:
-        left[operation] -= 1
-        if left[operation] >= 0:
+        document[operation] -= 1
+        if document[operation] >= 0:
             raise AwsError("301", "Moved Permanently", 301, **{"x-amz-bucket-region": "us-east-1"})
-        return said[operation]
+        return by_name[operation]
 
     endpoint.on("s3", "HeadBucket", lambda params: answer("HeadBucket"))
     endpoint.on("s3", "HeadObject", lambda params: answer("HeadObject"))
@@ -400,7 +403,7 @@ def moved(endpoint: Endpoint, times: int) -> None:
 
 def test_a_redirect_to_another_region_is_followed(scripted: Endpoint) -> None:
     moved(scripted, 1)
-    assert {what: (one.status, one.detail) for what, one in told().items()} == {
+    assert {what: (item.status, item.detail) for what, item in told().items()} == {
         "bucket": ("ok", "www in us-east-1"),
         "index": ("ok", "index.html is there"),
     }
@@ -416,10 +419,10 @@ def test_a_redirect_to_another_region_is_followed(scripted: Endpoint) -> None:
 def test_a_redirect_that_leads_to_another_one_is_unknown(scripted: Endpoint) -> None:
     moved(scripted, 9)
     signs = told()
-    assert {one.cause for one in signs.values()} == {
+    assert {value.cause for value in signs.values()} == {
         "bucket www is in another region, and S3 does not say where"
     }
-    assert {one.status for one in signs.values()} == {"unknown"}
+    assert {value.status for value in signs.values()} == {"unknown"}
 
 
 @pytest.mark.parametrize(
@@ -437,7 +440,7 @@ def test_a_part_that_does_not_answer_is_unknown_by_itself(
     scripted.fault(operation, times=None, kind="error", code="Odd", message="no", status=400)
     signs = told(distribution="E1")
     assert (signs[what].status, signs[what].detail) == ("unknown", "no answer")
-    assert {one.status for name, one in signs.items() if name != what} == {"ok"}
+    assert {item.status for name, item in signs.items() if name != what} == {"ok"}
 
 
 def test_the_permissions_cover_a_look_and_are_of_this_site_only(scripted: Endpoint) -> None:
@@ -445,12 +448,12 @@ def test_the_permissions_cover_a_look_and_are_of_this_site_only(scripted: Endpoi
     statements = kind.permissions(job(distribution="E1"))
     actions = {"s3:HeadBucket": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
     assert {actions.get(name, name) for name in scripted.calls.names()} == {
-        action for one in statements for action in one.actions
+        action for statement in statements for action in statement.actions
     }
     assert {name.partition(":")[0] for name in scripted.calls.names()} - {"acm"} == set(
         kind.services()
     )
-    assert [one.resources for one in statements][:3] == [
+    assert [statement.resources for statement in statements][:3] == [
         ("arn:aws:s3:::www",),
         ("arn:aws:s3:::www/index.html",),
         (f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1",),

@@ -138,7 +138,7 @@ def test_what_a_failed_app_wrote_is_in_the_log_of_its_step(stacks: Stacks) -> No
 def test_an_app_is_deployed_with_its_assets_and_then_is_unchanged(stacks: Stacks) -> None:
     bootstrap(stacks)
     job = stacks.job(cdk="cdk")
-    assert [one.name for one in stacks.preview(job).calls] == ALL
+    assert [call.name for call in stacks.preview(job).calls] == ALL
     report = stacks.apply(job)
     assert report.intents == ALL
     assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -168,10 +168,12 @@ def test_a_long_template_is_uploaded_where_the_assembly_says(stacks: Stacks) -> 
     path = stacks.folder / "cdk/app.py"
     path.write_text(path.read_text().replace('"Metadata": {', '"Metadata": {"long": "x" * 52000, '))
     job = stacks.job(cdk="cdk")
-    names = [one.name for one in stacks.preview(job).calls]
+    names = [call.name for call in stacks.preview(job).calls]
     report = stacks.apply(job)
     assert report.intents == names == ["s3:PutObject", *ALL]
-    assert {one[2]["key"] for one in report.events if one[:2] == ("intend", "s3:PutObject")} == {
+    assert {
+        event[2]["key"] for event in report.events if event[:2] == ("intend", "s3:PutObject")
+    } == {
         "abc.zip",
         "t.json",
     }
@@ -198,6 +200,6 @@ def test_the_example_is_deployed_stack_by_stack(
     for name in ("Network", "Api"):
         stacks.name = f"CarRental{name}Stack"
         job = stacks.job(cdk="cdk")
-        seen, _ = stacks.follow(job, stacks.apply(job))
-        assert seen.verdict == "succeeded", seen
+        observed, _ = stacks.follow(job, stacks.apply(job))
+        assert observed.verdict == "succeeded", observed
         assert stacks.preview(stacks.job(cdk="cdk")).unchanged

@@ -16,7 +16,7 @@ def change(
     name: str, kind: str, action: str = "Modify", *touched: str, **more: Any
 ) -> dict[str, Any]:
     """One entry of `Changes`."""
-    details = [{"Target": {"Attribute": "Properties", "Name": one}} for one in touched]
+    details = [{"Target": {"Attribute": "Properties", "Name": item}} for item in touched]
     scope = more.pop("scope", ["Properties"] if touched else [])
     return {
         "Type": "Resource",
@@ -35,8 +35,10 @@ def known(before: Any = None, after: Any = None) -> changes.Properties:
     return lambda name: (before, after)
 
 
-def effects(*found: dict[str, Any], before: Any = None, after: Any = None) -> list[ResourceChange]:
-    return changes.effects(found, known(before, after))
+def effects(
+    *document: dict[str, Any], before: Any = None, after: Any = None
+) -> list[ResourceChange]:
+    return changes.effects(document, known(before, after))
 
 
 EVERYTHING = [
@@ -108,10 +110,10 @@ def test_a_harmless_change_asks_for_nothing() -> None:
 
 
 def test_what_may_be_replaced_is_asked_for_with_a_maybe() -> None:
-    found = effects(
+    resource_changes = effects(
         change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional")
     )
-    assert changes.questions("Shop", found)[0][0] == "Shop: maybe replace Group?"
+    assert changes.questions("Shop", resource_changes)[0][0] == "Shop: maybe replace Group?"
 
 
 names = st.text(st.characters(categories=["Lu", "Ll", "Nd"]), min_size=1, max_size=255)
@@ -121,8 +123,8 @@ names = st.text(st.characters(categories=["Lu", "Ll", "Nd"]), min_size=1, max_si
 def test_a_line_is_never_wider_than_a_terminal(
     name: str, kind: str, action: str, touched: list[str]
 ) -> None:
-    for one in (kind, "AWS::S3::Bucket", "AWS::IAM::Role"):
-        [line] = changes.effect_lines(effects(change(name, one, action, *touched)))
+    for item in (kind, "AWS::S3::Bucket", "AWS::IAM::Role"):
+        [line] = changes.effect_lines(effects(change(name, item, action, *touched)))
         assert len(line) <= 80
 
 
@@ -143,7 +145,7 @@ DENIES = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "touched", "before", "after", "said"),
+    ("kind", "touched", "before", "after", "text"),
     [
         ("AWS::IAM::Policy", "PolicyDocument", POLICY, MORE, "grants permissions"),
         ("AWS::IAM::Policy", "PolicyDocument", MORE, POLICY, ""),
@@ -189,18 +191,18 @@ DENIES = {
     ],
 )
 def test_permissions_broaden_by_what_is_added_to_them(
-    kind: str, touched: str, before: Any, after: Any, said: str
+    kind: str, touched: str, before: Any, after: Any, text: str
 ) -> None:
-    asked = change("It", kind, "Modify", touched)
-    [found] = effects(asked, before={touched: before}, after={touched: after})
-    assert found.broadens == said
+    document = change("It", kind, "Modify", touched)
+    [actual] = effects(document, before={touched: before}, after={touched: after})
+    assert actual.broadens == text
     resolved = {
         "BeforeContext": {"Properties": {touched: before}},
         "AfterContext": {"Properties": {touched: after}},
     }
-    asked["ResourceChange"] |= {name: json.dumps(value) for name, value in resolved.items()}
-    [found] = effects(asked)
-    assert found.broadens == said
+    document["ResourceChange"] |= {name: json.dumps(value) for name, value in resolved.items()}
+    [actual] = effects(document)
+    assert actual.broadens == text
 
 
 def test_permissions_that_cannot_be_compared_count_as_broader() -> None:
@@ -222,7 +224,7 @@ RULE = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "text"),
     [
         ([], [{**RULE, "CidrIp": "0.0.0.0/0"}], "open to the internet"),
         ([], [{**RULE, "CidrIpv6": "::/0"}], "open to the internet"),
@@ -243,15 +245,15 @@ RULE = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
         ),
     ],
 )
-def test_a_security_group_broadens_by_who_may_connect(before: Any, after: Any, said: str) -> None:
+def test_a_security_group_broadens_by_who_may_connect(before: Any, after: Any, text: str) -> None:
     group = change("Web", "AWS::EC2::SecurityGroup", "Modify", "SecurityGroupIngress")
-    [found] = effects(
+    [actual] = effects(
         group, before={"SecurityGroupIngress": before}, after={"SecurityGroupIngress": after}
     )
-    assert found.broadens == said
+    assert actual.broadens == text
     if len(after) == 1 and not before:
-        [found] = effects(change("In", "AWS::EC2::SecurityGroupIngress", "Add"), after=after[0])
-        assert found.broadens == said
+        [actual] = effects(change("In", "AWS::EC2::SecurityGroupIngress", "Add"), after=after[0])
+        assert actual.broadens == text
 
 
 def test_a_value_is_never_part_of_a_line() -> None:
@@ -259,7 +261,7 @@ def test_a_value_is_never_part_of_a_line() -> None:
         name: json.dumps({"Properties": {"MasterUserPassword": "canary"}})
         for name in ("BeforeContext", "AfterContext")
     }
-    found = effects(
+    resource_changes = effects(
         change(
             "Db",
             "AWS::RDS::DBInstance",
@@ -269,16 +271,16 @@ def test_a_value_is_never_part_of_a_line() -> None:
             **contexts,
         )
     )
-    assert "canary" not in repr(found) + repr(changes.effect_lines(found)) + repr(
-        changes.questions("Shop", found)
-    )
+    assert "canary" not in repr(resource_changes) + repr(
+        changes.effect_lines(resource_changes)
+    ) + repr(changes.questions("Shop", resource_changes))
 
 
 # before there is a change set
 
 
-def resources(**found: Any) -> dict[str, Any]:
-    return {"Resources": found}
+def resources(**value: Any) -> dict[str, Any]:
+    return {"Resources": value}
 
 
 ROLE = {

@@ -104,15 +104,15 @@ def test_a_stack_that_is_not_there_is_created_with_our_tags_and_the_outputs_that
     job = stacks.job(outputs=("Url",))
     assert kind.live(job, stacks.ports) is None
     report = stacks.apply(job)
-    seen, _ = stacks.follow(job, report)
-    assert (seen.state, seen.verdict) == ("done", "succeeded")
-    assert seen.outputs.keys() == {"Url"}
+    observed, _ = stacks.follow(job, report)
+    assert (observed.state, observed.verdict) == ("done", "succeeded")
+    assert observed.outputs.keys() == {"Url"}
     assert report.intents == PLAIN
     live = kind.live(job, stacks.ports)
     assert live is not None
-    assert seen.live is not None
-    assert live.deployed.same(seen.live.deployed) is True
-    assert live == replace(seen.live, deployed=live.deployed)
+    assert observed.live is not None
+    assert live.deployed.same(observed.live.deployed) is True
+    assert live == replace(observed.live, deployed=live.deployed)
     assert live is not None
     assert (live.version, live.commit, live.fingerprint, live.run) == (
         job.version.name,
@@ -132,10 +132,10 @@ def test_a_change_is_made_and_a_second_deploy_of_it_is_unchanged_without_a_call(
     preview = stacks.preview(job)
     assert (preview.unchanged, preview.calls) == (True, ())
     report = stacks.apply(job)
-    seen, _ = stacks.follow(job, report)
-    assert (seen.state, seen.verdict, report.intents) == ("done", "unchanged", [])
-    assert seen.live is not None
-    assert seen.live.run == "run2"
+    observed, _ = stacks.follow(job, report)
+    assert (observed.state, observed.verdict, report.intents) == ("done", "unchanged", [])
+    assert observed.live is not None
+    assert observed.live.run == "run2"
 
 
 def test_the_preview_names_the_calls_that_are_made(stacks: Stacks) -> None:
@@ -144,7 +144,7 @@ def test_the_preview_names_the_calls_that_are_made(stacks: Stacks) -> None:
         stacks.write(text)
         job = stacks.job()
         preview = stacks.preview(job)
-        assert [one.name for one in preview.calls] == stacks.apply(job).intents == PLAIN
+        assert [call.name for call in preview.calls] == stacks.apply(job).intents == PLAIN
         stacks.follow(
             job,
             Report(
@@ -203,7 +203,7 @@ def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
     tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
         "Tags"
     ]
-    assert {one["Key"]: one["Value"] for one in tags} == {
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {
         "team": "a",
         "toolkit:version": "c0ffee" + "0" * 34,
         "toolkit:commit": "c0ffee" + "0" * 34,
@@ -220,10 +220,10 @@ def test_a_parameter_that_is_not_given_keeps_its_value(stacks: Stacks) -> None:
     )
     assert stacks.deploy(text, parameters={"Seconds": "30"}).verdict == "succeeded"
     assert stacks.deploy(parameters={"Other": "b"}).state == "done"
-    found = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
+    actual = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
         "Parameters"
     ]
-    assert {one["ParameterKey"]: one["ParameterValue"] for one in found} == {
+    assert {item["ParameterKey"]: item["ParameterValue"] for item in actual} == {
         "Seconds": "30",
         "Other": "b",
     }
@@ -242,7 +242,7 @@ def test_a_long_template_goes_through_the_store_or_is_refused(stacks: Stacks) ->
         CreateBucketConfiguration={"LocationConstraint": REGION},
     )
     job = stacks.job(store="s3://store/team")
-    names = [one.name for one in stacks.preview(job).calls]
+    names = [call.name for call in stacks.preview(job).calls]
     report = stacks.apply(job)
     assert report.intents == names == ["s3:PutObject", *PLAIN]
     assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -265,8 +265,8 @@ def test_a_long_template_in_yaml_is_read_by_cloudformation_alone(stacks: Stacks)
     ]
     lines += ["      VisibilityTimeout: !Ref Seconds", "# " + "x" * 52_000]
     stacks.write("\n".join(lines))
-    seen = stacks.deploy(store="s3://store", parameters={"Seconds": "30"})
-    assert seen.verdict == "succeeded"
+    observed = stacks.deploy(store="s3://store", parameters={"Seconds": "30"})
+    assert observed.verdict == "succeeded"
     job = stacks.job(store="s3://store", parameters={"Seconds": "30"})
     report = stacks.apply(job)
     assert (stacks.follow(job, report)[0].verdict, report.intents) == ("unchanged", [])
@@ -295,10 +295,10 @@ def test_a_template_that_is_a_link_out_of_the_repository_is_not_read(
 
 def test_the_wrong_account_is_refused_before_anything_is_done(stacks: Stacks, cloud: Cloud) -> None:
     stacks.write(ONE)
-    other = Stacks(stacks.folder, cloud.aws("222222222222"))
+    second = Stacks(stacks.folder, cloud.aws("222222222222"))
     with pytest.raises(WrongAccount):
-        other.apply(other.job())
-    assert other.status() == ""
+        second.apply(second.job())
+    assert second.status() == ""
 
 
 def test_a_secret_among_the_parameters_is_refused(stacks: Stacks) -> None:
@@ -319,11 +319,11 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
     stacks.deploy(TWO)
     stacks.write(FAILS)
     job = stacks.job()
-    seen, looks = stacks.follow(job, stacks.apply(job))
-    assert (seen.state, seen.verdict) == ("failed", "rolled-back")
-    assert seen.cause.startswith("Never (Custom::Never): ")
-    assert "cancelled" not in seen.cause
-    assert sentence(seen.next) == "toolkit deploy-stack shop"
+    observed, looks = stacks.follow(job, stacks.apply(job))
+    assert (observed.state, observed.verdict) == ("failed", "rolled-back")
+    assert observed.cause.startswith("Never (Custom::Never): ")
+    assert "cancelled" not in observed.cause
+    assert sentence(observed.next) == "toolkit deploy-stack shop"
     assert [
         line
         for look in looks
@@ -343,7 +343,9 @@ def test_the_cause_is_told_while_the_stack_is_still_rolling_back(stacks: Stacks,
     stacks.write(json.dumps(good))
     job = stacks.job()
     _, looks = stacks.follow(job, stacks.apply(job))
-    assert [one.phase for one in looks if one.state == "running" and "waiting for Tap" in one.phase]
+    assert [
+        look.phase for look in looks if look.state == "running" and "waiting for Tap" in look.phase
+    ]
 
 
 def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: Stacks) -> None:
@@ -361,7 +363,7 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     report = stacks.apply(job, Report(yes=frozenset()))
     assert (
         report.intents
-        == [one.name for one in preview.calls]
+        == [call.name for call in preview.calls]
         == ["cloudformation:DeleteStack", *PLAIN]
     )
     assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -387,10 +389,10 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     stacks: Stacks, tap: Any
 ) -> None:
     stacks.deploy(tap(Step="1"))
-    seen = stacks.deploy(tap(Step="2", Fail="yes", Stuck="yes"))
-    assert (seen.verdict, stacks.status()) == ("failed", "UPDATE_ROLLBACK_FAILED")
-    assert "the tap is closed" in seen.cause
-    assert sentence(seen.next) == "toolkit deploy-stack shop --continue-rollback"
+    observed = stacks.deploy(tap(Step="2", Fail="yes", Stuck="yes"))
+    assert (observed.verdict, stacks.status()) == ("failed", "UPDATE_ROLLBACK_FAILED")
+    assert "the tap is closed" in observed.cause
+    assert sentence(observed.next) == "toolkit deploy-stack shop --continue-rollback"
     stacks.write(tap(Step="3"))
     assert sentence(refusal(stacks, stacks.job())[0].next) == "add --continue-rollback"
 
@@ -403,7 +405,7 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
         "lambda", "update_function_code", FunctionName="tap", ZipFile=zipped(stuck=False)
     )
     job = stacks.job(options=StackOptions(continue_rollback=True))
-    names = [one.name for one in stacks.preview(job).calls]
+    names = [call.name for call in stacks.preview(job).calls]
     report = stacks.apply(job)
     assert report.intents == names == ["cloudformation:ContinueUpdateRollback", *PLAIN]
     assert stacks.follow(job, report)[0].verdict == "succeeded"
@@ -454,13 +456,15 @@ def test_a_failure_of_a_nested_stack_is_named(stacks: Stacks) -> None:
     )
     stacks.aws.write("s3", "put_object", Bucket="inner", Key="t.json", Body=FAILS.encode())
     url = f"https://s3.{REGION}.amazonaws.com/inner/t.json"
-    seen = stacks.deploy(
+    observed = stacks.deploy(
         template(
             {"Nest": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
         )
     )
-    assert seen.verdict == "rolled-back"
-    assert seen.cause.startswith("Nest (AWS::CloudFormation::Stack): Custom resource ServiceToken")
+    assert observed.verdict == "rolled-back"
+    assert observed.cause.startswith(
+        "Nest (AWS::CloudFormation::Stack): Custom resource ServiceToken"
+    )
 
 
 def test_a_template_that_is_wrong_is_told_in_cloudformations_words_and_leaves_nothing(
@@ -485,8 +489,8 @@ def test_a_deletion_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks) -
     assert "LOSES ITS DATA" in report.of("tell")[0]
     assert report.intents == ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
     names = [
-        one["ChangeSetName"]
-        for one in stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")[
+        item["ChangeSetName"]
+        for item in stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")[
             "Summaries"
         ]
     ]
@@ -575,16 +579,16 @@ def test_a_crash_before_any_line_of_the_journal_is_settled_by_looking_and_one_ch
         report = Report(report.receipt)
         if crashed and stacks.observe(job, report).state == "absent":
             stacks.apply(job, report)
-        seen, _ = stacks.follow(job, report)
-        assert (seen.state, seen.verdict) == ("done", "succeeded"), number
+        observed, _ = stacks.follow(job, report)
+        assert (observed.state, observed.verdict) == ("done", "succeeded"), number
         events = stacks.aws.pages(
             "cloudformation", "describe_stack_events", "StackEvents", StackName=stacks.name
         )
         assert (
             sum(
-                one["ResourceStatus"] == "CREATE_IN_PROGRESS"
-                and one["LogicalResourceId"] == stacks.name
-                for one in events
+                event["ResourceStatus"] == "CREATE_IN_PROGRESS"
+                and event["LogicalResourceId"] == stacks.name
+                for event in events
             )
             == 1
         )

@@ -46,9 +46,9 @@ def stacks(cloud: Cloud, tmp_path: Path) -> Stacks:
     return Stacks(tmp_path / "repo", cloud.aws())
 
 
-def made(seen: Observation) -> DeployedState:
-    assert seen.live is not None
-    return seen.live.deployed
+def made(observation: Observation) -> DeployedState:
+    assert observation.live is not None
+    return observation.live.deployed
 
 
 def now(stacks: Stacks) -> DeployedState:
@@ -120,8 +120,8 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
 
     job = stacks.job(options=StackOptions(force=True))
     report = Report(yes=frozenset())
-    seen, _ = stacks.follow(job, stacks.apply(job, report))
-    assert (seen.verdict, report.of("consent")) == ("succeeded", [])
+    observed, _ = stacks.follow(job, stacks.apply(job, report))
+    assert (observed.verdict, report.of("consent")) == ("succeeded", [])
     after = kind.live(stacks.job(), stacks.ports)
     assert after is not None
     assert (after.run, first.same(after.deployed)) == (job.run, True)
@@ -162,8 +162,12 @@ def test_a_template_that_is_not_the_one_that_was_sent_is_not_taken_for_ours(
 def test_a_no_op_has_no_body_of_its_own(scripted: Stacks) -> None:
     scripted.deploy(ONE)
     job = scripted.job()
-    seen, _ = scripted.follow(job, scripted.apply(job))
-    assert (seen.verdict, made(seen).body, bool(made(seen).template)) == ("unchanged", "", True)
+    observed, _ = scripted.follow(job, scripted.apply(job))
+    assert (observed.verdict, made(observed).body, bool(made(observed).template)) == (
+        "unchanged",
+        "",
+        True,
+    )
 
 
 def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoint) -> None:
@@ -180,7 +184,7 @@ def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoi
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "same"),
+    ("first", "two", "same"),
     [
         ('{"a": 1, "b": 2}', '{"b":2,\n"a":1}', True),
         ('{"a": 1}', '{"a": 2}', False),
@@ -193,8 +197,8 @@ def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoi
         ('{"a": "\\ud800"}', '{"a": "\\ud800"}', True),
     ],
 )
-def test_templates_are_the_same_by_what_they_say(one: object, two: object, same: bool) -> None:
-    assert (deployed.template_digest(one) == deployed.template_digest(two)) is same
+def test_templates_are_the_same_by_what_they_say(first: object, two: object, same: bool) -> None:
+    assert (deployed.template_digest(first) == deployed.template_digest(two)) is same
 
 
 def test_a_masked_value_decides_nothing_and_any_other_does() -> None:

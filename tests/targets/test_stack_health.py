@@ -57,14 +57,14 @@ DEPLOY = "toolkit deploy-stack shop"
 
 def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told of the stack, by what it is about, and what runs."""
-    found: list[Finding] = []
-    live = kind.health(stacks.job(**settings), stacks.ports, found.append)
-    assert len({one.what for one in found}) == len(found)
-    for one in found:
-        assert isinstance(one.status, HealthStatus)
-        assert (one.status == "ok") is (not one.cause) is (not one.next), one
-        assert "\n" not in one.cause
-    return {one.what: one for one in found}, live
+    findings: list[Finding] = []
+    live = kind.health(stacks.job(**settings), stacks.ports, findings.append)
+    assert len({entry.what for entry in findings}) == len(findings)
+    for item in findings:
+        assert isinstance(item.status, HealthStatus)
+        assert (item.status == "ok") is (not item.cause) is (not item.next), item
+        assert "\n" not in item.cause
+    return {entry.what: entry for entry in findings}, live
 
 
 def state(stacks: Stacks) -> Finding:
@@ -73,12 +73,12 @@ def state(stacks: Stacks) -> Finding:
 
 def ringing(name: str, **dimensions: str) -> dict[str, Any]:
     """An alarm as CloudWatch has it."""
-    said = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    documents = [{"Name": key, "Value": value} for key, value in dimensions.items()]
     return {
         "AlarmName": name,
         "StateValue": "ALARM",
         "StateReason": "it is over 5",
-        "Dimensions": said,
+        "Dimensions": documents,
     }
 
 
@@ -114,17 +114,17 @@ def test_every_state_has_one_word_a_cause_and_a_next_command(
     scripted: Stacks, aws_endpoint: Endpoint, status: str
 ) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
-    found = state(scripted)
-    wanted = (
+    finding = state(scripted)
+    expected = (
         "ok"
         if status in OK
         else "warning"
         if status.endswith("_IN_PROGRESS") or status in BACK
         else "failing"
     )
-    assert (found.status, found.detail) == (wanted, status)
-    assert datetime.fromisoformat(found.since or "").utcoffset() == timedelta(0)
-    assert "being changed since" not in found.cause  # there are better words for each
+    assert (finding.status, finding.detail) == (expected, status)
+    assert datetime.fromisoformat(finding.since or "").utcoffset() == timedelta(0)
+    assert "being changed since" not in finding.cause  # there are better words for each
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ def test_several_stacks_that_are_looked_at_together_are_one_call(
     names = [f"Shop{number}" for number in range(8)]
     for name in names[:-1]:
         aws_endpoint.cloudformation.stack(name, "UPDATE_COMPLETE")
-    found: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     gate = threading.Barrier(len(names))
 
     def ask(name: str) -> None:
         gate.wait()
-        found[name] = cfn.watched_stack(scripted.aws, name)
+        document[name] = cfn.watched_stack(scripted.aws, name)
 
     scripted.aws.warm("cloudformation")
     threads = [threading.Thread(target=ask, args=(name,)) for name in names]
@@ -193,12 +193,12 @@ def test_several_stacks_that_are_looked_at_together_are_one_call(
         thread.start()
     for thread in threads:
         thread.join()
-    assert {name: one and one["StackName"] for name, one in found.items()} == {
+    assert {name: item and item["StackName"] for name, item in document.items()} == {
         **{name: name for name in names[:-1]},
         names[-1]: None,
     }
-    asked = [call.params for call in aws_endpoint.calls.of("DescribeStacks")]
-    assert asked == [{}, {"StackName": names[-1]}]
+    documents = [call.params for call in aws_endpoint.calls.of("DescribeStacks")]
+    assert documents == [{}, {"StackName": names[-1]}]
 
 
 def test_a_name_with_a_slash_is_looked_up_as_cdk_names_it(
@@ -227,12 +227,12 @@ def test_an_operation_that_runs_is_told_since_when(
         scripted.ports,
         clock=Moved(datetime(2026, 3, 1, 12, 30, 50, tzinfo=UTC) - datetime.now(UTC)),
     )
-    found = state(scripted)
-    assert (found.status, found.cause) == (
+    finding = state(scripted)
+    assert (finding.status, finding.cause) == (
         "warning",
         f"it is being {word} since 2026-03-01 12:30 UTC",
     )
-    assert found.since == "2026-03-01T12:30:00+00:00"
+    assert finding.since == "2026-03-01T12:30:00+00:00"
 
 
 @pytest.mark.parametrize(
@@ -251,13 +251,13 @@ def test_an_operation_past_the_deadline_is_stuck(
     scripted.ports = replace(scripted.ports, clock=Moved(timedelta(seconds=50)))
     assert state(scripted).status != "failing"
     scripted.ports = replace(scripted.ports, clock=Moved(timedelta(seconds=62)))
-    found = state(scripted)
-    assert (found.status, found.detail, sentence(found.next)) == (
+    finding = state(scripted)
+    assert (finding.status, finding.detail, sentence(finding.next)) == (
         "failing",
         f"{status}, stuck",
         command,
     )
-    assert found.cause.startswith("it is stuck: it is being ")
+    assert finding.cause.startswith("it is stuck: it is being ")
 
 
 def test_a_deletion_of_an_old_stack_is_not_taken_for_stuck(
@@ -269,9 +269,9 @@ def test_a_deletion_of_an_old_stack_is_not_taken_for_stuck(
     shop.created = shop.updated = datetime.now(UTC) - timedelta(days=90)
     aws_endpoint.cloudformation.next("never")
     scripted.aws.write("cloudformation", "delete_stack", StackName="Shop")
-    found = state(scripted)
-    assert (found.status, found.detail) == ("warning", "DELETE_IN_PROGRESS")
-    assert datetime.now(UTC) - datetime.fromisoformat(found.since or "") < timedelta(minutes=1)
+    finding = state(scripted)
+    assert (finding.status, finding.detail) == ("warning", "DELETE_IN_PROGRESS")
+    assert datetime.now(UTC) - datetime.fromisoformat(finding.since or "") < timedelta(minutes=1)
     aws_endpoint.fault("DescribeStackEvents", times=None, kind="denied")
     assert state(scripted).detail == "DELETE_IN_PROGRESS, stuck"
 
@@ -291,10 +291,10 @@ def test_a_deletion_that_failed_names_what_it_failed_at(
     shop = cloud.stack("Shop", "DELETE_IN_PROGRESS")
     cloud.event(shop, "Files", "AWS::S3::Bucket", "DELETE_FAILED", "The bucket is not empty", "f")
     shop.status = "DELETE_FAILED"
-    found = state(scripted)
-    assert found.cause == "Files (AWS::S3::Bucket): The bucket is not empty"
+    finding = state(scripted)
+    assert finding.cause == "Files (AWS::S3::Bucket): The bucket is not empty"
     assert (
-        sentence(found.next)
+        sentence(finding.next)
         == "aws cloudformation delete-stack --stack-name Shop --retain-resources Files"
     )
 
@@ -309,12 +309,12 @@ def test_a_state_is_told_also_where_its_events_may_not_be_read(
         "Shop", status
     ).reason = "The following resource(s) failed: [Jobs]."
     aws_endpoint.fault("DescribeStackEvents", times=None, kind="denied")
-    found = state(scripted)
-    assert (found.status, found.detail) == (
+    finding = state(scripted)
+    assert (finding.status, finding.detail) == (
         "warning" if status.endswith("COMPLETE") else "failing",
         status,
     )
-    assert found.cause in (
+    assert finding.cause in (
         "its last update was rolled back",
         "The following resource(s) failed: [Jobs].",
     )
@@ -390,15 +390,15 @@ def test_only_alarms_that_are_named_are_about_a_stack(
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
     rings = [ringing("queue-is-old", QueueName="jobs"), ringing("of-somebody", ClusterName="main")]
     aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": rings})
-    found = told(scripted, alarms=("queue-is-old",))[0]
-    assert found.keys() == {"stack", "alarm queue-is-old"}
-    assert (found["alarm queue-is-old"].status, found["alarm queue-is-old"].cause) == (
+    findings = told(scripted, alarms=("queue-is-old",))[0]
+    assert findings.keys() == {"stack", "alarm queue-is-old"}
+    assert (findings["alarm queue-is-old"].status, findings["alarm queue-is-old"].cause) == (
         "failing",
         "it is over 5",
     )
     aws_endpoint.fault("DescribeAlarms", times=None, kind="denied")
-    found = told(scripted, alarms=("queue-is-old",))[0]
-    assert (found["stack"].status, found["alarms"].status) == ("ok", "unknown")
+    findings = told(scripted, alarms=("queue-is-old",))[0]
+    assert (findings["stack"].status, findings["alarms"].status) == ("ok", "unknown")
 
 
 # --- real
@@ -452,7 +452,7 @@ def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
 def test_a_stack_that_was_deployed_is_ok_and_what_runs_is_returned(stacks: Stacks) -> None:
     stacks.deploy(ONE)
     signs, live = told(stacks)
-    assert [(one.what, one.status, one.detail) for one in signs.values()] == [
+    assert [(value.what, value.status, value.detail) for value in signs.values()] == [
         ("stack", "ok", "CREATE_COMPLETE")
     ]
     now = kind.live(stacks.job(), stacks.ports)
@@ -464,27 +464,27 @@ def test_a_stack_that_was_deployed_is_ok_and_what_runs_is_returned(stacks: Stack
 def test_a_creation_that_was_rolled_back_is_failing_with_its_cause(stacks: Stacks) -> None:
     stacks.deploy(FAILS)
     signs, live = told(stacks)
-    found = signs["stack"]
-    assert (found.status, found.detail, sentence(found.next), live) == (
+    actual = signs["stack"]
+    assert (actual.status, actual.detail, sentence(actual.next), live) == (
         "failing",
         "ROLLBACK_COMPLETE",
         f"{DEPLOY} --recreate",
         None,
     )
-    assert found.cause.startswith("Never (Custom::Never): ")
+    assert actual.cause.startswith("Never (Custom::Never): ")
 
 
 def test_an_update_that_was_rolled_back_is_a_warning_with_its_cause(stacks: Stacks) -> None:
     stacks.deploy(ONE)
     stacks.deploy(FAILS)
     signs, live = told(stacks)
-    found = signs["stack"]
-    assert (found.status, found.detail, sentence(found.next)) == (
+    actual = signs["stack"]
+    assert (actual.status, actual.detail, sentence(actual.next)) == (
         "warning",
         "UPDATE_ROLLBACK_COMPLETE",
         DEPLOY,
     )
-    assert found.cause.startswith("its last update was rolled back: Never (Custom::Never): ")
+    assert actual.cause.startswith("its last update was rolled back: Never (Custom::Never): ")
     assert live is not None
     assert live.run == "run1"
 
@@ -494,11 +494,11 @@ def test_a_rollback_that_is_stuck_is_failing_with_its_cause(
 ) -> None:
     stacks.deploy(tap(Step="1"))
     stacks.deploy(tap(Step="2", Fail="Update", Stuck="yes"))
-    found = state(stacks)
-    assert (found.status, found.detail) == ("failing", "UPDATE_ROLLBACK_FAILED")
-    assert found.cause.startswith("Tap (Custom::Tap): ")
-    assert "the tap is closed" in found.cause
-    assert sentence(found.next) == f"{DEPLOY} --continue-rollback"
+    finding = state(stacks)
+    assert (finding.status, finding.detail) == ("failing", "UPDATE_ROLLBACK_FAILED")
+    assert finding.cause.startswith("Tap (Custom::Tap): ")
+    assert "the tap is closed" in finding.cause
+    assert sentence(finding.next) == f"{DEPLOY} --continue-rollback"
 
 
 def test_the_command_for_a_deletion_that_failed_deletes_the_stack(
@@ -509,11 +509,11 @@ def test_the_command_for_a_deletion_that_failed_deletes_the_stack(
     until = time.monotonic() + 20
     while stacks.status() != "DELETE_FAILED":
         assert time.monotonic() < until
-    found = state(stacks)
-    assert (found.status, found.detail) == ("failing", "DELETE_FAILED")
-    assert "the tap is closed" in found.cause
+    finding = state(stacks)
+    assert (finding.status, finding.detail) == ("failing", "DELETE_FAILED")
+    assert "the tap is closed" in finding.cause
     assert (
-        sentence(found.next)
+        sentence(finding.next)
         == "aws cloudformation delete-stack --stack-name Shop --retain-resources Tap"
     )
     stacks.aws.write("cloudformation", "delete_stack", StackName="Shop", RetainResources=["Tap"])
@@ -527,13 +527,13 @@ def test_what_was_changed_by_hand_is_told_once_drift_was_detected(stacks: Stacks
     url = stacks.aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]
     assert told(stacks)[0].keys() == {"stack"}
     stacks.aws.write("sqs", "delete_queue", QueueUrl=url)
-    asked = stacks.aws.write("cloudformation", "detect_stack_drift", StackName="Shop")[
+    request = stacks.aws.write("cloudformation", "detect_stack_drift", StackName="Shop")[
         "StackDriftDetectionId"
     ]
     until = time.monotonic() + 20
     look = "describe_stack_drift_detection_status"
     while (
-        stacks.aws.read("cloudformation", look, StackDriftDetectionId=asked)["DetectionStatus"]
+        stacks.aws.read("cloudformation", look, StackDriftDetectionId=request)["DetectionStatus"]
         == "DETECTION_IN_PROGRESS"
     ):
         assert time.monotonic() < until
@@ -553,10 +553,10 @@ def test_the_permissions_cover_a_look(scripted: Stacks, aws_endpoint: Endpoint) 
     told(scripted, alarms=("queue-is-old",))
     allowed = {
         action
-        for one in kind.permissions(scripted.job(alarms=("queue-is-old",)))
-        for action in one.actions
+        for permission in kind.permissions(scripted.job(alarms=("queue-is-old",)))
+        for action in permission.actions
     }
     assert "cloudwatch:DescribeAlarms" not in {
-        action for one in kind.permissions(scripted.job()) for action in one.actions
+        action for permission in kind.permissions(scripted.job()) for action in permission.actions
     }
     assert set(aws_endpoint.calls.names()) <= allowed

@@ -71,10 +71,10 @@ def resource(kind: str, path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def at(text: str, path: tuple[str, ...]) -> Any:
-    found = read_template(text).data["Resources"]["One"]["Properties"]
+    result = read_template(text).data["Resources"]["One"]["Properties"]
     for step in path:
-        found = found[step]
-    return found
+        result = result[step]
+    return result
 
 
 # --- the table
@@ -82,7 +82,7 @@ def at(text: str, path: tuple[str, ...]) -> Any:
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 @pytest.mark.parametrize(
-    "known", PROPERTIES, ids=lambda known: f"{known.type}.{'.'.join(known.path)}"
+    "known", PROPERTIES, ids=lambda known_names: f"{known_names.type}.{'.'.join(known_names.path)}"
 )
 def test_every_property_of_the_table_is_given_the_address_of_its_package(
     repo: PackagedFolder, known: Any, form: str
@@ -93,9 +93,9 @@ def test_every_property_of_the_table_is_given_the_address_of_its_package(
         import yaml
 
         text = yaml.safe_dump(json.loads(text))
-    made = repo.packaged("infra/template.txt", text)
-    [asset] = made.assets
-    value = at(made.text, known.path)
+    packaged = repo.packaged("infra/template.txt", text)
+    [asset] = packaged.assets
+    value = at(packaged.text, known.path)
     if known.form.name == "TEMPLATE":
         assert value == f"{WHERE.address}{asset.key}"
         assert asset.key.startswith("pre/templates/")
@@ -128,8 +128,8 @@ def test_every_property_of_the_table_is_given_the_address_of_its_package(
 def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
     repo: PackagedFolder, value: Any
 ) -> None:
-    for known in PROPERTIES:
-        text = json.dumps(resource(known.type, known.path, value))
+    for known_names in PROPERTIES:
+        text = json.dumps(resource(known_names.type, known_names.path, value))
         repo.write("t.json", text)
 
         def nobody() -> PackageBucket:
@@ -142,8 +142,8 @@ def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
 
 def test_a_yaml_template_keeps_every_other_letter_of_it(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
-    made = repo.packaged(text=SAM)
-    assert made.text == SAM.replace("src/api", f'"s3://b/{made.assets[0].key}"')
+    packaged = repo.packaged(text=SAM)
+    assert packaged.text == SAM.replace("src/api", f'"s3://b/{packaged.assets[0].key}"')
 
 
 @pytest.mark.parametrize("text", ["!Sub src/api", "!Ref Code", "!ImportValue src/api"])
@@ -156,14 +156,14 @@ def test_a_short_function_is_no_path(repo: PackagedFolder, text: str) -> None:
 def test_crlf_and_letters_beyond_ascii_do_not_move_what_is_replaced(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     text = SAM.replace("the one", "die \u00dcbersicht \U0001f600").replace("\n", "\r\n")
-    made = package_template(str(repo.root), "template.yaml", text, lambda: WHERE)
-    assert made.text == text.replace("src/api", f'"s3://b/{made.assets[0].key}"')
+    packaged = package_template(str(repo.root), "template.yaml", text, lambda: WHERE)
+    assert packaged.text == text.replace("src/api", f'"s3://b/{packaged.assets[0].key}"')
 
 
 def test_code_of_all_functions_loops_and_includes_are_packaged(repo: PackagedFolder) -> None:
     repo.write("src/api/app.py")
     repo.write("part.yaml")
-    made = repo.packaged(
+    packaged = repo.packaged(
         text="""\
 Globals: {Function: {CodeUri: src/api}}
 Resources:
@@ -175,15 +175,15 @@ Resources:
   Role: !Transform {Name: AWS::Include, Parameters: {Location: ./part.yaml}}
 """
     )
-    code, same, *parts = sorted(made.assets, key=lambda asset: asset.name, reverse=True)
-    assert [one.name for one in made.assets] == [
+    code, same, *parts = sorted(packaged.assets, key=lambda asset: asset.name, reverse=True)
+    assert [asset.name for asset in packaged.assets] == [
         "${Name}Fn.Code",
         "Globals.Function.CodeUri",
         "AWS::Include.Location",
     ]
     assert {code.key.rpartition(".")[2], same.key.rpartition(".")[2]} >= {"zip"}
-    assert "src/api" not in made.text
-    assert "part.yaml" not in made.text
+    assert "src/api" not in packaged.text
+    assert "part.yaml" not in packaged.text
     assert parts
 
 
@@ -255,20 +255,20 @@ def test_nested_templates_are_packaged_from_the_inside_relative_to_themselves(
         "Resources: {In: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL:"
         " infra/inner.yaml}}}\n"
     )
-    made = repo.packaged(text=outer)
-    code, inner = made.assets
+    packaged = repo.packaged(text=outer)
+    code, inner = packaged.assets
     assert (code.name, inner.name) == ("Fn.Code", "In.TemplateURL")
     assert (
         inner.text
         == 'Resources: {Fn: {Type: AWS::Lambda::Function, Properties: {Code: {"S3Bucket": "b",'
         f' "S3Key": "{code.key}"}}}}}}}}\n'
     )
-    assert made.text == outer.replace("infra/inner.yaml", f'"{WHERE.address}{inner.key}"')
+    assert packaged.text == outer.replace("infra/inner.yaml", f'"{WHERE.address}{inner.key}"')
     body = io.BytesIO()
     body.write(inner.text.encode())
     repo.write("infra/fn/index.py", "other")
     assert (
-        repo.packaged().text != made.text
+        repo.packaged().text != packaged.text
     )  # the change of the code reaches the outermost template
 
 
@@ -391,12 +391,12 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(
     repo.write(".aws-sam/build/Api/requests/__init__.py")
     repo.write(".aws-sam/build/Api/requirements.txt", "requests\n")
     repo.write(".aws-sam/build/template.yaml", SAM.replace("src/api", "Api"))
-    made = repo.packaged()
+    packaged = repo.packaged()
     body = io.BytesIO()
-    cdk.pack(made.assets[0], body)
+    cdk.pack(packaged.assets[0], body)
     with zipfile.ZipFile(body) as archive:
         assert "requests/__init__.py" in archive.namelist()
-    assert made.notes == (
+    assert packaged.notes == (
         "template.yaml is deployed from the output of `sam build`: .aws-sam/build/template.yaml",
     )
     time.sleep(0.02)
@@ -501,8 +501,8 @@ FUNCTION = {
 
 def code(stacks: Stacks) -> str:
     """The uploaded code's digest, as Lambda has it."""
-    found = stacks.aws.read("lambda", "get_function", FunctionName="local")["Configuration"]
-    return str(found["CodeSha256"])
+    result = stacks.aws.read("lambda", "get_function", FunctionName="local")["Configuration"]
+    return str(result["CodeSha256"])
 
 
 def test_local_code_is_uploaded_shown_before_and_deployed_again_only_when_it_changes(
@@ -528,10 +528,10 @@ def test_local_code_is_uploaded_shown_before_and_deployed_again_only_when_it_cha
         "cloudformation:CreateChangeSet",
         "cloudformation:ExecuteChangeSet",
     ]
-    seen, _ = stacks.follow(job, report)
-    assert seen.verdict == "succeeded", seen
-    assert seen.live is not None
-    assert seen.live.deployed.artifacts == {"Fn.Code": uploads[0].what["key"]}
+    observed, _ = stacks.follow(job, report)
+    assert observed.verdict == "succeeded", observed
+    assert observed.live is not None
+    assert observed.live.deployed.artifacts == {"Fn.Code": uploads[0].what["key"]}
     before = code(stacks)
     assert stacks.preview(stacks.job(store="s3://store/tk")).unchanged
 

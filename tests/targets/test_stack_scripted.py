@@ -57,9 +57,9 @@ HOPELESS = ("DELETE_FAILED", "IMPORT_ROLLBACK_FAILED")
 def stacks(aws_endpoint: Endpoint, tmp_path: Path) -> Stacks:
     folder = tmp_path / "repo"
     folder.mkdir()
-    made = Stacks(folder, Aws(None, "eu-west-1"))
-    made.write(NEW)
-    return made
+    created = Stacks(folder, Aws(None, "eu-west-1"))
+    created.write(NEW)
+    return created
 
 
 # --- states
@@ -81,7 +81,7 @@ def test_every_state_of_a_stack_is_answered(
         assert not aws_endpoint.calls.count("CreateChangeSet")
         return
     preview = stacks.preview(job)
-    names = [one.name for one in preview.calls]
+    names = [call.name for call in preview.calls]
     if status.endswith("IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         assert preview.warnings == (f"another operation runs on it: waiting for {status} to end",)
         with pytest.raises(Refused, match="was not ready within"):
@@ -105,7 +105,7 @@ def test_every_state_of_a_stack_is_answered(
 
 
 def test_the_types_of_change_sets_follow_the_states(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    for name, status, wanted in (
+    for name, status, expected in (
         ("A", "REVIEW_IN_PROGRESS", "CREATE"),
         ("B", "UPDATE_ROLLBACK_COMPLETE", "UPDATE"),
         ("C", "", "CREATE"),
@@ -117,7 +117,7 @@ def test_the_types_of_change_sets_follow_the_states(stacks: Stacks, aws_endpoint
         call = aws_endpoint.calls.of("CreateChangeSet")[-1].params
         assert (call["StackName"], call["ChangeSetType"], call["IncludeNestedStacks"]) == (
             name,
-            wanted,
+            expected,
             True,
         )
 
@@ -138,20 +138,20 @@ def test_a_stack_that_is_stuck_again_after_it_was_mended_is_left_to_a_person(
 
 
 @pytest.mark.parametrize("plan", ["no_changes", "no_updates"])
-@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("answer", [True, False])
 def test_a_change_set_without_changes_is_unchanged_and_taken_away(
-    stacks: Stacks, aws_endpoint: Endpoint, plan: str, there: bool
+    stacks: Stacks, aws_endpoint: Endpoint, plan: str, answer: bool
 ) -> None:
     cloud = aws_endpoint.cloudformation
-    if there:
+    if answer:
         cloud.stack("Shop", "UPDATE_COMPLETE")
     cloud.next_change_set(plan, looks=2)
     job = stacks.job()
     report = stacks.apply(job)
     assert stacks.follow(job, report)[0].verdict == "unchanged"
-    assert report.intents == REMOVED + ([] if there else ["cloudformation:DeleteStack"])
-    assert ("Shop" in cloud.stacks) is there
-    assert not there or not cloud.stacks["Shop"].change_sets
+    assert report.intents == REMOVED + ([] if answer else ["cloudformation:DeleteStack"])
+    assert ("Shop" in cloud.stacks) is answer
+    assert not answer or not cloud.stacks["Shop"].change_sets
 
 
 def test_early_validation_is_told_with_the_place_in_the_template(
@@ -190,8 +190,8 @@ def test_changes_that_the_answer_with_values_leaves_out_are_shown(
 ) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.stack("Shop", "UPDATE_COMPLETE")
-    found = [cloud.change("Service"), cloud.change("Old", "AWS::SNS::Topic", "Remove")]
-    cloud.next_change_set("warn", found)
+    actual = [cloud.change("Service"), cloud.change("Old", "AWS::SNS::Topic", "Remove")]
+    cloud.next_change_set("warn", actual)
 
     whole: list[Any] = []
     real = type(cloud).describe_change_set
@@ -253,13 +253,13 @@ def test_nothing_is_put_into_a_bucket_of_somebody_else(
     aws_endpoint.s3.bucket("ours")
     stacks.apply(stacks.job(store="s3://ours"))
     calls = aws_endpoint.calls.of("s3:*")
-    assert [one.operation for one in calls] == [
+    assert [call.operation for call in calls] == [
         "HeadObject",
         "HeadObject",
         "HeadObject",
         "PutObject",
     ]
-    assert {one.params["ExpectedBucketOwner"] for one in calls} == {"111111111111"}
+    assert {call.params["ExpectedBucketOwner"] for call in calls} == {"111111111111"}
 
 
 # --- how it ends
@@ -272,9 +272,9 @@ def test_a_stale_description_is_not_taken_for_the_end_nor_for_the_outputs(
         "success", stale=4, looks=1, outputs={"Url": "new", "Secret": "s"}
     )
     job = stacks.job(outputs=("Url",))
-    seen, looks = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.outputs) == ("succeeded", {"Url": "new"})
-    assert [one.phase for one in looks if one.phase == "reading the outputs"]
+    observed, looks = stacks.follow(job, stacks.apply(job))
+    assert (observed.verdict, observed.outputs) == ("succeeded", {"Url": "new"})
+    assert [look.phase for look in looks if look.phase == "reading the outputs"]
 
 
 def test_progress_is_told_in_words_and_every_event_once(
@@ -282,16 +282,16 @@ def test_progress_is_told_in_words_and_every_event_once(
 ) -> None:
     aws_endpoint.cloudformation.next("success", looks=1)
     job = stacks.job()
-    seen, looks = stacks.follow(job, stacks.apply(job))
-    assert "0 of 1 resources, waiting for Service" in [one.phase for one in looks]
-    lines = [line for one in looks for line in one.lines]
+    observed, looks = stacks.follow(job, stacks.apply(job))
+    assert "0 of 1 resources, waiting for Service" in [look.phase for look in looks]
+    lines = [line for look in looks for line in look.lines]
     assert lines == [
         "AWS::CloudFormation::Stack Shop CREATE_IN_PROGRESS",
         "AWS::ECS::Service Service CREATE_IN_PROGRESS",
         "AWS::ECS::Service Service CREATE_COMPLETE",
         "AWS::CloudFormation::Stack Shop CREATE_COMPLETE",
     ]
-    assert seen.state == "done"
+    assert observed.state == "done"
 
 
 @pytest.mark.parametrize(
@@ -310,17 +310,17 @@ def test_a_failure_is_told_at_once_with_its_first_real_cause(
         course, failing="Service", reason="Resource of type X already exists", looks=1
     )
     job = stacks.job()
-    seen, looks = stacks.follow(job, stacks.apply(job))
+    observed, looks = stacks.follow(job, stacks.apply(job))
     cause = "Service (AWS::ECS::Service): Resource of type X already exists"
-    assert (seen.state, seen.verdict, seen.cause, sentence(seen.next)) == (
+    assert (observed.state, observed.verdict, observed.cause, sentence(observed.next)) == (
         "failed",
         verdict,
         cause,
         f"toolkit deploy-stack shop{flag}",
     )
     if course != "failed":
-        assert cause in [one.cause for one in looks if one.state == "running"]
-        assert any(one.phase.startswith("rolling back: ") for one in looks)
+        assert cause in [look.cause for look in looks if look.state == "running"]
+        assert any(look.phase.startswith("rolling back: ") for look in looks)
 
 
 IN_USE = "Export infra:TopicArn cannot be deleted as it is in use by mail, Jobs-prod and web"
@@ -372,22 +372,22 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
     aws_endpoint.cloudformation.next("rollback", own=reason, looks=1)
     job = stacks.job()
-    seen, looks = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.cause, sentence(seen.next)) == (
+    observed, looks = stacks.follow(job, stacks.apply(job))
+    assert (observed.verdict, observed.cause, sentence(observed.next)) == (
         "rolled-back",
         reason,
         next_,
     )
     assert reason in [
-        one.cause for one in looks if one.state == "running"
+        look.cause for look in looks if look.state == "running"
     ]  # told at once, while it is rolled back
     assert any(
         line.endswith(f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}")
-        for one in looks
-        for line in one.lines
+        for look in looks
+        for line in look.lines
     )
-    found = health(stacks)
-    assert (found.cause, sentence(found.next)) == (
+    finding = health(stacks)
+    assert (finding.cause, sentence(finding.next)) == (
         f"its last update was rolled back: {reason}",
         next_,
     )
@@ -398,9 +398,9 @@ def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(
 ) -> None:
     aws_endpoint.cloudformation.next("rollback", own=NO_EXPORT)
     job = stacks.job()
-    seen, _ = stacks.follow(job, stacks.apply(job))
+    observed, _ = stacks.follow(job, stacks.apply(job))
     assert (
-        sentence(seen.next)
+        sentence(observed.next)
         == "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack"
         " shop --recreate"
     )
@@ -422,8 +422,8 @@ def test_a_failed_resource_comes_before_what_the_stack_says_of_it(
     cloud.event(
         shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE", "", shop.arn
     )
-    seen = stacks.observe(job, report)
-    assert (seen.cause, sentence(seen.next)) == (
+    observation = stacks.observe(job, report)
+    assert (observation.cause, sentence(observation.next)) == (
         "Queue (AWS::SQS::Queue): Access denied",
         "toolkit deploy-stack shop",
     )
@@ -435,15 +435,15 @@ def test_a_rollback_that_somebody_asked_for_is_told_as_that(
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
     aws_endpoint.cloudformation.next("rollback", own="User Initiated")
     job = stacks.job()
-    seen, _ = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.cause) == ("rolled-back", "User Initiated")
+    observed, _ = stacks.follow(job, stacks.apply(job))
+    assert (observed.verdict, observed.cause) == ("rolled-back", "User Initiated")
 
 
 def health(stacks: Stacks) -> Finding:
     """What `health` says of the stack."""
-    told: list[Finding] = []
-    kind.health(stacks.job(), stacks.ports, told.append)
-    return next(sign for sign in told if sign.what == "stack")
+    findings: list[Finding] = []
+    kind.health(stacks.job(), stacks.ports, findings.append)
+    return next(sign for sign in findings if sign.what == "stack")
 
 
 def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpoint) -> None:
@@ -455,8 +455,8 @@ def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpo
     cloud.event(
         shop, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", "Resource creation cancelled", "t"
     )
-    seen = stacks.observe(job, report)
-    assert (seen.state, seen.cause) == ("running", "")
+    observation = stacks.observe(job, report)
+    assert (observation.state, observation.cause) == ("running", "")
     cloud.event(
         shop,
         "Queue",
@@ -465,13 +465,13 @@ def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpo
         "Access denied for operation\n  'sqs:CreateQueue'",
         "q",
     )
-    seen = stacks.observe(job, report, seen)
-    assert (seen.state, seen.cause) == (
+    observation = stacks.observe(job, report, observation)
+    assert (observation.state, observation.cause) == (
         "running",
         "Queue (AWS::SQS::Queue): Access denied for operation 'sqs:CreateQueue'",
     )
     cloud.event(shop, "Later", "AWS::SQS::Queue", "CREATE_FAILED", "something else", "l")
-    assert stacks.observe(job, report, seen).cause == seen.cause
+    assert stacks.observe(job, report, observation).cause == observation.cause
 
 
 def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(
@@ -486,7 +486,7 @@ def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(
     report = stacks.apply(job)
     aws_endpoint.calls.clear()
     assert stacks.follow(job, Report(report.receipt))[0].verdict == "succeeded"
-    shop.events = [one for one in shop.events if one.get("ClientRequestToken") != job.token]
+    shop.events = [event for event in shop.events if event.get("ClientRequestToken") != job.token]
     assert (
         stacks.observe(job, Report(report.receipt)).phase == "waiting for CloudFormation to begin"
     )
@@ -500,10 +500,10 @@ def test_the_cause_inside_of_a_nested_stack_is_found(
     cloud.next_change_set("complete", [cloud.change("Nest", "AWS::CloudFormation::Stack", "Add")])
     cloud.next("rollback", failing="Nest", nested="Broker", reason="quota exceeded")
     job = stacks.job()
-    seen, looks = stacks.follow(job, stacks.apply(job))
-    assert seen.cause == "Broker (AWS::ECS::Service): quota exceeded"
+    observed, looks = stacks.follow(job, stacks.apply(job))
+    assert observed.cause == "Broker (AWS::ECS::Service): quota exceeded"
     assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in [
-        line for one in looks for line in one.lines
+        line for look in looks for line in look.lines
     ]
 
 
@@ -511,8 +511,11 @@ def test_a_cleanup_after_an_update_is_its_success(stacks: Stacks, aws_endpoint: 
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
     aws_endpoint.cloudformation.next("success", looks=3)
     job = stacks.job()
-    seen, _ = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, seen.phase) == ("succeeded", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    observed, _ = stacks.follow(job, stacks.apply(job))
+    assert (observed.verdict, observed.phase) == (
+        "succeeded",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    )
 
 
 # --- a bad line
@@ -525,12 +528,12 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_has_one_effect(
 ) -> None:
     hit = aws_endpoint.fault(operation, times=1, kind=fault, when="after")
     job = stacks.job()
-    seen, _ = stacks.follow(job, stacks.apply(job))
-    assert (seen.verdict, hit.hits) == ("succeeded", 1)
+    observed, _ = stacks.follow(job, stacks.apply(job))
+    assert (observed.verdict, hit.hits) == ("succeeded", 1)
     events = aws_endpoint.cloudformation.stacks["Shop"].events
-    assert [one["ResourceStatus"] for one in events if one["LogicalResourceId"] == "Shop"].count(
-        "CREATE_IN_PROGRESS"
-    ) == 1
+    assert [
+        event["ResourceStatus"] for event in events if event["LogicalResourceId"] == "Shop"
+    ].count("CREATE_IN_PROGRESS") == 1
     assert len(aws_endpoint.cloudformation.stacks["Shop"].change_sets) == 1
 
 
@@ -608,9 +611,9 @@ def test_nothing_is_made_twice_if_the_process_dies_between_any_call_and_its_rece
         assert stacks.follow(job, report)[0].verdict == "succeeded"
         assert len(aws_endpoint.cloudformation.stacks[stacks.name].change_sets) == 1
         begun = [
-            one
-            for one in aws_endpoint.cloudformation.stacks[stacks.name].events
-            if one["ResourceStatus"] == "CREATE_IN_PROGRESS"
+            event
+            for event in aws_endpoint.cloudformation.stacks[stacks.name].events
+            if event["ResourceStatus"] == "CREATE_IN_PROGRESS"
         ]
         assert len(begun) == 2  # the stack and its one resource
     assert dies > 4
@@ -636,21 +639,21 @@ def test_many_stacks_that_are_watched_at_one_moment_are_one_call(
         aws_endpoint.cloudformation.stack(f"S{number}", "CREATE_COMPLETE").arn
         for number in range(8)
     ]
-    found: list[Any] = []
+    values: list[Any] = []
     barrier = threading.Barrier(len(ids))
 
-    def watch(one: str) -> None:
+    def watch(text: str) -> None:
         barrier.wait()
-        found.append((one, (cfn.watched_stack(stacks.aws, one) or {})["StackId"]))
+        values.append((text, (cfn.watched_stack(stacks.aws, text) or {})["StackId"]))
 
     cfn.stack(stacks.aws, "S0")
     aws_endpoint.calls.clear()
-    threads = [threading.Thread(target=watch, args=(one,)) for one in ids]
+    threads = [threading.Thread(target=watch, args=(item,)) for item in ids]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == sorted((one, one) for one in ids)
+    assert sorted(values) == sorted((item, item) for item in ids)
     assert aws_endpoint.calls.count("DescribeStacks") <= 3
 
 
@@ -701,8 +704,8 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert stacks.preview(stacks.job()).warnings == (warning,)
     assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
     aws_endpoint.fault("DescribeServices", times=2, kind="denied")
-    told = sentence(stacks.preview(stacks.job()).warnings[0])
-    assert told.startswith("cannot tell whether this deploys an older image: ")
+    text = sentence(stacks.preview(stacks.job()).warnings[0])
+    assert text.startswith("cannot tell whether this deploys an older image: ")
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
@@ -725,7 +728,7 @@ BY_TAG = {
 
 
 @pytest.mark.parametrize(
-    ("image", "given", "wanted"),
+    ("image", "by_name", "expected"),
     [
         (BY_TAG, {}, "v2"),
         (
@@ -740,7 +743,11 @@ BY_TAG = {
     ],
 )
 def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
-    stacks: Stacks, aws_endpoint: Endpoint, image: Any, given: dict[str, str], wanted: str | None
+    stacks: Stacks,
+    aws_endpoint: Endpoint,
+    image: Any,
+    by_name: dict[str, str],
+    expected: str | None,
 ) -> None:
     repository = aws_endpoint.ecr.repository("backend")
     _, new = (aws_endpoint.ecr.image("backend", tag) for tag in ("v1", "v2"))
@@ -770,16 +777,16 @@ def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
         tags={"toolkit:run": "r", "toolkit:version": "v2"},
     )
     ecs.foreign_update(service, put.arn)
-    told = stacks.preview(stacks.job(parameters=given)).warnings
-    assert any("would put" in line for line in map(sentence, told)) is (
-        wanted not in ("v2", "the image itself")
+    warnings = stacks.preview(stacks.job(parameters=by_name)).warnings
+    assert any("would put" in line for line in map(sentence, warnings)) is (
+        expected not in ("v2", "the image itself")
     )
-    stacks.apply(stacks.job(parameters=given))
+    stacks.apply(stacks.job(parameters=by_name))
     [sent] = aws_endpoint.calls.of("CreateChangeSet")[-1].params["Parameters"]
-    value = f"{repository.uri}@{new.digest}" if wanted == "the image itself" else wanted
+    value = f"{repository.uri}@{new.digest}" if expected == "the image itself" else expected
     assert sent == {
         "ParameterKey": "Tag",
-        **({"ParameterValue": value} if wanted else {"UsePreviousValue": True}),
+        **({"ParameterValue": value} if expected else {"UsePreviousValue": True}),
     }
 
 
@@ -833,18 +840,18 @@ def test_a_create_change_set_says_what_is_needed_and_no_more(
 
 
 def test_live_says_nothing_while_nobody_can_know(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    made = aws_endpoint.cloudformation.stack(
+    stack = aws_endpoint.cloudformation.stack(
         "Shop", "UPDATE_IN_PROGRESS", tags={"toolkit:version": "v2"}
     )
     job = stacks.job()
     live = kind.live(job, stacks.ports)
     assert live is not None
     assert (live.version, live.detail["status"]) == (None, "UPDATE_IN_PROGRESS")
-    made.status = "UPDATE_COMPLETE"
+    stack.status = "UPDATE_COMPLETE"
     live = kind.live(job, stacks.ports)
     assert live is not None
     assert live.version == "v2"
-    made.status = "ROLLBACK_COMPLETE"
+    stack.status = "ROLLBACK_COMPLETE"
     assert kind.live(job, stacks.ports) is None
 
 

@@ -92,7 +92,7 @@ def test_tags_of_the_stack_are_kept_and_ours_are_renewed() -> None:
     ]
     version = Version("v1-dirty-abc", None, "f", settings="s")
     ours = templates.marks(version, "run1", "t")
-    assert {one["Key"]: one["Value"] for one in templates.tags(before, {"app": "x"}, ours)} == {
+    assert {tag["Key"]: tag["Value"] for tag in templates.tags(before, {"app": "x"}, ours)} == {
         "team": "a",
         "app": "x",
         "toolkit:version": "v1-dirty-abc",
@@ -101,7 +101,7 @@ def test_tags_of_the_stack_are_kept_and_ours_are_renewed() -> None:
         "toolkit:template": "t",
         "toolkit:run": "run1",
     }
-    assert {one["Key"] for one in templates.tags(before, {}, {})} == {"team", "toolkit:commit"}
+    assert {tag["Key"] for tag in templates.tags(before, {}, {})} == {"team", "toolkit:commit"}
 
 
 STACK = {
@@ -164,14 +164,14 @@ def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
 
 
 def test_a_long_template_is_summed_up_here() -> None:
-    found = templates.summarize(
+    summarize = templates.summarize(
         {
             "Parameters": {"A": {"Type": "String", "Default": 5, "NoEcho": "true"}},
             "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
             "Transform": "T",
         }
     )
-    assert found["Parameters"] == [
+    assert summarize["Parameters"] == [
         {
             "ParameterKey": "A",
             "ParameterType": "String",
@@ -180,7 +180,10 @@ def test_a_long_template_is_summed_up_here() -> None:
             "Description": "",
         }
     ]
-    assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
+    assert (summarize["ResourceTypes"], summarize["DeclaredTransforms"]) == (
+        ["AWS::SQS::Queue"],
+        ["T"],
+    )
     assert templates.summarize({"Parameters": [], "Resources": None})["Parameters"] == []
 
 
@@ -203,7 +206,7 @@ CDK_IMAGE = {
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [
         ("nginx:1", "nginx:1"),
         (CDK_IMAGE, f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"),
@@ -221,8 +224,8 @@ CDK_IMAGE = {
         (None, None),
     ],
 )
-def test_an_image_is_read_as_far_as_it_can_be(value: Any, told: str | None) -> None:
-    assert images.text(value, KNOWN) == told
+def test_an_image_is_read_as_far_as_it_can_be(value: Any, text: str | None) -> None:
+    assert images.text(value, KNOWN) == text
 
 
 def test_the_images_of_a_templates_services_are_found_through_their_task_definitions() -> None:
@@ -283,8 +286,8 @@ def job(location: Location, stack: str = "Shop", **settings: Any) -> Job:
 
 
 def test_the_permissions_are_for_this_stack_in_this_place() -> None:
-    found = kind.permissions(job(Location("dev", REGION, ACCOUNT), cdk="cdk"))
-    actions = {action for one in found for action in one.actions}
+    permissions = kind.permissions(job(Location("dev", REGION, ACCOUNT), cdk="cdk"))
+    actions = {action for item in permissions for action in item.actions}
     assert {
         "cloudformation:ExecuteChangeSet",
         "iam:PassRole",
@@ -292,8 +295,8 @@ def test_the_permissions_are_for_this_stack_in_this_place() -> None:
         "ssm:GetParameter",
         "ecs:DescribeServices",
     } <= actions
-    assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in found[0].resources
-    [role] = [one for one in found if one.actions == ("iam:PassRole",)]
+    assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in permissions[0].resources
+    [role] = [item for item in permissions if item.actions == ("iam:PassRole",)]
     assert role.resources == (
         f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}",
     )
@@ -303,21 +306,21 @@ def test_the_permissions_are_for_this_stack_in_this_place() -> None:
 
 
 def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> None:
-    found = kind.permissions(job(Location(), template="t.yaml"))
-    assert not {action for one in found for action in one.actions} & {
+    permissions = kind.permissions(job(Location(), template="t.yaml"))
+    assert not {action for item in permissions for action in item.actions} & {
         "iam:PassRole",
         "s3:PutObject",
         "ssm:GetParameter",
     }
-    assert "caller's own permissions" in found[0].why
-    assert "arn:aws:cloudformation:*:*:stack/Shop/*" in found[0].resources
+    assert "caller's own permissions" in permissions[0].why
+    assert "arn:aws:cloudformation:*:*:stack/Shop/*" in permissions[0].resources
 
 
 def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
-    found = kind.permissions(
+    permissions = kind.permissions(
         job(Location("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml")
     )
-    [store] = [one for one in found if "s3:PutObject" in one.actions]
+    [store] = [item for item in permissions if "s3:PutObject" in item.actions]
     assert store.resources == (
         "arn:aws:s3:::state",
         "arn:aws:s3:::state/team/templates/*",
@@ -327,16 +330,16 @@ def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(apply) + inspect.getsource(sources)
-    found = {
+    actual = {
         action
-        for one in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
-        for action in one.actions
+        for permission in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
+        for action in permission.actions
     }
     calls = {mend.call for mend in stack_status.RECOVERIES.values()} | set(
         re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
     )
     assert len(calls) >= 9
-    assert calls <= found
+    assert calls <= actual
 
 
 def test_the_stack_of_a_stage_is_named_with_a_dash() -> None:

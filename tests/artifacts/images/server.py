@@ -44,11 +44,11 @@ class Scripted:
 
             def handle_one(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                one = RegistryRequest(
+                registry_request = RegistryRequest(
                     self.command, self.path, dict(self.headers.items()), self.rfile.read(length)
                 )
-                outer.asked.append(one)
-                answered = answer(one)
+                outer.asked.append(registry_request)
+                answered = answer(registry_request)
                 if answered is None:
                     self.close_connection = True
                     self.connection.setsockopt(
@@ -84,7 +84,7 @@ class Scripted:
 
     def told(self, *methods: str) -> list[str]:
         """`METHOD path` of each request of these methods."""
-        return [f"{one.method} {one.path}" for one in self.asked if one.method in methods]
+        return [f"{item.method} {item.path}" for item in self.asked if item.method in methods]
 
 
 @contextmanager
@@ -99,25 +99,27 @@ def scripted(answer: Callable[[RegistryRequest], Answer | None]) -> Iterator[Scr
 def passing(url: str) -> Callable[[RegistryRequest], Answer | None]:
     """Answers what another server answers: put something before it."""
 
-    def answer(one: RegistryRequest) -> Answer | None:
-        kept = {
+    def answer(registry_request: RegistryRequest) -> Answer | None:
+        document = {
             name: value
-            for name, value in one.headers.items()
+            for name, value in registry_request.headers.items()
             if name.lower() in ("authorization", "content-type", "accept", "content-range")
         }
         with urllib3.PoolManager() as pool:
-            found = pool.request(
-                one.method,
-                f"{url}{one.path}",
-                headers=kept,
-                body=one.body,
+            request = pool.request(
+                registry_request.method,
+                f"{url}{registry_request.path}",
+                headers=document,
+                body=registry_request.body,
                 redirect=False,
                 retries=False,
             )
-            told = {name: value for name, value in found.headers.items() if name.lower() in _PASSED}
-            if one.method == "HEAD" and "content-length" in found.headers:
-                told["Content-Length"] = found.headers["content-length"]
-            return found.status, told, found.data
+            table = {
+                name: value for name, value in request.headers.items() if name.lower() in _PASSED
+            }
+            if registry_request.method == "HEAD" and "content-length" in request.headers:
+                table["Content-Length"] = request.headers["content-length"]
+            return request.status, table, request.data
 
     return answer
 
@@ -166,11 +168,11 @@ class Cutting:
         except OSError:
             pass
         finally:
-            for one in (source, target):
+            for item in (source, target):
                 with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                if one is source:
-                    one.close()
+                    item.shutdown(socket.SHUT_RDWR)
+                if item is source:
+                    item.close()
 
     def close(self) -> None:
         self._after = 0

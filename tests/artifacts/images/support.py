@@ -75,20 +75,20 @@ _KINDS = {tarfile.REGTYPE: "file", tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "
 
 def entries(packed: bytes) -> dict[str, Entry]:
     """A layer's entries, read by tarfile."""
-    found = {}
+    document = {}
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed))) as archive:
-        for one in archive:
-            file = archive.extractfile(one) if one.isreg() else None
+        for item in archive:
+            file = archive.extractfile(item) if item.isreg() else None
             content = file.read() if file else b""
-            found[one.name] = Entry(
-                _KINDS[one.type],
-                one.mode,
-                (one.uid, one.gid),
-                one.linkname,
+            document[item.name] = Entry(
+                _KINDS[item.type],
+                item.mode,
+                (item.uid, item.gid),
+                item.linkname,
                 content,
-                int(one.mtime),
+                int(item.mtime),
             )
-    return found
+    return document
 
 
 class Built(Struct, frozen=True):
@@ -108,7 +108,7 @@ class Built(Struct, frozen=True):
     def texts(self) -> dict[str, str]:
         """Path -> content, of files only."""
         return {
-            path: one.content.decode() for path, one in self.files.items() if one.kind == "file"
+            path: item.content.decode() for path, item in self.files.items() if item.kind == "file"
         }
 
 
@@ -127,13 +127,13 @@ def built(
 def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -> Built:
     """Build a folder that is there."""
     layers.mkdir(exist_ok=True)
-    asked = Recipe(str(root), ".", "Dockerfile", **recipe)
-    plan = plan_build(asked)
+    request = Recipe(str(root), ".", "Dockerfile", **recipe)
+    plan = plan_build(request)
     context = Context(plan.folder, plan.ignore)
-    image = build_stages(plan, asked, context, None, log or NoLog())
+    image = build_stages(plan, request, context, None, log or NoLog())
     written = [
-        write(os.path.join(layers, str(at)), layer, context, 0, lambda: None)
-        for at, layer in enumerate(image.layers)
+        write(os.path.join(layers, str(position)), layer, context, 0, lambda: None)
+        for position, layer in enumerate(image.layers)
     ]
-    read = [entries(Path(one.path).read_bytes()) for one in written]
+    read = [entries(Path(item.path).read_bytes()) for item in written]
     return Built(image, read, written, configuration(image, written, plan.platform, 0))

@@ -70,9 +70,9 @@ def app(cloud: Cloud) -> RegistryAddress:
 
 @pytest.fixture
 def client(app: RegistryAddress) -> Iterator[RegistryClient]:
-    one = registry.connected(app, lambda: None)
-    yield one
-    one.close()
+    registry_client = registry.connected(app, lambda: None)
+    yield registry_client
+    registry_client.close()
 
 
 def push(
@@ -113,15 +113,15 @@ def test_what_comes_back_is_what_was_pushed(
         config["config"]["Entrypoint"],
         config["config"]["Labels"],
     ) == ("1:1", ["/run.sh"], LABELS)
-    found: dict[str, Entry] = {}
+    by_name: dict[str, Entry] = {}
     for layer, diff_id in zip(
         manifest.document["layers"], config["rootfs"]["diff_ids"], strict=True
     ):
         path = tmp_path / "layer"
         assert client.download("app", layer["digest"], str(path)) == layer["size"]
         assert digest_of(gzip.decompress(path.read_bytes())) == diff_id
-        found |= entries(path.read_bytes())
-    assert {name: one.content for name, one in found.items() if one.kind == "file"} == {
+        by_name |= entries(path.read_bytes())
+    assert {name: item.content for name, item in by_name.items() if item.kind == "file"} == {
         "app/a": content,
         "app/c": b"C",
         "run.sh": b"R",
@@ -140,23 +140,23 @@ def test_the_second_push_sends_nothing(app: RegistryAddress, tmp_path: Path) -> 
     root = folder(tmp_path / "c", FILES)
     with scripted(passing(app.address)) as between:
         through = msgspec.structs.replace(app, address=between.url)
-        first, said = push(root, through), Said()
+        first, message = push(root, through), Said()
         assert len(between.told("POST")) == 3
         between.asked.clear()
-        assert push(root, through, said=said) == first
+        assert push(root, through, said=message) == first
         assert between.told("POST", "PUT", "PATCH") == []
-        assert said.lines[-1] == f"the image exists already: {first.digest}"
-        assert push(root, through, "v2", said) == first
+        assert message.lines[-1] == f"the image exists already: {first.digest}"
+        assert push(root, through, "v2", message) == first
         assert between.told("POST", "PUT", "PATCH") == ["PUT /v2/app/manifests/v2"]
-        assert "2 layers, 2 already there" in said.lines
+        assert "2 layers, 2 already there" in message.lines
 
 
 def test_only_the_changed_layer_is_sent(app: RegistryAddress, tmp_path: Path) -> None:
-    root, said = folder(tmp_path / "c", FILES), Said()
+    root, message = folder(tmp_path / "c", FILES), Said()
     push(root, app)
     (root / "run.sh").write_text("changed")
-    push(root, app, "v2", said)
-    assert "2 layers, 1 already there" in said.lines
+    push(root, app, "v2", message)
+    assert "2 layers, 1 already there" in message.lines
 
 
 def test_a_tag_that_stands_for_something_else_is_not_moved(
@@ -177,10 +177,12 @@ def test_an_equal_image_that_was_packed_otherwise_is_taken(
     """Another machine's zlib packs the same files into other bytes."""
     app = repository(cloud.aws(), "app", cloud.url, immutable=immutable)
     root = folder(tmp_path / "c", FILES)
-    theirs, said = push(root, app), Said()
+    theirs, message = push(root, app), Said()
     monkeypatch.setattr(layers, "_LEVEL", 1)
-    assert push(root, app, said=said) == theirs
-    assert said.lines[-1] == f"the same image, packed differently, exists already: {theirs.digest}"
+    assert push(root, app, said=message) == theirs
+    assert (
+        message.lines[-1] == f"the same image, packed differently, exists already: {theirs.digest}"
+    )
     (root / "a").write_text("changed")
     with pytest.raises(TagTaken):
         push(root, app)
@@ -194,11 +196,12 @@ def test_an_immutable_tag_that_appears_meanwhile_is_told_as_such(
     push(folder(tmp_path / "other", {**FILES, "a": "other"}), app)
     answer = passing(app.address)
 
-    def blind(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
+    def blind(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
         return (
             (404, {}, b"")
-            if one.method in ("HEAD", "GET") and "/manifests/v1" in one.path
-            else answer(one)
+            if registry_request.method in ("HEAD", "GET")
+            and "/manifests/v1" in registry_request.path
+            else answer(registry_request)
         )
 
     with scripted(blind) as between, pytest.raises(Refused, match="another image under this tag"):
@@ -233,7 +236,7 @@ def test_a_large_layer_is_sent_in_parts(
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": content})
     with scripted(passing(app.address)) as between:
         push(root, msgspec.structs.replace(app, address=between.url))
-        ranges = [one.headers["Content-Range"] for one in between.asked if one.method == "PATCH"]
+        ranges = [item.headers["Content-Range"] for item in between.asked if item.method == "PATCH"]
     assert ranges[:3] == ["0-63999", "64000-127999", "128000-191999"]
     assert len(ranges) == 4
     manifest = client.manifest("app", "v1")
@@ -247,12 +250,15 @@ def test_a_registry_that_has_another_digest_in_the_end_is_not_believed(
 ) -> None:
     answer, wrong = passing(app.address), "sha256:" + "0" * 64
 
-    def lying(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
-        found = answer(one)
+    def lying(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
+        row = answer(registry_request)
         return (
-            (found[0], {**found[1], "docker-content-digest": wrong}, b"")
-            if found and one.method == "HEAD" and found[0] == 200 and "manifests" in one.path
-            else found
+            (row[0], {**row[1], "docker-content-digest": wrong}, b"")
+            if row
+            and registry_request.method == "HEAD"
+            and row[0] == 200
+            and "manifests" in registry_request.path
+            else row
         )
 
     with scripted(lying) as between, pytest.raises(Refused, match="another image under this tag"):
@@ -333,21 +339,21 @@ def test_an_image_is_built_on_a_base_of_the_same_registry(
         f"FROM {HOST}/base:3.12\nCOPY a /bin\nCOPY a /tmp/\nWORKDIR $HOME_DIR\nCOPY a .\nLABEL"
         " both=app\n"
     )
-    root, said = folder(tmp_path / "c", {"Dockerfile": text, "a": "A"}), Said()
+    root, message = folder(tmp_path / "c", {"Dockerfile": text, "a": "A"}), Said()
     with scripted(passing(app.address)) as between:
-        push(root, msgspec.structs.replace(app, address=between.url), said=said)
-        assert [one for one in between.told("POST") if "mount=" in one and "from=base" in one]
+        push(root, msgspec.structs.replace(app, address=between.url), said=message)
+        assert [item for item in between.told("POST") if "mount=" in item and "from=base" in item]
         assert len(between.told("PUT")) == 5, (
             "the base's layer is mounted: 3 layers, the configuration, the manifest"
         )
-    assert "4 layers, 1 already there" in said.lines
+    assert "4 layers, 1 already there" in message.lines
     manifest = client.manifest("app", "v1")
     assert manifest is not None
-    found = []
+    actual = []
     for layer in manifest.document["layers"]:
         client.download("app", layer["digest"], str(tmp_path / "layer"))
-        found.append(sorted(entries((tmp_path / "layer").read_bytes())))
-    assert found[1:] == [
+        actual.append(sorted(entries((tmp_path / "layer").read_bytes())))
+    assert actual[1:] == [
         ["usr/bin/a"],
         ["tmp/a"],
         ["home/me/a"],
@@ -355,7 +361,7 @@ def test_an_image_is_built_on_a_base_of_the_same_registry(
     config = client.document("app", manifest.document["config"]["digest"])
     assert config["config"]["Labels"] == {"base": "yes", "both": "app", **LABELS}
     assert (config["config"]["Cmd"], "LANG=C" in config["config"]["Env"]) == (["python3"], True)
-    assert len([one for one in config["history"] if not one.get("empty_layer")]) == 4
+    assert len([item for item in config["history"] if not item.get("empty_layer")]) == 4
 
 
 def test_a_base_comes_from_the_mirror_if_there_is_one(
@@ -364,26 +370,29 @@ def test_a_base_comes_from_the_mirror_if_there_is_one(
     answer = passing(app.address)
     login = base64.b64encode(f"{app.user}:{app.password.reveal()}".encode()).decode()
 
-    def mirror(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
-        assert "Authorization" not in one.headers
-        path = one.path.replace("/v2/mirror/library/python/", "/v2/base/")
+    def mirror(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
+        assert "Authorization" not in registry_request.headers
+        path = registry_request.path.replace("/v2/mirror/library/python/", "/v2/base/")
         return answer(
             RegistryRequest(
-                one.method, path, {**one.headers, "Authorization": f"Basic {login}"}, one.body
+                registry_request.method,
+                path,
+                {**registry_request.headers, "Authorization": f"Basic {login}"},
+                registry_request.body,
             )
         )
 
-    with scripted(mirror) as other:
-        monkeypatch.setenv("TOOLKIT_BASE_MIRROR", f"{other.netloc}/mirror")
+    with scripted(mirror) as servers:
+        monkeypatch.setenv("TOOLKIT_BASE_MIRROR", f"{servers.netloc}/mirror")
         root = folder(tmp_path / "c", {"Dockerfile": "FROM python:3.12\nCOPY a /bin\n", "a": "A"})
         first = push(root, app)
-        assert {one.path.split("/")[4] for one in other.asked} == {"python"}
-        assert sum("/blobs/" in one.path for one in other.asked) == 2, (
+        assert {item.path.split("/")[4] for item in servers.asked} == {"python"}
+        assert sum("/blobs/" in item.path for item in servers.asked) == 2, (
             "the configuration and the layer, once"
         )
-        other.asked.clear()
+        servers.asked.clear()
         assert push(root, app, "v2") == first
-        assert sum("/blobs/" in one.path for one in other.asked) == 1, (
+        assert sum("/blobs/" in item.path for item in servers.asked) == 1, (
             "what is in the layer is remembered"
         )
 
@@ -455,14 +464,14 @@ def test_the_right_image_of_an_index_is_the_base(
     ).encode()
     answer = passing(app.address)
 
-    def with_index(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
-        if "/v2/base/manifests/all" in one.path:
+    def with_index(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
+        if "/v2/base/manifests/all" in registry_request.path:
             return (
                 200,
                 {"Content-Type": registry.INDEX, "Docker-Content-Digest": digest_of(body)},
                 body,
             )
-        return answer(one)
+        return answer(registry_request)
 
     with scripted(with_index) as between:
         through = msgspec.structs.replace(app, address=between.url)
@@ -473,8 +482,8 @@ def test_the_right_image_of_an_index_is_the_base(
         assert image_config(msgspec.structs.replace(through, repository="base"), "all")[
             "platforms"
         ] == ["linux/amd64", "linux/arm64"]
-    told = image_config(app, "arm")
-    assert (told["architecture"], told["labels"]) == ("arm64", LABELS)
+    config = image_config(app, "arm")
+    assert (config["architecture"], config["labels"]) == ("arm64", LABELS)
 
 
 def test_what_depends_on_a_base_is_not_refused_before_it_is_known(tmp_path: Path) -> None:
@@ -496,9 +505,9 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     from toolkit.artifacts.images.bases import _apply
     from toolkit.artifacts.images.tree import ImageNode
 
-    found: dict[str, ImageNode] = {}
+    image_nodes: dict[str, ImageNode] = {}
     _apply(
-        found,
+        image_nodes,
         [
             ("a", FileForm.FOLDER, ""),
             ("a/x", FileForm.FILE, ""),
@@ -508,7 +517,7 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
         ],
     )
     _apply(
-        found,
+        image_nodes,
         [
             ("a/.wh.x", FileForm.FILE, ""),
             ("b/.wh..wh..opq", FileForm.FILE, ""),
@@ -516,7 +525,7 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
             (".wh.l", FileForm.FILE, ""),
         ],
     )
-    assert sorted(found) == ["a", "b", "b/z"]
+    assert sorted(image_nodes) == ["a", "b", "b/z"]
 
 
 @pytest.mark.parametrize(
@@ -545,10 +554,10 @@ def test_an_error_names_the_host_and_nothing_else_of_an_address(
     (tmp_path / "a").write_bytes(b"x" * 100)
     secret = "X-Amz-Signature=canary"
 
-    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
-        if one.method == "HEAD":
+    def answer(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes] | None:
+        if registry_request.method == "HEAD":
             return 404, {}, b""
-        if one.method == "POST":
+        if registry_request.method == "POST":
             return 202, {"Location": f"/v2/app/blobs/uploads/1?{secret}"}, b""
         return (
             None
@@ -563,31 +572,33 @@ def test_an_error_names_the_host_and_nothing_else_of_an_address(
         )
 
     with scripted(answer) as server:
-        one = scripted_client(server.url)
+        registry_client = scripted_client(server.url)
         with pytest.raises(RegistryError) as error:
-            one.upload("app", digest_of(b"x" * 100), str(tmp_path / "a"))
-        one.close()
+            registry_client.upload("app", digest_of(b"x" * 100), str(tmp_path / "a"))
+        registry_client.close()
         assert len(server.told("PUT")) == 4, "once, and three times again"
     assert HOST in str(error.value)
-    told = error.value
-    assert "canary" not in f"{told!r} {told} {told.__cause__!r} {told.__context__!r}"
+    value = error.value
+    assert "canary" not in f"{value!r} {value} {value.__cause__!r} {value.__context__!r}"
     assert error.value.__suppress_context__
 
 
 def test_a_blob_is_not_fetched_elsewhere_without_encryption(tmp_path: Path) -> None:
-    with scripted(lambda one: (200, {}, b"blob")) as other:
-        with scripted(lambda one: (307, {"Location": f"{other.url}/stored?sig=1"}, b"")) as server:
-            one = scripted_client(server.url)
+    with scripted(lambda item: (200, {}, b"blob")) as servers:
+        with scripted(
+            lambda item: (307, {"Location": f"{servers.url}/stored?sig=1"}, b"")
+        ) as server:
+            first = scripted_client(server.url)
             with pytest.raises(Refused, match="without encryption"):
-                one.download("app", digest_of(b"blob"), str(tmp_path / "b"))
-            one.close()
+                first.download("app", digest_of(b"blob"), str(tmp_path / "b"))
+            first.close()
         assert "Authorization" in server.asked[0].headers
-        assert other.asked == []
+        assert servers.asked == []
 
 
 def test_our_password_goes_to_the_registry_only() -> None:
     """What is elsewhere is signed: a password would be refused there, or kept."""
-    one = scripted_client("https://registry.example")
+    registry_client = scripted_client("https://registry.example")
     sent: list[tuple[str, bool]] = []
 
     class Pool:
@@ -602,8 +613,8 @@ def test_our_password_goes_to_the_registry_only() -> None:
                 307 if first else 200,
             )
 
-    one._pool = Pool()  # type: ignore[assignment]
-    with one._blob("app", digest_of(b"blob")) as answer:
+    registry_client._pool = Pool()  # type: ignore[assignment]
+    with registry_client._blob("app", digest_of(b"blob")) as answer:
         assert answer.data == b"blob"
     assert sent == [
         (f"https://registry.example/v2/app/blobs/{digest_of(b'blob')}", True),
@@ -614,24 +625,24 @@ def test_our_password_goes_to_the_registry_only() -> None:
 def test_a_redirect_within_the_registry_is_followed_and_one_without_end_is_not(
     tmp_path: Path,
 ) -> None:
-    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
-        if one.path.endswith("/end"):
+    def answer(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
+        if registry_request.path.endswith("/end"):
             return 200, {}, b"blob"
-        return 307, {"Location": one.path if endless else "/end"}, b""
+        return 307, {"Location": registry_request.path if endless else "/end"}, b""
 
     for endless in (False, True):
         with scripted(answer) as server:
-            one = scripted_client(server.url)
+            registry_client = scripted_client(server.url)
             if endless:
                 with pytest.raises(RegistryError, match="from one address to the next"):
-                    one.download("app", digest_of(b"blob"), str(tmp_path / "b"))
+                    registry_client.download("app", digest_of(b"blob"), str(tmp_path / "b"))
             else:
-                assert one.download("app", digest_of(b"blob"), str(tmp_path / "b")) == 4
-            one.close()
+                assert registry_client.download("app", digest_of(b"blob"), str(tmp_path / "b")) == 4
+            registry_client.close()
 
 
 def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) -> None:
-    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
+    def answer(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
         return (
             200,
             {"Docker-Content-Digest": digest_of(b"right"), "Content-Type": registry.MANIFEST},
@@ -639,14 +650,14 @@ def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) 
         )
 
     with scripted(answer) as server:
-        one = scripted_client(server.url)
+        registry_client = scripted_client(server.url)
         with pytest.raises(RegistryError, match="not those of its digest"):
-            one.download("app", digest_of(b"right"), str(tmp_path / "b"))
+            registry_client.download("app", digest_of(b"right"), str(tmp_path / "b"))
         with pytest.raises(Refused, match="other bytes"):
-            one.document("app", digest_of(b"right"))
+            registry_client.document("app", digest_of(b"right"))
         with pytest.raises(Refused, match="another manifest"):
-            one.manifest("app", "v1")
-        one.close()
+            registry_client.manifest("app", "v1")
+        registry_client.close()
 
 
 @pytest.mark.parametrize(
@@ -668,7 +679,7 @@ def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) 
 def test_what_the_registry_says_becomes_an_error_of_ours(
     status: int, message: str, error: str, words: str
 ) -> None:
-    def answer(one: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
+    def answer(registry_request: RegistryRequest) -> tuple[int, dict[str, str], bytes]:
         return (
             status,
             {},
@@ -680,21 +691,21 @@ def test_what_the_registry_says_becomes_an_error_of_ours(
         )
 
     with scripted(answer) as server:
-        one = scripted_client(server.url)
-        with pytest.raises(Exception, match=words) as found:
-            one.put_manifest("app", "v1", b"{}")
-        one.close()
-        assert type(found.value).__name__ == error
+        registry_client = scripted_client(server.url)
+        with pytest.raises(Exception, match=words) as actual:
+            registry_client.put_manifest("app", "v1", b"{}")
+        registry_client.close()
+        assert type(actual.value).__name__ == error
         assert len(server.asked) == (4 if status in (429, 503) else 1)
 
 
 def test_a_registry_that_is_not_there_is_told_in_words() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        one = scripted_client(f"http://127.0.0.1:{free.getsockname()[1]}")
+        registry_client = scripted_client(f"http://127.0.0.1:{free.getsockname()[1]}")
         with pytest.raises(RegistryError, match="no connection"):
-            one.digest("app", "v1")
-        one.close()
+            registry_client.digest("app", "v1")
+        registry_client.close()
 
 
 def test_an_archive_can_be_listed_by_anybody(
@@ -707,5 +718,5 @@ def test_an_archive_can_be_listed_by_anybody(
     with tarfile.open(
         fileobj=io.BytesIO((tmp_path / "layer").read_bytes()), mode="r:gz"
     ) as archive:
-        assert [one.name for one in archive] == ["app", "app/a", "app/c"]
+        assert [item.name for item in archive] == ["app", "app/a", "app/c"]
     assert os.listdir(tmp_path / "c")

@@ -42,8 +42,8 @@ def _fifo(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as item:
+        item.bind(str(path))
 
 
 @pytest.mark.parametrize("make", [_fifo, _socket])
@@ -110,10 +110,10 @@ def test_a_file_that_is_swapped_after_the_scan_is_an_error(
     tmp_path: Path, swap: Callable[[Path], None]
 ) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY d /d", "d/a": "A"})
-    asked = Recipe(str(root), ".", "Dockerfile")
-    plan = plan_build(asked)
+    request = Recipe(str(root), ".", "Dockerfile")
+    plan = plan_build(request)
     context = Context(plan.folder, plan.ignore)
-    image = build_stages(plan, asked, context, None, NoLog())
+    image = build_stages(plan, request, context, None, NoLog())
     swap(root / "d/a")
     with pytest.raises(Refused, match="`d/a` has changed"):
         write(str(tmp_path / "layer"), image.layers[0], context, 0, lambda: None)
@@ -121,10 +121,10 @@ def test_a_file_that_is_swapped_after_the_scan_is_an_error(
 
 def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY a /", "a": "A"})
-    asked = Recipe(str(root), ".", "Dockerfile")
-    plan = plan_build(asked)
+    request = Recipe(str(root), ".", "Dockerfile")
+    plan = plan_build(request)
     context = Context(plan.folder, plan.ignore)
-    image = build_stages(plan, asked, context, None, NoLog())
+    image = build_stages(plan, request, context, None, NoLog())
     calls = []
 
     def interfere() -> None:
@@ -139,12 +139,12 @@ def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path: Path) 
 
 def test_odd_names_are_names(tmp_path: Path) -> None:
     names = ["caf\udce9", "new\nline", "-rf", "ü", "sp ace", "\x1b[2K", "x" * 200]
-    made = built(
+    created = built(
         tmp_path,
         "FROM scratch\nCOPY . /x",
         {f"d/{name}": name.encode("utf-8", "surrogateescape") for name in names},
     )
-    assert {path.removeprefix("x/d/") for path in made.files if path.startswith("x/d/")} == set(
+    assert {path.removeprefix("x/d/") for path in created.files if path.startswith("x/d/")} == set(
         names
     )
 

@@ -65,8 +65,8 @@ def test_links_inside_of_a_copied_folder_stay_links(tmp_path: Path) -> None:
         "src/none -> nothing": "",
         "src/dir -> d": "",
     }
-    found = built(tmp_path, "FROM scratch\nCOPY src /x", files).files
-    assert {path: one.link for path, one in found.items() if one.kind == "link"} == {
+    actual = built(tmp_path, "FROM scratch\nCOPY src /x", files).files
+    assert {path: item.link for path, item in actual.items() if item.kind == "link"} == {
         "x/d/up": "../a",
         "x/loop": "loop",
         "x/none": "nothing",
@@ -81,8 +81,8 @@ def test_modes_are_644_or_755_and_owners_root(tmp_path: Path) -> None:
     (root / "src").chmod(0o700)
     (root / "run.sh").chmod(0o711)
     (root / "Dockerfile").write_text("FROM scratch\nCOPY a run.sh /x/\nCOPY src /x/src/\n")
-    found = built_in(root, tmp_path / "again").files
-    assert {path: (oct(one.mode), one.owner, one.mtime) for path, one in found.items()} == {
+    files = built_in(root, tmp_path / "again").files
+    assert {path: (oct(item.mode), item.owner, item.mtime) for path, item in files.items()} == {
         "x": ("0o755", (0, 0), 0),
         "x/a": ("0o644", (0, 0), 0),
         "x/run.sh": ("0o755", (0, 0), 0),
@@ -94,10 +94,10 @@ def test_modes_are_644_or_755_and_owners_root(tmp_path: Path) -> None:
 
 
 def test_chown_and_chmod_are_for_all_that_is_copied_and_made(tmp_path: Path) -> None:
-    found = built(
+    files = built(
         tmp_path, "FROM scratch\nCOPY --chown=7:8 --chmod=0640 src /x/y\nCOPY --chown=9 a /b", FILES
     ).files
-    assert {path: (oct(one.mode), one.owner) for path, one in found.items()} == {
+    assert {path: (oct(item.mode), item.owner) for path, item in files.items()} == {
         "x": ("0o755", (7, 8)),
         "x/y": ("0o755", (7, 8)),
         "x/y/m.py": ("0o640", (7, 8)),
@@ -108,22 +108,22 @@ def test_chown_and_chmod_are_for_all_that_is_copied_and_made(tmp_path: Path) -> 
 
 
 def test_a_workdir_is_made_for_the_user(tmp_path: Path) -> None:
-    found = built(tmp_path, "FROM scratch\nWORKDIR /a\nUSER 5:6\nWORKDIR b", {}).files
-    assert {path: one.owner for path, one in found.items()} == {"a": (0, 0), "a/b": (5, 6)}
+    files = built(tmp_path, "FROM scratch\nWORKDIR /a\nUSER 5:6\nWORKDIR b", {}).files
+    assert {path: item.owner for path, item in files.items()} == {"a": (0, 0), "a/b": (5, 6)}
     with pytest.raises(Refused, match="only the image knows by this name"):
         built(tmp_path / "named", "FROM scratch\nUSER app\nWORKDIR /b", {})
 
 
 def test_each_copy_is_a_layer_so_that_the_first_one_stays_the_same(tmp_path: Path) -> None:
     text = "FROM scratch\nCOPY a /app/\nCOPY src /app/src\n"
-    one = built(tmp_path / "1", text, FILES)
-    other = built(tmp_path / "2", text, {**FILES, "src/m.py": "changed"})
-    assert [set(layer) for layer in one.layers] == [
+    first = built(tmp_path / "1", text, FILES)
+    second = built(tmp_path / "2", text, {**FILES, "src/m.py": "changed"})
+    assert [set(layer) for layer in first.layers] == [
         {"app", "app/a"},
         {"app/src", "app/src/m.py", "app/src/deep", "app/src/deep/n.py"},
     ]
-    assert one.written[0].digest == other.written[0].digest
-    assert one.written[1].digest != other.written[1].digest
+    assert first.written[0].digest == second.written[0].digest
+    assert first.written[1].digest != second.written[1].digest
 
 
 def test_another_stage_is_copied_from_with_its_modes_and_without_its_owners(tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_another_stage_is_copied_from_with_its_modes_and_without_its_owners(tmp_
         "FROM scratch AS one\nWORKDIR /w\nCOPY --chown=7 --chmod=600 a ./b\nCOPY run.sh ./\n"
         "FROM scratch\nCOPY --from=one /w /x\nCOPY --from=0 w/b /y\nCOPY --from=ONE /w/*.sh /z/"
     )
-    found = built(tmp_path, text, FILES).files
+    files = built(tmp_path, text, FILES).files
     assert {
-        path: (oct(one.mode), one.owner, one.content)
-        for path, one in found.items()
-        if one.kind == "file"
+        path: (oct(item.mode), item.owner, item.content)
+        for path, item in files.items()
+        if item.kind == "file"
     } == {
         "x/b": ("0o600", (0, 0), b"A"),
         "x/run.sh": ("0o755", (0, 0), b"R"),
@@ -147,8 +147,8 @@ def test_another_stage_is_copied_from_with_its_modes_and_without_its_owners(tmp_
 def test_a_link_in_the_image_is_followed_where_a_copy_goes(tmp_path: Path) -> None:
     text = "FROM scratch\nCOPY fs/usr /usr\nCOPY links /\nCOPY a /bin/\nCOPY a /bin/deep/b\n"
     files = {"fs/usr/bin/x": "", "links/bin -> usr/bin": "", "links/usr/bin/y": "", "a": "A"}
-    made = built(tmp_path, text, files)
-    assert [sorted(layer) for layer in made.layers[2:]] == [
+    created = built(tmp_path, text, files)
+    assert [sorted(layer) for layer in created.layers[2:]] == [
         ["usr/bin/a"],
         ["usr/bin/deep", "usr/bin/deep/b"],
     ]
@@ -180,10 +180,11 @@ def test_what_docker_would_refuse_is_refused_with_its_line(
 
 
 def test_an_env_file_is_copied_with_a_warning(tmp_path: Path) -> None:
-    said = Said()
+    message = Said()
     assert (
-        ".env.prod" in built(tmp_path, "FROM scratch\nCOPY . /", {".env.prod": "X=1"}, said).texts
+        ".env.prod"
+        in built(tmp_path, "FROM scratch\nCOPY . /", {".env.prod": "X=1"}, message).texts
     )
-    assert [line for line in said.lines if "warning" in line] == [
+    assert [line for line in message.lines if "warning" in line] == [
         "warning: `/.env.prod` is in the image, and whoever may pull it can read it"
     ]

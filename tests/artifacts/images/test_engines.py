@@ -51,23 +51,23 @@ class Engines:
 
     def called(self, *words: str) -> dict[str, Any]:
         """The one call that begins with these words."""
-        (found,) = (one for one in self.calls if one["argv"][: len(words)] == list(words))
-        return found
+        (result,) = (call for call in self.calls if call["argv"][: len(words)] == list(words))
+        return result
 
 
 @pytest.fixture
 def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
-    found = Engines(tmp_path / "bin")
-    monkeypatch.setenv("PATH", str(found.home))
+    result = Engines(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(result.home))
     monkeypatch.setattr("tempfile.tempdir", str(folder(tmp_path / "tmp", {})))
-    return found
+    return result
 
 
 @pytest.fixture
 def to(engines: Engines) -> Iterator[RegistryAddress]:
     """A registry that has the image as soon as an engine has pushed it."""
 
-    def answer(one: RegistryRequest) -> Answer:
+    def answer(registry_request: RegistryRequest) -> Answer:
         return (
             (200, {"Docker-Content-Digest": DIGEST}, b"")
             if (engines.home / "pushed").exists()
@@ -119,15 +119,15 @@ def test_docker_builds_and_pushes_with_buildx(
     engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker")
-    said = Said()
-    assert builder().build_and_push(recipe, to, "v1", said) == Pushed(
+    message = Said()
+    assert builder().build_and_push(recipe, to, "v1", message) == Pushed(
         DIGEST, f"{to.host}/app@{DIGEST}"
     )
     argv = engines.called("docker", "buildx", "build")["argv"]
     assert argv[3:5] == ["--push", "--progress=plain"]
     assert argv[7:] == ["--tag", f"{server(to)}/app:v1", *options(recipe)]
-    assert said.phases == ["signing in", "building and pushing", "checking the registry"]
-    assert "#1 building" in said.lines
+    assert message.phases == ["signing in", "building and pushing", "checking the registry"]
+    assert "#1 building" in message.lines
 
 
 def test_docker_without_buildx_builds_and_then_pushes(
@@ -185,20 +185,20 @@ def test_the_password_is_on_standard_input_only_and_nothing_of_it_stays(
 ) -> None:
     """S23."""
     engines.install(name)
-    said = Said()
-    builder(name).build_and_push(recipe, to, "v1", said)
+    message = Said()
+    builder(name).build_and_push(recipe, to, "v1", message)
     assert engines.called(name, "login")["given"] == PASSWORD
-    for one in engines.calls:
-        assert PASSWORD not in json.dumps({**one, "given": ""})
-        assert one["given"] == "" or one["argv"][1] == "login"
-    assert PASSWORD not in f"{said.lines} {said.phases}"
+    for call in engines.calls:
+        assert PASSWORD not in json.dumps({**call, "given": ""})
+        assert call["given"] == "" or call["argv"][1] == "login"
+    assert PASSWORD not in f"{message.lines} {message.phases}"
     assert list((tmp_path / "tmp").iterdir()) == []
     auth = "DOCKER_CONFIG" if name == "docker" else "REGISTRY_AUTH_FILE"
     assert engines.called(name, "login")["env"][auth].startswith(str(tmp_path / "tmp"))
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "lines"),
     [
         ("docker", {"DOCKER_HOST", "DOCKER_CONTEXT"}),
         ("podman", {"XDG_RUNTIME_DIR", "STORAGE_DRIVER"}),
@@ -209,7 +209,7 @@ def test_an_engine_knows_a_few_variables(
     to: RegistryAddress,
     recipe: Recipe,
     name: str,
-    own: set[str],
+    lines: set[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """S32."""
@@ -220,7 +220,7 @@ def test_an_engine_knows_a_few_variables(
         "GIT_DIR",
         "PYTHONPATH",
         "DOCKER_DEFAULT_PLATFORM",
-        *own,
+        *lines,
         "https_proxy",
     ):
         monkeypatch.setenv(variable, "/x")
@@ -244,10 +244,10 @@ def test_an_engine_knows_a_few_variables(
         if name == "docker"
         else {"REGISTRY_AUTH_FILE"}
     )
-    for one in engines.calls:
-        assert set(one["env"]) <= always | ours | own
-    assert own | {"https_proxy"} <= set(engines.called(name, "login")["env"])
-    assert all(one["sid"] for one in engines.calls)
+    for call in engines.calls:
+        assert set(call["env"]) <= always | ours | lines
+    assert lines | {"https_proxy"} <= set(engines.called(name, "login")["env"])
+    assert all(item["sid"] for item in engines.calls)
 
 
 def test_docker_keeps_the_settings_of_the_person_but_not_our_login(
@@ -270,8 +270,8 @@ def test_docker_keeps_the_settings_of_the_person_but_not_our_login(
     )
     monkeypatch.setenv("DOCKER_CONFIG", str(home))
     builder("docker").build_and_push(recipe, to, "v1", Said())
-    found = engines.called("docker", "login")["config"]
-    assert found == {key: mine[key] for key in ("auths", "credsStore", "currentContext")} | {
+    value = engines.called("docker", "login")["config"]
+    assert value == {key: mine[key] for key in ("auths", "credsStore", "currentContext")} | {
         "credHelpers": {server(to): ""}
     }
     assert json.loads((home / "config.json").read_text()) == mine
@@ -325,7 +325,7 @@ def test_a_failed_build_tells_its_last_words(
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("lines", "why"),
     [
         ([], "exit code 1"),
         (["a", "b", "", "---"], "b"),
@@ -333,8 +333,8 @@ def test_a_failed_build_tells_its_last_words(
         (["ok", "denied: no", "see logs"], "denied: no"),
     ],
 )
-def test_the_reason_is_the_last_line_that_says_something(said: list[str], why: str) -> None:
-    assert reason(said, 1) == why
+def test_the_reason_is_the_last_line_that_says_something(lines: list[str], why: str) -> None:
+    assert reason(lines, 1) == why
 
 
 def test_a_run_that_is_to_stop_ends_the_program(
@@ -360,7 +360,7 @@ def test_a_tag_that_is_taken_is_refused_before_the_build(
     (engines.home / "pushed").touch()
     with pytest.raises(Refused, match="has this tag already"):
         builder().build_and_push(recipe, to, "v1", Said())
-    assert [one["argv"][1] for one in engines.calls] == ["version"]
+    assert [call["argv"][1] for call in engines.calls] == ["version"]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_tag_that_somebody_else_takes_during_the_build_is_told_as_that(
     engines.install(name, old=old, overtaken=overtaken)
     with pytest.raises(TagTaken, match="has this tag already"):
         builder(name).build_and_push(recipe, to, "v1", Said())
-    pushes = [one for one in engines.calls if one["argv"][1] == "push"]
+    pushes = [call for call in engines.calls if call["argv"][1] == "push"]
     assert len(pushes) == (0 if overtaken == "meanwhile" or (name == "docker" and not old) else 1)
 
 
@@ -382,8 +382,8 @@ def labelled(labels: object) -> Callable[[RegistryRequest], Answer]:
     config = json.dumps({"config": {"Labels": labels}}).encode()
     manifest = json.dumps({"config": {"digest": digest_of(config)}}).encode()
 
-    def answer(one: RegistryRequest) -> Answer:
-        body = config if "/blobs/" in one.path else manifest
+    def answer(registry_request: RegistryRequest) -> Answer:
+        body = config if "/blobs/" in registry_request.path else manifest
         return 200, {"Docker-Content-Digest": digest_of(body), "Content-Type": MANIFEST}, body
 
     return answer

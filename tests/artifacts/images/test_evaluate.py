@@ -70,15 +70,15 @@ def test_the_configuration_is_what_docker_would_make(
     tmp_path: Path, lines: str, key: str, value: Any
 ) -> None:
     text = f"ARG G=global\nFROM scratch\n{lines}\n"
-    made = built(
+    created = built(
         tmp_path, text, {}, args={"GIVEN": "given", "UNDECLARED": "x"}, labels={"recipe": "wins"}
     )
-    assert made.config["config"][key] == value
+    assert created.config["config"][key] == value
 
 
 def test_a_given_argument_wins_over_a_global_default(tmp_path: Path) -> None:
-    made = built(tmp_path, "ARG V=1\nFROM scratch\nARG V\nLABEL v=$V", {}, args={"V": "2"})
-    assert made.config["config"]["Labels"] == {"v": "2"}
+    created = built(tmp_path, "ARG V=1\nFROM scratch\nARG V\nLABEL v=$V", {}, args={"V": "2"})
+    assert created.config["config"]["Labels"] == {"v": "2"}
 
 
 def test_a_stage_inherits_configuration_and_arguments(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_what_cannot_be_done_names_its_line(
 ) -> None:
     with pytest.raises(Refused) as error:
         built(tmp_path, f"FROM scratch\n{lines}\n", {"a": "a", "b": "b", "a.tgz": b"\x1f\x8b\x08"})
-    said = f"{error.value} {sentence(error.value.next)}"
-    assert all(word in said for word in words), said
+    text = f"{error.value} {sentence(error.value.next)}"
+    assert all(word in text for word in words), text
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "USER 1\nFROM scratch"])
@@ -146,17 +146,19 @@ def test_a_stage_that_the_target_does_not_need_may_do_anything(tmp_path: Path) -
 
 
 def test_the_history_tells_each_instruction_once(tmp_path: Path) -> None:
-    made = built(tmp_path, "FROM scratch\nCOPY --chown=1 a /\nENV A=1\nCMD x", {"a": "a"})
-    told = [(one["created_by"], one.get("empty_layer", False)) for one in made.config["history"]]
-    assert told == [("COPY --chown=1 a /", False), ("ENV A=1", True), ("CMD x", True)]
+    created = built(tmp_path, "FROM scratch\nCOPY --chown=1 a /\nENV A=1\nCMD x", {"a": "a"})
+    notes = [
+        (item["created_by"], item.get("empty_layer", False)) for item in created.config["history"]
+    ]
+    assert notes == [("COPY --chown=1 a /", False), ("ENV A=1", True), ("CMD x", True)]
 
 
 def test_a_wildcard_that_matches_nothing_is_told(tmp_path: Path) -> None:
-    said = Said()
-    assert built(tmp_path, "FROM scratch\nCOPY yarn.lock* /", {}, said).layers == []
-    assert said.lines == ["warning: line 2: no file matches `yarn.lock*`; nothing is copied"]
+    message = Said()
+    assert built(tmp_path, "FROM scratch\nCOPY yarn.lock* /", {}, message).layers == []
+    assert message.lines == ["warning: line 2: no file matches `yarn.lock*`; nothing is copied"]
 
 
 def test_an_empty_from_is_the_build_context(tmp_path: Path) -> None:
-    made = built(tmp_path, 'FROM scratch\nCOPY --from="" a /b', {"a": "text"})
-    assert made.texts == {"b": "text"}
+    created = built(tmp_path, 'FROM scratch\nCOPY --from="" a /b', {"a": "text"})
+    assert created.texts == {"b": "text"}

@@ -20,8 +20,8 @@ def test_what_stays_out_is_not_copied(tmp_path: Path) -> None:
         "out/in/keep": "",
         "out/in/y": "",
     }
-    made = built(tmp_path, "FROM scratch\nCOPY . /x/", files)
-    assert set(made.texts) == {
+    created = built(tmp_path, "FROM scratch\nCOPY . /x/", files)
+    assert set(created.texts) == {
         "x/.dockerignore",
         "x/Dockerfile",
         "x/a.py",

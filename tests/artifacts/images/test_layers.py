@@ -20,7 +20,7 @@ FILES = st.dictionaries(
     max_size=8,
 ).filter(
     lambda files: (
-        not any(f"{one}/" in f"{other}/" and one != other for one in files for other in files)
+        not any(f"{first}/" in f"{file}/" and first != file for first in files for file in files)
     )
 )
 
@@ -41,48 +41,50 @@ def test_neither_order_on_disk_nor_time_nor_mode_bits_change_the_digest(
             path.write_bytes(files[name])
             path.chmod(chance.choice((0o600, 0o644, 0o664)))
             os.utime(path, (chance.randrange(10**9),) * 2)
-        made = built_in(root, root / "layers")
-        digests.add((made.written[0].digest, made.written[0].diff_id))
-        assert {path: one.content for path, one in made.files.items() if one.kind == "file"} == {
-            f"x/{n}": b for n, b in files.items()
-        }
+        created = built_in(root, root / "layers")
+        digests.add((created.written[0].digest, created.written[0].diff_id))
+        assert {
+            path: item.content for path, item in created.files.items() if item.kind == "file"
+        } == {f"x/{n}": b for n, b in files.items()}
     assert len(digests) == 1
 
 
 def test_the_bytes_are_those_of_every_machine(tmp_path: Path) -> None:
     """Of the tar, that is: what a compressor makes of it may change with zlib."""
-    made = built(
+    created = built(
         tmp_path, "FROM scratch\nCOPY d /d\n", {"d/a": "hello\n", "d/b*": "x", "d/l -> a": ""}
     )
     assert (
-        made.written[0].diff_id
+        created.written[0].diff_id
         == "sha256:d247087406af6472952af0be1e29ac83478d55a7afd511c342eb836fac0c22d0"
     )
 
 
 def test_the_header_of_gzip_says_nothing_of_this_machine(tmp_path: Path) -> None:
-    made = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": "x"})
-    packed = Path(made.written[0].path).read_bytes()
+    created = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": "x"})
+    packed = Path(created.written[0].path).read_bytes()
     assert packed[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF])
     assert len(gzip.decompress(packed)) % 512 == 0
 
 
 def test_a_large_file_is_whole(tmp_path: Path) -> None:
     content = random.Random(1).randbytes(3_000_001)
-    made = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": content})
-    assert made.files["a"].content == content
-    assert made.written[0].size == Path(made.written[0].path).stat().st_size
+    created = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": content})
+    assert created.files["a"].content == content
+    assert created.written[0].size == Path(created.written[0].path).stat().st_size
 
 
 def test_everything_is_of_1970_or_of_source_date_epoch(tmp_path: Path) -> None:
-    made = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": "x"})
-    assert made.config["created"] == "1970-01-01T00:00:00Z"
-    assert {one.mtime for one in entries(Path(made.written[0].path).read_bytes()).values()} == {0}
+    created = built(tmp_path, "FROM scratch\nCOPY a /\n", {"a": "x"})
+    assert created.config["created"] == "1970-01-01T00:00:00Z"
+    assert {
+        value.mtime for value in entries(Path(created.written[0].path).read_bytes()).values()
+    } == {0}
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("text", "seconds"),
     [(None, 0), ("", 0), ("1700000000", 1_700_000_000), ("soon", 0), ("-5", 0), ("²", 0)],
 )
-def test_source_date_epoch_is_a_number_of_seconds(said: str | None, seconds: int) -> None:
-    assert epoch(said) == seconds
+def test_source_date_epoch_is_a_number_of_seconds(text: str | None, seconds: int) -> None:
+    assert epoch(text) == seconds

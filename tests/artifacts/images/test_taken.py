@@ -120,20 +120,21 @@ IGNORES = st.lists(
 def test_what_the_built_in_builder_takes_is_what_counts(
     lines: list[tuple[str, list[str]]], ignored: list[str]
 ) -> None:
-    made = Path(tempfile.mkdtemp())
+    path = Path(tempfile.mkdtemp())
     try:
         text = "FROM scratch\n" + "".join(
-            f"{word} {' '.join(sources)} /{at}/\n" for at, (word, sources) in enumerate(lines)
+            f"{word} {' '.join(sources)} /{position}/\n"
+            for position, (word, sources) in enumerate(lines)
         )
         files = {name: f"content of {name}" for name in NAMES}
-        root = folder(made / "context", {"Dockerfile": text, "l -> d": "", **files})
+        root = folder(path / "context", {"Dockerfile": text, "l -> d": "", **files})
         (root / ".dockerignore").write_text("\n".join(["Dockerfile", ".dockerignore", *ignored]))
         try:
-            image = built_in(root, made / "layers")
+            image = built_in(root, path / "layers")
         except Refused:
             return
         really = {name for name in NAMES if f"content of {name}" in image.texts.values()}
         taken = BuildInputs(str(root), "", "Dockerfile", None, NONE)
         assert {name for name in NAMES if taken.takes(name)} == really
     finally:
-        shutil.rmtree(made)
+        shutil.rmtree(path)

@@ -13,27 +13,27 @@ from toolkit.ports.process import LineProgram, child_environment
 PYTHON = [sys.executable, "-S", "-u", "-c"]
 
 
-def talking(script: str, tmp_path: Path, given: bytes | None = None) -> LineProgram:
-    return LineProgram([*PYTHON, script], str(tmp_path), child_environment(), given)
+def talking(script: str, tmp_path: Path, data: bytes | None = None) -> LineProgram:
+    return LineProgram([*PYTHON, script], str(tmp_path), child_environment(), data)
 
 
-def words(one: LineProgram) -> list[bytes]:
-    return [line for line in one.lines() if line is not None]
+def words(program: LineProgram) -> list[bytes]:
+    return [line for line in program.lines() if line is not None]
 
 
 def test_output_and_complaints_come_in_lines_and_in_order(tmp_path: Path) -> None:
-    one = talking(
+    program = talking(
         "import os; os.write(1, b'a\\nb'); os.write(2, b'c\\r\\nd\\re\\n'); os.write(1, b'end')",
         tmp_path,
     )
-    assert words(one) == [b"a", b"bc", b"d", b"e", b"end"]
-    assert one.code == 0
+    assert words(program) == [b"a", b"bc", b"d", b"e", b"end"]
+    assert program.code == 0
 
 
 def test_what_is_given_is_its_input(tmp_path: Path) -> None:
-    one = talking("import sys; print(sys.stdin.read()[::-1]); sys.exit(3)", tmp_path, b"abc")
-    assert words(one) == [b"cba"]
-    assert one.code == 3
+    program = talking("import sys; print(sys.stdin.read()[::-1]); sys.exit(3)", tmp_path, b"abc")
+    assert words(program) == [b"cba"]
+    assert program.code == 3
 
 
 def test_nobody_waits_for_a_program_that_reads_nothing(tmp_path: Path) -> None:
@@ -41,13 +41,13 @@ def test_nobody_waits_for_a_program_that_reads_nothing(tmp_path: Path) -> None:
 
 
 def test_silence_is_told(tmp_path: Path) -> None:
-    one = talking("import time; print('a'); time.sleep(600)", tmp_path)
-    lines = one.lines(0.01)
-    found = [next(lines)]
-    while found[-1] is not None or b"a" not in found:
-        found.append(next(lines))
-    one.stop()
-    assert one.code == -signal.SIGINT or one.code == 1
+    program = talking("import time; print('a'); time.sleep(600)", tmp_path)
+    lines = program.lines(0.01)
+    actual = [next(lines)]
+    while actual[-1] is not None or b"a" not in actual:
+        actual.append(next(lines))
+    program.stop()
+    assert program.code == -signal.SIGINT or program.code == 1
 
 
 def test_it_is_ended_politely_first(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_it_is_ended_politely_first(tmp_path: Path) -> None:
         "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_:"
         " sys.exit(7))\nprint('ready')\ntime.sleep(600)"
     )
-    one = talking(script, tmp_path)
-    lines = one.lines(0.01)
+    program = talking(script, tmp_path)
+    lines = program.lines(0.01)
     while next(lines) != b"ready":
         pass
     lines.close()  # type: ignore[attr-defined]
-    assert one.code == 7
+    assert program.code == 7
 
 
 def test_one_that_does_not_listen_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
@@ -72,16 +72,16 @@ def test_one_that_does_not_listen_is_killed_with_all_that_it_started(tmp_path: P
         "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-S', '-c',"
         f" {deaf!r}])\nprint(child.pid)\n{deaf}"
     )
-    one = talking(script, tmp_path)
-    found: list[bytes] = []
-    lines = one.lines(0.01)
+    program = talking(script, tmp_path)
+    chunks: list[bytes] = []
+    lines = program.lines(0.01)
     for line in lines:
-        found += [line] if line else []
-        if len(found) == 3:
+        chunks += [line] if line else []
+        if len(chunks) == 3:
             break
-    one.stop((0.05, 0.05))
-    assert one.code == -signal.SIGKILL
-    child = int(next(line for line in found if line.isdigit()))
+    program.stop((0.05, 0.05))
+    assert program.code == -signal.SIGKILL
+    child = int(next(line for line in chunks if line.isdigit()))
     ended = threading.Event()
     for _ in range(500):
         try:

@@ -77,14 +77,14 @@ _SIMPLE = [
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """The regular expression that a pattern is in disguise."""
-    said = {"**/": "(.+/)?", "**": ".*", "*": "[^/]*", "?": "?", "+": "+"}
+    document = {"**/": "(.+/)?", "**": ".*", "*": "[^/]*", "?": "?", "+": "+"}
     parts = []
-    for found in re.finditer(r"\\.|\*\*/|\*\*|\*|\[[^\]]*\]|.", pattern, re.DOTALL):
-        part = found[0]
+    for result in re.finditer(r"\\.|\*\*/|\*\*|\*|\[[^\]]*\]|.", pattern, re.DOTALL):
+        part = result[0]
         if part[0] == "[" and len(part) > 1:
             parts.append(part.replace("^", r"\^"))
-        elif part in said and (found.start() or part not in "?+"):
-            parts.append(said[part])
+        elif part in document and (result.start() or part not in "?+"):
+            parts.append(document[part])
         else:
             parts.append(re.escape(part[-1]))
     return re.compile("".join(parts), re.DOTALL)
@@ -108,25 +108,25 @@ def _matched(*rules: tuple[str, ...]) -> set[str]:
     .filter(lambda text: text[0] != "!")
 )
 def test_a_pattern_that_can_be_said_matches_what_its_regular_expression_does(pattern: str) -> None:
-    found = _said(pattern)
-    if found is None:
+    lines = _said(pattern)
+    if lines is None:
         assert "+" in pattern or "?" in pattern
         return
     expression = _expression(pattern)
-    assert _matched(found) == {path for path in _PATHS if expression.fullmatch(path)}
+    assert _matched(lines) == {path for path in _PATHS if expression.fullmatch(path)}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(_SIMPLE)), min_size=1, max_size=6))
 def test_in_paths_the_last_pattern_that_matches_decides(items: list[tuple[bool, str]]) -> None:
-    said = from_paths([f"{'!' * negative}{pattern}" for negative, pattern in items])
+    translated = from_paths([f"{'!' * negative}{pattern}" for negative, pattern in items])
     expected = set()
     for path in _PATHS:
         verdicts = [
             not negative for negative, pattern in items if _expression(pattern).fullmatch(path)
         ]
         expected |= {path} if verdicts and verdicts[-1] else set()
-    assert said.inexact == ()
-    assert _matched(*said.rules) == expected
+    assert translated.inexact == ()
+    assert _matched(*translated.rules) == expected
 
 
 @given(
@@ -139,7 +139,7 @@ def test_in_paths_the_last_pattern_that_matches_decides(items: list[tuple[bool, 
 def test_in_paths_ignore_a_path_counts_unless_a_pattern_matches_it(
     items: list[tuple[bool, str]],
 ) -> None:
-    said = from_paths_ignore([f"{'!' * negative}{pattern}" for negative, pattern in items])
+    translated = from_paths_ignore([f"{'!' * negative}{pattern}" for negative, pattern in items])
     expected = {
         path
         for path in _PATHS
@@ -147,10 +147,10 @@ def test_in_paths_ignore_a_path_counts_unless_a_pattern_matches_it(
             bool(_expression(pattern).fullmatch(path)) != negative for negative, pattern in items
         )
     }
-    if said.inexact:
-        assert said.rules == ()
+    if translated.inexact:
+        assert translated.rules == ()
     else:
-        assert _matched(*said.rules) == expected
+        assert _matched(*translated.rules) == expected
 
 
 @pytest.mark.parametrize(
@@ -200,16 +200,16 @@ def test_what_cannot_be_said_is_refused(pattern: str) -> None:
 
 
 def test_a_folder_that_is_included_again_gets_a_rule_of_its_own() -> None:
-    said = from_paths(["a/**", "!a/b/**", "a/b/c/**", "d"])
-    assert said.rules == (("a/**/*", "!a/b/**/*"), ("a/b/c/**/*", "d"))
+    translated = from_paths(["a/**", "!a/b/**", "a/b/c/**", "d"])
+    assert translated.rules == (("a/**/*", "!a/b/**/*"), ("a/b/c/**/*", "d"))
 
 
 def test_a_list_of_exclusions_that_no_path_can_match_ignores_nothing() -> None:
-    said = from_paths_ignore(["/docs"])
-    assert (said.rules, said.dead) == ((("**",),), ("/docs",))
+    translated = from_paths_ignore(["/docs"])
+    assert (translated.rules, translated.dead) == ((("**",),), ("/docs",))
 
 
 def test_what_cannot_be_said_is_told_beside_the_rest() -> None:
-    said = from_paths(["a/**", "v[0-9]+", "!b/"])
-    assert (said.rules, said.dead) == ((("a/**/*",),), ("!b/",))
-    assert [pattern for pattern, _ in said.inexact] == ["v[0-9]+"]
+    translated = from_paths(["a/**", "v[0-9]+", "!b/"])
+    assert (translated.rules, translated.dead) == ((("a/**/*",),), ("!b/",))
+    assert [pattern for pattern, _ in translated.inexact] == ["v[0-9]+"]

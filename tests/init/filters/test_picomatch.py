@@ -20,28 +20,28 @@ _RECORDED = Path(__file__).parents[2] / "data" / "picomatch.json.gz"
 
 def _matched(pattern: str, paths: list[str]) -> set[str]:
     """The paths that a pattern matches, said in ours."""
-    found = from_picomatch(pattern)
-    if not found:
+    lines = from_picomatch(pattern)
+    if not lines:
         return set(paths) if negates(pattern) else set()
-    matcher = Matcher([found])
+    matcher = Matcher([lines])
     return {path for path in paths if matcher.match(path)}
 
 
 def test_every_pattern_that_can_be_said_matches_what_picomatch_matches() -> None:
     recorded = json.loads(gzip.decompress(_RECORDED.read_bytes()))
     paths: list[str] = recorded["paths"]
-    wrong, said = {}, 0
+    wrong, number = {}, 0
     for pattern, bits in recorded["answers"].items():
-        real = {path for at, path in enumerate(paths) if int(bits, 36) >> at & 1}
+        real = {path for position, path in enumerate(paths) if int(bits, 36) >> position & 1}
         try:
             ours = _matched(pattern, paths)
         except Inexact:
             continue
-        said += 1
+        number += 1
         if real ^ ours:
             wrong[pattern] = real ^ ours
     assert wrong == {}
-    assert said > 2500
+    assert number > 2500
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_what_cannot_be_said_is_refused(pattern: str) -> None:
 @given(st.text('ab*?[]{}()!|,./\\+@-^"1:', max_size=12).map(lambda text: text or "a"))
 def test_whatever_a_pattern_is_the_answer_is_usable_patterns_or_a_refusal(pattern: str) -> None:
     with contextlib.suppress(Inexact):
-        assert all(alternatives(one.removeprefix("!")) for one in from_picomatch(pattern))
+        assert all(alternatives(text.removeprefix("!")) for text in from_picomatch(pattern))

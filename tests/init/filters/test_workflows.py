@@ -194,7 +194,7 @@ def test_a_filter_that_no_path_can_match_is_only_a_comment(patterns: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("filters", "quantifier", "said"),
+    ("filters", "quantifier", "text"),
     [
         (
             ".github/filters.yml",
@@ -213,11 +213,11 @@ def test_a_filter_that_no_path_can_match_is_only_a_comment(patterns: str) -> Non
         ("a: &a [*a]", "", "holds itself"),
     ],
 )
-def test_a_filter_that_cannot_be_read_is_reported(filters: str, quantifier: str, said: str) -> None:
+def test_a_filter_that_cannot_be_read_is_reported(filters: str, quantifier: str, text: str) -> None:
     result = _dorny(filters, quantifier)
     assert result.draft.targets == ()
     assert len(result.inexact) == 1
-    assert said in result.inexact[0]
+    assert text in result.inexact[0]
 
 
 def test_a_file_of_its_own_is_read_as_filters() -> None:
@@ -279,7 +279,7 @@ def test_one_name_in_two_files_is_one_target_only_if_they_say_the_same() -> None
 )
 def test_a_name_that_no_target_can_have_is_mended(name: str, target: str) -> None:
     result = import_filters([("f.yml", yaml.safe_dump({name: "a/**"}))])
-    assert [one.name for one in result.draft.targets] == [target]
+    assert [item.name for item in result.draft.targets] == [target]
     assert _due(result, "a/b") == {target}
 
 
@@ -296,7 +296,7 @@ def test_events_that_say_the_same_are_one_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [
         (
             "  push: {paths: [a], paths-ignore: [b]}",
@@ -307,10 +307,10 @@ def test_events_that_say_the_same_are_one_target() -> None:
         ("  push: {paths: ['!a']}", "no path can match it"),
     ],
 )
-def test_paths_that_cannot_be_said_are_reported(text: str, said: str) -> None:
+def test_paths_that_cannot_be_said_are_reported(text: str, output: str) -> None:
     result = _on(text)
     assert (result.count, result.draft.targets) == (1, ())
-    assert said in result.inexact[0]
+    assert output in result.inexact[0]
 
 
 @pytest.mark.parametrize(
@@ -379,32 +379,32 @@ def _action(
     ]
     if quantifier == "every":
         return len(counting) == len(items) and all(
-            any(_single(one, path) for one in patterns) for patterns in counting
+            any(_single(pattern, path) for pattern in patterns) for patterns in counting
         )
-    flat = [one for patterns in counting for one in patterns]
+    flat = [pattern for patterns in counting for pattern in patterns]
     if quantifier == "some":
-        return any(_single(one, path) for one in flat)
-    return any(_single(one, path) for one in flat if not negates(one)) and all(
-        _single(one, path) for one in flat if negates(one)
+        return any(_single(item, path) for item in flat)
+    return any(_single(item, path) for item in flat if not negates(item)) and all(
+        _single(item, path) for item in flat if negates(item)
     )
 
 
 def _single(pattern: str, path: str) -> bool:
-    found = from_picomatch(pattern)
-    return bool(Matcher([found]).match(path)) if found else negates(pattern)
+    lines = from_picomatch(pattern)
+    return bool(Matcher([lines]).match(path)) if lines else negates(pattern)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [
         ("[a]", "it is neither a workflow nor a list of filters"),
         ("a: [", "line 2"),
         ("", "neither"),
     ],
 )
-def test_a_file_that_is_something_else_is_reported(text: str, said: str) -> None:
+def test_a_file_that_is_something_else_is_reported(text: str, output: str) -> None:
     result = import_filters([("x.yml", text), ("f.yml", "a: b")])
-    assert said in result.inexact[0]
+    assert output in result.inexact[0]
     assert [rule.paths for rule in result.draft.rules] == [("b",)]
 
 
@@ -458,5 +458,5 @@ def test_a_rule_that_only_excludes_says_what_it_means() -> None:
         ),
     )
     assert all(
-        one.comment == () for one in import_filters([("f.yml", "code: ['src/**']")]).draft.rules
+        item.comment == () for item in import_filters([("f.yml", "code: ['src/**']")]).draft.rules
     )

@@ -33,20 +33,20 @@ def test_an_app_is_called_after_its_file_or_folder(path: str, name: str) -> None
 
 
 def test_images_for_development_are_left_out_where_there_are_others() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {"api/Dockerfile": COPY_ALL, "api/Dockerfile.dev": COPY_ALL, "api/a": ""}
     )
-    assert found.targets == {"api": "app"}
-    assert "api/Dockerfile.dev: an image for development or tests, left out" in found.notes
+    assert drafted.targets == {"api": "app"}
+    assert "api/Dockerfile.dev: an image for development or tests, left out" in drafted.notes
     assert list(DraftedRepository({"api/Dockerfile.dev": COPY_ALL, "api/a": ""}).targets) == ["api"]
 
 
 def test_names_are_given_once() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {"a/api/Dockerfile": COPY_ALL, "b/api/Dockerfile": COPY_ALL, "a/api/x": "", "b/api/x": ""}
     )
-    assert list(found.targets) == ["api", "api-2"]
-    assert [rule.name for rule in found.survey.draft.rules] == [
+    assert list(drafted.targets) == ["api", "api-2"]
+    assert [rule.name for rule in drafted.survey.draft.rules] == [
         "App code (api)",
         "App code (api-2)",
     ]
@@ -54,7 +54,7 @@ def test_names_are_given_once() -> None:
 
 def test_a_compose_file_tells_the_folder_of_the_build() -> None:
     compose = "services: {x: {build: {context: .., dockerfile: docker/Dockerfile}}}"
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             "docker/Dockerfile": "FROM x\nCOPY src .\n",
             "docker/compose.yml": compose,
@@ -62,8 +62,8 @@ def test_a_compose_file_tells_the_folder_of_the_build() -> None:
             "docker/src/b": "",
         }
     )
-    assert found.setting("app", "build") == {"context": ".", "dockerfile": "docker/Dockerfile"}
-    assert (found.due("src/a"), found.due("docker/src/b")) == (["app"], "unmatched")
+    assert drafted.setting("app", "build") == {"context": ".", "dockerfile": "docker/Dockerfile"}
+    assert (drafted.due("src/a"), drafted.due("docker/src/b")) == (["app"], "unmatched")
 
 
 TREE = {
@@ -138,21 +138,21 @@ def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str)
         "api/src/main/java/A.java": "",
         "api/src/test/java/ATest.java": "",
     }
-    found = DraftedRepository({**tree, "other/a": ""})
-    assert found.due("api/src/main/java/A.java") == ["api"]
-    assert found.due("api/src/test/java/ATest.java") == "ignored"
-    assert found.due("other/a") == "unmatched"
-    assert f"api/Dockerfile copies `{source}`, which is not in git" in found.questions
+    drafted = DraftedRepository({**tree, "other/a": ""})
+    assert drafted.due("api/src/main/java/A.java") == ["api"]
+    assert drafted.due("api/src/test/java/ATest.java") == "ignored"
+    assert drafted.due("other/a") == "unmatched"
+    assert f"api/Dockerfile copies `{source}`, which is not in git" in drafted.questions
 
 
 def test_an_image_of_the_whole_repository_is_said() -> None:
-    found = DraftedRepository({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
+    drafted = DraftedRepository({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
     assert (
         "Dockerfile copies the whole repository, so nearly every change calls for `app`"
-        in found.questions
+        in drafted.questions
     )
-    assert found.due("any/thing") == ["app"]
-    assert found.due("e2e/x") == "smoke-test"
+    assert drafted.due("any/thing") == ["app"]
+    assert drafted.due("e2e/x") == "smoke-test"
 
 
 def test_tests_are_known_by_what_is_in_them() -> None:
@@ -162,8 +162,8 @@ def test_tests_are_known_by_what_is_in_them() -> None:
         "api/test/page.py": "",
         "api/tests.py": "",
     }
-    found = DraftedRepository(tree)
-    assert [found.due(path) for path in tree] == [["api"]] * 4
+    drafted = DraftedRepository(tree)
+    assert [drafted.due(path) for path in tree] == [["api"]] * 4
     assert (
         DraftedRepository({**tree, "api/test_mail.py": "def test_send(): ..."}).due(
             "api/test_mail.py"
@@ -173,16 +173,16 @@ def test_tests_are_known_by_what_is_in_them() -> None:
 
 
 def test_a_dockerfile_that_cannot_be_read_is_said() -> None:
-    found = DraftedRepository({"a/Dockerfile": None, "b/Dockerfile": COPY_ALL, "b/x": ""})  # type: ignore[dict-item]
-    assert found.targets == {"b": "app"}
-    assert "a/Dockerfile: could not be read" in found.notes
+    drafted = DraftedRepository({"a/Dockerfile": None, "b/Dockerfile": COPY_ALL, "b/x": ""})  # type: ignore[dict-item]
+    assert drafted.targets == {"b": "app"}
+    assert "a/Dockerfile: could not be read" in drafted.notes
 
 
 def test_names_with_special_characters_are_taken_literally() -> None:
     tree = {"app/[id]/Dockerfile": COPY_ALL, "app/[id]/a*b.py": "", "app/i/a.py": ""}
-    found = DraftedRepository(tree)
-    assert found.due("app/[id]/a*b.py") == ["id"]
-    assert found.due("app/i/a.py") == "unmatched"
+    drafted = DraftedRepository(tree)
+    assert drafted.due("app/[id]/a*b.py") == ["id"]
+    assert drafted.due("app/i/a.py") == "unmatched"
 
 
 @pytest.mark.parametrize(
@@ -198,20 +198,20 @@ def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
     "path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"]
 )
 def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""}
     )
-    assert found.due(path) == ["api"]
-    assert found.due("notes/a.md") == "ignored"
-    assert found.survey.draft.rules[0].paths == (
+    assert drafted.due(path) == ["api"]
+    assert drafted.due("notes/a.md") == "ignored"
+    assert drafted.survey.draft.rules[0].paths == (
         "src/**",
         "{docker/api.Dockerfile,docker/api.Dockerfile.dockerignore,.dockerignore}",
     )
 
 
 def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:
-    found = DraftedRepository({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
+    drafted = DraftedRepository({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
     assert {
-        str(found.due(f"a,[b]/{name}"))
+        str(drafted.due(f"a,[b]/{name}"))
         for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")
     } == {"['x-y']"}

@@ -149,10 +149,10 @@ def test_a_variable_counts_with_what_the_file_says(text: str, expected: list[str
 def test_a_variable_that_nobody_knows_widens_the_source(
     line: str, pattern: str, inside: str
 ) -> None:
-    (found,) = copy_sources(f"FROM x\n{line}\n")
-    assert found.uncertain
-    assert found.patterns[0] == pattern
-    assert matches(found.patterns, inside)
+    (actual,) = copy_sources(f"FROM x\n{line}\n")
+    assert actual.uncertain
+    assert actual.patterns[0] == pattern
+    assert matches(actual.patterns, inside)
 
 
 def test_an_argument_before_from_has_to_be_named_again() -> None:
@@ -257,10 +257,10 @@ def test_any_text_gives_patterns_that_our_dialect_takes(text: str) -> None:
 
 
 segment = st.text("ab*?.-", min_size=1, max_size=4).filter(
-    lambda one: one not in (".", "..") and not one.startswith("--")
+    lambda item: item not in (".", "..") and not item.startswith("--")
 )
 names = st.lists(
-    st.text("ab.-", min_size=1, max_size=3).filter(lambda one: one not in (".", "..")),
+    st.text("ab.-", min_size=1, max_size=3).filter(lambda item: item not in (".", "..")),
     min_size=1,
     max_size=4,
 ).map("/".join)
@@ -270,9 +270,9 @@ def by_filepath_match(pattern: list[str], path: list[str]) -> bool:
     """Go's filepath.Match on a path or a folder above it, by the book."""
     regex = "/".join(
         "".join(
-            "[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in one
+            "[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in text
         )
-        for one in pattern
+        for text in pattern
     )
     return any(re.fullmatch(regex, "/".join(path[:deep])) for deep in range(1, len(path) + 1))
 
@@ -336,10 +336,10 @@ some_path = st.lists(st.sampled_from(["a", "b", "ab", "x.md", "a.md"]), min_size
 def test_what_is_excluded_is_out_and_what_is_let_in_is_all_that_is_in(
     text: str, path: list[str]
 ) -> None:
-    out, one = exclusion_check(text), "/".join(path)
-    assert not matches(excluded_patterns(text), one) or out(one)
+    out, output = exclusion_check(text), "/".join(path)
+    assert not matches(excluded_patterns(text), output) or out(output)
     let_in = allowed_patterns(text)
-    assert let_in is None or out(one) or matches(let_in, one)
+    assert let_in is None or out(output) or matches(let_in, output)
 
 
 @given(st.text())

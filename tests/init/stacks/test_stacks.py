@@ -38,8 +38,12 @@ def script(
     return DraftedRepository({**files, **more})
 
 
-def names(found: DraftedRepository) -> list[str]:
-    return [str(one.settings["stack"]) for one in found.survey.draft.targets if one.kind == "stack"]
+def names(drafted: DraftedRepository) -> list[str]:
+    return [
+        str(target.settings["stack"])
+        for target in drafted.survey.draft.targets
+        if target.kind == "stack"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -151,12 +155,12 @@ def test_tests_and_compiled_files_are_left_out() -> None:
 
 
 def test_python_of_another_time_is_read_by_how_it_looks() -> None:
-    found = python(
+    drafted = python(
         "print 'old'\nApiStack(app, 'Shop-dev')\n",
         "class ApiStack(Stack):\n    pass\nprint 'old'\n",
     )
-    assert names(found) == ["Shop-dev"]
-    assert "cdk/app.py: could not be read" in found.notes
+    assert names(drafted) == ["Shop-dev"]
+    assert "cdk/app.py: could not be read" in drafted.notes
 
 
 @pytest.mark.parametrize(
@@ -197,26 +201,26 @@ def test_a_stack_in_python_needs_what_it_is_given(app: str, needs: tuple[str, ..
     ],
 )
 def test_a_stack_in_typescript_needs_what_it_is_given(app: str) -> None:
-    found = script(
+    drafted = script(
         app,
         "export class NetStack extends cdk.Stack { }\nexport class ApiStack extends cdk.Stack { }",
     )
-    assert found.setting("api", "needs") == ("net",)
+    assert drafted.setting("api", "needs") == ("net",)
 
 
 def test_stacks_that_come_after_each_other_make_no_circle() -> None:
     app = "a = AStack(app, 'a')\nb = BStack(app, 'b')\na.add_dependency(b)\nb.add_dependency(a)\n"
-    found = python(app, "class AStack(Stack): pass\nclass BStack(Stack): pass\n")
-    assert (found.setting("a", "needs"), found.setting("b", "needs")) == (("b",), ())
+    drafted = python(app, "class AStack(Stack): pass\nclass BStack(Stack): pass\n")
+    assert (drafted.setting("a", "needs"), drafted.setting("b", "needs")) == (("b",), ())
 
 
 def test_the_same_stack_for_each_environment_is_one_target() -> None:
-    found = python(
+    drafted = python(
         "ApiStack(app, 'Shop-dev')\nApiStack(app, 'Shop-staging')\nApiStack(app, 'Shop-prod')\n"
     )
-    assert names(found) == ["Shop-{stage}"]
-    environments = found.rules.environments
-    assert {name: one.vars for name, one in environments.items()} == {
+    assert names(drafted) == ["Shop-{stage}"]
+    environments = drafted.rules.environments
+    assert {name: item.vars for name, item in environments.items()} == {
         name: {"stage": name} for name in ("dev", "prod", "staging")
     }
     assert environments["prod"].protected
@@ -230,18 +234,18 @@ def test_the_environment_that_is_meant_by_default_is_not_a_protected_one() -> No
 
 
 def test_environments_in_capitals_keep_their_spelling() -> None:
-    found = python("ApiStack(app, 'ShopDev')\nApiStack(app, 'ShopProd')\n")
-    assert names(found) == ["Shop{stage}"]
-    assert found.rules.environments["dev"].vars == {"stage": "Dev"}
+    drafted = python("ApiStack(app, 'ShopDev')\nApiStack(app, 'ShopProd')\n")
+    assert names(drafted) == ["Shop{stage}"]
+    assert drafted.rules.environments["dev"].vars == {"stage": "Dev"}
 
 
 def test_environments_in_two_spellings_stay_apart() -> None:
-    found = script(
+    drafted = script(
         "new AStack(app, 'a-dev'); new AStack(app, 'a-prod'); new BStack(app, 'WebDev'); new"
         " BStack(app, 'WebProd');",
         "export class AStack extends cdk.Stack { } export class BStack extends cdk.Stack { }",
     )
-    assert names(found) == ["a-dev", "a-prod", "WebDev", "WebProd"]
+    assert names(drafted) == ["a-dev", "a-prod", "WebDev", "WebProd"]
 
 
 def test_stacks_of_one_class_that_are_no_environments_stay_apart() -> None:
@@ -272,25 +276,25 @@ SPLIT = {
 
 
 def test_a_file_calls_for_its_stack_and_those_that_need_it() -> None:
-    found = DraftedRepository(SPLIT)
-    assert found.due("cdk/api.py") == ["api"]
-    assert found.due("cdk/net.py") == ["api", "net"]
-    assert found.due("cdk/app.py") == found.due("cdk/new/file.py") == ["infra"]
-    assert found.due("cdk/tests/test_api.py") == "ignored"
+    drafted = DraftedRepository(SPLIT)
+    assert drafted.due("cdk/api.py") == ["api"]
+    assert drafted.due("cdk/net.py") == ["api", "net"]
+    assert drafted.due("cdk/app.py") == drafted.due("cdk/new/file.py") == ["infra"]
+    assert drafted.due("cdk/tests/test_api.py") == "ignored"
 
 
 def test_a_file_that_another_stack_imports_calls_for_both() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**SPLIT, "cdk/web.py": PYTHON + "from api import LIMIT\nclass WebStack(Stack): pass\n"}
     )
-    assert found.due("cdk/api.py") == ["api", "web"]
+    assert drafted.due("cdk/api.py") == ["api", "web"]
 
 
 def test_a_file_that_something_else_imports_calls_for_all() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**SPLIT, "cdk/helper.py": PYTHON + "from api import LIMIT\ndef f(): g()\n"}
     )
-    assert found.due("cdk/api.py") == ["infra"]
+    assert drafted.due("cdk/api.py") == ["infra"]
 
 
 def test_a_file_that_makes_the_stacks_calls_for_all() -> None:
@@ -301,9 +305,9 @@ def test_a_file_that_makes_the_stacks_calls_for_all() -> None:
 
 
 def test_one_stack_needs_no_group() -> None:
-    found = python("ApiStack(app, 'Shop')")
-    assert found.targets == {"shop": "stack"}
-    assert found.due("cdk/app.py") == found.due("cdk/package.json") == ["shop"]
+    drafted = python("ApiStack(app, 'Shop')")
+    assert drafted.targets == {"shop": "stack"}
+    assert drafted.due("cdk/app.py") == drafted.due("cdk/package.json") == ["shop"]
 
 
 def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
@@ -314,15 +318,15 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
         "lib/api.ts": SCRIPT + "export class ApiStack extends cdk.Stack { }",
         "src/a.ts": "export class Stack { }",
     }
-    found = DraftedRepository(tree)
+    drafted = DraftedRepository(tree)
     assert (
-        found.due("lib/api.ts")
-        == found.due("bin/app.ts")
-        == found.due("cdk.json")
-        == found.due("package.json")
+        drafted.due("lib/api.ts")
+        == drafted.due("bin/app.ts")
+        == drafted.due("cdk.json")
+        == drafted.due("package.json")
         == ["shop"]
     )
-    assert found.due("src/a.ts") == "unmatched"
+    assert drafted.due("src/a.ts") == "unmatched"
 
 
 @pytest.mark.parametrize(
@@ -340,55 +344,58 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
 def test_a_target_is_called_what_tells_its_stack_from_the_others(
     stacks: tuple[str, str], targets: list[str]
 ) -> None:
-    found = python("".join(f"ApiStack(app, f'{name}')\n" for name in stacks))
-    assert [name for name, kind in found.targets.items() if kind == "stack"] == targets
+    drafted = python("".join(f"ApiStack(app, f'{name}')\n" for name in stacks))
+    assert [name for name, kind in drafted.targets.items() if kind == "stack"] == targets
 
 
 def test_two_apps_are_two_groups() -> None:
-    other = {path.replace("cdk/", "more/", 1): text for path, text in SPLIT.items()}
-    found = DraftedRepository({**SPLIT, **other})
-    assert [name for name, kind in found.targets.items() if kind == "group"] == ["infra", "infra-2"]
-    assert found.due("more/app.py") == ["infra-2"]
+    document = {path.replace("cdk/", "more/", 1): text for path, text in SPLIT.items()}
+    drafted = DraftedRepository({**SPLIT, **document})
+    assert [name for name, kind in drafted.targets.items() if kind == "group"] == [
+        "infra",
+        "infra-2",
+    ]
+    assert drafted.due("more/app.py") == ["infra-2"]
 
 
 @pytest.mark.parametrize(
     ("path", "language"), [("cdk/src/A.java", "Java"), ("cdk/A.cs", "C#"), ("cdk/main.go", "Go")]
 )
 def test_an_app_in_another_language_is_for_a_person(path: str, language: str) -> None:
-    found = DraftedRepository({"cdk/cdk.json": "{}", path: "x"})
-    assert found.targets == {"infra": "manual"}
-    assert found.due(path) == ["infra"]
-    assert f"a CDK app in {language}, which is not read" in found.questions
+    drafted = DraftedRepository({"cdk/cdk.json": "{}", path: "x"})
+    assert drafted.targets == {"infra": "manual"}
+    assert drafted.due(path) == ["infra"]
+    assert f"a CDK app in {language}, which is not read" in drafted.questions
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"context": 5}'])
 def test_a_config_that_cannot_be_read_is_said(text: str) -> None:
-    found = DraftedRepository({**SPLIT, "cdk/cdk.json": text})
-    assert "cdk/cdk.json: could not be read" in found.notes
-    assert found.due("cdk/api.py") == ["api"]
+    drafted = DraftedRepository({**SPLIT, "cdk/cdk.json": text})
+    assert "cdk/cdk.json: could not be read" in drafted.notes
+    assert drafted.due("cdk/api.py") == ["api"]
 
 
 def test_account_and_region_are_taken_where_there_is_one() -> None:
-    found = script(
+    drafted = script(
         "const env = { account: '111111111111', region: 'eu-west-1' }; new ApiStack(app, 'Shop', {"
         " env });"
     )
-    assert found.rules.environments["dev"].account == "111111111111"
-    assert found.rules.environments["dev"].regions == ("eu-west-1",)
-    assert "account" not in found.questions
+    assert drafted.rules.environments["dev"].account == "111111111111"
+    assert drafted.rules.environments["dev"].regions == ("eu-west-1",)
+    assert "account" not in drafted.questions
 
 
 def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
-    found = script(
+    drafted = script(
         "new ApiStack(app, 'a', { env: { region: 'us-east-1' } }); new ApiStack(app, 'b', { env: {"
         " region: process.env.REGION } });"
     )
-    assert found.rules.environments["dev"].regions == ()
-    assert "account and regions" in found.questions
+    assert drafted.rules.environments["dev"].regions == ()
+    assert "account and regions" in drafted.questions
 
 
 @pytest.mark.parametrize(
-    "found",
+    "drafted",
     [
         python("name = os.getenv('NAME') or 'shop'\nApiStack(app, f'{name}-api')"),
         python("name = os.environ.get('NAME', 'shop')\nApiStack(app, f'{name}-api')"),
@@ -402,18 +409,18 @@ def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
     ],
     ids=range(6),
 )
-def test_a_variable_is_what_the_code_falls_back_to(found: DraftedRepository) -> None:
-    assert names(found) == ["{name}-api"]
-    assert found.rules.environments["dev"].vars == {"name": "shop"}
-    assert "vars" not in found.questions
+def test_a_variable_is_what_the_code_falls_back_to(drafted: DraftedRepository) -> None:
+    assert names(drafted) == ["{name}-api"]
+    assert drafted.rules.environments["dev"].vars == {"name": "shop"}
+    assert "vars" not in drafted.questions
 
 
 def test_the_context_goes_before_what_the_code_falls_back_to() -> None:
     more = {"cdk/cdk.json": '{"context": {"name": "other"}}'}
-    found = python(
+    drafted = python(
         "name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')", **more
     )
-    assert found.rules.environments["dev"].vars == {"name": "other"}
+    assert drafted.rules.environments["dev"].vars == {"name": "other"}
 
 
 # --- what stacks deploy themselves
@@ -442,9 +449,9 @@ def test_a_folder_in_python_is_found_however_it_is_written(path: str) -> None:
         "HERE = os.path.dirname(__file__)\nclass ApiStack(Stack):\n    def __init__(self):\n      "
         f"  Code.from_asset({path})\n"
     )
-    found = python("ApiStack(app, 'Shop')", stacks, **LAMBDA)
-    assert found.due("lambda/x/handler.py") == ["shop"]
-    assert found.due("lambda/y/handler.py") == "unmatched"
+    drafted = python("ApiStack(app, 'Shop')", stacks, **LAMBDA)
+    assert drafted.due("lambda/x/handler.py") == ["shop"]
+    assert drafted.due("lambda/y/handler.py") == "unmatched"
 
 
 @pytest.mark.parametrize(
@@ -469,9 +476,9 @@ def test_a_folder_in_typescript_is_found_however_it_is_written(path: str) -> Non
         root
         + f"class ApiStack extends cdk.Stack {{ f() {{ lambda.Code.fromAsset({path}, {{}}) }} }}"
     )
-    found = script("new ApiStack(app, 'Shop')", stacks, **LAMBDA)
-    assert found.due("lambda/x/handler.py") == ["shop"]
-    assert found.due("lambda/y/handler.py") == "unmatched"
+    drafted = script("new ApiStack(app, 'Shop')", stacks, **LAMBDA)
+    assert drafted.due("lambda/x/handler.py") == ["shop"]
+    assert drafted.due("lambda/y/handler.py") == "unmatched"
 
 
 @pytest.mark.parametrize(
@@ -486,7 +493,7 @@ def test_a_folder_that_cannot_be_known_is_asked_for(path: str) -> None:
 
 
 def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             **SPLIT,
             **LAMBDA,
@@ -501,7 +508,7 @@ def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
             ),
         }
     )
-    assert found.due("lambda/x/handler.py") == ["api"]
+    assert drafted.due("lambda/x/handler.py") == ["api"]
 
 
 def test_what_stands_below_a_class_is_no_part_of_it() -> None:
@@ -515,10 +522,10 @@ def test_what_stands_below_a_class_is_no_part_of_it() -> None:
 
 
 def test_a_folder_of_nobody_in_particular_calls_for_all() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**SPLIT, **LAMBDA, "cdk/parts.py": PYTHON + "CODE = Code.from_asset('../lambda/x')\n"}
     )
-    assert found.due("lambda/x/handler.py") == ["api", "net", "web"]
+    assert drafted.due("lambda/x/handler.py") == ["api", "net", "web"]
 
 
 def test_a_function_is_bundled_with_what_it_imports() -> None:
@@ -536,8 +543,8 @@ def test_a_function_is_bundled_with_what_it_imports() -> None:
         "class ApiStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry:"
         " '../functions/login/index.ts' }) } }"
     )
-    found = script("new ApiStack(app, 'Shop')", stacks, **tree)
-    called = {path: found.due(path) for path in tree}
+    drafted = script("new ApiStack(app, 'Shop')", stacks, **tree)
+    called = {path: drafted.due(path) for path in tree}
     assert called.pop("functions/other/index.ts") == "unmatched"
     assert set(map(str, called.values())) == {"['shop']"}
 
@@ -560,14 +567,14 @@ IMAGE = {
 )
 def test_an_image_that_a_stack_builds_is_no_app(call: str) -> None:
     stacks = f"class ApiStack(Stack):\n    def f(self):\n        {call}\n"
-    found = python(
+    drafted = python(
         "ApiStack(app, 'Shop')",
         stacks,
         **{path: text for path, text in IMAGE.items() if "other" not in path},
     )
-    assert found.targets == {"shop": "stack"}
-    assert found.due("api/src/a.py") == found.due("api/Dockerfile") == ["shop"]
-    assert found.due("api/notes.txt") == "unmatched"
+    assert drafted.targets == {"shop": "stack"}
+    assert drafted.due("api/src/a.py") == drafted.due("api/Dockerfile") == ["shop"]
+    assert drafted.due("api/notes.txt") == "unmatched"
 
 
 def test_an_image_may_have_another_dockerfile() -> None:
@@ -575,9 +582,9 @@ def test_an_image_may_have_another_dockerfile() -> None:
         "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../api', { file:"
         " 'other.Dockerfile' }) } }"
     )
-    found = script("new ApiStack(app, 'Shop')", stacks, **IMAGE)
-    assert found.due("api/notes.txt") == ["shop"]
-    assert found.targets == {"api": "app", "shop": "stack"}
+    drafted = script("new ApiStack(app, 'Shop')", stacks, **IMAGE)
+    assert drafted.due("api/notes.txt") == ["shop"]
+    assert drafted.targets == {"api": "app", "shop": "stack"}
 
 
 def test_an_image_of_the_whole_repository_takes_no_site_with_it() -> None:
@@ -591,9 +598,9 @@ def test_an_image_of_the_whole_repository_takes_no_site_with_it() -> None:
         "web/build.py": "",
         "web/index.html": "",
     }
-    found = script("new ApiStack(app, 'Shop')", stacks, **tree)
-    assert found.targets == {"web": "site", "shop": "stack"}
-    assert (found.due("api/src/a.ts"), found.due("web/a")) == (["shop"], ["web"])
+    drafted = script("new ApiStack(app, 'Shop')", stacks, **tree)
+    assert drafted.targets == {"web": "site", "shop": "stack"}
+    assert (drafted.due("api/src/a.ts"), drafted.due("web/a")) == (["shop"], ["web"])
 
 
 def test_a_site_that_a_stack_uploads_is_its_own() -> None:
@@ -605,9 +612,9 @@ def test_a_site_that_a_stack_uploads_is_its_own() -> None:
         "web/index.html": "",
         "web/src/a.ts": "",
     }
-    found = python("ApiStack(app, 'Shop')", stacks, **site)
-    assert found.targets == {"shop": "stack"}
-    assert found.due("web/src/a.ts") == ["shop"]
+    drafted = python("ApiStack(app, 'Shop')", stacks, **site)
+    assert drafted.targets == {"shop": "stack"}
+    assert drafted.due("web/src/a.ts") == ["shop"]
 
 
 @pytest.mark.parametrize(
@@ -621,10 +628,10 @@ def test_a_site_that_a_stack_uploads_is_its_own() -> None:
 )
 def test_an_app_needs_the_stack_that_runs_containers(service: str, needs: tuple[str, ...]) -> None:
     web = PYTHON + f"class WebStack(Stack):\n    def f(self):\n        {service}\n"
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**SPLIT, "cdk/web.py": web, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
     )
-    assert found.setting("backend", "needs") == needs
+    assert drafted.setting("backend", "needs") == needs
 
 
 def test_the_names_of_another_stack_are_not_the_apps() -> None:
@@ -633,7 +640,7 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
         " cluster_name=f'{{x}}{{{{y}}}}')\n"
     )
     web = PYTHON + named.format("WebStack", "ecs.FargateService", "mine")
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             **SPLIT,
             "cdk/web.py": web,
@@ -642,7 +649,7 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
             "backend/a": "",
         }
     )
-    assert (found.setting("backend", "service"), found.setting("backend", "cluster")) == (
+    assert (drafted.setting("backend", "service"), drafted.setting("backend", "cluster")) == (
         "mine",
         "shop",
     )
@@ -650,8 +657,10 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
 
 def test_an_app_needs_the_stack_that_is_called_for_it_where_no_code_tells() -> None:
     tree = {path: text.replace("'web'", "'shop-ecs'") for path, text in SPLIT.items()}
-    found = DraftedRepository({**tree, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""})
-    assert found.setting("backend", "needs") == ("ecs",)
+    drafted = DraftedRepository(
+        {**tree, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
+    )
+    assert drafted.setting("backend", "needs") == ("ecs",)
 
 
 # --- the readers, with texts of all kinds
@@ -715,7 +724,7 @@ def test_any_text_can_be_read(text: str) -> None:
         "x.fromAsset(" * 30_000,
         "entry: path.join(" * 20_000,
         "const a0 = b + b;"
-        + "".join(f"const a{at + 1} = a{at} + a{at};" for at in range(500))
+        + "".join(f"const a{position + 1} = a{position} + a{position};" for position in range(500))
         + "X.fromAsset(a500)",
     ],
     ids=range(11),
@@ -728,7 +737,7 @@ def test_hostile_scripts_take_no_time(text: str) -> None:
     "text",
     [
         "a0 = '../x'\n"
-        + "".join(f"a{at + 1} = a{at} + a{at}\n" for at in range(500))
+        + "".join(f"a{position + 1} = a{position} + a{position}\n" for position in range(500))
         + "Code.from_asset(a500)",
         "(" * 10_000,
         "-" * 100_000 + "1",
@@ -756,18 +765,20 @@ LOGIN = {"cdk/lambda/login/index.ts": "import { tag } from '../../lib/tags'", "c
 
 @pytest.mark.parametrize("folder", ["cdk/", ""])
 def test_the_libraries_of_the_whole_app_call_for_every_stack(folder: str) -> None:
-    found = script(
+    drafted = script(
         TWO, BUNDLED, **LOGIN, **{f"{folder}package.json": "{}", f"{folder}package-lock.json": "{}"}
     )
     assert (
-        found.due(f"{folder}package-lock.json") == found.due(f"{folder}package.json") == ["infra"]
+        drafted.due(f"{folder}package-lock.json")
+        == drafted.due(f"{folder}package.json")
+        == ["infra"]
     )
-    assert found.due("cdk/lambda/login/new.ts") == ["api"]
+    assert drafted.due("cdk/lambda/login/new.ts") == ["api"]
 
 
 def test_what_the_code_of_the_stacks_imports_is_not_one_functions_own() -> None:
-    found = script(TWO, BUNDLED, **LOGIN)
-    assert found.due("cdk/lib/tags.ts") == found.due("cdk/lib/stacks.ts") == ["infra"]
+    drafted = script(TWO, BUNDLED, **LOGIN)
+    assert drafted.due("cdk/lib/tags.ts") == drafted.due("cdk/lib/stacks.ts") == ["infra"]
 
 
 def test_an_image_of_everything_does_not_take_the_app_for_one_stack() -> None:
@@ -775,23 +786,23 @@ def test_an_image_of_everything_does_not_take_the_app_for_one_stack() -> None:
         "class WebStack extends cdk.Stack { }\nclass ApiStack extends cdk.Stack { f() {"
         " ContainerImage.fromAsset('..') } }"
     )
-    found = script(
+    drafted = script(
         TWO,
         stacks,
         Dockerfile="FROM x\nCOPY . .\n",
         **{"src/a.ts": "", "cdk/package-lock.json": "{}"},
     )
-    assert found.due("src/a.ts") == ["api"]
+    assert drafted.due("src/a.ts") == ["api"]
     assert (
-        found.due("cdk/bin/app.ts")
-        == found.due("cdk/package-lock.json")
-        == found.due("cdk/lib/new.ts")
+        drafted.due("cdk/bin/app.ts")
+        == drafted.due("cdk/package-lock.json")
+        == drafted.due("cdk/lib/new.ts")
         == ["infra"]
     )
 
 
 def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
-    one = (
+    first = (
         "import * as cdk from 'aws-cdk-lib';\nimport { a } from '../common/a';\nexport class"
         " OneStack extends cdk.Stack { }"
     )
@@ -805,19 +816,19 @@ def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
         "cdk.json": "{}",
         "package-lock.json": "{}",
         "bin/app.ts": app,
-        "lib/one.ts": one,
+        "lib/one.ts": first,
         "lib/two.ts": two,
         "common/a.ts": "",
     }
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"}
     )
-    assert found.due("common/a.ts") == found.due("package-lock.json") == ["infra"]
-    assert found.due("lambda/package.json") == found.due("lambda/i.ts") == ["two"]
+    assert drafted.due("common/a.ts") == drafted.due("package-lock.json") == ["infra"]
+    assert drafted.due("lambda/package.json") == drafted.due("lambda/i.ts") == ["two"]
 
 
 def test_code_that_only_speaks_of_stacks_is_still_its_functions_own() -> None:
-    found = script(
+    drafted = script(
         TWO, BUNDLED, **{**LOGIN, "cdk/lambda/login/index.ts": "const cdk = new StackTrace()"}
     )
-    assert found.due("cdk/lambda/login/index.ts") == ["api"]
+    assert drafted.due("cdk/lambda/login/index.ts") == ["api"]

@@ -69,20 +69,20 @@ def test_a_sam_template_deploys_what_its_resources_name(path: str, due: object) 
 
 
 def test_a_sam_template_is_one_stack_with_the_name_of_its_configuration() -> None:
-    found = DraftedRepository(TREE)
-    assert found.targets == {"login": "stack"}
-    assert found.setting("login", "stack") == "shop-login"
-    assert found.setting("login", "template") == "sam/template.yaml"
-    assert "stack" not in found.questions
+    drafted = DraftedRepository(TREE)
+    assert drafted.targets == {"login": "stack"}
+    assert drafted.setting("login", "stack") == "shop-login"
+    assert drafted.setting("login", "template") == "sam/template.yaml"
+    assert "stack" not in drafted.questions
 
 
 def test_without_a_configuration_the_name_is_asked_for() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {path: text for path, text in TREE.items() if not path.endswith(".toml")}
     )
     assert (
         "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)"
-        in found.questions
+        in drafted.questions
     )
 
 
@@ -92,11 +92,11 @@ def test_parameters_without_a_default_are_asked_for_by_name() -> None:
         " Number, Default: 1}\n"
     )
     template += "  Vpc: {Type: 'AWS::EC2::VPC::Id'}\nResources:\n  Q: {Type: AWS::SQS::Queue}\n"
-    asked = (
+    text = (
         "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no"
         " default"
     )
-    assert asked in DraftedRepository({"infra/queues.yaml": template}).questions
+    assert text in DraftedRepository({"infra/queues.yaml": template}).questions
     plain = template.replace("Size: {Type: String}", "Size: {Type: String, Default: ''}").replace(
         "Vpc:", "X: {Type: String, Default: ''}\n  Y:"
     )
@@ -105,15 +105,15 @@ def test_parameters_without_a_default_are_asked_for_by_name() -> None:
 
 
 def test_code_that_is_not_in_git_is_asked_for() -> None:
-    found = DraftedRepository({"template.yaml": SAM, "machine.asl.json": ""})
+    drafted = DraftedRepository({"template.yaml": SAM, "machine.asl.json": ""})
     assert (
         "template.yaml deploys login, which is not in git: which rule should name its source?"
-        in found.questions
+        in drafted.questions
     )
 
 
 def test_code_that_a_parameter_names_is_elsewhere() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             **TREE,
             "sam/template.yaml": (
@@ -121,15 +121,15 @@ def test_code_that_a_parameter_names_is_elsewhere() -> None:
             ),
         }
     )
-    assert "not in git" not in found.questions
+    assert "not in git" not in drafted.questions
 
 
 def test_code_in_the_folder_of_the_template_is_the_whole_folder() -> None:
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""}
     )
-    assert found.due("sam/any.py") == ["sam"]
-    assert found.due("b.py") == "unmatched"
+    assert drafted.due("sam/any.py") == ["sam"]
+    assert drafted.due("b.py") == "unmatched"
 
 
 def plain(**properties: object) -> str:
@@ -150,16 +150,16 @@ BACKEND = {"backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
 
 def test_a_plain_template_names_what_the_app_runs_in() -> None:
     template = plain(ClusterName="shop-${Env}", ServiceName="Given", RepositoryName="shop")
-    found = DraftedRepository({"infra/ecs.json": template, **BACKEND})
-    app = [found.setting("backend", key) for key in ("cluster", "service", "repository", "needs")]
+    drafted = DraftedRepository({"infra/ecs.json": template, **BACKEND})
+    app = [drafted.setting("backend", key) for key in ("cluster", "service", "repository", "needs")]
     assert app == ["shop-{env}", "given", "shop", ("ecs",)]
-    assert found.rules.environments["dev"].vars == {"env": "dev"}
+    assert drafted.rules.environments["dev"].vars == {"env": "dev"}
 
 
 @pytest.mark.parametrize("value", [{"Ref": "Env"}, "${AWS::StackName}-x", "Env", 5, "a{b}"])
 def test_a_name_that_cannot_be_known_is_asked_for(value: object) -> None:
-    found = DraftedRepository({"infra/ecs.json": plain(ServiceName=value), **BACKEND})
-    assert "targets.backend.service" in found.questions
+    drafted = DraftedRepository({"infra/ecs.json": plain(ServiceName=value), **BACKEND})
+    assert "targets.backend.service" in drafted.questions
 
 
 NESTED = {
@@ -180,9 +180,9 @@ def test_templates_that_nest_each_other_come_to_an_end() -> None:
 
 def test_a_nested_template_is_a_part_of_the_stack_that_nests_it() -> None:
     leaf = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
-    found = DraftedRepository({**NESTED, "infra/parts/a.yaml": leaf})
-    assert found.targets == {"root": "stack"}
-    assert found.due("infra/parts/a.yaml") == ["root"]
+    drafted = DraftedRepository({**NESTED, "infra/parts/a.yaml": leaf})
+    assert drafted.targets == {"root": "stack"}
+    assert drafted.due("infra/parts/a.yaml") == ["root"]
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_a_template_that_cannot_be_read_is_said() -> None:
 
 def test_two_templates_are_told_apart_by_their_files() -> None:
     topic = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
-    found = DraftedRepository({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
-    assert [one.settings["stack"] for one in found.survey.draft.targets] == [
+    drafted = DraftedRepository({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
+    assert [target.settings["stack"] for target in drafted.survey.draft.targets] == [
         "shop-data",
         "shop-network",
     ]
-    assert list(found.targets) == ["data", "network"]
+    assert list(drafted.targets) == ["data", "network"]
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,12 @@ PLAIN = "AWSTemplateFormatVersion: '2010-09-09'\nResources: {Topic: {Type: AWS::
 
 
 def test_templates_that_would_be_called_the_same_are_called_after_their_paths() -> None:
-    found = DraftedRepository({"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN})
+    drafted = DraftedRepository(
+        {"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN}
+    )
     names = {
         target.settings["template"]: target.settings["stack"]
-        for target in found.survey.draft.targets
+        for target in drafted.survey.draft.targets
     }
     assert names == {
         "a/x/cfn.yaml": "shop-a-x-cfn",
@@ -255,7 +257,7 @@ def test_templates_that_would_be_called_the_same_are_called_after_their_paths() 
 
 def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> None:
     config = "version = 0.1\n[default.deploy.parameters]\nstack_name = 'shop-login'\n"
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             "a/template.yaml": SAM,
             "a/samconfig.toml": config,
@@ -263,16 +265,16 @@ def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> N
             "b/samconfig.toml": config,
         }
     )
-    first, second = (target.settings["stack"] for target in found.survey.draft.targets)
+    first, second = (target.settings["stack"] for target in drafted.survey.draft.targets)
     assert (first, second != first) == ("shop-login", True)
-    assert "`shop-login` is what login deploys" in found.questions
+    assert "`shop-login` is what login deploys" in drafted.questions
 
 
 @pytest.mark.parametrize("config", ["a = " + "9" * 5000, "a" + ".a" * 50_000 + " = 1", "["])
 def test_a_configuration_that_cannot_be_read_in_time_says_no_name(config: str) -> None:
     began = process_time()
-    found = DraftedRepository({"a/template.yaml": SAM, "a/samconfig.toml": config})
-    [target] = found.survey.draft.targets
+    drafted = DraftedRepository({"a/template.yaml": SAM, "a/samconfig.toml": config})
+    [target] = drafted.survey.draft.targets
     assert target.settings["stack"] != "shop-login"
     assert process_time() - began < 2
 
@@ -282,7 +284,7 @@ def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:
         "import * as cdk from 'aws-cdk-lib';\nconst app = new cdk.App();\nnew cdk.Stack(app,"
         " 'shop-queue');\n"
     )
-    found = DraftedRepository(
+    drafted = DraftedRepository(
         {
             "cdk.json": '{"app": "npx ts-node bin/app.ts"}',
             "bin/app.ts": program,
@@ -291,7 +293,9 @@ def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:
         }
     )
     names = [
-        target.settings["stack"] for target in found.survey.draft.targets if target.kind == "stack"
+        target.settings["stack"]
+        for target in drafted.survey.draft.targets
+        if target.kind == "stack"
     ]
     assert len(names) == len(set(names))
     assert "shop-queue" in names

@@ -30,13 +30,13 @@ class Peer:
 
     def head(self) -> str:
         """The request up to its empty line."""
-        found = b""
-        while b"\r\n\r\n" not in found:
+        data = b""
+        while b"\r\n\r\n" not in data:
             part = self.sock.recv(65536)
             if not part:
                 break
-            found += part
-        return found.decode("latin-1")
+            data += part
+        return data.decode("latin-1")
 
     def say(self, data: bytes) -> None:
         """Send all of it."""
@@ -49,8 +49,8 @@ class Peer:
     def drip(self, data: bytes, every_s: float = 0.02) -> None:
         """Byte by byte, and again from the start."""
         while True:
-            for at in range(len(data)):
-                self.say(data[at : at + 1])
+            for position in range(len(data)):
+                self.say(data[position : position + 1])
                 if not self.rest(every_s):
                     return
 
@@ -143,13 +143,13 @@ def answering(answer: Callable[[str], bytes], context: ssl.SSLContext | None = N
 
 def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes:
     """An answer with its length."""
-    said = {
+    document = {
         "Content-Length": str(len(body)),
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     return (
         f"HTTP/1.1 {status}\r\n".encode()
-        + b"".join(f"{name}: {value}\r\n".encode() for name, value in said.items())
+        + b"".join(f"{name}: {value}\r\n".encode() for name, value in document.items())
         + b"\r\n"
         + body
     )
@@ -184,19 +184,19 @@ class Spy:
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """From here on every name stands for these addresses."""
 
-    def found(host: object, port: object, *_: object, **__: object) -> list[Any]:
+    def result(host: object, port: object, *_: object, **__: object) -> list[Any]:
         return [
             (
-                socket.AF_INET6 if ":" in one else socket.AF_INET,
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
                 socket.SOCK_STREAM,
                 6,
                 "",
-                (one, 0, 0, 0) if ":" in one else (one, 0),
+                (address, 0, 0, 0) if ":" in address else (address, 0),
             )
-            for one in addresses
+            for address in addresses
         ]
 
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket, "getaddrinfo", result)
 
 
 class Authority:

@@ -186,15 +186,15 @@ def test_a_host_that_takes_no_connection_is_given_up_at_the_deadline() -> None:
         full.listen(0)
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
+        for item in waiting:
+            item.setblocking(False)
+            item.connect_ex(("127.0.0.1", port))
         began = time.monotonic()
         with pytest.raises(ProbeError, match=r"^no answer within 0.3 s$"):
             dial("127.0.0.1", port, HERE, within(0.3))
         assert 0.25 < time.monotonic() - began < 4
-        for one in waiting:
-            one.close()
+        for item in waiting:
+            item.close()
 
 
 def test_a_line_ends_a_wait_at_the_deadline_and_its_thread_with_it() -> None:
@@ -235,12 +235,12 @@ def test_a_certificate_is_for_the_name_of_the_host_and_not_of_what_stands_instea
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority.trust(monkeypatch)
-    asked: list[str | None] = []
+    texts: list[str | None] = []
     context = authority.context("api.example.com")
-    context.sni_callback = lambda sock, name, context: asked.append(name)
+    context.sni_callback = lambda sock, name, context: texts.append(name)
     with Raw(lambda peer: peer.hang(), context) as server:
         shaken(server, "api.example.com")
-        assert asked == ["api.example.com"]
+        assert texts == ["api.example.com"]
 
 
 def test_an_expired_certificate_tells_since_when(
@@ -285,9 +285,9 @@ def test_an_issuer_that_is_not_trusted_is_told(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     authority.trust(monkeypatch)
-    other = Authority(tmp_path)
+    second = Authority(tmp_path)
     with (
-        Raw(lambda peer: peer.hang(), other.context()) as server,
+        Raw(lambda peer: peer.hang(), second.context()) as server,
         pytest.raises(ProbeError, match=r"is from an issuer that is not known here"),
     ):
         shaken(server)

@@ -68,10 +68,10 @@ def server() -> Iterator[Raw]:
 
     def script(peer: Peer) -> None:
         peer.head()
-        peer.say(found.said)
+        peer.say(raw.said)
 
-    with Raw(script) as found:
-        yield found
+    with Raw(script) as raw:
+        yield raw
 
 
 def get(url: str, **headers: str) -> HttpRequest:
@@ -95,13 +95,13 @@ def at(**servers: Raw) -> Policy:
 
 def test_an_answer_has_status_headers_body_and_time() -> None:
     with answering(lambda head: answer(b"hello", "201 Created", X_Said="yes")) as server:
-        found = ask(get(f"{server.url}/a?b=c#d"), HERE, 5)
-    assert (found.status, found.body, found.cut, found.redirects) == (201, b"hello", False, ())
-    assert found.header("x-said") == "yes"
-    assert found.header("x-other") is None
-    assert 0 < found.took_s < 2
-    assert found.url == f"{server.url}/a?b=c"
-    assert found.certificate_ends is None
+        actual = ask(get(f"{server.url}/a?b=c#d"), HERE, 5)
+    assert (actual.status, actual.body, actual.cut, actual.redirects) == (201, b"hello", False, ())
+    assert actual.header("x-said") == "yes"
+    assert actual.header("x-other") is None
+    assert 0 < actual.took_s < 2
+    assert actual.url == f"{server.url}/a?b=c"
+    assert actual.certificate_ends is None
 
 
 def test_a_request_is_as_it_was_asked_for() -> None:
@@ -183,7 +183,7 @@ def test_a_hostile_address_is_refused_with_no_connection_made(
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "http_request",
     [
         HttpRequest("GET /x HTTP/1.1\r\nX: 1\r\n\r\nGET", "http://127.0.0.1/"),
         HttpRequest("", "http://127.0.0.1/"),
@@ -197,11 +197,11 @@ def test_a_hostile_address_is_refused_with_no_connection_made(
     ],
 )
 def test_a_request_that_is_more_than_it_seems_is_refused(
-    monkeypatch: pytest.MonkeyPatch, asked: HttpRequest
+    monkeypatch: pytest.MonkeyPatch, http_request: HttpRequest
 ) -> None:
     spy = Spy(monkeypatch)
     with pytest.raises(ProbeRefused):
-        ask(asked, HERE, 5)
+        ask(http_request, HERE, 5)
     assert not spy.connected
 
 
@@ -212,9 +212,9 @@ def test_a_refusal_never_tells_the_query() -> None:
         "http://u:canary@a.example.com/",
         "http://a.example.com:x/?canary",
     ):
-        with pytest.raises(ProbeRefused) as found:
+        with pytest.raises(ProbeRefused) as actual:
             ask(get(url), HERE, 5)
-        assert "canary" not in f"{found.value}{found.value.facts}"
+        assert "canary" not in f"{actual.value}{actual.value.facts}"
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,11 +311,11 @@ def test_an_endless_body_is_cut_and_costs_nothing(head: bytes, block: bytes) -> 
         Raw(pouring(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", block)) as server,
         measured() as peak,
     ):
-        found = ask(get(server.url), HERE, 10)
+        actual = ask(get(server.url), HERE, 10)
         assert peak() < 2 * MEGABYTE
-    assert found.cut
-    assert len(found.body) == MOST_BODY
-    assert found.took_s < 2
+    assert actual.cut
+    assert len(actual.body) == MOST_BODY
+    assert actual.took_s < 2
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "X-GZIP", "deflate"])
@@ -326,11 +326,11 @@ def test_a_gzip_bomb_is_cut_and_costs_nothing(encoding: str) -> None:
         answering(lambda head: answer(packed, Content_Encoding=encoding)) as server,
         measured() as peak,
     ):
-        found = ask(get(server.url), HERE, 10)
+        actual = ask(get(server.url), HERE, 10)
         assert peak() < 2 * MEGABYTE
-    assert found.cut
-    assert found.body == bytes(MOST_BODY)
-    assert found.took_s < 2
+    assert actual.cut
+    assert actual.body == bytes(MOST_BODY)
+    assert actual.took_s < 2
 
 
 def test_a_packed_stream_of_nothing_is_cut() -> None:
@@ -341,9 +341,9 @@ def test_a_packed_stream_of_nothing_is_cut() -> None:
     with Raw(
         pouring(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + begin, empty)
     ) as server:
-        found = ask(get(server.url), HERE, 10)
-    assert (found.cut, found.body) == (True, b"")
-    assert found.took_s < 2
+        actual = ask(get(server.url), HERE, 10)
+    assert (actual.cut, actual.body) == (True, b"")
+    assert actual.took_s < 2
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -357,8 +357,8 @@ def raw_deflate(data: bytes) -> bytes:
 )
 def test_a_packed_answer_is_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     with answering(lambda head: answer(pack(b"hello" * 100), Content_Encoding=encoding)) as server:
-        found = ask(get(server.url), HERE, 5)
-    assert (found.body, found.cut) == (b"hello" * 100, False)
+        actual = ask(get(server.url), HERE, 5)
+    assert (actual.body, actual.cut) == (b"hello" * 100, False)
 
 
 @pytest.mark.parametrize(
@@ -403,13 +403,13 @@ def test_an_answer_without_a_body_is_not_waited_for(method: str, status: str) ->
         peer.hang()
 
     with Raw(script) as server:
-        found = ask(HttpRequest(method, server.url), HERE, 5)
-    assert (found.status, found.body, found.cut) == (int(status[:3]), b"", False)
-    assert found.took_s < 1
+        actual = ask(HttpRequest(method, server.url), HERE, 5)
+    assert (actual.status, actual.body, actual.cut) == (int(status[:3]), b"", False)
+    assert actual.took_s < 1
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("data", "words"),
     [
         (b"", "127.0.0.1:PORT has closed the connection"),
         (
@@ -436,17 +436,17 @@ def test_an_answer_without_a_body_is_not_waited_for(method: str, status: str) ->
         (b"HTTP/1.1 " + b"2" * 70000, "too long or too many|does not speak HTTP"),
     ],
 )
-def test_what_is_no_answer_is_told_in_plain_words(said: bytes, words: str) -> None:
+def test_what_is_no_answer_is_told_in_plain_words(data: bytes, words: str) -> None:
     def script(peer: Peer) -> None:
         peer.head()
-        peer.say(said)
+        peer.say(data)
 
     with (
         Raw(script) as server,
-        pytest.raises(ProbeError, match=words.replace("PORT", str(server.port))) as found,
+        pytest.raises(ProbeError, match=words.replace("PORT", str(server.port))) as actual,
     ):
         ask(get(f"{server.url}/?canary"), HERE, 5)
-    assert "canary" not in str(found.value)
+    assert "canary" not in str(actual.value)
 
 
 @given(
@@ -459,10 +459,10 @@ def test_whatever_bytes_come_it_is_an_answer_or_told(
 ) -> None:
     server.said = first + b"".join(parts)
     try:
-        found = ask(get(server.url), HERE, 5, CookieJar(), follow=False)
+        actual = ask(get(server.url), HERE, 5, CookieJar(), follow=False)
     except ProbeError:
         return
-    assert len(found.body) <= MOST_BODY
+    assert len(actual.body) <= MOST_BODY
 
 
 def test_a_reset_is_told_in_plain_words() -> None:
@@ -493,10 +493,10 @@ def test_a_redirect_within_an_origin_takes_everything_along() -> None:
             redirect("/there?x=1", 307) if head.startswith("POST /here") else answer(b"there")
         )
     ) as server:
-        found = ask(HttpRequest("POST", f"{server.url}/here", SECRETS, b"content"), HERE, 5)
-    assert found.body == b"there"
-    assert found.url == f"{server.url}/there?x=1"
-    assert found.redirects == (found.url,)
+        actual = ask(HttpRequest("POST", f"{server.url}/here", SECRETS, b"content"), HERE, 5)
+    assert actual.body == b"there"
+    assert actual.url == f"{server.url}/there?x=1"
+    assert actual.redirects == (actual.url,)
     assert server.heads[1].startswith("POST /there?x=1 ")
     assert server.heads[1].count("canary") == 3
     assert "Content-Length: 7" in server.heads[1]
@@ -537,48 +537,46 @@ def test_a_redirect_changes_the_method_as_browsers_do(method: str, status: int, 
 def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
     """S19."""
     with (
-        answering(lambda head: answer(b"there")) as other,
+        answering(lambda head: answer(b"there")) as raw,
         answering(lambda head: redirect("http://b.example.com/")) as server,
     ):
-        asked = HttpRequest(
+        http_request = HttpRequest(
             "POST", "http://a.example.com/", SECRETS, b"content", frozenset(["x-api-key"])
         )
-        found = ask(asked, at(a=server, b=other), 5)
-    assert (found.body, found.url) == (b"there", "http://b.example.com/")
+        actual = ask(http_request, at(a=server, b=raw), 5)
+    assert (actual.body, actual.url) == (b"there", "http://b.example.com/")
     assert server.heads[0].count("canary") == 3
-    assert other.heads[0].startswith("GET / ")
-    assert "canary" not in other.heads[0]
-    assert "Accept: text/plain" in other.heads[0]
-    assert "content" not in other.heads[0].lower()
+    assert raw.heads[0].startswith("GET / ")
+    assert "canary" not in raw.heads[0]
+    assert "Accept: text/plain" in raw.heads[0]
+    assert "content" not in raw.heads[0].lower()
 
 
 def test_another_port_is_another_host_and_the_way_back_has_no_credentials_either() -> None:
     first: Raw
     with (
-        answering(lambda head: redirect(f"{first.url}/back")) as other,
-        answering(
-            lambda head: answer(b"back") if "/back" in head else redirect(other.url)
-        ) as first,
+        answering(lambda head: redirect(f"{first.url}/back")) as raw,
+        answering(lambda head: answer(b"back") if "/back" in head else redirect(raw.url)) as first,
     ):
         assert (
             ask(HttpRequest("GET", first.url, {"Authorization": "canary"}), HERE, 5).body == b"back"
         )
-    assert "canary" not in other.heads[0] + first.heads[1]
+    assert "canary" not in raw.heads[0] + first.heads[1]
 
 
 @pytest.mark.parametrize("status", [307, 308])
 def test_content_is_never_sent_to_another_host(status: int) -> None:
     with (
-        answering(lambda head: answer()) as other,
+        answering(lambda head: answer()) as raw,
         answering(lambda head: redirect("http://b.example.com/?canary", status)) as server,
         pytest.raises(
             ProbeRefused,
             match=r"redirects to b.example.com:80, which is not allowed for a request with content",
-        ) as found,
+        ) as actual,
     ):
-        ask(HttpRequest("POST", "http://a.example.com/", {}, b"content"), at(a=server, b=other), 5)
-    assert "canary" not in str(found.value)
-    assert not other.connections
+        ask(HttpRequest("POST", "http://a.example.com/", {}, b"content"), at(a=server, b=raw), 5)
+    assert "canary" not in str(actual.value)
+    assert not raw.connections
 
 
 @pytest.mark.parametrize(
@@ -615,9 +613,9 @@ def test_a_redirect_to_where_nothing_is_asked_is_refused(
         policy = Policy(
             ("inside.example.com",), True, {"a.example.com": ("127.0.0.1", server.port)}
         )
-        with pytest.raises(ProbeRefused, match=words) as found:
+        with pytest.raises(ProbeRefused, match=words) as actual:
             ask(get("http://a.example.com/"), policy, 5)
-    assert "canary" not in str(found.value)
+    assert "canary" not in str(actual.value)
     assert spy.connected == [("127.0.0.1", server.port)]
 
 
@@ -645,10 +643,10 @@ def test_five_redirects_are_followed() -> None:
     with answering(
         lambda head: redirect(f"{head.split()[1]}x") if "xxxxx" not in head else answer(b"there")
     ) as server:
-        found = ask(get(server.url), HERE, 5)
-    assert found.body == b"there"
-    assert len(found.redirects) == 5
-    assert found.redirects[-1] == found.url
+        actual = ask(get(server.url), HERE, 5)
+    assert actual.body == b"there"
+    assert len(actual.redirects) == 5
+    assert actual.redirects[-1] == actual.url
 
 
 def test_the_time_is_for_all_redirects_together() -> None:
@@ -674,8 +672,8 @@ def test_the_content_of_a_redirect_is_not_read() -> None:
 
 def test_a_redirect_that_is_not_to_be_followed_is_the_answer() -> None:
     with answering(lambda head: redirect("file:///etc/passwd")) as server:
-        found = ask(get(server.url), HERE, 5, follow=False)
-    assert (found.status, found.header("Location"), found.redirects) == (
+        actual = ask(get(server.url), HERE, 5, follow=False)
+    assert (actual.status, actual.header("Location"), actual.redirects) == (
         302,
         "file:///etc/passwd",
         (),
@@ -695,20 +693,20 @@ def test_a_jar_keeps_the_cookies_of_every_answer_and_gives_them_to_their_host_on
 
     jar = CookieJar()
     with (
-        answering(lambda head: answer(Set_Cookie="three=3; Domain=a.example.com")) as other,
+        answering(lambda head: answer(Set_Cookie="three=3; Domain=a.example.com")) as raw,
         answering(first) as server,
     ):
-        ask(get("http://a.example.com/"), at(a=server, b=other), 5, jar)
+        ask(get("http://a.example.com/"), at(a=server, b=raw), 5, jar)
         ask(
             get("http://a.example.com/next", Accept="*/*"),
-            at(a=server, b=other),
+            at(a=server, b=raw),
             5,
             jar,
             follow=False,
         )
     assert sorted(f"{cookie.name}={cookie.value}" for cookie in jar) == ["one=1", "two=2"]
     assert "Cookie: one=1\r\n" in server.heads[1]
-    assert "Cookie" not in other.heads[0]
+    assert "Cookie" not in raw.heads[0]
     assert "Cookie: one=1; two=2\r\n" in server.heads[2]
 
 
@@ -736,19 +734,19 @@ def test_cookies_of_the_request_win_over_those_of_the_jar() -> None:
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    found = Authority(tmp_path)
-    found.trust(monkeypatch)
-    return found
+    result = Authority(tmp_path)
+    result.trust(monkeypatch)
+    return result
 
 
 def test_an_encrypted_answer_tells_when_its_certificate_ends(authority: Authority) -> None:
     with answering(
         lambda head: answer(b"hello"), authority.context("a.example.com", ends=timedelta(days=5))
     ) as server:
-        found = ask(get("https://a.example.com/"), at(a=server), 5)
-    assert (found.body, found.url) == (b"hello", "https://a.example.com/")
-    assert found.certificate_ends is not None
-    assert abs(found.certificate_ends - datetime.now(UTC) - timedelta(days=5)) < timedelta(
+        actual = ask(get("https://a.example.com/"), at(a=server), 5)
+    assert (actual.body, actual.url) == (b"hello", "https://a.example.com/")
+    assert actual.certificate_ends is not None
+    assert abs(actual.certificate_ends - datetime.now(UTC) - timedelta(days=5)) < timedelta(
         minutes=1
     )
     assert "Host: a.example.com\r\n" in server.heads[0]
@@ -788,7 +786,7 @@ def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(
         assert ask(get(server.url), HERE, 5).body == b"plain"
         jar = CookieJar()
         ask(get(server.url), HERE, 5, jar, follow=False)
-        for asked, cookies in (
+        for request, cookies in (
             (get(server.url, authorization="canary"), None),
             (HttpRequest("GET", server.url, {"X-Key": "canary"}, None, frozenset(["x-key"])), None),
             (get(server.url), jar),
@@ -796,5 +794,5 @@ def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(
             with pytest.raises(
                 ProbeRefused, match=f"it redirects to 127.0.0.1:{plain.port} without encryption"
             ):
-                ask(asked, HERE, 5, cookies)
+                ask(request, HERE, 5, cookies)
     assert plain.connections == 1

@@ -41,7 +41,7 @@ PRIVATE_6 = ("::1/128", "fc00::/7", "fec0::/10", "2001:db8::/32")
 
 def within(networks: tuple[str, ...]) -> st.SearchStrategy[int]:
     """Any address of these networks, its edges more often than by chance."""
-    ranges = [(int(one[0]), int(one[-1])) for one in map(ip_network, networks)]
+    ranges = [(int(item[0]), int(item[-1])) for item in map(ip_network, networks)]
     return st.one_of(*(st.one_of(st.sampled_from(ends), st.integers(*ends)) for ends in ranges))
 
 
@@ -153,22 +153,22 @@ def test_a_private_address_stands_in_for_its_host_only() -> None:
 
 
 def test_a_refusal_says_what_to_write() -> None:
-    with pytest.raises(ProbeRefused, match=r"^host api.example.com is not allowed$") as found:
+    with pytest.raises(ProbeRefused, match=r"^host api.example.com is not allowed$") as actual:
         check_host("api.example.com", Policy(()))
-    assert sentence(found.value.next) == "add it to `hosts` of the environment in rules.toml"
+    assert sentence(actual.value.next) == "add it to `hosts` of the environment in rules.toml"
     with pytest.raises(
         ProbeRefused, match=r"^host api.example.com is at 10.0.0.1, which is a private address$"
-    ) as found:
+    ) as actual:
         check_address("10.0.0.1", "api.example.com", Policy(()))
     assert (
-        sentence(found.value.next)
+        sentence(actual.value.next)
         == "add `private = true` to the environment in rules.toml, if that is intended"
     )
     with pytest.raises(
         ProbeRefused, match=r"^169.254.169.254 is a link-local address: it is never asked$"
-    ) as found:
+    ) as actual:
         check_address("169.254.169.254", "169.254.169.254", Policy((), private=True))
-    assert not sentence(found.value.next)
+    assert not sentence(actual.value.next)
 
 
 @pytest.mark.parametrize(
@@ -241,12 +241,12 @@ def test_digits_of_other_scripts_are_the_address_that_they_mean() -> None:
 
 def test_what_stands_in_is_read_with_commas_and_spaces() -> None:
     text = " Api.dev.example.com=127.0.0.1:40123,web.example.com=[::1]:8443\n x=localhost:80 "
-    wanted = {
+    expected = {
         "api.dev.example.com": ("127.0.0.1", 40123),
         "web.example.com": ("::1", 8443),
         "x": ("127.0.0.1", 80),
     }
-    assert parse_instead(text) == wanted
+    assert parse_instead(text) == expected
     assert parse_instead(" ") == {}
 
 

@@ -49,14 +49,14 @@ LATIN = TEXT.map(lambda text: text.encode("utf-8", "replace").decode("latin-1"))
 @given(TEXT)
 def test_whatever_is_written_as_an_address_is_one_or_refused(url: str) -> None:
     try:
-        found = where(url)
+        address = where(url)
     except ProbeRefused:
         return
-    assert found.scheme in ("http", "https")
-    assert found.url.isascii()
-    assert found.url.isprintable()
-    assert " " not in found.url
-    assert where(found.url) == found
+    assert address.scheme in ("http", "https")
+    assert address.url.isascii()
+    assert address.url.isprintable()
+    assert " " not in address.url
+    assert where(address.url) == address
 
 
 @given(
@@ -75,23 +75,23 @@ def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(
         "X-Mine": "1",
         "Accept": "1",
     }
-    asked = HttpRequest(
+    http_request = HttpRequest(
         method, f"https://a.example.com/{url.strip()}", headers, b"content", frozenset(["x-mine"])
     )
     try:
-        check(asked)
-        found = onward(asked, status, location)
+        check(http_request)
+        request = onward(http_request, status, location)
     except ProbeRefused:
         return
-    there = where(found.url)
-    if there.origin == ("https", "a.example.com", 443):
-        assert found.headers == headers
+    address = where(request.url)
+    if address.origin == ("https", "a.example.com", 443):
+        assert request.headers == headers
     else:
-        assert (there.scheme, found.headers, found.body) == ("https", {"Accept": "1"}, None)
+        assert (address.scheme, request.headers, request.body) == ("https", {"Accept": "1"}, None)
 
 
 @pytest.mark.parametrize(
-    ("url", "at", "named", "target"),
+    ("url", "text", "named", "target"),
     [
         (
             "HTTPS://Bücher.example:8443/a?secret",
@@ -104,6 +104,6 @@ def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(
         ("http://１２７.0.0.1/", "127.0.0.1:80", "127.0.0.1", "/"),
     ],
 )
-def test_an_address_is_known_in_its_parts(url: str, at: str, named: str, target: str) -> None:
-    found = where(url)
-    assert (found.at, found.named, found.target) == (at, named, target)
+def test_an_address_is_known_in_its_parts(url: str, text: str, named: str, target: str) -> None:
+    address = where(url)
+    assert (address.at, address.named, address.target) == (text, named, target)

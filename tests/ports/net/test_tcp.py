@@ -14,8 +14,8 @@ from toolkit.ports.net.policy import Policy
 
 def test_an_open_port_is_enough() -> None:
     with Raw(lambda peer: peer.hang()) as server:
-        found, took = tcp.talk("127.0.0.1", server.port, HERE, 5, None, None)
-    assert found == b""
+        actual, took = tcp.talk("127.0.0.1", server.port, HERE, 5, None, None)
+    assert actual == b""
     assert took < 1
 
 
@@ -25,17 +25,19 @@ def test_a_port_answers_what_is_wanted() -> None:
         peer.hang()
 
     with Raw(script) as server:
-        found, took = tcp.talk(
+        actual, took = tcp.talk(
             "127.0.0.1", server.port, HERE, 5, b"PING\r\n", lambda data: b"\n" in data
         )
-    assert found == b"+PONG\r\n"
+    assert actual == b"+PONG\r\n"
     assert took < 1
 
 
 def test_bytes_that_are_not_wanted_come_back_at_the_deadline() -> None:
     with Raw(lambda peer: peer.drip(b"x")) as server:
-        found, took = tcp.talk("127.0.0.1", server.port, HERE, 0.3, None, lambda data: b"y" in data)
-    assert set(found) == set(b"x")
+        actual, took = tcp.talk(
+            "127.0.0.1", server.port, HERE, 0.3, None, lambda data: b"y" in data
+        )
+    assert set(actual) == set(b"x")
     assert 0.25 < took < 0.9
 
 
@@ -48,8 +50,8 @@ def test_bytes_come_back_when_the_other_side_closes_or_breaks_off() -> None:
 
     with Raw(script) as server:
         for _ in range(2):
-            found, took = tcp.talk("127.0.0.1", server.port, HERE, 5, None, lambda data: False)
-            assert found == b"hello"
+            actual, took = tcp.talk("127.0.0.1", server.port, HERE, 5, None, lambda data: False)
+            assert actual == b"hello"
             assert took < 1
 
 
@@ -93,9 +95,9 @@ def test_a_certificate_tells_end_issuer_names_and_protocol(
         lambda peer: peer.hang(),
         authority.context("127.0.0.1", "a.example.com", ends=timedelta(days=3)),
     ) as server:
-        found = tls.look("127.0.0.1", server.port, HERE, 5)
-    assert abs(found.ends - datetime.now(UTC) - timedelta(days=3)) < timedelta(minutes=1)
-    assert (found.issuer, set(found.names), found.protocol) == (
+        actual = tls.look("127.0.0.1", server.port, HERE, 5)
+    assert abs(actual.ends - datetime.now(UTC) - timedelta(days=3)) < timedelta(minutes=1)
+    assert (actual.issuer, set(actual.names), actual.protocol) == (
         "Example Trust",
         {"127.0.0.1", "a.example.com"},
         "TLSv1.3",

@@ -64,9 +64,9 @@ def speaking(
 
 def counting(connection: ServerConnection) -> None:
     """1, 2, 3 and so on."""
-    at = 0
+    number = 0
     while True:
-        connection.send(str(at := at + 1))
+        connection.send(str(number := number + 1))
 
 
 def echoing(connection: ServerConnection) -> None:
@@ -81,7 +81,7 @@ def silent(connection: ServerConnection) -> None:
 
 def test_messages_come_until_the_wanted_one() -> None:
     with speaking(echoing) as port:
-        seen, took = talk(
+        messages, took = talk(
             f"ws://127.0.0.1:{port}/a",
             HERE,
             5,
@@ -89,7 +89,7 @@ def test_messages_come_until_the_wanted_one() -> None:
             ("one", "two", "three"),
             lambda message: message == "two",
         )
-    assert seen == ("one", "two")
+    assert messages == ("one", "two")
     assert took < 2
 
 
@@ -109,18 +109,18 @@ def test_connecting_is_enough_if_nothing_is_wanted() -> None:
         silent(connection)
 
     with speaking(handler) as port:
-        seen, took = talk(f"ws://127.0.0.1:{port}", HERE, 5, {}, ("hello",), None)
+        messages, took = talk(f"ws://127.0.0.1:{port}", HERE, 5, {}, ("hello",), None)
         assert got.wait(5)
-    assert (seen, took < 2) == ((), True)
+    assert (messages, took < 2) == ((), True)
 
 
 def test_headers_and_host_are_those_that_were_asked_for() -> None:
-    asked: list[tuple[str | None, ...]] = []
+    texts: list[tuple[str | None, ...]] = []
 
     def handler(connection: ServerConnection) -> None:
         assert connection.request is not None
         headers = connection.request.headers
-        asked.append(
+        texts.append(
             (
                 connection.request.path,
                 headers["Host"],
@@ -135,7 +135,7 @@ def test_headers_and_host_are_those_that_were_asked_for() -> None:
         talk(
             "ws://a.example.com/", policy, 5, {"Authorization": "x", "user-agent": "mine"}, (), None
         )
-    assert asked == [
+    assert texts == [
         ("/live?x=1", "a.example.com", "Bearer one", "toolkit"),
         ("/", "a.example.com", "x", "mine"),
     ]
@@ -146,11 +146,11 @@ def test_an_encrypted_one_is_told_by_the_name_of_its_host(
 ) -> None:
     authority = Authority(tmp_path)
     authority.trust(monkeypatch)
-    asked: list[str] = []
+    lines: list[str] = []
 
     def handler(connection: ServerConnection) -> None:
         assert connection.request is not None
-        asked.append(connection.request.headers["Host"])
+        lines.append(connection.request.headers["Host"])
         echoing(connection)
 
     with speaking(handler, authority.context("a.example.com")) as port:
@@ -160,7 +160,7 @@ def test_an_encrypted_one_is_told_by_the_name_of_its_host(
         assert talk("wss://a.example.com/", policy, 5, {}, ("hello",), lambda message: True)[0] == (
             "hello",
         )
-        assert asked == ["a.example.com"]
+        assert lines == ["a.example.com"]
         with pytest.raises(
             ProbeError, match=r"^the certificate is not for b.example.com, but for a.example.com$"
         ):
@@ -170,18 +170,18 @@ def test_an_encrypted_one_is_told_by_the_name_of_its_host(
 def not_seen(
     url: str, words: str, seconds: float = 5.0, send: tuple[str, ...] = (), most: int = 100
 ) -> NotSeen:
-    with pytest.raises(NotSeen, match=words) as found:
+    with pytest.raises(NotSeen, match=words) as result:
         talk(url, HERE, seconds, {}, send, lambda message: False, most)
-    return found.value
+    return result.value
 
 
 def test_the_messages_that_came_instead_are_told_at_the_deadline() -> None:
     with speaking(echoing) as port:
-        found = not_seen(
+        actual = not_seen(
             f"ws://127.0.0.1:{port}", r"^no message as expected within 0.4 s$", 0.4, ("one", "two")
         )
-    assert found.seen == ("one", "two")
-    assert 0.35 < found.took_s < 1
+    assert actual.seen == ("one", "two")
+    assert 0.35 < actual.took_s < 1
 
 
 def test_a_silent_one_is_left_at_the_deadline() -> None:
@@ -193,10 +193,10 @@ def test_a_silent_one_is_left_at_the_deadline() -> None:
 
 def test_too_many_messages_are_not_waited_for() -> None:
     with speaking(counting) as port:
-        found = not_seen(
+        actual = not_seen(
             f"ws://127.0.0.1:{port}", r"^none of the first 10 messages is as expected$", most=10
         )
-    assert found.seen == tuple(str(one) for one in range(1, 11))
+    assert actual.seen == tuple(str(item) for item in range(1, 11))
 
 
 def test_a_close_is_told_with_its_code_and_reason() -> None:
@@ -205,10 +205,10 @@ def test_a_close_is_told_with_its_code_and_reason() -> None:
         connection.close(4001, "go away")
 
     with speaking(handler) as port:
-        found = not_seen(
+        actual = not_seen(
             f"ws://127.0.0.1:{port}", f"^127.0.0.1:{port} has closed the connection: 4001 go away$"
         )
-    assert found.seen == ("hello",)
+    assert actual.seen == ("hello",)
 
 
 def test_a_message_that_is_too_large_is_not_taken() -> None:
@@ -217,13 +217,13 @@ def test_a_message_that_is_too_large_is_not_taken() -> None:
 
 
 def test_a_refused_handshake_tells_its_status() -> None:
-    for said, status in (
+    for message, status in (
         (answer(b"no", "403 Forbidden"), 403),
         (redirect("ws://169.254.169.254/"), 302),
         (redirect("ftp://[::1"), 302),
         (answer(b"no"), 200),
     ):
-        with answering(lambda head, said=said: said) as server:  # type: ignore[misc]
+        with answering(lambda head, words=message: words) as server:  # type: ignore[misc]
             with pytest.raises(
                 ProbeError,
                 match=f"^127.0.0.1:{server.port} has refused the handshake with status {status}$",
@@ -233,17 +233,17 @@ def test_a_refused_handshake_tells_its_status() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("data", "words"),
     [
         (b"", "has closed the connection"),
         (b"SSH-2.0\r\n\r\n", "does not speak WebSocket"),
         (b"HTTP/1.1 101 X\r\n\r\n", "not speak WebSocket"),
     ],
 )
-def test_what_is_no_websocket_is_told(said: bytes, words: str) -> None:
+def test_what_is_no_websocket_is_told(data: bytes, words: str) -> None:
     def script(peer: Peer) -> None:
         peer.head()
-        peer.say(said)
+        peer.say(data)
 
     with Raw(script) as server, pytest.raises(ProbeError, match=words):
         talk(f"ws://127.0.0.1:{server.port}", HERE, 5, {}, (), None)

@@ -27,16 +27,16 @@ def main() -> int:
     )
     parser.add_argument("--account", default="1" * 12)
     parser.add_argument("--region", default="eu-west-1")
-    said = parser.parse_args()
+    lines = parser.parse_args()
     end = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     Thread(target=_with_parent, args=(end,), daemon=True).start()
-    endpoint = Endpoint(said.account, said.region)
+    endpoint = Endpoint(lines.account, lines.region)
     try:
-        written = said.state_file.with_suffix(".part")
+        written = lines.state_file.with_suffix(".part")
         written.write_text(json.dumps({"url": endpoint.url, "pid": os.getpid()}))
-        written.replace(said.state_file)
+        written.replace(lines.state_file)
         end.wait()
     finally:
         endpoint.close()

@@ -32,8 +32,8 @@ def refused(call: Any, *args: Any, **params: Any) -> dict[str, Any]:
     """The error of a call that has to fail: Code, Message and status."""
     with pytest.raises(ClientError) as caught:
         call(*args, **params)
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         **caught.value.response["Error"],
         "status": caught.value.response["ResponseMetadata"]["HTTPStatusCode"],
     }
-    return found
+    return document

@@ -36,11 +36,11 @@ class Clock:
             base = time.time() if self._stopped is None else self._stopped
             return datetime.fromtimestamp(base, UTC) + timedelta(seconds=self._moved)
 
-    def stop(self, at: datetime | None = None) -> None:
+    def stop(self, moment: datetime | None = None) -> None:
         """Stand still, now or at a given moment; `advance` still moves it."""
         with self._lock:
             base = time.time() if self._stopped is None else self._stopped
-            self._stopped = base if at is None else at.timestamp() - self._moved
+            self._stopped = base if moment is None else moment.timestamp() - self._moved
 
     def advance(self, seconds: float) -> None:
         """Let seconds pass."""

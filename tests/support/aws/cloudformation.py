@@ -74,15 +74,15 @@ class CloudFormation:
     ) -> Stack:
         """A stack that is there, in any state; `resources` are types by logical id."""
         arn = self._endpoint.arn("cloudformation", f"stack/{name}/{self._uuid()}", self._region)
-        made = Stack(
+        created = Stack(
             name, arn, status, self.now(), "", template, parameters or {}, tags or {}, outputs or {}
         )
         for logical, kind in (resources or {}).items():
             physical = f"{name}-{logical}-{self.token('physical', 12).upper()}"
-            made.resources[logical] = Resource(kind, physical, "CREATE_COMPLETE", self.now())
-        self.stacks[name] = made
-        self.event(made, name, STACK, status, "", arn)
-        return made
+            created.resources[logical] = Resource(kind, physical, "CREATE_COMPLETE", self.now())
+        self.stacks[name] = created
+        self.event(created, name, STACK, status, "", arn)
+        return created
 
     def next(self, kind: str = "success", stack: str = "", **more: Any) -> Course:
         """How the next operation goes, on a stack or on any. `seconds` and `looks`: between two
@@ -111,7 +111,7 @@ class CloudFormation:
         """
         if plan not in CHANGE_SETS:
             raise Misuse(f"there is no change set {plan}: {', '.join(CHANGE_SETS)}")
-        said = {
+        document = {
             "plan": plan,
             "changes": changes,
             "reason": reason,
@@ -119,7 +119,7 @@ class CloudFormation:
             "seconds": seconds,
             "looks": looks,
         }
-        (self.stacks[stack].planned if stack else self._plans).append(said)
+        (self.stacks[stack].planned if stack else self._plans).append(document)
 
     def change(
         self, logical: str, kind: str = "AWS::ECS::Service", action: str = "Modify", **more: Any
@@ -135,19 +135,19 @@ class CloudFormation:
                 "Evaluation": "Static",
             }
         ]
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "Action": action,
             "LogicalResourceId": logical,
             "ResourceType": kind,
         }
         if action == "Modify":
-            found |= {
+            document |= {
                 "Replacement": "False",
                 "Scope": ["Properties"],
                 "Details": details,
                 "PhysicalResourceId": f"physical-{logical}",
             }
-        return {"Type": "Resource", "ResourceChange": found | more}
+        return {"Type": "Resource", "ResourceChange": document | more}
 
     # For scripts
 
@@ -163,7 +163,7 @@ class CloudFormation:
         self, stack: Stack, logical: str, kind: str, status: str, reason: str, physical: str
     ) -> None:
         """One event, newest first."""
-        said = {
+        document = {
             "StackId": stack.arn,
             "EventId": f"{logical}-{self._uuid()}",
             "StackName": stack.name,
@@ -177,7 +177,7 @@ class CloudFormation:
             "OperationId": stack.operation,
         }
         stack.events.insert(
-            0, {key: value for key, value in said.items() if value not in ("", None)}
+            0, {key: value for key, value in document.items() if value not in ("", None)}
         )
 
     def changed(
@@ -210,12 +210,12 @@ class CloudFormation:
                 "ValidationError",
                 f"Stack:{stack.arn} is in {stack.status} state and can not be updated.",
             )
-        found = stack.change_sets.get(name)
-        if found is not None:
-            if found.asked.get("ClientToken") and found.asked.get("ClientToken") == params.get(
+        result = stack.change_sets.get(name)
+        if result is not None:
+            if result.asked.get("ClientToken") and result.asked.get("ClientToken") == params.get(
                 "ClientToken"
             ):
-                return {"Id": found.arn, "StackId": stack.arn}
+                return {"Id": result.arn, "StackId": stack.arn}
             raise AwsError("AlreadyExistsException", f"ChangeSet {name} already exists")
         queue = stack.planned or self._plans
         plan = (
@@ -236,34 +236,34 @@ class CloudFormation:
                 "changes": [self.change("Service", action="Modify" if kind == "UPDATE" else "Add")],
             }
         arn = self._endpoint.arn("cloudformation", f"changeSet/{name}/{self._uuid()}", self._region)
-        made = ChangeSet(
+        change_set = ChangeSet(
             name, arn, kind, self.now(), copy.deepcopy(params), operation=self._uuid(), **plan
         )
-        stack.change_sets[name] = made
-        return {"Id": made.arn, "StackId": stack.arn}
+        stack.change_sets[name] = change_set
+        return {"Id": change_set.arn, "StackId": stack.arn}
 
     def describe_change_set(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeChangeSet: one look at it. Changes come in pages of a hundred."""
-        stack, found = self._change_set(params)
-        self._mature(found)
-        found.seen += 1
+        stack, change_set = self._change_set(params)
+        self._mature(change_set)
+        change_set.seen += 1
         start = int(params.get("NextToken", 0))
-        changes = found.changes if found.status == "CREATE_COMPLETE" else []
+        changes = change_set.changes if change_set.status == "CREATE_COMPLETE" else []
         answer: dict[str, Any] = {
-            "ChangeSetName": found.name,
-            "ChangeSetId": found.arn,
+            "ChangeSetName": change_set.name,
+            "ChangeSetId": change_set.arn,
             "StackId": stack.arn,
             "StackName": stack.name,
-            "CreationTime": found.created,
-            "ExecutionStatus": found.execution,
-            "Status": found.status,
+            "CreationTime": change_set.created,
+            "ExecutionStatus": change_set.execution,
+            "Status": change_set.status,
             "Changes": changes[start : start + 100],
-            "Parameters": found.asked.get("Parameters", []),
-            "Tags": found.asked.get("Tags", []),
-            "Capabilities": found.asked.get("Capabilities", []),
-            "IncludeNestedStacks": found.asked.get("IncludeNestedStacks", False),
+            "Parameters": change_set.asked.get("Parameters", []),
+            "Tags": change_set.asked.get("Tags", []),
+            "Capabilities": change_set.asked.get("Capabilities", []),
+            "IncludeNestedStacks": change_set.asked.get("IncludeNestedStacks", False),
         }
-        reason = self._why(found, bool(params.get("IncludePropertyValues")))
+        reason = self._why(change_set, bool(params.get("IncludePropertyValues")))
         answer |= {"StatusReason": reason} if reason else {}
         return answer | ({"NextToken": str(start + 100)} if start + 100 < len(changes) else {})
 
@@ -289,16 +289,17 @@ class CloudFormation:
 
     def execute_change_set(self, params: dict[str, Any]) -> dict[str, Any]:
         """ExecuteChangeSet. The same token again is the same execution."""
-        stack, found = self._change_set(params)
-        self._mature(found)
+        stack, change_set = self._change_set(params)
+        self._mature(change_set)
         self._play(stack)
         token = params.get("ClientRequestToken", "")
-        if token and token == found.token:
+        if token and token == change_set.token:
             return {}
-        if found.execution != "AVAILABLE":
+        if change_set.execution != "AVAILABLE":
             words = (
-                f"ChangeSet [{found.arn}] cannot be executed in its current execution status of"
-                f" [{found.execution}]"
+                f"ChangeSet [{change_set.arn}] cannot be executed in its current execution"
+                " status of"
+                f" [{change_set.execution}]"
             )
             raise AwsError("InvalidChangeSetStatus", words)
         if stack.busy:
@@ -306,44 +307,44 @@ class CloudFormation:
                 "ValidationError",
                 f"Stack:{stack.arn} is in {stack.status} state and can not be updated.",
             )
-        for other in stack.change_sets.values():
-            other.execution = "EXECUTE_COMPLETE" if other is found else "OBSOLETE"
-        found.token = token
-        kind = "CREATE_STACK" if found.kind == "CREATE" else "UPDATE_STACK"
+        for value in stack.change_sets.values():
+            value.execution = "EXECUTE_COMPLETE" if value is change_set else "OBSOLETE"
+        change_set.token = token
+        kind = "CREATE_STACK" if change_set.kind == "CREATE" else "UPDATE_STACK"
         stack.capabilities, stack.role = (
-            list(found.asked.get("Capabilities", [])),
-            found.asked.get("RoleARN", ""),
+            list(change_set.asked.get("Capabilities", [])),
+            change_set.asked.get("RoleARN", ""),
         )
         StackScript(self, stack).begin(
             self._uuid(),
             kind,
             token,
             self._course(stack),
-            found.changes,
-            lambda: self._took(stack, found),
+            change_set.changes,
+            lambda: self._took(stack, change_set),
         )
         return {}
 
     def delete_change_set(self, params: dict[str, Any]) -> dict[str, Any]:
         """DeleteChangeSet; the empty stack of a first one stays, as in AWS."""
-        stack, found = self._change_set(params)
-        if found.status == "CREATE_IN_PROGRESS" and found.plan != "never":
-            self._mature(found)
-        del stack.change_sets[found.name]
+        stack, change_set = self._change_set(params)
+        if change_set.status == "CREATE_IN_PROGRESS" and change_set.plan != "never":
+            self._mature(change_set)
+        del stack.change_sets[change_set.name]
         return {}
 
     # Operations: stacks
 
     def describe_stacks(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeStacks: one look at each."""
-        found = [self._stack(params)] if "StackName" in params else list(self.stacks.values())
-        said = []
-        for stack in found:
+        result = [self._stack(params)] if "StackName" in params else list(self.stacks.values())
+        message = []
+        for stack in result:
             self._play(stack)
-            said.append(self._said(stack))
+            message.append(self._said(stack))
             stack.looks += 1
             stack.stale = max(stack.stale - 1, 0)
-        return {"Stacks": said}
+        return {"Stacks": message}
 
     def describe_stack_events(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeStackEvents: one look, newest first, pages of a hundred."""
@@ -352,19 +353,19 @@ class CloudFormation:
         start = int(params.get("NextToken", 0))
         if not start:
             stack.looks += 1
-        found = stack.events[start : start + 100]
-        return {"StackEvents": found} | (
+        result = stack.events[start : start + 100]
+        return {"StackEvents": result} | (
             {"NextToken": str(start + 100)} if start + 100 < len(stack.events) else {}
         )
 
     def describe_events(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeEvents: the validations of a change set, or the events of a stack's operation."""
         if "ChangeSetName" in params:
-            stack, found = self._change_set(params)
-            self._mature(found)
+            stack, change_set = self._change_set(params)
+            self._mature(change_set)
             base: dict[str, Any] = {
                 "StackId": stack.arn,
-                "OperationId": found.operation,
+                "OperationId": change_set.operation,
                 "OperationType": "CREATE_CHANGESET",
             }
             usual = {
@@ -377,7 +378,9 @@ class CloudFormation:
                 "LogicalResourceId": "Service",
                 "ResourceType": "AWS::ECS::Service",
             }
-            chosen = found.validations or ([{}] if found.plan == "early_validation" else [])
+            chosen = change_set.validations or (
+                [{}] if change_set.plan == "early_validation" else []
+            )
             base["Timestamp"] = self.now()
             return {
                 "OperationEvents": [
@@ -392,13 +395,15 @@ class CloudFormation:
             for each in stack.events
             if params.get("OperationId") in (None, each.get("OperationId"))
         ]
-        kept = [each for each in events if not failed or each["ResourceStatus"].endswith("_FAILED")]
+        receipt = [
+            each for each in events if not failed or each["ResourceStatus"].endswith("_FAILED")
+        ]
         gone = ("StackName", "EventId")
         return {
             "OperationEvents": [
                 {key: value for key, value in each.items() if key not in gone}
                 | {"EventId": each["EventId"], "EventType": "STACK_EVENT"}
-                for each in kept
+                for each in receipt
             ]
         }
 
@@ -455,8 +460,8 @@ class CloudFormation:
     def get_template_summary(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetTemplateSummary of a template or of a stack's."""
         text = self._stack(params).template if "StackName" in params else self._template(params)
-        found = _parsed(text)
-        types = [each["Type"] for each in found.get("Resources", {}).values()]
+        document = _parsed(text)
+        types = [each["Type"] for each in document.get("Resources", {}).values()]
         parameters = [
             {
                 "ParameterKey": key,
@@ -464,17 +469,17 @@ class CloudFormation:
                 "NoEcho": bool(each.get("NoEcho", False)),
             }
             | ({"DefaultValue": str(each["Default"])} if "Default" in each else {})
-            for key, each in found.get("Parameters", {}).items()
+            for key, each in document.get("Parameters", {}).items()
         ]
         answer: dict[str, Any] = {"Parameters": parameters, "ResourceTypes": types}
-        transforms = found.get("Transform", [])
+        transforms = document.get("Transform", [])
         if transforms:
             answer["DeclaredTransforms"] = (
                 transforms if isinstance(transforms, list) else [transforms]
             )
         roles = [
             each
-            for each in found.get("Resources", {}).values()
+            for each in document.get("Resources", {}).values()
             if each["Type"].startswith("AWS::IAM::")
         ]
         if roles:
@@ -557,8 +562,8 @@ class CloudFormation:
     # Helpers
 
     def _uuid(self) -> str:
-        found = self.token("uuid", 32)
-        return "-".join((found[:8], found[8:12], found[12:16], found[16:20], found[20:]))
+        text = self.token("uuid", 32)
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
     def _course(self, stack: Stack) -> Course:
         queue = stack.courses or self._courses
@@ -572,10 +577,10 @@ class CloudFormation:
         return self.stacks.get(named)
 
     def _stack(self, params: dict[str, Any]) -> Stack:
-        found = self._known(params["StackName"])
-        if found is None:
+        result = self._known(params["StackName"])
+        if result is None:
             raise AwsError("ValidationError", f"Stack with id {params['StackName']} does not exist")
-        return found
+        return result
 
     def _change_set(self, params: dict[str, Any]) -> tuple[Stack, ChangeSet]:
         named = params["ChangeSetName"]
@@ -587,50 +592,54 @@ class CloudFormation:
                     return stack, each
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{named}] does not exist", 404)
 
-    def _mature(self, found: ChangeSet) -> None:
+    def _mature(self, change_set: ChangeSet) -> None:
         """What has become of a change set by now."""
-        passed = (self.now() - found.created).total_seconds()
+        passed = (self.now() - change_set.created).total_seconds()
         if (
-            found.status != "CREATE_IN_PROGRESS"
-            or found.plan == "never"
-            or passed < found.seconds
-            or found.seen < found.looks
+            change_set.status != "CREATE_IN_PROGRESS"
+            or change_set.plan == "never"
+            or passed < change_set.seconds
+            or change_set.seen < change_set.looks
         ):
             return
-        if found.plan in ("complete", "warn"):
-            found.status = "CREATE_COMPLETE"
-            found.execution = "AVAILABLE" if found.execution == "UNAVAILABLE" else found.execution
+        if change_set.plan in ("complete", "warn"):
+            change_set.status = "CREATE_COMPLETE"
+            change_set.execution = (
+                "AVAILABLE" if change_set.execution == "UNAVAILABLE" else change_set.execution
+            )
         else:
-            found.status = "FAILED"
+            change_set.status = "FAILED"
 
-    def _why(self, found: ChangeSet, values: bool) -> str:
-        if found.plan == "warn" and found.status == "CREATE_COMPLETE":
+    def _why(self, change_set: ChangeSet, values: bool) -> str:
+        if change_set.plan == "warn" and change_set.status == "CREATE_COMPLETE":
             return (
-                WARN.format(found.changes[0]["ResourceChange"]["LogicalResourceId"])
+                WARN.format(change_set.changes[0]["ResourceChange"]["LogicalResourceId"])
                 if values
                 else ""
             )
-        if found.status != "FAILED":
+        if change_set.status != "FAILED":
             return ""
-        if found.plan == "nested_failed" and not found.reason:
+        if change_set.plan == "nested_failed" and not change_set.reason:
             child = self._endpoint.arn(
-                "cloudformation", f"changeSet/{found.name}-nested/{found.operation}", self._region
+                "cloudformation",
+                f"changeSet/{change_set.name}-nested/{change_set.operation}",
+                self._region,
             )
             return f"Nested change set {child} was not successfully created: Currently in FAILED."
-        return found.reason or REASONS[found.plan]
+        return change_set.reason or REASONS[change_set.plan]
 
-    def _took(self, stack: Stack, found: ChangeSet) -> None:
+    def _took(self, stack: Stack, change_set: ChangeSet) -> None:
         """A change set has been executed."""
-        if "TemplateBody" in found.asked or "TemplateURL" in found.asked:
-            stack.template = self._template(found.asked)
-        given = {
+        if "TemplateBody" in change_set.asked or "TemplateURL" in change_set.asked:
+            stack.template = self._template(change_set.asked)
+        document = {
             each["ParameterKey"]: each["ParameterValue"]
-            for each in found.asked.get("Parameters", [])
+            for each in change_set.asked.get("Parameters", [])
             if "ParameterValue" in each
         }
-        stack.parameters = {**stack.parameters, **given}
-        stack.tags = {each["Key"]: each["Value"] for each in found.asked.get("Tags", [])}
-        for change in found.changes:
+        stack.parameters = {**stack.parameters, **document}
+        stack.tags = {each["Key"]: each["Value"] for each in change_set.asked.get("Tags", [])}
+        for change in change_set.changes:
             if change["ResourceChange"]["Action"] == "Remove":
                 stack.resources.pop(change["ResourceChange"]["LogicalResourceId"], None)
 
@@ -661,14 +670,14 @@ class CloudFormation:
         if "TemplateURL" not in params:
             return str(params.get("TemplateBody", "{}"))
         bucket, _, key = params["TemplateURL"].partition("://")[2].partition("/")[2].partition("/")
-        found = self._endpoint.s3.buckets.get(bucket)
-        if found is None or key not in found.objects:
+        result = self._endpoint.s3.buckets.get(bucket)
+        if result is None or key not in result.objects:
             raise AwsError("ValidationError", "S3 error: Access Denied")
-        return found.objects[key].body.decode()
+        return result.objects[key].body.decode()
 
     def _said(self, stack: Stack) -> dict[str, Any]:
         status = stack.old if stack.stale else stack.status
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "StackId": stack.arn,
             "StackName": stack.name,
             "CreationTime": stack.created,
@@ -693,10 +702,10 @@ class CloudFormation:
             "DriftInformation": stack.drift or None,
         }
         if stack.operation and not stack.stale:
-            found["LastOperations"] = [
+            document["LastOperations"] = [
                 {"OperationType": stack.operation_type, "OperationId": stack.operation}
             ]
-        return found
+        return document
 
 
 class _Loader(yaml.SafeLoader):
@@ -718,9 +727,9 @@ _Loader.add_multi_constructor("!", _tagged)
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
-        found = yaml.load(text, _Loader)  # noqa: S506 — a safe loader, with AWS's tags
-    if not isinstance(found, dict):
+        document = yaml.load(text, _Loader)  # noqa: S506 — a safe loader, with AWS's tags
+    if not isinstance(document, dict):
         raise AwsError("ValidationError", "Template format error: unsupported structure.")
-    return found
+    return document

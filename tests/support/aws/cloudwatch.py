@@ -29,7 +29,7 @@ class CloudWatch:
     ) -> None:
         """Set an alarm; `more` are members of MetricAlarm or CompositeAlarm."""
         now = since or self._endpoint.clock.now()
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "AlarmName": name,
             "AlarmArn": self._endpoint.arn("cloudwatch", f"alarm:{name}", self._region),
             "StateValue": state,
@@ -38,10 +38,10 @@ class CloudWatch:
             "StateTransitionedTimestamp": now,
         }
         if not composite and "Metrics" not in more:
-            found["Dimensions"] = [
+            document["Dimensions"] = [
                 {"Name": key, "Value": value} for key, value in (dimensions or {}).items()
             ]
-        (self.composites if composite else self.alarms)[name] = found | more
+        (self.composites if composite else self.alarms)[name] = document | more
 
     def describe_alarms(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeAlarms by state or by names, page by page; composite ones are told only if they
@@ -50,22 +50,24 @@ class CloudWatch:
         if len(params.get("AlarmNames", ())) > 100:
             raise AwsError("ValidationError", "AlarmNames must not have more than 100 elements.")
         types = params.get("AlarmTypes") or ["MetricAlarm"]
-        every = [("MetricAlarms", one) for one in self.alarms.values() if "MetricAlarm" in types]
+        every = [
+            ("MetricAlarms", value) for value in self.alarms.values() if "MetricAlarm" in types
+        ]
         every += [
-            ("CompositeAlarms", one)
-            for one in self.composites.values()
+            ("CompositeAlarms", value)
+            for value in self.composites.values()
             if "CompositeAlarm" in types
         ]
         names, state = params.get("AlarmNames"), params.get("StateValue")
-        found = [
-            (kind, one)
-            for kind, one in every
-            if state in (None, one["StateValue"]) and (not names or one["AlarmName"] in names)
+        result = [
+            (kind, item)
+            for kind, item in every
+            if state in (None, item["StateValue"]) and (not names or item["AlarmName"] in names)
         ]
         start, most = int(params.get("NextToken") or 0), params.get("MaxRecords", 50)
-        page = found[start : start + most]
+        page = result[start : start + most]
         answer: dict[str, Any] = {
-            key: [one for kind, one in page if kind == key]
+            key: [item for kind, item in page if kind == key]
             for key in ("MetricAlarms", "CompositeAlarms")
         }
-        return answer | ({"NextToken": str(start + most)} if start + most < len(found) else {})
+        return answer | ({"NextToken": str(start + most)} if start + most < len(result) else {})

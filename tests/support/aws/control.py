@@ -35,12 +35,12 @@ ROOT = Path(__file__).parents[3]
 START_S = 20
 
 
-def answer(endpoint: "Endpoint", asked: AwsRequest) -> Answer:
+def answer(endpoint: "Endpoint", aws_request: AwsRequest) -> Answer:
     """Do what a test in another process asks."""
-    verb = asked.path.removeprefix("/_script/")
+    verb = aws_request.path.removeprefix("/_script/")
     try:
-        given = json.loads(asked.body or b"{}")
-        said = {"ok": plain(_done(endpoint, verb, given))}
+        document = json.loads(aws_request.body or b"{}")
+        table = {"ok": plain(_done(endpoint, verb, document))}
         status = 200
     except (
         Misuse,
@@ -51,66 +51,68 @@ def answer(endpoint: "Endpoint", asked: AwsRequest) -> Answer:
         AttributeError,
         StopIteration,
     ) as problem:
-        said, status = {"problem": f"{type(problem).__name__}: {problem}"}, 400
-    return Answer(status, {"Content-Type": "application/json"}, json.dumps(said).encode())
+        table, status = {"problem": f"{type(problem).__name__}: {problem}"}, 400
+    return Answer(status, {"Content-Type": "application/json"}, json.dumps(table).encode())
 
 
-def _done(endpoint: "Endpoint", verb: str, given: dict[str, Any]) -> Any:
+def _done(endpoint: "Endpoint", verb: str, document: dict[str, Any]) -> Any:
     if verb == "calls":
         return list(endpoint.calls)
     if verb == "fault":
-        endpoint.fault(**given)
+        endpoint.fault(**document)
     elif verb == "latency":
-        endpoint.latency(**given)
+        endpoint.latency(**document)
     elif verb == "clear":
         endpoint.faults.clear()
         endpoint.release()
     elif verb == "advance":
-        endpoint.clock.advance(given["seconds"])
+        endpoint.clock.advance(document["seconds"])
     elif verb == "stop":
         endpoint.clock.stop()
     elif verb == "problems":
         return endpoint.problems
     elif verb == "answer":
-        said = (
-            AwsError(given["code"], given["message"], given.get("status", 400))
-            if "code" in given
-            else given["answer"]
+        message = (
+            AwsError(document["code"], document["message"], document.get("status", 400))
+            if "code" in document
+            else document["answer"]
         )
-        endpoint.on(given["service"], given["operation"], said)
+        endpoint.on(document["service"], document["operation"], message)
     elif verb == "do":
         with endpoint.lock:
-            state = endpoint.at(given.get("region") or endpoint.region, given["service"])
-            return getattr(state, given["method"])(*given.get("args", ()), **given.get("named", {}))
+            state = endpoint.at(document.get("region") or endpoint.region, document["service"])
+            return getattr(state, document["method"])(
+                *document.get("args", ()), **document.get("named", {})
+            )
     elif verb in ("get", "set"):
         with endpoint.lock:
-            return _place(endpoint, verb, given)
+            return _place(endpoint, verb, document)
     else:
         raise Misuse(f"there is no {verb}")
     return None
 
 
-def _place(endpoint: "Endpoint", verb: str, given: dict[str, Any]) -> Any:
+def _place(endpoint: "Endpoint", verb: str, document: dict[str, Any]) -> Any:
     """Read or set what is at a path of attributes, keys and numbers."""
-    *way, last = given["path"]
-    found: Any = endpoint
+    *way, last = document["path"]
+    value: Any = endpoint
     for step in way:
-        found = _step(found, step)
+        value = _step(value, step)
     if verb == "get":
-        return _step(found, last)
-    if isinstance(found, dict):
-        found[last] = given["value"]
+        return _step(value, last)
+    if isinstance(value, dict):
+        value[last] = document["value"]
     else:
-        if not hasattr(found, last):
+        if not hasattr(value, last):
             raise Misuse(f"there is no {last}")
-        setattr(found, last, given["value"])
+        setattr(value, last, document["value"])
     return None
 
 
-def _step(found: Any, step: str | int) -> Any:
-    if isinstance(found, list):
-        return found[int(step)]
-    return found[step] if isinstance(found, dict) else getattr(found, str(step))
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(value, list):
+        return value[int(step)]
+    return value[step] if isinstance(value, dict) else getattr(value, str(step))
 
 
 def plain(value: Any, depth: int = 6) -> Any:
@@ -166,19 +168,19 @@ class Remote:
         self.url, self.host = url, url.removeprefix("http://")
         self.environment = environment(url, region)
 
-    def ask(self, verb: str, **given: Any) -> Any:
+    def ask(self, verb: str, **value: Any) -> Any:
         """One request to the script."""
         connection = HTTPConnection(self.host, timeout=30)
         try:
             connection.request(
-                "POST", f"/_script/{verb}", json.dumps(given), {"Connection": "close"}
+                "POST", f"/_script/{verb}", json.dumps(value), {"Connection": "close"}
             )
-            said = json.loads(connection.getresponse().read())
+            document = json.loads(connection.getresponse().read())
         finally:
             connection.close()
-        if "problem" in said:
-            raise Misuse(said["problem"])
-        return said["ok"]
+        if "problem" in document:
+            raise Misuse(document["problem"])
+        return document["ok"]
 
     def do(self, service: str, method: str, *args: Any, region: str = "", **named: Any) -> Any:
         """Call a method of a service's state: `do("ecs", "next", "breaker", cause="pull")`; its
@@ -215,19 +217,19 @@ class Remote:
         """No more faults; silent answers end."""
         self.ask("clear")
 
-    def on(self, service: str, operation: str, said: dict[str, Any] | AwsError) -> None:
+    def on(self, service: str, operation: str, document: dict[str, Any] | AwsError) -> None:
         """As `Endpoint.on`, without functions."""
-        if isinstance(said, AwsError):
+        if isinstance(document, AwsError):
             self.ask(
                 "answer",
                 service=service,
                 operation=operation,
-                code=said.code,
-                message=said.message,
-                status=said.status,
+                code=document.code,
+                message=document.message,
+                status=document.status,
             )
         else:
-            self.ask("answer", service=service, operation=operation, answer=said)
+            self.ask("answer", service=service, operation=operation, answer=document)
 
     def advance(self, seconds: float) -> None:
         """Move the endpoint's clock."""
@@ -241,8 +243,8 @@ class Remote:
 
     def problems(self) -> list[str]:
         """Mistakes of the endpoint, or of the test."""
-        found: list[str] = self.ask("problems")
-        return found
+        lines: list[str] = self.ask("problems")
+        return lines
 
 
 @contextlib.contextmanager
@@ -258,8 +260,8 @@ def apart(folder: Path, *arguments: str) -> Iterator[Remote]:
         try:
             remote = Remote(_started(child, state))
             yield remote
-            if found := remote.problems():
-                raise Misuse("; ".join(found))
+            if lines := remote.problems():
+                raise Misuse("; ".join(lines))
         finally:
             child.terminate()
 

@@ -37,9 +37,10 @@ class Image:
     @property
     def size(self) -> int:
         """Bytes of its layers and its configuration."""
-        said = json.loads(self.manifest)
+        document = json.loads(self.manifest)
         return sum(
-            part.get("size", 0) for part in [*said.get("layers", ()), said.get("config", {})]
+            part.get("size", 0)
+            for part in [*document.get("layers", ()), document.get("config", {})]
         )
 
 
@@ -90,16 +91,16 @@ class Ecr:
         """An image that was pushed before, with a manifest of its own; the same content has the
         same digest.
         """
-        said = (content or tags[0]).encode()
+        data = (content or tags[0]).encode()
         layer = {
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
             "size": 1000,
-            "digest": digest_of(said),
+            "digest": digest_of(data),
         }
         config = {
             "mediaType": "application/vnd.oci.image.config.v1+json",
             "size": 200,
-            "digest": digest_of(b"config " + said),
+            "digest": digest_of(b"config " + data),
         }
         manifest = json.dumps(
             {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
@@ -108,14 +109,14 @@ class Ecr:
 
     def digest(self, image: str) -> str | None:
         """What `host/name:tag` or `host/name@sha256:…` means now, None if it is not here."""
-        path, at, digest = image.partition("@")
+        path, position, digest = image.partition("@")
         name = path.split("/", 1)[-1]
         tag = "latest"
         if ":" in name:
             name, _, tag = name.rpartition(":")
         repository = self.repositories.get(name)
-        found = repository.found(digest if at else tag) if repository else None
-        return found.digest if found else None
+        result = repository.found(digest if position else tag) if repository else None
+        return result.digest if result else None
 
     def push(self, repository: Repository, manifest: bytes, media_type: str, *tags: str) -> Image:
         """Keep a manifest and move the tags to it. Raises AwsError where tags are immutable."""
@@ -133,8 +134,8 @@ class Ecr:
             digest, Image(digest, manifest, media_type, self._endpoint.clock.now())
         )
         for tag in tags:
-            for other in repository.images.values():
-                other.tags = [each for each in other.tags if each != tag]
+            for value in repository.images.values():
+                value.tags = [each for each in value.tags if each != tag]
             image.tags.append(tag)
         return image
 
@@ -148,10 +149,10 @@ class Ecr:
                 "RepositoryAlreadyExistsException",
                 f"The repository with name '{name}' already exists in the registry",
             )
-        made = self.repository(name, params.get("imageTagMutability") == "IMMUTABLE")
-        made.tags = {each["Key"]: each["Value"] for each in params.get("tags", ())}
-        made.scanned = bool(params.get("imageScanningConfiguration", {}).get("scanOnPush"))
-        return {"repository": self._described(made)}
+        created = self.repository(name, params.get("imageTagMutability") == "IMMUTABLE")
+        created.tags = {each["Key"]: each["Value"] for each in params.get("tags", ())}
+        created.scanned = bool(params.get("imageScanningConfiguration", {}).get("scanOnPush"))
+        return {"repository": self._described(created)}
 
     def list_tags_for_resource(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTagsForResource."""
@@ -214,19 +215,19 @@ class Ecr:
         else:
             images = list(repository.images.values())
         start, most = int(params.get("nextToken", 0)), params.get("maxResults", 100)
-        found = [self._detail(repository, image) for image in images[start : start + most]]
-        return {"imageDetails": found} | (
+        documents = [self._detail(repository, image) for image in images[start : start + most]]
+        return {"imageDetails": documents} | (
             {"nextToken": str(start + most)} if start + most < len(images) else {}
         )
 
     def list_images(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListImages."""
-        found = []
+        result = []
         for image in self._found(params).images.values():
-            found += [{"imageDigest": image.digest, "imageTag": tag} for tag in image.tags] or [
+            result += [{"imageDigest": image.digest, "imageTag": tag} for tag in image.tags] or [
                 {"imageDigest": image.digest}
             ]
-        return {"imageIds": found}
+        return {"imageIds": result}
 
     def batch_get_image(self, params: dict[str, Any]) -> dict[str, Any]:
         """BatchGetImage: what is missing is among the failures of a 200."""
@@ -253,16 +254,16 @@ class Ecr:
             params["imageManifest"].encode(),
             ([params["imageTag"]] if "imageTag" in params else []),
         )
-        known = repository.images.get(digest_of(manifest))
-        if known is not None and set(tags) <= set(known.tags):
+        known_names = repository.images.get(digest_of(manifest))
+        if known_names is not None and set(tags) <= set(known_names.tags):
             raise AwsError(
                 "ImageAlreadyExistsException",
-                f"Image with digest '{known.digest}' and tag '{tags}' already exists",
+                f"Image with digest '{known_names.digest}' and tag '{tags}' already exists",
             )
-        said = params.get("imageManifestMediaType") or json.loads(manifest).get(
+        message = params.get("imageManifestMediaType") or json.loads(manifest).get(
             "mediaType", MANIFEST
         )
-        image = self.push(repository, manifest, said, *tags)
+        image = self.push(repository, manifest, message, *tags)
         return {
             "image": self._whole(
                 repository,
@@ -303,16 +304,16 @@ class Ecr:
             raise AwsError("RepositoryNotFoundException", words)
         return self.repositories[name]
 
-    def _image(self, repository: Repository, wanted: dict[str, str]) -> Image | None:
-        image = repository.found(wanted.get("imageDigest") or wanted.get("imageTag", ""))
-        return image if image is None or wanted.get("imageTag") in (None, *image.tags) else None
+    def _image(self, repository: Repository, expected: dict[str, str]) -> Image | None:
+        image = repository.found(expected.get("imageDigest") or expected.get("imageTag", ""))
+        return image if image is None or expected.get("imageTag") in (None, *image.tags) else None
 
-    def _missing(self, repository: Repository, wanted: dict[str, str]) -> str:
-        said = ", ".join(
-            f"{key}:'{wanted.get(key, 'null')}'" for key in ("imageDigest", "imageTag")
+    def _missing(self, repository: Repository, expected: dict[str, str]) -> str:
+        text = ", ".join(
+            f"{key}:'{expected.get(key, 'null')}'" for key in ("imageDigest", "imageTag")
         )
         return (
-            f"The image with imageId {{{said}}} does not exist within the repository with name"
+            f"The image with imageId {{{text}}} does not exist within the repository with name"
             f" '{repository.name}' in the registry with id '{self._endpoint.account}'"
         )
 
@@ -326,7 +327,7 @@ class Ecr:
         }
 
     def _detail(self, repository: Repository, image: Image) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "registryId": self._endpoint.account,
             "repositoryName": repository.name,
             "imageDigest": image.digest,
@@ -334,7 +335,7 @@ class Ecr:
             "imagePushedAt": image.pushed,
             "imageManifestMediaType": image.media_type,
         }
-        return found | ({"imageTags": list(image.tags)} if image.tags else {})
+        return document | ({"imageTags": list(image.tags)} if image.tags else {})
 
     def _whole(
         self, repository: Repository, image: Image, image_id: dict[str, str]

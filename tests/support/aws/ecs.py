@@ -100,8 +100,8 @@ class Service:
     @property
     def balanced(self) -> list[dict[str, Any]]:
         """Its load balancers."""
-        found: list[dict[str, Any]] = self.settings.get("loadBalancers", [])
-        return found
+        documents: list[dict[str, Any]] = self.settings.get("loadBalancers", [])
+        return documents
 
 
 @dataclass
@@ -156,7 +156,7 @@ class Ecs:
             "awslogs-region": self.region,
             "awslogs-stream-prefix": "ecs",
         }
-        asked: dict[str, Any] = {
+        document: dict[str, Any] = {
             "family": family,
             "networkMode": "awsvpc",
             "requiresCompatibilities": ["FARGATE"],
@@ -175,13 +175,13 @@ class Ecs:
             ],
         }
         if tags:
-            asked["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
-        asked |= more
-        if found := faults_of(
-            model("ecs").operation_model("RegisterTaskDefinition").input_shape, asked
+            document["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
+        document |= more
+        if text := faults_of(
+            model("ecs").operation_model("RegisterTaskDefinition").input_shape, document
         ):
-            raise AwsError("InvalidParameterException", found)
-        arn = self.register_task_definition(asked)["taskDefinition"]["taskDefinitionArn"]
+            raise AwsError("InvalidParameterException", text)
+        arn = self.register_task_definition(document)["taskDefinition"]["taskDefinitionArn"]
         return self.definitions[arn]
 
     def service(
@@ -201,7 +201,7 @@ class Ecs:
         """A service that is deployed and steady, with its tasks; `group` is the name of a target
         group, `more` members of CreateService.
         """
-        found = (
+        result = (
             self.definitions[definition]
             if definition
             else self.definition(name, image or f"{name}:latest", container)
@@ -215,10 +215,10 @@ class Ecs:
             "securityGroups": ["sg-1"],
             "assignPublicIp": "DISABLED",
         }
-        asked: dict[str, Any] = {
+        document: dict[str, Any] = {
             "cluster": cluster,
             "serviceName": name,
-            "taskDefinition": found.arn,
+            "taskDefinition": result.arn,
             "desiredCount": desired,
             "launchType": "FARGATE",
             "networkConfiguration": {"awsvpcConfiguration": network},
@@ -231,13 +231,13 @@ class Ecs:
                 "containerName": container,
                 "containerPort": target.port,
             }
-            asked["loadBalancers"] = [balancer]
+            document["loadBalancers"] = [balancer]
         if tags:
-            asked["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
+            document["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
         self.cluster(cluster)
-        made = self._create(asked | more, Outcome())
-        self._play(made)
-        return made
+        created = self._create(document | more, Outcome())
+        self._play(created)
+        return created
 
     def find(self, name: str, cluster: str = "") -> Service:
         """A service by its name alone, if the cluster is not said. Raises KeyError."""
@@ -279,14 +279,16 @@ class Ecs:
         image.
         """
         if not definition:
-            asked = {
+            document = {
                 key: value
                 for key, value in self.definitions[service.definition].body.items()
                 if key not in REGISTERED
             }
-            asked = copy.deepcopy(asked)
-            asked["containerDefinitions"][0]["image"] += "-foreign"
-            definition = self.register_task_definition(asked)["taskDefinition"]["taskDefinitionArn"]
+            document = copy.deepcopy(document)
+            document["containerDefinitions"][0]["image"] += "-foreign"
+            definition = self.register_task_definition(document)["taskDefinition"][
+                "taskDefinitionArn"
+            ]
         return self._deploy(service, definition, Outcome())
 
     # For scripts
@@ -329,11 +331,11 @@ class Ecs:
 
     def retire(self, service: Service, rollout: Rollout) -> None:
         """The deployments before it, and their tasks, go."""
-        for other in service.rollouts:
-            if other is not rollout and other.place:
-                other.place, other.running, other.pending = "", 0, 0
+        for second in service.rollouts:
+            if second is not rollout and second.place:
+                second.place, second.running, second.pending = "", 0, 0
                 self.stop_tasks(
-                    service, other.id, f"Scaling activity initiated by (deployment {rollout.id})"
+                    service, second.id, f"Scaling activity initiated by (deployment {rollout.id})"
                 )
 
     def stop_tasks(self, service: Service, started_by: str, reason: str) -> None:
@@ -367,11 +369,11 @@ class Ecs:
         if not sick:
             self.event(service, f"has started 1 tasks: (task {task_id}).")
         self._log(task, definition, outcome.log)
-        said = failure(
+        row = failure(
             cause, image, outcome.exit_code, rollout.group, self.region, self.endpoint.account
         )
-        self._stop(task, *said)
-        code, reason = said[:2]
+        self._stop(task, *row)
+        code, reason = row[:2]
         self._deregister(task)
         if sick:
             self.sicken(service, rollout)
@@ -392,7 +394,7 @@ class Ecs:
 
     def describe_clusters(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeClusters."""
-        found, failures = [], []
+        result, failures = [], []
         for name in params.get("clusters", ["default"]):
             cluster = self.clusters.get(_last(name))
             if cluster is None:
@@ -403,8 +405,8 @@ class Ecs:
                     }
                 )
             else:
-                found.append(self._cluster_said(cluster))
-        return {"clusters": found, "failures": failures}
+                result.append(self._cluster_said(cluster))
+        return {"clusters": result, "failures": failures}
 
     def list_clusters(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListClusters."""
@@ -412,27 +414,27 @@ class Ecs:
 
     def register_task_definition(self, params: dict[str, Any]) -> dict[str, Any]:
         """RegisterTaskDefinition: the next revision, whether anything changed or not."""
-        asked = copy.deepcopy(params)
-        if "tags" in asked and not asked["tags"]:
+        request = copy.deepcopy(params)
+        if "tags" in request and not request["tags"]:
             raise AwsError("InvalidParameterException", "Tags can not be empty.")
-        if not asked["containerDefinitions"]:
+        if not request["containerDefinitions"]:
             raise AwsError("ClientException", "Container list cannot be empty.")
-        tags = asked.pop("tags", [])
-        family = asked["family"]
+        tags = request.pop("tags", [])
+        family = request["family"]
         revision = 1 + sum(1 for each in self.definitions.values() if each.body["family"] == family)
-        asked["containerDefinitions"] = [
-            {**copy.deepcopy(DEFAULTS), **each} for each in asked["containerDefinitions"]
+        request["containerDefinitions"] = [
+            {**copy.deepcopy(DEFAULTS), **each} for each in request["containerDefinitions"]
         ]
-        asked.setdefault("volumes", [])
-        asked.setdefault("placementConstraints", [])
+        request.setdefault("volumes", [])
+        request.setdefault("placementConstraints", [])
         arn = self.endpoint.arn("ecs", f"task-definition/{family}:{revision}", self.region)
         compatible = (
             ["EC2", "FARGATE"]
-            if "FARGATE" in asked.get("requiresCompatibilities", ())
+            if "FARGATE" in request.get("requiresCompatibilities", ())
             else ["EXTERNAL", "EC2"]
         )
         body = {
-            **asked,
+            **request,
             "taskDefinitionArn": arn,
             "revision": revision,
             "status": "ACTIVE",
@@ -446,37 +448,37 @@ class Ecs:
 
     def describe_task_definition(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTaskDefinition by ARN, family:revision, or family (the newest that is active)."""
-        found = self._definition(params["taskDefinition"])
-        if found is None:
+        result = self._definition(params["taskDefinition"])
+        if result is None:
             raise AwsError("ClientException", "Unable to describe task definition.")
-        return {"taskDefinition": found.body} | (
-            {"tags": found.tags} if "TAGS" in params.get("include", ()) else {}
+        return {"taskDefinition": result.body} | (
+            {"tags": result.tags} if "TAGS" in params.get("include", ()) else {}
         )
 
     def list_task_definitions(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTaskDefinitions: ACTIVE ones unless said."""
         status, family = params.get("status", "ACTIVE"), params.get("familyPrefix")
-        found = [
+        result = [
             each
             for each in self.definitions.values()
             if each.body["status"] == status and family in (None, each.body["family"])
         ]
-        found.sort(
+        result.sort(
             key=lambda each: (each.body["family"], each.body["revision"]),
             reverse=params.get("sort") == "DESC",
         )
-        return _page([each.arn for each in found], params, "taskDefinitionArns")
+        return _page([each.arn for each in result], params, "taskDefinitionArns")
 
     def deregister_task_definition(self, params: dict[str, Any]) -> dict[str, Any]:
         """DeregisterTaskDefinition: INACTIVE from now on."""
-        found = self._definition(params["taskDefinition"])
-        if found is None or ":" not in params["taskDefinition"]:
+        result = self._definition(params["taskDefinition"])
+        if result is None or ":" not in params["taskDefinition"]:
             raise AwsError(
-                "InvalidParameterException" if found else "ClientException",
+                "InvalidParameterException" if result else "ClientException",
                 "Unable to describe task definition.",
             )
-        found.body |= {"status": "INACTIVE", "deregisteredAt": self.now()}
-        return {"taskDefinition": found.body}
+        result.body |= {"status": "INACTIVE", "deregisteredAt": self.now()}
+        return {"taskDefinition": result.body}
 
     # Operations: services
 
@@ -491,7 +493,7 @@ class Ecs:
                 "InvalidParameterException", "Services cannot have more than 10 elements."
             )
         cluster = self._cluster(params)
-        found, failures = [], []
+        result, failures = [], []
         for name in params["services"]:
             service = cluster.services.get(_last(name))
             if service is None:
@@ -499,9 +501,9 @@ class Ecs:
                 failures.append({"arn": arn, "reason": "MISSING"})
                 continue
             self._play(service)
-            found.append(self._said(service, "TAGS" in params.get("include", ())))
+            result.append(self._said(service, "TAGS" in params.get("include", ())))
             self._looked(service)
-        return {"services": found, "failures": failures}
+        return {"services": result, "failures": failures}
 
     def list_services(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListServices."""
@@ -574,8 +576,8 @@ class Ecs:
         self._historical("ListServiceDeployments")
         service = self._service(params)
         self._play(service)
-        wanted, between = params.get("status"), params.get("createdAt", {})
-        found = [
+        expected, between = params.get("status"), params.get("createdAt", {})
+        documents = [
             {
                 "serviceDeploymentArn": each.arn,
                 "serviceArn": service.arn,
@@ -589,12 +591,12 @@ class Ecs:
             }
             for each in reversed(service.rollouts)
             if not each.hidden
-            and (not wanted or each.status in wanted)
+            and (not expected or each.status in expected)
             and ("after" not in between or each.created > between["after"])
             and ("before" not in between or each.created < between["before"])
         ]
         self._looked(service)
-        return _page(found, params, "serviceDeployments")
+        return _page(documents, params, "serviceDeployments")
 
     def describe_service_deployments(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeServiceDeployments: one look at each of their services."""
@@ -604,7 +606,7 @@ class Ecs:
                 "InvalidParameterException",
                 "serviceDeploymentArns cannot have more than 20 elements.",
             )
-        found, failures = [], []
+        result, failures = [], []
         looked = {}
         for arn in params["serviceDeploymentArns"]:
             service, rollout = self._rollout(arn)
@@ -614,30 +616,30 @@ class Ecs:
             if service is None or rollout is None or rollout.hidden:
                 failures.append({"arn": arn, "reason": "MISSING"})
             else:
-                found.append(self._deployment_said(service, rollout))
+                result.append(self._deployment_said(service, rollout))
         for each in looked.values():
             self._looked(each)
-        return {"serviceDeployments": found, "failures": failures}
+        return {"serviceDeployments": result, "failures": failures}
 
     def describe_service_revisions(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeServiceRevisions: what ran, with the images' digests."""
         self._historical("DescribeServiceRevisions")
-        known = {
+        document = {
             rollout.revision: (service, rollout)
             for service in self._services()
             for rollout in service.rollouts
         }
-        found = [
-            self._revision_said(*known[arn])
+        documents = [
+            self._revision_said(*document[arn])
             for arn in params["serviceRevisionArns"]
-            if arn in known
+            if arn in document
         ]
         missing = [
             {"arn": arn, "reason": "MISSING"}
             for arn in params["serviceRevisionArns"]
-            if arn not in known
+            if arn not in document
         ]
-        return {"serviceRevisions": found, "failures": missing}
+        return {"serviceRevisions": documents, "failures": missing}
 
     def stop_service_deployment(self, params: dict[str, Any]) -> dict[str, Any]:
         """StopServiceDeployment; ConflictException once it has ended."""
@@ -691,17 +693,17 @@ class Ecs:
             self._play(self._service({"cluster": cluster.name, "service": params["serviceName"]}))
         for task in cluster.tasks.values():
             self._run_on(task)
-        wanted = params.get("desiredStatus", "RUNNING")
+        expected = params.get("desiredStatus", "RUNNING")
         group = f"service:{_last(params['serviceName'])}" if "serviceName" in params else None
-        found = [
+        result = [
             arn
             for arn, task in cluster.tasks.items()
-            if task["desiredStatus"] == wanted
+            if task["desiredStatus"] == expected
             and group in (None, task["group"])
             and params.get("startedBy") in (None, task.get("startedBy"))
             and params.get("family") in (None, _last(task["taskDefinitionArn"]).partition(":")[0])
         ]
-        return _page(found, params, "taskArns")
+        return _page(result, params, "taskArns")
 
     def describe_tasks(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTasks."""
@@ -709,21 +711,21 @@ class Ecs:
         if len(params["tasks"]) > 100:
             raise AwsError("InvalidParameterException", "Tasks cannot have more than 100 elements.")
         ids = {_last(arn): task for arn, task in cluster.tasks.items()}
-        found, failures = [], []
-        for wanted in params["tasks"]:
-            task = ids.get(_last(wanted))
+        result, failures = [], []
+        for expected in params["tasks"]:
+            task = ids.get(_last(expected))
             if task is None:
-                failures.append({"arn": wanted, "reason": "MISSING"})
+                failures.append({"arn": expected, "reason": "MISSING"})
                 continue
             self._run_on(task)
-            found.append(
+            result.append(
                 {
                     key: value
                     for key, value in task.items()
                     if key != "tags" or "TAGS" in params.get("include", ())
                 }
             )
-        return {"tasks": found, "failures": failures}
+        return {"tasks": result, "failures": failures}
 
     def run_task(self, params: dict[str, Any]) -> dict[str, Any]:
         """RunTask: tasks, or failures in an answer that is none."""
@@ -735,7 +737,7 @@ class Ecs:
         errand = self.errands.pop(0) if self.errands else Errand()
         if errand.refused:
             return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": errand.refused}]}
-        made = []
+        created = []
         for _ in range(params.get("count", 1)):
             group = params.get("group", f"family:{definition.body['family']}")
             task = self._task(
@@ -747,10 +749,10 @@ class Ecs:
             )
             task |= {key: params[key] for key in ("overrides", "tags") if key in params}
             self._running_errands[task["taskArn"]] = (errand, self.now())
-            made.append(task)
+            created.append(task)
         if token:
-            self._tokens[token] = [task["taskArn"] for task in made]
-        return {"tasks": [dict(task) for task in made], "failures": []}
+            self._tokens[token] = [task["taskArn"] for task in created]
+        return {"tasks": [dict(task) for task in created], "failures": []}
 
     def stop_task(self, params: dict[str, Any]) -> dict[str, Any]:
         """StopTask."""
@@ -768,8 +770,8 @@ class Ecs:
     def tag_resource(self, params: dict[str, Any]) -> dict[str, Any]:
         """TagResource."""
         tags = self._tags(params["resourceArn"])
-        given = {tag["key"] for tag in params["tags"]}
-        tags[:] = [tag for tag in tags if tag["key"] not in given] + list(params["tags"])
+        source = {tag["key"] for tag in params["tags"]}
+        tags[:] = [tag for tag in tags if tag["key"] not in source] + list(params["tags"])
         return {}
 
     def untag_resource(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -790,21 +792,21 @@ class Ecs:
         ]
 
     def _cluster(self, params: dict[str, Any]) -> Cluster:
-        found = self.clusters.get(_last(params.get("cluster", "default")))
-        if found is None:
+        result = self.clusters.get(_last(params.get("cluster", "default")))
+        if result is None:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
-        return found
+        return result
 
     def _service(self, params: dict[str, Any]) -> Service:
-        found = self._cluster(params).services.get(_last(params["service"]))
-        if found is None:
+        result = self._cluster(params).services.get(_last(params["service"]))
+        if result is None:
             raise AwsError("ServiceNotFoundException", "Service not found.")
-        return found
+        return result
 
     def _definition(self, named: str) -> Definition | None:
-        found = self.definitions.get(named)
-        if found is not None:
-            return found
+        result = self.definitions.get(named)
+        if result is not None:
+            return result
         family, _, revision = named.rpartition("/")[2].partition(":")
         same = [each for each in self.definitions.values() if each.body["family"] == family]
         if revision:
@@ -812,12 +814,12 @@ class Ecs:
         return next((each for each in reversed(same) if each.body["status"] == "ACTIVE"), None)
 
     def _usable(self, named: str) -> Definition:
-        found = self._definition(named)
-        if found is None:
+        result = self._definition(named)
+        if result is None:
             raise AwsError("ClientException", "TaskDefinition not found.")
-        if found.body["status"] != "ACTIVE":
+        if result.body["status"] != "ACTIVE":
             raise AwsError("ClientException", "TaskDefinition is inactive")
-        return found
+        return result
 
     def _rollout(self, arn: str) -> tuple[Service | None, Rollout | None]:
         for service in self._services():
@@ -833,8 +835,8 @@ class Ecs:
             if cluster.arn == arn:
                 return cluster.tags
             if arn in cluster.tasks:
-                found: list[dict[str, str]] = cluster.tasks[arn].setdefault("tags", [])
-                return found
+                setdefault: list[dict[str, str]] = cluster.tasks[arn].setdefault("tags", [])
+                return setdefault
         service = next((service for service in self._services() if service.arn == arn), None)
         if service is None:
             raise AwsError("InvalidParameterException", "The specified resource was not found.")
@@ -876,7 +878,7 @@ class Ecs:
         settings.setdefault("deploymentController", {"type": "ECS"})
         settings.setdefault("schedulingStrategy", "REPLICA")
         settings.setdefault("launchType", "FARGATE")
-        made = Service(
+        created = Service(
             name,
             self.endpoint.arn("ecs", f"service/{cluster.name}/{name}", self.region),
             cluster,
@@ -887,9 +889,9 @@ class Ecs:
             settings,
             list(params.get("tags", [])),
         )
-        cluster.services[name] = made
-        self._deploy(made, made.definition, outcome)
-        return made
+        cluster.services[name] = created
+        self._deploy(created, created.definition, outcome)
+        return created
 
     def _deploy(self, service: Service, definition: str, outcome: Outcome) -> Rollout:
         """Begin a deployment."""
@@ -914,11 +916,11 @@ class Ecs:
             copy.deepcopy(service.configuration),
             source,
         )
-        for other in service.rollouts:
-            if other.open:
-                RolloutScript(self, service, other).overtake()
-            elif other.place == "PRIMARY":
-                other.place = "ACTIVE"
+        for second in service.rollouts:
+            if second.open:
+                RolloutScript(self, service, second).overtake()
+            elif second.place == "PRIMARY":
+                second.place = "ACTIVE"
         rollout.state, rollout.reason = "IN_PROGRESS", f"ECS deployment {rollout.id} in progress."
         rollout.updated, rollout.hidden = rollout.created, outcome.hidden
         if not rollout.configuration.get("deploymentCircuitBreaker", {}).get("enable"):
@@ -954,10 +956,10 @@ class Ecs:
         if not service.balanced:
             return ""
         first = service.balanced[0]
-        other = first.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
+        second = first.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
         before = rollout.source.group if rollout.source else None
         return str(
-            other if other and before == first["targetGroupArn"] else first["targetGroupArn"]
+            second if second and before == first["targetGroupArn"] else first["targetGroupArn"]
         )
 
     def _play(self, service: Service) -> None:
@@ -1024,7 +1026,7 @@ class Ecs:
             {"name": "subnetId", "value": "subnet-1"},
             {"name": "privateIPv4Address", "value": address},
         ]
-        made: dict[str, Any] = {
+        document: dict[str, Any] = {
             "taskArn": arn,
             "clusterArn": cluster.arn,
             "taskDefinitionArn": definition,
@@ -1044,7 +1046,7 @@ class Ecs:
                 }
             ],
         }
-        cluster.tasks[arn] = made | ({"startedBy": started_by} if started_by else {})
+        cluster.tasks[arn] = document | ({"startedBy": started_by} if started_by else {})
         return cluster.tasks[arn]
 
     def _run(self, task: dict[str, Any]) -> None:
@@ -1065,7 +1067,7 @@ class Ecs:
                 del group.targets[key]
 
     def _stop(
-        self, task: dict[str, Any], code: str, reason: str, exit_code: int | None, own: str = ""
+        self, task: dict[str, Any], code: str, reason: str, exit_code: int | None, text: str = ""
     ) -> None:
         now = self.now()
         task |= {
@@ -1077,8 +1079,8 @@ class Ecs:
         task |= {"stoppingAt": now, "executionStoppedAt": now, "stoppedAt": now}
         for container in task["containers"]:
             container["lastStatus"] = "STOPPED"
-            if own:
-                container["reason"] = own
+            if text:
+                container["reason"] = text
             if exit_code is not None:
                 container["exitCode"] = exit_code
 
@@ -1092,14 +1094,14 @@ class Ecs:
         if passed >= errand.seconds:
             self._log(task, definition, errand.log)
             image = definition["containerDefinitions"][0]["image"]
-            found = (
+            row = (
                 "EssentialContainerExited",
                 "Essential container in task exited",
                 errand.exit_code,
                 "",
             )
             if errand.cause:
-                found = failure(
+                row = failure(
                     errand.cause,
                     image,
                     errand.exit_code or 1,
@@ -1107,7 +1109,7 @@ class Ecs:
                     self.region,
                     self.endpoint.account,
                 )
-            self._stop(task, *found)
+            self._stop(task, *row)
         elif passed >= errand.seconds / 2 and task["lastStatus"] != "RUNNING":
             self._run(task)
 
@@ -1146,16 +1148,16 @@ class Ecs:
         """A service as it is described; `seen` shows also what cannot be seen yet."""
         hidden = [] if seen else [rollout for rollout in service.rollouts if rollout.hidden]
         visible = [rollout for rollout in service.rollouts if rollout not in hidden]
-        there = [rollout for rollout in reversed(visible) if rollout.place]
+        remote = [rollout for rollout in reversed(visible) if rollout.place]
         primary = next(
-            (rollout for rollout in there if rollout.place == "PRIMARY"),
-            there[0] if there else None,
+            (rollout for rollout in remote if rollout.place == "PRIMARY"),
+            remote[0] if remote else None,
         )
         deployments = [
             self._entry(
                 rollout, "PRIMARY" if hidden and rollout is primary else rollout.place, service
             )
-            for rollout in there
+            for rollout in remote
         ]
         deployments.sort(key=lambda each: each["status"] != "PRIMARY")
         settings = {
@@ -1185,13 +1187,13 @@ class Ecs:
         if self.history == "on" and visible:
             answer["currentServiceDeployment"] = visible[-1].arn
             answer["currentServiceRevisions"] = [
-                self._share(rollout, brief=True) for rollout in there
+                self._share(rollout, brief=True) for rollout in remote
             ]
         return answer | ({"tags": service.tags} if tags and service.tags else {})
 
     def _entry(self, rollout: Rollout, place: str, service: Service) -> dict[str, Any]:
         """An entry of `deployments`."""
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "id": rollout.id,
             "status": place,
             "taskDefinition": rollout.definition,
@@ -1205,19 +1207,19 @@ class Ecs:
             "rolloutStateReason": rollout.reason,
             "launchType": service.settings.get("launchType", "FARGATE"),
         }
-        return found
+        return document
 
     def _share(self, rollout: Rollout, brief: bool = False) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "arn": rollout.revision,
             "requestedTaskCount": rollout.desired,
             "runningTaskCount": rollout.running,
             "pendingTaskCount": rollout.pending,
         }
         return (
-            found
+            document
             if brief
-            else found
+            else document
             | {
                 "requestedTestTrafficWeight": 0.0,
                 "requestedProductionTrafficWeight": rollout.weight,
@@ -1225,7 +1227,7 @@ class Ecs:
         )
 
     def _deployment_said(self, service: Service, rollout: Rollout) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "serviceDeploymentArn": rollout.arn,
             "serviceArn": service.arn,
             "clusterArn": service.cluster.arn,
@@ -1249,7 +1251,7 @@ class Ecs:
             },
         }
         if rollout.source is not None:
-            found["sourceServiceRevisions"] = [
+            document["sourceServiceRevisions"] = [
                 self._share(rollout.source)
                 | {"requestedProductionTrafficWeight": 100.0 - rollout.weight}
             ]
@@ -1257,7 +1259,7 @@ class Ecs:
             "alarmNames", ["too-many-errors"] if rollout.alarms == "TRIGGERED" else []
         )
         triggered = names if rollout.alarms == "TRIGGERED" else []
-        return found | {
+        return document | {
             "alarms": {
                 "status": rollout.alarms,
                 "alarmNames": names,
@@ -1266,7 +1268,7 @@ class Ecs:
         }
 
     def _revision_said(self, service: Service, rollout: Rollout) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "serviceRevisionArn": rollout.revision,
             "serviceArn": service.arn,
             "clusterArn": service.cluster.arn,
@@ -1277,16 +1279,16 @@ class Ecs:
             "loadBalancers": service.balanced,
         }
         if "networkConfiguration" in service.settings:
-            found["networkConfiguration"] = service.settings["networkConfiguration"]
+            document["networkConfiguration"] = service.settings["networkConfiguration"]
         if rollout.group:
             resolved = {"targetGroupArn": rollout.group}
             rule = (
                 service.balanced[0].get("advancedConfiguration", {}).get("productionListenerRule")
             )
-            found["resolvedConfiguration"] = {
+            document["resolvedConfiguration"] = {
                 "loadBalancers": [resolved | ({"productionListenerRule": rule} if rule else {})]
             }
-        return found
+        return document
 
 
 def _last(arn: str) -> str:
@@ -1297,8 +1299,8 @@ def _address(task: dict[str, Any]) -> str:
     return str(task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"])
 
 
-def _page(found: list[Any], params: dict[str, Any], key: str) -> dict[str, Any]:
+def _page(values: list[Any], params: dict[str, Any], key: str) -> dict[str, Any]:
     start, most = int(params.get("nextToken") or 0), params.get("maxResults", 100)
-    return {key: found[start : start + most]} | (
-        {"nextToken": str(start + most)} if start + most < len(found) else {}
+    return {key: values[start : start + most]} | (
+        {"nextToken": str(start + most)} if start + most < len(values) else {}
     )

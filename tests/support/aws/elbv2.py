@@ -53,8 +53,8 @@ class Elbv2:
 
     def group(self, name: str, port: int = 8080, target_type: str = "ip") -> Group:
         """A target group, made on first use."""
-        found = next((group for group in self.groups.values() if group.name == name), None)
-        if found is None:
+        course = next((group for group in self.groups.values() if group.name == name), None)
+        if course is None:
             arn = self._endpoint.arn(
                 "elasticloadbalancing",
                 f"targetgroup/{name}/{self._endpoint.token('group', 16)}",
@@ -65,31 +65,31 @@ class Elbv2:
                 f"loadbalancer/app/{name}/{self._endpoint.token('lb', 16)}",
                 self._region,
             )
-            found = self.groups[arn] = Group(name, arn, port, target_type, balancers=[balancer])
-        return found
+            course = self.groups[arn] = Group(name, arn, port, target_type, balancers=[balancer])
+        return course
 
     def health(self, group: str, address: str, state: str, reason: str = "") -> None:
         """Set the health of one target: initial, healthy, unhealthy, unused, draining,
         unavailable.
         """
-        found = self.group(group) if group not in self.groups else self.groups[group]
-        found.targets[address, found.port] = Target(state, reason)
+        result = self.group(group) if group not in self.groups else self.groups[group]
+        result.targets[address, result.port] = Target(state, reason)
 
     def describe_target_health(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTargetHealth; a target that is asked for and not there is `unused`."""
         group = self._found(params["TargetGroupArn"])
-        asked = params.get("Targets") or [
+        request = params.get("Targets") or [
             {"Id": address, "Port": port} for address, port in group.targets
         ]
-        keys = [(each["Id"], each.get("Port", group.port)) for each in asked]
+        keys = [(each["Id"], each.get("Port", group.port)) for each in request]
         return {"TargetHealthDescriptions": [self._described(group, key) for key in keys]}
 
     def describe_target_groups(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTargetGroups by ARN or by name."""
-        found = [self._found(arn) for arn in params.get("TargetGroupArns", self.groups)]
+        groups = [self._found(arn) for arn in params.get("TargetGroupArns", self.groups)]
         if "Names" in params:
-            found = [group for group in found if group.name in params["Names"]]
-            if len(found) < len(params["Names"]):
+            groups = [group for group in groups if group.name in params["Names"]]
+            if len(groups) < len(params["Names"]):
                 raise AwsError("TargetGroupNotFound", "One or more target groups not found")
         return {
             "TargetGroups": [
@@ -107,7 +107,7 @@ class Elbv2:
                     "UnhealthyThresholdCount": 2,
                     "Matcher": {"HttpCode": "200"},
                 }
-                for group in found
+                for group in groups
             ]
         }
 

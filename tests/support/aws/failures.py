@@ -65,5 +65,5 @@ def failure(
     }
     if cause not in words:
         raise Misuse(f"no task fails by {cause}")
-    code, reason, own, ended = words[cause]
-    return code, reason, ended, own or (reason if code == "TaskFailedToStart" else "")
+    code, reason, local, ended = words[cause]
+    return code, reason, ended, local or (reason if code == "TaskFailedToStart" else "")

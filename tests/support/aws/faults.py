@@ -131,23 +131,23 @@ class Faults:
     def latency(self, service: str, operation: str) -> float:
         """By how many seconds this answer is late; what was said last counts."""
         with self._lock:
-            found = [
+            result = [
                 seconds for name, seconds in self._latencies if matches(name, service, operation)
             ]
-        return found[-1] if found else 0.0
+        return result[-1] if result else 0.0
 
 
 def matches(pattern: str, service: str, operation: str) -> bool:
     """Whether `ecs:UpdateService`, `UpdateService`, `update_service`, `ecs:*` or `*` means this
     operation.
     """
-    wanted, _, name = pattern.rpartition(":")
-    return wanted in ("", service) and name.replace("_", "").lower() in ("*", operation.lower())
+    expected, _, name = pattern.rpartition(":")
+    return expected in ("", service) and name.replace("_", "").lower() in ("*", operation.lower())
 
 
-def as_error(fault: Fault, asked: AwsRequest, account: str) -> AwsError | None:
+def as_error(fault: Fault, aws_request: AwsRequest, account: str) -> AwsError | None:
     """The answer that a fault stands for, None if it is none that spoils the answer."""
-    service, operation = asked.service, asked.operation
+    service, operation = aws_request.service, aws_request.operation
     if fault.kind == "throttle":
         if service == "s3":
             return AwsError("SlowDown", "Please reduce your request rate.", 503)
@@ -180,7 +180,7 @@ def as_error(fault: Fault, asked: AwsRequest, account: str) -> AwsError | None:
             403 if code == "ExpiredToken" else 400,
         )
     if fault.kind == "denied":
-        return denied(service, operation, account, fault.resource or resources(asked.params))
+        return denied(service, operation, account, fault.resource or resources(aws_request.params))
     if fault.kind == "error":
         return AwsError(fault.code, fault.message, fault.status)
     return None
@@ -210,10 +210,10 @@ def resources(params: dict[str, Any]) -> str:
 
 
 def _strings(values: Iterable[Any]) -> list[str]:
-    found: list[str] = []
+    lines: list[str] = []
     for value in values:
         if isinstance(value, str):
-            found.append(value)
+            lines.append(value)
         elif isinstance(value, (list, tuple)):
-            found += _strings(value)
-    return found
+            lines += _strings(value)
+    return lines

@@ -25,29 +25,29 @@ class Logs:
         self._endpoint, self._region = endpoint, region
         self.groups: dict[str, dict[str, Stream]] = {}
 
-    def put(self, group: str, stream: str, *lines: str, at: datetime | None = None) -> None:
+    def put(self, group: str, stream: str, *lines: str, moment: datetime | None = None) -> None:
         """Append lines to a stream, which is made if need be."""
-        now = int((at or self._endpoint.clock.now()).timestamp() * 1000)
-        found = self.groups.setdefault(group, {}).setdefault(stream, Stream(now))
-        found.events += [(now, line) for line in lines]
+        now = int((moment or self._endpoint.clock.now()).timestamp() * 1000)
+        setdefault = self.groups.setdefault(group, {}).setdefault(stream, Stream(now))
+        setdefault.events += [(now, line) for line in lines]
 
     def get_log_events(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetLogEvents: the tokens say where a page began and ended."""
         events = self._between(self._stream(params), params)
         limit = int(params.get("limit", 10000))
-        side, _, given = params.get("nextToken", "").partition("/")
+        side, _, source = params.get("nextToken", "").partition("/")
         if side == "f":
-            start = int(given)
+            start = int(source)
         elif side == "b":
-            start = max(int(given) - limit, 0)
+            start = max(int(source) - limit, 0)
         else:
             start = 0 if params.get("startFromHead") else max(len(events) - limit, 0)
         end = min(start + limit, len(events))
         if side == "b":
-            end = min(int(given), len(events))
+            end = min(int(source), len(events))
         page = [
-            {"timestamp": at, "message": line, "ingestionTime": at}
-            for at, line in events[start:end]
+            {"timestamp": position, "message": line, "ingestionTime": position}
+            for position, line in events[start:end]
         ]
         return {
             "events": page,
@@ -65,22 +65,24 @@ class Logs:
             and name.startswith(params.get("logStreamNamePrefix", ""))
         ]
         pattern = params.get("filterPattern", "").strip('"')
-        found: list[dict[str, Any]] = [
+        documents: list[dict[str, Any]] = [
             {
                 "logStreamName": name,
-                "timestamp": at,
+                "timestamp": position,
                 "message": line,
-                "ingestionTime": at,
+                "ingestionTime": position,
                 "eventId": f"{n:056d}",
             }
             for name in names
-            for n, (at, line) in enumerate(self._between(group[name], params))
+            for n, (position, line) in enumerate(self._between(group[name], params))
             if pattern in line
         ]
-        found.sort(key=lambda event: event["timestamp"])
+        documents.sort(key=lambda event: event["timestamp"])
         start, limit = int(params.get("nextToken", 0)), int(params.get("limit", 10000))
-        answer: dict[str, Any] = {"events": found[start : start + limit]}
-        return answer | ({"nextToken": str(start + limit)} if start + limit < len(found) else {})
+        answer: dict[str, Any] = {"events": documents[start : start + limit]}
+        return answer | (
+            {"nextToken": str(start + limit)} if start + limit < len(documents) else {}
+        )
 
     def describe_log_streams(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeLogStreams by name, or by the time of the last event."""
@@ -111,18 +113,18 @@ class Logs:
         return {"logGroups": [{"logGroupName": name, "arn": arns[name]} for name in names]}
 
     def _described(self, params: dict[str, Any], name: str, stream: Stream) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "logStreamName": name,
             "creationTime": stream.created,
             "storedBytes": 0,
         }
         if stream.events:
-            found |= {
+            document |= {
                 "firstEventTimestamp": stream.events[0][0],
                 "lastEventTimestamp": stream.events[-1][0],
             }
-            found["lastIngestionTime"] = stream.events[-1][0]
-        return found
+            document["lastIngestionTime"] = stream.events[-1][0]
+        return document
 
     def _group(self, params: dict[str, Any]) -> dict[str, Stream]:
         name = params.get("logGroupName") or params.get("logGroupIdentifier", "").partition(
@@ -140,4 +142,4 @@ class Logs:
 
     def _between(self, stream: Stream, params: dict[str, Any]) -> list[tuple[int, str]]:
         start, end = params.get("startTime", 0), params.get("endTime", 1 << 62)
-        return [(at, line) for at, line in stream.events if start <= at < end]
+        return [(position, line) for position, line in stream.events if start <= position < end]

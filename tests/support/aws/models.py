@@ -14,10 +14,10 @@ def share_models() -> None:
     the scripted AWS reads its requests by the same model.
     """
     caches: dict[tuple[str, ...], dict[Any, Any]] = {}
-    made = Loader.__init__
+    __init__ = Loader.__init__
 
     def with_shared_cache(self: Any, *args: Any, **named: Any) -> None:
-        made(self, *args, **named)
+        __init__(self, *args, **named)
         if type(self) is not Loader:
             self._cache = caches.setdefault(tuple(self.search_paths), {})
 

@@ -30,27 +30,27 @@ _VERBS = {
 }
 
 
-def is_ours(asked: AwsRequest) -> bool:
+def is_ours(aws_request: AwsRequest) -> bool:
     """Whether this is for the registry."""
-    return asked.path == "/v2" or asked.path.startswith("/v2/")
+    return aws_request.path == "/v2" or aws_request.path.startswith("/v2/")
 
 
-def understand(asked: AwsRequest) -> None:
+def understand(aws_request: AwsRequest) -> None:
     """Which of its operations it is. Raises AwsError."""
-    asked.service = "registry"
-    if asked.path.rstrip("/") == "/v2":
-        asked.operation = "GetBase"
+    aws_request.service = "registry"
+    if aws_request.path.rstrip("/") == "/v2":
+        aws_request.operation = "GetBase"
         return
-    found = _PATH.match(asked.path)
-    verb = _VERBS.get((asked.method, found["what"])) if found else None
-    if found is None or verb is None:
-        raise AwsError("UNSUPPORTED", f"{asked.method} {asked.path}", 405)
-    asked.operation = verb
-    asked.params = {
-        "repository": found["name"],
-        "reference": found["reference"] or "",
-        **asked.query,
-        "bytes": len(asked.body),
+    result = _PATH.match(aws_request.path)
+    verb = _VERBS.get((aws_request.method, result["what"])) if result else None
+    if result is None or verb is None:
+        raise AwsError("UNSUPPORTED", f"{aws_request.method} {aws_request.path}", 405)
+    aws_request.operation = verb
+    aws_request.params = {
+        "repository": result["name"],
+        "reference": result["reference"] or "",
+        **aws_request.query,
+        "bytes": len(aws_request.body),
     }
 
 
@@ -60,38 +60,38 @@ def error(problem: AwsError) -> Answer:
     return Answer(problem.status, {"Content-Type": "application/json"}, body, problem.code)
 
 
-def answer(endpoint: "Endpoint", asked: AwsRequest) -> Answer:
+def answer(endpoint: "Endpoint", aws_request: AwsRequest) -> Answer:
     """Do what is asked. Raises AwsError."""
-    ecr = _signed_in(endpoint, asked)
+    ecr = _signed_in(endpoint, aws_request)
     if ecr is None:
-        said = error(AwsError("UNAUTHORIZED", "authentication required", 401))
-        said.headers["WWW-Authenticate"] = (
+        message = error(AwsError("UNAUTHORIZED", "authentication required", 401))
+        message.headers["WWW-Authenticate"] = (
             f'Basic realm="{endpoint.url}/",service="ecr.amazonaws.com"'
         )
-        return said
-    if asked.operation == "GetBase":
+        return message
+    if aws_request.operation == "GetBase":
         return Answer(200, {"Docker-Distribution-Api-Version": "registry/2.0"})
-    name, reference = asked.params["repository"], asked.params["reference"]
+    name, reference = aws_request.params["repository"], aws_request.params["reference"]
     repository = ecr.repositories.get(name)
     if repository is None:
         raise AwsError(
             "NAME_UNKNOWN", f"The repository with name '{name}' does not exist in the registry", 404
         )
-    if asked.operation.endswith("Manifest"):
-        return _manifest(ecr, repository, reference, asked)
-    if asked.operation.endswith("Blob"):
+    if aws_request.operation.endswith("Manifest"):
+        return _manifest(ecr, repository, reference, aws_request)
+    if aws_request.operation.endswith("Blob"):
         return _blob(repository, reference)
-    return _upload(endpoint, repository, reference, asked)
+    return _upload(endpoint, repository, reference, aws_request)
 
 
-def _signed_in(endpoint: "Endpoint", asked: AwsRequest) -> Ecr | None:
+def _signed_in(endpoint: "Endpoint", aws_request: AwsRequest) -> Ecr | None:
     """The registry of the region whose password this is."""
-    kind, _, given = asked.headers.get("authorization", "").partition(" ")
+    kind, _, source = aws_request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic":
         return None
-    said = base64.b64decode(given).decode()
+    text = base64.b64decode(source).decode()
     registries: list[Ecr] = [endpoint.at(region, "ecr") for region in endpoint.regions("ecr")]
-    return next((ecr for ecr in registries if said == f"AWS:{ecr.password}"), None)
+    return next((ecr for ecr in registries if text == f"AWS:{ecr.password}"), None)
 
 
 def _blob(repository: Repository, digest: str) -> Answer:
@@ -106,21 +106,23 @@ def _blob(repository: Repository, digest: str) -> Answer:
     return Answer(200, headers, content)
 
 
-def _upload(endpoint: "Endpoint", repository: Repository, upload: str, asked: AwsRequest) -> Answer:
-    if asked.operation == "StartUpload":
-        if asked.query.get("mount") in repository.blobs:
-            return _made(repository, asked.query["mount"])
+def _upload(
+    endpoint: "Endpoint", repository: Repository, upload: str, aws_request: AwsRequest
+) -> Answer:
+    if aws_request.operation == "StartUpload":
+        if aws_request.query.get("mount") in repository.blobs:
+            return _made(repository, aws_request.query["mount"])
         upload = endpoint.token("upload")
-        repository.uploads[upload] = asked.body
-        if "digest" not in asked.query:
+        repository.uploads[upload] = aws_request.body
+        if "digest" not in aws_request.query:
             return _going_on(endpoint, repository, upload)
     elif upload not in repository.uploads:
         raise AwsError("BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 404)
     else:
-        repository.uploads[upload] += asked.body
-        if asked.operation == "PatchUpload":
+        repository.uploads[upload] += aws_request.body
+        if aws_request.operation == "PatchUpload":
             return _going_on(endpoint, repository, upload)
-    content, digest = repository.uploads.pop(upload), asked.query.get("digest", "")
+    content, digest = repository.uploads.pop(upload), aws_request.query.get("digest", "")
     if digest_of(content) != digest:
         raise AwsError("DIGEST_INVALID", "provided digest did not match uploaded content", 400)
     repository.blobs[digest] = content
@@ -141,8 +143,8 @@ def _going_on(endpoint: "Endpoint", repository: Repository, upload: str) -> Answ
     )
 
 
-def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: AwsRequest) -> Answer:
-    if asked.operation != "PutManifest":
+def _manifest(ecr: Ecr, repository: Repository, reference: str, aws_request: AwsRequest) -> Answer:
+    if aws_request.operation != "PutManifest":
         image = repository.found(reference)
         if image is None:
             raise AwsError("MANIFEST_UNKNOWN", "Requested image not found", 404)
@@ -152,25 +154,32 @@ def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: AwsReques
             "Content-Length": str(len(image.manifest)),
         }
         return Answer(200, headers, image.manifest)
-    said = json.loads(asked.body)
-    media_type = asked.headers.get("content-type") or said.get("mediaType", MANIFEST)
+    document = json.loads(aws_request.body)
+    media_type = aws_request.headers.get("content-type") or document.get("mediaType", MANIFEST)
     parts = [
         each["digest"]
-        for each in [*said.get("layers", ()), *([said["config"]] if "config" in said else ())]
+        for each in [
+            *document.get("layers", ()),
+            *([document["config"]] if "config" in document else ()),
+        ]
     ]
     if media_type in INDEXES:
         missing = [
-            each["digest"] for each in said["manifests"] if each["digest"] not in repository.images
+            each["digest"]
+            for each in document["manifests"]
+            if each["digest"] not in repository.images
         ]
     else:
         missing = [digest for digest in parts if digest not in repository.blobs]
     if missing:
         raise AwsError("MANIFEST_BLOB_UNKNOWN", f"blob unknown to registry: {missing[0]}", 404)
     by_digest = reference.startswith("sha256:")
-    if by_digest and digest_of(asked.body) != reference:
+    if by_digest and digest_of(aws_request.body) != reference:
         raise AwsError("DIGEST_INVALID", "provided digest did not match uploaded content", 400)
     try:
-        image = ecr.push(repository, asked.body, media_type, *(() if by_digest else (reference,)))
+        image = ecr.push(
+            repository, aws_request.body, media_type, *(() if by_digest else (reference,))
+        )
     except AwsError as problem:
         raise AwsError("TAG_INVALID", problem.message, 400) from None
     return Answer(

@@ -137,13 +137,15 @@ class Rollout:
     @property
     def threshold(self) -> int:
         """After how many failed tasks the circuit breaker acts."""
-        said = self.configuration.get("deploymentCircuitBreaker", {}).get("thresholdConfiguration")
-        if said is None:
+        message = self.configuration.get("deploymentCircuitBreaker", {}).get(
+            "thresholdConfiguration"
+        )
+        if message is None:
             return min(max(math.ceil(self.desired / 2), 3), 200)
-        if said["type"] == "COUNT":
-            return int(said["value"])
-        share = math.ceil(self.desired * int(said["value"]) / 100)
-        return min(max(share, 3), 200) if said["type"] == "BOUNDED_PERCENT" else share
+        if message["type"] == "COUNT":
+            return int(message["value"])
+        share = math.ceil(self.desired * int(message["value"]) / 100)
+        return min(max(share, 3), 200) if message["type"] == "BOUNDED_PERCENT" else share
 
 
 class RolloutScript:
@@ -334,14 +336,14 @@ class RolloutScript:
 
     def _rolling_back(self, reason: str) -> None:
         rollout, source = self._rollout, self._rollout.source
-        said = self._outcome.reason or reason
-        rollout.status, rollout.status_reason = "ROLLBACK_IN_PROGRESS", said
-        rollout.rolled = {"reason": said, "startedAt": rollout.since}
+        message = self._outcome.reason or reason
+        rollout.status, rollout.status_reason = "ROLLBACK_IN_PROGRESS", message
+        rollout.rolled = {"reason": message, "startedAt": rollout.since}
         rollout.state, rollout.pending = "FAILED", 0
         rollout.reason = (
             "ECS deployment circuit breaker: tasks failed to start."
             if rollout.breaker == "TRIGGERED"
-            else said
+            else message
         )
         if source is None:
             return
@@ -409,11 +411,11 @@ class RolloutScript:
         return [*steps, Step(self._succeed, **gap)]
 
     def _weights(self) -> list[float]:
-        said = self._rollout.configuration
-        if said["strategy"] == "CANARY":
-            return [said.get("canaryConfiguration", {}).get("canaryPercent", 5.0), 100.0]
-        if said["strategy"] == "LINEAR":
-            step = said.get("linearConfiguration", {}).get("stepPercent", 10.0)
+        configuration = self._rollout.configuration
+        if configuration["strategy"] == "CANARY":
+            return [configuration.get("canaryConfiguration", {}).get("canaryPercent", 5.0), 100.0]
+        if configuration["strategy"] == "LINEAR":
+            step = configuration.get("linearConfiguration", {}).get("stepPercent", 10.0)
             return [min(step * n, 100.0) for n in range(1, math.ceil(100 / step) + 1)]
         return [100.0]
 
@@ -432,8 +434,8 @@ class RolloutScript:
             for hook in rollout.configuration.get("lifecycleHooks", ())
             if "timeoutConfiguration" in hook and rollout.stage in hook.get("lifecycleStages", ())
         ]
-        said = timeouts[0] if timeouts else {}
-        minutes = said.get("timeoutInMinutes", outcome.timeout_minutes)
+        message = timeouts[0] if timeouts else {}
+        minutes = message.get("timeoutInMinutes", outcome.timeout_minutes)
         rollout.waiting = True
         rollout.hooks.append(
             {
@@ -441,7 +443,7 @@ class RolloutScript:
                 "targetType": "PAUSE",
                 "status": "AWAITING_ACTION",
                 "expiresAt": (rollout.since or self._ecs.now()) + timedelta(minutes=minutes),
-                "timeoutAction": said.get("action", outcome.timeout_action),
+                "timeoutAction": message.get("action", outcome.timeout_action),
             }
         )
 

@@ -57,11 +57,11 @@ class S3:
 
     def put(self, bucket: str, key: str, body: bytes, **headers: str) -> Object:
         """An object that was there before."""
-        made = Object(
+        created = Object(
             body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', self._now(), headers
         )
-        self.bucket(bucket).objects[key] = made
-        return made
+        self.bucket(bucket).objects[key] = created
+        return created
 
     # Operations
 
@@ -88,27 +88,27 @@ class S3:
         bucket, key, body = self._bucket(params), params["Key"], params.get("Body", b"")
         self._conditions(bucket, params)
         self._checked(params, body)
-        made = self.put(
+        created = self.put(
             bucket.name, key, body, **{name: params[name] for name in KEPT if name in params}
         )
-        made.metadata = dict(params.get("Metadata", {}))
+        created.metadata = dict(params.get("Metadata", {}))
         sums = {
             name: value
             for name, value in params.items()
             if name.startswith("Checksum") and name != "ChecksumAlgorithm"
         }
-        return {"ETag": made.etag, **sums}
+        return {"ETag": created.etag, **sums}
 
     def get_object(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetObject, also a range, IfMatch and IfNoneMatch."""
-        found = self._object(params)
-        body, more = found.body, {}
+        result = self._object(params)
+        body, more = result.body, {}
         if "Range" in params:
             first, _, last = params["Range"].removeprefix("bytes=").partition("-")
             end = min(int(last), len(body) - 1) if last else len(body) - 1
             more["ContentRange"] = f"bytes {first}-{end}/{len(body)}"
             body = body[int(first) : end + 1]
-        return {"Body": body, **self._said(found), "ContentLength": len(body), **more}
+        return {"Body": body, **self._said(result), "ContentLength": len(body), **more}
 
     def head_object(self, params: dict[str, Any]) -> dict[str, Any]:
         """HeadObject."""
@@ -137,14 +137,14 @@ class S3:
             .lstrip("/")
             .partition("/")
         )
-        found = self._object({"Bucket": name, "Key": key})
+        result = self._object({"Bucket": name, "Key": key})
         replaced = params.get("MetadataDirective") == "REPLACE"
         headers = (
-            {each: params[each] for each in KEPT if each in params} if replaced else found.headers
+            {each: params[each] for each in KEPT if each in params} if replaced else result.headers
         )
-        made = self.put(self._bucket(params).name, params["Key"], found.body, **headers)
-        made.metadata = dict(params.get("Metadata", {})) if replaced else dict(found.metadata)
-        return {"CopyObjectResult": {"ETag": made.etag, "LastModified": made.modified}}
+        created = self.put(self._bucket(params).name, params["Key"], result.body, **headers)
+        created.metadata = dict(params.get("Metadata", {})) if replaced else dict(result.metadata)
+        return {"CopyObjectResult": {"ETag": created.etag, "LastModified": created.modified}}
 
     def list_objects_v2(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListObjectsV2 with prefix, delimiter and pages."""
@@ -173,13 +173,13 @@ class S3:
             if folder:
                 folders.append(folder)
             else:
-                found = bucket.objects[key]
+                result = bucket.objects[key]
                 contents.append(
                     {
                         "Key": key,
-                        "LastModified": found.modified,
-                        "ETag": found.etag,
-                        "Size": len(found.body),
+                        "LastModified": result.modified,
+                        "ETag": result.etag,
+                        "Size": len(result.body),
                     }
                 )
         cut = (
@@ -211,20 +211,20 @@ class S3:
         return bucket
 
     def _object(self, params: dict[str, Any]) -> Object:
-        found = self._bucket(params).objects.get(params["Key"])
-        if found is None:
+        result = self._bucket(params).objects.get(params["Key"])
+        if result is None:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
-        if params.get("IfMatch") not in (None, found.etag, found.etag.strip('"')):
+        if params.get("IfMatch") not in (None, result.etag, result.etag.strip('"')):
             raise _unmet()
-        if params.get("IfNoneMatch") in (found.etag, found.etag.strip('"')):
+        if params.get("IfNoneMatch") in (result.etag, result.etag.strip('"')):
             raise AwsError("304", "Not Modified", 304)
-        return found
+        return result
 
     def _conditions(self, bucket: Bucket, params: dict[str, Any]) -> None:
         """Raises AwsError where a conditional write must not be."""
         if "IfMatch" not in params and "IfNoneMatch" not in params:
             return
-        found = bucket.objects.get(params["Key"])
+        result = bucket.objects.get(params["Key"])
         if self.conflicts > 0:
             self.conflicts -= 1
             words = (
@@ -232,14 +232,14 @@ class S3:
                 " resource."
             )
             raise AwsError("ConditionalRequestConflict", words, 409)
-        if "IfNoneMatch" in params and found is not None:
+        if "IfNoneMatch" in params and result is not None:
             raise _unmet()
-        if "IfMatch" in params and found is None:
+        if "IfMatch" in params and result is None:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
         if (
             "IfMatch" in params
-            and found is not None
-            and params["IfMatch"].strip('"') != found.etag.strip('"')
+            and result is not None
+            and params["IfMatch"].strip('"') != result.etag.strip('"')
         ):
             raise _unmet()
 
@@ -256,14 +256,14 @@ class S3:
                 "BadDigest", "The checksum you specified did not match what we received."
             )
 
-    def _said(self, found: Object) -> dict[str, Any]:
-        said = {
-            "ETag": found.etag,
-            "LastModified": found.modified,
-            "ContentLength": len(found.body),
-            **found.headers,
+    def _said(self, result: Object) -> dict[str, Any]:
+        document = {
+            "ETag": result.etag,
+            "LastModified": result.modified,
+            "ContentLength": len(result.body),
+            **result.headers,
         }
-        return said | ({"Metadata": found.metadata} if found.metadata else {})
+        return document | ({"Metadata": result.metadata} if result.metadata else {})
 
 
 def _unmet() -> AwsError:

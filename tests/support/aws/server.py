@@ -77,44 +77,44 @@ class Endpoint:
     @property
     def ecs(self) -> Ecs:
         """ECS in the endpoint's own region."""
-        found: Ecs = self.at(self.region, "ecs")
-        return found
+        result: Ecs = self.at(self.region, "ecs")
+        return result
 
     @property
     def ecr(self) -> Ecr:
         """ECR in the endpoint's own region."""
-        found: Ecr = self.at(self.region, "ecr")
-        return found
+        result: Ecr = self.at(self.region, "ecr")
+        return result
 
     @property
     def elbv2(self) -> Elbv2:
         """Load balancing in the endpoint's own region."""
-        found: Elbv2 = self.at(self.region, "elbv2")
-        return found
+        result: Elbv2 = self.at(self.region, "elbv2")
+        return result
 
     @property
     def logs(self) -> Logs:
         """CloudWatch Logs in the endpoint's own region."""
-        found: Logs = self.at(self.region, "logs")
-        return found
+        result: Logs = self.at(self.region, "logs")
+        return result
 
     @property
     def s3(self) -> S3:
         """S3, the same in all regions."""
-        found: S3 = self.at(self.region, "s3")
-        return found
+        result: S3 = self.at(self.region, "s3")
+        return result
 
     @property
     def cloudformation(self) -> CloudFormation:
         """CloudFormation in the endpoint's own region."""
-        found: CloudFormation = self.at(self.region, "cloudformation")
-        return found
+        cloud_formation: CloudFormation = self.at(self.region, "cloudformation")
+        return cloud_formation
 
     @property
     def cloudwatch(self) -> CloudWatch:
         """CloudWatch in the endpoint's own region."""
-        found: CloudWatch = self.at(self.region, "cloudwatch")
-        return found
+        cloud_watch: CloudWatch = self.at(self.region, "cloudwatch")
+        return cloud_watch
 
     def at(self, region: str, service: str) -> Any:
         """The state of a service in a region, made on first use. Raises Misuse for a service
@@ -213,51 +213,56 @@ class Endpoint:
             with connection, connection.makefile("rb") as incoming, contextlib.suppress(OSError):
                 if self._closing.is_set():
                     return
-                while (asked := _read(connection, incoming)) is not None and self._answer(
-                    connection, asked
+                while (aws_request := _read(connection, incoming)) is not None and self._answer(
+                    connection, aws_request
                 ):
                     pass
         finally:
             self._open.discard(connection)
             self._threads.discard(current_thread())
 
-    def _answer(self, connection: socket.socket, asked: AwsRequest) -> bool:
+    def _answer(self, connection: socket.socket, aws_request: AwsRequest) -> bool:
         """Whether the connection goes on."""
-        if asked.path.startswith("/_script/"):
+        if aws_request.path.startswith("/_script/"):
             from tests.support.aws import control
 
-            return _write(connection, control.answer(self, asked), asked, self.clock)
-        answer, broken = self._considered(asked)
+            return _write(connection, control.answer(self, aws_request), aws_request, self.clock)
+        answer, broken = self._considered(aws_request)
         if broken is None:
-            return _write(connection, answer, asked, self.clock)
+            return _write(connection, answer, aws_request, self.clock)
         self._spoil(connection, answer, broken)
         return False
 
-    def _considered(self, asked: AwsRequest) -> tuple[Answer, Fault | None]:
+    def _considered(self, aws_request: AwsRequest) -> tuple[Answer, Fault | None]:
         """The answer, and the fault that eats it on its way back."""
         request_id = self.token("request")
         try:
-            if registry.is_ours(asked):
-                registry.understand(asked)
+            if registry.is_ours(aws_request):
+                registry.understand(aws_request)
             else:
-                asked.understand()
+                aws_request.understand()
         except AwsError as problem:
             self.calls.append(
                 Call(
-                    asked.service,
-                    asked.operation,
+                    aws_request.service,
+                    aws_request.operation,
                     {},
                     self.clock.now(),
-                    asked.key,
-                    asked.region,
+                    aws_request.key,
+                    aws_request.region,
                     outcome=problem.code,
                 )
             )
-            return wire.error(asked.service, problem, request_id, asked.method), None
+            return wire.error(aws_request.service, problem, request_id, aws_request.method), None
         except Exception:
-            return self._own_fault(asked, request_id), None
+            return self._own_fault(aws_request, request_id), None
         call = Call(
-            asked.service, asked.operation, asked.params, self.clock.now(), asked.key, asked.region
+            aws_request.service,
+            aws_request.operation,
+            aws_request.params,
+            self.clock.now(),
+            aws_request.key,
+            aws_request.region,
         )
         with self.lock:
             self.calls.append(call)
@@ -265,35 +270,37 @@ class Endpoint:
         if late := self.faults.latency(call.service, call.operation):
             self._closing.wait(late)
         if fault is None:
-            return self._applied(asked, call, request_id), None
+            return self._applied(aws_request, call, request_id), None
         call.fault = fault.kind
-        instead = as_error(fault, asked, self.account)
+        instead = as_error(fault, aws_request, self.account)
         if fault.when == "after" or fault.kind in ("duplicate", "drip", "truncated"):
-            answer = self._applied(asked, call, request_id)
+            answer = self._applied(aws_request, call, request_id)
             if fault.kind == "duplicate":
-                self._applied(asked, call, request_id)
+                self._applied(aws_request, call, request_id)
         else:
             answer = Answer(500, {})
         if instead is not None:
             call.outcome = instead.code
-            made = (
+            created = (
                 registry.error(instead)
                 if call.service == "registry"
-                else wire.error(call.service, instead, request_id, asked.method)
+                else wire.error(call.service, instead, request_id, aws_request.method)
             )
-            return made, None
+            return created, None
         if fault.kind == "duplicate":
             return answer, None
         call.outcome = fault.kind
         return answer, fault
 
-    def _applied(self, asked: AwsRequest, call: Call, request_id: str) -> Answer:
+    def _applied(self, aws_request: AwsRequest, call: Call, request_id: str) -> Answer:
         try:
             if call.service == "registry":
                 with self.lock:
-                    answer = registry.answer(self, asked)
+                    answer = registry.answer(self, aws_request)
             else:
-                answer = wire.result(call.service, call.operation, self._handled(asked), request_id)
+                answer = wire.result(
+                    call.service, call.operation, self._handled(aws_request), request_id
+                )
             call.applied += answer.status < 400
             call.outcome = "ok" if answer.status < 400 else answer.code or str(answer.status)
             return answer
@@ -301,15 +308,15 @@ class Endpoint:
             call.outcome = problem.code
             if call.service == "registry":
                 return registry.error(problem)
-            return wire.error(call.service, problem, request_id, asked.method)
+            return wire.error(call.service, problem, request_id, aws_request.method)
         except Exception:
             call.outcome = "Misuse"
-            return self._own_fault(asked, request_id)
+            return self._own_fault(aws_request, request_id)
 
-    def _handled(self, asked: AwsRequest) -> Mapping[str, Any]:
-        own = self._handlers.get((asked.service, asked.operation))
-        shape = wire.model(asked.service).operation_model(asked.operation).input_shape
-        if shape is not None and (found := wire.faults_of(shape, asked.params)):
+    def _handled(self, aws_request: AwsRequest) -> Mapping[str, Any]:
+        local = self._handlers.get((aws_request.service, aws_request.operation))
+        shape = wire.model(aws_request.service).operation_model(aws_request.operation).input_shape
+        if shape is not None and (text := wire.faults_of(shape, aws_request.params)):
             codes = {
                 "ecs": "InvalidParameterException",
                 "ecr": "InvalidParameterException",
@@ -321,32 +328,38 @@ class Endpoint:
                 "sts": "ValidationError",
                 "s3": "InvalidRequest",
             }
-            raise AwsError(codes.get(asked.service, "ValidationException"), found)
-        if own is not None:
-            return own(asked.params)
+            raise AwsError(codes.get(aws_request.service, "ValidationException"), text)
+        if local is not None:
+            return local(aws_request.params)
         from botocore import xform_name  # type: ignore[import-untyped]
 
-        name = xform_name(asked.operation)
-        if asked.service not in SERVICES or not hasattr(SERVICES[asked.service], name):
+        name = xform_name(aws_request.operation)
+        if aws_request.service not in SERVICES or not hasattr(SERVICES[aws_request.service], name):
             raise Misuse(
-                f"{asked.service} {asked.operation} is not offered here; answer it with `on`"
+                f"{aws_request.service} {aws_request.operation} is not offered here;"
+                " answer it with `on`"
             )
         with self.lock:
-            handler: Handler = getattr(self.at(asked.region or self.region, asked.service), name)
-            return handler(asked.params)
+            handler: Handler = getattr(
+                self.at(aws_request.region or self.region, aws_request.service), name
+            )
+            return handler(aws_request.params)
 
-    def _own_fault(self, asked: AwsRequest, request_id: str) -> Answer:
+    def _own_fault(self, aws_request: AwsRequest, request_id: str) -> Answer:
         """A bug of the endpoint or of the test: told to the client, and raised when the endpoint is
         left.
         """
-        said = traceback.format_exc().strip().splitlines()
+        lines = traceback.format_exc().strip().splitlines()
         self.problems.append(
-            f"{asked.service} {asked.operation}: {said[-1]}"
-            f" ({said[-3].strip() if len(said) > 2 else ''})"
+            f"{aws_request.service} {aws_request.operation}: {lines[-1]}"
+            f" ({lines[-3].strip() if len(lines) > 2 else ''})"
         )
-        problem = AwsError("ScriptedEndpointMisuse", said[-1], 501)
+        problem = AwsError("ScriptedEndpointMisuse", lines[-1], 501)
         return wire.error(
-            asked.service if asked.service != "registry" else "", problem, request_id, asked.method
+            aws_request.service if aws_request.service != "registry" else "",
+            problem,
+            request_id,
+            aws_request.method,
         )
 
     def _spoil(self, connection: socket.socket, answer: Answer, fault: Fault) -> None:
@@ -369,8 +382,8 @@ class Endpoint:
 def _said(answer: Any) -> Mapping[str, Any]:
     if isinstance(answer, AwsError):
         raise answer
-    found: Mapping[str, Any] = answer
-    return found
+    document: Mapping[str, Any] = answer
+    return document
 
 
 def _read(connection: socket.socket, incoming: Any) -> AwsRequest | None:
@@ -422,8 +435,10 @@ def _head(answer: Answer, clock: Clock, close: bool = False) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-def _write(connection: socket.socket, answer: Answer, asked: AwsRequest, clock: Clock) -> bool:
-    close = asked.headers.get("connection", "").lower() == "close"
-    body = b"" if asked.method == "HEAD" else answer.body
+def _write(
+    connection: socket.socket, answer: Answer, aws_request: AwsRequest, clock: Clock
+) -> bool:
+    close = aws_request.headers.get("connection", "").lower() == "close"
+    body = b"" if aws_request.method == "HEAD" else answer.body
     connection.sendall(_head(answer, clock, close) + body)
     return not close

@@ -185,8 +185,8 @@ class StackScript:
             changes[-1]["ResourceChange"]["LogicalResourceId"] if changes else "Service"
         )
         for change in changes:
-            one = replace(course, kind="success") if course.own else course
-            steps += self._resource(verb, change["ResourceChange"], one, failing)
+            item = replace(course, kind="success") if course.own else course
+            steps += self._resource(verb, change["ResourceChange"], item, failing)
         if course.kind == "never":
             steps = steps[:1]
         elif course.kind == "success":

@@ -108,10 +108,10 @@ def test_events_carry_the_token_and_the_first_real_reason(aws_endpoint: Endpoint
     )
     assert ours[0]["ResourceStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     last = cloud.describe_stacks(StackName="web")["Stacks"][0]["LastOperations"][0]
-    seen = cloud.describe_events(
+    value = cloud.describe_events(
         StackName="web", OperationId=last["OperationId"], Filters={"FailedEvents": True}
     )["OperationEvents"]
-    assert [each["LogicalResourceId"] for each in seen] == ["Service"]
+    assert [each["LogicalResourceId"] for each in value] == ["Service"]
 
 
 def test_a_nested_stack_has_the_reason_of_its_parents_failure(aws_endpoint: Endpoint) -> None:
@@ -141,9 +141,11 @@ def test_stale_reads_show_the_status_before(aws_endpoint: Endpoint) -> None:
     cloud = create(ChangeSetType="CREATE")
     cloud.execute_change_set(**ONE)
 
-    seen = [cloud.describe_stacks(StackName="web")["Stacks"][0]["StackStatus"] for _ in range(3)]
+    observed = [
+        cloud.describe_stacks(StackName="web")["Stacks"][0]["StackStatus"] for _ in range(3)
+    ]
 
-    assert seen == ["REVIEW_IN_PROGRESS", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE"]
+    assert observed == ["REVIEW_IN_PROGRESS", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE"]
 
 
 @pytest.mark.parametrize(
@@ -157,10 +159,10 @@ def test_a_change_set_that_fails_says_why_and_cannot_be_executed(
     cloud = create()
 
     assert cloud.describe_change_set(**ONE)["Status"] == "CREATE_IN_PROGRESS"
-    found = cloud.describe_change_set(**ONE)
+    document = cloud.describe_change_set(**ONE)
 
-    assert (found["Status"], found["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
-    assert found["StatusReason"].startswith(
+    assert (document["Status"], document["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
+    assert document["StatusReason"].startswith(
         REASONS.get(plan, "Nested change set arn:aws:cloudformation:")
     )
     assert refused(cloud.execute_change_set, **ONE)["Code"] == "InvalidChangeSetStatus"
@@ -178,8 +180,8 @@ def test_property_values_may_be_incomplete(aws_endpoint: Endpoint) -> None:
     assert cloud.describe_change_set(**ONE, IncludePropertyValues=True)["StatusReason"].startswith(
         "[WARN] --include-property-values"
     )
-    found = cloud.describe_change_set(**ONE)
-    assert ("StatusReason" in found, found["Status"]) == (False, "CREATE_COMPLETE")
+    document = cloud.describe_change_set(**ONE)
+    assert ("StatusReason" in document, document["Status"]) == (False, "CREATE_COMPLETE")
 
 
 def test_changes_come_in_pages(aws_endpoint: Endpoint) -> None:
@@ -227,10 +229,10 @@ def test_the_same_token_is_the_same_change_set_and_the_same_execution(
 def test_a_stack_that_cannot_be_updated_is_refused(aws_endpoint: Endpoint, status: str) -> None:
     aws_endpoint.cloudformation.stack("web", status)
 
-    found = refused(client("cloudformation").create_change_set, **ONE, TemplateBody="{}")
+    no_trusted_base = refused(client("cloudformation").create_change_set, **ONE, TemplateBody="{}")
 
-    assert found["Code"] == "ValidationError"
-    assert found["Message"].endswith(f"is in {status} state and can not be updated.")
+    assert no_trusted_base["Code"] == "ValidationError"
+    assert no_trusted_base["Message"].endswith(f"is in {status} state and can not be updated.")
 
 
 def test_a_stuck_stack_is_continued_rolled_back_cancelled_or_deleted(
@@ -288,15 +290,15 @@ def test_what_was_executed_is_what_the_stack_is(aws_endpoint: Endpoint) -> None:
     cloud.execute_change_set(**ONE)
     states(cloud)
 
-    found = cloud.describe_stacks(StackName="web")["Stacks"][0]
-    assert {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]} == {
+    actual = cloud.describe_stacks(StackName="web")["Stacks"][0]
+    assert {each["ParameterKey"]: each["ParameterValue"] for each in actual["Parameters"]} == {
         "A": "3",
         "B": "2",
     }
-    assert (found["Outputs"][0]["OutputValue"], found["Tags"]) == (
+    assert (actual["Outputs"][0]["OutputValue"], actual["Tags"]) == (
         "https://example.test",
         [{"Key": "run", "Value": "1"}],
     )
-    kept = cloud.describe_stack_resources(StackName="web")["StackResources"]
-    assert [each["LogicalResourceId"] for each in kept] == ["New"]
+    value = cloud.describe_stack_resources(StackName="web")["StackResources"]
+    assert [each["LogicalResourceId"] for each in value] == ["New"]
     assert cloud.get_template_summary(TemplateURL=url)["ResourceTypes"] == ["AWS::ECS::Service"]

@@ -18,36 +18,36 @@ def update(**more: Any) -> dict[str, Any]:
     before = ecs.describe_services(cluster="main", services=["api"])["services"][0][
         "taskDefinition"
     ]
-    known = ecs.describe_task_definition(taskDefinition=before)["taskDefinition"]
-    made = ecs.register_task_definition(
+    value = ecs.describe_task_definition(taskDefinition=before)["taskDefinition"]
+    table = ecs.register_task_definition(
         **{
-            key: known[key]
+            key: value[key]
             for key in ("family", "containerDefinitions", "cpu", "memory", "networkMode")
         }
     )
-    arn = made["taskDefinition"]["taskDefinitionArn"]
-    found: dict[str, Any] = ecs.update_service(
+    arn = table["taskDefinition"]["taskDefinitionArn"]
+    document: dict[str, Any] = ecs.update_service(
         cluster="main", service="api", taskDefinition=arn, **more
     )["service"]
-    return found
+    return document
 
 
 def look(service: dict[str, Any]) -> dict[str, Any]:
     """The service deployment of an UpdateService."""
-    found = client("ecs").describe_service_deployments(
+    document = client("ecs").describe_service_deployments(
         serviceDeploymentArns=[service["currentServiceDeployment"]]
     )
-    assert found["failures"] == []
-    deployment: dict[str, Any] = found["serviceDeployments"][0]
+    assert document["failures"] == []
+    deployment: dict[str, Any] = document["serviceDeployments"][0]
     return deployment
 
 
 def described() -> dict[str, Any]:
     """The service as it stands."""
-    found: dict[str, Any] = client("ecs").describe_services(cluster="main", services=["api"])[
+    document: dict[str, Any] = client("ecs").describe_services(cluster="main", services=["api"])[
         "services"
     ][0]
-    return found
+    return document
 
 
 def rollouts(service: dict[str, Any]) -> list[tuple[str, str]]:
@@ -118,14 +118,14 @@ def test_a_breaker_counts_failures_and_goes_back_to_what_ran(
     service = update()
     began = service["deployments"][0]["id"]
 
-    seen = [look(service) for _ in range(7)]
+    documents = [look(service) for _ in range(7)]
 
-    counts = [each["deploymentCircuitBreaker"]["failureCount"] for each in seen]
+    counts = [each["deploymentCircuitBreaker"]["failureCount"] for each in documents]
     assert counts == sorted(counts)
-    assert counts[-1] == 3 == seen[0]["deploymentCircuitBreaker"]["threshold"]
-    states = list(dict.fromkeys(each["status"] for each in seen))
+    assert counts[-1] == 3 == documents[0]["deploymentCircuitBreaker"]["threshold"]
+    states = list(dict.fromkeys(each["status"] for each in documents))
     assert states == ["IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"]
-    assert "circuit breaker" in seen[-1]["rollback"]["reason"]
+    assert "circuit breaker" in documents[-1]["rollback"]["reason"]
     after = described()
     assert (after["taskDefinition"], rollouts(after), after["runningCount"]) == (
         old,
@@ -196,7 +196,7 @@ def test_unhealthy_targets_can_be_seen_while_their_tasks_run(aws_endpoint: Endpo
 
     arns = client("ecs").list_tasks(cluster="main", serviceName="api")["taskArns"]
     tasks = client("ecs").describe_tasks(cluster="main", tasks=arns)["tasks"]
-    found = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    value = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
 
     new = next(task for task in tasks if task["startedBy"] == service["deployments"][0]["id"])
     address = next(
@@ -204,7 +204,7 @@ def test_unhealthy_targets_can_be_seen_while_their_tasks_run(aws_endpoint: Endpo
         for each in new["attachments"][0]["details"]
         if each["name"] == "privateIPv4Address"
     )
-    states = {each["Target"]["Id"]: each["TargetHealth"] for each in found}
+    states = {each["Target"]["Id"]: each["TargetHealth"] for each in value}
     assert (states[address]["State"], states[address]["Reason"]) == (
         "unhealthy",
         "Target.ResponseCodeMismatch",
@@ -291,9 +291,9 @@ def test_a_pause_waits_for_an_answer(aws_endpoint: Endpoint, action: str) -> Non
     aws_endpoint.ecs.next("pause", stage="POST_SCALE_UP", timeout_minutes=30)
     service = update()
     for _ in range(5):
-        seen = look(service)
-    hook = seen["lifecycleHookDetails"][0]
-    assert (seen["status"], seen["lifecycleStage"]) == ("IN_PROGRESS", "POST_SCALE_UP")
+        document = look(service)
+    hook = document["lifecycleHookDetails"][0]
+    assert (document["status"], document["lifecycleStage"]) == ("IN_PROGRESS", "POST_SCALE_UP")
     assert (hook["targetType"], hook["status"], hook["timeoutAction"]) == (
         "PAUSE",
         "AWAITING_ACTION",
@@ -328,8 +328,8 @@ def test_a_pause_that_nobody_answers_times_out(aws_endpoint: Endpoint) -> None:
 
     aws_endpoint.clock.advance(301)
 
-    seen = look(service)
-    assert (seen["status"], seen["lifecycleHookDetails"][0]["status"]) == (
+    document = look(service)
+    assert (document["status"], document["lifecycleHookDetails"][0]["status"]) == (
         "SUCCESSFUL",
         "TIMED_OUT",
     )
@@ -346,22 +346,25 @@ def test_a_strategy_goes_through_the_stages_and_shifts_the_traffic(
     aws_endpoint.ecs.next(kind, looks=1)
     service = update()
 
-    seen = [look(service) for _ in range(30)]
+    documents = [look(service) for _ in range(30)]
 
     assert (
-        tuple(dict.fromkeys(each["lifecycleStage"] for each in seen if "lifecycleStage" in each))
+        tuple(
+            dict.fromkeys(each["lifecycleStage"] for each in documents if "lifecycleStage" in each)
+        )
         == STAGES
     )
     assert (
         list(
             dict.fromkeys(
-                each["targetServiceRevision"]["requestedProductionTrafficWeight"] for each in seen
+                each["targetServiceRevision"]["requestedProductionTrafficWeight"]
+                for each in documents
             )
         )
         == weights
     )
-    assert seen[-1]["status"] == "SUCCESSFUL"
-    assert seen[0]["deploymentConfiguration"]["strategy"] == kind.upper()
+    assert documents[-1]["status"] == "SUCCESSFUL"
+    assert documents[0]["deploymentConfiguration"]["strategy"] == kind.upper()
 
 
 def test_a_deployment_can_be_invisible_at_first(aws_endpoint: Endpoint) -> None:
@@ -371,10 +374,10 @@ def test_a_deployment_can_be_invisible_at_first(aws_endpoint: Endpoint) -> None:
     service = update()
     ecs = client("ecs")
 
-    found = ecs.describe_service_deployments(
+    document = ecs.describe_service_deployments(
         serviceDeploymentArns=[service["currentServiceDeployment"]]
     )
-    assert found["failures"][0]["reason"] == "MISSING"
+    assert document["failures"][0]["reason"] == "MISSING"
     stale = described()
     assert (stale["taskDefinition"], stale["deployments"]) == (
         before["taskDefinition"],
@@ -427,28 +430,28 @@ def test_deployments_are_listed_newest_first_by_status_time_and_page(
         aws_endpoint.ecs.next(kind)
         update()
     ecs = client("ecs")
-    here = {"cluster": "main", "service": "api"}
+    document = {"cluster": "main", "service": "api"}
 
-    every = ecs.list_service_deployments(**here)["serviceDeployments"]
+    every = ecs.list_service_deployments(**document)["serviceDeployments"]
     assert [each["status"] for each in every] == [
         "IN_PROGRESS",
         "SUCCESSFUL",
         "ROLLBACK_SUCCESSFUL",
         "SUCCESSFUL",
     ]
-    done = ecs.list_service_deployments(**here, status=["SUCCESSFUL"])["serviceDeployments"]
+    done = ecs.list_service_deployments(**document, status=["SUCCESSFUL"])["serviceDeployments"]
     assert [each["serviceDeploymentArn"] for each in done] == [
         every[1]["serviceDeploymentArn"],
         every[3]["serviceDeploymentArn"],
     ]
     late = ecs.list_service_deployments(
-        **here, createdAt={"after": datetime(2026, 1, 1, 0, 1, 30, tzinfo=UTC)}
+        **document, createdAt={"after": datetime(2026, 1, 1, 0, 1, 30, tzinfo=UTC)}
     )["serviceDeployments"]
     assert late == every[:2]
-    first = ecs.list_service_deployments(**here, maxResults=3)
+    first = ecs.list_service_deployments(**document, maxResults=3)
     assert first["serviceDeployments"] == every[:3]
     assert (
-        ecs.list_service_deployments(**here, maxResults=3, nextToken=first["nextToken"])[
+        ecs.list_service_deployments(**document, maxResults=3, nextToken=first["nextToken"])[
             "serviceDeployments"
         ]
         == every[3:]
@@ -461,25 +464,25 @@ def test_a_revision_knows_the_digests_that_its_images_had(aws_endpoint: Endpoint
     service = aws_endpoint.ecs.service("api", f"{repository.uri}:v1")
     aws_endpoint.ecr.image("backend", "v1", content="moved")
 
-    found = client("ecs").describe_service_revisions(serviceRevisionArns=[service.latest.revision])[
-        "serviceRevisions"
-    ][0]
+    actual = client("ecs").describe_service_revisions(
+        serviceRevisionArns=[service.latest.revision]
+    )["serviceRevisions"][0]
 
-    assert found["containerImages"] == [
+    assert actual["containerImages"] == [
         {"containerName": "app", "image": f"{repository.uri}:v1", "imageDigest": image.digest}
     ]
-    assert found["taskDefinition"] == service.definition
+    assert actual["taskDefinition"] == service.definition
 
 
 def test_an_update_that_changes_nothing_of_the_tasks_begins_no_deployment(
     aws_endpoint: Endpoint,
 ) -> None:
     service = aws_endpoint.ecs.service("api", desired=1)
-    found = client("ecs").update_service(
+    value = client("ecs").update_service(
         cluster="main", service="api", desiredCount=3, taskDefinition=service.definition
     )["service"]
 
-    assert len(found["deployments"]) == len(service.rollouts) == 1
+    assert len(value["deployments"]) == len(service.rollouts) == 1
     assert described()["runningCount"] == 3
     client("ecs").update_service(cluster="main", service="api", forceNewDeployment=True)
     assert len(service.rollouts) == 2
@@ -524,17 +527,17 @@ def test_what_is_not_there_is_said_as_aws_says_it(aws_endpoint: Endpoint) -> Non
 def test_a_definition_that_is_registered_again_from_its_description_is_the_same(
     aws_endpoint: Endpoint,
 ) -> None:
-    found = aws_endpoint.ecs.definition("api", "busybox", tags={"a": "b"})
+    definition = aws_endpoint.ecs.definition("api", "busybox", tags={"a": "b"})
     ecs = client("ecs")
-    described = ecs.describe_task_definition(taskDefinition=found.arn, include=["TAGS"])
+    described = ecs.describe_task_definition(taskDefinition=definition.arn, include=["TAGS"])
     accepted = ecs.meta.service_model.operation_model("RegisterTaskDefinition").input_shape.members
     again = {key: value for key, value in described["taskDefinition"].items() if key in accepted}
 
-    made = ecs.register_task_definition(**again, tags=described["tags"])
+    document = ecs.register_task_definition(**again, tags=described["tags"])
 
-    assert made["taskDefinition"]["revision"] == 2
-    assert made["tags"] == [{"key": "a", "value": "b"}]
-    assert {key: made["taskDefinition"][key] for key in again} == again
+    assert document["taskDefinition"]["revision"] == 2
+    assert document["tags"] == [{"key": "a", "value": "b"}]
+    assert {key: document["taskDefinition"][key] for key in again} == again
 
 
 def test_a_task_on_its_own_runs_and_ends_as_the_test_says(aws_endpoint: Endpoint) -> None:
@@ -543,15 +546,15 @@ def test_a_task_on_its_own_runs_and_ends_as_the_test_says(aws_endpoint: Endpoint
     aws_endpoint.ecs.next_task(exit_code=3, seconds=10, log=["migrating"])
     aws_endpoint.ecs.next_task(refused="RESOURCE:MEMORY")
     ecs = client("ecs")
-    asked = {
+    document = {
         "cluster": "main",
         "taskDefinition": "api",
         "clientToken": "token",
         "startedBy": "toolkit-1",
     }
-    arn = ecs.run_task(**asked)["tasks"][0]["taskArn"]
+    arn = ecs.run_task(**document)["tasks"][0]["taskArn"]
 
-    assert ecs.run_task(**asked)["tasks"][0]["taskArn"] == arn
+    assert ecs.run_task(**document)["tasks"][0]["taskArn"] == arn
     assert (
         ecs.run_task(cluster="main", taskDefinition="api")["failures"][0]["reason"]
         == "RESOURCE:MEMORY"

@@ -67,11 +67,11 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             StackName="web", ChangeSetName=name, UsePreviousTemplate=True
         )
     task = next(iter(service.cluster.tasks))
-    here: dict[str, Any] = {"cluster": "main"}
+    document: dict[str, Any] = {"cluster": "main"}
     bucket = {"Bucket": "bucket"}
     item = {**bucket, "Key": "key"}
     backend = {"repositoryName": "backend"}
-    one = {"StackName": "web", "ChangeSetName": "one"}
+    table = {"StackName": "web", "ChangeSetName": "one"}
     web = {"StackName": "web"}
     container = {"name": "app", "image": "busybox", "memory": 64}
     return {
@@ -123,17 +123,17 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             "describe_task_definition": {"taskDefinition": "spare"},
             "list_task_definitions": {"familyPrefix": "api"},
             "deregister_task_definition": {"taskDefinition": spare.arn},
-            "describe_services": {**here, "services": ["api"]},
+            "describe_services": {**document, "services": ["api"]},
             "create_service": {
-                **here,
+                **document,
                 "serviceName": "new",
                 "taskDefinition": service.definition,
                 "desiredCount": 1,
             },
-            "list_services": here,
-            "update_service": {**here, "service": "api", "desiredCount": 3},
-            "delete_service": {**here, "service": "idle"},
-            "list_service_deployments": {**here, "service": "api"},
+            "list_services": document,
+            "update_service": {**document, "service": "api", "desiredCount": 3},
+            "delete_service": {**document, "service": "idle"},
+            "list_service_deployments": {**document, "service": "api"},
             "describe_service_deployments": {"serviceDeploymentArns": [service.latest.arn]},
             "describe_service_revisions": {"serviceRevisionArns": [service.latest.revision]},
             "stop_service_deployment": {
@@ -145,17 +145,17 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
                 "hookId": hook,
                 "action": "CONTINUE",
             },
-            "list_tasks": {**here, "serviceName": "api"},
-            "describe_tasks": {**here, "tasks": [task]},
-            "run_task": {**here, "taskDefinition": "api"},
-            "stop_task": {**here, "task": task, "reason": "enough"},
+            "list_tasks": {**document, "serviceName": "api"},
+            "describe_tasks": {**document, "tasks": [task]},
+            "run_task": {**document, "taskDefinition": "api"},
+            "stop_task": {**document, "task": task, "reason": "enough"},
             "tag_resource": {"resourceArn": service.arn, "tags": [{"key": "a", "value": "b"}]},
             "untag_resource": {"resourceArn": service.arn, "tagKeys": ["a"]},
             "list_tags_for_resource": {"resourceArn": service.arn},
         },
         "cloudformation": {
             "create_change_set": {**web, "ChangeSetName": "three", "TemplateBody": "{}"},
-            "describe_change_set": one,
+            "describe_change_set": table,
             "list_change_sets": web,
             "get_template": web,
             "get_template_summary": web,
@@ -166,7 +166,7 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             "describe_stack_resources": web,
             "list_stack_resources": web,
             "delete_change_set": {**web, "ChangeSetName": "two"},
-            "execute_change_set": one,
+            "execute_change_set": table,
             "continue_update_rollback": {"StackName": "stuck"},
             "rollback_stack": {"StackName": "failed"},
             "cancel_update_stack": {"StackName": "busy"},
@@ -188,16 +188,16 @@ def test_every_operation_that_is_offered_goes_through_boto3(aws_endpoint: Endpoi
     }
     assert {service: set(calls) for service, calls in table.items()} == offered
     for service, calls in table.items():
-        own = client(service)
+        clients = client(service)
         for name, params in calls.items():
-            answer = getattr(own, name)(**params)
+            answer = getattr(clients, name)(**params)
             assert answer["ResponseMetadata"]["HTTPStatusCode"] < 300
     assert {call.outcome for call in aws_endpoint.calls} == {"ok"}
 
 
 def test_parameters_arrive_as_they_were_given(aws_endpoint: Endpoint) -> None:
     aws_endpoint.cloudformation.stack("web")
-    asked = {
+    document = {
         "StackName": "web",
         "ChangeSetName": "c",
         "TemplateBody": "{}",
@@ -216,7 +216,7 @@ def test_parameters_arrive_as_they_were_given(aws_endpoint: Endpoint) -> None:
             }
         ],
     }
-    client("cloudformation").create_change_set(**asked)
+    client("cloudformation").create_change_set(**document)
     client("s3").create_bucket(
         Bucket="b", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
@@ -224,9 +224,9 @@ def test_parameters_arrive_as_they_were_given(aws_endpoint: Endpoint) -> None:
         Bucket="b", Key="a ü/b+c", Body=b"\x00\xff", Metadata={"run": "1"}, CacheControl="no-cache"
     )
 
-    assert aws_endpoint.calls[0].params == asked
-    found = client("s3").get_object(Bucket="b", Key="a ü/b+c")
-    assert (found["Body"].read(), found["Metadata"], found["CacheControl"]) == (
+    assert aws_endpoint.calls[0].params == document
+    table = client("s3").get_object(Bucket="b", Key="a ü/b+c")
+    assert (table["Body"].read(), table["Metadata"], table["CacheControl"]) == (
         b"\x00\xff",
         {"run": "1"},
         "no-cache",
@@ -282,9 +282,9 @@ def test_a_fault_is_an_error_of_the_service_and_the_next_call_works(
         aws_endpoint.s3.bucket("b")
     fault = aws_endpoint.fault(f"{service}:{name}", kind=kind)
 
-    found = refused(getattr(client(service), name), **params)
+    no_trusted_base = refused(getattr(client(service), name), **params)
 
-    assert (found["Code"], found["status"]) == (code, status)
+    assert (no_trusted_base["Code"], no_trusted_base["status"]) == (code, status)
     assert fault.hits == 1
     assert getattr(client(service), name)(**params)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
@@ -293,15 +293,15 @@ def test_denied_names_the_action_and_the_resource(aws_endpoint: Endpoint) -> Non
     service = aws_endpoint.ecs.service("api")
     aws_endpoint.fault("UpdateService", kind="denied")
 
-    said = refused(client("ecs").update_service, cluster="main", service=service.arn)["Message"]
+    message = refused(client("ecs").update_service, cluster="main", service=service.arn)["Message"]
 
     assert (
         "User: arn:aws:iam::111111111111:user/deployer is not authorized to perform:"
-        " ecs:UpdateService" in said
+        " ecs:UpdateService" in message
     )
     assert (
         f"on resource: {service.arn} because no identity-based policy allows the ecs:UpdateService"
-        " action" in said
+        " action" in message
     )
 
 
@@ -409,9 +409,9 @@ def test_the_clock_is_in_the_date_and_in_the_timestamps(aws_endpoint: Endpoint) 
         Bucket="b", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     answer = client("s3").put_object(Bucket="b", Key="k", Body=b"")
-    found = client("s3").get_object(Bucket="b", Key="k")
+    document = client("s3").get_object(Bucket="b", Key="k")
 
-    assert found["LastModified"] == aws_endpoint.clock.now().replace(microsecond=0)
+    assert document["LastModified"] == aws_endpoint.clock.now().replace(microsecond=0)
     assert answer["ResponseMetadata"]["HTTPHeaders"]["date"].split()[3] == str(
         aws_endpoint.clock.now().year
     )
@@ -503,10 +503,10 @@ def test_closing_ends_silent_answers_and_idle_connections() -> None:
 
 def test_regions_have_a_state_of_their_own(aws_endpoint: Endpoint) -> None:
     aws_endpoint.at("us-east-1", "ecs").service("api")
-    there = client("ecs", region="us-east-1")
+    clients = client("ecs", region="us-east-1")
 
     assert client("ecs").list_clusters()["clusterArns"] == []
-    assert there.list_clusters()["clusterArns"] == [
+    assert clients.list_clusters()["clusterArns"] == [
         "arn:aws:ecs:us-east-1:111111111111:cluster/main"
     ]
 
@@ -519,9 +519,9 @@ def test_a_process_of_its_own_is_driven_from_another(aws_process: Remote) -> Non
         "import boto3; boto3.client('ecs').update_service(cluster='main', service='api',"
         " forceNewDeployment=True)"
     )
-    given = {**os.environ, **aws_process.environment, "AWS_MAX_ATTEMPTS": "1"}
+    document = {**os.environ, **aws_process.environment, "AWS_MAX_ATTEMPTS": "1"}
     child = subprocess.run(
-        [sys.executable, "-c", script], env=given, capture_output=True, timeout=60
+        [sys.executable, "-c", script], env=document, capture_output=True, timeout=60
     )
 
     assert b"ConnectionClosedError" in child.stderr

@@ -52,13 +52,13 @@ class Pusher:
 
     def manifest(self, name: str, tag: str, layer: bytes, config: bytes = b"{}") -> tuple[int, str]:
         """Push a manifest; status and digest."""
-        said = {
+        document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": {"digest": digest_of(config), "size": len(config)},
         }
         text = json.dumps(
-            said | {"layers": [{"digest": digest_of(layer), "size": len(layer)}]}
+            document | {"layers": [{"digest": digest_of(layer), "size": len(layer)}]}
         ).encode()
         return self.ask("PUT", f"/v2/{name}/manifests/{tag}", text, MANIFEST)[0], digest_of(text)
 
@@ -73,10 +73,10 @@ def test_a_real_push_can_be_described_and_pulled(aws_endpoint: Endpoint) -> None
     status, digest = pusher.manifest("team/backend", "v1", b"layer")
 
     assert status == 201
-    found = client("ecr").describe_images(
+    actual = client("ecr").describe_images(
         repositoryName="team/backend", imageIds=[{"imageTag": "v1"}]
     )["imageDetails"][0]
-    assert (found["imageDigest"], found["imageTags"], found["imageSizeInBytes"]) == (
+    assert (actual["imageDigest"], actual["imageTags"], actual["imageSizeInBytes"]) == (
         digest,
         ["v1"],
         7,
@@ -136,19 +136,19 @@ def test_a_missing_image_is_an_error_of_describe_and_a_failure_of_get(
 ) -> None:
     image = aws_endpoint.ecr.image("backend", "v1")
     ecr = client("ecr")
-    wanted = {"repositoryName": "backend", "imageIds": [{"imageTag": "v2"}]}
+    expected = {"repositoryName": "backend", "imageIds": [{"imageTag": "v2"}]}
 
-    missing = refused(ecr.describe_images, **wanted)
+    missing = refused(ecr.describe_images, **expected)
     assert missing["Code"] == "ImageNotFoundException"
     assert "imageTag:'v2'" in missing["Message"]
-    assert ecr.batch_get_image(**wanted)["failures"][0]["failureCode"] == "ImageNotFound"
+    assert ecr.batch_get_image(**expected)["failures"][0]["failureCode"] == "ImageNotFound"
     assert (
         refused(ecr.describe_images, repositoryName="none")["Code"] == "RepositoryNotFoundException"
     )
-    found = ecr.batch_get_image(repositoryName="backend", imageIds=[{"imageDigest": image.digest}])[
-        "images"
-    ][0]
-    assert digest_of(found["imageManifest"].encode()) == image.digest
+    actual = ecr.batch_get_image(
+        repositoryName="backend", imageIds=[{"imageDigest": image.digest}]
+    )["images"][0]
+    assert digest_of(actual["imageManifest"].encode()) == image.digest
 
 
 def test_a_conditional_write_takes_a_key_once(aws_endpoint: Endpoint) -> None:
@@ -202,9 +202,9 @@ def test_keys_are_listed_in_pages_and_folders(aws_endpoint: Endpoint) -> None:
         ["a/1", "a/2", "b/1"],
         ["c"],
     ]
-    found = s3.list_objects_v2(Bucket="b", Delimiter="/")
-    assert [each["Prefix"] for each in found["CommonPrefixes"]] == ["a/", "b/"]
-    assert [each["Key"] for each in found["Contents"]] == ["c"]
+    document = s3.list_objects_v2(Bucket="b", Delimiter="/")
+    assert [each["Prefix"] for each in document["CommonPrefixes"]] == ["a/", "b/"]
+    assert [each["Key"] for each in document["Contents"]] == ["c"]
     assert "Contents" not in s3.list_objects_v2(Bucket="b", Prefix="d")
 
 
@@ -222,12 +222,12 @@ def test_a_log_is_read_on_from_a_token(aws_endpoint: Endpoint) -> None:
     )
     last = logs.get_log_events(**stream, limit=2)
 
-    said = [[event["message"] for event in page["events"]] for page in (first, rest, none, last)]
-    assert said == [["one", "two"], ["three"], [], ["two", "three"]]
+    lists = [[event["message"] for event in page["events"]] for page in (first, rest, none, last)]
+    assert lists == [["one", "two"], ["three"], [], ["two", "three"]]
     assert none["nextForwardToken"] == rest["nextForwardToken"]
     assert (
         refused(logs.get_log_events, logGroupName="none", logStreamName="x")["Code"]
         == "ResourceNotFoundException"
     )
-    found = logs.filter_log_events(logGroupName="/ecs/api", filterPattern='"thr"')["events"]
-    assert [event["message"] for event in found] == ["three"]
+    value = logs.filter_log_events(logGroupName="/ecs/api", filterPattern='"thr"')["events"]
+    assert [event["message"] for event in value] == ["three"]

@@ -86,10 +86,10 @@ def operations(service: str) -> Mapping[str, str]:
 
 def named(service: str, name: str) -> str:
     """The operation's own name. Raises Misuse."""
-    found = operations(service).get(name.replace("_", "").lower())
-    if found is None:
+    outcome = operations(service).get(name.replace("_", "").lower())
+    if outcome is None:
         raise Misuse(f"{service} has no operation {name}")
-    return found
+    return outcome
 
 
 @cache
@@ -103,17 +103,17 @@ def protocol(service: str) -> str:
 @cache
 def _targets() -> Mapping[str, str]:
     """Services by the prefix of X-Amz-Target."""
-    found = {
+    document = {
         "AmazonEC2ContainerServiceV20141113": "ecs",
         "AmazonEC2ContainerRegistry_V20150921": "ecr",
         "Logs_20140328": "logs",
     }
-    found |= {
+    document |= {
         "secretsmanager": "secretsmanager",
         "AmazonSSM": "ssm",
         "GraniteServiceVersion20100801": "cloudwatch",
     }
-    return found
+    return document
 
 
 class AwsRequest:
@@ -139,8 +139,8 @@ class AwsRequest:
             self.service = _targets().get(prefix) or SIGNED_AS.get(self._signed, "")
             self._known()
             shape = self._operation().input_shape
-            given = json.loads(self.body or b"{}")
-            self.params = _from_json(shape, given) if shape is not None else {}
+            document = json.loads(self.body or b"{}")
+            self.params = _from_json(shape, document) if shape is not None else {}
         elif self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             form = dict(parse_qsl(self.body.decode(), keep_blank_values=True))
             self.service, self.operation = SIGNED_AS.get(self._signed, ""), form.pop("Action", "")
@@ -225,8 +225,10 @@ class _Route:
             key not in headers for key in self.needs_headers
         ):
             return None
-        found = self._path.match(path)
-        return {key: unquote(value) for key, value in found.groupdict().items()} if found else None
+        by_name = self._path.match(path)
+        return (
+            {key: unquote(value) for key, value in by_name.groupdict().items()} if by_name else None
+        )
 
 
 @cache
@@ -240,10 +242,10 @@ def _routes(service: str) -> list[_Route]:
 # What comes in
 
 
-def _moment(given: Any) -> datetime:
-    if isinstance(given, (int, float)):
-        return datetime.fromtimestamp(given, UTC)
-    text = str(given)
+def _moment(value: Any) -> datetime:
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC)
+    text = str(value)
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
     return (
@@ -268,37 +270,37 @@ def _scalar(shape: Any, text: str) -> Any:
     return text
 
 
-def _from_json(shape: Any, given: Any) -> Any:
+def _from_json(shape: Any, document: Any) -> Any:
     kind = shape.type_name
-    if given is None:
+    if document is None:
         return None
     if kind == "structure" and not getattr(shape, "is_document_type", False):
         members = shape.members
-        known = {members[name].serialization.get("name", name): name for name in members}
+        table = {members[name].serialization.get("name", name): name for name in members}
         return {
-            known.get(key, key): _from_json(members[known[key]], value) if key in known else value
-            for key, value in given.items()
+            table.get(key, key): _from_json(members[table[key]], value) if key in table else value
+            for key, value in document.items()
             if value is not None
         }
     if kind == "list":
-        return [_from_json(shape.member, item) for item in given]
+        return [_from_json(shape.member, item) for item in document]
     if kind == "map":
-        return {key: _from_json(shape.value, value) for key, value in given.items()}
+        return {key: _from_json(shape.value, value) for key, value in document.items()}
     if kind == "timestamp":
-        return _moment(given)
-    return base64.b64decode(given) if kind == "blob" else given
+        return _moment(document)
+    return base64.b64decode(document) if kind == "blob" else document
 
 
 def _from_form(shape: Any, prefix: str, form: Mapping[str, str]) -> Any:
     kind = shape.type_name
     if kind == "structure":
-        found = {}
+        document = {}
         for name, member in shape.members.items():
-            own = member.serialization.get("name", name)
-            at = f"{prefix}.{own}" if prefix else own
-            if _given(member, at, form):
-                found[name] = _from_form(member, at, form)
-        return found
+            local = member.serialization.get("name", name)
+            position = f"{prefix}.{local}" if prefix else local
+            if _given(member, position, form):
+                document[name] = _from_form(member, position, form)
+        return document
     if kind == "list":
         return [
             _from_form(shape.member, f"{_items(shape, prefix)}.{n}", form)
@@ -318,10 +320,10 @@ def _from_form(shape: Any, prefix: str, form: Mapping[str, str]) -> Any:
 
 
 def _items(shape: Any, prefix: str) -> str:
-    own = shape.member.serialization.get("name")
+    local = shape.member.serialization.get("name")
     if not shape.serialization.get("flattened"):
-        return f"{prefix}.{own or 'member'}"
-    return ".".join([*prefix.split(".")[:-1], own]) if own else prefix
+        return f"{prefix}.{local or 'member'}"
+    return ".".join([*prefix.split(".")[:-1], local]) if local else prefix
 
 
 def _numbers(prefix: str, form: Mapping[str, str]) -> list[int]:
@@ -335,10 +337,10 @@ def _numbers(prefix: str, form: Mapping[str, str]) -> list[int]:
     )
 
 
-def _given(shape: Any, at: str, form: Mapping[str, str]) -> bool:
-    if at in form:
+def _given(shape: Any, text: str, form: Mapping[str, str]) -> bool:
+    if text in form:
         return True
-    start = (_items(shape, at) if shape.type_name == "list" else at) + "."
+    start = (_items(shape, text) if shape.type_name == "list" else text) + "."
     return any(key.startswith(start) for key in form)
 
 
@@ -349,41 +351,43 @@ def _from_rest(
     headers: Mapping[str, str],
     body: bytes,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     payload = shape.serialization.get("payload")
     inside = []
     for name, member in shape.members.items():
-        place, own = member.serialization.get("location"), member.serialization.get("name", name)
+        place, local = member.serialization.get("location"), member.serialization.get("name", name)
         if place == "uri" and name in uri:
-            found[name] = _scalar(member, uri[name])
-        elif place == "uri" and own in uri:
-            found[name] = _scalar(member, uri[own])
-        elif place == "querystring" and own in query:
-            found[name] = _scalar(member, query[own])
-        elif place == "header" and own.lower() in headers:
-            text = headers[own.lower()]
-            found[name] = text.split(",") if member.type_name == "list" else _scalar(member, text)
+            document[name] = _scalar(member, uri[name])
+        elif place == "uri" and local in uri:
+            document[name] = _scalar(member, uri[local])
+        elif place == "querystring" and local in query:
+            document[name] = _scalar(member, query[local])
+        elif place == "header" and local.lower() in headers:
+            text = headers[local.lower()]
+            document[name] = (
+                text.split(",") if member.type_name == "list" else _scalar(member, text)
+            )
         elif place == "headers":
-            start = own.lower()
-            found[name] = {
+            start = local.lower()
+            document[name] = {
                 key[len(start) :]: value for key, value in headers.items() if key.startswith(start)
             }
         elif place is None and name == payload and member.type_name == "blob":
-            found[name] = body
+            document[name] = body
         elif place is None and name == payload and body:
-            found[name] = _from_xml(member, Xml.fromstring(body))  # noqa: S314
+            document[name] = _from_xml(member, Xml.fromstring(body))  # noqa: S314
         elif place is None and not payload:
             inside.append(name)
     if inside and body and headers.get("content-type", "").startswith("application/json"):
-        found |= {
+        document |= {
             name: value
             for name, value in _from_json(shape, json.loads(body)).items()
             if name in inside
         }
     elif inside and body:
         read = _from_xml(shape, Xml.fromstring(body))  # noqa: S314 (the client is ours)
-        found |= {name: value for name, value in read.items() if name in inside}
-    return found
+        document |= {name: value for name, value in read.items() if name in inside}
+    return document
 
 
 def _from_xml(shape: Any, node: Any) -> Any:
@@ -391,14 +395,14 @@ def _from_xml(shape: Any, node: Any) -> Any:
         children: dict[str, list[Any]] = {}
         for child in node:
             children.setdefault(child.tag.rpartition("}")[2], []).append(child)
-        found = {}
+        document = {}
         for name, member in shape.members.items():
             nodes = children.get(_tag(member, name), [])
             if nodes and member.type_name == "list" and member.serialization.get("flattened"):
-                found[name] = [_from_xml(member.member, each) for each in nodes]
+                document[name] = [_from_xml(member.member, each) for each in nodes]
             elif nodes:
-                found[name] = _from_xml(member, nodes[0])
-        return found
+                document[name] = _from_xml(member, nodes[0])
+        return document
     if shape.type_name == "list":
         return [_from_xml(shape.member, child) for child in node]
     return _scalar(shape, node.text or "")
@@ -414,7 +418,7 @@ def _tag(member: Any, name: str) -> str:
     return str(member.serialization.get("name", name))
 
 
-def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
+def faults_of(shape: Any, document: Any, text: str = "") -> str | None:
     """What a value has that its shape does not allow, None if nothing: unknown and missing members,
     wrong types, unknown words.
     """
@@ -422,38 +426,38 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
     if kind == "structure":
         if getattr(shape, "is_document_type", False):
             return None
-        if not isinstance(given, Mapping):
-            return f"{at or 'the input'} is not a structure"
+        if not isinstance(document, Mapping):
+            return f"{text or 'the input'} is not a structure"
         for name in shape.required_members:
-            if given.get(name) is None:
-                return f"{f'{at}.' if at else ''}{name} is missing"
-        for name, value in given.items():
+            if document.get(name) is None:
+                return f"{f'{text}.' if text else ''}{name} is missing"
+        for name, value in document.items():
             if name not in shape.members:
-                return f"{f'{at}.' if at else ''}{name} is unknown"
+                return f"{f'{text}.' if text else ''}{name} is unknown"
             if value is not None and (
-                found := faults_of(shape.members[name], value, f"{at}.{name}" if at else name)
+                output := faults_of(shape.members[name], value, f"{text}.{name}" if text else name)
             ):
-                return found
+                return output
         return None
     if kind == "list":
-        if not isinstance(given, (list, tuple)):
-            return f"{at} is not a list"
+        if not isinstance(document, (list, tuple)):
+            return f"{text} is not a list"
         return next(
             (
-                found
-                for n, item in enumerate(given)
-                if (found := faults_of(shape.member, item, f"{at}[{n}]"))
+                output
+                for n, item in enumerate(document)
+                if (output := faults_of(shape.member, item, f"{text}[{n}]"))
             ),
             None,
         )
     if kind == "map":
-        if not isinstance(given, Mapping):
-            return f"{at} is not a map"
+        if not isinstance(document, Mapping):
+            return f"{text} is not a map"
         return next(
             (
-                found
-                for key, item in given.items()
-                if (found := faults_of(shape.value, item, f"{at}.{key}"))
+                output
+                for key, item in document.items()
+                if (output := faults_of(shape.value, item, f"{text}.{key}"))
             ),
             None,
         )
@@ -467,11 +471,11 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
         "timestamp": datetime,
         "blob": (bytes, bytearray),
     }[kind]
-    if not isinstance(given, right) or (isinstance(given, bool) and kind != "boolean"):
-        return f"{at} is no {kind}"
-    if kind == "string" and shape.enum and given not in shape.enum and given not in BEYOND:
+    if not isinstance(document, right) or (isinstance(document, bool) and kind != "boolean"):
+        return f"{text} is no {kind}"
+    if kind == "string" and shape.enum and document not in shape.enum and document not in BEYOND:
         return (
-            f"Value '{given}' at '{at}' failed to satisfy constraint: Member must satisfy enum"
+            f"Value '{document}' at '{text}' failed to satisfy constraint: Member must satisfy enum"
             f" value set: [{', '.join(shape.enum)}]"
         )
     return None
@@ -489,14 +493,14 @@ class Answer:
         self.status, self.headers, self.body, self.code = status, dict(headers), body, code
 
 
-def result(service: str, operation: str, given: Mapping[str, Any], request_id: str) -> Answer:
+def result(service: str, operation: str, document: Mapping[str, Any], request_id: str) -> Answer:
     """A handler's answer in the service's protocol. Raises Misuse for what the model does not
     have.
     """
-    asked: OperationModel = model(service).operation_model(operation)
-    shape: Shape = asked.output_shape
-    if shape is not None and (found := faults_of(shape, given)):
-        raise Misuse(f"the answer of {service} {operation}: {found}")
+    operation_model: OperationModel = model(service).operation_model(operation)
+    shape: Shape = operation_model.output_shape
+    if shape is not None and (output := faults_of(shape, document)):
+        raise Misuse(f"the answer of {service} {operation}: {output}")
     spoken = protocol(service)
     headers = {"x-amzn-RequestId": request_id}
     if spoken == "json":
@@ -504,16 +508,18 @@ def result(service: str, operation: str, given: Mapping[str, Any], request_id: s
             f"application/x-amz-json-{model(service).metadata.get('jsonVersion', '1.1')}"
         )
         return Answer(
-            200, headers, json.dumps(_to_json(shape, given) if shape is not None else {}).encode()
+            200,
+            headers,
+            json.dumps(_to_json(shape, document) if shape is not None else {}).encode(),
         )
     if spoken == "rest-json" and (
         shape is None or not any(m.serialization.get("location") for m in shape.members.values())
     ):
-        status = int(asked.http.get("responseCode", 200))
+        status = int(operation_model.http.get("responseCode", 200))
         return Answer(
             status,
             headers | {"Content-Type": "application/json"},
-            json.dumps(_to_json(shape, given) if shape else {}).encode(),
+            json.dumps(_to_json(shape, document) if shape else {}).encode(),
         )
     if spoken == "query":
         wrapper = (
@@ -521,7 +527,7 @@ def result(service: str, operation: str, given: Mapping[str, Any], request_id: s
             if shape is not None
             else f"{operation}Result"
         )
-        inner = "".join(_to_xml(shape, given)) if shape is not None else ""
+        inner = "".join(_to_xml(shape, document)) if shape is not None else ""
         namespace = model(service).metadata.get("xmlNamespace", "")
         text = (
             f'<{operation}Response xmlns="{namespace}"><{wrapper}>{inner}</{wrapper}>'
@@ -531,9 +537,9 @@ def result(service: str, operation: str, given: Mapping[str, Any], request_id: s
     if spoken == "rest-xml":
         return _rest_answer(
             shape,
-            given,
+            document,
             {**headers, "x-amz-request-id": request_id},
-            int(asked.http.get("responseCode", 200)),
+            int(operation_model.http.get("responseCode", 200)),
             operation,
         )
     raise Misuse(f"{spoken}, which {service} speaks, is not spoken here")
@@ -582,46 +588,46 @@ def _written(shape: Any, moment: datetime, default: str) -> Any:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def _to_json(shape: Any, given: Any) -> Any:
+def _to_json(shape: Any, document: Any) -> Any:
     kind = shape.type_name
     if kind == "structure" and not getattr(shape, "is_document_type", False):
         members = shape.members
         return {
             members[name].serialization.get("name", name): _to_json(members[name], value)
-            for name, value in given.items()
+            for name, value in document.items()
             if value is not None
         }
     if kind == "list":
-        return [_to_json(shape.member, item) for item in given]
+        return [_to_json(shape.member, item) for item in document]
     if kind == "map":
-        return {key: _to_json(shape.value, value) for key, value in given.items()}
+        return {key: _to_json(shape.value, value) for key, value in document.items()}
     if kind == "timestamp":
-        return _written(shape, given, "unixTimestamp")
-    return base64.b64encode(given).decode() if kind == "blob" else given
+        return _written(shape, document, "unixTimestamp")
+    return base64.b64encode(document).decode() if kind == "blob" else document
 
 
-def _text(shape: Any, given: Any, times: str = "iso8601") -> str:
+def _text(shape: Any, value: Any, times: str = "iso8601") -> str:
     kind = shape.type_name
     if kind == "timestamp":
-        return str(_written(shape, given, times))
+        return str(_written(shape, value, times))
     if kind == "boolean":
-        return "true" if given else "false"
-    return base64.b64encode(given).decode() if kind == "blob" else str(given)
+        return "true" if value else "false"
+    return base64.b64encode(value).decode() if kind == "blob" else str(value)
 
 
-def _to_xml(shape: Any, given: Mapping[str, Any]) -> list[str]:
+def _to_xml(shape: Any, document: Mapping[str, Any]) -> list[str]:
     """The members of a structure."""
-    found: list[str] = []
-    for name, value in given.items():
+    lines: list[str] = []
+    for name, value in document.items():
         if value is None:
             continue
         member = shape.members[name]
         tag = _tag(member, name)
         if member.type_name == "list" and member.serialization.get("flattened"):
-            found += [_element(member.member, tag, item) for item in value]
+            lines += [_element(member.member, tag, item) for item in value]
         else:
-            found.append(_element(member, tag, value))
-    return found
+            lines.append(_element(member, tag, value))
+    return lines
 
 
 def _element(shape: Any, tag: str, value: Any) -> str:
@@ -634,12 +640,12 @@ def _element(shape: Any, tag: str, value: Any) -> str:
             for item in value
         )
     elif kind == "map":
-        key, own = (
+        key, local = (
             shape.key.serialization.get("name", "key"),
             shape.value.serialization.get("name", "value"),
         )
         inner = "".join(
-            f"<entry>{_element(shape.key, key, k)}{_element(shape.value, own, v)}</entry>"
+            f"<entry>{_element(shape.key, key, k)}{_element(shape.value, local, v)}</entry>"
             for k, v in value.items()
         )
     else:
@@ -648,14 +654,14 @@ def _element(shape: Any, tag: str, value: Any) -> str:
 
 
 def _rest_answer(
-    shape: Any, given: Mapping[str, Any], headers: dict[str, str], status: int, operation: str
+    shape: Any, document: Mapping[str, Any], headers: dict[str, str], status: int, operation: str
 ) -> Answer:
     if shape is None:
         return Answer(status, headers)
     payload = shape.serialization.get("payload")
     inside: dict[str, Any] = {}
     body = b""
-    for name, value in given.items():
+    for name, value in document.items():
         member = shape.members[name]
         place = member.serialization.get("location")
         if value is None:
