@@ -15,8 +15,9 @@ DATES = frozenset(("today", "day"))
 """The values that days can be added to."""
 
 _VARIABLE = re.compile(rf"\{{({NAME})\}}")
-_IN_CHECK = re.compile(rf"\{{\{{|\}}\}}|\{{({NAME})(?:\+(\d{{1,6}}))?\}}")
-_QUOTES = re.compile(r"""[\x00-\x1f"'\\]""")
+# Compiled where they are used: `diff` reads no check.
+_IN_CHECK = rf"\{{\{{|\}}\}}|\{{({NAME})(?:\+(\d{{1,6}}))?\}}"
+_QUOTES = r"""[\x00-\x1f"'\\]"""
 
 
 def names(text: str) -> frozenset[str]:
@@ -52,7 +53,7 @@ def dated_in_check(value: Any) -> dict[str, str]:
 
 def _uses(value: Any) -> list[tuple[str, str | None]]:
     text = msgspec.json.encode(value).decode()
-    return [(match[1], match[2]) for match in _IN_CHECK.finditer(text) if match[1]]
+    return [(match[1], match[2]) for match in re.finditer(_IN_CHECK, text) if match[1]]
 
 
 def fill_check(settings: Any, variables: Mapping[str, str]) -> Any:
@@ -70,7 +71,7 @@ def fill_check(settings: Any, variables: Mapping[str, str]) -> Any:
         return value
 
     def put_into_path(match: re.Match[str]) -> str:
-        return _QUOTES.sub(lambda char: f"\\u{ord(char[0]):04x}", put(match))
+        return re.sub(_QUOTES, lambda char: f"\\u{ord(char[0]):04x}", put(match))
 
     return msgspec.convert(
         _replace(msgspec.to_builtins(settings), put, put_into_path), type(settings)
@@ -82,7 +83,7 @@ _Put = Callable[[re.Match[str]], str]
 
 def _replace(value: Any, put: _Put, put_into_path: _Put) -> Any:
     if isinstance(value, str):
-        return _IN_CHECK.sub(put, value)
+        return re.sub(_IN_CHECK, put, value)
     if isinstance(value, (list, tuple)):
         return [_replace(element, put, put_into_path) for element in value]
     if not isinstance(value, dict):
@@ -90,5 +91,5 @@ def _replace(value: Any, put: _Put, put_into_path: _Put) -> Any:
     table: dict[str, Any] = {}
     for key, inner in value.items():
         insert = put_into_path if key.startswith("$") else put
-        table[_IN_CHECK.sub(insert, key)] = _replace(inner, put, put_into_path)
+        table[re.sub(_IN_CHECK, insert, key)] = _replace(inner, put, put_into_path)
     return table

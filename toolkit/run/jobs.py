@@ -12,7 +12,6 @@ from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_all, names
 from toolkit.model import Environment, Job, JobAction, Location, Target, Version
-from toolkit.targets.options import names_in_journals
 
 
 def locations(
@@ -180,6 +179,8 @@ def pack(job: Job) -> dict[str, Any]:
 
 def unpack(packed: Any, path: str) -> Job:
     """A job from a journal, with the structs of its kind. Raises StateDamaged."""
+    from toolkit.targets.options import names_in_journals  # `diff` reads no journal
+
     try:
         job = msgspec.convert(packed, Job)
         kind = targets.kind(job.kind)
