@@ -225,7 +225,10 @@ def many_paths(folder: Path) -> Iterator[Row]:
 
 
 def scheduling() -> Iterator[Row]:
-    """Plans of steps that only sleep, as many at a time as may; and of steps that do nothing."""
+    """Plans of steps that only sleep, as many at a time as may; and of steps that do nothing. A
+    step is measured whole: its thread, its looks, its journal (which writes nothing here), its
+    events.
+    """
     chance = Random(1)
     for steps in (10, 100, 1000):
         shapes = {
@@ -237,16 +240,16 @@ def scheduling() -> Iterator[Row]:
             takes = schedule.durations(plan, chance, 3.0)
             took, critical = schedule.overhead(plan, takes)
             yield (
-                f"a run of {steps:,} steps ({name}), all that may at a time",
+                f"a run of {steps:,} whole steps ({name}), all that may at a time",
                 f"{took:.3f} s: **{took / critical - 1:+.2%}**",
                 f"its critical path {critical:.3f} s",
-                "at most 2 %",
+                "at most 2 %, or 1 ms a step",
             )
     plan = schedule.layers(1000, chance)
     for parallel in (1, 8, 1000):
         seconds = min(schedule.bare(plan, parallel) for _ in range(5))
         yield (
-            f"1,000 steps that do nothing, {parallel:,} at a time",
+            f"1,000 whole steps that do nothing, {parallel:,} at a time",
             f"**{1000 / seconds:,.0f} steps/s**",
             "",
             "",
