@@ -272,6 +272,12 @@ def test_beside_targets_of_aws_its_record_is_its_own_whatever_region_aws_has(
     ]
 
 
+def test_a_region_that_only_the_command_line_has_is_a_place_of_its_own(team: CommandTeam) -> None:
+    assert team("deploy", "infra", "--yes").code == 0
+    assert team("deploy", "infra", "--yes", "--region", "eu-west-1").code == 0
+    assert states(team("diff", "--json")) == {"infra": "clean"}
+
+
 def test_a_need_in_another_region_is_deployed_first_and_no_other_region_is_waited_for(
     tmp_path: Path, toolkit: Toolkit
 ) -> None:

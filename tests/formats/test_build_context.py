@@ -76,7 +76,8 @@ def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
     [
         # The values of one ENV see what was before it, not each other.
         ("ENV A=one\nENV A=two B=$A\nCOPY $B /", ["one"]),
-        ("ARG A=one B=${A}2\nCOPY $B /", ["one2"]),
+        # BuildKit versions differ in whether one word of an ARG sees another.
+        ("ARG A=one B=${A}2\nCOPY $B /", [UNKNOWN]),
         # ENV wins over ARG in docker's reference, the later one in BuildKit.
         ("ENV A=one\nARG A=two\nCOPY $A /", [UNKNOWN]),
         ("ENV A=one\nARG A\nCOPY $A /", ["one"]),

@@ -67,6 +67,25 @@ def test_a_folder_that_one_may_write_to_but_not_read_takes_a_file(
     assert (tmp_path / "f").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_name_that_cannot_be_is_a_declared_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileProblem):
+        disk.write(str(tmp_path / name), b"x")
+
+
+def test_a_file_system_that_became_read_only_is_a_declared_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(FileProblem, match="Read-only"):
+        disk.write(str(tmp_path / "x"), b"x")
+
+
 def test_who_waits_for_a_lock_attends_to_other_things_and_may_give_up(tmp_path: Path) -> None:
     path, looks = str(tmp_path / "lock"), list[int]()
 

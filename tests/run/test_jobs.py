@@ -70,6 +70,14 @@ def through_json(job: Job) -> Job:
     return unpack(json.loads(json.dumps(pack(job))), "the journal")
 
 
+@pytest.mark.parametrize("field", ["estimate_s", "deadline_s"])
+@pytest.mark.parametrize("seconds", [10**400, -1])
+def test_times_that_make_no_sense_are_a_damaged_journal(field: str, seconds: int) -> None:
+    [job] = made(target("stack", **LEAST["stack"]))
+    with pytest.raises(StateDamaged, match="cannot be read"):
+        unpack({**pack(job), field: seconds}, "the journal")
+
+
 @EVERY
 @pytest.mark.parametrize("all_of_them", [False, True])
 def test_a_job_of_every_kind_comes_back_as_it_was(name: str, all_of_them: bool) -> None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
+from toolkit.formats.commits import is_commit_id
 from toolkit.model import (
     Advice,
     Environment,
@@ -313,7 +314,7 @@ def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
         return
     next_: Advice = ("see", NextCommand("show", (run,)))
     commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
-    if isinstance(commit, str):
+    if isinstance(commit, str) and is_commit_id(commit):
         checkout = ShellCommand("git checkout", (commit,))
         next_ = ("continue it with the rules.toml of that time:", checkout)
     raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)

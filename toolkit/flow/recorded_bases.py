@@ -2,7 +2,6 @@
 itself.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from toolkit.flow import shared_resources
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
+from toolkit.formats.commits import is_commit_id
 from toolkit.model import (
     AWS,
     GOOD,
@@ -46,10 +46,6 @@ from toolkit.run import jobs as making
 
 AtWork = Callable[[Record], bool]
 """Whether the run that has begun a deploy is still working on it."""
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-"""A commit's whole id. What others write into the record could be the name of a branch, and a
-branch is always up to date.
-"""
 
 
 class OpenRun(Struct, frozen=True):
@@ -347,7 +343,7 @@ def recorded_base(
         where = location.region or "that region"
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     unknown = None
-    if good.commit is None or _COMMIT.fullmatch(good.commit) is None:
+    if good.commit is None or not is_commit_id(good.commit):
         unknown = f"its live version ({good.version}) is not a commit"
     return RecordedBase(
         good.commit,

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from toolkit.formats.build_stages import PLATFORM_ARGUMENTS, mounts
-from toolkit.formats.dockerfile import UNKNOWN, Dockerfile, Instruction, expand, is_heredoc, split
+from toolkit.formats.dockerfile import (
+    UNKNOWN,
+    Dockerfile,
+    Instruction,
+    expand,
+    is_heredoc,
+    split,
+    split_at_spaces,
+)
 
 REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
 """What ADD fetches from the network."""
@@ -80,14 +88,14 @@ class _Reader:
     def _from(self, instruction: Instruction) -> None:
         # Before FROM, only the global ARGs count in its own line.
         self._scope = self._globals
-        image, *alias = instruction.rest.split() or [""]
+        image, *alias = split_at_spaces(instruction.rest) or [""]
         self._scope = _Scope(self._stages.get(self._expand(image).lower()))
         self._stage += 1
         if len(alias) == 2 and alias[0].lower() == "as":
             self._stages[alias[1].lower()] = self._scope
 
     def _arg(self, instruction: Instruction) -> None:
-        scope = self._scope
+        scope, names = self._scope, list[str]()
         for word in split(instruction.rest, self._dockerfile.escape):
             name, has_default, default = word.partition("=")
             value = self._globals.args.get(name)
@@ -95,8 +103,11 @@ class _Reader:
                 value = self._passed[name]
             elif has_default:
                 value = self._expand(default)
+                if any(f"${earlier}" in default.replace("${", "$") for earlier in names):
+                    value = UNKNOWN  # BuildKit's versions differ in what it sees
             elif name in PLATFORM_ARGUMENTS:
                 value = UNKNOWN
+            names.append(name)
             scope.args[name] = value
             if name in scope.env and value is not None:
                 # ENV wins, says docker's reference; BuildKit lets the later one win.
@@ -105,7 +116,7 @@ class _Reader:
     def _env(self, instruction: Instruction) -> None:
         words = split(instruction.rest, self._dockerfile.escape)
         if words and "=" not in words[0]:
-            name, value = [*instruction.rest.split(None, 1), ""][:2]
+            name, value = [*split_at_spaces(instruction.rest, 1), ""][:2]
             self._scope.env[name] = self._expand(value)
             return
         # The values of one ENV all see the variables from before it, not each other.
@@ -130,7 +141,7 @@ class _Reader:
 
     def _mounts(self, instruction: Instruction) -> Iterator[ContextSource]:
         for fields in mounts(instruction):
-            kind = self._expand(fields.get("type", "bind"))
+            kind = self._expand(fields.get("type", "bind")).lower()
             is_bind = kind == "bind" or UNKNOWN in kind
             if is_bind and not self._expand(fields.get("from", "")):
                 source = fields.get("source", fields.get("src", ".")) or "."

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.formats import dockerfile
-from toolkit.formats.dockerfile import Dockerfile, Instruction, split
+from toolkit.formats.dockerfile import Dockerfile, Instruction, split, split_at_spaces
 
 PLATFORM_ARGUMENTS = frozenset(
     f"{side}{part}"
@@ -164,7 +164,7 @@ def stages(
 
 def _from(instruction: Instruction, variables: Mapping[str, str], escape: str) -> tuple[str, str]:
     """The name that a FROM gives its stage, empty if none, and what it builds upon."""
-    words = instruction.rest.split()
+    words = split_at_spaces(instruction.rest)
     has_name = len(words) == 3 and words[1].lower() == "as"
     if len(words) != 1 and not has_name:
         raise instruction.refuse("it is written `FROM image` or `FROM image AS name`")
@@ -181,13 +181,15 @@ def _from(instruction: Instruction, variables: Mapping[str, str], escape: str) -
 
 
 def _by_name(stages: Sequence[BuildStage], name: str) -> BuildStage | None:
-    return next((stage for stage in stages if stage.name and stage.name == name.lower()), None)
+    # Of several with one name, the last counts.
+    same = [stage for stage in stages if stage.name and stage.name == name.lower()]
+    return same[-1] if same else None
 
 
 def named(stages: Sequence[BuildStage], name: str) -> BuildStage | None:
     """A stage by its name or number."""
     by_name = _by_name(stages, name)
-    if by_name is None and name.isdecimal() and int(name) < len(stages):
+    if by_name is None and name.isdecimal() and len(name) < 6 and int(name) < len(stages):
         return stages[int(name)]
     return by_name
 

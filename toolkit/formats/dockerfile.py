@@ -27,6 +27,8 @@ UNKNOWN = "\0"
 
 _DIRECTIVE = re.compile(r"#\s*(escape|syntax|check)\s*=\s*(\S.*)", re.IGNORECASE)
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)(?:\"([^\"\s]+)\"|'([^'\s]+)'|([^\s\"'<]+))(?!\S)")
+SPACES = "\t\v\f\r "
+_SPACE = re.compile(rf"[{SPACES}]+")
 _NAME = re.compile(r"[A-Za-z_]\w*|\d+", re.ASCII)
 
 
@@ -51,7 +53,7 @@ class Instruction(Struct, frozen=True):
         do not hold together there.
         """
         words = json_list(self.rest)
-        return self.rest.split() if words is None else words
+        return split_at_spaces(self.rest) if words is None else words
 
     @property
     def heredocs(self) -> tuple[tuple[str, bool], ...]:
@@ -106,6 +108,14 @@ def json_list(rest: str) -> list[str] | None:
     return None
 
 
+def split_at_spaces(text: str, most: int = 0) -> list[str]:
+    """The text split at white space, at most so often. Other spaces of Unicode are part of a
+    word.
+    """
+    text = text.strip(SPACES)
+    return _SPACE.split(text, most) if text else []
+
+
 def split(rest: str, escape: str) -> list[str]:
     """Words as ENV, LABEL and ARG have them, split at white space outside of quotes, which stay in
     the words.
@@ -128,7 +138,7 @@ def expand(
 def _directives(lines: list[str]) -> dict[str, str]:
     """What the comments at the very top tell the parser."""
     directives: dict[str, str] = {}
-    for line in lines:
+    for line in lines[1:] if lines and lines[0].startswith("#!") else lines:
         directive = _DIRECTIVE.match(line)
         if not directive:
             break
@@ -142,10 +152,10 @@ def _instructions(lines: list[str], escape: str) -> Iterator[Instruction]:
     while end < len(lines):
         start = end
         parts, end = _join_continued(lines, end, escape)
-        keyword, rest = [*"".join(parts).split(None, 1), "", ""][:2]
+        keyword, rest = [*split_at_spaces("".join(parts), 1), "", ""][:2]
         if not keyword:
             continue
-        options, rest = _options(rest.strip(), escape)
+        options, rest = _options(rest.strip(SPACES), escape)
         instruction = Instruction(keyword.upper(), options, rest, start + 1)
         yield instruction
         for name, chomp in instruction.heredocs:

@@ -101,7 +101,7 @@ def write(
             os.unlink(temporary)
         sync_folder(os.path.dirname(path), disk)
     except OSError as error:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it may not be there, or where nothing can be written
             os.unlink(temporary)
         if isinstance(error, FileExistsError):
             raise FileIsThere(path=path) from None

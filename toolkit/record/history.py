@@ -200,6 +200,8 @@ def _belongs_to(record: Record, scope: Scope) -> bool:
         scope.environment,
     ):
         return False
+    if scope.provider != AWS:
+        return (scope.account, scope.region) == (record.account, record.region)
     same_account = None in (scope.account, record.account) or scope.account == record.account
     return same_account and (scope.region is None or scope.region == record.region)
 

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
 from toolkit.model import (
+    AWS,
     GOOD,
     Advice,
     DeployedState,
@@ -393,8 +394,10 @@ class KeyFilter(Struct, frozen=True):
     @property
     def _words(self) -> tuple[str | None, ...]:
         scope = self.scope
+        # Only AWS's own settings may say what rules.toml leaves open.
+        is_open = scope.provider == AWS
         account_and_region = [
-            None if part is None else state.file_name(part)
+            None if part is None and is_open else state.file_name(part)
             for part in (scope.account, scope.region)
         ]
         first = (state.file_name(scope.provider), state.file_name(scope.endpoint))

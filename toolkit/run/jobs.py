@@ -13,6 +13,9 @@ from toolkit.errors import Refused, StateDamaged
 from toolkit.formats.variables import fill_all, names
 from toolkit.model import Environment, Job, JobAction, Location, Target, Version
 
+LONGEST_S = 10**8
+"""Longer than any step takes: three years, in seconds."""
+
 
 def locations(
     environment: Environment | None, profile: str | None, region: str | None
@@ -190,6 +193,8 @@ def unpack(packed: Any, path: str) -> Job:
         restore = None
         if job.action == JobAction.ROLLBACK and kind.Restore is not None:
             restore = _unpack_fields(wishes, kind.Restore)
+        if not (0 <= job.estimate_s <= LONGEST_S and 0 <= job.deadline_s <= LONGEST_S):
+            raise msgspec.ValidationError("its times make no sense")
         unknown = wishes.keys() - kind.Options.__struct_fields__
         if unknown and (unknown := unknown - names_in_journals()):
             raise msgspec.ValidationError(f"no kind has the option {min(unknown)!r}")

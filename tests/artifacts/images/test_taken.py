@@ -42,6 +42,14 @@ NONE: dict[str, str] = {}
         ("FROM x\nENV A=one\nENV A=two B=$A\nCOPY $B /\n", ("one",)),
         ("FROM x AS y\nENV A=one\nFROM y\nCOPY $A /\n", ("one",)),
         ("FROM x AS y\nCOPY a /\nFROM x\nRUN --mount=from=y,target=/b cp /b /c\n", ("a",)),
+        ("FROM x\nRUN --mount=type=BIND,source=a,target=/a true\n", ("a",)),
+        (
+            "FROM x AS y\nCOPY a /\nFROM x AS y\nCOPY b /\nFROM x\nCOPY --from=y /c /\n",
+            ("b",),
+        ),
+        ("FROM x\nCOPY a\u3000b\xa0c /\n", ("a\u3000b\xa0c",)),
+        ("FROM x AS y\nONBUILD COPY a /\nCOPY b /\n", ("b",)),
+        (f"FROM x\nCOPY --from={'9' * 5000} /a /b\nCOPY c /\n", ("c",)),
     ],
 )
 def test_the_sources_of_a_dockerfile(dockerfile: str, sources: tuple[str, ...]) -> None:
@@ -57,6 +65,9 @@ def test_the_sources_of_a_dockerfile(dockerfile: str, sources: tuple[str, ...]) 
         "FROM x\nCOPY $HOME /\n",
         "FROM x\nENV A=$PATH\nCOPY $A /\n",
         "FROM x\nCOPY --parents a/./b /\n",
+        "FROM x AS y\nONBUILD COPY a /\nFROM y\nCOPY b /\n",
+        "#!/usr/bin/env x\n# syntax=another/frontend\nFROM x\nCOPY a /\n",
+        "FROM x\nARG A=one\nARG A=two B=$A\nCOPY $B /\n",
         "FROM x\nCOPY <<EOF /a\nFROM scratch\nEOF\nCOPY b /\n",
         "FROM x\nRUN <<EOF\nFROM scratch\nEOF\n",
         "FROM x:onbuild\nCOPY a /\n",
@@ -85,6 +96,21 @@ def test_build_arguments_count_and_those_that_are_filled_in_later_are_not_known(
     dockerfile = "FROM x\nARG A=one\nCOPY $A /\n"
     assert copied(dockerfile, None, {"A": "two"}) == ("two",)
     assert copied(dockerfile, None, {"A": "{version}"}) == EVERYTHING
+
+
+def test_another_frontend_may_copy_anything() -> None:
+    assert copied("FROM x\nCOPY a /\n", None, {"BUILDKIT_SYNTAX": "other/one"}) == EVERYTHING
+
+
+@pytest.mark.parametrize("source", ["cfg-*", "current/g*", "current/*", "c*"])
+def test_what_a_pattern_reaches_through_links_counts(tmp_path: Path, source: str) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM x\nCOPY {source} /\n")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/gen").write_text("x")
+    (tmp_path / "cfg-a").symlink_to("real")
+    (tmp_path / "current").symlink_to("real")
+    inputs = BuildInputs(str(tmp_path), "", "Dockerfile", None, NONE)
+    assert inputs.takes("real/gen")
 
 
 def test_what_only_some_builders_keep_out_counts(tmp_path: Path) -> None:

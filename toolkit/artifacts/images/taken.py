@@ -8,6 +8,7 @@ that only the build knows, a heredoc, a base image that may have ONBUILD instruc
 import os
 import re
 from collections.abc import Iterator, Mapping
+from glob import iglob
 
 from toolkit.artifacts.images.context import inside, is_wild
 from toolkit.errors import Refused
@@ -22,6 +23,8 @@ _LARGEST = 1 << 20
 _LONGEST = 1 << 16
 _MOST_STAGES = 500
 """Letters and stages of a Dockerfile that is followed; of a longer one everything counts."""
+_MOST_MATCHES = 10_000
+"""Paths that a pattern is followed to; of one that matches more everything counts."""
 _SYNTAXES = ("docker/dockerfile", "docker.io/docker/dockerfile")
 _KNOWN = (
     "ARG",
@@ -80,13 +83,17 @@ def _followed(dockerfile: Dockerfile, stage: str | None, args: Mapping[str, str]
     if len(froms) > _MOST_STAGES:
         raise Refused("the Dockerfile has too many stages")
     arguments = global_args(dockerfile, args, platform(None))
-    used = needed(stages(dockerfile, arguments.values, platform(None)), stage)
+    if "BUILDKIT_SYNTAX" in args:
+        raise Refused("another frontend may read a Dockerfile otherwise")
+    every = stages(dockerfile, arguments.values, platform(None))
+    bases, used = {each.base for each in every}, needed(every, stage)
     for each in used:
         # The images named onbuild copy everything when they are built upon.
         if isinstance(each.base, str) and "onbuild" in each.base.lower():
             raise each.start.refuse("its ONBUILD instructions are not known")
         for instruction in each.instructions:
-            if instruction.keyword not in _KNOWN:
+            is_trigger = instruction.keyword == "ONBUILD" and each.number in bases
+            if is_trigger or instruction.keyword not in _KNOWN:
                 raise instruction.refuse("this instruction is not known")
     return frozenset(each.number for each in used)
 
@@ -142,18 +149,34 @@ class BuildInputs:
         return False
 
     def _plain_sources(self) -> tuple[str, ...]:
-        """The sources that are no patterns; of links also their targets."""
+        """The sources that are no patterns; of links, also those that match a pattern or lead to
+        what does, their targets.
+        """
         sources: dict[str, None] = {}
         start = os.path.realpath(os.path.join(self.root, self.context))
         for source in self.sources:
             if not is_wild(source):
                 sources[source] = None
-                real = os.path.relpath(os.path.realpath(os.path.join(start, source)), start)
+            for path in _on_disk(start, source) if is_wild(source) else (source,):
+                real = os.path.relpath(os.path.realpath(os.path.join(start, path)), start)
                 if real == ".":
                     sources[""] = None
-                elif real.split(os.sep)[0] != "..":
+                elif real != path and real.split(os.sep)[0] != "..":
                     sources[real] = None
         return tuple(sources)
+
+
+def _on_disk(start: str, pattern: str) -> Iterator[str]:
+    """What a pattern matches in a folder; all of the folder where that cannot be told."""
+    if "\\" in pattern:
+        yield ""
+        return
+    pattern = pattern.replace("[^", "[!")
+    for count, path in enumerate(iglob(pattern, root_dir=start, include_hidden=True)):
+        if count == _MOST_MATCHES:
+            yield ""
+            return
+        yield path
 
 
 def _ignores(root: str, context: str, dockerfile: str) -> Iterator[Ignore]:

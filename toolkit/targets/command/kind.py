@@ -5,12 +5,12 @@ what was begun and did not end is in doubt until `live` prints the version.
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from shlex import join
 from typing import Any
 
 from toolkit.errors import ProgramFailed, Refused, ToolkitError
+from toolkit.formats.commits import is_commit_id
 from toolkit.model import (
     Finding,
     HealthStatus,
@@ -30,7 +30,6 @@ from toolkit.targets import base
 from toolkit.targets.command import program
 from toolkit.targets.command.settings import CommandSettings, commands
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
 LAG_S = 10.0
@@ -227,7 +226,7 @@ class CommandKind(base.Kind):
         if version is None:
             return None
         recorded = job.recorded
-        commit = version if _COMMIT.fullmatch(version) else None
+        commit = version if is_commit_id(version) else None
         fingerprint = None
         if job.version.name and _is_version(version, job):
             commit, fingerprint = job.version.commit, job.version.fingerprint
