@@ -247,6 +247,6 @@ def _command(args: list[str]) -> str:
     index = next((index for index, word in enumerate(words) if word in COMMANDS), None)
     if index is None:
         return "toolkit"
-    if words[index] in ("rules", "sandbox"):
+    if words[index] in ("rules", "sandbox", "record", "lock"):
         return " ".join(words[index : index + 2])
     return words[index]

@@ -12,7 +12,7 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit record repair        repair repair every damaged record of the environment
+  toolkit record repair        repair every damaged record of the environment
   toolkit record repair app    repair the record of app
 
 Damaged records are set aside, never deleted. With a `store`, this machine's copy takes their place

@@ -733,7 +733,7 @@ def _notes(
     base: Base, head: Head, rules: Rules, impact: Impact, tree: detect.WorkingTree | None
 ) -> Iterator[Advice]:
     compare_with_live = "to compare with what is live, run:"
-    compare = NextCommand("diff", ("COMMIT",))
+    compare = NextCommand("diff", ("live",))
     if base.kind == BaseKind.NONE:
         yield f"every target counts as due; {compare_with_live}", compare
     if base.chosen == BaseChoice.UPSTREAM and base.commits == (head.commit,):

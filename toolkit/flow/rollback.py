@@ -299,9 +299,10 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
         runs = ", ".join(candidate.record.run for candidate in matches[:4])
         raise UsageError(f"{name!r} matches several versions", f"use a run: {runs}")
     if not matches:
+        targets = [candidate.record.target for candidate in candidates[:1]]
         raise Refused(
             f"no good deploy of {name!r} is recorded",
-            ("see them with:", NextCommand("rollback", ("TARGET",), ("--list",))),
+            ("see them with:", NextCommand("rollback", tuple(targets), ("--list",))),
         )
     return matches[0]
 

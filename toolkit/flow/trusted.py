@@ -58,7 +58,7 @@ def trust_notice(rules: Rules, environment: str | None) -> tuple[str, ...]:
     new = differences[0].what == rules.file
     consequence = _consequence(rules, environment, new)
     if new:
-        return (f"{trust.ref} has no rules.toml", consequence)
+        return (f"{trust.ref} has no {rules.file}", consequence)
     lines = [f"the rules that judge a deploy differ from {trust.ref}"]
     lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
     if len(differences) > MOST_TOLD:

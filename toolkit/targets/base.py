@@ -1,5 +1,5 @@
-"""What a kind must offer. A kind is a module; its settings are a struct, so that they are checked
-when rules.toml is loaded.
+"""What a kind must offer. A kind is an instance of `Kind`; its settings are a struct, so that they
+are checked when rules.toml is loaded.
 
 A deploy of one target is four questions to its kind. `preview` (reads only) says what would be done
 and refuses what can be known to fail. `apply` does it, up to the point where the cloud has taken
