@@ -17,10 +17,12 @@ from tests.support.aws import Endpoint, Remote
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
-from toolkit.flow.colleagues import relocation
+from toolkit.errors import Exit
+from toolkit.flow.colleagues import is_ours, relocation
 from toolkit.model import Job, JobAction, Version
+from toolkit.ports import processes
 from toolkit.record import journal as journals
-from toolkit.record.journal import EntryState, Journal
+from toolkit.record.journal import EntryState, Journal, JournalEntry
 from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
@@ -288,6 +290,22 @@ def test_the_profile_of_the_other_machine_is_not_used_here(team: SharedStore) ->
     team.put(RUN, replace(job, location=replace(job.location, profile="adas-own")))
     shared_store = team("resume", RUN, "--dry-run")
     assert shared_store.code == 0, shared_store.err
+
+
+def test_a_run_is_continued_without_the_profile_of_the_other_machine(team: SharedStore) -> None:
+    job = team.job()
+    team.put(RUN, replace(job, location=replace(job.location, profile="adas-own")))
+    resumed = team("resume", RUN, "--yes")
+    assert "adas-own" not in resumed.err + resumed.out
+    assert resumed.code != Exit.CREDENTIALS
+
+
+def test_a_run_that_was_copied_here_once_is_the_colleagues_still() -> None:
+    ours = processes.facts()
+    begun = JournalEntry(1, "", EntryState.RUN, None, {**ours, "host": "laptop"})
+    taken_over = JournalEntry(2, "", EntryState.NOTE, None, ours)
+    assert not is_ours([begun, taken_over])
+    assert is_ours([JournalEntry(1, "", EntryState.RUN, None, ours), taken_over])
 
 
 def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: SharedStore) -> None:

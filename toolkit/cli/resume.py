@@ -23,6 +23,7 @@ from toolkit.model import Job, NextCommand, Rules
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
+from toolkit.record.journal import read, writer
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
 from toolkit.run.request import same_job
@@ -73,13 +74,13 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     allowed = deploying.confirm_trust(rules, environment, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
-    shared_run = None
     placed: Callable[[Job], Job] = same_job
-    if shared is not None:
-        shared_run = shared.run
-        is_ours = colleagues.is_ours(shared_run.entries)
-        if not is_ours:
-            _ask_consent(common, name, shared_run.writer, state)
+    shared_run = None if shared is None else shared.run
+    entries = read(store, name) if shared_run is None else shared_run.entries
+    is_ours = colleagues.is_ours(entries)
+    if not is_ours:
+        _ask_consent(common, name, writer(entries[:1]), state)
+    if not is_ours or shared_run is not None:
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
         placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
     deploy_request = DeployRequest(
@@ -116,10 +117,10 @@ def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:
     return 0
 
 
-def _ask_consent(common: deploying.DeployOptions, name: str, writer: str, state: RunState) -> None:
+def _ask_consent(common: deploying.DeployOptions, name: str, starter: str, state: RunState) -> None:
     """A colleague's run is only continued with consent. Raises Refused."""
     if not common.quiet:
-        output.note(f"Run {name} was started by {line(writer)}.")
+        output.note(f"Run {name} was started by {line(starter)}.")
         output.note(show.still_open(name, state.jobs, state.done, state.begun))
     deploying.require_consent(common, state.open or state.jobs)
 

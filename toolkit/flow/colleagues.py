@@ -355,5 +355,6 @@ def record_claim(store: Store, shared: ColleagueRun) -> None:
 
 
 def is_ours(entries: Sequence[JournalEntry]) -> bool:
-    """Whether a run was last written by this machine."""
-    return last_writer(entries).get("host") in (None, processes.current_process().host)
+    """Whether a run was begun, and last written, by this machine."""
+    hosts = {last_writer(part).get("host") for part in (entries[:1], entries)}
+    return hosts <= {None, processes.current_process().host}

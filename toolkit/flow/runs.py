@@ -91,7 +91,8 @@ def resume(
                 closing(Journal.copied(store, request.run, theirs.data, clock))
             )
         first = recover_state(journal.entries, clock.now(), journal.path)
-        mirror = stack.enter_context(_shared(request, store, journal, first.jobs, claim=True))
+        jobs = _relocated(first, request).jobs
+        mirror = stack.enter_context(_shared(request, store, journal, jobs, claim=True))
         state = _continued(request, store, journal, first)
         with _open_run(request, store, journal, state) as run_journal:
             fence = _fence(locks, mirror)
@@ -118,7 +119,7 @@ def _continued(request: RunRequest, store: Store, journal: Journal, first: RunSt
             path=journal.path, reason="the run of this name in the bucket has other steps"
         )
     _refuse_ended(state, request.run)
-    _give_up_superseded(journal, state, store, ports)
+    _give_up_superseded(journal, _relocated(state, request), store, ports)
     journal.append(EntryState.NOTE, **processes.facts(), command=list(request.command))
     return _relocated(run_state(store, request.run, ports), request)
 

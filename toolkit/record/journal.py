@@ -520,6 +520,12 @@ def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
     return {}
 
 
+def writer(entries: Sequence[JournalEntry]) -> str:
+    """Who wrote last: `ada@vm`. Pure."""
+    facts = last_writer(entries)
+    return f"{facts.get('user', 'somebody')}@{facts.get('host', 'another machine')}"
+
+
 def _no_run(run: str) -> Refused:
     return Refused(f"there is no run {run}", ("see", NextCommand("history")))
 

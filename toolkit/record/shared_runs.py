@@ -41,8 +41,7 @@ class SharedRun(Struct, frozen=True):
     @property
     def writer(self) -> str:
         """Who wrote last: `ada@vm`."""
-        facts = journal.last_writer(self.entries)
-        return f"{facts.get('user', 'somebody')}@{facts.get('host', 'another machine')}"
+        return journal.writer(self.entries)
 
 
 class SharedRuns:
