@@ -229,7 +229,7 @@ def _fix(gap: Gap) -> Advice:
         return ShellCommand(f"{git} sparse-checkout disable")
     if gap.why == GapReason.POINTER:
         return ShellCommand(f"{git} lfs pull")
-    again = f"rm {quote(gap.path)} && {git} checkout --"
+    again = f"rm -- {quote(gap.path)} && {git} checkout --"
     if gap.why == GapReason.FILTER:
         how = f"set up filter {gap.detail!r} in git's configuration, then:"
         return how, ShellCommand(again, (path,))
@@ -237,4 +237,4 @@ def _fix(gap: Gap) -> Advice:
         return ShellCommand(f"{git} update-index --no-{gap.detail} --", (path,))
     if gap.why == GapReason.SYMLINK:
         return ShellCommand(f"{git} config core.symlinks true && {again}", (path,))
-    return ShellCommand("chmod +x", (gap.path,))
+    return ShellCommand("chmod +x --", (gap.path,))

@@ -45,7 +45,7 @@ def init(
         raise FileIsThere(path=flow.display_path(path))
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
-        raise UsageError("git tracks no file here", ("add some first:", ShellCommand("git add")))
+        raise UsageError("git tracks no file here", ("add some first:", ShellCommand("git add .")))
     result = draft_repository(
         paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root)
     )

@@ -42,9 +42,8 @@ class _OptionalRoom(click.Group):
 @click.group(
     "sandbox",
     cls=_OptionalRoom,
-    epilog=(
-        'Example: eval "$(toolkit sandbox up)"; toolkit deploy-app; eval "$(toolkit sandbox down)"'
-    ),
+    epilog='\b\nExample:\n  eval "$(toolkit sandbox up)"\n  toolkit deploy-app\n'
+    '  eval "$(toolkit sandbox down)"',
 )
 def sandbox() -> None:
     """Try every command without an AWS account.
