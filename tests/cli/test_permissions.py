@@ -159,7 +159,7 @@ class Account:
 
 
 UNKNOWN_CONDITIONS = ("ecs:cluster", "ecs:CreateAction", "iam:PassedToService")
-"""HealthStatus keys that the emulator does not fill in: a statement that asks for one would never
+"""Condition keys that the emulator does not fill in: a statement that asks for one would never
 hold.
 """
 
@@ -209,15 +209,15 @@ def needed(toolkit: Toolkit, folder: Path) -> list[dict[str, Any]]:
     assert (result.code, set(result.json)) == (0, {"Version", "Statement"})
     statements = []
     for item in result.json["Statement"]:
-        keys = [key for pairs in item.get("HealthStatus", {}).values() for key in pairs]
+        keys = [key for pairs in item.get("Condition", {}).values() for key in pairs]
         assert all(key in UNKNOWN_CONDITIONS for key in keys)
-        statements.append({name: value for name, value in item.items() if name != "HealthStatus"})
+        statements.append({name: value for name, value in item.items() if name != "Condition"})
     return [*statements, OF_THE_TEMPLATE]
 
 
 def refusals(result: Result) -> set[str]:
     """The actions that were told to be missing."""
-    return set(re.findall(r"may not ([\w-]+:\w+)", result.out + result.err))
+    return set(re.findall(r"not allowed to call ([\w-]+:\w+)", result.out + result.err))
 
 
 def everything(site: Account) -> list[Result]:
@@ -234,6 +234,7 @@ def site(
     return Account(tmp_path, strict_emulator, toolkit, monkeypatch)
 
 
+@pytest.mark.real_time
 def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(
     site: Account, toolkit: Toolkit
 ) -> None:

@@ -152,7 +152,7 @@ def test_what_differs_is_told_before_anything_else(clone: Repo, toolkit: Toolkit
         "note: the rules that judge a deploy differ from origin/main",
         'note:   environments.dev.store is "s3://evil/record" here, and',
         '  "s3://good/record" at origin/main',
-        "note: the rules of origin/main are used, and every target of dev counts as due; to",
+        "note: the rules of origin/main are used, and every target of dev counts as due;",
     ]
     assert "the rules that judge a deploy differ" in toolkit(clone.path, "diff", "-q").err
 

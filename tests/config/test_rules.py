@@ -412,9 +412,8 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     start = time.process_time()
     with suppress(RulesError):
         flow.rule_book(load(text)).impact_of("a", ChangeStatus.ADDED)
-    assert (
-        time.process_time() - start < 2
-    )  # at the limits it takes half of a second on a quiet machine
+    # At the limits it takes half of a second on a quiet machine; coverage makes it several.
+    assert time.process_time() - start < (8 if sys.gettrace() else 2)
 
 
 @given(st.data())

@@ -1,6 +1,7 @@
 """TOML that may be hostile, and on which line its values stand."""
 
 import contextlib
+import sys
 import time
 from typing import Any
 
@@ -116,9 +117,9 @@ def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
         parts.append(unit.format(len(parts) - 1) if "{}" in unit else unit)
         size += len(parts[-1])
     text = "".join(parts)
-    assert any(
-        _seconds_to_read(text) < 1 for _ in range(3)
-    )  # the best of three: now and then such a machine stands still
+    # The best of three: now and then such a machine stands still. Coverage makes it several.
+    limit_s = 5 if sys.gettrace() else 1
+    assert any(_seconds_to_read(text) < limit_s for _ in range(3))
 
 
 def _seconds_to_read(text: str) -> float:
