@@ -383,6 +383,21 @@ def test_a_word_of_an_enum_beside_an_attribute_is_found(code: str, bare: list[st
     assert bare_words(compared, vocabulary()) == bare
 
 
+FIELDS = {"verdict", "status", "state", "action", "origin"}
+"""The fields of our structs whose type is an enum: `replace` does not check what they are given."""
+
+
+def test_no_field_of_an_enum_is_given_a_bare_string() -> None:
+    words = vocabulary()
+    assert not [
+        f"{name(file)}:{node.value.lineno}: {node.arg}={node.value.value!r}"
+        for file in FILES
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.keyword) and node.arg in FIELDS
+        if isinstance(node.value, ast.Constant) and node.value.value in words
+    ]
+
+
 def test_no_word_of_an_enum_is_compared_as_a_bare_string() -> None:
     words, wrong = vocabulary(), []
     for file in FILES:

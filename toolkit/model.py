@@ -793,6 +793,11 @@ IMAGE_NAMED = "image "
 """What the fingerprint of an image begins with of which only the name is known."""
 
 
+def named_image(name: str) -> str:
+    """The fingerprint of an image of which only the name is known."""
+    return f"{IMAGE_NAMED}{name}"
+
+
 class Version(Struct, frozen=True):
     """What is deployed. `name` is the commit's id, with `-dirty-<digest>` if the files differ from
     it. It is also the image's tag.

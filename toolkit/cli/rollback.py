@@ -12,6 +12,7 @@ from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.rulebook import environment_name
+from toolkit.model import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 
@@ -48,7 +49,10 @@ def rollback(
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(
-        common, targets=(target,), action="rollback", options=kind_options.take(ctx, arguments)
+        common,
+        targets=(target,),
+        action=JobAction.ROLLBACK,
+        options=kind_options.take(ctx, arguments),
     )
     rules = validate(request, git)
     name = environment_name(request.environment, rules)

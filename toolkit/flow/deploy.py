@@ -60,6 +60,7 @@ from toolkit.model import (
     Target,
     Version,
     advice_parts,
+    named_image,
 )
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -619,7 +620,7 @@ def _versions(
         if git is not None and not git.bare and git.has(version):
             versions |= versions_at_commit(own, rules, name, git, version).versions
         else:
-            versions |= dict.fromkeys(own, Version(version, None, f"image {version}"))
+            versions |= dict.fromkeys(own, Version(version, None, named_image(version)))
     return replace(content, versions=versions)
 
 

@@ -24,6 +24,7 @@ from toolkit.model import (
     Checks,
     CheckStatus,
     Job,
+    JobAction,
     Preview,
     Result,
     RollbackPolicy,
@@ -236,7 +237,7 @@ def rollback_job(job: Job, record: Record, rules: Rules) -> Job:
     return replace(
         job,
         step=step,
-        action="rollback",
+        action=JobAction.ROLLBACK,
         settings=former.settings,
         version=version,
         options=former.options,

@@ -16,7 +16,16 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, JobAction, LiveVersion, NextCommand, Rules, Version
+from toolkit.model import (
+    GOOD,
+    Job,
+    JobAction,
+    LiveVersion,
+    NextCommand,
+    Rules,
+    Version,
+    named_image,
+)
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -251,7 +260,7 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     (`choice.back` says why), a version further back has to be named. Raises Refused, UsageError.
     """
     if named is not None:
-        return _named(choice.candidates, named)
+        return _named(choice, named)
     candidates = [candidate for candidate in choice.candidates if not candidate.older]
     others = [candidate for candidate in candidates if not candidate.live]
     partly = [candidate for candidate in others if candidate.runs_in]
@@ -283,14 +292,14 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     return complete[0]
 
 
-def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
+def _named(choice: RollbackChoice, name: str) -> Candidate:
     """The version by the name of a run, by its own name, or by the beginning of that."""
     matches = [
         candidate
-        for candidate in candidates
+        for candidate in choice.candidates
         if name in {record.run for record in candidate.each.values()}
     ]
-    versions = [candidate for candidate in candidates if not candidate.older]
+    versions = [candidate for candidate in choice.candidates if not candidate.older]
     if not matches:
         matches = [candidate for candidate in versions if name == candidate.record.version]
     if not matches:
@@ -299,10 +308,9 @@ def _named(candidates: Sequence[Candidate], name: str) -> Candidate:
         runs = ", ".join(candidate.record.run for candidate in matches[:4])
         raise UsageError(f"{name!r} matches several versions", f"use a run: {runs}")
     if not matches:
-        targets = [candidate.record.target for candidate in candidates[:1]]
         raise Refused(
             f"no good deploy of {name!r} is recorded",
-            ("see them with:", NextCommand("rollback", tuple(targets), ("--list",))),
+            ("see them with:", NextCommand("rollback", (choice.target,), ("--list",))),
         )
     return matches[0]
 
@@ -314,7 +322,7 @@ def request_fields(chosen: Candidate) -> dict[str, Any]:
         "version": Version(
             record.version,
             record.commit,
-            record.fingerprint or f"image {record.version}",
+            record.fingerprint or named_image(record.version),
             settings=record.settings,
         ),
         "restored": {region: record.detail for region, record in chosen.each.items()},

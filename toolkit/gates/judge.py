@@ -119,7 +119,7 @@ def _in_doubt(outcome: Outcome, failure: GateFailure) -> Outcome:
     """
     return replace(
         outcome,
-        verdict="in-doubt",
+        verdict=Verdict.IN_DOUBT,
         cause=f"it is live, but {failure.cause}",
         next=(
             NextCommand("resume"),

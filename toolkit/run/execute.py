@@ -218,9 +218,9 @@ class Execution:
         """Mark the steps that --fail-fast kept from beginning as skipped. While another step is in
         doubt they stay open, since `resume` may still begin them.
         """
-        in_doubt = any(outcome.open for outcome in self._outcomes.values())
+        still_open = any(outcome.open for outcome in self._outcomes.values())
         for step in steps:
-            self._skip(step, "another step did not end well, and --fail-fast applies", in_doubt)
+            self._skip(step, "another step did not end well, and --fail-fast applies", still_open)
 
     def _conclude(
         self, outcomes: Sequence[Outcome], not_started: Sequence[str]

@@ -48,6 +48,8 @@ FILES = {
         ("COPY l /x/", {"x/l": "A"}),
         ("COPY ld /x/", {"x/m.py": "M", "x/deep/n.py": "N"}),
         ("COPY ld/deep /x", {"x/n.py": "N"}),
+        ("COPY ld/*.py /x/", {"x/m.py": "M"}),
+        ("COPY l* /x/", {"x/l": "A", "x/m.py": "M", "x/deep/n.py": "N"}),
         ("ADD a /x", {"x": "A"}),
         ("COPY --link a /x", {"x": "A"}),
         ("ENV D=/d\nARG F=a\nCOPY $F ${D}/", {"d/a": "A"}),
@@ -55,6 +57,11 @@ FILES = {
 )
 def test_files_go_where_docker_puts_them(tmp_path: Path, lines: str, texts: dict[str, str]) -> None:
     assert built(tmp_path, f"FROM scratch\n{lines}\n", FILES).texts == texts
+
+
+def test_a_pattern_behind_a_link_is_followed_in_another_stage_too(tmp_path: Path) -> None:
+    text = "FROM scratch AS other\nCOPY . /all/\nFROM scratch\nCOPY --from=other /all/ld/*.py /x/\n"
+    assert built(tmp_path, text, FILES).texts == {"x/m.py": "M"}
 
 
 def test_links_inside_of_a_copied_folder_stay_links(tmp_path: Path) -> None:

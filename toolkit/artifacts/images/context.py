@@ -84,7 +84,7 @@ class Context:
                     f"`{pattern}` is not in the build context, or .dockerignore keeps it out"
                 )
             return [path]
-        return matching(self.found, path)
+        return matching(self.found, path, self.followed)
 
     def followed(self, path: str) -> str | None:
         """The path with every link on the way replaced by what it leads to, as COPY does for its
@@ -169,13 +169,23 @@ def is_wild(path: str) -> bool:
     return _WILD.search(path) is not None
 
 
-def matching(paths: Iterable[str], pattern: str) -> list[str]:
-    """The paths that a source with wildcards stands for, sorted; a star does not cross folders."""
+def matching(
+    paths: Iterable[str], pattern: str, followed: Callable[[str], str | None]
+) -> list[str]:
+    """The paths that a source with wildcards stands for, sorted; a star does not cross folders.
+    Links are followed in the folders before the first wildcard, and in none behind it.
+    """
+    folder = _WILD.split(pattern, 1)[0].rpartition("/")[0]
     try:
-        wildcard = Wildcard(pattern, deep=False)
+        wildcard = Wildcard(pattern[len(folder) :].lstrip("/"), deep=False)
     except re.error:
         raise Refused(f"the pattern `{pattern}` cannot be read") from None
-    return sorted(path for path in paths if path and wildcard.matches(path))
+    real = followed(folder)
+    if real is None:
+        return []
+    start = f"{real}/" if real else ""
+    below = (path for path in paths if path != real and path.startswith(start))
+    return sorted(path for path in below if wildcard.matches(path[len(start) :]))
 
 
 def follow(path: str, existing: Container[str], target: Callable[[str], str | None]) -> str | None:

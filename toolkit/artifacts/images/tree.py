@@ -97,7 +97,7 @@ class ImageTree:
                 return [path]
             if self.whole:
                 raise Refused(f"`{pattern}` is not in that stage")
-        return matching(self.nodes, path)
+        return matching(self.nodes, path, self.followed)
 
     def followed(self, path: str) -> str | None:
         """Where a path leads inside of the image, None if nowhere."""
