@@ -222,9 +222,7 @@ class Kind:
     where it has no such options.
     """
     restores_with: tuple[str, ...] = ()
-    """What its command needs besides, with a space before it, to put back what somebody has changed
-    outside of toolkit.
-    """
+    """The options with which its command puts back what somebody has changed outside of toolkit."""
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
     Options: Any = KindOptions
