@@ -324,6 +324,20 @@ def test_no_option_of_a_kind_is_named_outside_of_targets() -> None:
     assert not wrong
 
 
+def test_no_detail_of_what_is_live_is_named_outside_of_targets() -> None:
+    """The rooms that handle any kind ask it which details name content, and what it is called."""
+    kinds = [targets.kind(name) for name in targets.KINDS]
+    details = {detail for kind in kinds for detail in (*kind.content_details, kind.artifact_detail)}
+    assert {"task definition", "digest"} <= details
+    assert not [
+        f"{name(file)}:{node.lineno}: {node.value}"
+        for file in FILES
+        for node in ast.walk(tree(file))
+        if own(file) in ("run", "flow", "gates", "record", "show", "cli")
+        if isinstance(node, ast.Constant) and node.value in details - {""}
+    ]
+
+
 def test_nothing_starts_a_shell_or_catches_everything() -> None:
     wrong = []
     for file in FILES:

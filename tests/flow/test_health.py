@@ -464,7 +464,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
 def test_what_no_deploy_has_put_there_is_somebody_elses(
     live: LiveVersion, records: list[Record], why: str
 ) -> None:
-    assert outside_change(live, records) == why
+    assert outside_change(targets.kind("app"), live, records) == why
 
 
 @pytest.mark.parametrize(

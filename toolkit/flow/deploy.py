@@ -308,7 +308,7 @@ def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy |
     changed it since.
     """
     try:
-        return recorded_deploy(records_of(job, rules, ports))
+        return recorded_deploy(records_of(job, rules, ports), targets.kind(job.kind))
     except ToolkitError as problem:
         if problem.exit == Exit.CREDENTIALS:
             raise  # the locks are in the same bucket

@@ -223,6 +223,11 @@ class Kind:
     """
     restores_with: tuple[str, ...] = ()
     """The options with which its command puts back what somebody has changed outside of toolkit."""
+    content_details: tuple[str, ...] = ()
+    """The details of what is live (`LiveVersion.detail`) that name its very content."""
+    artifact_detail: str = ""
+    """The one that names what was built, which several deploys may share; empty if there is none.
+    """
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
     Options: Any = KindOptions
@@ -375,6 +380,10 @@ class Kind:
     def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
         """What runs now, read from the cloud; None if nothing does."""
         never()
+
+    def live_name(self, live: LiveVersion) -> str:
+        """A short name of what runs, for people; empty if it has none. Pure."""
+        return live.version or ""
 
     def health(self, job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that

@@ -33,6 +33,8 @@ class AppKind(base.Kind):
     action = "deploy-app"
     estimate_s = 150
     deadline_s = 1800
+    content_details = ("task definition",)
+    artifact_detail = "digest"
     Settings = AppSettings
     by_name = ("--no-build", "--image", "TAG")
     Options = AppOptions
@@ -147,6 +149,10 @@ class AppKind(base.Kind):
         from toolkit.targets.app import observe
 
         return observe.live(job, ports)
+
+    def live_name(self, live: LiveVersion) -> str:
+        """The running revision: `web:7`."""
+        return live.detail.get("task definition", "").rpartition("/")[2] or super().live_name(live)
 
     def restorable(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"

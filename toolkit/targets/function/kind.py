@@ -15,6 +15,7 @@ class FunctionKind(base.Kind):
     """The code of one Lambda function, without its stack."""
 
     estimate_s = 30
+    content_details = ("sha256",)
     Settings = FunctionSettings
 
     def runnable(self, settings: FunctionSettings) -> str | None:
