@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice
 from toolkit.model import (
-    Advice,
     Job,
     JobAction,
     LiveVersion,

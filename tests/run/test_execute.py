@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, ShellCommand, changed_advice
 from toolkit.errors import (
     CloudError,
     Exit,
@@ -27,20 +28,16 @@ from toolkit.errors import (
     Unreachable,
 )
 from toolkit.model import (
-    Advice,
     Job,
     JobAction,
     LiveVersion,
     Location,
-    NextCommand,
     Observation,
     Outcome,
     RunResult,
-    ShellCommand,
     StepState,
     Verdict,
     Version,
-    changed_advice,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState

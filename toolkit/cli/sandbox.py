@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import flow, targets
+from toolkit.advice import NextCommand
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import NextCommand, Provision, Rules, Target
+from toolkit.model import Provision, Rules, Target
 from toolkit.ports import files
 from toolkit.run import jobs
 from toolkit.show import sandbox as show

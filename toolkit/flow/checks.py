@@ -10,6 +10,7 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
 from toolkit.checks.values import BUILT_IN, Redactor
@@ -37,7 +38,6 @@ from toolkit.model import (
     CheckTypeName,
     Environment,
     Location,
-    NextCommand,
     Provision,
     ProvisionKind,
     Rules,

@@ -13,20 +13,12 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import (
-    Advice,
-    Environment,
-    Job,
-    Location,
-    NextCommand,
-    Rules,
-    RunStatus,
-    ShellCommand,
-)
+from toolkit.model import Environment, Job, Location, Rules, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports

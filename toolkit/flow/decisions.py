@@ -6,17 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import ParamSpec
 
-from toolkit.model import (
-    Advice,
-    DiffResult,
-    HealthReport,
-    Job,
-    Preview,
-    Reason,
-    Result,
-    Trust,
-    advice_parts,
-)
+from toolkit.advice import Advice, advice_parts
+from toolkit.model import DiffResult, HealthReport, Job, Preview, Reason, Result, Trust
 from toolkit.ports import debug
 from toolkit.ports.debug import MOST_ITEMS
 

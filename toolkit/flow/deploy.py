@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.changes import completeness, detect, source
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
@@ -45,13 +46,11 @@ from toolkit.flow.versions import (
 from toolkit.formats.variables import fill
 from toolkit.model import (
     AWS,
-    Advice,
     Backwards,
     DiffResult,
     Job,
     JobAction,
     LiveVersion,
-    NextCommand,
     Preview,
     RecordedDeploy,
     RollbackPolicy,
@@ -59,7 +58,6 @@ from toolkit.model import (
     Standing,
     Target,
     Version,
-    advice_parts,
     named_image,
 )
 from toolkit.plan.graph import Graph

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import advice_parts
 from toolkit.checks.select import Task
 from toolkit.checks.values import Redactor
 from toolkit.errors import CloudError, Refused, StateDamaged, ToolkitError
@@ -30,7 +31,6 @@ from toolkit.model import (
     RollbackPolicy,
     Rules,
     Version,
-    advice_parts,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import DiffRequest, RecordedBase, diff
 from toolkit.flow.health_questions import Subject
@@ -17,18 +18,14 @@ from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import (
     GOOD,
-    Advice,
-    Command,
     DeployedState,
     Finding,
     HealthReport,
     HealthStatus,
     LiveVersion,
     Location,
-    NextCommand,
     Rules,
     TargetState,
-    advice_parts,
 )
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, changed_advice
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import same_options
@@ -44,7 +45,6 @@ from toolkit.model import (
     AWS,
     CHECK,
     CREDENTIALS,
-    Advice,
     Check,
     Checks,
     CheckTypeName,
@@ -55,7 +55,6 @@ from toolkit.model import (
     Location,
     Rules,
     Target,
-    changed_advice,
 )
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git

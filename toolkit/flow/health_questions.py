@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.checks import addresses
 from toolkit.checks.base import CheckContext
 from toolkit.checks.tries import carry_out
@@ -27,10 +28,8 @@ from toolkit.model import (
     Job,
     LiveVersion,
     Location,
-    NextCommand,
     Result,
     Rules,
-    ShellCommand,
 )
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, Command, NextCommand
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, Refused, ToolkitError
 from toolkit.flow import shared_resources
@@ -22,13 +23,10 @@ from toolkit.formats.commits import is_commit_id
 from toolkit.model import (
     AWS,
     GOOD,
-    Advice,
     BaseKind,
-    Command,
     Job,
     LiveVersion,
     Location,
-    NextCommand,
     Resource,
     Rules,
     RunStatus,

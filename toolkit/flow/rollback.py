@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit import targets as kinds
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import DeployRequest, require_target
 from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
@@ -16,16 +17,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import (
-    GOOD,
-    Job,
-    JobAction,
-    LiveVersion,
-    NextCommand,
-    Rules,
-    Version,
-    named_image,
-)
+from toolkit.model import GOOD, Job, JobAction, LiveVersion, Rules, Version, named_image
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.config import rules as rules_file
 from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
-from toolkit.model import ChangeStatus, CheckTypeName, Environment, NextCommand, Rules, Target
+from toolkit.model import ChangeStatus, CheckTypeName, Environment, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git

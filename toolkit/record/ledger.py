@@ -21,19 +21,17 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
 from toolkit.model import (
     AWS,
     GOOD,
-    Advice,
     DeployedState,
     JobAction,
     Location,
-    NextCommand,
     RecordOrigin,
     Resource,
     Verdict,
-    advice_parts,
 )
 from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket

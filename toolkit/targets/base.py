@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
 
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused
 from toolkit.formats import durations
 from toolkit.model import (
@@ -20,7 +21,6 @@ from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
-    NextCommand,
     Observation,
     Preview,
     Provision,

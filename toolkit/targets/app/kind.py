@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from toolkit.advice import NextCommand
 from toolkit.model import (
     ImageSource,
     Inputs,
     Job,
     LiveVersion,
-    NextCommand,
     Observation,
     Preview,
     Provision,

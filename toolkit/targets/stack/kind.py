@@ -4,11 +4,11 @@ import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from toolkit.advice import NextCommand
 from toolkit.model import (
     Inputs,
     Job,
     LiveVersion,
-    NextCommand,
     Observation,
     Preview,
     Provision,
