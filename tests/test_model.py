@@ -5,12 +5,12 @@ from enum import Enum
 
 import msgspec
 
-from toolkit import advice, model
+from toolkit import advice, model, operations
 from toolkit.model import Change, ChangeMatch, ChangeOrigin, ChangeStatus, Impact, MatchVerdict
 
 CLASSES = [
     item
-    for module in (advice, model)
+    for module in (advice, model, operations)
     for _, item in inspect.getmembers(module, inspect.isclass)
     if item.__module__ == module.__name__
 ]

@@ -20,15 +20,8 @@ from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, HealthResult, check_health
 from toolkit.flow.health_questions import compare_address, start_questions
-from toolkit.model import (
-    DeployedState,
-    Finding,
-    HealthReport,
-    HealthStatus,
-    Job,
-    LiveVersion,
-    Version,
-)
+from toolkit.model import Version
+from toolkit.operations import DeployedState, Finding, HealthReport, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -14,7 +14,8 @@ from toolkit.errors import Refused
 from toolkit.gates import GATES, has_gate, judge
 from toolkit.gates.base import AlarmBaseline, Gate, GateContext, GateFailure, GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import (
+from toolkit.model import Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -23,7 +24,6 @@ from toolkit.model import (
     Outcome,
     StepState,
     Verdict,
-    Version,
 )
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.ports import Ports

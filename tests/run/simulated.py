@@ -19,7 +19,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.advice import Advice
-from toolkit.model import (
+from toolkit.model import Rules, Target, Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -27,12 +28,9 @@ from toolkit.model import (
     Observation,
     Outcome,
     Preview,
-    Rules,
     RunResult,
     StepState,
-    Target,
     Verdict,
-    Version,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.shared_runs import SharedRun

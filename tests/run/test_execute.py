@@ -27,7 +27,8 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import (
+from toolkit.model import Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -37,7 +38,6 @@ from toolkit.model import (
     RunResult,
     StepState,
     Verdict,
-    Version,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolkit.model import LiveVersion
+from toolkit.operations import LiveVersion
 from toolkit.run.superseded import is_same_deploy
 from toolkit.targets import kind
 

@@ -31,7 +31,7 @@ from toolkit.errors import (
     TagTaken,
     ToolkitError,
 )
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.sharing import SharedWork
 from toolkit.show.advice import sentence

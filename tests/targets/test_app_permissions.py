@@ -8,7 +8,7 @@ from tests.support.aws import Endpoint
 from tests.targets.apps import AppStage
 from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions
 

@@ -19,7 +19,7 @@ from tests.support.stacks import Stacks, template
 from tests.targets.apps import AppStage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion, Observation
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion, Observation
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

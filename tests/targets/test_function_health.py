@@ -16,15 +16,8 @@ import pytest
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
 from toolkit.errors import CloudError
-from toolkit.model import (
-    Finding,
-    HealthStatus,
-    Job,
-    JobAction,
-    LiveVersion,
-    Location,
-    Version,
-)
+from toolkit.model import Version
+from toolkit.operations import Finding, HealthStatus, Job, JobAction, LiveVersion, Location
 from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
-from toolkit.model import Finding, HealthStatus, Job, JobAction, Location, Version
+from toolkit.model import Version
+from toolkit.operations import Finding, HealthStatus, Job, JobAction, Location
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

@@ -16,7 +16,7 @@ from tests.support.report import Crash, Report
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, template
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind

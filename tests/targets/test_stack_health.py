@@ -19,7 +19,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
 from toolkit.advice import NextCommand
-from toolkit.model import DeployedState, Finding, HealthStatus, LiveVersion
+from toolkit.operations import DeployedState, Finding, HealthStatus, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence

@@ -14,7 +14,7 @@ from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
-from toolkit.model import Finding
+from toolkit.operations import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence

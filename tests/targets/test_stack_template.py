@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
-from toolkit.model import Job, JobAction, Location, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import apply, images, sources, stack_status
 from toolkit.targets.stack import template as templates

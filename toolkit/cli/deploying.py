@@ -27,7 +27,8 @@ from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, JobAction, Preview, Rules, RunResult
+from toolkit.model import Rules
+from toolkit.operations import Job, JobAction, Preview, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -20,7 +20,8 @@ from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, Rules
+from toolkit.model import Rules
+from toolkit.operations import Job
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished

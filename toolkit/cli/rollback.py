@@ -12,7 +12,7 @@ from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.rulebook import environment_name
-from toolkit.model import JobAction
+from toolkit.operations import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 

@@ -33,15 +33,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.formats import toml
 from toolkit.formats.variables import fill_check
-from toolkit.model import (
-    Checks,
-    CheckTypeName,
-    Environment,
-    Location,
-    Provision,
-    ProvisionKind,
-    Rules,
-)
+from toolkit.model import Checks, CheckTypeName, Environment, Rules
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout

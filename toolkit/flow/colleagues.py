@@ -18,7 +18,9 @@ from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, Toolk
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import Environment, Job, Location, Rules, RunStatus
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Environment, Rules
+from toolkit.operations import Job, Location, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -326,7 +328,7 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
     for location in making.locations(environment, None, None):
         if location.region == job.location.region:
             same_place = _place(location) == _place(job.location)
-            return same_place and making.fill_settings(target.settings, variables) == job.settings
+            return same_place and fill_settings(target.settings, variables) == job.settings
     return False
 
 

@@ -48,11 +48,6 @@ from toolkit.model import (
     AWS,
     Backwards,
     DiffResult,
-    Job,
-    JobAction,
-    LiveVersion,
-    Preview,
-    RecordedDeploy,
     RollbackPolicy,
     Rules,
     Standing,
@@ -60,6 +55,7 @@ from toolkit.model import (
     Version,
     named_image,
 )
+from toolkit.operations import Job, JobAction, LiveVersion, Preview, RecordedDeploy
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -16,7 +16,8 @@ from toolkit.flow.health_questions import Subject
 from toolkit.flow.recorded_bases import contradiction, live_base, unfinished_deploys, work_check
 from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.model import (
+from toolkit.model import Rules, TargetState
+from toolkit.operations import (
     GOOD,
     DeployedState,
     Finding,
@@ -24,8 +25,6 @@ from toolkit.model import (
     HealthStatus,
     LiveVersion,
     Location,
-    Rules,
-    TargetState,
 )
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
-from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin, Rules, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin
 from toolkit.ports.ports import Ports
 from toolkit.record import history
 from toolkit.record.ledger import BEGUN, Record, open_ledger, scope_of

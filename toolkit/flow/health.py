@@ -41,21 +41,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
-from toolkit.model import (
-    AWS,
-    CHECK,
-    CREDENTIALS,
-    Check,
-    Checks,
-    CheckTypeName,
-    Environment,
-    Finding,
-    HealthReport,
-    HealthStatus,
-    Location,
-    Rules,
-    Target,
-)
+from toolkit.model import AWS, Check, Checks, CheckTypeName, Environment, Rules, Target
+from toolkit.operations import CHECK, CREDENTIALS, Finding, HealthReport, HealthStatus, Location
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -17,7 +17,8 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
-from toolkit.model import GOOD, Location, RecordOrigin, Rules, Verdict, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import GOOD, Location, RecordOrigin, Verdict
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
 from toolkit.ports.git import Git

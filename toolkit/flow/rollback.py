@@ -17,7 +17,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, JobAction, LiveVersion, Rules, Version, named_image
+from toolkit.model import Rules, Version, named_image
+from toolkit.operations import GOOD, Job, JobAction, LiveVersion
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record

@@ -107,7 +107,7 @@ def target_settings(rules: Rules, named: str | None) -> dict[str, bytes]:
     """What decides, apart from files, how each target except groups is deployed to an environment,
     as bytes that can be compared.
     """
-    from toolkit.run.jobs import fill_settings
+    from toolkit.formats.variables import fill_settings
 
     environment = find_environment(named, rules)
     account = environment.account if environment else None

@@ -18,7 +18,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus
+from toolkit.model import Check, Checks, CheckTypeName
+from toolkit.operations import CheckStatus, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog

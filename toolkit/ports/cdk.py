@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from toolkit.advice import ShellCommand
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write

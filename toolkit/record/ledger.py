@@ -23,16 +23,8 @@ from msgspec.structs import replace
 
 from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import (
-    AWS,
-    GOOD,
-    DeployedState,
-    JobAction,
-    Location,
-    RecordOrigin,
-    Resource,
-    Verdict,
-)
+from toolkit.model import AWS, Resource
+from toolkit.operations import GOOD, DeployedState, JobAction, Location, RecordOrigin, Verdict
 from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk

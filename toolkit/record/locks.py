@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from toolkit.advice import NextCommand
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
-from toolkit.model import JobAction, Location
+from toolkit.operations import JobAction, Location
 from toolkit.ports import debug
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock

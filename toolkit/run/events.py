@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from toolkit.advice import Advice
-from toolkit.model import Job, Outcome, RunResult
+from toolkit.operations import Job, Outcome, RunResult
 from toolkit.ports import debug
 
 MOST = 10_000

@@ -13,7 +13,7 @@ from toolkit.errors import (
     SourceProblem,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
+from toolkit.operations import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
 from toolkit.run.stop import Stop
 
 BAD = (

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from toolkit.advice import Advice
-from toolkit.model import Job, Outcome
+from toolkit.operations import Job, Outcome
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
 from toolkit.run.events import EventStream, Notice

@@ -25,7 +25,7 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
+from toolkit.operations import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded

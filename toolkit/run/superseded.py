@@ -1,7 +1,7 @@
 """Whether what a step deployed still runs, or something else was deployed since."""
 
 from toolkit.errors import Superseded
-from toolkit.model import Job, LiveVersion
+from toolkit.operations import Job, LiveVersion
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Kind
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolkit.advice import NextCommand
-from toolkit.model import Statement
+from toolkit.operations import Statement
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import line, wrapped
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from toolkit.advice import Advice, NextCommand, SameOptions
-from toolkit.model import RecordOrigin
+from toolkit.operations import RecordOrigin
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, line

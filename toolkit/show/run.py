@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toolkit.advice import Advice, NextCommand, SameOptions
-from toolkit.model import (
-    AWS,
+from toolkit.model import AWS
+from toolkit.operations import (
     GOOD,
     Job,
     JobAction,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.advice import Advice, ShellCommand
-from toolkit.model import Finding, HealthStatus, Statement
+from toolkit.operations import Finding, HealthStatus, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
 from toolkit.advice import ShellCommand
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import DaemonThread, carry_out

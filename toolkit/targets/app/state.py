@@ -18,7 +18,7 @@ from toolkit.errors import (
     NoRepository,
     Refused,
 )
-from toolkit.model import DeployedState, Job, JobAction, LiveVersion
+from toolkit.operations import DeployedState, Job, JobAction, LiveVersion
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports

@@ -11,7 +11,7 @@ from msgspec import Struct
 from toolkit.advice import ShellCommand
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
 

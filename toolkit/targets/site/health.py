@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from toolkit.advice import NextCommand
-from toolkit.model import Job, LiveVersion, Observation, StepState, Verdict
+from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

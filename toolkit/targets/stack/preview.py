@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.advice import Advice, NextCommand
-from toolkit.model import Job, PlannedCall, Preview
+from toolkit.operations import Job, PlannedCall, Preview
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
