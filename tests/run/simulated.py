@@ -407,6 +407,7 @@ def resumed(request: RunRequest, store: Store, theirs: SharedRun | None = None) 
 class Simulated(base.Kind):
     """The kind of these targets."""
 
+    content_details = ("sha256",)
     Settings = Settings
     preview = staticmethod(preview)
     apply = staticmethod(apply)

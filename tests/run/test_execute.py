@@ -52,7 +52,7 @@ from toolkit.run.request import (
     no_checks,
 )
 from toolkit.run.stop import Stop
-from toolkit.targets.base import Report
+from toolkit.targets.base import Kind, Report
 
 SOON_S = 10.0
 V1 = LiveVersion("v1")
@@ -66,7 +66,7 @@ RUNNING, UNKNOWN = Observation(StepState.RUNNING), Observation(StepState.UNKNOWN
 EXPIRED = Expired(profile="", option="")
 
 
-class Kind:
+class ScriptedKind(Kind):
     """A kind whose looks, and what happens before a call, are given for each step; without that it
     goes well.
     """
@@ -167,7 +167,9 @@ class RunStage:
             Listener(),
             Impatient(),
         )
-        monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}, runs))
+        monkeypatch.setattr(
+            targets, "kind", lambda name: ScriptedKind(looks or {}, acts or {}, runs)
+        )
 
     def run(
         self,

@@ -3,7 +3,6 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from toolkit.advice import NextCommand
 from toolkit.model import ImageSource, Inputs, Resource
@@ -65,6 +64,8 @@ class AppKind(base.Kind):
         """Its repository, and the service with its cluster; what is deployed there is an update of
         the service.
         """
+        from urllib.parse import urlsplit
+
         from toolkit.operations import Provision, ProvisionKind
 
         hosts = dict.fromkeys(urlsplit(url).hostname for url in settings.health)
