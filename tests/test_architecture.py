@@ -3,6 +3,7 @@ true.
 """
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -186,6 +187,21 @@ def imports(file: Path) -> tuple[Import, ...]:
 MODULES = {module_of(file) for file in FILES}
 
 
+def all_imports() -> Iterator[tuple[Path, Import]]:
+    """Every import of every file."""
+    for file in FILES:
+        for each in imports(file):
+            yield file, each
+
+
+def all_nodes(*rooms: str) -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of every file, or of those in some rooms."""
+    for file in FILES:
+        if not rooms or own(file) in rooms:
+            for node in ast.walk(tree(file)):
+                yield file, node
+
+
 def test_a_room_is_entered_by_its_own_doors_only() -> None:
     wrong = []
     for file in FILES:
@@ -201,15 +217,14 @@ def test_a_room_is_entered_by_its_own_doors_only() -> None:
 def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
     assert not [
         f"{name(file)} imports {result.module}"
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if own(file) in PURE and result.package in EFFECTS
     ]
 
 
 def importers(package: str) -> set[str]:
     """The files that import a package."""
-    return {name(file) for file in FILES if package in {result.package for result in imports(file)}}
+    return {name(file) for file, result in all_imports() if result.package == package}
 
 
 @pytest.mark.sandbox
@@ -217,8 +232,7 @@ def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
     """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
     entered = [
         (name(file), result.module, result.at_top)
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if own(file) != "sandbox" and room(result.module) == "sandbox"
     ]
     assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
@@ -244,8 +258,7 @@ def test_a_package_with_one_door_is_imported_in_one_file() -> None:
 def test_a_heavy_package_is_imported_when_it_is_used() -> None:
     assert not [
         f"{name(file)} imports {result.module}"
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if result.at_top and result.package in HEAVY
     ]
 
@@ -342,14 +355,13 @@ def test_no_option_of_a_kind_is_named_outside_of_targets() -> None:
 
 def test_no_detail_of_what_is_live_is_named_outside_of_targets() -> None:
     """The rooms that handle any kind ask it which details name content, and what it is called."""
-    kinds = [targets.kind(name) for name in targets.KINDS]
-    details = {detail for kind in kinds for detail in (*kind.content_details, kind.artifact_detail)}
+    details = set[str]()
+    for kind in map(targets.kind, targets.KINDS):
+        details |= {*kind.content_details, kind.artifact_detail}
     assert {"task definition", "digest"} <= details
     assert not [
         f"{name(file)}:{node.lineno}: {node.value}"
-        for file in FILES
-        for node in ast.walk(tree(file))
-        if own(file) in ("run", "flow", "gates", "record", "show", "cli")
+        for file, node in all_nodes("run", "flow", "gates", "record", "show", "cli")
         if isinstance(node, ast.Constant) and node.value in details - {""}
     ]
 
@@ -421,8 +433,7 @@ def test_no_field_of_an_enum_is_given_a_bare_string() -> None:
     words = vocabulary()
     assert not [
         f"{name(file)}:{node.value.lineno}: {node.arg}={node.value.value!r}"
-        for file in FILES
-        for node in ast.walk(tree(file))
+        for file, node in all_nodes()
         if isinstance(node, ast.keyword) and node.arg in FIELDS
         if isinstance(node.value, ast.Constant) and node.value.value in words
     ]
