@@ -162,7 +162,7 @@ def test_click_reads_hostile_names_in_a_next_command_as_what_they_are(
     assert context.params["targets"] == (target,)
     assert [context.params[key] for key in ("rules", "env", "region")] == [
         rules,
-        environment,
+        (environment,),
         region,
     ]
 

@@ -6,6 +6,7 @@ deadline runs in the meantime.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -19,11 +20,12 @@ from toolkit.ports.ports import Ports
 
 
 class SignIn(Struct, frozen=True, kw_only=True):
-    """What a command is about to call: an environment, or `everywhere`, all of them. `silent`: the
+    """What a command is about to call: environments (None: the default
+    one), or `everywhere`, all of them. `silent`: the
     answer is for a program. `shared`: only the buckets of a `store` are called.
     """
 
-    environment: str | None = None
+    environments: Sequence[str | None] = (None,)
     profile: str | None = None
     region: str | None = None
     everywhere: bool = False
@@ -81,7 +83,7 @@ def _locations(request: SignIn, rules: Rules) -> tuple[Location, ...]:
 
     names: list[str | None] = [*rules.environments] or [None]
     if not request.everywhere:
-        names = [environment_name(request.environment, rules)]
+        names = [environment_name(name, rules) for name in request.environments]
     every: list[Location] = []
     for name in names:
         settings = rules.environments.get(name) if name else None

@@ -113,7 +113,8 @@ def list_runs(
     shown: list[Summary] = []
     for summary in newest:
         # A damaged run does not say which environment it is of, so it is always shown.
-        if environment in (None, summary.environment) or summary.status == RunStatus.DAMAGED:
+        is_shown = environment is None or environment in summary.environments
+        if is_shown or summary.status == RunStatus.DAMAGED:
             shown.append(summary)
     return shown[:most], notes
 

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from toolkit.errors import Refused
 from toolkit.flow.advice import same_options
-from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
     target_settings,
 )
+from toolkit.flow.selection import require_target
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit

@@ -7,13 +7,12 @@ from msgspec import Struct
 
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
-from toolkit.flow.deploy import DeployRequest, require_target
 from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
 from toolkit.flow.rulebook import (
-    environment_name,
     find_environment,
     variables_of,
 )
+from toolkit.flow.selection import DeployRequest, environments_of, require_target
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import (
@@ -124,7 +123,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     back.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment_name(order.environment, rules)
+    [name] = environments_of(order, rules)
     [target] = order.targets
     require_target(target, rules)
     settings = rules.targets[target].settings

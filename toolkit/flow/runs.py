@@ -43,6 +43,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
     """
     jobs, ports = (*prepared.jobs, *prepared.standby), request.ports
     request = replace(request, left=tuple(prepared.left))
+    environments = list(dict.fromkeys(job.location.environment for job in jobs))
     store = store_for(prepared.rules, ports, jobs[0].location.profile)
     with ExitStack() as stack:
         locks = stack.enter_context(_locked(request, store, jobs))
@@ -52,7 +53,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
             "project": prepared.rules.project,
             "root": ports.root,
             "rules": prepared.rules.file,
-            "environment": jobs[0].location.environment,
+            "environment": environments[0] if len(environments) == 1 else None,
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             IN_RECORD: True,
