@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.advice import NextCommand, SameOptions
 from toolkit.cli.main import cli, typed_options
-from toolkit.model import NextCommand, SameOptions
 from toolkit.show.advice import SAME_OPTIONS, command_words
 
 ROOT = Path(__file__).parents[2] / "toolkit"

@@ -18,7 +18,8 @@ from toolkit.flow.rollback import (
     rollback_choice,
 )
 from toolkit.flow.selection import DeployRequest
-from toolkit.model import Job, JobAction, LiveVersion, Location, Preview, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import LocalLedger, Record, scope_of

@@ -14,7 +14,8 @@ from toolkit.flow.deploy import PreparedRun, freshness_check, standby_jobs, vali
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.selection import DeployRequest
 from toolkit.flow.stores import resolved_location
-from toolkit.model import Job, JobAction, Location, RecordedDeploy, RunResult, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, RecordedDeploy, RunResult
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState, Journal, path_of, read

@@ -26,7 +26,8 @@ from toolkit.flow.stores import store_for
 from toolkit.gates import alarms
 from toolkit.gates.base import AlarmBaseline
 from toolkit.gates.judge import Judge
-from toolkit.model import JobAction, Outcome, Preview, Rules, RunResult, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import JobAction, Outcome, Preview, RunResult
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from toolkit.cli import output
 from toolkit.errors import CloudError
-from toolkit.model import Location, Rules
+from toolkit.model import Rules
+from toolkit.operations import Location
 from toolkit.ports.aws import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -11,6 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, SameOptions, advice_parts, changed_advice
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
@@ -26,19 +27,8 @@ from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import (
-    Advice,
-    Job,
-    JobAction,
-    NextCommand,
-    Preview,
-    Rules,
-    RunResult,
-    SameOptions,
-    Standing,
-    advice_parts,
-    changed_advice,
-)
+from toolkit.model import Rules, Standing
+from toolkit.operations import Job, JobAction, Preview, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

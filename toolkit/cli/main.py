@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from toolkit import __version__
+from toolkit.advice import SameOptions
 from toolkit.cli import debugging, output
 from toolkit.errors import Exit, ToolkitError, exit_codes
-from toolkit.model import SameOptions
 from toolkit.ports import debug
 
 COMMANDS = {

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules, ShellCommand
+from toolkit.model import Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.cli import deploying, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
@@ -20,7 +21,8 @@ from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, NextCommand, Rules
+from toolkit.model import Rules
+from toolkit.operations import Job
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished

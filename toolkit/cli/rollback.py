@@ -12,7 +12,7 @@ from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.selection import environments_of
-from toolkit.model import JobAction
+from toolkit.operations import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 

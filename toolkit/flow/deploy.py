@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
@@ -35,22 +36,8 @@ from toolkit.flow.selection import (
 )
 from toolkit.flow.trusted import load_trusted
 from toolkit.flow.versions import TargetVersions
-from toolkit.model import (
-    AWS,
-    Advice,
-    Backwards,
-    Job,
-    JobAction,
-    LiveVersion,
-    Location,
-    NextCommand,
-    Preview,
-    RecordedDeploy,
-    RollbackPolicy,
-    Rules,
-    Standing,
-    advice_parts,
-)
+from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -302,7 +289,7 @@ def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy |
     changed it since.
     """
     try:
-        return recorded_deploy(records_of(job, rules, ports))
+        return recorded_deploy(records_of(job, rules, ports), targets.kind(job.kind))
     except ToolkitError as problem:
         if problem.exit == Exit.CREDENTIALS:
             raise  # the locks are in the same bucket

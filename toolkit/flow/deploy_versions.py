@@ -12,7 +12,8 @@ from toolkit.errors import Refused
 from toolkit.flow.rulebook import target_settings, uncounted_plan
 from toolkit.flow.selection import DeployRequest
 from toolkit.flow.versions import TargetVersions, target_versions, versions_at_commit
-from toolkit.model import Job, Rules, Target, Version, named_image
+from toolkit.model import Rules, Target, Version, named_image
+from toolkit.operations import Job
 from toolkit.ports.git import Git
 
 

@@ -13,7 +13,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.selection import require_target
 from toolkit.formats.variables import fill_check
-from toolkit.model import CheckTypeName, Location, Rules, Statement
+from toolkit.model import CheckTypeName, Rules
+from toolkit.operations import Location, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.changes import detect, source
 from toolkit.errors import StalePlan
 from toolkit.flow.compare import Records
@@ -17,7 +18,7 @@ from toolkit.flow.deploy_versions import targets_from_files, working_tree
 from toolkit.flow.rulebook import target_settings
 from toolkit.flow.selection import DeployRequest, due_targets
 from toolkit.flow.versions import target_versions, versions_at_commit
-from toolkit.model import DiffResult, NextCommand, Rules, Target
+from toolkit.model import DiffResult, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 

@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, NextCommand, Verdict
+from toolkit.operations import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket

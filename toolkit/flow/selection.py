@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.changes import detect
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Refused, UsageError
@@ -13,7 +14,8 @@ from toolkit.flow.compare import DiffRequest, Points, Records, diff
 from toolkit.flow.rulebook import environment_name, load_rules
 from toolkit.flow.versions import generated_digests, generated_files
 from toolkit.formats.variables import fill
-from toolkit.model import DiffResult, JobAction, NextCommand, Rules, Target, Version
+from toolkit.model import DiffResult, Rules, Target, Version
+from toolkit.operations import JobAction
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.targets.base import KindOptions

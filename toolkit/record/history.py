@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from toolkit.errors import Exit, FileProblem, StateDamaged
 from toolkit.formats.documents import as_mapping
-from toolkit.model import AWS, GOOD, DeployedState, RunStatus, Verdict
+from toolkit.model import AWS
+from toolkit.operations import GOOD, DeployedState, RunStatus, Verdict
 from toolkit.ports import disk, processes
 from toolkit.ports.disk import Disk
 from toolkit.record import journal, state

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.formats.variables import fill_all, names
-from toolkit.model import Environment, Job, JobAction, Location, Target, Version
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Environment, Target, Version
+from toolkit.operations import Job, JobAction, Location
 
 LONGEST_S = 10**8
 """Longer than any step takes: three years, in seconds."""
@@ -58,24 +59,6 @@ def by_location(
 def at_provider(location: Location, kind: str) -> Location:
     """The location as one of a kind's provider."""
     return replace(location, provider=targets.kind(kind).provider)
-
-
-def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
-    invalid then.
-    """
-    try:
-        return msgspec.convert(fill_all(msgspec.to_builtins(settings), variables), type(settings))
-    except msgspec.ValidationError as problem:
-        used = names(repr(settings))
-        empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
-        what = f"a setting is not valid: {problem}"
-        if empty:
-            what = f"`{{{empty[0]}}}` is empty, and a name needs it"
-        raise Refused(
-            f"{what}, once the variables are filled in",
-            "fill it in in rules.toml, under `vars` of the environment",
-        ) from None
 
 
 def version_variables(version: Version) -> dict[str, str]:

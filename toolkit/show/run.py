@@ -3,20 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import (
-    AWS,
+from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.model import AWS
+from toolkit.operations import (
     GOOD,
-    Advice,
     Job,
     JobAction,
     LiveVersion,
-    NextCommand,
     Outcome,
     PlannedCall,
     Preview,
     RunResult,
     RunStatus,
-    SameOptions,
     Verdict,
 )
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence

@@ -8,9 +8,10 @@ from shlex import join
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
-from toolkit.model import Job, ShellCommand
+from toolkit.operations import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
 
