@@ -116,8 +116,9 @@ class NextCommand(Struct, frozen=True, tag="toolkit"):
 
 
 class ShellCommand(Struct, frozen=True, tag="shell"):
-    """A command of another program: the beginning of a line of shell, and the words that follow,
-    which are quoted where it is rendered.
+    """A command of another program: a line of shell, and the words that take the places of its
+    `{}`, in order, or follow it. They are quoted where it is rendered, and the line never holds a
+    name that somebody chose.
     """
 
     line: str

@@ -201,7 +201,7 @@ def confirmed(
 ) -> flow.DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
-    if not (common.dry_run or common.yes or _can_ask(common)):
+    if not (common.dry_run or common.yes or can_ask(common)):
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment_name(request.environment, rules)
     return replace(request, allowed=confirm_trust(rules, name, common, changes=not common.dry_run))
@@ -220,7 +220,7 @@ def confirm_trust(
         output.note(f"note: {line(remark)}")
     if not changes or not rules.trust.is_refused(environment):
         return common.allowed
-    if not _can_ask(common):
+    if not can_ask(common):
         require_rules_consent(rules, environment)
     from toolkit.cli.prompt import confirm
 
@@ -316,7 +316,7 @@ def _for_people(preview: Preview, same: SameOptions) -> Preview:
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
-    if not (common.yes or _can_ask(common)):
+    if not (common.yes or can_ask(common)):
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     _ask_consent(common, jobs)
 
@@ -467,7 +467,7 @@ def _report_dry_run(command: str, common: DeployOptions, prepared: flow.Prepared
     return 0
 
 
-def _can_ask(common: DeployOptions) -> bool:
+def can_ask(common: DeployOptions) -> bool:
     """Whether a person can be asked: on a terminal, and not while a program reads the answer."""
     return output.interactive() and not common.as_json
 
@@ -476,7 +476,7 @@ def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for consent that was not given in advance. Raises Refused."""
     location = jobs[0].location
     if location.protected:
-        confirm_name(str(location.environment), common.confirm, _can_ask(common))
+        confirm_name(str(location.environment), common.confirm, can_ask(common))
     elif not common.yes:
         from toolkit.cli.prompt import confirm
 
@@ -491,7 +491,7 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     warnings = [behind(step, standing) for step, standing in prepared.backwards]
     allowed = prepared.backwards_allowed or common.allow_backwards
     missing = bool(warnings) and not allowed
-    refused = missing and not common.dry_run and (common.yes or not _can_ask(common))
+    refused = missing and not common.dry_run and (common.yes or not can_ask(common))
     # The first one is the error itself where it is refused.
     for warning in warnings[1:] if refused else warnings:
         output.note(f"warning: {line(warning)}")

@@ -367,6 +367,14 @@ def still_open(
     )
 
 
+def claims(parts: Sequence[tuple[str, str]]) -> list[str]:
+    """What only the journal of somebody else's run says of its steps, one line for each."""
+    return [
+        f"warning: step {line(step)}: {line(part)} (only its journal says so)"
+        for step, part in parts
+    ]
+
+
 def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
     if job.step in done:
         return f"over ({WORDS.get(done[job.step].verdict, done[job.step].verdict)})"
