@@ -40,6 +40,7 @@ from toolkit.model import (
     StepState,
     Verdict,
     Version,
+    advice_parts,
     changed_advice,
 )
 from toolkit.ports.ports import Ports
@@ -667,6 +668,19 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
         ("a:rollback", "in-doubt", True),
     ]
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
+
+
+@pytest.mark.parametrize("look", [UNKNOWN, EXPIRED], ids=["in doubt", "expired"])
+def test_a_command_that_resumes_names_its_run_for_another_one_may_be_open_too(
+    monkeypatch: pytest.MonkeyPatch, look: Observation | Exception
+) -> None:
+    ran = RunStage(monkeypatch, {"a": look}).run({"a": ()})
+    resumes = [
+        part
+        for part in advice_parts(ran.outcomes[0].next)
+        if isinstance(part, NextCommand) and part.command == "resume"
+    ]
+    assert resumes == [NextCommand("resume", (ran.run,))]
 
 
 @pytest.mark.parametrize(

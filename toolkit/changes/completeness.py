@@ -217,7 +217,8 @@ def _words(gap: Gap) -> str:
 
 def _fix(gap: Gap) -> Advice:
     """What fixes it. Commands are run from the repository's root."""
-    git, path, inside = "git", gap.path, ()
+    git, path = "git", gap.path
+    inside: tuple[str, ...] = ()
     if gap.inside:
         git, path, inside = "git -C {}", os.path.relpath(gap.path, gap.inside), (gap.inside,)
     if gap.why == GapReason.UNMERGED:

@@ -285,10 +285,11 @@ def _prepare(
     common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
 ) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
+    typed = SameOptions(common.rules, common.env, common.region)
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
-            lambda note: output.note_advice(note, SameOptions(common.rules, common.env), "note: "),
+            lambda note: output.note_advice(note, typed, "note: "),
             look=True,
             profile=common.profile,
             region=common.region,
@@ -334,6 +335,7 @@ class Control:
         self._asking = Lock()
         self.result: RunResult | None = None
         self._rules: Rules
+        self._resume_command = NextCommand("resume")
 
     @property
     def exit(self) -> int:
@@ -355,7 +357,7 @@ class Control:
 
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
-        self._rules = rules
+        self._rules, self._resume_command = rules, NextCommand("resume", (run,))
         return RunRequest(
             run=run,
             ports=ports,
@@ -389,7 +391,7 @@ class Control:
     def say_left(self, number: int) -> None:
         """The second one came."""
         self._say(
-            ("exited; what runs in AWS continues; to check its result:", NextCommand("resume"))
+            ("exited; what runs in AWS continues; to check its result:", self._resume_command)
         )
         self.events.close()
 

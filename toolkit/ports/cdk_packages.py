@@ -40,8 +40,9 @@ def install(root: str, folder: str) -> Advice:
     relative = os.path.relpath(path)
     if file.endswith("requirements.txt"):
         venv = os.path.join(relative, ".venv")
+        pip, requirements = os.path.join(venv, "bin", "pip"), "requirements.txt"
         command = "{} install -r"
-        words = os.path.join(venv, "bin", "pip"), os.path.join(relative, "requirements.txt")
+        words: tuple[str, ...] = (pip, os.path.join(relative, requirements))
         if not os.path.isdir(os.path.join(path, ".venv")):
             command, words = f"python3 -m venv {{}} && {command}", (venv, *words)
         return ShellCommand(command, words)

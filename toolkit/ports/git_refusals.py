@@ -91,7 +91,8 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
     command = ShellCommand("git -C {} fsck --full", (folder,))
     fix = ("see what is damaged:", command, "; then clone it again")
     if remote:
-        commands, words = "git -C {} fetch --refetch --no-filter", (folder, remote)
+        commands = "git -C {} fetch --refetch --no-filter"
+        words: tuple[str, ...] = (folder, remote)
         if loose:
             commands = f"rm -f -- {{}} && {commands}"
             words = (os.path.join(folder, loose[1] or loose[2]), *words)

@@ -287,7 +287,7 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:
     if result.left:
         text += f"; left out: {line(', '.join(target for target, _ in result.left))}"
     if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
-        return f"{text}; continue with:", NextCommand("resume")
+        return f"{text}; continue with:", NextCommand("resume", (result.run,))
     return f"{text}."
 
 
