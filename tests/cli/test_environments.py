@@ -8,6 +8,7 @@ import pytest
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
 from toolkit.cli.main import cli
+from toolkit.flow.rulebook import read_rules
 
 ENVIRONMENTS = """
 [environments.dev]
@@ -73,3 +74,36 @@ def test_an_environment_that_is_like_none_lists_those_that_there_are(
 ) -> None:
     repo.commit("environments", {"rules.toml": WITH})
     assert "hint: it has dev, prod\n" in toolkit(repo.path, "history", "-e", "x").err
+
+
+CHANGING = [
+    ("deploy", "app", "--yes"),
+    ("deploy-app", "app", "--yes"),
+    ("rollback", "app", "--yes"),
+    ("rollback", "app", "--list"),
+    ("record", "set", "app", "HEAD", "--yes"),
+]
+
+
+@pytest.mark.parametrize("line", CHANGING, ids=" ".join)
+def test_nothing_is_changed_in_an_environment_that_nobody_has_chosen(
+    repo: Repo, toolkit: Toolkit, line: tuple[str, ...]
+) -> None:
+    repo.write({"rules.toml": RULES + ENVIRONMENTS})
+    refused = toolkit(repo.path, *line)
+    assert (refused.code, "choose one with -e: dev, prod" in refused.err) == (2, True), refused.err
+
+
+@pytest.mark.parametrize("line", CHANGING, ids=" ".join)
+def test_a_single_environment_is_the_one_that_is_changed(
+    repo: Repo, toolkit: Toolkit, line: tuple[str, ...]
+) -> None:
+    only = ENVIRONMENTS.partition("[environments.prod]")[0] + "protected = true\n"
+    repo.commit(files={"rules.toml": RULES + only})
+    refused = toolkit(repo.path, *line)
+    assert "choose one with -e" not in refused.err
+    assert read_rules((RULES + only).encode(), "rules.toml").environment == "dev"
+
+
+def test_of_several_environments_none_is_the_default() -> None:
+    assert read_rules((RULES + ENVIRONMENTS).encode(), "rules.toml").environment is None

@@ -25,6 +25,7 @@ from toolkit.flow.good_deploys import (
     records_of,
 )
 from toolkit.flow.rulebook import (
+    chosen_environment,
     environment_name,
     find_environment,
     load_rules,
@@ -142,7 +143,7 @@ def validate(order: DeployRequest, git: Git | None) -> Rules:
     UsageError, GitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    environment_name(order.environment, rules)
+    chosen_environment(order.environment, rules)
     for name in (*order.targets, *order.without):
         _resolved(name, order.kind if name in order.targets else None, rules)
     return rules
@@ -157,7 +158,7 @@ def prepare(
     Raises ToolkitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment_name(order.environment, rules)
+    name = chosen_environment(order.environment, rules)
     environment = find_environment(name, rules)
     selection = _select(order, rules, git, records)
     if order.source is not None and not order.targets:

@@ -10,7 +10,7 @@ from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import DeployRequest, require_target
 from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
 from toolkit.flow.rulebook import (
-    environment_name,
+    chosen_environment,
     find_environment,
     variables_of,
 )
@@ -124,7 +124,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     back.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment_name(order.environment, rules)
+    name = chosen_environment(order.environment, rules)
     [target] = order.targets
     require_target(target, rules)
     settings = rules.targets[target].settings
