@@ -2,6 +2,7 @@
 consent, progress, and the end.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -21,8 +22,9 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
 from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
-from toolkit.flow.rulebook import environment_name
-from toolkit.flow.trusted import require_rules_consent, trust_notice
+from toolkit.flow.rulebook import environment_name, find_environment
+from toolkit.flow.trusted import OPTION as RULES_OPTION
+from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
@@ -35,6 +37,7 @@ from toolkit.model import (
     Rules,
     RunResult,
     SameOptions,
+    ShellCommand,
     advice_parts,
     changed_advice,
 )
@@ -201,10 +204,44 @@ def confirmed(
 ) -> flow.DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
-    if not (common.dry_run or common.yes or can_ask(common)):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     name = environment_name(request.environment, rules)
+    if not common.dry_run:
+        require_flags(common, rules, name)
     return replace(request, allowed=confirm_trust(rules, name, common, changes=not common.dry_run))
+
+
+def require_flags(common: DeployOptions, rules: Rules, environment: str | None) -> None:
+    """Where nobody can be asked, require every consent that rules.toml calls for, all in one error.
+    Raises Refused.
+    """
+    if can_ask(common):
+        return
+    problems, flags, first = list[str](), list[str](), ""
+    if not common.yes:
+        problems.append("confirmation needed, but this is not a terminal")
+        flags.append("--yes")
+    settings = find_environment(environment, rules)
+    if settings is not None and settings.protected and common.confirm is None:
+        problems.append(f"environment {settings.name} is protected")
+        flags += ("--confirm", settings.name)
+    if not flags:
+        return  # whose rules.toml decides is asked for later
+    refusal = None if common.allowed else rules_refusal(rules, environment)
+    if refusal is not None:
+        problems.append(refusal[0])
+        flags.append(RULES_OPTION)
+        first = f"{refusal[1]} first, or "
+    for remark in trust_notice(rules, environment):
+        output.note(f"note: {line(remark)}")
+    add = f"{first}add {shlex.join(flags)}:"
+    raise Refused("; ".join(problems), (add, typed_command(flags)))
+
+
+def typed_command(flags: Sequence[str]) -> ShellCommand:
+    """The command that was typed, with more flags."""
+    words = list(click.get_current_context().meta[COMMAND_LINE])
+    end = words.index("--") if "--" in words else len(words)
+    return ShellCommand("toolkit", (*words[:end], *flags, *words[end:]))
 
 
 def confirm_trust(
@@ -317,8 +354,14 @@ def _for_people(preview: Preview, same: SameOptions) -> Preview:
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
-    if not (common.yes or can_ask(common)):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
+    if not can_ask(common):
+        protected = jobs[0].location.environment if jobs[0].location.protected else None
+        flags = [] if common.yes else ["--yes"]
+        if protected is not None and common.confirm is None:
+            flags += ("--confirm", protected)
+        if flags:
+            problem = "confirmation needed, but this is not a terminal"
+            raise Refused(problem, (f"add {shlex.join(flags)}:", typed_command(flags)))
     _ask_consent(common, jobs)
 
 

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from toolkit.cli import deploying, kind_options, options, output
 from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
-from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.rulebook import environment_name
@@ -57,6 +56,8 @@ def rollback(
     rules = validate(request, git)
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
+    if changes:
+        deploying.require_flags(common, rules, name)
     allowed = deploying.confirm_trust(rules, name, common, changes)
     request = replace(request, allowed=allowed)
     ports = open_ports(git, common.folder)
@@ -67,8 +68,6 @@ def rollback(
     )
     if as_list:
         return _list(choice, common.as_json)
-    if not (common.dry_run or common.yes or output.interactive()):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
             f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
