@@ -30,6 +30,7 @@ from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
 from toolkit.model import (
     Advice,
+    BaseKind,
     Job,
     JobAction,
     NextCommand,
@@ -136,10 +137,13 @@ def deploy_options(command: Command) -> Command:
 
 
 class PlanFile(Struct, frozen=True):
-    """What a plan file holds: the targets to deploy, and what the plan was made from."""
+    """What a plan file holds: the targets to deploy, what the plan was made from, and whether it
+    says what is due by the record.
+    """
 
     targets: tuple[str, ...]
     source: dict[str, Any]
+    is_due: bool
 
 
 def read_plan(path: str) -> PlanFile:
@@ -149,8 +153,10 @@ def read_plan(path: str) -> PlanFile:
     try:
         document = json.loads(files.read(path, 1 << 26))
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
-        return PlanFile(names, dict(document["source"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        base = document.get("base", {}).get("kind")
+        is_due = base in (BaseKind.LAST, BaseKind.LIVE)
+        return PlanFile(names, dict(document["source"]), is_due)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         again = NextCommand("diff", options=("--out", "FILE"))
         raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
 

@@ -57,6 +57,7 @@ def rollback(
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
     if changes:
+        flow.require_reversible(target, rules)
         deploying.require_flags(common, rules, name)
     allowed = deploying.confirm_trust(rules, name, common, changes)
     request = replace(request, allowed=allowed)

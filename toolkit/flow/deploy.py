@@ -99,6 +99,8 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     """The plan file, as git names it: it does not count as a change."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
+    is_due: bool = False
+    """Whether the plan file holds what was due by the record: only what still is gets deployed."""
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
@@ -253,7 +255,7 @@ def _refuse_an_empty_plan(
         verb = "is" if len(names) == 1 else "are"
         raise StalePlan(
             f"the plan has no steps, and {', '.join(names)} {verb} due",
-            ("see what is due:", NextCommand("diff")),
+            ("deploy what is due now:", NextCommand("deploy")),
         )
 
 
@@ -492,8 +494,14 @@ def _named_targets(
     if order.everything:
         return list(rules.targets), {}
     # A plan file may hold no step: then nothing is deployed, rather than everything.
-    if order.targets or order.source is not None:
-        return [_resolved(name, order.kind, rules) for name in order.targets], {}
+    named = [_resolved(name, order.kind, rules) for name in order.targets]
+    if named and order.is_due:
+        due, changed = _named_targets(replace(order, targets=(), source=None), rules, git, records)
+        leaves = Graph(rules.targets).leaves
+        due_leaves = set[str]().union(*map(leaves, due))
+        return [name for name in named if leaves(name) & due_leaves], changed
+    if named or order.source is not None:
+        return named, {}
     if records is None:
         answer = due_now(order, git, None)
         return [step.target for step in answer.plan.steps], {}

@@ -119,6 +119,17 @@ def _any_gone(missing: Sequence[bool | None]) -> bool | None:
     return False
 
 
+def require_reversible(target: str, rules: Rules) -> None:
+    """Raises Refused where a target cannot be rolled back, UsageError where there is none of that
+    name.
+    """
+    require_target(target, rules)
+    settings = rules.targets[target].settings
+    reason = kinds.kind(rules.targets[target].kind).irreversible(settings)
+    if reason:
+        raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
+
+
 def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
     """The order's one target in each of its locations. Raises Refused where it cannot be rolled
     back.
@@ -126,11 +137,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = chosen_environment(order.environment, rules)
     [target] = order.targets
-    require_target(target, rules)
-    settings = rules.targets[target].settings
-    reason = kinds.kind(rules.targets[target].kind).irreversible(settings)
-    if reason:
-        raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
+    require_reversible(target, rules)
     environment = find_environment(name, rules)
     return rules, jobs_without_run(
         [rules.targets[target]],
