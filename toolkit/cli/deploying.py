@@ -196,13 +196,22 @@ def deploy_request(common: DeployOptions, **details: Any) -> flow.DeployRequest:
 
 def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
-    request = account.SignIn(
+    request = _sign_in_request(common)
+    account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
+
+
+def say_endpoint(common: DeployOptions, rules: Rules) -> None:
+    """Say where AWS is, if that is elsewhere, before anything else is said. Raises UsageError."""
+    account.sign_in_with(_sign_in_request(common), rules, None)
+
+
+def _sign_in_request(common: DeployOptions) -> account.SignIn:
+    return account.SignIn(
         environment=common.env,
         profile=common.profile,
         region=common.region,
         silent=common.quiet or common.as_json,
     )
-    account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
 
 
 def confirmed(
@@ -210,6 +219,7 @@ def confirmed(
 ) -> flow.DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
+    say_endpoint(common, rules)
     name = environment_name(request.environment, rules)
     if not common.dry_run:
         require_flags(common, rules, name)

@@ -54,6 +54,7 @@ def rollback(
         options=kind_options.take(ctx, arguments),
     )
     rules = validate(request, git)
+    deploying.say_endpoint(common, rules)
     name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
     if changes:
@@ -95,7 +96,7 @@ def _choose(
         for candidate in candidates:
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
-        version = pick("Which version?", labels)
+        version = pick("Which version?", labels, flow.first_choice(choice))
     chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:

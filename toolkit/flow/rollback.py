@@ -299,6 +299,16 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     return complete[0]
 
 
+def first_choice(choice: RollbackChoice) -> str | None:
+    """The run whose version a menu offers first: the one that is restored where none is named;
+    None where there is none. Never what is live while another one can be restored.
+    """
+    try:
+        return pick_candidate(choice, None).record.run
+    except Refused:
+        return None
+
+
 def _named(choice: RollbackChoice, name: str) -> Candidate:
     """The version by the name of a run, by its own name, or by the beginning of that."""
     matches = [
