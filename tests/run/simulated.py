@@ -259,7 +259,7 @@ def prepared(
         (),
     )
     return PreparedRun(
-        rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved)
+        rules, jobs, {}, (), tuple(back(job) for job in jobs if job.step in unproved)
     )
 
 

@@ -6,6 +6,7 @@ deadline runs in the meantime.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -20,11 +21,12 @@ from toolkit.ports.ports import Ports
 
 
 class SignIn(Struct, frozen=True, kw_only=True):
-    """What a command is about to call: an environment, or `everywhere`, all of them. `silent`: the
-    answer is for a program. `shared`: only the buckets of a `store` are called.
+    """What a command is about to call: environments (None: the default one), or `everywhere`, all
+    of them. `silent`: the answer is for a program. `shared`: only the buckets of a `store` are
+    called.
     """
 
-    environment: str | None = None
+    environments: Sequence[str | None] = (None,)
     profile: str | None = None
     region: str | None = None
     everywhere: bool = False
@@ -62,7 +64,7 @@ def sign_in_for(
 ) -> None:
     """The same for the environment, profile and region of a request."""
     request = SignIn(
-        environment=project.environment,
+        environments=(project.environment,),
         profile=project.profile,
         region=project.region,
         everywhere=everywhere,
@@ -102,7 +104,7 @@ def _locations(request: SignIn, rules: Rules) -> tuple[Location, ...]:
 
     names: list[str | None] = [*rules.environments] or [None]
     if not request.everywhere:
-        names = [environment_name(request.environment, rules)]
+        names = [environment_name(name, rules) for name in request.environments]
     every: list[Location] = []
     for name in names:
         settings = rules.environments.get(name) if name else None

@@ -11,6 +11,7 @@ from toolkit.errors import Declined, NotAgreed
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
 from toolkit.show import record as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -49,17 +50,20 @@ def record_set(
     commit_id = git.resolve(commit)
     location = flow.first_location(request, git)
     can_ask = output.interactive() and not as_json
+    environment = location.environment or "this project"
+    owner = location.account or "the account of these credentials"
+    what = f"Record {', '.join(targets)} as live at {commit_id[:12]} in {environment} ({owner})"
     if location.protected:
-        confirm_name(str(location.environment), values["confirm"], can_ask)
+        confirmed = [values["confirm"]] if values["confirm"] is not None else []
+        if not confirmed:
+            output.note(line(f"{what}."))
+        confirm_name(environment, confirmed, can_ask)
     elif not values["yes"]:
         if not can_ask:
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
         from toolkit.cli.prompt import confirm
 
-        environment = location.environment or "this project"
-        owner = location.account or "the account of these credentials"
-        what = f"Record {', '.join(targets)} as live at {commit_id[:12]}"
-        if not confirm(f"{what} in {environment} ({owner})?", default=False):
+        if not confirm(f"{what}?", default=False):
             raise Declined()
     records = flow.set_(request, targets, commit, git, ports)
     if as_json:

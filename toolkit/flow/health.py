@@ -202,7 +202,7 @@ def _watched_targets(request: HealthRequest, rules: Rules) -> list[Target]:
     """The targets whose health can be checked, groups written out. Raises UsageError for one that
     does not exist.
     """
-    from toolkit.flow.deploy import require_target
+    from toolkit.flow.selection import require_target
     from toolkit.plan.graph import Graph
 
     for name in request.targets:

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 from toolkit.advice import Advice, SameOptions
 from toolkit.errors import Refused
 from toolkit.flow.advice import same_options
-from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
+    chosen_environment,
     environment_name,
     find_environment,
     target_settings,
 )
+from toolkit.flow.selection import require_target
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
@@ -60,6 +61,7 @@ def _load(
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment_name(request.environment, rules)
     if changes:
+        name = chosen_environment(request.environment, rules)
         require_rules_consent(rules, name)
     environment = find_environment(name, rules)
     return rules, making.locations(environment, request.profile, request.region)
