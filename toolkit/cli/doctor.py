@@ -41,7 +41,7 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     rows = [
         show.ProgramRow("toolkit", __version__),
         show.ProgramRow("python", platform.python_version()),
-        *_programs(),
+        *(show.program(name, version, needed) for name, version, needed in programs.versions()),
         _builder(),
     ]
     images, rules_file = None, None
@@ -57,10 +57,6 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         return output.document(show.document(rows, images, code))
     output.say(show.text(rows, images, rules_file))
     return code
-
-
-def _programs() -> list[show.ProgramRow]:
-    return [show.program(name, version, needed) for name, version, needed in programs.versions()]
 
 
 def _builder() -> show.ProgramRow:

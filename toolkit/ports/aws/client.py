@@ -122,7 +122,10 @@ class Aws:
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
-        return self._call(service, operation, params, once=False)
+        client = self._client(service, once=False)
+        with self._translating(service, operation):
+            answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
+            return _checked(answer, service, operation)
 
     def write(
         self, service: str, operation: str, /, tokened: bool = False, **params: Any
@@ -130,12 +133,7 @@ class Aws:
         """Change something. `tokened` says that the parameters make a repetition harmless. Raises
         CloudError.
         """
-        return self._call(service, operation, params, once=not tokened)
-
-    def _call(
-        self, service: str, operation: str, params: dict[str, Any], once: bool
-    ) -> dict[str, Any]:
-        client = self._client(service, once)
+        client = self._client(service, once=not tokened)
         with self._translating(service, operation):
             answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
             return _checked(answer, service, operation)
