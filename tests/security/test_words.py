@@ -67,12 +67,12 @@ def test_the_fields_of_a_journal() -> None:
     summary = evil(
         "run",
         "command",
-        "environment",
         "commit",
         "user",
         "host",
         "started",
         "ended",
+        environments=(EVIL,),
         status="done",
         exit=0,
         steps=[(EVIL, EVIL, EVIL)],
