@@ -5,7 +5,7 @@ import platform
 
 import click
 
-from toolkit import __version__, flow, targets
+from toolkit import DISTRIBUTION, __version__, flow, targets
 from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
@@ -41,7 +41,7 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     rows = [
         show.ProgramRow("toolkit", __version__),
         show.ProgramRow("python", platform.python_version()),
-        *(show.program(name, version, needed) for name, version, needed in programs.versions()),
+        *_programs(),
         _builder(),
     ]
     images, rules_file = None, None
@@ -57,6 +57,25 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         return output.document(show.document(rows, images, code))
     output.say(show.text(rows, images, rules_file))
     return code
+
+
+def _programs() -> list[show.ProgramRow]:
+    rows = [show.program(name, version, needed) for name, version, needed in programs.versions()]
+    return [*rows, *_namesakes()]
+
+
+def _namesakes() -> list[show.ProgramRow]:
+    """The distribution that has the name `toolkit` on the package index, where it is installed
+    beside ours: both write into the same folder.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("toolkit")
+    except PackageNotFoundError:
+        return []
+    remark = f"another package, which writes over this one ({DISTRIBUTION}): pip uninstall toolkit"
+    return [show.ProgramRow("toolkit", installed, remark, True)]
 
 
 def _builder() -> show.ProgramRow:
