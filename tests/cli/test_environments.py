@@ -27,6 +27,7 @@ NONE = {
     "completion",
     "sandbox up",
     "sandbox down",
+    "sandbox example",
     "sandbox status",
     "sandbox reset",
     "rules schema",
