@@ -127,7 +127,7 @@ def deploy_options(command: Command) -> Command:
             options.as_json,
             options.quiet,
             options.verbose,
-            options.no_color,
+            options.color,
         )
     ):
         command = option(command)

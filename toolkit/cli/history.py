@@ -22,6 +22,7 @@ from toolkit.show import history as show
     help="Show at most this many runs.",
 )
 @options.common
+@options.color
 @click.option("-e", "--env", metavar="NAME", help="Only runs in this environment.")
 @options.as_json
 @click.pass_context

@@ -12,10 +12,11 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.operations import GOOD, Job, JobAction, Outcome, Verdict
+from toolkit.operations import Job, JobAction, Outcome
 from toolkit.ports import debug
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.show import run as show
+from toolkit.show import style
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import duration, line
 
@@ -85,7 +86,11 @@ class ScreenProgress:
         self._several = several
         self._rows: dict[str, _Row] = {}
         self._console = Console(
-            file=output.unbuffered(), highlight=False, markup=False, emoji=False
+            file=output.unbuffered(),
+            highlight=False,
+            markup=False,
+            emoji=False,
+            no_color=not output.has_colours(sys.stderr),
         )
         self._live = Live(
             get_renderable=self._drawn,
@@ -110,8 +115,7 @@ class ScreenProgress:
                 case LogLine(step, text):
                     self._change(step, None, text)
                 case Notice(step, text):
-                    shown = advice_lines(text, before=f"{step}: ")
-                    self._console.print("\n".join(shown), soft_wrap=True)
+                    self._print("\n".join(advice_lines(text, before=f"{step}: ")))
                 case StepEnded(outcome):
                     self._ended(outcome)
 
@@ -120,10 +124,13 @@ class ScreenProgress:
             self._rows.pop(outcome.step, None)
         if not self._several:
             return
-        style = "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
-        if outcome.verdict in GOOD:
-            style = "green"
-        self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
+        shown = f"{line(outcome.step)}: {show.ended(outcome)}"
+        self._print(style.marked(shown, show.ROLES.get(outcome.verdict)))
+
+    def _print(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text.from_ansi(output.rendered(text, sys.stderr)), soft_wrap=True)
 
     def asked(self, step: str, question: str) -> bool | None:
         """Ask, with the lines put away as long. No event is taken meanwhile."""
@@ -259,7 +266,8 @@ class RedrawnText:
         from rich.text import Text
 
         with suppress(OSError):
-            self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+            shown = Text.from_ansi(output.rendered(text, sys.stdout), no_wrap=True, overflow="crop")
+            self._live.update(shown, refresh=True)
 
 
 def checking(quiet: bool) -> AbstractContextManager[object]:
