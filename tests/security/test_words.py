@@ -37,7 +37,7 @@ def test_the_fields_of_a_record() -> None:
     record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
     longer = evil("version", "when", "run", commit="", detail={})
     for item in (record, longer):
-        assert harmless(history.deploy_label(item, True))
+        assert all(map(harmless, history.deploy_labels([item], [[EVIL]], [None])))
         assert harmless(history.deploys([item], [None]))
     json.loads(json.dumps(history.deploys_document([record], [True])))
 

@@ -5,7 +5,7 @@ else. All of it on stderr.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import RLock
 from time import monotonic
@@ -14,11 +14,19 @@ from typing import Any
 from toolkit.cli import output
 from toolkit.operations import Job, JobAction, Outcome
 from toolkit.ports import debug
-from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
+from toolkit.run.events import (
+    LogLine,
+    Notice,
+    PhaseChanged,
+    RunEvent,
+    RunPlanned,
+    StepBegan,
+    StepEnded,
+)
 from toolkit.show import run as show
 from toolkit.show import style
 from toolkit.show.advice import advice_lines
-from toolkit.show.text import duration, line
+from toolkit.show.text import count, duration, line, shortened
 
 REFRESHES = 8
 """How often per second the lines are drawn again."""
@@ -85,6 +93,8 @@ class ScreenProgress:
         self._lock = RLock()
         self._several = several
         self._rows: dict[str, _Row] = {}
+        self._waiting: dict[str, list[str]] = {}
+        """The steps that have not begun, each with those that it waits for."""
         self._console = Console(
             file=output.unbuffered(),
             highlight=False,
@@ -107,8 +117,11 @@ class ScreenProgress:
         with suppress(OSError):  # a terminal that was closed ends no deploy
             self._live.start()
             match event:
+                case RunPlanned(_, jobs):
+                    self._planned(jobs)
                 case StepBegan(job):
                     with self._lock:
+                        self._waiting.pop(job.step, None)
                         self._rows[job.step] = _Row(job)
                 case PhaseChanged(step, phase):
                     self._change(step, phase, "")
@@ -119,9 +132,22 @@ class ScreenProgress:
                 case StepEnded(outcome):
                     self._ended(outcome)
 
+    def _planned(self, jobs: Sequence[Job]) -> None:
+        # A step that undoes another one waits for nothing: mostly it never begins.
+        planned = [job for job in jobs if not job.undoes]
+        steps = {job.step for job in planned}
+        with self._lock:
+            self._waiting = {
+                job.step: [need for need in job.needs if need in steps] for job in planned
+            }
+
     def _ended(self, outcome: Outcome) -> None:
         with self._lock:
             self._rows.pop(outcome.step, None)
+            self._waiting.pop(outcome.step, None)
+            for needs in self._waiting.values():
+                if outcome.step in needs:
+                    needs.remove(outcome.step)
         if not self._several:
             return
         shown = f"{line(outcome.step)}: {show.ended(outcome)}"
@@ -163,12 +189,22 @@ class ScreenProgress:
         from rich.text import Text
 
         with self._lock:
-            width = self._console.width
-            return Text(
-                "\n".join(row.text(width) for row in self._rows.values()),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
+            width, height = self._console.size
+            lines = [row.text(width) for row in self._rows.values()]
+            lines += waiting_lines(self._waiting, width, height - len(lines) - 2)
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
+
+def waiting_lines(waiting: Mapping[str, Sequence[str]], width: int, most: int) -> list[str]:
+    """A line for each step that has not begun, with what it waits for, but no more than `most`."""
+    lines: list[str] = []
+    for step, needs in waiting.items():
+        what = ", ".join(map(line, needs)) or "another step to end (--parallel)"
+        lines.append(shortened(f"  {line(step)}  waits for {what}", width))
+    if len(lines) > most:
+        hidden = len(lines) - max(most - 1, 0)
+        lines = [*lines[: max(most - 1, 0)], f"  {count(hidden, 'more step')} waiting"]
+    return lines
 
 
 class _Row:

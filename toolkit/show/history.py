@@ -159,14 +159,32 @@ def run_document(summary: Any, steps: Sequence[tuple[str, str, str]]) -> dict[st
     return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": document}
 
 
-def deploy_label(record: Any, live: bool, gone: bool | None = None) -> str:
-    """One good deploy in a line of a list to choose from."""
-    label = f"{_version(record)}  {_minute(record)}  run {line(record.run)}"
+def deploy_labels(
+    records: Sequence[Any], live: Sequence[Sequence[str]], gone: Sequence[bool | None]
+) -> list[str]:
+    """Good deploys, a line each of a list to choose from: what each is stands at its end. `live` is
+    where each is live: in nothing, or in regions, with an empty name where it runs everywhere.
+    """
+    marks = [_mark(where, is_gone) for where, is_gone in zip(live, gone, strict=True)]
+    rows = [(_version(record), _minute(record), f"run {line(record.run)}") for record in records]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), mark))
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+
+
+def _mark(live: Sequence[str], gone: bool | None) -> str:
+    """What a good deploy is now."""
+    marks: list[str] = []
     if live:
-        label += "  (live)"
+        regions = ", ".join(region for region in live if region)
+        marks.append(f"live in {line(regions)}" if regions else "live")
     if gone:
-        label += "  (image gone)"
-    return label
+        marks.append("image gone")
+    elif not live:
+        marks.append("good" if gone is False else "good, image not checked")
+    return ", ".join(marks)
 
 
 def deploys(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
