@@ -211,10 +211,12 @@ def _end_of_class(pattern: str, index: int, deep: bool) -> int:
     """The index of the `]` that closes a class. As in Go, a class cannot start with `]`, and in a
     .dockerignore it may hold named ones, such as `[:digit:]`.
     """
+    last = pattern.rfind(":]") if deep else -1
     while index < len(pattern) and pattern[index] != "]":
-        is_named = deep and pattern.startswith("[:", index)
-        named_end = pattern.find(":]", index + 2) if is_named else -1
-        index = named_end + 2 if named_end >= 0 else index + 1 + (pattern[index] == "\\")
+        if index + 2 <= last and pattern.startswith("[:", index):
+            index = pattern.find(":]", index + 2) + 2
+        else:
+            index += 1 + (pattern[index] == "\\")
     if index >= len(pattern):
         raise re.error("a [ is not closed")
     return index
