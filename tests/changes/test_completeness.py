@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from toolkit.advice import ShellCommand, advice_parts
 from toolkit.changes.completeness import ASSUMED, Gap, GapReason, _fix
-from toolkit.model import ShellCommand, advice_parts
 from toolkit.show.advice import shown_command
 
 FOLDER, FILE = "in\n$(x)", "a\x1b\tb"

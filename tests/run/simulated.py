@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import (
-    Advice,
+from toolkit.advice import Advice
+from toolkit.model import Rules, Target, Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -27,12 +28,9 @@ from toolkit.model import (
     Observation,
     Outcome,
     Preview,
-    Rules,
     RunResult,
     StepState,
-    Target,
     Verdict,
-    Version,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.shared_runs import SharedRun
@@ -261,7 +259,7 @@ def prepared(
         (),
     )
     return PreparedRun(
-        rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved)
+        rules, jobs, {}, (), tuple(back(job) for job in jobs if job.step in unproved)
     )
 
 
@@ -409,6 +407,7 @@ def resumed(request: RunRequest, store: Store, theirs: SharedRun | None = None) 
 class Simulated(base.Kind):
     """The kind of these targets."""
 
+    content_details = ("sha256",)
     Settings = Settings
     preview = staticmethod(preview)
     apply = staticmethod(apply)

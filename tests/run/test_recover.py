@@ -11,8 +11,9 @@ import pytest
 
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Advice, LiveVersion, NextCommand, Outcome, ShellCommand, Verdict
+from toolkit.operations import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state, with_quoted_advice

@@ -12,6 +12,14 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import (
+    Advice,
+    NextCommand,
+    SameOptions,
+    ShellCommand,
+    advice_parts,
+    changed_advice,
+)
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
@@ -22,26 +30,15 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
 from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
-from toolkit.flow.rulebook import environment_name, find_environment
+from toolkit.flow.rulebook import find_environment
+from toolkit.flow.selection import DeployRequest, environments_of
 from toolkit.flow.trusted import OPTION as RULES_OPTION
 from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import (
-    Advice,
-    BaseKind,
-    Job,
-    JobAction,
-    NextCommand,
-    Preview,
-    Rules,
-    RunResult,
-    SameOptions,
-    ShellCommand,
-    advice_parts,
-    changed_advice,
-)
+from toolkit.model import BaseKind, Rules, Standing
+from toolkit.operations import Job, JobAction, Preview, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -62,12 +59,12 @@ class DeployOptions(Struct, frozen=True):
 
     folder: str
     rules: str | None
-    env: str | None
+    environments: tuple[str, ...]
     profile: str | None
     region: str | None
     as_json: bool
     yes: bool
-    confirm: str | None
+    confirm: tuple[str, ...]
     dry_run: bool
     quiet: bool
     verbose: bool
@@ -84,12 +81,13 @@ def deploy_options(command: Command) -> Command:
     for option in reversed(
         (
             options.common,
-            options.environment,
+            options.environments,
             options.profile,
             options.region,
             click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
             click.option(
                 "--confirm",
+                multiple=True,
                 metavar="NAME",
                 help="Confirm a protected environment by its name, instead of typing it at the "
                 "prompt.",
@@ -155,7 +153,9 @@ def read_plan(path: str) -> PlanFile:
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
         base = document.get("base", {}).get("kind")
         is_due = base in (BaseKind.LAST, BaseKind.LIVE)
-        return PlanFile(names, dict(document["source"]), is_due)
+        source = dict(document["source"])
+        dict(source.get("targets") or {})
+        return PlanFile(names, source, is_due)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         again = NextCommand("diff", options=("--out", "FILE"))
         raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
@@ -172,7 +172,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
         "folder": folder,
         "lock_timeout": timeout,
         "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
-        "env": options.inherited(ctx, "env", arguments.pop("env")),
+        "environments": options.inherited_environments(ctx, arguments.pop("env")),
     }
     for name in DeployOptions.__struct_fields__:
         if name not in fields:
@@ -180,12 +180,12 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     return DeployOptions(**fields)
 
 
-def deploy_request(common: DeployOptions, **details: Any) -> flow.DeployRequest:
+def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
     """What is to be deployed (`details`), where the common options say."""
-    return flow.DeployRequest(
+    return DeployRequest(
         folder=common.folder,
         rules=common.rules,
-        environment=common.env,
+        environments=common.environments,
         profile=common.profile,
         region=common.region,
         checked=not common.no_checks,
@@ -207,26 +207,24 @@ def say_endpoint(common: DeployOptions, rules: Rules) -> None:
 
 def _sign_in_request(common: DeployOptions) -> account.SignIn:
     return account.SignIn(
-        environment=common.env,
+        environments=common.environments or (None,),
         profile=common.profile,
         region=common.region,
         silent=common.quiet or common.as_json,
     )
 
 
-def confirmed(
-    common: DeployOptions, request: flow.DeployRequest, git: Git | None
-) -> flow.DeployRequest:
+def confirmed(common: DeployOptions, request: DeployRequest, git: Git | None) -> DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
     say_endpoint(common, rules)
-    name = environment_name(request.environment, rules)
+    names = environments_of(request, rules)
     if not common.dry_run:
-        require_flags(common, rules, name)
-    return replace(request, allowed=confirm_trust(rules, name, common, changes=not common.dry_run))
+        require_flags(common, rules, names)
+    return replace(request, allowed=confirm_trust(rules, names, common, changes=not common.dry_run))
 
 
-def require_flags(common: DeployOptions, rules: Rules, environment: str | None) -> None:
+def require_flags(common: DeployOptions, rules: Rules, environments: Sequence[str | None]) -> None:
     """Where nobody can be asked, require every consent that rules.toml calls for, all in one error.
     Raises Refused.
     """
@@ -236,19 +234,23 @@ def require_flags(common: DeployOptions, rules: Rules, environment: str | None) 
     if not common.yes:
         problems.append("confirmation needed, but this is not a terminal")
         flags.append("--yes")
-    settings = find_environment(environment, rules)
-    if settings is not None and settings.protected and common.confirm is None:
-        problems.append(f"environment {settings.name} is protected")
-        flags += ("--confirm", settings.name)
+    protected: list[str] = []
+    for environment in environments:
+        settings = find_environment(environment, rules)
+        if settings is not None and settings.protected:
+            protected.append(settings.name)
+    for name in unconfirmed(common, protected):
+        problems.append(f"environment {name} is protected")
+        flags += ("--confirm", name)
     if not flags:
         return  # whose rules.toml decides is asked for later
-    refusal = None if common.allowed else rules_refusal(rules, environment)
-    if refusal is not None:
+    refusals = [rules_refusal(rules, name) for name in environments]
+    refusal = next((refusal for refusal in refusals if refusal is not None), None)
+    if refusal is not None and not common.allowed:
         problems.append(refusal[0])
         flags.append(RULES_OPTION)
         first = f"{refusal[1]} first, or "
-    for remark in trust_notice(rules, environment):
-        output.note(f"note: {line(remark)}")
+    _note_trust(rules, environments)
     add = f"{first}add {shlex.join(flags)}:"
     raise Refused("; ".join(problems), (add, typed_command(flags)))
 
@@ -260,8 +262,17 @@ def typed_command(flags: Sequence[str]) -> ShellCommand:
     return ShellCommand("toolkit", (*words[:end], *flags, *words[end:]))
 
 
+def _note_trust(rules: Rules, environments: Sequence[str | None]) -> None:
+    remarks = [remark for name in environments for remark in trust_notice(rules, name)]
+    for remark in dict.fromkeys(remarks):
+        output.note(f"note: {line(remark)}")
+
+
 def confirm_trust(
-    rules: Rules, environment: str | None, common: DeployOptions, changes: bool = True
+    rules: Rules,
+    environments: Sequence[str | None],
+    common: DeployOptions,
+    changes: bool = True,
 ) -> bool:
     """Report where what judges a deploy differs from the trusted base; whether this rules.toml may
     decide all the same. Raises Refused.
@@ -269,12 +280,12 @@ def confirm_trust(
     `changes`: something is to be changed. Where only this rules.toml says where, a person has to
     agree to that.
     """
-    for remark in trust_notice(rules, environment):
-        output.note(f"note: {line(remark)}")
-    if not changes or not rules.trust.is_refused(environment):
+    _note_trust(rules, environments)
+    refused = [name for name in environments if rules.trust.is_refused(name)]
+    if not changes or not refused:
         return common.allowed
     if not can_ask(common):
-        require_rules_consent(rules, environment)
+        require_rules_consent(rules, refused[0])
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
@@ -282,12 +293,14 @@ def confirm_trust(
     return True
 
 
-def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
+def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | None) -> int:
     """Prepare what was `confirmed`, ask for consent, deploy and report. The exit code."""
     ports = open_ports(git, common.folder)
     sign_in(common, git, ports)
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
+    for name in prepared.up_to_date:
+        output.note(f"note: {name}: nothing to deploy")
     for target, reason in prepared.left:
         output.note(f"note: {target} is left out: {line(reason)}")
     _warn_backwards(common, prepared)
@@ -313,7 +326,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
 def _require_run_consent(
     command: str,
     common: DeployOptions,
-    request: flow.DeployRequest,
+    request: DeployRequest,
     prepared: flow.PreparedRun,
     git: Git | None,
 ) -> None:
@@ -335,10 +348,11 @@ def _require_run_consent(
 
 
 def _prepare(
-    common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
+    common: DeployOptions, request: DeployRequest, run: str, git: Git | None, ports: Ports
 ) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
-    typed = SameOptions(common.rules, common.env, common.region)
+    only = common.environments[0] if len(common.environments) == 1 else None
+    typed = SameOptions(common.rules, only, common.region)
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
@@ -371,10 +385,9 @@ def _for_people(preview: Preview, same: SameOptions) -> Preview:
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
     if not can_ask(common):
-        protected = jobs[0].location.environment if jobs[0].location.protected else None
         flags = [] if common.yes else ["--yes"]
-        if protected is not None and common.confirm is None:
-            flags += ("--confirm", protected)
+        for name in unconfirmed(common, protected_environments(jobs)):
+            flags += ("--confirm", name)
         if flags:
             problem = "confirmation needed, but this is not a terminal"
             raise Refused(problem, (f"add {shlex.join(flags)}:", typed_command(flags)))
@@ -533,16 +546,41 @@ def can_ask(common: DeployOptions) -> bool:
     return output.interactive() and not common.as_json
 
 
+def protected_environments(jobs: Sequence[Job]) -> list[str]:
+    """The protected environments of these jobs, each once."""
+    protected = [str(job.location.environment) for job in jobs if job.location.protected]
+    return list(dict.fromkeys(protected))
+
+
+def unconfirmed(common: DeployOptions, protected: Sequence[str]) -> list[str]:
+    """Those protected environments for which nobody has typed any name."""
+    return [name for name in protected if not _confirmations(common, name, protected)]
+
+
+def _confirmations(common: DeployOptions, name: str, protected: Sequence[str]) -> list[str]:
+    """What was typed to confirm an environment: its name, or one that is nobody's and so wrong."""
+    return [word for word in common.confirm if word == name or word not in protected]
+
+
 def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for consent that was not given in advance. Raises Refused."""
-    location = jobs[0].location
-    if location.protected:
-        confirm_name(str(location.environment), common.confirm, can_ask(common))
-    elif not common.yes:
+    protected = protected_environments(jobs)
+    for name in protected:
+        confirm_name(name, _confirmations(common, name, protected), can_ask(common))
+    if not protected and not common.yes:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Continue?", default=True):
             raise Declined()
+
+
+def _needs_backwards_consent(
+    common: DeployOptions, prepared: flow.PreparedRun
+) -> list[tuple[str, Standing]]:
+    """The steps that go back and that nobody has agreed to."""
+    if common.allow_backwards:
+        return []
+    return [pair for pair in prepared.backwards if pair[0] not in prepared.backwards_allowed]
 
 
 def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
@@ -550,18 +588,18 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     Raises Refused where nobody can be asked for it; a dry run says so.
     """
     warnings = [behind(step, standing) for step, standing in prepared.backwards]
-    allowed = prepared.backwards_allowed or common.allow_backwards
-    missing = bool(warnings) and not allowed
+    missing = _needs_backwards_consent(common, prepared)
     refused = missing and not common.dry_run and (common.yes or not can_ask(common))
-    # The first one is the error itself where it is refused.
-    for warning in warnings[1:] if refused else warnings:
-        output.note(f"warning: {line(warning)}")
+    error = behind(*missing[0]) if refused else None
+    for warning in warnings:
+        if warning != error:
+            output.note(f"warning: {line(warning)}")
     if not missing:
         return
-    fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
+    fix = missing[0][1].fetch or "merge or rebase onto what is live"
     fix = (*advice_parts(fix), "; or add --allow-backwards")
-    if refused:
-        raise Refused(warnings[0], fix)
+    if error is not None:
+        raise Refused(error, fix)
     if common.dry_run:
         would = "with --yes this deploy would be refused (exit 2):"
         output.note_advice((would, *fix), before="note: ")
@@ -569,23 +607,25 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     """Ask for the consent to take live commits out, which was warned of before. Raises Declined."""
-    if not prepared.backwards or prepared.backwards_allowed or common.allow_backwards:
+    missing = _needs_backwards_consent(common, prepared)
+    if not missing:
         return
     from toolkit.cli.prompt import confirm
 
-    steps = ", ".join(step for step, _ in prepared.backwards)
+    steps = ", ".join(step for step, _ in missing)
     if not confirm(f"{steps} would go back. Deploy anyway?", default=False):
         raise Declined()
 
 
-def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
+def confirm_name(name: str, confirmed: Sequence[str], asking: bool) -> None:
     """Require a protected environment's name: in advance, or typed now. Raises Refused."""
-    if confirm is not None:
-        if confirm != name:
+    for word in confirmed:
+        if word != name:
             raise Refused(
-                f"{confirm!r} is not the name of the environment",
+                f"{word!r} is not the name of the environment",
                 f"the environment is {name}: --confirm {name}",
             )
+    if confirmed:
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")

@@ -55,9 +55,10 @@ def record_set(
     account = location.account or "the account of these credentials"
     what = f"Record {', '.join(targets)} as live at {commit_id[:12]} in {environment} ({account})"
     if location.protected:
-        if values["confirm"] is None:
+        confirmed = [values["confirm"]] if values["confirm"] is not None else []
+        if not confirmed:
             output.note(line(f"{what}."))
-        confirm_name(environment, values["confirm"], can_ask)
+        confirm_name(environment, confirmed, can_ask)
     elif not values["yes"]:
         if not can_ask:
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")

@@ -10,8 +10,8 @@ from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
-from toolkit.flow.rulebook import environment_name
-from toolkit.model import JobAction
+from toolkit.flow.selection import environments_of
+from toolkit.operations import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 
@@ -53,14 +53,15 @@ def rollback(
         action=JobAction.ROLLBACK,
         options=kind_options.take(ctx, arguments),
     )
+    options.single_environment("rollback", common.environments)
     rules = validate(request, git)
     deploying.say_endpoint(common, rules)
-    name = environment_name(request.environment, rules)
+    names = environments_of(request, rules)
     changes = not (common.dry_run or as_list)
     if changes:
         flow.require_reversible(target, rules)
-        deploying.require_flags(common, rules, name)
-    allowed = deploying.confirm_trust(rules, name, common, changes)
+        deploying.require_flags(common, rules, names)
+    allowed = deploying.confirm_trust(rules, names, common, changes)
     request = replace(request, allowed=allowed)
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)

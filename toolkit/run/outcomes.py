@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import (
     BadConfig,
     ErrorClass,
@@ -14,19 +15,7 @@ from toolkit.errors import (
     SourceProblem,
     ToolkitError,
 )
-from toolkit.model import (
-    GOOD,
-    Advice,
-    Command,
-    Job,
-    NextCommand,
-    Observation,
-    Outcome,
-    RunStatus,
-    StepState,
-    Verdict,
-    advice_parts,
-)
+from toolkit.operations import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
 from toolkit.run.stop import Stop
 
 BAD = (

@@ -12,17 +12,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import (
-    GOOD,
-    Advice,
-    Job,
-    LiveVersion,
-    NextCommand,
-    Outcome,
-    Verdict,
-    advice_parts,
-)
+from toolkit.operations import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import unpack
 from toolkit.run.outcomes import BAD

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
-from toolkit.model import Job, PlannedCall
+from toolkit.operations import Job, PlannedCall
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

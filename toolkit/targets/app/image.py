@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports.aws import ecr
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
