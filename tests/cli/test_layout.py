@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
+from toolkit.advice import NextCommand
 from toolkit.cli import output
 from toolkit.cli.main import cli
-from toolkit.model import NextCommand
 
 WIDTH = 80
 
