@@ -22,7 +22,7 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit smoke-test                       run all checks, default environment
+  toolkit smoke-test                       run every check
   toolkit smoke-test --env prod --tag read run only checks with this tag
   toolkit smoke-test --only login          run this check, with what it needs
   toolkit smoke-test --url http://127.0.0.1:8080
