@@ -15,6 +15,7 @@ from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.build_inputs import input_targets
+from toolkit.flow.builds import with_builds
 from toolkit.flow.compare import DiffRequest, Points, Records, diff, owns
 from toolkit.flow.decisions import tell_jobs
 from toolkit.flow.good_deploys import (
@@ -103,9 +104,9 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
 
 
 class PreparedRun(Struct, frozen=True):
-    """A run that is ready to begin. `left` are targets that it cannot deploy, each with the reason;
-    `standby` are the jobs that put the last good version back where a step is live and does not
-    pass its checks.
+    """A run that is ready to begin, with a step for each artifact that it builds. `left` are
+    targets that it cannot deploy, each with the reason; `standby` are the jobs that put the last
+    good version back where a step is live and does not pass its checks.
     """
 
     rules: Rules
@@ -188,7 +189,8 @@ def prepare(
     if order.checked and order.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, content, selection.changed)
-    tell_jobs((*jobs, *standby), previews, selection.left)
+    planned, previews = with_builds(jobs, previews)
+    tell_jobs((*planned, *standby), previews, selection.left)
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
@@ -200,7 +202,7 @@ def prepare(
             newest[job.step] = record.run
     return PreparedRun(
         rules,
-        jobs,
+        planned,
         previews,
         selection.left,
         drawn_from,
@@ -352,7 +354,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != JobAction.DEPLOY or _is_named(job):
+        if job.action == JobAction.ROLLBACK or _is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -392,7 +394,7 @@ def freshness_check(
                     "another one",
                     "run it again",
                 )
-        if not job.undoes:
+        if not job.undoes and not job.is_build:
             _refuse_another_deploy(job, prepared.rules, ports)
 
     return check

@@ -90,7 +90,12 @@ class StepExecution:
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
         somebody else's work.
         """
-        self._kind = targets.kind(job.kind)
+        self._kind = kind = targets.kind(job.kind)
+        self._act, self._look = kind.apply, kind.observe
+        if job.is_build:
+            self._act, self._look = kind.build, kind.built
+        self.built_by: Job | None = None
+        """The step of this run that has built what this one deploys."""
         self._pace = Pace(request.run)
         self._waited_s = begun.waited_s if begun else None
         self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
@@ -120,7 +125,7 @@ class StepExecution:
                 if attempt or self._waited_s is None:
                     self._check_basis()
                     try:
-                        self._kind.apply(self.job, self._ports, self)
+                        self._act(self.job, self._ports, self)
                     except CloudError as problem:
                         if self._begins_again(problem, attempt):
                             continue
@@ -130,7 +135,7 @@ class StepExecution:
             else:
                 cause = self._lost or "AWS accepted it, but then had no trace of it"
                 self.outcome = outcomes.in_doubt(self.job, cause)
-            if self.outcome.verdict in GOOD:
+            if self.outcome.verdict in GOOD and not self.job.is_build:
                 self.outcome = self._verified(self.outcome)
 
     def skip(self, cause: str, still_open: bool) -> None:
@@ -148,7 +153,8 @@ class StepExecution:
         self.outcome = outcome
         if outcome.open:
             return
-        if outcome.verdict is not Verdict.SKIPPED:
+        # What is only built is not live.
+        if outcome.verdict is not Verdict.SKIPPED and not self.job.is_build:
             self._record(outcome)
         if not self.outcome.open:
             self._write_end(outcome)
@@ -278,7 +284,7 @@ class StepExecution:
         while True:
             asked_at = self._clock.elapsed()
             try:
-                looks.observation = self._kind.observe(
+                looks.observation = self._look(
                     self.job, self.receipt, self._ports, looks.observation
                 )
                 looks.refused = 0
@@ -401,9 +407,9 @@ class StepExecution:
     def _announce(self) -> None:
         """Record that the step begins. A step that undoes another needs no announcement: the record
         says already that the other one is in doubt. And a bad version has to be replaced even if
-        nothing can be recorded.
+        nothing can be recorded. A build is about nothing that is live.
         """
-        if not self.job.undoes:
+        if not self.job.undoes and not self.job.is_build:
             self._journal.announce(self.job)
 
     def _write(self, write: Callable[[], None]) -> None:

@@ -151,6 +151,12 @@ class Report(Protocol):
     def receipt(self) -> Mapping[str, Any]:
         """What was kept of this step so far, also by a process that has crashed since."""
 
+    @property
+    def built_by(self) -> Job | None:
+        """The step of this run that has built what this one deploys, None if none has. It may be
+        another target's, elsewhere.
+        """
+
     def phase(self, words: str) -> None:
         """What goes on now, in a few words."""
 
@@ -365,6 +371,24 @@ class Kind:
 
         `before` is what was seen last by this process. Raises CloudError for a look that failed,
         which says nothing of the step.
+        """
+        never()
+
+    def build(self, job: Job, ports: "Ports", report: Report) -> None:
+        """Make the artifact of the preview, where the job's own settings say, unless it is there.
+        Only `report.prepare`: nothing that runs is changed.
+        """
+        never()
+
+    def built(
+        self,
+        job: Job,
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: Observation | None = None,
+    ) -> Observation:
+        """What became of `build`, as `observe` says it, from where the artifact is: done or absent.
+        Raises Refused where what is there in its place is another one.
         """
         never()
 
