@@ -262,7 +262,8 @@ def _detail(
     outcome: Outcome, job: Job, several: bool, same: SameOptions, width: int
 ) -> Iterator[str]:
     name = f"{line(outcome.step)}: " if several else ""
-    for key, value in outcome.outputs.items():
+    # The digest of what was built is for programs: people get it from the log.
+    for key, value in () if job.is_build else outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
         if job.undoes:
