@@ -388,7 +388,7 @@ def test_a_build_that_was_killed_is_gone_on_with_and_pushed_once(
     assert shop.ended("resume", "--yes").code == 2  # nothing is open any more
 
 
-def test_a_copy_that_was_killed_is_gone_on_with_and_nothing_is_built_again(
+def test_what_was_pushed_before_a_kill_is_not_pushed_again(
     aws_process: Remote, tmp_path: Path
 ) -> None:
     shop = KilledShop(aws_process, tmp_path)
@@ -398,4 +398,4 @@ def test_a_copy_that_was_killed_is_gone_on_with_and_nothing_is_built_again(
     assert verdicts(resumed)["worker:build"] == "succeeded"
     calls = aws_process.calls()
     assert calls.applied("registry:PutManifest") == 2  # one for each repository
-    assert "building image" not in resumed.err
+    assert "[worker:build]" not in resumed.err

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit.errors import NotAgreed, Stopped
-from toolkit.model import Job
 
 
 class Crash(BaseException):
@@ -31,7 +30,6 @@ class Report:
     ) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.stopping = False
-        self.built_by: Job | None = None
         self.prepared: list[str] = []
         self._receipt = dict(receipt or {})
         self._yes, self._clock, self._on_event = yes, clock, on_event

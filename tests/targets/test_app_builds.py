@@ -1,6 +1,5 @@
 """The image of an app as a step of its own: pushed once, taken from there, and never on trust."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ from tests.targets.test_app_apply import BUILD, unbuilt
 from tests.targets.test_app_images import Counted, both
 from tests.targets.test_app_images import engine as engine
 from tests.targets.test_app_images import twins as twins
-from toolkit.errors import Refused
+from toolkit.artifacts import images
+from toolkit.errors import Refused, ToolkitError
 from toolkit.flow.builds import with_builds
 from toolkit.model import Job, JobAction, Location
 from toolkit.ports.sharing import SharedWork
@@ -36,10 +36,9 @@ def planned(stage: AppStage, *jobs: Job) -> tuple[Job, ...]:
     return with_builds(jobs, previews)[0]
 
 
-def carried_out(stage: AppStage, job: Job, built_by: Job | None = None) -> Report:
+def carried_out(stage: AppStage, job: Job) -> Report:
     """One step of it, as a run does it."""
     report = stage.report()
-    report.built_by = built_by
     (app.build if job.is_build else app.apply)(job, stage.ports, report)
     return report
 
@@ -103,7 +102,7 @@ def test_what_a_build_step_has_pushed_is_deployed_and_copied_with_its_digest(
     twins: AppStage, engine: Counted
 ) -> None:
     build, web, worker = planned(twins, *apart(twins))
-    reports = [carried_out(twins, job, build) for job in (build, web, worker)]
+    reports = [carried_out(twins, job) for job in (build, web, worker)]
     digests = {report.receipt["digest"] for report in reports}
     assert (engine.builds, len(digests)) == (1, 1)
     assert [report.prepared[0] for report in reports[::2]] == ["ecr:PutImage"] * 2
@@ -144,7 +143,7 @@ def test_two_regions_have_one_build_and_one_digest(twins: AppStage, engine: Coun
         here, step="web@us", token="t-us", location=Location("dev", "us-east-1", "111111111111")
     )
     build, *jobs = planned(twins, here, there)
-    reports = [carried_out(twins, job, build) for job in (build, *jobs)]
+    reports = [carried_out(twins, job) for job in (build, *jobs)]
     assert engine.builds == 1
     assert {report.receipt["digest"] for report in reports} == {
         ecr.repository("backend").found(TAG).digest
@@ -203,24 +202,52 @@ def test_another_image_of_the_tag_is_no_build_of_ours(twins: AppStage, digest: s
 # What is not taken
 
 
-def retagged(stage: AppStage, build: Job) -> None:
-    """Somebody moves the tag to an image that was built in another way."""
-    changed = replace(build.settings, build=Build(context="src", args={"A": "b"}))
-    stage.repository.images.clear()
-    stage.ports = replace(stage.ports, shared=SharedWork())
-    carried_out(stage, replace(build, settings=changed))
+def test_another_image_in_its_place_is_not_copied(twins: AppStage, engine: Counted) -> None:
+    """Somebody moves the tag to another image: what was built is copied, by its digest."""
+    build, _, worker = planned(twins, *apart(twins))
+    digest = carried_out(twins, build).receipt["digest"]
+    twins.endpoint.ecr.image("backend", TAG, content="theirs")
+    assert carried_out(twins, worker).receipt["digest"] == digest
+    assert engine.builds == 1
 
 
-def test_another_image_in_its_place_is_not_copied_but_built_again(
-    twins: AppStage, engine: Counted
-) -> None:
+def test_an_image_that_is_gone_is_built_again(twins: AppStage, engine: Counted) -> None:
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
-    retagged(twins, build)
-    report = carried_out(twins, worker, build)
-    assert engine.builds == 3
-    assert report.receipt["digest"] != twins.repository.found(TAG).digest  # type: ignore[union-attr]
+    twins.repository.images.clear()
+    report = carried_out(twins, worker)
+    assert (engine.builds, bool(report.receipt["digest"])) == (2, True)
     assert [line for line in report.of("log") if "is not used, and is built again" in line]
+
+
+def test_what_another_process_has_pushed_is_not_copied_on_trust(
+    twins: AppStage, engine: Counted
+) -> None:
+    """Its journal may be a colleague's, and whoever may push there could name any image."""
+    build, _, worker = planned(twins, *apart(twins))
+    carried_out(twins, build)
+    twins.ports = replace(twins.ports, shared=SharedWork())
+    carried_out(twins, worker)
+    assert engine.builds == 2
+    assert twins.endpoint.calls.count("registry:PutManifest") == 2
+
+
+def test_an_image_that_somebody_else_has_pushed_meanwhile_is_not_copied(
+    twins: AppStage, engine: Counted
+) -> None:
+    """Labels are enough for the repository whose writers are trusted anyway, not for another."""
+    build, _, worker = planned(twins, *apart(twins))
+
+    def meanwhile() -> None:
+        if engine.builds == 1:
+            other = replace(twins.ports, shared=SharedWork())
+            app.build(replace(build, run="r2"), other, twins.report())
+            twins.repository.immutable = True
+
+    engine.before = meanwhile
+    theirs = carried_out(twins, build).receipt["digest"]
+    assert carried_out(twins, worker).receipt["digest"] != theirs
+    assert engine.builds == 3
 
 
 def test_what_these_credentials_cannot_pull_is_built_again(
@@ -229,15 +256,13 @@ def test_what_these_credentials_cannot_pull_is_built_again(
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
     twins.endpoint.fault("registry:GetManifest", times=1, kind="denied")
-    assert carried_out(twins, worker, build).receipt["digest"]
+    assert carried_out(twins, worker).receipt["digest"]
     assert engine.builds == 2
 
 
 def test_who_is_faster_with_the_same_image_is_not_overwritten(
     twins: AppStage, engine: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.artifacts import images
-
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
     really = images.copy_image
@@ -249,13 +274,24 @@ def test_who_is_faster_with_the_same_image_is_not_overwritten(
         return really(*args)
 
     monkeypatch.setattr(images, "copy_image", slow)
-    report = carried_out(twins, worker, build)
-    assert engine.builds == 2
+    report = carried_out(twins, worker)
     jobs = twins.endpoint.ecr.repositories["jobs"]
+    assert engine.builds == 2
     assert report.receipt["digest"] == jobs.found(TAG).digest  # type: ignore[union-attr]
 
 
-def test_a_built_step_of_another_kind_is_ignored(twins: AppStage, tmp_path: Path) -> None:
-    build, _, worker = planned(twins, *apart(twins))
-    foreign = replace(build, kind="stack", settings=None)
-    assert carried_out(twins, worker, foreign).receipt["digest"]
+def test_a_repository_that_refuses_the_image_is_no_problem_of_another(
+    twins: AppStage, engine: Counted
+) -> None:
+    """Where both build within their own steps."""
+    web, worker = apart(twins)
+    twins.repository.immutable = True
+
+    def taken() -> None:
+        if engine.builds == 1:
+            twins.endpoint.ecr.image("backend", TAG, content="theirs")
+
+    engine.before = taken
+    with pytest.raises(ToolkitError):
+        carried_out(twins, web)
+    assert carried_out(twins, worker).receipt["digest"]

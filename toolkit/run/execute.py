@@ -116,10 +116,7 @@ class Execution:
 
     def _step(self, job: Job, undone: LiveVersion | None = None) -> StepExecution:
         begun = self._begun.get(job.step)
-        step = StepExecution(job, self._request, self._journal, self._check_fence, begun, undone)
-        builds = (self._jobs[need] for need in job.needs if self._jobs[need].is_build)
-        step.built_by = next(builds, None)
-        return step
+        return StepExecution(job, self._request, self._journal, self._check_fence, begun, undone)
 
     def _take_in(self, step: StepExecution) -> None:
         """Draw the consequences of a step's end. Whatever is wrong with that, the steps that are at

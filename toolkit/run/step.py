@@ -94,8 +94,6 @@ class StepExecution:
         self._act, self._look = kind.apply, kind.observe
         if job.is_build:
             self._act, self._look = kind.build, kind.built
-        self.built_by: Job | None = None
-        """The step of this run that has built what this one deploys."""
         self._pace = Pace(request.run)
         self._waited_s = begun.waited_s if begun else None
         self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}

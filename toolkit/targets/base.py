@@ -151,12 +151,6 @@ class Report(Protocol):
     def receipt(self) -> Mapping[str, Any]:
         """What was kept of this step so far, also by a process that has crashed since."""
 
-    @property
-    def built_by(self) -> Job | None:
-        """The step of this run that has built what this one deploys, None if none has. It may be
-        another target's, elsewhere.
-        """
-
     def phase(self, words: str) -> None:
         """What goes on now, in a few words."""
 

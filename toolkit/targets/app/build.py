@@ -5,18 +5,16 @@ run has pushed the same one.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import CredentialsProblem, Missing, TagTaken
-from toolkit.model import Job, Observation, PlannedCall, StepState
+from toolkit.errors import CredentialsProblem, Missing, TagTaken, ToolkitError
+from toolkit.model import Job, Observation, StepState
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app.image import build_recipe, registry_address
 from toolkit.targets.app.preview import checked_state, create_calls, push_call
-from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import CurrentState, registry_client, requested_image
 from toolkit.targets.base import Report
 
@@ -24,12 +22,23 @@ if TYPE_CHECKING:
     from toolkit.artifacts.images import Recipe, RegistryAddress
 
 
-class _Push(Struct, frozen=True):
-    """How the image gets into the repository: `push` makes it so and returns its digest, `alike`
-    says whether another image that has the tag is as good. `done` is that in a word.
+class _Built(Struct, frozen=True):
+    """An image that a step of this process has built and pushed: into which repository, with which
+    digest. Not `ours`: somebody else was faster, and theirs is good enough in that repository only.
     """
 
-    done: str
+    step: str
+    registry: Aws
+    repository: Mapping[str, Any]
+    digest: str
+    ours: bool
+
+
+class _Push(Struct, frozen=True):
+    """How an image gets into a repository: `push` makes it so and returns its digest, `alike` says
+    whether another image that has the tag is as good.
+    """
+
     push: "Callable[[RegistryAddress], str]"
     alike: "Callable[[RegistryAddress, str], bool]"
 
@@ -40,7 +49,7 @@ def build(job: Job, ports: Ports, report: Report) -> None:
     state = checked_state(job, ports)
     if state.absent or job.options.create:
         state = ensure_repository(job, ports, state, report)
-    report.keep(digest=state.digest or _build_image(job, ports, state, report))
+    report.keep(digest=image_digest(job, ports, state, report))
 
 
 def built(
@@ -63,16 +72,20 @@ def built(
 
 
 def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
-    """The digest of the image in the job's repository, where it is put first if it is missing: from
-    the repository that a step of this run has pushed it to, else it is built here.
+    """The digest of the image in the job's repository, where one step of the run puts it for all
+    that need it there, if it is missing.
     """
     if state.digest is not None:
         return state.digest
-    recipe = build_recipe(job, ports, state)
-    source = _built_elsewhere(job, ports, state, recipe, report)
-    if source is None:
-        return _build_image(job, ports, state, report)
-    return _copy_image(job, ports, state, source, report)
+    uri, region = str(state.repository["repositoryUri"]), registry_client(job, ports).region_name
+    key = ("image", job.run, region, uri, state.build_key)
+    with ports.shared.turn(key, job.step, report.check) as image:
+        if image.is_mine:
+            image.value = _provide(job, ports, state, report)
+    if image.by != job.step:
+        report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
+    report.keep(image=f"{uri}@{image.value}")
+    return str(image.value)
 
 
 def ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
@@ -103,63 +116,85 @@ def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
     return creator == job.run and not ecr.has_lifecycle(registry, name)
 
 
-class _Source(Struct, frozen=True):
-    """An image in another repository: the step that has pushed it there, and its digest."""
+def _provide(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
+    """Put the image into the job's repository: from the repository that a step of this process has
+    pushed it to, else it is built here. Returns its digest.
 
-    step: str
-    address: "RegistryAddress"
-    digest: str
-
-
-def _built_elsewhere(
-    job: Job, ports: Ports, state: CurrentState, recipe: "Recipe", report: Report
-) -> _Source | None:
-    """The job's image as a build step has pushed it; None where there is none, where it cannot be
-    read, or where it is another one: what a build has made is never taken on trust.
+    What an earlier process has built is not copied: its journal may be a colleague's, and tags can
+    be moved.
     """
+    source, is_mine = _built_once(job, ports, state, report)
+    if is_mine and source is not None:
+        return source.digest
+    address = None
+    if source is not None:
+        address = _readable(source, build_recipe(job, ports, state), report)
+    if source is None or address is None:
+        return _build_image(job, ports, state, report).digest
+    return _copy_image(job, ports, state, (source.digest, address), report)
+
+
+def _built_once(
+    job: Job, ports: Ports, state: CurrentState, report: Report
+) -> tuple[_Built | None, bool]:
+    """The image as the first step of this process that needs it has built it, and whether that is
+    this step; None where that step has failed.
+    """
+    key, problem = ("built", job.run, state.build_key), None
+    with ports.shared.turn(key, job.step, report.check) as built:
+        if built.is_mine:
+            try:
+                built.value = _build_image(job, ports, state, report)
+            except ToolkitError as refusal:
+                problem = refusal  # of its repository, perhaps: the others try for themselves
+    if problem is not None:
+        raise problem
+    return built.value, built.is_mine
+
+
+def _readable(source: _Built, recipe: "Recipe", report: Report) -> "RegistryAddress | None":
+    """The way to the image that another step has built; None where it cannot be taken there."""
     from toolkit.artifacts.images import same_labels
 
-    step = report.built_by
-    if step is None or not isinstance(step.settings, AppSettings):
-        return None
-    registry, name = registry_client(step, ports), ecr.named(step.settings.repository)
+    problem = "someone else has pushed another one there"
     try:
-        digest = ecr.digest(registry, name, state.tag)
-        address = registry_address(registry, ecr.repository(registry, name))
-        if digest is not None and same_labels(address, digest, recipe):
-            return _Source(step.step, address, digest)
-        problem = "it is not the same image"
+        address = registry_address(source.registry, source.repository)
+        if source.ours and same_labels(address, source.digest, recipe):
+            return address
     except (Missing, CredentialsProblem) as refusal:
         problem = str(refusal)
-    report.log(f"the image of {step.step} is not used, and is built again: {problem}")
+    report.log(f"the image of {source.step} is not used, and is built again: {problem}")
     return None
 
 
 def _copy_image(
-    job: Job, ports: Ports, state: CurrentState, source: _Source, report: Report
+    job: Job,
+    ports: Ports,
+    state: CurrentState,
+    source: tuple[str, "RegistryAddress"],
+    report: Report,
 ) -> str:
-    """The digest of the image, which one step of the run copies for all that need it there."""
+    """Copy the image of this digest into the job's repository."""
     from toolkit.artifacts.images import copy_image, same_labels
 
-    recipe, call = build_recipe(job, ports, state), push_call(state)
-    origin = f"{source.address.host}/{source.address.repository}@{source.digest}"
-    call = PlannedCall(call.name, {**call.what, "from": origin})
+    (digest, origin), recipe, call = source, build_recipe(job, ports, state), push_call(state)
+    what = {**call.what, "from": f"{origin.host}/{origin.repository}@{digest}"}
 
     def intend() -> None:
-        report.prepare(call.name, **call.what)
+        report.prepare(call.name, **what)
 
     def push(address: "RegistryAddress") -> str:
-        return copy_image(source.address, address, source.digest, state.tag, report, intend).digest
+        return copy_image(origin, address, digest, state.tag, report, intend).digest
 
-    def alike(address: "RegistryAddress", digest: str) -> bool:
-        return same_labels(address, digest, recipe)
+    def alike(address: "RegistryAddress", theirs: str) -> bool:
+        return same_labels(address, theirs, recipe)
 
-    report.phase(f"copying image {state.tag} from {source.address.repository}")
-    return _pushed_once(job, ports, state, _Push("copied", push, alike), (origin,), report)
+    report.phase(f"copying image {state.tag} from {origin.repository}")
+    return _push(job, ports, state, _Push(push, alike), report)[0]
 
 
-def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
-    """The digest of the image, which one step of the run builds for all that need it there."""
+def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> _Built:
+    """Build the image, and push it into the job's repository."""
     from toolkit.artifacts.images import builder
 
     recipe, image_builder = build_recipe(job, ports, state), builder(job.options.builder)
@@ -169,40 +204,20 @@ def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) ->
         report.prepare(call.name, **call.what)
         return image_builder.build_and_push(recipe, address, state.tag, report).digest
 
-    def alike(address: "RegistryAddress", digest: str) -> bool:
-        return image_builder.alike(address, digest, recipe)
+    def alike(address: "RegistryAddress", theirs: str) -> bool:
+        return image_builder.alike(address, theirs, recipe)
 
-    # Equal recipes give one image; the encoding is deterministic, so that equal ones have one key.
-    key = (image_builder.name, msgspec.json.encode(recipe, order="deterministic"))
     report.phase(f"building image {state.tag}")
-    return _pushed_once(job, ports, state, _Push("built", push, alike), key, report)
+    digest, ours = _push(job, ports, state, _Push(push, alike), report)
+    return _Built(job.step, registry_client(job, ports), state.repository, digest, ours)
 
 
-def _pushed_once(
-    job: Job,
-    ports: Ports,
-    state: CurrentState,
-    push: _Push,
-    content: tuple[object, ...],
-    report: Report,
-) -> str:
-    """The digest of an image that one step of the run pushes; `content` says which one it is."""
-    uri, region = str(state.repository["repositoryUri"]), registry_client(job, ports).region_name
-    key = ("image", job.run, region, uri, state.tag, *content)
-    with ports.shared.turn(key, job.step, report.check) as image:
-        if image.is_mine:
-            image.value = _push(job, ports, state, push, report)
-    if image.by != job.step:
-        report.log(
-            f"image {state.tag} was {push.done} by step {image.by}, which uses the same image"
-        )
-    report.keep(image=f"{uri}@{image.value}")
-    return str(image.value)
-
-
-def _push(job: Job, ports: Ports, state: CurrentState, push: _Push, report: Report) -> str:
-    """Push; returns the digest that the repository has for the tag afterwards: of our image, or of
-    an equal one that somebody else has pushed. Raises TagTaken for a different one.
+def _push(
+    job: Job, ports: Ports, state: CurrentState, push: _Push, report: Report
+) -> tuple[str, bool]:
+    """Push; returns the digest that the repository has for the tag afterwards, and whether it is
+    that of our image, or of an equal one that somebody else has pushed. Raises TagTaken for a
+    different one.
     """
     registry = registry_client(job, ports)
     address = registry_address(registry, state.repository)
@@ -214,13 +229,13 @@ def _push(job: Job, ports: Ports, state: CurrentState, push: _Push, report: Repo
     report.phase("checking the image in the repository")
     digest = _digest_in_repository(job, registry, state.tag, report)
     if digest is not None and digest == mine:
-        return digest
+        return digest, True
     if digest is not None and push.alike(address, digest):
         report.log(
             "someone else has pushed an image of the same commit that was built in the same "
             f"way: using {digest}"
         )
-        return digest
+        return digest, False
     # The refusal of our own push, if there was one, explains it best.
     raise problem or TagTaken(
         f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
