@@ -8,7 +8,8 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from toolkit import targets
-from toolkit.model import Job, JobAction, Location, Observation, Outcome, StepState, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation, Outcome, StepState
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.events import RunEvent

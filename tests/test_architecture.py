@@ -3,6 +3,7 @@ true.
 """
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,26 +17,40 @@ ROOT = Path(__file__).parents[1] / "toolkit"
 FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "model": set[str](),
-    "errors": {"model"},
-    "formats": {"model", "errors"},
-    "config": {"model", "errors", "formats"},
-    "impact": {"model", "errors", "formats"},
-    "plan": {"model", "errors", "formats"},
-    "show": {"model", "errors", "formats"},
-    "ports": {"model", "errors", "formats"},
-    "artifacts": {"model", "errors", "formats", "ports"},
-    "changes": {"model", "errors", "formats", "ports", "artifacts"},
-    "targets": {"model", "errors", "formats", "ports", "artifacts"},
-    "init": {"model", "errors", "formats", "impact"},
-    "record": {"model", "errors", "formats", "ports"},
-    "run": {"model", "errors", "formats", "ports", "record", "targets"},
-    "sandbox": {"model", "errors", "formats", "ports", "artifacts"},
-    "checks": {"model", "errors", "formats", "ports"},
-    "gates": {"model", "errors", "formats", "ports", "checks", "targets", "run"},
-    "flow": {
+    "advice": set[str](),
+    "model": {"advice"},
+    "operations": {"advice", "model"},
+    "errors": {"advice"},
+    "formats": {"advice", "model", "errors"},
+    "config": {"advice", "model", "errors", "formats"},
+    "impact": {"advice", "model", "errors", "formats"},
+    "plan": {"advice", "model", "errors", "formats"},
+    "show": {"advice", "model", "errors", "operations", "formats"},
+    "ports": {"advice", "model", "errors", "operations", "formats"},
+    "artifacts": {"advice", "model", "errors", "formats", "ports"},
+    "changes": {"advice", "model", "errors", "formats", "ports", "artifacts"},
+    "targets": {"advice", "model", "errors", "operations", "formats", "ports", "artifacts"},
+    "init": {"advice", "model", "errors", "formats", "impact"},
+    "record": {"advice", "model", "errors", "operations", "formats", "ports"},
+    "run": {"advice", "model", "errors", "operations", "formats", "ports", "record", "targets"},
+    "sandbox": {"advice", "model", "errors", "operations", "formats", "ports", "artifacts"},
+    "checks": {"advice", "model", "errors", "operations", "formats", "ports"},
+    "gates": {
+        "advice",
         "model",
         "errors",
+        "operations",
+        "formats",
+        "ports",
+        "checks",
+        "targets",
+        "run",
+    },
+    "flow": {
+        "advice",
+        "model",
+        "errors",
+        "operations",
         "formats",
         "config",
         "changes",
@@ -50,8 +65,10 @@ MAY_IMPORT = {
         "gates",
     },
     "cli": {
+        "advice",
         "model",
         "errors",
+        "operations",
         "formats",
         "config",
         "changes",
@@ -170,6 +187,21 @@ def imports(file: Path) -> tuple[Import, ...]:
 MODULES = {module_of(file) for file in FILES}
 
 
+def all_imports() -> Iterator[tuple[Path, Import]]:
+    """Every import of every file."""
+    for file in FILES:
+        for each in imports(file):
+            yield file, each
+
+
+def all_nodes(*rooms: str) -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of every file, or of those in some rooms."""
+    for file in FILES:
+        if not rooms or own(file) in rooms:
+            for node in ast.walk(tree(file)):
+                yield file, node
+
+
 def test_a_room_is_entered_by_its_own_doors_only() -> None:
     wrong = []
     for file in FILES:
@@ -185,15 +217,14 @@ def test_a_room_is_entered_by_its_own_doors_only() -> None:
 def test_a_pure_room_imports_nothing_that_has_an_effect() -> None:
     assert not [
         f"{name(file)} imports {result.module}"
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if own(file) in PURE and result.package in EFFECTS
     ]
 
 
 def importers(package: str) -> set[str]:
     """The files that import a package."""
-    return {name(file) for file in FILES if package in {result.package for result in imports(file)}}
+    return {name(file) for file, result in all_imports() if result.package == package}
 
 
 @pytest.mark.sandbox
@@ -201,8 +232,7 @@ def test_the_sandbox_has_one_door_and_it_is_opened_when_it_is_used() -> None:
     """The folder may be deleted, and all else works: tests/test_without_sandbox.py."""
     entered = [
         (name(file), result.module, result.at_top)
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if own(file) != "sandbox" and room(result.module) == "sandbox"
     ]
     assert {*entered} == {("cli/sandbox.py", "toolkit.sandbox.box", False)}
@@ -228,8 +258,7 @@ def test_a_package_with_one_door_is_imported_in_one_file() -> None:
 def test_a_heavy_package_is_imported_when_it_is_used() -> None:
     assert not [
         f"{name(file)} imports {result.module}"
-        for file in FILES
-        for result in imports(file)
+        for file, result in all_imports()
         if result.at_top and result.package in HEAVY
     ]
 
@@ -324,6 +353,19 @@ def test_no_option_of_a_kind_is_named_outside_of_targets() -> None:
     assert not wrong
 
 
+def test_no_detail_of_what_is_live_is_named_outside_of_targets() -> None:
+    """The rooms that handle any kind ask it which details name content, and what it is called."""
+    details = set[str]()
+    for kind in map(targets.kind, targets.KINDS):
+        details |= {*kind.content_details, kind.artifact_detail}
+    assert {"task definition", "digest"} <= details
+    assert not [
+        f"{name(file)}:{node.lineno}: {node.value}"
+        for file, node in all_nodes("run", "flow", "gates", "record", "show", "cli")
+        if isinstance(node, ast.Constant) and node.value in details - {""}
+    ]
+
+
 def test_nothing_starts_a_shell_or_catches_everything() -> None:
     wrong = []
     for file in FILES:
@@ -391,8 +433,7 @@ def test_no_field_of_an_enum_is_given_a_bare_string() -> None:
     words = vocabulary()
     assert not [
         f"{name(file)}:{node.value.lineno}: {node.arg}={node.value.value!r}"
-        for file in FILES
-        for node in ast.walk(tree(file))
+        for file, node in all_nodes()
         if isinstance(node, ast.keyword) and node.arg in FIELDS
         if isinstance(node.value, ast.Constant) and node.value.value in words
     ]

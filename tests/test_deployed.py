@@ -1,6 +1,6 @@
 """What was deployed is compared by content, and only by what both sides know."""
 
-from toolkit.model import DeployedState
+from toolkit.operations import DeployedState
 
 
 def test_equal_digests_are_the_same() -> None:

@@ -26,8 +26,34 @@ HEAVY = {
 }
 
 
-def loaded(folder: Path, *args: str, **env: str) -> set[str]:
-    """The top-level packages that a run of toolkit loads."""
+RULES = """
+version = 1
+environment = "dev"
+[environments.dev]
+vars = { suffix = "-x" }
+[targets.app]
+kind = "app"
+cluster = "main"
+service = "web{suffix}"
+repository = "web"
+build = { context = "backend{suffix}" }
+[targets.stack]
+kind = "stack"
+stack = "S{suffix}"
+cdk = "cdk{suffix}"
+[targets.function]
+kind = "function"
+function = "login"
+source = "lambda/login"
+[targets.site]
+kind = "site"
+bucket = "site"
+source = "site"
+"""
+
+
+def modules(folder: Path, *args: str, **env: str) -> set[str]:
+    """The modules that a run of toolkit loads."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "toolkit", *args],
         cwd=folder,
@@ -38,10 +64,15 @@ def loaded(folder: Path, *args: str, **env: str) -> set[str]:
     )
     assert "Traceback" not in done.stderr
     return {
-        line.rsplit("|", 1)[1].strip().split(".")[0]
+        line.rsplit("|", 1)[1].strip()
         for line in done.stderr.splitlines()
         if line.startswith("import time:")
     }
+
+
+def loaded(folder: Path, *args: str, **env: str) -> set[str]:
+    """The top-level packages that a run of toolkit loads."""
+    return {module.partition(".")[0] for module in modules(folder, *args, **env)}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +87,19 @@ def loaded(folder: Path, *args: str, **env: str) -> set[str]:
 )
 def test_a_quick_command_loads_no_heavy_package(repo: Repo, args: tuple[str, ...]) -> None:
     assert not loaded(repo.path, *args) & HEAVY
+
+
+def test_a_diff_loads_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
+    repo = Repo.make(tmp_path / "repo", {"rules.toml": RULES})
+    names = modules(repo.path, "diff", "--json", "--committed", "HEAD")
+    assert {"toolkit.model", "toolkit.targets.app.settings"} <= names
+    assert not names & {
+        "hashlib",
+        "urllib.parse",
+        "toolkit.operations",
+        "toolkit.run",
+        "toolkit.record",
+    }
 
 
 def test_completion_loads_no_heavy_package(repo: Repo) -> None:

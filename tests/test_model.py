@@ -5,13 +5,14 @@ from enum import Enum
 
 import msgspec
 
-from toolkit import model
+from toolkit import advice, model, operations
 from toolkit.model import Change, ChangeMatch, ChangeOrigin, ChangeStatus, Impact, MatchVerdict
 
 CLASSES = [
     item
-    for _, item in inspect.getmembers(model, inspect.isclass)
-    if item.__module__ == model.__name__
+    for module in (advice, model, operations)
+    for _, item in inspect.getmembers(module, inspect.isclass)
+    if item.__module__ == module.__name__
 ]
 NOUNS = [item for item in CLASSES if not issubclass(item, Enum)]
 

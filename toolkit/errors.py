@@ -65,7 +65,7 @@ fill them come from outside and are quoted when they are shown (show/), never he
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-from toolkit.model import Advice, NextCommand, ShellCommand, advice_parts, changed_advice
+from toolkit.advice import Advice, NextCommand, ShellCommand, advice_parts, changed_advice
 
 
 class Exit(IntEnum):

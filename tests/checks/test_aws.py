@@ -10,7 +10,8 @@ from tests.support.sandbox import REGION, Cloud
 from toolkit.checks import secrets
 from toolkit.checks.aws import AwsSettings, permissions
 from toolkit.errors import CloudError, Missing, NotAllowed, Refused
-from toolkit.model import Location, Secret
+from toolkit.model import Secret
+from toolkit.operations import Location
 from toolkit.ports.aws import presence
 from toolkit.ports.aws.client import Aws
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from toolkit.checks import expect
 from toolkit.checks.expect import Expect
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 CARS = {
     "cars": [{"id": "c1", "price": 30}, {"id": "c2", "price": 45.5}],

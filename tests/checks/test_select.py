@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from toolkit.checks.select import Task, closure, for_environment, tasks
 from toolkit.config.checks import capturing_checks, predecessors
 from toolkit.errors import Refused
-from toolkit.model import Check, CheckTypeName, Location
+from toolkit.model import Check, CheckTypeName
+from toolkit.operations import Location
 from toolkit.show.advice import sentence
 
 PLACES = (Location("dev", "eu-west-1"), Location("dev", "us-east-1"))

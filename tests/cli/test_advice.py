@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.advice import NextCommand, SameOptions
 from toolkit.cli.main import cli, typed_options
-from toolkit.model import NextCommand, SameOptions
 from toolkit.show.advice import SAME_OPTIONS, command_words
 
 ROOT = Path(__file__).parents[2] / "toolkit"
@@ -162,7 +162,7 @@ def test_click_reads_hostile_names_in_a_next_command_as_what_they_are(
     assert context.params["targets"] == (target,)
     assert [context.params[key] for key in ("rules", "env", "region")] == [
         rules,
-        environment,
+        (environment,),
         region,
     ]
 

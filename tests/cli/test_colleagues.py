@@ -19,7 +19,8 @@ from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.errors import Exit
 from toolkit.flow.colleagues import is_ours, relocation
-from toolkit.model import Job, JobAction, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction
 from toolkit.ports import processes
 from toolkit.record import journal as journals
 from toolkit.record.journal import EntryState, Journal, JournalEntry

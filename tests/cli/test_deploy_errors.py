@@ -17,7 +17,7 @@ from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from toolkit.cli.main import cli
-from toolkit.model import StepState
+from toolkit.operations import StepState
 from toolkit.ports.aws import client
 from toolkit.run import step
 from toolkit.targets.app import observe

@@ -12,7 +12,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Emulator
-from toolkit.model import Location, Provision, ProvisionKind
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 
 pytestmark = pytest.mark.slow("permissions, one by one")

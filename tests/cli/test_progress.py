@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.test_deploy_errors import Deploys, shop
 from tests.support.run import ROOT
-from toolkit.model import Outcome
+from toolkit.operations import Outcome
 from toolkit.show import run as show
 
 __all__ = ["shop"]

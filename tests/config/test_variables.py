@@ -11,7 +11,7 @@ from tests.support.run import Toolkit
 from toolkit import flow
 from toolkit.config.variables import is_hole
 from toolkit.errors import Refused, RulesError
-from toolkit.run.jobs import fill_settings
+from toolkit.formats.variables import fill_settings
 from toolkit.targets.stack.kind import kind as stack
 
 

@@ -19,7 +19,8 @@ from tests.run.simulated import Told
 from tests.support.aws import Endpoint
 from tests.support.aws.clock import EndpointClock
 from toolkit import targets
-from toolkit.model import Job, JobAction, Location, Outcome, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Outcome
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -19,7 +19,7 @@ from tests.faults.deploys import DEADLINE_S, KINDS, SPARE_S, UNTOKENED, Deploy, 
 from tests.support.aws import Endpoint
 from tests.support.aws.faults import Fault
 from tests.support.modes import by_mode
-from toolkit.model import Outcome
+from toolkit.operations import Outcome
 from toolkit.ports.aws import client
 
 ALL = by_mode(False, False, True)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from toolkit.advice import SameOptions
 from toolkit.flow.advice import same_options
 from toolkit.flow.rulebook import read_rules
-from toolkit.model import SameOptions
 
 RULES = read_rules(
     b"""\

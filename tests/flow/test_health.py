@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,8 @@ from toolkit.flow import health
 from toolkit.flow.drift import outside_change
 from toolkit.flow.health import HealthRequest, HealthResult, check_health
 from toolkit.flow.health_questions import compare_address, start_questions
-from toolkit.model import (
-    DeployedState,
-    Finding,
-    HealthReport,
-    HealthStatus,
-    Job,
-    LiveVersion,
-    Version,
-)
+from toolkit.model import Version
+from toolkit.operations import DeployedState, Finding, HealthReport, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -94,6 +88,10 @@ def of(looked: HealthResult, name: str) -> HealthReport:
     return next(checkup for checkup in looked.checkups if checkup.name == name)
 
 
+def findings(looked: HealthResult) -> list[Finding]:
+    return list(chain.from_iterable(checkup.findings for checkup in looked.checkups))
+
+
 def test_everything_that_answers_well_is_ok(stage: HealthStage) -> None:
     stage.rules("one", "two")
     looked = stage.look()
@@ -134,7 +132,7 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
     looked = stage.look(timeout_s=1.5)
     assert time.monotonic() - began < 7
     assert {checkup.status for checkup in looked.checkups} == {"unknown"}
-    assert not any(sign.status == "ok" for checkup in looked.checkups for sign in checkup.findings)
+    assert not any(sign.status == "ok" for sign in findings(looked))
 
 
 def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
@@ -201,14 +199,10 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
     assert looked.exit == 7
-    assert {sign.cause for checkup in looked.checkups for sign in checkup.findings} == {
-        "the AWS credentials have expired"
-    }
-    assert {
-        sentence(sign.next).partition(";")[0]
-        for checkup in looked.checkups
-        for sign in checkup.findings
-    } == {"sign in again: aws sso login"}
+    causes = {sign.cause for sign in findings(looked)}
+    assert causes == {"the AWS credentials have expired"}
+    commands = {sentence(sign.next).partition(";")[0] for sign in findings(looked)}
+    assert commands == {"sign in again: aws sso login"}
 
 
 def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
@@ -464,7 +458,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
 def test_what_no_deploy_has_put_there_is_somebody_elses(
     live: LiveVersion, records: list[Record], why: str
 ) -> None:
-    assert outside_change(live, records) == why
+    assert outside_change(targets.kind("app"), live, records) == why
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from tests.flow.test_smoke import Site, site, words
 from toolkit.checks.load import LastLoad, load_mismatches
 from toolkit.errors import UsageError
-from toolkit.model import Load, Mismatch
+from toolkit.model import Load
+from toolkit.operations import Mismatch
 from toolkit.ports.load import LoadFigures, percentile
 
 assert site  # the fixture

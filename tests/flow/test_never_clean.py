@@ -23,7 +23,7 @@ from toolkit.flow.compare import DiffRequest, diff
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import load_rules, path_owners, rules_path, target_settings
 from toolkit.flow.stores import store_for
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

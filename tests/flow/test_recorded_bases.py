@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
+from toolkit.advice import Advice, NextCommand
 from toolkit.flow.compare import FailedRun, RecordedBase
 from toolkit.flow.recorded_bases import records_reader, unfinished_deploys
 from toolkit.flow.rulebook import read_rules
-from toolkit.model import Advice, NextCommand
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

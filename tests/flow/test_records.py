@@ -15,7 +15,8 @@ from toolkit.changes.fingerprint import PathOwners, versions
 from toolkit.flow.compare import DiffRequest, FailedRun, Points, RecordedBase, diff
 from toolkit.flow.recorded_bases import live_base
 from toolkit.flow.rulebook import path_owners, rules_path, target_settings
-from toolkit.model import DiffResult, LiveVersion, Rules, Version
+from toolkit.model import DiffResult, Rules, Version
+from toolkit.operations import LiveVersion
 from toolkit.ports.git import Git
 from toolkit.show.advice import sentence
 from toolkit.show.answer import document, text

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tests.support.record import KnownAws, put
 from toolkit.errors import Refused, Unreachable, UsageError
-from toolkit.flow.deploy import DeployRequest, prepare
+from toolkit.flow.deploy import prepare
 from toolkit.flow.good_deploys import last_good_before
 from toolkit.flow.rollback import (
     RollbackChoice,
@@ -17,7 +17,9 @@ from toolkit.flow.rollback import (
     request_fields,
     rollback_choice,
 )
-from toolkit.model import Job, JobAction, LiveVersion, Location, Preview, Version
+from toolkit.flow.selection import DeployRequest
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import LocalLedger, Record, scope_of

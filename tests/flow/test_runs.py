@@ -10,10 +10,12 @@ from tests.run.simulated import Told
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow.deploy import DeployRequest, PreparedRun, freshness_check, standby_jobs, validate
+from toolkit.flow.deploy import PreparedRun, freshness_check, standby_jobs, validate
 from toolkit.flow.rulebook import read_rules
+from toolkit.flow.selection import DeployRequest
 from toolkit.flow.stores import resolved_location
-from toolkit.model import Job, JobAction, Location, RecordedDeploy, RunResult, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, RecordedDeploy, RunResult
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState, Journal, path_of, read
@@ -81,7 +83,7 @@ def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
     job = replace(JOB, settings=rules.targets["app"].settings, options=app.Options(image="v1"))
     job = replace(job, recorded=flow.recorded_deploy_of(job, rules, ports))
-    return PreparedRun(rules, (job,), {}, (), {}, standby_jobs((job,), rules, ports))
+    return PreparedRun(rules, (job,), {}, (), standby_jobs((job,), rules, ports))
 
 
 def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(

@@ -23,7 +23,7 @@ from tests.support.aws import Endpoint
 from toolkit.errors import Refused, RulesError, Unreachable, UsageError, WrongAccount
 from toolkit.flow import smoke as flow
 from toolkit.flow.smoke import SmokeTestRequest, SmokeTestResult
-from toolkit.model import Result
+from toolkit.operations import Result
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

@@ -26,7 +26,8 @@ from toolkit.flow.stores import store_for
 from toolkit.gates import alarms
 from toolkit.gates.base import AlarmBaseline
 from toolkit.gates.judge import Judge
-from toolkit.model import JobAction, Outcome, Preview, Rules, RunResult, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import JobAction, Outcome, Preview, RunResult
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
@@ -115,7 +116,7 @@ class Oven:
                 {"no_build": True},
             )
         )
-        self.prepared = PreparedRun(rules, jobs, {}, (), {}, standby_jobs(jobs, rules, self.ports))
+        self.prepared = PreparedRun(rules, jobs, {}, (), standby_jobs(jobs, rules, self.ports))
         proofs = gates.step_gates(rules, jobs, self.ports)
         verify = Judge(proofs, self.ports, self.prepared.standby).after
         request = self.told.request(
@@ -184,7 +185,7 @@ class Oven:
         command = ["toolkit", "rollback", "web"]
         ports = replace(self.ports, clock=SystemClock())
         request = notes.request(job.run, ports, command=command, preempts=True)
-        return started(request, PreparedRun(rules, (job,), {}, (), {}))
+        return started(request, PreparedRun(rules, (job,), {}, ()))
 
     def states(self) -> list[tuple[str, str]]:
         return [
@@ -302,7 +303,7 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     proofs = gates.step_gates(rules, [job], oven.ports)
     verify = Judge(proofs, oven.ports).after
     request = oven.told.request(job.run, oven.ports, verify=verify)
-    ran = started(request, PreparedRun(rules, (job,), {}, (), {}))
+    ran = started(request, PreparedRun(rules, (job,), {}, ()))
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 

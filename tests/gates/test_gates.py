@@ -37,7 +37,8 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow.rulebook import read_rules
 from toolkit.gates import addresses
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, JobAction, LiveVersion, Location, Outcome, Rules, Verdict, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

@@ -14,7 +14,8 @@ from toolkit.errors import Refused
 from toolkit.gates import GATES, has_gate, judge
 from toolkit.gates.base import AlarmBaseline, Gate, GateContext, GateFailure, GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import (
+from toolkit.model import Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -23,20 +24,19 @@ from toolkit.model import (
     Outcome,
     StepState,
     Verdict,
-    Version,
 )
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.ports import Ports
 from toolkit.run.events import GateResult
 from toolkit.run.step import StepExecution
 from toolkit.targets.app.settings import AppSettings
-from toolkit.targets.base import JudgedSettings
+from toolkit.targets.base import JudgedSettings, Kind
 
 SETTINGS = AppSettings(cluster="main", service="web", repository="web")
 DONE = Observation(StepState.DONE, Verdict.SUCCEEDED, live=LiveVersion("v1"))
 
 
-class Kind:
+class HealthyKind(Kind):
     """A kind that goes well."""
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ class Kind:
         return "nothing of it is kept", ""
 
 
-class Deploy:
+class JudgedStep:
     """A step that is judged by one gate."""
 
     def __init__(self, patch: pytest.MonkeyPatch, gate: Gate, *others: Gate) -> None:
-        self.kind, self.told = Kind(), Told()
+        self.kind, self.told = HealthyKind(), Told()
         patch.setattr(judge, "GATES", (gate, *others))
         patch.setattr(targets, "kind", lambda name: self.kind)
         self.ports = Ports("/", "/", Impatient(), lambda profile, region: cast(Any, None))
@@ -132,7 +132,7 @@ class Scan(Gate):
 def test_a_gate_that_refuses_before_keeps_the_step_from_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    deploy = Deploy(monkeypatch, Freeze())
+    deploy = JudgedStep(monkeypatch, Freeze())
     outcome = deploy.run()
     assert (outcome.verdict, outcome.cause, outcome.next) == (
         "failed",
@@ -156,7 +156,7 @@ def test_what_a_gate_says_afterwards_is_the_verdict_and_an_event(
     verdict: str,
     good: bool | None,
 ) -> None:
-    deploy = Deploy(monkeypatch, Scan(failure, lambda: None))
+    deploy = JudgedStep(monkeypatch, Scan(failure, lambda: None))
     assert deploy.run().verdict == verdict
     assert deploy.results == [GateResult("web", "scan", good, failure.cause if failure else "")]
 
@@ -167,7 +167,7 @@ def test_the_first_gate_that_is_not_passed_decides_and_the_others_are_not_asked(
     request = list[str]()
     second = Scan(None, lambda: None)
     monkeypatch.setattr(second, "after", lambda context: request.append("second"))
-    deploy = Deploy(monkeypatch, Scan(GateFailure("a hole"), lambda: None), second)
+    deploy = JudgedStep(monkeypatch, Scan(GateFailure("a hole"), lambda: None), second)
     outcome = deploy.run()
     assert (outcome.cause, request) == ("it is live, but a hole", [])
 
@@ -178,7 +178,7 @@ def test_a_gate_with_an_interval_is_asked_again_while_the_step_bakes(
     looks = iter([None, None, GateFailure("a hole")])
     scan = Scan(None, lambda: next(looks))
     scan.every_s = 5.0
-    deploy = Deploy(monkeypatch, scan, GATES[-1])
+    deploy = JudgedStep(monkeypatch, scan, GATES[-1])
     outcome = deploy.run(bake_s=60.0)
     assert (outcome.verdict, outcome.cause) == ("unhealthy", "it is live, but a hole")
     assert [result.gate for result in deploy.results] == ["scan", "bake"]

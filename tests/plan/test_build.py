@@ -25,7 +25,8 @@ from tests.plan.strategies import (
 )
 from tests.support.repo import RULES
 from toolkit import flow
-from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules, SameOptions
+from toolkit.advice import SameOptions
+from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.show.advice import NO_OPTIONS, command_line, sentence

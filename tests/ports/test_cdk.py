@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import cdk, process
 from toolkit.show.advice import sentence
 

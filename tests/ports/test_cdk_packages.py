@@ -10,7 +10,7 @@ import pytest
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
 from toolkit.errors import ProgramFailed
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import cdk, cdk_packages, process
 from toolkit.show.advice import sentence
 

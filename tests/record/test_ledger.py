@@ -25,7 +25,7 @@ from toolkit.errors import (
     StateDamaged,
     ToolkitError,
 )
-from toolkit.model import GOOD, DeployedState
+from toolkit.operations import GOOD, DeployedState
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk
 from toolkit.record.ledger import (

@@ -12,7 +12,7 @@ import pytest
 
 from tests.record.parts import ROUNDS, ManualClock, SkippingClock, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import processes
 from toolkit.ports.processes import Process
 from toolkit.record.flocks import Flocks

@@ -12,7 +12,7 @@ import pytest
 from tests.record.bucket import BucketState
 from tests.record.parts import SkippingClock, someone, store
 from toolkit.errors import LockHeld, LockLost, Stopped
-from toolkit.model import JobAction
+from toolkit.operations import JobAction
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import (

@@ -21,7 +21,7 @@ from tests.support.report import Crash
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.gates.bake import BakeCheck, bake
-from toolkit.model import Job, Outcome, RunResult, Verdict
+from toolkit.operations import Job, Outcome, RunResult, Verdict
 from toolkit.ports import disk
 from toolkit.ports.clock import Clock
 from toolkit.record import journal, ledger, locks

@@ -46,7 +46,7 @@ def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     with deploying.terminal("deploy", deploy_options, prepared.jobs) as control:
         request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))
         opened = runs.start(request, prepared)
-        if deploy_options.confirm == "resume":
+        if "resume" in deploy_options.confirm:
             opened = runs.resume(request, open_store(simulated.PROJECT, str(root)))
         with opened as execution:
             control.result = execution.carry_out()

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import (
-    Advice,
+from toolkit.advice import Advice
+from toolkit.model import Rules, Target, Version
+from toolkit.operations import (
     Artifact,
     ArtifactType,
     Job,
@@ -29,12 +30,9 @@ from toolkit.model import (
     Observation,
     Outcome,
     Preview,
-    Rules,
     RunResult,
     StepState,
-    Target,
     Verdict,
-    Version,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.shared_runs import SharedRun
@@ -286,7 +284,7 @@ def prepared(
         {target.name: target for target in targets},
         (),
     )
-    return PreparedRun(rules, jobs, {}, (), {}, standby)
+    return PreparedRun(rules, jobs, {}, (), standby)
 
 
 def back(job: Job) -> Job:
@@ -433,6 +431,7 @@ def resumed(request: RunRequest, store: Store, theirs: SharedRun | None = None) 
 class Simulated(base.Kind):
     """The kind of these targets."""
 
+    content_details = ("sha256",)
     Settings = Settings
     preview = staticmethod(preview)
     apply = staticmethod(apply)

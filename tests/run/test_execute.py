@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, ShellCommand, changed_advice
 from toolkit.errors import (
     CloudError,
     Exit,
@@ -26,21 +27,17 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import (
-    Advice,
+from toolkit.model import Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
     Location,
-    NextCommand,
     Observation,
     Outcome,
     RunResult,
-    ShellCommand,
     StepState,
     Verdict,
-    Version,
-    changed_advice,
 )
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
@@ -55,7 +52,7 @@ from toolkit.run.request import (
     no_checks,
 )
 from toolkit.run.stop import Stop
-from toolkit.targets.base import Report
+from toolkit.targets.base import Kind, Report
 
 SOON_S = 10.0
 V1 = LiveVersion("v1")
@@ -69,7 +66,7 @@ RUNNING, UNKNOWN = Observation(StepState.RUNNING), Observation(StepState.UNKNOWN
 EXPIRED = Expired(profile="", option="")
 
 
-class Kind:
+class ScriptedKind(Kind):
     """A kind whose looks, and what happens before a call, are given for each step; without that it
     goes well.
     """
@@ -170,7 +167,9 @@ class RunStage:
             Listener(),
             Impatient(),
         )
-        monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}, runs))
+        monkeypatch.setattr(
+            targets, "kind", lambda name: ScriptedKind(looks or {}, acts or {}, runs)
+        )
 
     def run(
         self,

@@ -13,7 +13,7 @@ import pytest
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
 from tests.support.modes import by_mode
 from toolkit.errors import Exit, FileProblem
-from toolkit.model import RunResult
+from toolkit.operations import RunResult
 
 PAIRS = by_mode(40, 400, 1 << 32)
 """How many pairs of each setting are tried when there is no night for all of them."""

@@ -13,17 +13,11 @@ from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow.deploy import with_needs
-from toolkit.model import Environment, Job, JobAction, Location, Need, Target, Version
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Environment, Need, Target, Version
+from toolkit.operations import Job, JobAction, Location
 from toolkit.plan.graph import Graph
-from toolkit.run.jobs import (
-    JobRequest,
-    fill_settings,
-    locations,
-    make_jobs,
-    pack,
-    step_token,
-    unpack,
-)
+from toolkit.run.jobs import JobRequest, locations, make_jobs, pack, step_token, unpack
 from toolkit.show.advice import sentence
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.stack.options import StackOptions

@@ -10,8 +10,9 @@ import pytest
 
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import LiveVersion, NextCommand, Outcome, Verdict
+from toolkit.operations import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
 from toolkit.run.recover import ENDS, RunState, recover_state

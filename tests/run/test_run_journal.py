@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, Told, ports
 from toolkit.errors import LockLost
-from toolkit.model import Job, JobAction, LiveVersion, Location, Outcome, Resource, Verdict, Version
+from toolkit.model import Resource, Version
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.record.history import run_summary
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of

@@ -18,9 +18,10 @@ from tests.run import simulated
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting
 from tests.run.simulated import Told
 from tests.support.report import Crash
+from toolkit.advice import Advice
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
-from toolkit.model import Advice, Job, Location, RunResult
+from toolkit.operations import Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
 from toolkit.record.journal import EntryState, JournalEntry

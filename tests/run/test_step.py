@@ -25,7 +25,8 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import (
+from toolkit.model import Version
+from toolkit.operations import (
     Job,
     JobAction,
     LiveVersion,
@@ -34,7 +35,6 @@ from toolkit.model import (
     Outcome,
     StepState,
     Verdict,
-    Version,
 )
 from toolkit.ports.clock import Clock
 from toolkit.ports.ports import Ports

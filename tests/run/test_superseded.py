@@ -2,8 +2,9 @@
 
 import pytest
 
-from toolkit.model import LiveVersion
-from toolkit.run.superseded import is_same_deploy, live_name
+from toolkit.operations import LiveVersion
+from toolkit.run.superseded import is_same_deploy
+from toolkit.targets import kind
 
 WEB = {"task definition": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:7"}
 AT = "2026-11-20T19:37:42+00:00"
@@ -41,7 +42,8 @@ AT = "2026-11-20T19:37:42+00:00"
 def test_it_is_told_by_content_where_that_is_known_else_by_what_was_written_on_it(
     before: LiveVersion, now: LiveVersion, still: bool
 ) -> None:
-    assert is_same_deploy(before, now) is still
+    name = "function" if "sha256" in now.detail else "app"
+    assert is_same_deploy(kind(name), before, now) is still
 
 
 @pytest.mark.parametrize(
@@ -49,8 +51,8 @@ def test_it_is_told_by_content_where_that_is_known_else_by_what_was_written_on_i
     [
         (LiveVersion("v1", detail=WEB), "web:7"),
         (LiveVersion("v1"), "v1"),
-        (LiveVersion(None), "something else"),
+        (LiveVersion(None), ""),
     ],
 )
 def test_what_runs_has_a_short_name(live: LiveVersion, word: str) -> None:
-    assert live_name(live, "something else") == word
+    assert kind("app").live_name(live) == word

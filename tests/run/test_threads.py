@@ -14,7 +14,8 @@ from tests.run.simulated import DIAMOND, Told
 from tests.run.strategies import graphs, waits_for
 from tests.run.test_execute import Book
 from toolkit import targets
-from toolkit.model import Job, JobAction, Location, Observation, RunResult, StepState, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation, RunResult, StepState
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.execute import Execution

@@ -23,7 +23,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from tests.sandbox.test_engine import REPOSITORY, create, define, eventually
 from tests.support.sandbox import ACCOUNT, REGION, Cloud, Emulator
-from toolkit.model import Location, Provision, ProvisionKind
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import guard, images, provision, server, signature
 

@@ -14,7 +14,8 @@ from tests.support.sandbox import Cloud
 from toolkit import flow
 from toolkit.cli.sandbox import project_of
 from toolkit.errors import Refused
-from toolkit.model import Location, Provision, ProvisionKind, Rules
+from toolkit.model import Rules
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import provision
 

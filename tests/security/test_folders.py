@@ -49,7 +49,7 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
     receipt = tmp_path / "cache/cdk"
     receipt.mkdir(parents=True, mode=0o700)
     spoil(receipt)
-    from toolkit.model import Location
+    from toolkit.operations import Location
 
     app = cdk.CdkApp(str(root), "cdk", Location(), "111111111111", "eu-west-1")
     with pytest.raises(StateDamaged, match="toolkit's cache"):

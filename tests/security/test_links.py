@@ -16,7 +16,7 @@ from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.artifacts.images import engines
 from toolkit.artifacts.images.types import Recipe
 from toolkit.errors import FileProblem, Refused
-from toolkit.model import Location, Provision, ProvisionKind
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports import cdk_environment, files
 
 CANARY = "canary-9f3c1b"

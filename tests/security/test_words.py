@@ -14,19 +14,8 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit.cli import output
-from toolkit.model import (
-    Base,
-    BaseChoice,
-    Head,
-    Job,
-    JobAction,
-    Location,
-    Outcome,
-    RunResult,
-    RunStatus,
-    Verdict,
-    Version,
-)
+from toolkit.model import Base, BaseChoice, Head, Version
+from toolkit.operations import Job, JobAction, Location, Outcome, RunResult, RunStatus, Verdict
 from toolkit.record.holder import decode, lock_held_error
 from toolkit.show import answer, history, problem, run
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from toolkit.model import Advice, NextCommand, SameOptions, ShellCommand
+from toolkit.advice import Advice, NextCommand, SameOptions, ShellCommand
 from toolkit.show.advice import (
     advice_lines,
     command_line,

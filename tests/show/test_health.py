@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from toolkit.model import Finding, HealthReport, HealthStatus, LiveVersion, TargetState
+from toolkit.model import TargetState
+from toolkit.operations import Finding, HealthReport, HealthStatus, LiveVersion
 from toolkit.show import health as show
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import Advice, NextCommand, SameOptions
+from toolkit.advice import Advice, NextCommand, SameOptions
 from toolkit.record.ledger import Record
 from toolkit.show.record import document, text
 

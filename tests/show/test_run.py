@@ -2,7 +2,8 @@
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, JobAction, Location, Outcome, PlannedCall, Preview, Verdict, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Outcome, PlannedCall, Preview, Verdict
 from toolkit.show.run import calls, dry_run, intention, open_steps
 
 JOB = Job(

@@ -2,10 +2,17 @@
 stops when a test wants that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from toolkit.errors import NotAgreed, Stopped
+from toolkit.operations import Observation
+
+
+def lines(looks: Iterable[Observation]) -> list[str]:
+    """The lines of all observations, in order."""
+    return list(chain.from_iterable(look.lines for look in looks))
 
 
 class Crash(BaseException):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.run import ROOT
-from toolkit.model import Location, Provision
+from toolkit.operations import Location, Provision
 from toolkit.ports.aws.client import Aws
 
 ROOM = ROOT / "toolkit" / "sandbox"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.report import Report
-from toolkit.model import Job, JobAction, Location, Observation, Preview, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation, Preview
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

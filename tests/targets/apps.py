@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
-from toolkit.model import Job, JobAction, Location, Observation, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app.kind import kind as app

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.support.aws import Endpoint
+from toolkit.advice import ShellCommand
 from toolkit.errors import NotAllowed
-from toolkit.model import Finding, HealthStatus, ShellCommand
+from toolkit.operations import Finding, HealthStatus
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws

@@ -19,7 +19,8 @@ from toolkit.errors import (
     Unreachable,
     WrongAccount,
 )
-from toolkit.model import Job, Location, Preview, Version
+from toolkit.model import Version
+from toolkit.operations import Job, Location, Preview
 from toolkit.ports.aws import ecs
 from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions

@@ -14,7 +14,7 @@ from tests.targets.test_app_images import twins as twins
 from toolkit.artifacts import images
 from toolkit.errors import Refused, ToolkitError
 from toolkit.flow.builds import with_builds
-from toolkit.model import Job, JobAction, Location
+from toolkit.operations import Job, JobAction, Location
 from toolkit.ports.sharing import SharedWork
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, AppStage
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
 from toolkit.show.advice import sentence

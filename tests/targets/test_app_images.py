@@ -15,6 +15,7 @@ from tests.support.aws import Endpoint
 from tests.support.aws.ecr import digest_of
 from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, AppStage
+from tests.targets.permissions import by_action
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
 from toolkit.artifacts import images
@@ -31,7 +32,7 @@ from toolkit.errors import (
     TagTaken,
     ToolkitError,
 )
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.sharing import SharedWork
 from toolkit.show.advice import sentence
@@ -554,11 +555,7 @@ def test_a_repository_is_named_in_three_ways(words: str, name: ecr.RepositoryNam
 
 
 def test_the_policy_names_the_repository_of_the_other_account(stage: AppStage) -> None:
-    document = {
-        action: permission
-        for permission in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"}))
-        for action in permission.actions
-    }
+    document = by_action(app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"})))
     assert document["ecr:DescribeImages"].resources == (
         f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend",
     )

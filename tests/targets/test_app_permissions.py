@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.aws import Endpoint
 from tests.targets.apps import AppStage
+from tests.targets.permissions import by_action
 from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.targets.app.kind import kind as app
 from toolkit.targets.app.options import AppOptions
 
@@ -27,11 +28,7 @@ OTHERS = {
 
 
 def actions(stage: AppStage, **settings: object) -> set[str]:
-    return {
-        action
-        for permission in app.permissions(stage.job(settings))
-        for action in permission.actions
-    }
+    return set(by_action(app.permissions(stage.job(settings))))
 
 
 def everything(stage: AppStage) -> set[str]:
@@ -75,11 +72,7 @@ def test_without_a_build_it_does_not_ask_to_push(stage: AppStage) -> None:
 
 
 def test_nothing_is_open_that_iam_can_close(stage: AppStage) -> None:
-    document = {
-        action: permission
-        for permission in app.permissions(stage.job(BUILD))
-        for action in permission.actions
-    }
+    document = by_action(app.permissions(stage.job(BUILD)))
     assert document["ecs:UpdateService"].resources == (
         "arn:aws:ecs:eu-west-1:111111111111:service/main/web",
     )
@@ -114,11 +107,7 @@ def test_nothing_is_open_that_iam_can_close(stage: AppStage) -> None:
 def test_what_the_environment_does_not_say_stays_open(
     stage: AppStage, location: Location, arn: str
 ) -> None:
-    document = {
-        action: permission
-        for permission in app.permissions(stage.job(location=location))
-        for action in permission.actions
-    }
+    document = by_action(app.permissions(stage.job(location=location)))
     assert document["ecs:UpdateService"].resources == (arn,)
     assert not stage.endpoint.calls
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Refused
-from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
+from toolkit.model import Version
+from toolkit.operations import DeployedState, Job, LiveVersion, RecordedDeploy
 from toolkit.show.advice import sentence
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from tests.support.report import Report
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.model import Job, JobAction, Location, Observation, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
+from tests.support.report import lines
 from tests.targets.apps import COMMIT, AppStage
 from toolkit.errors import Expired, Unreachable
 from toolkit.show.advice import sentence
@@ -44,13 +45,13 @@ def test_what_goes_on_is_told_while_it_goes_on(stage: AppStage) -> None:
     watched = stage.watched(stage.applied())
     assert [item.state for item in watched[:-1]] == ["running"] * (len(watched) - 1)
     assert "0 of 1 tasks running" in {item.phase for item in watched}
-    assert [line for item in watched for line in item.lines if "has started 1 tasks" in line]
+    assert [line for line in lines(watched) if "has started 1 tasks" in line]
 
 
 def test_an_event_is_told_once_and_none_from_before(stage: AppStage) -> None:
     stage.clock.advance(3600)
     stage.endpoint.ecs.next("success", seconds=6)
-    notes = [line for item in stage.watched(stage.applied()) for line in item.lines]
+    notes = lines(stage.watched(stage.applied()))
     assert len(notes) == len(set(notes)) == 3
 
 

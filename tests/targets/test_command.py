@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from tests.support.report import Crash, Report
 from toolkit import targets
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
-from toolkit.model import Job, JobAction, Location, Observation, RecordedDeploy, Verdict, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location, Observation, RecordedDeploy, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports

@@ -17,9 +17,10 @@ from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
 from tests.support.stacks import Stacks, template
 from tests.targets.apps import AppStage
+from tests.targets.permissions import by_action
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion, Observation
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion, Observation
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -299,7 +300,7 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
 
     stage = STAGES[name](aws_endpoint, tmp_path)
     statements = kind(name).permissions(stage.job)
-    actions = {action for statement in statements for action in statement.actions}
+    actions = set(by_action(statements))
     prefixes = {"elbv2": "elasticloadbalancing", "elasticloadbalancing": "elbv2"}
     session = get_session()
     for action in actions - IAM_ONLY:

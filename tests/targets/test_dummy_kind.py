@@ -14,7 +14,7 @@ from msgspec import Meta
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit import targets
-from toolkit.model import NextCommand
+from toolkit.advice import NextCommand
 from toolkit.targets import base
 
 

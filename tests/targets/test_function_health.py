@@ -15,16 +15,10 @@ import pytest
 
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
+from tests.targets.permissions import by_action
 from toolkit.errors import CloudError
-from toolkit.model import (
-    Finding,
-    HealthStatus,
-    Job,
-    JobAction,
-    LiveVersion,
-    Location,
-    Version,
-)
+from toolkit.model import Version
+from toolkit.operations import Finding, HealthStatus, Job, JobAction, LiveVersion, Location
 from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
@@ -487,9 +481,7 @@ def test_the_permissions_cover_a_look_and_no_more(
 ) -> None:
     told(scripted)
     statements = kind.permissions(job())
-    assert set(aws_endpoint.calls.names()) <= {
-        action for statement in statements for action in statement.actions
-    }
+    assert set(aws_endpoint.calls.names()) <= set(by_action(statements))
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mail"
     assert statements[0].resources == (function, f"{function}:*")
     assert {name.partition(":")[0] for name in aws_endpoint.calls.names()} == set(kind.services())

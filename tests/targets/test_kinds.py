@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.support.run import ROOT
 from toolkit import flow, targets
+from toolkit.advice import NextCommand
 from toolkit.errors import RulesError
-from toolkit.model import Need, NextCommand, Target
+from toolkit.model import Need, Target
 from toolkit.targets.base import KindSettings
 
 LEAST: dict[str, dict[str, Any]] = {

@@ -10,7 +10,8 @@ import pytest
 from toolkit import targets
 from toolkit.checks import secrets
 from toolkit.config import rules as rules_file
-from toolkit.model import Job, JobAction, Location, Secret, Statement, Version
+from toolkit.model import Secret, Version
+from toolkit.operations import Job, JobAction, Location, Statement
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.record.permissions import statements as record
 from toolkit.targets.app.settings import AppSettings as App

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.report import Crash, Report
+from tests.support.report import Crash, Report, lines
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, template
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
@@ -324,12 +324,8 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
     assert observed.cause.startswith("Never (Custom::Never): ")
     assert "cancelled" not in observed.cause
     assert sentence(observed.next) == "toolkit deploy-stack shop"
-    assert [
-        line
-        for look in looks
-        for line in look.lines
-        if line.startswith("Custom::Never Never UPDATE_FAILED: Custom")
-    ]
+    failed = "Custom::Never Never UPDATE_FAILED: Custom"
+    assert [line for line in lines(looks) if line.startswith(failed)]
     live = kind.live(job, stacks.ports)
     assert live is not None
     assert live.run == "run1"

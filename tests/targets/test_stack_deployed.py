@@ -12,7 +12,7 @@ from tests.support.aws import Endpoint
 from tests.support.report import Report
 from tests.support.sandbox import Cloud
 from tests.support.stacks import Stacks, parameter, template
-from toolkit.model import DeployedState, Observation
+from toolkit.operations import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import deployed

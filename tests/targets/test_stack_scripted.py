@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
-from tests.support.report import Crash, Report
+from tests.support.report import Crash, Report, lines
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
-from toolkit.model import Finding
+from toolkit.operations import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.show.advice import sentence
@@ -284,8 +284,7 @@ def test_progress_is_told_in_words_and_every_event_once(
     job = stacks.job()
     observed, looks = stacks.follow(job, stacks.apply(job))
     assert "0 of 1 resources, waiting for Service" in [look.phase for look in looks]
-    lines = [line for look in looks for line in look.lines]
-    assert lines == [
+    assert lines(looks) == [
         "AWS::CloudFormation::Stack Shop CREATE_IN_PROGRESS",
         "AWS::ECS::Service Service CREATE_IN_PROGRESS",
         "AWS::ECS::Service Service CREATE_COMPLETE",
@@ -381,11 +380,8 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
     assert reason in [
         look.cause for look in looks if look.state == "running"
     ]  # told at once, while it is rolled back
-    assert any(
-        line.endswith(f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}")
-        for look in looks
-        for line in look.lines
-    )
+    rolling_back = f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}"
+    assert any(line.endswith(rolling_back) for line in lines(looks))
     finding = health(stacks)
     assert (finding.cause, sentence(finding.next)) == (
         f"its last update was rolled back: {reason}",
@@ -502,9 +498,7 @@ def test_the_cause_inside_of_a_nested_stack_is_found(
     job = stacks.job()
     observed, looks = stacks.follow(job, stacks.apply(job))
     assert observed.cause == "Broker (AWS::ECS::Service): quota exceeded"
-    assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in [
-        line for look in looks for line in look.lines
-    ]
+    assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in lines(looks)
 
 
 def test_a_cleanup_after_an_update_is_its_success(stacks: Stacks, aws_endpoint: Endpoint) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.support.stacks import ACCOUNT, REGION
+from tests.targets.permissions import by_action
 from toolkit.errors import Refused
-from toolkit.model import Job, JobAction, Location, Version
+from toolkit.model import Version
+from toolkit.operations import Job, JobAction, Location
 from toolkit.show.advice import sentence
 from toolkit.targets.stack import apply, images, sources, stack_status
 from toolkit.targets.stack import template as templates
@@ -287,14 +289,13 @@ def job(location: Location, stack: str = "Shop", **settings: Any) -> Job:
 
 def test_the_permissions_are_for_this_stack_in_this_place() -> None:
     permissions = kind.permissions(job(Location("dev", REGION, ACCOUNT), cdk="cdk"))
-    actions = {action for item in permissions for action in item.actions}
     assert {
         "cloudformation:ExecuteChangeSet",
         "iam:PassRole",
         "s3:PutObject",
         "ssm:GetParameter",
         "ecs:DescribeServices",
-    } <= actions
+    } <= set(by_action(permissions))
     assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in permissions[0].resources
     [role] = [item for item in permissions if item.actions == ("iam:PassRole",)]
     assert role.resources == (
@@ -307,7 +308,7 @@ def test_the_permissions_are_for_this_stack_in_this_place() -> None:
 
 def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> None:
     permissions = kind.permissions(job(Location(), template="t.yaml"))
-    assert not {action for item in permissions for action in item.actions} & {
+    assert not set(by_action(permissions)) & {
         "iam:PassRole",
         "s3:PutObject",
         "ssm:GetParameter",
@@ -330,16 +331,12 @@ def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(apply) + inspect.getsource(sources)
-    actual = {
-        action
-        for permission in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
-        for action in permission.actions
-    }
+    actual = by_action(kind.permissions(job(Location(store="s3://a"), cdk="cdk")))
     calls = {mend.call for mend in stack_status.RECOVERIES.values()} | set(
         re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
     )
     assert len(calls) >= 9
-    assert calls <= actual
+    assert calls <= set(actual)
 
 
 def test_the_stack_of_a_stage_is_named_with_a_dash() -> None:

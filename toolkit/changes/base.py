@@ -2,8 +2,9 @@
 that say how it was chosen.
 """
 
+from toolkit.advice import NextCommand
 from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
-from toolkit.model import Base, BaseChoice, BaseKind, NextCommand
+from toolkit.model import Base, BaseChoice, BaseKind
 from toolkit.ports.git import Git
 
 RECORDED = (BaseKind.LAST, BaseKind.LIVE)

@@ -13,9 +13,9 @@ from shlex import quote
 
 from msgspec import Struct
 
+from toolkit.advice import Advice, ShellCommand
 from toolkit.changes.detect import WorkingTree, changed_in_hiding
 from toolkit.errors import GitError
-from toolkit.model import Advice, ShellCommand
 from toolkit.ports import files
 from toolkit.ports.git import GITLINK, Git, IndexEntry
 

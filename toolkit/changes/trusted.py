@@ -5,8 +5,8 @@ from shlex import quote
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import NoTrustedBase, UsageError
-from toolkit.model import ShellCommand
 from toolkit.ports import ci
 from toolkit.ports.git import Git, is_object_id, is_ref_name
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from toolkit.advice import ShellCommand
 from toolkit.checks.base import CheckContext
 from toolkit.checks.http import reachable
 from toolkit.errors import ErrorClass, ToolkitError
-from toolkit.model import Finding, HealthStatus, LiveVersion, ShellCommand, Version
+from toolkit.model import Version
+from toolkit.operations import Finding, HealthStatus, LiveVersion
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpResponse

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from toolkit.checks import base
 from toolkit.errors import Unreachable
-from toolkit.model import Statement
+from toolkit.operations import Statement
 from toolkit.ports.background import BackgroundTask, Timeout
 
 

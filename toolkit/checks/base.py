@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from toolkit.model import Location, Mismatch
+from toolkit.operations import Location, Mismatch
 
 if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
     from http.cookiejar import CookieJar

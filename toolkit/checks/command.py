@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from toolkit.checks import base
 from toolkit.errors import ProbeError, ProbeRefused, Stopped
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 if TYPE_CHECKING:
     from toolkit.ports.process import LineProgram

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from toolkit.checks import base
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 
 class AddressExpectation(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolkit.errors import ProbeError
 from toolkit.formats.durations import milliseconds
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 LONGEST = 300
 """Characters of a JSON path."""

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, field
 from toolkit.checks import base, expect
 from toolkit.checks.expect import Expect
 from toolkit.errors import ProbeError
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 if TYPE_CHECKING:
     from toolkit.ports.net.http import HttpRequest, HttpResponse

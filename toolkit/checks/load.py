@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from toolkit.model import Load, Mismatch
+from toolkit.model import Load
+from toolkit.operations import Mismatch
 from toolkit.ports.load import LoadFigures
 from toolkit.ports.net.http import HttpRequest
 from toolkit.ports.net.policy import Policy

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from toolkit.errors import CloudError, Refused
 from toolkit.formats.variables import fill_check
-from toolkit.model import Location, Secret, Statement
+from toolkit.model import Secret
+from toolkit.operations import Location, Statement
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.names import arn
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Check, CheckTypeName, Location
+from toolkit.model import Check, CheckTypeName
+from toolkit.operations import Location
 
 Spot = tuple[str, Location, str]
 """Where a check runs: its base address, the location, and a label where there are several."""

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from toolkit.checks import base, expect
 from toolkit.checks.http import lines
 from toolkit.errors import ProbeError
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 Port = Annotated[
     str,

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from toolkit.checks import base
 from toolkit.checks.tcp import Port, split
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 
 class CertificateExpectation(Struct, frozen=True, forbid_unknown_fields=True):

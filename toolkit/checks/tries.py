@@ -7,12 +7,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import changed_advice
 from toolkit.checks import check_type
 from toolkit.checks.base import CheckAnswer, CheckContext
 from toolkit.checks.values import Redactor
 from toolkit.errors import Missing, Stopped, ToolkitError
 from toolkit.formats.variables import fill_check
-from toolkit.model import Check, CheckStatus, Mismatch, Result, changed_advice
+from toolkit.model import Check
+from toolkit.operations import CheckStatus, Mismatch, Result
 
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""

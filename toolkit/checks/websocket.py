@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 from toolkit.checks import base, expect
 from toolkit.checks.http import content_mismatches, lines, text_at, wrong_captures
 from toolkit.errors import ProbeError
-from toolkit.model import Mismatch
+from toolkit.operations import Mismatch
 
 if TYPE_CHECKING:
     from toolkit.ports.net.websocket import NotSeen

@@ -6,24 +6,27 @@ deadline runs in the meantime.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
 
 from toolkit.cli import output
 from toolkit.errors import CloudError
-from toolkit.model import Location, Rules
+from toolkit.model import Rules
+from toolkit.operations import Location
 from toolkit.ports.aws import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 
 
 class SignIn(Struct, frozen=True, kw_only=True):
-    """What a command is about to call: an environment, or `everywhere`, all of them. `silent`: the
+    """What a command is about to call: environments (None: the default
+    one), or `everywhere`, all of them. `silent`: the
     answer is for a program. `shared`: only the buckets of a `store` are called.
     """
 
-    environment: str | None = None
+    environments: Sequence[str | None] = (None,)
     profile: str | None = None
     region: str | None = None
     everywhere: bool = False
@@ -81,7 +84,7 @@ def _locations(request: SignIn, rules: Rules) -> tuple[Location, ...]:
 
     names: list[str | None] = [*rules.environments] or [None]
     if not request.everywhere:
-        names = [environment_name(request.environment, rules)]
+        names = [environment_name(name, rules) for name in request.environments]
     every: list[Location] = []
     for name in names:
         settings = rules.environments.get(name) if name else None

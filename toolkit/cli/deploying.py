@@ -11,6 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, SameOptions, advice_parts, changed_advice
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
@@ -21,23 +22,13 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
 from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
-from toolkit.flow.rulebook import environment_name
+from toolkit.flow.selection import DeployRequest, environments_of
 from toolkit.flow.trusted import require_rules_consent, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import (
-    Advice,
-    Job,
-    JobAction,
-    NextCommand,
-    Preview,
-    Rules,
-    RunResult,
-    SameOptions,
-    advice_parts,
-    changed_advice,
-)
+from toolkit.model import Rules, Standing
+from toolkit.operations import Job, JobAction, Preview, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -58,12 +49,12 @@ class DeployOptions(Struct, frozen=True):
 
     folder: str
     rules: str | None
-    env: str | None
+    environments: tuple[str, ...]
     profile: str | None
     region: str | None
     as_json: bool
     yes: bool
-    confirm: str | None
+    confirm: tuple[str, ...]
     dry_run: bool
     quiet: bool
     verbose: bool
@@ -80,12 +71,13 @@ def deploy_options(command: Command) -> Command:
     for option in reversed(
         (
             options.common,
-            options.environment,
+            options.environments,
             options.profile,
             options.region,
             click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
             click.option(
                 "--confirm",
+                multiple=True,
                 metavar="NAME",
                 help="Confirm a protected environment by its name, instead of typing it at the "
                 "prompt.",
@@ -146,7 +138,9 @@ def read_plan(path: str) -> PlanFile:
     try:
         document = json.loads(files.read(path, 1 << 26))
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
-        return PlanFile(names, dict(document["source"]))
+        source = dict(document["source"])
+        dict(source.get("targets") or {})
+        return PlanFile(names, source)
     except (ValueError, KeyError, TypeError, RecursionError):
         again = NextCommand("diff", options=("--out", "FILE"))
         raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
@@ -163,7 +157,7 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
         "folder": folder,
         "lock_timeout": timeout,
         "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
-        "env": options.inherited(ctx, "env", arguments.pop("env")),
+        "environments": options.inherited_environments(ctx, arguments.pop("env")),
     }
     for name in DeployOptions.__struct_fields__:
         if name not in fields:
@@ -171,12 +165,12 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     return DeployOptions(**fields)
 
 
-def deploy_request(common: DeployOptions, **details: Any) -> flow.DeployRequest:
+def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
     """What is to be deployed (`details`), where the common options say."""
-    return flow.DeployRequest(
+    return DeployRequest(
         folder=common.folder,
         rules=common.rules,
-        environment=common.env,
+        environments=common.environments,
         profile=common.profile,
         region=common.region,
         checked=not common.no_checks,
@@ -188,7 +182,7 @@ def deploy_request(common: DeployOptions, **details: Any) -> flow.DeployRequest:
 def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
     request = account.SignIn(
-        environment=common.env,
+        environments=common.environments or (None,),
         profile=common.profile,
         region=common.region,
         silent=common.quiet or common.as_json,
@@ -196,19 +190,20 @@ def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
 
 
-def confirmed(
-    common: DeployOptions, request: flow.DeployRequest, git: Git | None
-) -> flow.DeployRequest:
+def confirmed(common: DeployOptions, request: DeployRequest, git: Git | None) -> DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
     if not (common.dry_run or common.yes or _can_ask(common)):
         raise Refused("confirmation needed, but this is not a terminal", "add --yes")
-    name = environment_name(request.environment, rules)
-    return replace(request, allowed=confirm_trust(rules, name, common, changes=not common.dry_run))
+    names = environments_of(request, rules)
+    return replace(request, allowed=confirm_trust(rules, names, common, changes=not common.dry_run))
 
 
 def confirm_trust(
-    rules: Rules, environment: str | None, common: DeployOptions, changes: bool = True
+    rules: Rules,
+    environments: Sequence[str | None],
+    common: DeployOptions,
+    changes: bool = True,
 ) -> bool:
     """Report where what judges a deploy differs from the trusted base; whether this rules.toml may
     decide all the same. Raises Refused.
@@ -216,12 +211,14 @@ def confirm_trust(
     `changes`: something is to be changed. Where only this rules.toml says where, a person has to
     agree to that.
     """
-    for remark in trust_notice(rules, environment):
+    remarks = [remark for name in environments for remark in trust_notice(rules, name)]
+    for remark in dict.fromkeys(remarks):
         output.note(f"note: {line(remark)}")
-    if not changes or not rules.trust.is_refused(environment):
+    refused = [name for name in environments if rules.trust.is_refused(name)]
+    if not changes or not refused:
         return common.allowed
     if not _can_ask(common):
-        require_rules_consent(rules, environment)
+        require_rules_consent(rules, refused[0])
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"Let this {rules.file} decide?", default=False):
@@ -229,12 +226,14 @@ def confirm_trust(
     return True
 
 
-def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: Git | None) -> int:
+def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | None) -> int:
     """Prepare what was `confirmed`, ask for consent, deploy and report. The exit code."""
     ports = open_ports(git, common.folder)
     sign_in(common, git, ports)
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
+    for name in prepared.up_to_date:
+        output.note(f"note: {name}: nothing to deploy")
     for target, reason in prepared.left:
         output.note(f"note: {target} is left out: {line(reason)}")
     _warn_backwards(common, prepared)
@@ -260,7 +259,7 @@ def run(command: str, common: DeployOptions, request: flow.DeployRequest, git: G
 def _require_run_consent(
     command: str,
     common: DeployOptions,
-    request: flow.DeployRequest,
+    request: DeployRequest,
     prepared: flow.PreparedRun,
     git: Git | None,
 ) -> None:
@@ -282,13 +281,15 @@ def _require_run_consent(
 
 
 def _prepare(
-    common: DeployOptions, request: flow.DeployRequest, run: str, git: Git | None, ports: Ports
+    common: DeployOptions, request: DeployRequest, run: str, git: Git | None, ports: Ports
 ) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
+    only = common.environments[0] if len(common.environments) == 1 else None
+    same_for_all = SameOptions(common.rules, only)
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
-            lambda note: output.note_advice(note, SameOptions(common.rules, common.env), "note: "),
+            lambda note: output.note_advice(note, same_for_all, "note: "),
             look=True,
             profile=common.profile,
             region=common.region,
@@ -474,14 +475,25 @@ def _can_ask(common: DeployOptions) -> bool:
 
 def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for consent that was not given in advance. Raises Refused."""
-    location = jobs[0].location
-    if location.protected:
-        confirm_name(str(location.environment), common.confirm, _can_ask(common))
-    elif not common.yes:
+    protected = {str(job.location.environment): None for job in jobs if job.location.protected}
+    for name in protected:
+        # Of several names each has to be right; of one, the error says which it has to be.
+        confirmed = [word for word in common.confirm if word == name or word not in protected]
+        confirm_name(name, confirmed, _can_ask(common))
+    if not protected and not common.yes:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Continue?", default=True):
             raise Declined()
+
+
+def _needs_backwards_consent(
+    common: DeployOptions, prepared: flow.PreparedRun
+) -> list[tuple[str, Standing]]:
+    """The steps that go back and that nobody has agreed to."""
+    if common.allow_backwards:
+        return []
+    return [pair for pair in prepared.backwards if pair[0] not in prepared.backwards_allowed]
 
 
 def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
@@ -489,18 +501,18 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     Raises Refused where nobody can be asked for it; a dry run says so.
     """
     warnings = [behind(step, standing) for step, standing in prepared.backwards]
-    allowed = prepared.backwards_allowed or common.allow_backwards
-    missing = bool(warnings) and not allowed
+    missing = _needs_backwards_consent(common, prepared)
     refused = missing and not common.dry_run and (common.yes or not _can_ask(common))
-    # The first one is the error itself where it is refused.
-    for warning in warnings[1:] if refused else warnings:
-        output.note(f"warning: {line(warning)}")
+    error = behind(*missing[0]) if refused else None
+    for warning in warnings:
+        if warning != error:
+            output.note(f"warning: {line(warning)}")
     if not missing:
         return
-    fix = prepared.backwards[0][1].fetch or "merge or rebase onto what is live"
+    fix = missing[0][1].fetch or "merge or rebase onto what is live"
     fix = (*advice_parts(fix), "; or add --allow-backwards")
-    if refused:
-        raise Refused(warnings[0], fix)
+    if error is not None:
+        raise Refused(error, fix)
     if common.dry_run:
         would = "with --yes this deploy would be refused (exit 2):"
         output.note_advice((would, *fix), before="note: ")
@@ -508,23 +520,25 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     """Ask for the consent to take live commits out, which was warned of before. Raises Declined."""
-    if not prepared.backwards or prepared.backwards_allowed or common.allow_backwards:
+    missing = _needs_backwards_consent(common, prepared)
+    if not missing:
         return
     from toolkit.cli.prompt import confirm
 
-    steps = ", ".join(step for step, _ in prepared.backwards)
+    steps = ", ".join(step for step, _ in missing)
     if not confirm(f"{steps} would go back. Deploy anyway?", default=False):
         raise Declined()
 
 
-def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
+def confirm_name(name: str, confirmed: Sequence[str], asking: bool) -> None:
     """Require a protected environment's name: in advance, or typed now. Raises Refused."""
-    if confirm is not None:
-        if confirm != name:
+    for word in confirmed:
+        if word != name:
             raise Refused(
-                f"{confirm!r} is not the name of the environment",
+                f"{word!r} is not the name of the environment",
                 f"the environment is {name}: --confirm {name}",
             )
+    if confirmed:
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")

@@ -168,7 +168,7 @@ def _reader(
 
         ports = open_ports(Git.open(os.getcwd()), os.getcwd())
         called = ports if how == BaseKind.LIVE or shared else None
-        sign_in = account.SignIn(environment=environment, silent=silent)
+        sign_in = account.SignIn(environments=(environment,), silent=silent)
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)
         same = same_options(rules, request.rules, environment)
         read_records = records_reader(
@@ -215,15 +215,13 @@ def _listed_paths(paths_from: str, nul: bool) -> tuple[Change, ...]:
 
 def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
     """Write the answer, and what it was made from, so that a stale plan is recognized."""
-    from toolkit.changes import source
+    from toolkit.flow.plan_file import plan_source
     from toolkit.show.document import dumps
 
     document = show.document(result, exit_code=False)
-    if git is None:
-        document["source"] = source.of(result, None)
-    else:
-        # The plan's own file would make each plan stale as soon as it is written.
-        document["source"] = source.of(result, git.root, files.relative(path, git.root))
+    # The plan's own file would make each plan stale as soon as it is written.
+    plan = None if git is None else files.relative(path, git.root)
+    document["source"] = plan_source(result, git, plan)
     disk.write(path, dumps(document).encode(), mode=0o666)
 
 

@@ -6,6 +6,7 @@ import platform
 import click
 
 from toolkit import __version__, flow, targets
+from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
@@ -14,7 +15,7 @@ from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
 from toolkit.init.repository_draft import stack_images
-from toolkit.model import Advice, Rules
+from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git

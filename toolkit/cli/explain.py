@@ -7,12 +7,13 @@ from shlex import quote
 import click
 
 from toolkit import flow
+from toolkit.advice import ShellCommand
 from toolkit.changes.detect import relative
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.flow.build_inputs import input_targets
 from toolkit.impact.explain import explain as explain_path
-from toolkit.model import Commit, ShellCommand
+from toolkit.model import Commit
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import explanation as show

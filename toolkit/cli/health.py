@@ -81,7 +81,7 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     ports = open_ports(git, request.folder)
     silent = arguments.quiet or arguments.as_json
     sign_in = account.SignIn(
-        environment=request.environment,
+        environments=(request.environment,),
         profile=request.profile,
         region=request.region,
         everywhere=request.everywhere,

@@ -2,12 +2,12 @@
 
 import click
 
+from toolkit.advice import SameOptions
 from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores
-from toolkit.model import SameOptions
 from toolkit.ports import processes
 from toolkit.show import history as show
 

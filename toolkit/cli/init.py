@@ -5,12 +5,12 @@ import os
 import click
 
 from toolkit import flow
+from toolkit.advice import ShellCommand
 from toolkit.cli import debugging, options, output
 from toolkit.errors import FileIsThere, UsageError
 from toolkit.init.coverage import measure_coverage
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.repository_draft import draft_repository
-from toolkit.model import ShellCommand
 from toolkit.ports import disk, files
 from toolkit.ports.git import Git
 from toolkit.show import survey as show

@@ -8,7 +8,7 @@ from toolkit import targets
 from toolkit.cli import deploying, options
 from toolkit.cli.main import NonEmptyText
 from toolkit.errors import UsageError
-from toolkit.flow.deploy import DeployRequest, only_target
+from toolkit.flow.selection import DeployRequest, only_target
 from toolkit.ports.git import Git
 from toolkit.targets.base import KindOptions
 from toolkit.targets.options import Option, options_of, typed

@@ -37,7 +37,7 @@ def locks(project: options.Project, as_json: bool = False, changes: bool = False
     rules = load_trusted(project.folder, project.rules, git, project.allowed)
     name = environment_name(project.environment, rules)
     ports = open_ports(git, project.folder)
-    sign_in = account.SignIn(environment=name, silent=as_json, shared=True)
+    sign_in = account.SignIn(environments=(name,), silent=as_json, shared=True)
     account.sign_in_with(sign_in, rules, ports)
     for remark in trust_notice(rules, name):
         output.note(f"note: {line(remark)}")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from toolkit import __version__
+from toolkit.advice import SameOptions
 from toolkit.cli import debugging, output
 from toolkit.errors import Exit, ToolkitError, exit_codes
-from toolkit.model import SameOptions
 from toolkit.ports import debug
 
 COMMANDS = {
@@ -232,8 +232,11 @@ def typed_options(args: list[str]) -> SameOptions:
         while command is not None:
             ctx = command.make_context(command.name, words, parent=ctx, resilient_parsing=True)
             for name in ("rules", "env", "region"):
-                if ctx.params.get(name):
-                    typed[name] = ctx.params[name]
+                value = ctx.params.get(name)
+                if isinstance(value, tuple):  # several environments cannot be repeated as one
+                    value = value[0] if len(value) == 1 else None
+                if value:
+                    typed[name] = value
             words = [*ctx._protected_args, *ctx.args]
             if not isinstance(command, click.Group) or not words:
                 break

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules, ShellCommand
+from toolkit.model import Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,6 +26,13 @@ def common(command: Command) -> Command:
 
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
+environments = click.option(
+    "-e",
+    "--env",
+    multiple=True,
+    metavar="NAME",
+    help="The environment to use; several are deployed in one run.",
+)
 profile = click.option(
     "--profile", metavar="NAME", help="The AWS profile to use, instead of the environment's."
 )
@@ -69,6 +77,14 @@ def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:
     return before_command.get(name)
 
 
+def inherited_environments(ctx: click.Context, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The environments of a command that takes several, or the one before the command."""
+    before_command = inherited(ctx, "env", None)
+    if values or before_command is None:
+        return values
+    return (before_command,)
+
+
 class Project(Struct, frozen=True):
     """Which project and environment a command is about: the options that most commands share."""
 
@@ -96,6 +112,13 @@ def known_environment(ctx: click.Context, rules: Rules) -> str | None:
 
     name = inherited(ctx, "env", ctx.params.get("env"))
     return None if name is None else environment_name(name, rules)
+
+
+def single_environment(command: str, names: tuple[str, ...]) -> str | None:
+    """The environment of a command that acts in one only. Raises UsageError."""
+    if len(names) > 1:
+        raise UsageError(f"`{command}` acts in one environment", "give only one --env")
+    return names[0] if names else None
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

@@ -10,8 +10,8 @@ from typing import Any, TextIO, cast
 
 import click
 
+from toolkit.advice import Advice, SameOptions, ShellCommand
 from toolkit.errors import Exit, FileProblem, ToolkitError
-from toolkit.model import Advice, SameOptions, ShellCommand
 from toolkit.show import text
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 

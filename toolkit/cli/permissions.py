@@ -30,7 +30,7 @@ def permissions(
     rules_file = options.inherited(ctx, "rules", values["rules"])
     environment = options.inherited(ctx, "env", values["env"])
     git = options.repository(folder)
-    sign_in = account.SignIn(environment=environment, region=region)
+    sign_in = account.SignIn(environments=(environment,), region=region)
     account.sign_in_with(sign_in, load_rules(folder, rules_file, git), None)
     statements = flow.permissions(folder, rules_file, environment, region, targets, git)
     if values["as_json"]:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, Job, JobAction, Outcome, Verdict
+from toolkit.operations import GOOD, Job, JobAction, Outcome, Verdict
 from toolkit.ports import debug
 from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
 from toolkit.show import run as show

@@ -15,8 +15,9 @@ from prompt_toolkit.key_binding import (
     merge_key_bindings,
 )
 
+from toolkit.advice import NextCommand
 from toolkit.cli import output
-from toolkit.model import DiffResult, NextCommand, Plan
+from toolkit.model import DiffResult, Plan
 from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show

@@ -41,7 +41,7 @@ def sign_in(
     called.
     """
     called = account.SignIn(
-        environment=request.environment,
+        environments=(request.environment,),
         profile=request.profile,
         region=request.region,
         silent=silent,

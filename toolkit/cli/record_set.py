@@ -51,7 +51,8 @@ def record_set(
     location = flow.first_location(request, git)
     can_ask = output.interactive() and not as_json
     if location.protected:
-        confirm_name(str(location.environment), values["confirm"], can_ask)
+        confirmed = [values["confirm"]] if values["confirm"] is not None else []
+        confirm_name(str(location.environment), confirmed, can_ask)
     elif not values["yes"]:
         if not can_ask:
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.cli import deploying, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
@@ -13,13 +14,15 @@ from toolkit.cli.shared_runs import newer_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues, runs
 from toolkit.flow import deploy_gates as gates
-from toolkit.flow.deploy import DeployRequest, files_check
-from toolkit.flow.rulebook import load_rules
+from toolkit.flow.deploy import files_check
+from toolkit.flow.rulebook import environment_name, load_rules
+from toolkit.flow.selection import DeployRequest
 from toolkit.flow.stores import project_stores, store_for, store_of_run
 from toolkit.flow.trusted import load_trusted
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Job, NextCommand, Rules
+from toolkit.model import Rules
+from toolkit.operations import Job
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
@@ -51,7 +54,9 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    options.known_environment(ctx, load_rules(common.folder, common.rules, git))
+    named = options.single_environment("resume", common.environments)
+    if named is not None:
+        environment_name(named, load_rules(common.folder, common.rules, git))
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
     stores = project_stores(common.folder, common.rules, git)
@@ -70,8 +75,8 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
         raise Refused(f"run {name} has ended", ("see", NextCommand("show", (name,))))
     if common.dry_run:
         return _report_dry_run(name, state, common.as_json)
-    environment = state.facts.get("environment")
-    allowed = deploying.confirm_trust(rules, environment, common)
+    environments = list(dict.fromkeys(job.location.environment for job in state.jobs))
+    allowed = deploying.confirm_trust(rules, environments, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
     placed: Callable[[Job], Job] = same_job
@@ -83,9 +88,7 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     if not is_ours or shared_run is not None:
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
         placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
-    deploy_request = DeployRequest(
-        folder=common.folder, rules=common.rules, environment=environment, allowed=allowed
-    )
+    deploy_request = DeployRequest(folder=common.folder, rules=common.rules, allowed=allowed)
     still = files_check(deploy_request, rules, git)
     standby = [job for job in state.jobs if job.undoes]
     proofs = _proofs(name, state, rules, ports, common.no_checks)

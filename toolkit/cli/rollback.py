@@ -11,8 +11,8 @@ from toolkit.cli.ports import open_ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
-from toolkit.flow.rulebook import environment_name
-from toolkit.model import JobAction
+from toolkit.flow.selection import environments_of
+from toolkit.operations import JobAction
 from toolkit.show import history as display
 from toolkit.show.text import line
 
@@ -54,10 +54,10 @@ def rollback(
         action=JobAction.ROLLBACK,
         options=kind_options.take(ctx, arguments),
     )
+    options.single_environment("rollback", common.environments)
     rules = validate(request, git)
-    name = environment_name(request.environment, rules)
     changes = not (common.dry_run or as_list)
-    allowed = deploying.confirm_trust(rules, name, common, changes)
+    allowed = deploying.confirm_trust(rules, environments_of(request, rules), common, changes)
     request = replace(request, allowed=allowed)
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)

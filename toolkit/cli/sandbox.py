@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import flow, targets
+from toolkit.advice import NextCommand
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import NextCommand, Provision, Rules, Target
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Rules, Target
+from toolkit.operations import Provision
 from toolkit.ports import files
-from toolkit.run import jobs
 from toolkit.show import sandbox as show
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ def project_of(rules: Rules, root: str) -> "ProjectNeeds":
     every = checks.load_checks(rules)
 
     def provisions(target: Target, variables: Mapping[str, str]) -> Iterable[Provision]:
-        settings = jobs.fill_settings(target.settings, variables)
+        settings = fill_settings(target.settings, variables)
         return targets.kind(target.kind).provisions(settings)
 
     def dockerfile(target: Target) -> str:

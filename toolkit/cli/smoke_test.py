@@ -105,7 +105,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     ports = open_ports(git, request.folder)
     silent = arguments.quiet or arguments.as_json
     sign_in = account.SignIn(
-        environment=request.environment,
+        environments=(request.environment,),
         profile=request.profile,
         region=request.region,
         silent=silent,

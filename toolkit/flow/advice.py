@@ -1,6 +1,7 @@
 """What a next command has to repeat to act where the command that prints it does. Pure."""
 
-from toolkit.model import Rules, SameOptions
+from toolkit.advice import SameOptions
+from toolkit.model import Rules
 
 
 def same_options(

@@ -16,7 +16,7 @@ def target_inputs(rules: Rules, named: str | None) -> dict[str, Inputs]:
             continue
         built_from = targets.kind(target.kind).inputs(target.settings)
         if environment is not None and environment.vars and "{" in repr(built_from):
-            from toolkit.run.jobs import fill_settings
+            from toolkit.formats.variables import fill_settings
 
             built_from = fill_settings(built_from, environment.vars)
         by_target[name] = built_from

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, JobAction, PlannedCall, Preview
+from toolkit.operations import Job, JobAction, PlannedCall, Preview
 from toolkit.run.jobs import step_token
 
 

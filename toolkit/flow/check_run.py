@@ -20,7 +20,7 @@ from toolkit.checks.tries import carry_out
 from toolkit.checks.values import generated
 from toolkit.flow.checks import CheckSetup
 from toolkit.flow.decisions import tell_result
-from toolkit.model import CheckStatus, Result
+from toolkit.operations import CheckStatus, Result
 from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop

@@ -10,6 +10,7 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.checks import secrets, select
 from toolkit.checks.base import host_of
 from toolkit.checks.values import BUILT_IN, Redactor
@@ -32,16 +33,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.formats import toml
 from toolkit.formats.variables import fill_check
-from toolkit.model import (
-    Checks,
-    CheckTypeName,
-    Environment,
-    Location,
-    NextCommand,
-    Provision,
-    ProvisionKind,
-    Rules,
-)
+from toolkit.model import Checks, CheckTypeName, Environment, Rules
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports import files
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout

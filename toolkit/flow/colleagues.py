@@ -13,20 +13,14 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import (
-    Advice,
-    Environment,
-    Job,
-    Location,
-    NextCommand,
-    Rules,
-    RunStatus,
-    ShellCommand,
-)
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Environment, Rules
+from toolkit.operations import Job, Location, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
@@ -113,7 +107,8 @@ def list_runs(
     shown: list[Summary] = []
     for summary in newest:
         # A damaged run does not say which environment it is of, so it is always shown.
-        if environment in (None, summary.environment) or summary.status == RunStatus.DAMAGED:
+        is_shown = environment is None or environment in summary.environments
+        if is_shown or summary.status == RunStatus.DAMAGED:
             shown.append(summary)
     return shown[:most], notes
 
@@ -334,7 +329,7 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
     for location in making.locations(environment, None, None):
         if location.region == job.location.region:
             same_place = _place(location) == _place(job.location)
-            return same_place and making.fill_settings(target.settings, variables) == job.settings
+            return same_place and fill_settings(target.settings, variables) == job.settings
     return False
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
@@ -31,7 +32,6 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
 from toolkit.model import (
-    Advice,
     Base,
     BaseChoice,
     BaseKind,
@@ -40,7 +40,6 @@ from toolkit.model import (
     Direction,
     Head,
     Impact,
-    NextCommand,
     Plan,
     Reason,
     ReasonOrigin,
@@ -49,7 +48,6 @@ from toolkit.model import (
     TargetState,
     UnmatchedPolicy,
     Version,
-    advice_parts,
 )
 from toolkit.plan import build
 from toolkit.plan.graph import Graph

@@ -4,21 +4,15 @@ and why, which steps follow from it, how they and the checks ended. Nothing here
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
-from toolkit.model import (
-    Advice,
-    DiffResult,
-    HealthReport,
-    Job,
-    Preview,
-    Reason,
-    Result,
-    Trust,
-    advice_parts,
-)
+from toolkit.advice import Advice, advice_parts
+from toolkit.model import DiffResult, Reason, Trust
 from toolkit.ports import debug
 from toolkit.ports.debug import MOST_ITEMS
+
+if TYPE_CHECKING:  # `diff` has none of these
+    from toolkit.operations import HealthReport, Job, Preview, Result
 
 Arguments = ParamSpec("Arguments")
 
@@ -110,7 +104,7 @@ def tell_trust(trust: Trust) -> None:
 
 
 def tell_jobs(
-    jobs: Iterable[Job], previews: Mapping[str, Preview], left: Iterable[Sequence[str]]
+    jobs: "Iterable[Job]", previews: "Mapping[str, Preview]", left: Iterable[Sequence[str]]
 ) -> None:
     """What a run is about to do, what was seen live of it, and what it cannot deploy."""
     if debug.sink is None:
@@ -136,7 +130,7 @@ def tell_jobs(
         debug.tell("job", target, left=why)
 
 
-def tell_result(result: Result) -> None:
+def tell_result(result: "Result") -> None:
     """How one check ended."""
     debug.tell(
         "check",
@@ -149,7 +143,7 @@ def tell_result(result: Result) -> None:
     )
 
 
-def tell_health(reports: Iterable[HealthReport]) -> None:
+def tell_health(reports: "Iterable[HealthReport]") -> None:
     """What `health` found of each target and check."""
     if debug.sink is None:
         return

@@ -10,14 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.changes import completeness, detect, source
+from toolkit.advice import Advice, NextCommand, advice_parts
+from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
-from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.builds import with_builds
-from toolkit.flow.compare import DiffRequest, Points, Records, diff, owns
+from toolkit.flow.compare import Records, owns
 from toolkit.flow.decisions import tell_jobs
+from toolkit.flow.deploy_versions import deploy_versions, is_named
 from toolkit.flow.good_deploys import (
     good_deploys,
     last_good_before,
@@ -25,82 +26,28 @@ from toolkit.flow.good_deploys import (
     recorded_deploy,
     records_of,
 )
-from toolkit.flow.rulebook import (
-    environment_name,
-    find_environment,
-    load_rules,
-    path_owners,
-    rules_path,
-    target_settings,
-    uncounted_plan,
-    variables_of,
+from toolkit.flow.plan_file import check_empty_plan, check_plan
+from toolkit.flow.rulebook import find_environment, path_owners, rules_path, variables_of
+from toolkit.flow.selection import (
+    DeployRequest,
+    Selection,
+    environments_of,
+    resolve_target,
+    select,
 )
 from toolkit.flow.trusted import load_trusted
-from toolkit.flow.versions import (
-    TargetVersions,
-    generated_digests,
-    generated_files,
-    target_versions,
-    versions_at_commit,
-)
-from toolkit.formats.variables import fill
-from toolkit.model import (
-    AWS,
-    Advice,
-    Backwards,
-    DiffResult,
-    Job,
-    JobAction,
-    LiveVersion,
-    NextCommand,
-    Preview,
-    RecordedDeploy,
-    RollbackPolicy,
-    Rules,
-    Standing,
-    Target,
-    Version,
-    advice_parts,
-    named_image,
-)
+from toolkit.flow.versions import TargetVersions
+from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing
+from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
-from toolkit.targets.base import Kind, KindOptions
+from toolkit.targets.base import Kind
 
 MOST_PREVIEWS = 16
 """How many jobs are previewed at the same time."""
-
-
-class DeployRequest(Struct, frozen=True, kw_only=True):
-    """What a person asked for. Without `targets` and `everything` it is what `diff` finds."""
-
-    folder: str
-    rules: str | None = None
-    environment: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    targets: tuple[str, ...] = ()
-    everything: bool = False
-    without: tuple[str, ...] = ()
-    action: JobAction = JobAction.DEPLOY
-    kind: str | None = None
-    options: Mapping[str, KindOptions] = {}
-    """Kind -> its own options."""
-    version: Version | None = None
-    """The version that a rollback puts back."""
-    restored: Mapping[str | None, Mapping[str, str]] | None = None
-    """Of a rollback, what the record says of the good deploy in each region."""
-    checked: bool = True
-    """Whether what is live afterwards is asked and checked."""
-    plan: str | None = None
-    """The plan file, as git names it: it does not count as a change."""
-    source: Mapping[str, Any] | None = None
-    """What the plan file was drawn from; it must still be so."""
-    allowed: bool = False
-    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class PreparedRun(Struct, frozen=True):
@@ -112,30 +59,29 @@ class PreparedRun(Struct, frozen=True):
     rules: Rules
     jobs: tuple[Job, ...]
     previews: Mapping[str, Preview]
-    left: tuple[tuple[str, str], ...]
-    source: Mapping[str, Any]
+    left: tuple[tuple[str, str], ...] = ()
     standby: tuple[Job, ...] = ()
     backwards: tuple[tuple[str, Standing], ...] = ()
     """The steps that would take live commits out, or of which nobody can say that they do not."""
-    backwards_allowed: bool = False
+    backwards_allowed: frozenset[str] = frozenset()
+    """Those of them whose environment allows that."""
     newest: Mapping[str, str] = {}
     """The run of the newest good deploy of each step's target, as it was recorded when this was
     prepared.
     """
     excluded: tuple[str, ...] = ()
     """What would be deployed, but for `--without`."""
+    up_to_date: tuple[str, ...] = ()
+    """The environments that were asked for, and in which nothing is to be deployed."""
 
 
-class _Selection(Struct, frozen=True):
-    """The targets to deploy, groups written out. `left` are those that this run cannot deploy, each
-    with the reason; `changed` those that are due only by files that git ignores, with these;
-    `excluded` those that `--without` leaves out.
-    """
+class _Part(Struct, frozen=True):
+    """What is to be deployed to one environment, and what the versions hold."""
 
-    targets: tuple[Target, ...]
-    left: tuple[tuple[str, str], ...]
-    changed: Mapping[str, tuple[str, ...]]
-    excluded: tuple[str, ...]
+    environment: str | None
+    locations: tuple[Location, ...]
+    selection: Selection
+    content: TargetVersions = TargetVersions({})
 
 
 def validate(order: DeployRequest, git: Git | None) -> Rules:
@@ -143,9 +89,9 @@ def validate(order: DeployRequest, git: Git | None) -> Rules:
     UsageError, GitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    environment_name(order.environment, rules)
+    environments_of(order, rules)
     for name in (*order.targets, *order.without):
-        _resolved(name, order.kind if name in order.targets else None, rules)
+        resolve_target(name, order.kind if name in order.targets else None, rules)
     return rules
 
 
@@ -158,39 +104,22 @@ def prepare(
     Raises ToolkitError.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment_name(order.environment, rules)
-    environment = find_environment(name, rules)
-    selection = _select(order, rules, git, records)
-    if order.source is not None and not order.targets:
-        _refuse_an_empty_plan(order, rules, name, git, records)
-    if not selection.targets:
-        return PreparedRun(rules, (), {}, selection.left, {}, excluded=selection.excluded)
-    content = _versions(order, selection.targets, rules, name, git)
-    drawn_from = _source(order, selection.targets, rules, name, git)
-    graph = Graph(rules.targets)
-    names = [target.name for target in selection.targets]
-    jobs = making.make_jobs(
-        making.JobRequest(
-            run,
-            [rules.targets[target] for target in graph.order(names)],
-            making.locations(environment, order.profile, order.region),
-            variables_of(environment),
-            content.versions,
-            order.action,
-            order.options,
-            order.restored,
-        )
-    )
-    jobs = with_needs(jobs, graph, environment.regions if environment else ())
+    parts = _parts(order, rules, git, ports, records)
+    left = tuple(dict.fromkeys(pair for part in parts for pair in part.selection.left))
+    excluded = sorted({name for part in parts for name in part.selection.excluded})
+    jobs = _jobs(order, run, rules, parts)
+    if not jobs:
+        return PreparedRun(rules, (), {}, left, excluded=tuple(excluded))
     # Git alone can tell, so this comes before the questions to AWS.
-    _refuse_incomplete_commits(jobs, content, rules, git)
+    contents = {part.environment: part.content for part in parts}
+    _refuse_incomplete_commits(jobs, contents, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
     if order.checked and order.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
-    previews = _with_warnings(_previews(jobs, ports), jobs, content, selection.changed)
+    previews = _with_warnings(_previews(jobs, ports), jobs, parts)
     planned, previews = with_builds(jobs, previews)
-    tell_jobs((*planned, *standby), previews, selection.left)
+    tell_jobs((*planned, *standby), previews, left)
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
@@ -204,14 +133,86 @@ def prepare(
         rules,
         planned,
         previews,
-        selection.left,
-        drawn_from,
+        left,
         standby,
         back,
-        backwards_allowed=environment is not None and environment.backwards is Backwards.ALLOW,
+        backwards_allowed=frozenset(job.step for job in jobs if _may_go_back(job, rules)),
         newest=newest,
-        excluded=selection.excluded,
+        excluded=tuple(excluded),
+        up_to_date=tuple(
+            str(part.environment) for part in parts if not part.selection.targets and len(parts) > 1
+        ),
     )
+
+
+def _parts(
+    order: DeployRequest, rules: Rules, git: Git | None, ports: Ports, records: Records | None
+) -> list[_Part]:
+    """What is to be deployed to each environment. Raises Refused, StalePlan, UsageError."""
+    names = environments_of(order, rules)
+    if order.source is not None and len(names) > 1:
+        raise UsageError("a plan is for one environment", "give only one --env")
+    locations: dict[str | None, tuple[Location, ...]] = {}
+    for name in names:
+        environment = find_environment(name, rules)
+        locations[name] = making.locations(environment, order.profile, order.region)
+    _refuse_several_stores([places[0] for places in locations.values()], ports)
+    parts: list[_Part] = []
+    for name, places in locations.items():
+        selection = select(order, name, rules, git, records)
+        part = _Part(name, places, selection)
+        chosen = selection.targets
+        if order.source is not None and not order.targets:
+            check_empty_plan(order, rules, name, git, records)
+        if chosen:
+            content = deploy_versions(order, chosen, rules, name, git)
+            part = replace(part, content=content)
+            if order.source is not None:
+                check_plan(order, chosen, rules, name, git)
+        parts.append(part)
+    return parts
+
+
+def _refuse_several_stores(locations: Sequence[Location], ports: Ports) -> None:
+    """A run has one journal, which lies where all of its locks and records are. What may be written
+    into one bucket must not decide about a deploy that is recorded in another. Raises Refused.
+    """
+    stores: dict[tuple[str | None, str | None, str | None], str | None] = {}
+    for location in locations:
+        account = location.account if location.store else None
+        place = ports.endpoint(location.profile), location.store, account
+        stores.setdefault(place, location.environment)
+    if len(stores) > 1:
+        first, second, *_ = stores.values()
+        raise Refused(
+            f"environments {first} and {second} keep their runs in different places (`store`, "
+            "account, endpoint), and one run has one place",
+            "deploy to one after the other",
+        )
+
+
+def _jobs(order: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part]) -> tuple[Job, ...]:
+    """A job for each target in each location of its environment."""
+    graph = Graph(rules.targets)
+    among = [location for part in parts for location in part.locations]
+    jobs: list[Job] = []
+    for part in parts:
+        environment = find_environment(part.environment, rules)
+        names = graph.order([target.name for target in part.selection.targets])
+        request = making.JobRequest(
+            run,
+            [rules.targets[name] for name in names],
+            part.locations,
+            variables_of(environment),
+            part.content.versions,
+            order.action,
+            order.options,
+            order.restored,
+            among,
+        )
+        regions = environment.regions if environment else ()
+        jobs += with_needs(making.make_jobs(request), graph, regions)
+    return tuple(jobs)
 
 
 def with_needs(
@@ -227,35 +228,6 @@ def with_needs(
         needs = sorted(steps[instance] for instance in before & steps.keys())
         waiting.append(replace(job, needs=tuple(needs)))
     return tuple(waiting)
-
-
-def _is_named(job: Job) -> bool:
-    """Whether a person has named the version to deploy, such as an image's tag."""
-    return targets.kind(job.kind).version_named(job.options) is not None
-
-
-def _can_be_deployed(target: Target) -> bool:
-    return targets.kind(target.kind).runnable(target.settings) is None
-
-
-def _refuse_an_empty_plan(
-    order: DeployRequest, rules: Rules, name: str | None, git: Git | None, records: Records | None
-) -> None:
-    """A plan without steps has to be true still, like any other plan. Raises StalePlan where
-    something is due by now.
-    """
-    _source(order, (), rules, name, git)
-    due, _ = _named_targets(replace(order, source=None), rules, git, records)
-    graph = Graph(rules.targets)
-    without = set[str]().union(*(graph.leaves(target) for target in order.without))
-    leaves = set[str]().union(*(graph.leaves(target) for target in due)) - without
-    names = sorted(leaf for leaf in leaves if _can_be_deployed(rules.targets[leaf]))
-    if names:
-        verb = "is" if len(names) == 1 else "are"
-        raise StalePlan(
-            f"the plan has no steps, and {', '.join(names)} {verb} due",
-            ("see what is due:", NextCommand("diff")),
-        )
 
 
 def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: Ports) -> None:
@@ -285,18 +257,21 @@ def _backwards(
     if git is None or git.bare or not jobs:
         return ()
     owned = path_owners(rules, rules_path(rules, git))
-    users = input_targets(rules, jobs[0].location.environment, git, None).by
+    environments = {job.location.environment for job in jobs}
+    users = {name: input_targets(rules, name, git, None).by for name in environments}
     backwards: list[tuple[str, Standing]] = []
     for job in jobs:
         preview, commit = previews.get(job.step), job.version.commit
-        if preview is None or preview.live is None or _is_named(job):
+        if preview is None or preview.live is None or is_named(job):
             continue
         live = preview.live.commit
         # An image that was named by its tag has no commit to compare.
         if live is None or commit is None:
             continue
         try:
-            stands = standing(live, commit, owns(rules, owned, users, job.target), git)
+            stands = standing(
+                live, commit, owns(rules, owned, users[job.location.environment], job.target), git
+            )
         except GitError as problem:
             stands = unanswered(problem, live)
         # Equal content removes nothing, whatever the commits are.
@@ -305,12 +280,18 @@ def _backwards(
     return tuple(backwards)
 
 
+def _may_go_back(job: Job, rules: Rules) -> bool:
+    """Whether the job's environment allows live commits to be taken out."""
+    environment = find_environment(job.location.environment, rules)
+    return environment is not None and environment.backwards is Backwards.ALLOW
+
+
 def recorded_deploy_of(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
     """The recorded deploys of a job's target, so that its kind can tell whether somebody else has
     changed it since.
     """
     try:
-        return recorded_deploy(records_of(job, rules, ports))
+        return recorded_deploy(records_of(job, rules, ports), targets.kind(job.kind))
     except ToolkitError as problem:
         if problem.exit == Exit.CREDENTIALS:
             raise  # the locks are in the same bucket
@@ -326,13 +307,11 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
     from toolkit.flow.deploy_gates import rollback_job
     from toolkit.gates import has_gate
 
-    if not jobs:
-        return ()
-    environment = find_environment(jobs[0].location.environment, rules)
-    if environment is None or environment.rollback != RollbackPolicy.ON_FAILURE:
-        return ()
     standby: list[Job] = []
     for job in jobs:
+        environment = find_environment(job.location.environment, rules)
+        if environment is None or environment.rollback != RollbackPolicy.ON_FAILURE:
+            continue
         kind = targets.kind(job.kind)
         if not has_gate(job) or kind.irreversible(job.settings) is not None:
             continue
@@ -354,17 +333,14 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action == JobAction.ROLLBACK or _is_named(job):
+        if job.action == JobAction.ROLLBACK or is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
                 f"{job.target} is no longer in {rules.file}",
                 ("see what is due:", NextCommand("diff")),
             )
-        name = environment_name(order.environment, rules)
-        now = _versions(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
-        content = (now.name, now.fingerprint, now.settings)
-        if content != (job.version.name, job.version.fingerprint, job.version.settings):
+        if _has_changed([job], order, rules, git):
             raise StalePlan(
                 f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
                 ("deploy their current state:", NextCommand("deploy")),
@@ -384,7 +360,7 @@ def freshness_check(
 
     def check(job: Job) -> None:
         check_files(job)
-        if job.action == JobAction.DEPLOY and not prepared.backwards_allowed:
+        if job.action == JobAction.DEPLOY and not _may_go_back(job, prepared.rules):
             _refuse_going_back(job, prepared, git, ports)
         if job.step in standby:
             now = [other.version.name for other in standby_jobs((job,), prepared.rules, ports)]
@@ -429,276 +405,35 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
 
 
 def is_stale(prepared: PreparedRun, order: DeployRequest, git: Git | None) -> bool:
-    """Whether the files have changed since: a person may have thought about a question for an
-    hour.
+    """Whether what would be deployed has changed since: a person may have thought about a question
+    for an hour.
     """
-    deployed = [prepared.rules.targets[job.target] for job in prepared.jobs]
-    name = environment_name(order.environment, prepared.rules)
-    return bool(deployed) and _source(order, deployed, prepared.rules, name, git) != prepared.source
+    by_environment: dict[str | None, list[Job]] = {}
+    for job in prepared.jobs:
+        by_environment.setdefault(job.location.environment, []).append(job)
+    return any(_has_changed(jobs, order, prepared.rules, git) for jobs in by_environment.values())
 
 
-def only_target(action: str, folder: str, named: str | None, git: Git | None) -> str:
-    """The one target of that action, for a command without a target. Raises UsageError if there
-    are several, or none.
+def _has_changed(jobs: Sequence[Job], order: DeployRequest, rules: Rules, git: Git | None) -> bool:
+    """Whether the files or settings of these jobs, all in one environment, are no longer those that
+    they are to deploy.
     """
-    rules = load_rules(folder, named, git)
-    names = [target.name for target in rules.targets.values() if target.action == action]
-    if len(names) == 1:
-        return names[0]
-    hint = f"it is one of {', '.join(names[:8])}" if names else f"{rules.file} has none"
-    raise UsageError(f"`{action}` needs a target", hint)
-
-
-def _select(
-    order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
-) -> _Selection:
-    """The targets that the order is for. Raises Refused where a named one cannot be deployed."""
-    graph = Graph(rules.targets)
-    names, changed = _named_targets(order, rules, git, records)
-    without = set[str]().union(*(graph.leaves(name) for name in order.without))
-    every = set[str]().union(*(graph.leaves(name) for name in names))
-    among = frozenset(every - without)
-    leaves = sorted(among)
-    chosen: list[Target] = []
-    left: list[tuple[str, str]] = []
-    for name in leaves:
-        target = rules.targets[name]
-        reason = targets.kind(target.kind).runnable(target.settings)
-        if reason is None:
-            chosen.append(target)
-        else:
-            left.append((name, reason))
-    if left and not chosen:
-        name, reason = left[0]
-        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
-    for name, reason in left:
-        for other in leaves:
-            if name in graph.waits_for(other, among):
-                raise Refused(
-                    f"{other} waits for {name}: {reason}",
-                    f"once that is done, add --without {name}; --without {other} leaves {other}"
-                    " out",
-                )
-    return _Selection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
-
-
-def _named_targets(
-    order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
-) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
-    """The targets by name: as named, all of them, or what is due; with those that are due only by
-    files that git ignores, and these files.
-    """
-    for name in order.without:
-        require_target(name, rules)
-    if order.everything:
-        return list(rules.targets), {}
-    # A plan file may hold no step: then nothing is deployed, rather than everything.
-    if order.targets or order.source is not None:
-        return [_resolved(name, order.kind, rules) for name in order.targets], {}
-    if records is None:
-        answer = due_now(order, git, None)
-        return [step.target for step in answer.plan.steps], {}
-    read = records
-    cache: dict[tuple[str, str | None], Points] = {}
-
-    def read_once(how: str, rules: Rules, environment: str | None) -> Points:
-        if (how, environment) not in cache:
-            cache[how, environment] = read(how, rules, environment)
-        return cache[how, environment]
-
-    # The records are read once for both questions below.
-    answer = due_now(order, git, read_once)
-    steps = [step.target for step in answer.plan.steps]
-    changed = _regenerated(order, rules, git, read_once, steps)
-    return [*steps, *changed], changed
-
-
-def _regenerated(
-    order: DeployRequest, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    """The targets that are up to date by git, but whose builds take other files that git ignores
-    than what is recorded as deployed.
-
-    `diff` does not look for them: all such files would have to be read.
-    """
-    if git is None or git.bare:
-        return {}
-    name = environment_name(order.environment, rules)
-    graph = Graph(rules.targets)
-    due = set[str]().union(*(graph.leaves(step) for step in steps))
-    points = records("last", rules, name)
-    rest = [target for target in points if target not in due and target in rules.targets]
-    if not rest:
-        return {}
-    files = generated_files(rules, name, git, detect.look(git))
-    digests = generated_digests(files, git)
-    changed: dict[str, tuple[str, ...]] = {}
-    for target in rest:
-        # Several regions may have been deployed with different files.
-        recorded = {point.generated for point in points[target]}
-        if recorded != {digests.get(target, "")[:LETTERS]}:
-            changed[target] = files.get(target, ())
-    return changed
-
-
-def due_now(order: DeployRequest, git: Git | None, records: Records | None) -> DiffResult:
-    """What `diff` says for this order. Raises Refused where it recommends nothing because
-    rules.toml says so.
-    """
-    request = DiffRequest(
-        folder=order.folder,
-        rules=order.rules,
-        environment=order.environment,
-        allowed=order.allowed,
-        plan=order.plan,
-    )
-    answer = diff(request, git, records)
-    if answer.refusal:
-        raise Refused(
-            f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}",
-            ("see", NextCommand("diff"), ", or name the targets"),
-        )
-    return answer
-
-
-def _resolved(name: str, kind: str | None, rules: Rules) -> str:
-    """A target by its own name, or by what it is called in AWS (a stack's name)."""
-    if name not in rules.targets:
-        matches = [
-            target.name for target in rules.targets.values() if _is_called(target, name, rules)
-        ]
-        # Of several, none is chosen: the error below lists the targets.
-        if len(matches) == 1:
-            name = matches[0]
-    require_target(name, rules)
-    action = rules.targets[name].action
-    if kind is not None and action != kind:
-        use = ("use:", NextCommand(action, (name,)))
-        raise UsageError(f"{name} is not deployed by {kind}", use)
-    return name
-
-
-def _is_called(target: Target, name: str, rules: Rules) -> bool:
-    """Whether AWS knows it by that name, in any environment and region."""
-    aliases = targets.kind(target.kind).aliases(target.settings)
-    places: list[Mapping[str, str]] = []
-    for environment in rules.environments.values():
-        for region in environment.regions or ("",):
-            places.append({"region": region, **environment.vars})
-    for variables in places or [{}]:
-        if name in [fill(alias, variables) for alias in aliases]:
+    environment = jobs[0].location.environment
+    chosen = {job.target: rules.targets[job.target] for job in jobs}
+    now = deploy_versions(order, list(chosen.values()), rules, environment, git).versions
+    for job in jobs:
+        version, current = job.version, now[job.target]
+        planned = (version.name, version.fingerprint, version.settings)
+        if planned != (current.name, current.fingerprint, current.settings):
             return True
     return False
 
 
-def require_target(name: str, rules: Rules) -> None:
-    """Raises UsageError, with the nearest name, for a target that rules.toml does not have."""
-    if name in rules.targets:
-        return
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, rules.targets, 1)
-    names = ", ".join(list(rules.targets)[:8]) or "none"
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {names}"
-    raise UsageError(f"{rules.file} has no target {name!r}", hint)
-
-
-def _versions(
-    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> TargetVersions:
-    """What would be deployed of each target: what is put back, the version that a person named, or
-    what is in the working tree.
-    """
-    if order.version is not None:
-        return TargetVersions(dict.fromkeys((target.name for target in chosen), order.version))
-    named, from_files = _named_versions(order, chosen), _from_files(order, chosen)
-    content = TargetVersions({})
-    if from_files:
-        content = _versions_of_files(order, from_files, rules, name, git)
-    settings = target_settings(rules, name) if named else {}
-    versions = dict(content.versions)
-    for version in set(named.values()):
-        own = {target: settings[target] for target in named if named[target] == version}
-        if git is not None and not git.bare and git.has(version):
-            versions |= versions_at_commit(own, rules, name, git, version).versions
-        else:
-            versions |= dict.fromkeys(own, Version(version, None, named_image(version)))
-    return replace(content, versions=versions)
-
-
-def _from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
-    """Those of the targets that are deployed from the working tree."""
-    if order.version is not None:
-        return []
-    named = _named_versions(order, chosen)
-    return [target for target in chosen if target.name not in named]
-
-
-def _named_versions(order: DeployRequest, chosen: Sequence[Target]) -> dict[str, str]:
-    """The versions that a person named, by target."""
-    named: dict[str, str] = {}
-    for target in chosen:
-        kind = targets.kind(target.kind)
-        version = kind.version_named(order.options.get(target.kind) or kind.Options())
-        if version is not None:
-            named[target.name] = version
-    return named
-
-
-def _versions_of_files(
-    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> TargetVersions:
-    repository = _working_tree(git, chosen)
-    tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
-    settings = target_settings(rules, name)
-    own = {target.name: settings[target.name] for target in chosen}
-    return target_versions(own, rules, name, repository, tree)
-
-
-def _source(
-    order: DeployRequest, chosen: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> dict[str, Any]:
-    """The digests that say whether what would be deployed is still the same; empty where only
-    existing images are deployed. Raises StalePlan where it is not what a plan was made from.
-    """
-    if order.source is None and not _from_files(order, chosen):
-        return {}
-    repository = _working_tree(git, chosen)
-    # A plan file cannot hold its own digest.
-    paths = [path for path in detect.look(repository).paths if path != order.plan]
-    now = source.digests(repository.require_head(), rules, paths, repository.root, name)
-    if order.source is None:
-        return now
-    stale = [_SOURCES.get(key, key) for key in now if _differs(key, order.source, now)]
-    if stale:
-        raise StalePlan(
-            f"the plan is stale: {', '.join(stale)}",
-            ("create it again:", NextCommand("diff", options=("--out", "FILE"))),
-        )
-    return now
-
-
-def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a plan was made from something else. A plan from a list of paths, or from a bare
-    repository, was made from no commit or no files, and says so with null.
-    """
-    if key in ("head", "tree") and planned.get(key, "") is None:
-        return False
-    return key not in planned or planned[key] != now[key]
-
-
-def _working_tree(git: Git | None, chosen: Sequence[Target]) -> Git:
-    if git is not None and not git.bare:
-        return git
-    hint = "run it in a git repository"
-    for words in {targets.kind(target.kind).by_name: None for target in chosen}:
-        if words:
-            hint += f", or name what is to be deployed: {' '.join(words)}"
-    raise Refused("there is no working tree to deploy from", hint)
-
-
 def _refuse_incomplete_commits(
-    jobs: Sequence[Job], content: TargetVersions, rules: Rules, git: Git | None
+    jobs: Sequence[Job],
+    contents: Mapping[str | None, TargetVersions],
+    rules: Rules,
+    git: Git | None,
 ) -> None:
     """In a protected environment only commits are deployed, and each of them whole. An image that a
     person names is deployed as it is, but its settings are those of rules.toml. Raises Refused.
@@ -707,11 +442,11 @@ def _refuse_incomplete_commits(
         if not job.location.protected or job.action != JobAction.DEPLOY:
             continue
         protected = f"environment {job.location.environment} is protected"
-        if _is_named(job):
+        if is_named(job):
             if git is None or git.bare or rules_path(rules, git) not in detect.look(git).paths:
                 continue
             raise Refused(f"{rules.file} is not as committed, and {protected}", "commit it first")
-        if gaps := content.gaps.get(job.target):
+        if gaps := contents[job.location.environment].gaps.get(job.target):
             what, fix = completeness.describe(gaps)
             raise Refused(f"{what}, and {protected}", fix)
         if job.version.dirty:
@@ -719,28 +454,27 @@ def _refuse_incomplete_commits(
 
 
 def _with_warnings(
-    previews: Mapping[str, Preview],
-    jobs: Sequence[Job],
-    content: TargetVersions,
-    changed: Mapping[str, tuple[str, ...]],
+    previews: Mapping[str, Preview], jobs: Sequence[Job], parts: Sequence[_Part]
 ) -> dict[str, Preview]:
     """The previews, with what a version lacks of its commit, and why it is deployed though git sees
     no change.
     """
+    by_environment = {part.environment: part for part in parts}
     warned: dict[str, Preview] = {}
     for job in jobs:
+        part = by_environment[job.location.environment]
         preview = previews.get(job.step)
         if preview is None:
             continue
         warnings: list[Advice] = []
-        if gaps := content.gaps.get(job.target):
+        if gaps := part.content.gaps.get(job.target):
             what, fix = completeness.describe(gaps)
             lacks = f"{what}: this deploy does not contain the whole commit; fix:"
             warnings.append((lacks, *advice_parts(fix)))
-        if job.target in changed:
+        if job.target in part.selection.changed:
             warnings.append(
                 "files that git ignores differ from those of the last deploy: "
-                f"{_some(changed[job.target])}"
+                f"{_some(part.selection.changed[job.target])}"
             )
         warned[job.step] = replace(preview, warnings=(*warnings, *preview.warnings))
     return warned
@@ -751,15 +485,6 @@ def _some(paths: Sequence[str]) -> str:
         return "there are none any more"
     first = ", ".join(repr(path) for path in paths[:3])
     return f"{first} and {len(paths) - 3} more" if len(paths) > 3 else first
-
-
-_SOURCES = {
-    "head": "HEAD is another commit",
-    "rules": "rules.toml has changed",
-    "tree": "uncommitted files have changed",
-    "environment": "it was made for another environment",
-    "endpoint": "it was made for another endpoint",
-}
 
 
 def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:

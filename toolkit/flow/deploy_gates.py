@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import advice_parts
 from toolkit.checks.select import Task
 from toolkit.checks.values import Redactor
 from toolkit.errors import CloudError, Refused, StateDamaged, ToolkitError
@@ -20,18 +21,8 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.formats.durations import seconds
 from toolkit.gates import alarms, has_gate
 from toolkit.gates.base import AlarmBaseline, GateSetup
-from toolkit.model import (
-    Checks,
-    CheckStatus,
-    Job,
-    JobAction,
-    Preview,
-    Result,
-    RollbackPolicy,
-    Rules,
-    Version,
-    advice_parts,
-)
+from toolkit.model import Checks, RollbackPolicy, Rules, Version
+from toolkit.operations import CheckStatus, Job, JobAction, Preview, Result
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run.jobs import (

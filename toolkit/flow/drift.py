@@ -9,32 +9,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import DiffRequest, RecordedBase, diff
 from toolkit.flow.health_questions import Subject
 from toolkit.flow.recorded_bases import contradiction, live_base, unfinished_deploys, work_check
 from toolkit.flow.shared_resources import parse_time
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.model import (
+from toolkit.model import Rules, TargetState
+from toolkit.operations import (
     GOOD,
-    Advice,
-    Command,
     DeployedState,
     Finding,
     HealthReport,
     HealthStatus,
     LiveVersion,
     Location,
-    NextCommand,
-    Rules,
-    TargetState,
-    advice_parts,
 )
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
-from toolkit.run.superseded import CONTENT, live_name
+from toolkit.targets.base import Kind
 
 SLACK = timedelta(minutes=2)
 """How far two machines' clocks may differ, and how long a record takes to be written."""
@@ -139,10 +135,10 @@ def _with_change_finding(
     live = report.live
     if subject.job is None or live is None or not records:
         return report
-    why = outside_change(live, records)
+    kind = targets.kind(subject.kind)
+    why = outside_change(kind, live, records)
     if not why:
         return report
-    kind = targets.kind(subject.kind)
     settings = subject.job.settings
     command = NextCommand("history")
     if kind.runnable(settings) is None:
@@ -160,9 +156,10 @@ def _with_change_finding(
     return replace(report, findings=(*report.findings, finding))
 
 
-def outside_change(live: LiveVersion, records: Sequence[Record]) -> str:
+def outside_change(kind: Kind, live: LiveVersion, records: Sequence[Record]) -> str:
     """Why what is live is nothing that the record knows of, empty if it is. Pure."""
-    what, content = live_name(live, "what runs"), [key for key in CONTENT if key in live.detail]
+    what = kind.live_name(live) or "what runs"
+    content = [key for key in kind.content_details if key in live.detail]
     if live.run is None and live.version and live.deployed == DeployedState() and not content:
         return _other_version(live.version, records)
     if live.run is None:

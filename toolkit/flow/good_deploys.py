@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
-from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin, Rules, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import GOOD, Job, LiveVersion, RecordedDeploy, RecordOrigin
 from toolkit.ports.ports import Ports
 from toolkit.record import history
 from toolkit.record.ledger import BEGUN, Record, open_ledger, scope_of
-from toolkit.run.superseded import CONTENT
+from toolkit.targets.base import Kind
 
 
 def good_deploys(job: Job, rules: Rules, ports: Ports) -> list[Record]:
@@ -65,7 +66,7 @@ def records_of(job: Job, rules: Rules, ports: Ports) -> tuple[Record, ...]:
     return tuple(open_ledger(store, job.location, ports).get(job.target))
 
 
-def recorded_deploy(records: Sequence[Record]) -> RecordedDeploy | None:
+def recorded_deploy(records: Sequence[Record], kind: Kind) -> RecordedDeploy | None:
     """What a kind gets of the records, newest first: the newest good deploy, and what the others
     have put there. Pure.
 
@@ -73,15 +74,15 @@ def recorded_deploy(records: Sequence[Record]) -> RecordedDeploy | None:
     live.
     """
     index = next((i for i, record in enumerate(records) if record.verdict in GOOD), None)
-    if index is None or not _contents(records[index]):
+    if index is None or not _contents(records[index], kind):
         return None
     good = records[index]
     earlier: dict[str, None] = {}
     for record in records[index + 1 :]:
-        earlier |= dict.fromkeys(_contents(record))
+        earlier |= dict.fromkeys(_contents(record, kind))
     later: dict[str, None] = {}
     for record in records[:index]:
-        later |= dict.fromkeys(_contents(record))
+        later |= dict.fromkeys(_contents(record, kind))
     # It goes into the journal, where a whole template or definition is too long.
     deployed = replace(good.deployed, body="", parameters={})
     return RecordedDeploy(
@@ -89,10 +90,10 @@ def recorded_deploy(records: Sequence[Record]) -> RecordedDeploy | None:
     )
 
 
-def _contents(record: Record) -> list[str]:
+def _contents(record: Record, kind: Kind) -> list[str]:
     """What names the content that a deploy has put there."""
     named = [
-        *(record.detail.get(key, "") for key in CONTENT),
+        *(record.detail.get(key, "") for key in kind.content_details),
         record.deployed.definition,
         record.deployed.template,
     ]
@@ -119,13 +120,14 @@ def last_good_before(
     return None
 
 
-def is_running(record: Record, live: LiveVersion | None) -> bool:
+def is_running(record: Record, live: LiveVersion | None, kind: Kind) -> bool:
     """Whether what is live is what this deploy put there: the same version and, where both are
-    known, the same image and definition.
+    known, the same artifact and definition.
     """
     if live is None or record.version != live.version:
         return False
     if record.deployed.same(live.deployed) is False:
         return False
-    recorded, running = record.detail.get("digest"), live.detail.get("digest")
+    recorded = record.detail.get(kind.artifact_detail)
+    running = live.detail.get(kind.artifact_detail)
     return not (recorded and running) or recorded == running

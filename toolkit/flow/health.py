@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, changed_advice
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import same_options
@@ -40,23 +41,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
-from toolkit.model import (
-    AWS,
-    CHECK,
-    CREDENTIALS,
-    Advice,
-    Check,
-    Checks,
-    CheckTypeName,
-    Environment,
-    Finding,
-    HealthReport,
-    HealthStatus,
-    Location,
-    Rules,
-    Target,
-    changed_advice,
-)
+from toolkit.model import AWS, Check, Checks, CheckTypeName, Environment, Rules, Target
+from toolkit.operations import CHECK, CREDENTIALS, Finding, HealthReport, HealthStatus, Location
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -213,7 +199,7 @@ def _watched_targets(request: HealthRequest, rules: Rules) -> list[Target]:
     """The targets whose health can be checked, groups written out. Raises UsageError for one that
     does not exist.
     """
-    from toolkit.flow.deploy import require_target
+    from toolkit.flow.selection import require_target
     from toolkit.plan.graph import Graph
 
     for name in request.targets:

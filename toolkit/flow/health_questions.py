@@ -10,27 +10,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.checks import addresses
 from toolkit.checks.base import CheckContext
 from toolkit.checks.tries import carry_out
 from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.model import (
-    AWS,
+from toolkit.model import AWS, Check, CheckTypeName, Rules
+from toolkit.operations import (
     CREDENTIALS,
-    Check,
     CheckStatus,
-    CheckTypeName,
     Finding,
     HealthStatus,
     Job,
     LiveVersion,
     Location,
-    NextCommand,
     Result,
-    Rules,
-    ShellCommand,
 )
 from toolkit.ports.aws.client import same_account
 from toolkit.ports.background import DaemonThread

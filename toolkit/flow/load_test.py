@@ -13,7 +13,8 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.flow.check_run import CheckRun
 from toolkit.flow.checks import CheckSetup
 from toolkit.formats.variables import fill_check
-from toolkit.model import CheckStatus, Load, Result
+from toolkit.model import Load
+from toolkit.operations import CheckStatus, Result
 from toolkit.ports import load as port
 from toolkit.ports.ports import Ports
 from toolkit.record import loads as record

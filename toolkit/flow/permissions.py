@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from toolkit import targets as kinds
 from toolkit.checks import aws, secrets
 from toolkit.flow import checks
-from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
     load_rules,
     variables_of,
 )
+from toolkit.flow.selection import require_target
 from toolkit.formats.variables import fill_check
-from toolkit.model import CheckTypeName, Location, Rules, Statement
+from toolkit.model import CheckTypeName, Rules
+from toolkit.operations import Location, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record

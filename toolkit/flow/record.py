@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, SameOptions
 from toolkit.errors import Refused
 from toolkit.flow.advice import same_options
-from toolkit.flow.deploy import require_target
 from toolkit.flow.rulebook import (
     environment_name,
     find_environment,
     target_settings,
 )
+from toolkit.flow.selection import require_target
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
-from toolkit.model import GOOD, Advice, Location, RecordOrigin, Rules, SameOptions, Verdict, Version
+from toolkit.model import Rules, Version
+from toolkit.operations import GOOD, Location, RecordOrigin, Verdict
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
 from toolkit.ports.git import Git

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import Advice, Command, NextCommand
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, Refused, ToolkitError
 from toolkit.flow import shared_resources
@@ -19,22 +20,8 @@ from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Re
 from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import (
-    AWS,
-    GOOD,
-    Advice,
-    BaseKind,
-    Command,
-    Job,
-    LiveVersion,
-    Location,
-    NextCommand,
-    Resource,
-    Rules,
-    RunStatus,
-    Target,
-    Verdict,
-)
+from toolkit.model import AWS, BaseKind, Resource, Rules, Target
+from toolkit.operations import GOOD, Job, LiveVersion, Location, RunStatus, Verdict
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports

@@ -6,26 +6,18 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit import targets as kinds
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused, ToolkitError, UsageError
-from toolkit.flow.deploy import DeployRequest, require_target
 from toolkit.flow.good_deploys import good_deploys, is_running, newest_deploy
 from toolkit.flow.rulebook import (
-    environment_name,
     find_environment,
     variables_of,
 )
+from toolkit.flow.selection import DeployRequest, environments_of, require_target
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import (
-    GOOD,
-    Job,
-    JobAction,
-    LiveVersion,
-    NextCommand,
-    Rules,
-    Version,
-    named_image,
-)
+from toolkit.model import Rules, Version, named_image
+from toolkit.operations import GOOD, Job, JobAction, LiveVersion
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
@@ -94,8 +86,8 @@ def rollback_choice(
     for job in jobs:
         region = job.location.region
         records[region] = good_deploys(job, rules, ports)
-        good[region] = _by_version(records[region])
-        live[region] = _live(job, ports, good[region]) if look and not busy else None
+        good[region] = _by_version(records[region], kind)
+        live[region] = _live(job, kind, ports, good[region]) if look and not busy else None
         gone[region] = _gone(job, kind, good[region], ports)
     first, *rest = good.values()
     newest: list[Candidate] = []
@@ -104,7 +96,7 @@ def rollback_choice(
             continue
         each = {region: _deploy_of(key, by_version) for region, by_version in good.items()}
         is_live = tuple(region for region, record in each.items() if live[region] is record)
-        missing = [gone[region].get(_key(record)) for region, record in each.items()]
+        missing = [gone[region].get(_key(record, kind)) for region, record in each.items()]
         newest.append(Candidate(each, is_live, _any_gone(missing)))
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
     deploy = NextCommand("deploy", (target,), kind.by_name)
@@ -124,7 +116,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     back.
     """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    name = environment_name(order.environment, rules)
+    [name] = environments_of(order, rules)
     [target] = order.targets
     require_target(target, rules)
     settings = rules.targets[target].settings
@@ -214,16 +206,16 @@ def _older(
     return [Candidate(each, older=True) for each in by_run.values() if len(each) == len(records)]
 
 
-def _by_version(records: Sequence[Record]) -> dict[Key, Record]:
+def _by_version(records: Sequence[Record], kind: Kind) -> dict[Key, Record]:
     """The newest good deploy of each version in one location, newest first."""
     by_version: dict[Key, Record] = {}
     for record in records:
-        by_version.setdefault(_key(record), record)
+        by_version.setdefault(_key(record, kind), record)
     return by_version
 
 
-def _key(record: Record) -> Key:
-    return record.version, record.detail.get("digest", "")
+def _key(record: Record, kind: Kind) -> Key:
+    return record.version, record.detail.get(kind.artifact_detail, "")
 
 
 def _has_version(key: Key, by_version: Mapping[Key, Record]) -> bool:
@@ -231,25 +223,25 @@ def _has_version(key: Key, by_version: Mapping[Key, Record]) -> bool:
 
 
 def _deploy_of(key: Key, by_version: Mapping[Key, Record]) -> Record:
-    """The version's deploy in a region: with the same image, else the newest of that name, for
-    images may differ by region.
+    """The version's deploy in a region: with the same artifact, else the newest of that name, for
+    artifacts may differ by region.
     """
     if key in by_version:
         return by_version[key]
     return next(record for (version, _), record in by_version.items() if version == key[0])
 
 
-def _live(job: Job, ports: Ports, good: Mapping[Key, Record]) -> Record | None:
+def _live(job: Job, kind: Kind, ports: Ports, good: Mapping[Key, Record]) -> Record | None:
     """The good deploy that is live, as the cloud says; where it does not say, the newest one. None
     if what is live is none of them, or is being replaced: only the end of that says what is live.
     """
     try:
-        live: LiveVersion | None = kinds.kind(job.kind).live(job, ports)
+        live: LiveVersion | None = kind.live(job, ports)
     except ToolkitError:
         return next(iter(good.values()), None)
     if live is not None and live.moving:
         return None
-    return next((record for record in good.values() if is_running(record, live)), None)
+    return next((record for record in good.values() if is_running(record, live, kind)), None)
 
 
 def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.config import rules as rules_file
 from toolkit.config.reader import nearest
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.formats import toml
 from toolkit.impact.touch import RuleBook
-from toolkit.model import ChangeStatus, CheckTypeName, Environment, NextCommand, Rules, Target
+from toolkit.model import ChangeStatus, CheckTypeName, Environment, Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import debug, files
 from toolkit.ports.git import Git
@@ -106,7 +107,7 @@ def target_settings(rules: Rules, named: str | None) -> dict[str, bytes]:
     """What decides, apart from files, how each target except groups is deployed to an environment,
     as bytes that can be compared.
     """
-    from toolkit.run.jobs import fill_settings
+    from toolkit.formats.variables import fill_settings
 
     environment = find_environment(named, rules)
     account = environment.account if environment else None

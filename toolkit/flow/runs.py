@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import resolved_location, store_for
-from toolkit.model import GOOD, Job, Location, NextCommand, Verdict
+from toolkit.operations import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
@@ -43,6 +44,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
     """
     jobs, ports = (*prepared.jobs, *prepared.standby), request.ports
     request = replace(request, left=tuple(prepared.left))
+    environments = list(dict.fromkeys(job.location.environment for job in jobs))
     store = store_for(prepared.rules, ports, jobs[0].location.profile)
     with ExitStack() as stack:
         locks = stack.enter_context(_locked(request, store, jobs))
@@ -52,7 +54,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
             "project": prepared.rules.project,
             "root": ports.root,
             "rules": prepared.rules.file,
-            "environment": jobs[0].location.environment,
+            "environment": environments[0] if len(environments) == 1 else None,
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             IN_RECORD: True,

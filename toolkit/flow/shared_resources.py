@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import Refused, ToolkitError
 from toolkit.flow.rulebook import find_environment, variables_of
-from toolkit.model import GOOD, Environment, Location, Resource, Rules
+from toolkit.model import Environment, Resource, Rules
+from toolkit.operations import GOOD, Location
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store

@@ -6,6 +6,7 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import SameOptions
 from toolkit.checks.select import Task
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
@@ -17,7 +18,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckStatus, CheckTypeName, Result, RunStatus, SameOptions
+from toolkit.model import Check, Checks, CheckTypeName
+from toolkit.operations import CheckStatus, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog

@@ -7,7 +7,8 @@ import os
 from msgspec.structs import replace
 
 from toolkit.flow.rulebook import load_rules
-from toolkit.model import AWS, Location, Rules
+from toolkit.model import AWS, Rules
+from toolkit.operations import Location
 from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import ShellCommand
 from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.decisions import tell_trust
@@ -28,7 +29,6 @@ from toolkit.model import (
     JudgeDifference,
     JudgeEffect,
     Rules,
-    ShellCommand,
     Target,
     Trust,
 )

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from toolkit.advice import Advice
 from toolkit.errors import Refused
-from toolkit.model import Advice
 
 LONGEST = 1 << 16
 """Characters that a word may grow to: values that double themselves stop here."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from toolkit.errors import Refused
+
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 DATES = frozenset(("today", "day"))
@@ -39,6 +41,24 @@ def fill_all(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [fill_all(inner, variables) for inner in value]
     return value
+
+
+def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
+    """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
+    invalid then.
+    """
+    try:
+        return msgspec.convert(fill_all(msgspec.to_builtins(settings), variables), type(settings))
+    except msgspec.ValidationError as problem:
+        used = names(repr(settings))
+        empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
+        what = f"a setting is not valid: {problem}"
+        if empty:
+            what = f"`{{{empty[0]}}}` is empty, and a name needs it"
+        raise Refused(
+            f"{what}, once the variables are filled in",
+            "fill it in in rules.toml, under `vars` of the environment",
+        ) from None
 
 
 def names_in_check(value: Any) -> frozenset[str]:

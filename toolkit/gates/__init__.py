@@ -8,7 +8,7 @@ from toolkit.gates.bake import BakeGate
 from toolkit.gates.base import Gate
 from toolkit.gates.checks import CheckGate
 from toolkit.gates.live import LiveGate
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.targets.base import JudgedSettings
 
 GATES: tuple[Gate, ...] = (LiveGate(), AddressGate(), CheckGate(), AlarmGate(), BakeGate())

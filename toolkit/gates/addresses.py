@@ -9,7 +9,7 @@ from toolkit.checks import addresses
 from toolkit.checks.base import CheckContext
 from toolkit.errors import ToolkitError
 from toolkit.gates.base import CONFIRM_S, Gate, GateContext, GateFailure
-from toolkit.model import Finding, HealthStatus, LiveVersion
+from toolkit.operations import Finding, HealthStatus, LiveVersion
 from toolkit.targets.base import JudgedSettings
 
 TRY_S = 10.0

@@ -4,7 +4,7 @@ like a check that fails.
 
 from toolkit.errors import CloudError, Expired
 from toolkit.gates.base import AlarmBaseline, Gate, GateContext, GateFailure
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import JudgedSettings

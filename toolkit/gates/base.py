@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from toolkit.model import Advice, Job, Observation, Outcome, Result, Verdict
+from toolkit.advice import Advice
+from toolkit.operations import Job, Observation, Outcome, Result, Verdict
 from toolkit.ports.ports import Ports
 from toolkit.run.request import StepReport
 from toolkit.targets.base import JudgedSettings

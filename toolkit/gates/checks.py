@@ -1,7 +1,7 @@
 """The checks of rules.toml that decide about a deploy."""
 
 from toolkit.gates.base import CONFIRM_S, Gate, GateContext, GateFailure
-from toolkit.model import CheckStatus
+from toolkit.operations import CheckStatus
 from toolkit.targets.base import JudgedSettings
 
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import NextCommand, advice_parts
 from toolkit.errors import CloudError
 from toolkit.gates import GATES
 from toolkit.gates.base import GateContext, GateFailure, GateSetup
-from toolkit.model import Job, JobAction, NextCommand, Outcome, Verdict, advice_parts
+from toolkit.operations import Job, JobAction, Outcome, Verdict
 from toolkit.ports.ports import Ports
 from toolkit.run import superseded
 from toolkit.run.request import StepReport

@@ -3,7 +3,7 @@
 from toolkit import targets
 from toolkit.errors import CloudError, Expired
 from toolkit.gates.base import Gate, GateContext, GateFailure
-from toolkit.model import StepState, Verdict
+from toolkit.operations import StepState, Verdict
 
 
 class LiveGate(Gate):

@@ -7,18 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import (
-    CHECKS,
-    Advice,
-    Impact,
-    NextCommand,
-    Plan,
-    Reason,
-    ReasonOrigin,
-    Rules,
-    Step,
-    Target,
-)
+from toolkit.advice import Advice, NextCommand
+from toolkit.model import CHECKS, Impact, Plan, Reason, ReasonOrigin, Rules, Step, Target
 from toolkit.plan.graph import Graph
 
 SHOWN = 3

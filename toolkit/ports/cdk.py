@@ -22,8 +22,9 @@ from typing import Any, BinaryIO, Protocol
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
-from toolkit.model import Location, ShellCommand
+from toolkit.operations import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.names import partition, suffix
 from toolkit.ports.disk import exclusive, write

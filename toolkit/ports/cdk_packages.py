@@ -7,8 +7,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from toolkit.advice import Advice, ShellCommand, advice_parts
 from toolkit.errors import FileProblem
-from toolkit.model import Advice, ShellCommand, advice_parts
 from toolkit.ports import process
 from toolkit.ports.files import read_inside
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import (
     DamagedRepository,
     FilesElsewhere,
@@ -32,7 +33,7 @@ from toolkit.errors import (
     Quarantined,
     UnknownRef,
 )
-from toolkit.model import Commit, ShellCommand
+from toolkit.model import Commit
 from toolkit.ports import debug, process
 
 OPTIONS = {

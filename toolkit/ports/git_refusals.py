@@ -6,6 +6,7 @@ import os
 import re
 from shlex import quote
 
+from toolkit.advice import Advice, ShellCommand
 from toolkit.errors import (
     DamagedRepository,
     GitConfigProblem,
@@ -15,7 +16,6 @@ from toolkit.errors import (
     NotOurs,
     Unreadable,
 )
-from toolkit.model import Advice, ShellCommand
 
 _OWNER = re.compile(r"detected dubious ownership in repository at '(.+)'")
 _VERBS = r"(?:unable to access|failed to read|cannot open|could not open|[Uu]nable to open|open\()"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.clock import Clock

@@ -4,8 +4,8 @@ import errno
 import os
 from contextlib import suppress
 
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
-from toolkit.model import NextCommand, ShellCommand
 from toolkit.ports import disk
 from toolkit.record import state
 from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decode, encode, stop_request_in

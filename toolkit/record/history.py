@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from toolkit.errors import Exit, FileProblem, StateDamaged
 from toolkit.formats.documents import as_mapping
-from toolkit.model import AWS, GOOD, DeployedState, JobAction, RunStatus, Verdict
+from toolkit.model import AWS
+from toolkit.operations import GOOD, DeployedState, JobAction, RunStatus, Verdict
 from toolkit.ports import disk, processes
 from toolkit.ports.disk import Disk
 from toolkit.record import journal, state
@@ -56,6 +57,13 @@ class Summary(Struct, frozen=True):
     """Step -> the run of the newest good deploy that was recorded when it began."""
     in_record: bool = False
     """Whether what it begins stands in the record."""
+    several: tuple[str, ...] = ()
+    """Its environments, where it has several: then `environment` is None."""
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that it deploys to."""
+        return self.several if self.environment is None else (self.environment,)
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
@@ -102,7 +110,9 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
     # ended: where a build failed, what needs it was skipped.
     deciding = verdicts.keys() - undoing - builds
     planned_verdicts = [word for step, word in verdicts.items() if step in deciding]
-    environments = (_string(_location(job).get("environment")) for job in jobs)
+    named = [_string(_location(job).get("environment")) for job in jobs]
+    environments = tuple(dict.fromkeys(name for name in named if name is not None))
+    several = environments if len(environments) > 1 else ()
     commits = (_string(_version(job).get("commit")) for job in jobs)
     recorded_runs = {str(job.get("step")): _recorded(job) for job in jobs}
     taken_back = any(entry.facts.get(IN_RECORD) is False for entry in entries)
@@ -112,7 +122,9 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
         ended=ended,
         command=journal.command(first),
         user=str(first.get("user", "")),
-        environment=_string(first.get("environment")) or next(environments, None),
+        environment=_string(first.get("environment"))
+        or (None if several else next(iter(environments), None)),
+        several=several,
         steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
         status=_status(planned_verdicts, bool(begun), code, end is not None, alive),
         exit=code if isinstance(code, int) else None,

@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from toolkit.advice import NextCommand
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
-from toolkit.model import NextCommand
 from toolkit.ports.clock import Clock, SystemClock
 from toolkit.ports.disk import (
     Disk,

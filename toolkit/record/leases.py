@@ -8,8 +8,8 @@ before others may take its lock, by a clock that also runs while the machine sle
 from datetime import datetime
 from threading import Lock
 
+from toolkit.advice import NextCommand
 from toolkit.errors import CloudError, LockLost, NotAllowed, Refused
-from toolkit.model import NextCommand
 from toolkit.ports.aws.s3 import Bucket, StoredObject
 from toolkit.ports.clock import Clock
 from toolkit.record import state

@@ -21,20 +21,10 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import (
-    AWS,
-    GOOD,
-    Advice,
-    DeployedState,
-    JobAction,
-    Location,
-    NextCommand,
-    RecordOrigin,
-    Resource,
-    Verdict,
-    advice_parts,
-)
+from toolkit.model import AWS, Resource
+from toolkit.operations import GOOD, DeployedState, JobAction, Location, RecordOrigin, Verdict
 from toolkit.ports import disk
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk

@@ -7,8 +7,9 @@ from random import SystemRandom
 from threading import Event, Thread
 from typing import Any, Protocol
 
+from toolkit.advice import NextCommand
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
-from toolkit.model import JobAction, Location, NextCommand
+from toolkit.operations import JobAction, Location
 from toolkit.ports import debug
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock

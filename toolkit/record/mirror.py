@@ -12,8 +12,9 @@ from contextlib import suppress
 from threading import Condition, Thread
 from time import monotonic
 
+from toolkit.advice import Advice, NextCommand
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
-from toolkit.model import Advice, NextCommand, Verdict
+from toolkit.operations import Verdict
 from toolkit.ports import disk
 from toolkit.record import history
 from toolkit.record.journal import EntryState, Journal, JournalEntry

@@ -1,6 +1,6 @@
 """The IAM permissions for locks and the record in a bucket."""
 
-from toolkit.model import Location, Statement
+from toolkit.operations import Location, Statement
 from toolkit.ports.aws.names import arn
 
 

@@ -13,8 +13,9 @@ from itertools import islice
 import msgspec
 from msgspec import Struct
 
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Location, NextCommand
+from toolkit.operations import Location
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, state
 from toolkit.record.holder import BODY_MOST, decode

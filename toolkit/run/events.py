@@ -11,7 +11,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from toolkit.model import Advice, Job, Outcome, RunResult
+from toolkit.advice import Advice
+from toolkit.operations import Job, Outcome, RunResult
 from toolkit.ports import debug
 
 MOST = 10_000

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from toolkit.errors import Exit, FileProblem
-from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
+from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.formats.variables import fill_all, names
-from toolkit.model import Environment, Job, JobAction, Location, Target, Version
+from toolkit.formats.variables import fill_settings
+from toolkit.model import Environment, Target, Version
+from toolkit.operations import Job, JobAction, Location
 
 LONGEST_S = 10**8
 """Longer than any step takes: three years, in seconds."""
@@ -60,24 +61,6 @@ def at_provider(location: Location, kind: str) -> Location:
     return replace(location, provider=targets.kind(kind).provider)
 
 
-def fill_settings(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced. Raises Refused if they are
-    invalid then.
-    """
-    try:
-        return msgspec.convert(fill_all(msgspec.to_builtins(settings), variables), type(settings))
-    except msgspec.ValidationError as problem:
-        used = names(repr(settings))
-        empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
-        what = f"a setting is not valid: {problem}"
-        if empty:
-            what = f"`{{{empty[0]}}}` is empty, and a name needs it"
-        raise Refused(
-            f"{what}, once the variables are filled in",
-            "fill it in in rules.toml, under `vars` of the environment",
-        ) from None
-
-
 def version_variables(version: Version) -> dict[str, str]:
     """The variables of the version that is deployed, which every target has; none if it
     is unknown.
@@ -86,9 +69,18 @@ def version_variables(version: Version) -> dict[str, str]:
     return {name: text for name, text in variables.items() if text}
 
 
-def step_name(target: str, location: Location, several: bool) -> str:
-    """The name of a step: the target's, with its region if there are several."""
-    return f"{target}@{location.region}" if several else target
+def step_name(target: str, location: Location, among: Sequence[Location]) -> str:
+    """The name of a step in a run in all these locations: the target's, with its environment and
+    its region where the run has several of them: `api@staging@eu-west-1`.
+    """
+    environments = {other.environment for other in among}
+    regions = {other.region for other in among if other.environment == location.environment}
+    name = target
+    if len(environments) > 1:
+        name += f"@{location.environment}"
+    if len(regions) > 1:
+        name += f"@{location.region}"
+    return name
 
 
 def step_token(run: str, step: str, fingerprint: str) -> str:
@@ -112,6 +104,8 @@ class JobRequest(Struct, frozen=True):
     """Kind -> its options, as the command line has them."""
     restored: Mapping[str | None, Mapping[str, str]] | None = None
     """Of a rollback, what the record says of the good deploy in each region."""
+    among: Sequence[Location] = ()
+    """All locations of the run, where it has others besides these."""
 
 
 def make_jobs(request: JobRequest) -> tuple[Job, ...]:
@@ -124,8 +118,7 @@ def make_jobs(request: JobRequest) -> tuple[Job, ...]:
 
 
 def _make_job(request: JobRequest, target: Target, location: Location) -> Job:
-    several = len(request.locations) > 1
-    step = step_name(target.name, location, several)
+    step = step_name(target.name, location, request.among or request.locations)
     version = request.versions[target.name]
     kind = targets.kind(target.kind)
     restore = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import (
     BadConfig,
     ErrorClass,
@@ -12,18 +13,7 @@ from toolkit.errors import (
     SourceProblem,
     ToolkitError,
 )
-from toolkit.model import (
-    GOOD,
-    Advice,
-    Job,
-    NextCommand,
-    Observation,
-    Outcome,
-    RunStatus,
-    StepState,
-    Verdict,
-    advice_parts,
-)
+from toolkit.operations import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
 from toolkit.run.stop import Stop
 
 BAD = (

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from toolkit.advice import Advice
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import GOOD, Advice, Job, LiveVersion, Outcome, Verdict
+from toolkit.operations import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import unpack
 from toolkit.run.outcomes import BAD

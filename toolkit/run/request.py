@@ -5,7 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from toolkit.model import Advice, Job, Outcome
+from toolkit.advice import Advice
+from toolkit.operations import Job, Outcome
 from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState
 from toolkit.run.events import EventStream, Notice

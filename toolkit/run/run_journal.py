@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged
-from toolkit.model import GOOD, Job, JobAction, LiveVersion, Location, Outcome, Verdict
+from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog

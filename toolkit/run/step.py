@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import changed_advice
 from toolkit.errors import (
     CloudError,
     ErrorClass,
@@ -24,16 +25,7 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import (
-    GOOD,
-    Job,
-    LiveVersion,
-    Observation,
-    Outcome,
-    StepState,
-    Verdict,
-    changed_advice,
-)
+from toolkit.operations import GOOD, Job, LiveVersion, Observation, Outcome, StepState, Verdict
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run import outcomes, superseded

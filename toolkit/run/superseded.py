@@ -1,12 +1,9 @@
 """Whether what a step deployed still runs, or something else was deployed since."""
 
 from toolkit.errors import Superseded
-from toolkit.model import Job, LiveVersion
+from toolkit.operations import Job, LiveVersion
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import Kind
-
-CONTENT = ("task definition", "sha256")
-"""What names the very content that runs, among the details of what is live."""
 
 
 def check_still_live(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
@@ -14,15 +11,15 @@ def check_still_live(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> No
     CloudError if the look failed.
     """
     now = kind.live(job, ports)
-    if now is not None and not is_same_deploy(put, now):
-        raise Superseded(what=live_name(now, "something else"), target=job.target)
+    if now is not None and not is_same_deploy(kind, put, now):
+        raise Superseded(what=kind.live_name(now) or "something else", target=job.target)
 
 
-def is_same_deploy(before: LiveVersion, now: LiveVersion) -> bool:
+def is_same_deploy(kind: Kind, before: LiveVersion, now: LiveVersion) -> bool:
     """Whether nothing was deployed between two looks: by content if both name it, else by the
     version and time that were written on it. Pure.
     """
-    content = [key for key in CONTENT if key in before.detail and key in now.detail]
+    content = [key for key in kind.content_details if key in before.detail and key in now.detail]
     if content:
         return all(before.detail[key] == now.detail[key] for key in content)
     return (before.version, before.fingerprint, before.run, before.since) == (
@@ -31,8 +28,3 @@ def is_same_deploy(before: LiveVersion, now: LiveVersion) -> bool:
         now.run,
         now.since,
     )
-
-
-def live_name(live: LiveVersion, otherwise: str) -> str:
-    """A short name of what runs: `web:7`, else its version."""
-    return live.detail.get("task definition", "").rpartition("/")[2] or live.version or otherwise

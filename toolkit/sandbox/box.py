@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import StateDamaged
-from toolkit.model import Location
+from toolkit.operations import Location
 from toolkit.ports import disk, files
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import environment, images, provision, server

@@ -19,7 +19,8 @@ from toolkit.artifacts.images.bases import name as base_name
 from toolkit.errors import CloudError, Refused
 from toolkit.formats.build_stages import global_args, platform, stages
 from toolkit.formats.dockerfile import parse
-from toolkit.model import Environment, Location, Provision, ProvisionKind, Rules, Target
+from toolkit.model import Environment, Rules, Target
+from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import images
 

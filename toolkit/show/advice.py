@@ -6,7 +6,7 @@ from collections.abc import Callable
 from shlex import quote
 from typing import Final
 
-from toolkit.model import Advice, Command, NextCommand, SameOptions, ShellCommand, advice_parts
+from toolkit.advice import Advice, Command, NextCommand, SameOptions, ShellCommand, advice_parts
 from toolkit.show.text import line, wrapped
 
 _EVERYWHERE: Final = ("rules", "env", "region")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from toolkit.advice import NextCommand, SameOptions
 from toolkit.errors import Exit
 from toolkit.model import (
     Base,
@@ -13,10 +14,8 @@ from toolkit.model import (
     DiffResult,
     Direction,
     Head,
-    NextCommand,
     Plan,
     Reason,
-    SameOptions,
     Standing,
     Step,
     TargetState,

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from toolkit.model import Advice, advice_parts
+from toolkit.advice import Advice, advice_parts
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.text import count, line, quote
 

@@ -5,8 +5,8 @@
 import json
 from typing import Any
 
+from toolkit.advice import SameOptions
 from toolkit.errors import RulesError, ToolkitError
-from toolkit.model import SameOptions
 from toolkit.show.advice import sentence
 
 

@@ -8,16 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import (
-    CREDENTIALS,
-    Advice,
-    Finding,
-    HealthReport,
-    HealthStatus,
-    NextCommand,
-    SameOptions,
-    TargetState,
-)
+from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.model import TargetState
+from toolkit.operations import CREDENTIALS, Finding, HealthReport, HealthStatus
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document

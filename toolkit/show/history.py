@@ -19,11 +19,15 @@ def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> s
     headers = ("run", "status", "environment", "by", "steps")
     rows: list[tuple[str, str, str, str, str]] = []
     for summary in summaries:
-        environment, author = line(summary.environment or "-"), line(_author(summary, this_host))
+        environment, author = _environments(summary), line(_author(summary, this_host))
         steps = ", ".join(line(step) for step, _, _ in summary.steps) or "-"
         rows.append((line(summary.run), summary.status, environment, author, steps))
     space = room(rows, headers, 4, width)
     return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
+
+
+def _environments(summary: Any) -> str:
+    return line(", ".join(summary.environments) or "-")
 
 
 def _author(summary: Any, this_host: str) -> str:
@@ -45,7 +49,7 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
         f"run         {line(summary.run)}",
         f"status      {status}",
         f"command     {line(summary.command)}",
-        f"environment {line(summary.environment or '-')}",
+        f"environment {_environments(summary)}",
         f"commit      {line(summary.commit or '-')}",
         f"by          {line(_author(summary, this_host))}",
         f"started     {line(summary.started)}",
@@ -79,6 +83,7 @@ def _summary_document(summary: Any) -> dict[str, Any]:
         "exit": summary.exit,
         "command": summary.command,
         "environment": summary.environment,
+        "environments": list(summary.environments),
         "commit": summary.commit,
         "user": summary.user,
         "host": summary.host or None,

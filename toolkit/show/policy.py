@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.model import NextCommand, Statement
+from toolkit.advice import NextCommand
+from toolkit.operations import Statement
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import line, wrapped
 

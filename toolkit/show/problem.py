@@ -1,7 +1,7 @@
 """A foreseen error, as people read it."""
 
+from toolkit.advice import SameOptions
 from toolkit.errors import Declined, RulesError, ToolkitError
-from toolkit.model import SameOptions
 from toolkit.show.advice import NO_OPTIONS, advice_lines
 from toolkit.show.text import line, quote
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from toolkit.model import Advice, NextCommand, RecordOrigin, SameOptions
+from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.operations import RecordOrigin
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, line

@@ -3,20 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import (
-    AWS,
+from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.model import AWS
+from toolkit.operations import (
     GOOD,
-    Advice,
     Job,
     JobAction,
     LiveVersion,
-    NextCommand,
     Outcome,
     PlannedCall,
     Preview,
     RunResult,
     RunStatus,
-    SameOptions,
     Verdict,
 )
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
@@ -41,7 +39,17 @@ TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BA
 
 
 def location(jobs: Sequence[Job]) -> str:
-    """Where the jobs act: `dev (account 111111111111, eu-west-1)`; empty where that has no name."""
+    """Where the jobs act: `dev (account 111111111111, eu-west-1)`, of several environments each;
+    empty where that has no name.
+    """
+    by_environment: dict[str | None, list[Job]] = {}
+    for job in jobs:
+        by_environment.setdefault(job.location.environment, []).append(job)
+    return " and ".join(_environment(members) for members in by_environment.values())
+
+
+def _environment(jobs: Sequence[Job]) -> str:
+    """Where jobs of one environment act."""
     first, parts = jobs[0].location, list[str]()
     if first.account:
         parts.append(f"account {first.account}")
@@ -192,6 +200,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "step": job.step,
             "target": job.target,
             "action": job.action,
+            "environment": job.location.environment,
             "region": job.location.region,
             "version": job.version.name,
             "needs": job.needs,
@@ -307,13 +316,15 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:
 def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, Any]:
     """The end of a run for programs (docs/json.md)."""
     by_step = {job.step: job for job in jobs}
+    environments = _environments(jobs)
     return {
         "toolkit": 1,
         "command": command,
         "status": result.status,
         "exit": int(result.exit),
         "run": result.run,
-        "environment": jobs[0].location.environment if jobs else None,
+        "environment": environments[0] if len(environments) == 1 else None,
+        "environments": environments,
         "took_s": result.took_s,
         "steps": [
             _step(outcome, by_step[outcome.step], result.same.get(outcome.step, NO_OPTIONS))
@@ -324,6 +335,12 @@ def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, 
     }
 
 
+def _environments(jobs: Sequence[Job]) -> list[str]:
+    """The names of the environments of these jobs, each once."""
+    names = [job.location.environment for job in jobs if job.location.environment is not None]
+    return list(dict.fromkeys(names))
+
+
 def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
     return {
         "step": outcome.step,
@@ -331,6 +348,7 @@ def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
         "kind": job.kind,
         "action": job.action,
         "undoes": job.undoes or None,
+        "environment": job.location.environment,
         "region": job.location.region,
         "version": job.version.name,
         "verdict": outcome.verdict,
@@ -362,6 +380,7 @@ def open_steps(
         {
             "step": job.step,
             "target": job.target,
+            "environment": job.location.environment,
             "region": job.location.region,
             "next": _next(job, done, begun),
         }

@@ -5,7 +5,8 @@ was expected.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toolkit.model import Check, CheckStatus, Result
+from toolkit.model import Check
+from toolkit.operations import CheckStatus, Result
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.table import room, table

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from toolkit.model import NextCommand, Rules
+from toolkit.advice import NextCommand
+from toolkit.model import Rules
 from toolkit.show.advice import advice_lines
 from toolkit.show.text import count, line, quote
 

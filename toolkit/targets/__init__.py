@@ -11,8 +11,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import Refused
-from toolkit.model import ShellCommand
 from toolkit.targets.base import Kind
 
 KINDS = {

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from toolkit.model import Advice, Finding, HealthStatus, ShellCommand, Statement
+from toolkit.advice import Advice, ShellCommand
+from toolkit.operations import Finding, HealthStatus, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws

@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
 
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused
 from toolkit.formats import durations
-from toolkit.model import (
-    AWS,
-    Finding,
-    Inputs,
-    Job,
-    LiveVersion,
-    NextCommand,
-    Observation,
-    Preview,
-    Provision,
-    Resource,
-    Statement,
-)
+from toolkit.model import AWS, Inputs, Resource
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
+    from toolkit.operations import (
+        Finding,
+        Job,
+        LiveVersion,
+        Observation,
+        Preview,
+        Provision,
+        Statement,
+    )
     from toolkit.ports.ports import Ports
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -140,7 +138,7 @@ class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
 LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles", "live")
 """The settings that decide nothing about what is deployed."""
 
-Tell = Callable[[Finding], None]
+Tell = Callable[["Finding"], None]
 """Where a kind says what it sees."""
 
 
@@ -223,6 +221,11 @@ class Kind:
     """
     restores_with: tuple[str, ...] = ()
     """The options with which its command puts back what somebody has changed outside of toolkit."""
+    content_details: tuple[str, ...] = ()
+    """The details of what is live (`LiveVersion.detail`) that name its very content."""
+    artifact_detail: str = ""
+    """The one that names what was built, which several deploys may share; empty if there is none.
+    """
     Settings: Any = KindSettings
     """The struct that its settings are checked with."""
     Options: Any = KindOptions
@@ -256,7 +259,7 @@ class Kind:
         """
         return ()
 
-    def provisions(self, settings: Any) -> tuple[Provision, ...]:
+    def provisions(self, settings: Any) -> "tuple[Provision, ...]":
         """What the sandbox has to make before it can be deployed there."""
         return ()
 
@@ -325,7 +328,7 @@ class Kind:
         )
 
     def restorable(
-        self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
+        self, job: "Job", details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Of each of these good deploys (`detail` of its record), whether what it put there can be
         put back still. Reads only.
@@ -340,13 +343,13 @@ class Kind:
         """
         return ()
 
-    def preview(self, job: Job, ports: "Ports") -> Preview:
+    def preview(self, job: "Job", ports: "Ports") -> "Preview":
         """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for
         what is known to fail.
         """
         never()
 
-    def apply(self, job: Job, ports: "Ports", report: Report) -> None:
+    def apply(self, job: "Job", ports: "Ports", report: Report) -> None:
         """Make the calls of the preview, each after `report.intend`, until the cloud has accepted.
         Calls that were made before with this job's token are found and not made again. Raises
         ToolkitError where the cloud refuses.
@@ -355,11 +358,11 @@ class Kind:
 
     def observe(
         self,
-        job: Job,
+        job: "Job",
         receipt: Mapping[str, Any],
         ports: "Ports",
-        before: Observation | None = None,
-    ) -> Observation:
+        before: "Observation | None" = None,
+    ) -> "Observation":
         """How it stands, from the job, what was kept, and the cloud; never a guess: `unknown` where
         that is not enough.
 
@@ -368,7 +371,7 @@ class Kind:
         """
         never()
 
-    def build(self, job: Job, ports: "Ports", report: Report) -> None:
+    def build(self, job: "Job", ports: "Ports", report: Report) -> None:
         """Make the artifact of the preview, where the job's own settings say, unless it is there.
         Only `report.prepare`: nothing that runs is changed.
         """
@@ -376,25 +379,31 @@ class Kind:
 
     def built(
         self,
-        job: Job,
+        job: "Job",
         receipt: Mapping[str, Any],
         ports: "Ports",
-        before: Observation | None = None,
-    ) -> Observation:
+        before: "Observation | None" = None,
+    ) -> "Observation":
         """What became of `build`, as `observe` says it, from where the artifact is: done or absent.
         Raises Refused where what is there in its place is another one.
         """
         never()
 
-    def abandon(self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: Report) -> None:
+    def abandon(
+        self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: Report
+    ) -> None:
         """Stop a step that is doomed, so that what ran before runs again."""
         never()
 
-    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
+    def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
         """What runs now, read from the cloud; None if nothing does."""
         never()
 
-    def health(self, job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
+    def live_name(self, live: "LiveVersion") -> str:
+        """A short name of what runs, for people; empty if it has none. Pure."""
+        return live.version or ""
+
+    def health(self, job: "Job", ports: "Ports", tell: Tell) -> "LiveVersion | None":
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
         is known; returns what runs.
 
@@ -404,7 +413,7 @@ class Kind:
         """
         return None
 
-    def permissions(self, job: Job) -> tuple[Statement, ...]:
+    def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """The IAM statements that these calls need, narrow enough to paste. Pure."""
         return ()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from toolkit.errors import CloudError, Exit, NotAllowed, ToolkitError
-from toolkit.model import Finding, HealthStatus
+from toolkit.operations import Finding, HealthStatus
 from toolkit.ports.background import DaemonThread
 from toolkit.targets.base import Tell
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
-from toolkit.model import Location, ShellCommand
+from toolkit.advice import ShellCommand
+from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, sources
 from toolkit.ports.background import DaemonThread, carry_out

@@ -4,7 +4,7 @@ addresses contain them. Pure.
 
 from msgspec import Struct
 
-from toolkit.model import Location
+from toolkit.operations import Location
 
 _WITHOUT_REGION = ("cloudfront", "iam", "s3")
 

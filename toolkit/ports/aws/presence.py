@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.errors import CloudError, Missing
-from toolkit.model import ProvisionKind
+from toolkit.operations import ProvisionKind
 from toolkit.ports.aws.client import Aws
 
 PARAMETERS_A_CALL = 10

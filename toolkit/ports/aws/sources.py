@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit import errors
-from toolkit.model import Advice, ShellCommand, changed_advice
+from toolkit.advice import Advice, ShellCommand, changed_advice
 from toolkit.ports.process import ProgramTimeout
 
 SIGN_IN_S = 60.0

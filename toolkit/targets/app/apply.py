@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from toolkit.errors import CloudError, Missing, Refused, Throttled, Unreachable
-from toolkit.model import Job, PlannedCall
+from toolkit.operations import Job, PlannedCall
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import CredentialsProblem, Missing, TagTaken, ToolkitError
-from toolkit.model import Job, Observation, StepState
+from toolkit.operations import Job, Observation, StepState
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.model import Advice, NextCommand, ShellCommand
+from toolkit.advice import Advice, NextCommand, ShellCommand
 
 Shape = Mapping[str, Any]
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import Missing, ToolkitError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm

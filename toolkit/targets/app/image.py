@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

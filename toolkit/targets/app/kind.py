@@ -3,26 +3,15 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from toolkit.model import (
-    ImageSource,
-    Inputs,
-    Job,
-    LiveVersion,
-    NextCommand,
-    Observation,
-    Preview,
-    Provision,
-    ProvisionKind,
-    Resource,
-    Statement,
-)
+from toolkit.advice import NextCommand
+from toolkit.model import ImageSource, Inputs, Resource
 from toolkit.targets import base
 from toolkit.targets.app.options import AppOptions, AppRestore
 from toolkit.targets.app.settings import AppSettings, dockerfile
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 from toolkit.targets.app.settings import Build as Build
 
@@ -33,6 +22,8 @@ class AppKind(base.Kind):
     action = "deploy-app"
     estimate_s = 150
     deadline_s = 1800
+    content_details = ("task definition",)
+    artifact_detail = "digest"
     Settings = AppSettings
     by_name = ("--no-build", "--image", "TAG")
     Options = AppOptions
@@ -69,10 +60,14 @@ class AppKind(base.Kind):
             files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
         )
 
-    def provisions(self, settings: AppSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: AppSettings) -> "tuple[Provision, ...]":
         """Its repository, and the service with its cluster; what is deployed there is an update of
         the service.
         """
+        from urllib.parse import urlsplit
+
+        from toolkit.operations import Provision, ProvisionKind
+
         hosts = dict.fromkeys(urlsplit(url).hostname for url in settings.health)
         named = tuple(host for host in hosts if host)
         detail = {
@@ -102,7 +97,7 @@ class AppKind(base.Kind):
         """The services that a deploy calls in any case."""
         return ("sts", "ecs", "ecr", "elbv2")
 
-    def preview(self, job: Job, ports: "Ports") -> Preview:
+    def preview(self, job: "Job", ports: "Ports") -> "Preview":
         """Image, service and task definition are checked; what ECS would refuse, or could not run,
         is refused here.
         """
@@ -110,7 +105,7 @@ class AppKind(base.Kind):
 
         return preview.preview(job, ports)
 
-    def apply(self, job: Job, ports: "Ports", report: base.Report) -> None:
+    def apply(self, job: "Job", ports: "Ports", report: base.Report) -> None:
         """Put the image into the repository if it is missing, register a task definition with it,
         move the service to that.
         """
@@ -120,11 +115,11 @@ class AppKind(base.Kind):
 
     def observe(
         self,
-        job: Job,
+        job: "Job",
         receipt: Mapping[str, Any],
         ports: "Ports",
-        before: Observation | None = None,
-    ) -> Observation:
+        before: "Observation | None" = None,
+    ) -> "Observation":
         """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image,
         and their targets are healthy.
         """
@@ -132,7 +127,7 @@ class AppKind(base.Kind):
 
         return observe.observe(job, receipt, ports, before)
 
-    def build(self, job: Job, ports: "Ports", report: base.Report) -> None:
+    def build(self, job: "Job", ports: "Ports", report: base.Report) -> None:
         """Build the image and push it into the repository, unless it is there."""
         from toolkit.targets.app import build
 
@@ -140,25 +135,25 @@ class AppKind(base.Kind):
 
     def built(
         self,
-        job: Job,
+        job: "Job",
         receipt: Mapping[str, Any],
         ports: "Ports",
-        before: Observation | None = None,
-    ) -> Observation:
+        before: "Observation | None" = None,
+    ) -> "Observation":
         """Whether the image is in the repository."""
         from toolkit.targets.app import build
 
         return build.built(job, receipt, ports, before)
 
     def abandon(
-        self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report
+        self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: base.Report
     ) -> None:
         """Stop our deployment with a rollback."""
         from toolkit.targets.app import apply
 
         apply.abandon(job, receipt, ports, report)
 
-    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
+    def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
         """What runs, from the tags of the running task definition: they are the truth, for they
         change in the moment the image does.
         """
@@ -166,21 +161,25 @@ class AppKind(base.Kind):
 
         return observe.live(job, ports)
 
+    def live_name(self, live: "LiveVersion") -> str:
+        """The running revision: `web:7`."""
+        return live.detail.get("task definition", "").rpartition("/")[2] or super().live_name(live)
+
     def restorable(
-        self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
+        self, job: "Job", details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Whether the image of each is in the repository still."""
         from toolkit.targets.app import state
 
         return state.restorable(job, details, ports)
 
-    def permissions(self, job: Job) -> tuple[Statement, ...]:
+    def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """What preview, apply, observe, abandon and live call."""
         from toolkit.targets.app.policy import statements
 
         return statements(job)
 
-    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+    def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Service, last deployment, tasks that failed, targets, image and alarms."""
         from toolkit.targets.app import health
 

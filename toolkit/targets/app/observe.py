@@ -7,17 +7,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import NotAllowed
-from toolkit.model import (
-    Advice,
-    Job,
-    LiveVersion,
-    NextCommand,
-    Observation,
-    ShellCommand,
-    StepState,
-    Verdict,
-)
+from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import balancers, ecs, logs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -4,7 +4,7 @@ them apart.
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Statement
+from toolkit.operations import Job, Statement
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.names import arn
 from toolkit.targets import alarms

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import Refused, Superseded
-from toolkit.model import Artifact, ArtifactType, Job, LiveVersion, PlannedCall, Preview
+from toolkit.operations import Artifact, ArtifactType, Job, LiveVersion, PlannedCall, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions

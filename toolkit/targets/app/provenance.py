@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from toolkit.model import RecordedDeploy
+from toolkit.operations import RecordedDeploy
 from toolkit.targets.app import definition as definitions
 
 Shape = Mapping[str, Any]

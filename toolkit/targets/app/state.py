@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -17,7 +18,7 @@ from toolkit.errors import (
     NoRepository,
     Refused,
 )
-from toolkit.model import DeployedState, Job, JobAction, LiveVersion, NextCommand
+from toolkit.operations import DeployedState, Job, JobAction, LiveVersion
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.ports import Ports

@@ -11,10 +11,10 @@ from typing import Any
 
 from toolkit.errors import ProgramFailed, Refused, ToolkitError
 from toolkit.formats.commits import is_commit_id
-from toolkit.model import (
+from toolkit.model import Inputs
+from toolkit.operations import (
     Finding,
     HealthStatus,
-    Inputs,
     Job,
     JobAction,
     LiveVersion,

@@ -8,9 +8,10 @@ from shlex import join
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
-from toolkit.model import Job, ShellCommand
+from toolkit.operations import Job
 from toolkit.ports import files, process
 from toolkit.ports.clock import Clock
 
@@ -74,7 +75,10 @@ def _path(job: Job, word: str, folder: str, root: str) -> str:
         path = word if os.path.isabs(word) else process.which(word)
         where = "on PATH"
     if path is None or not os.path.isfile(path):
-        raise Refused(f"there is no program {word} {where}", f"install {word}")
+        fix = f"install {word}"
+        if os.path.isfile(os.path.join(folder, word)):
+            fix = f"one in {job.settings.folder or 'the repository'} is written ./{word}"
+        raise Refused(f"there is no program {word} {where}", fix)
     return path
 
 

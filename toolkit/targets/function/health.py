@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion, ShellCommand
+from toolkit.advice import ShellCommand
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports

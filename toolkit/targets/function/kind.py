@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from toolkit.model import Inputs, Job, LiveVersion, Provision, ProvisionKind, Resource, Statement
+from toolkit.model import Inputs, Resource
 from toolkit.ports.aws.names import parse_arn
 from toolkit.targets import base
 from toolkit.targets.function.settings import FunctionSettings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from toolkit.operations import Job, LiveVersion, Provision, Statement
     from toolkit.ports.ports import Ports
 
 
@@ -15,6 +16,7 @@ class FunctionKind(base.Kind):
     """The code of one Lambda function, without its stack."""
 
     estimate_s = 30
+    content_details = ("sha256",)
     Settings = FunctionSettings
 
     def runnable(self, settings: FunctionSettings) -> str | None:
@@ -25,8 +27,10 @@ class FunctionKind(base.Kind):
         """Its folder."""
         return Inputs(folders=(settings.source,))
 
-    def provisions(self, settings: FunctionSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: FunctionSettings) -> "tuple[Provision, ...]":
         """The function, and the alias that a deploy moves."""
+        from toolkit.operations import Provision, ProvisionKind
+
         return (Provision(ProvisionKind.FUNCTION, settings.function, {"alias": settings.alias}),)
 
     def writes(self, settings: FunctionSettings) -> tuple[Resource, ...]:
@@ -39,13 +43,13 @@ class FunctionKind(base.Kind):
         """Lambda, and CloudWatch for its errors and alarms."""
         return ("lambda", "cloudwatch")
 
-    def permissions(self, job: Job) -> tuple[Statement, ...]:
+    def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """For a look at it: nothing is deployed."""
         from toolkit.targets.function import policy
 
         return policy.statements(job)
 
-    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+    def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Its state, the version behind its alias, its errors and alarms."""
         from toolkit.targets.function import health
 

@@ -1,6 +1,6 @@
 """The IAM statements that a look at a Lambda function needs. Pure."""
 
-from toolkit.model import Job, Statement
+from toolkit.operations import Job, Statement
 from toolkit.ports.aws.names import arn, parse_arn
 from toolkit.targets import alarms
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from toolkit.model import NextCommand
+from toolkit.advice import NextCommand
 from toolkit.targets import base
 
 

@@ -5,8 +5,9 @@ its alarms.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Advice, Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.alarms import Alarm

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from toolkit.model import Inputs, Job, LiveVersion, Provision, ProvisionKind, Resource, Statement
+from toolkit.model import Inputs, Resource
 from toolkit.targets import base
 from toolkit.targets.site.settings import SiteSettings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from toolkit.operations import Job, LiveVersion, Provision, Statement
     from toolkit.ports.ports import Ports
 
 
@@ -24,8 +25,10 @@ class SiteKind(base.Kind):
         """Its folder."""
         return Inputs(folders=(settings.source,))
 
-    def provisions(self, settings: SiteSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: SiteSettings) -> "tuple[Provision, ...]":
         """Its bucket."""
+        from toolkit.operations import Provision, ProvisionKind
+
         return (Provision(ProvisionKind.BUCKET, settings.bucket),)
 
     def writes(self, settings: SiteSettings) -> tuple[Resource, ...]:
@@ -38,13 +41,13 @@ class SiteKind(base.Kind):
         """
         return ("s3", "cloudfront", "cloudwatch")
 
-    def permissions(self, job: Job) -> tuple[Statement, ...]:
+    def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """For a look at it: nothing is deployed."""
         from toolkit.targets.site import policy
 
         return policy.statements(job)
 
-    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+    def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Its bucket, first page, distribution, certificate and alarms."""
         from toolkit.targets.site import health
 

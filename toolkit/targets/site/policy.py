@@ -1,6 +1,6 @@
 """The IAM statements that a look at a static site needs. Pure."""
 
-from toolkit.model import Job, Statement
+from toolkit.operations import Job, Statement
 from toolkit.ports.aws.names import arn
 from toolkit.targets import alarms
 

@@ -5,8 +5,9 @@ execute it.
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
-from toolkit.model import Job, NextCommand, ShellCommand
+from toolkit.operations import Job
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from toolkit.model import DeployedState
+from toolkit.operations import DeployedState
 from toolkit.targets.stack import images
 from toolkit.targets.stack import template as templates
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import CloudError
-from toolkit.model import Finding, HealthStatus, Job, LiveVersion, NextCommand, ShellCommand
+from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

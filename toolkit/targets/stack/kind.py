@@ -4,23 +4,14 @@ import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from toolkit.model import (
-    Inputs,
-    Job,
-    LiveVersion,
-    NextCommand,
-    Observation,
-    Preview,
-    Provision,
-    ProvisionKind,
-    Resource,
-    Statement,
-)
+from toolkit.advice import NextCommand
+from toolkit.model import Inputs, Resource
 from toolkit.targets import base
 from toolkit.targets.stack.options import StackOptions
 from toolkit.targets.stack.settings import StackSettings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
+    from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 
 
@@ -62,8 +53,10 @@ class StackKind(base.Kind):
 
         return references.local_paths(path, text)
 
-    def provisions(self, settings: StackSettings) -> tuple[Provision, ...]:
+    def provisions(self, settings: StackSettings) -> "tuple[Provision, ...]":
         """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
+        from toolkit.operations import Provision, ProvisionKind
+
         if settings.cdk is None:
             return ()
         return (Provision(ProvisionKind.BOOTSTRAP, "hnb659fds"),)
@@ -91,7 +84,7 @@ class StackKind(base.Kind):
         """CloudFormation; the others are called by some stacks only."""
         return ("cloudformation",)
 
-    def preview(self, job: Job, ports: "Ports") -> Preview:
+    def preview(self, job: "Job", ports: "Ports") -> "Preview":
         """What would be done: the template is read or synthesized, and compared with what the stack
         has.
         """
@@ -99,7 +92,7 @@ class StackKind(base.Kind):
 
         return preview.preview(job, ports)
 
-    def apply(self, job: Job, ports: "Ports", report: base.Report) -> None:
+    def apply(self, job: "Job", ports: "Ports", report: base.Report) -> None:
         """Make the change set, show it, and execute it."""
         from toolkit.targets.stack import apply
 
@@ -107,18 +100,18 @@ class StackKind(base.Kind):
 
     def observe(
         self,
-        job: Job,
+        job: "Job",
         receipt: Mapping[str, Any],
         ports: "Ports",
-        before: Observation | None = None,
-    ) -> Observation:
+        before: "Observation | None" = None,
+    ) -> "Observation":
         """How it stands, by the stack's events that bear our token."""
         from toolkit.targets.stack import observe
 
         return observe.observe(job, receipt, ports, before)
 
     def abandon(
-        self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report
+        self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: base.Report
     ) -> None:
         """Cancel an update that is still running. CloudFormation rolls a creation back by
         itself.
@@ -127,19 +120,19 @@ class StackKind(base.Kind):
 
         apply.abandon(job, receipt, ports, report)
 
-    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
+    def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
         """What the stack's tags say."""
         from toolkit.targets.stack import observe
 
         return observe.live(job, ports)
 
-    def permissions(self, job: Job) -> tuple[Statement, ...]:
+    def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """For CloudFormation, the CDK's bucket and role, and the look at running images."""
         from toolkit.targets.stack import policy
 
         return policy.statements(job)
 
-    def health(self, job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+    def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
         from toolkit.targets.stack import health
 

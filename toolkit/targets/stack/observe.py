@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, LiveVersion, NextCommand, Observation, StepState, Verdict
+from toolkit.advice import NextCommand
+from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports

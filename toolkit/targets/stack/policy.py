@@ -2,7 +2,7 @@
 
 import re
 
-from toolkit.model import Job, Location, Statement
+from toolkit.operations import Job, Location, Statement
 from toolkit.ports.aws.names import arn, suffix
 from toolkit.targets import alarms
 from toolkit.targets.stack.observe import stack_name

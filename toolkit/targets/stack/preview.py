@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from toolkit.model import Advice, Job, NextCommand, PlannedCall, Preview
+from toolkit.advice import Advice, NextCommand
+from toolkit.operations import Job, PlannedCall, Preview
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws

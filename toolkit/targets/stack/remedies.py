@@ -4,7 +4,7 @@ what has to go before. Pure.
 
 import re
 
-from toolkit.model import Advice, NextCommand
+from toolkit.advice import Advice, NextCommand
 
 _IN_USE = re.compile(
     r"(?:Export (\S+) cannot be (?:deleted|updated)|Cannot (?:delete|update) export (\S+)) as it is"

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
-from toolkit.model import Job
+from toolkit.operations import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.names import suffix

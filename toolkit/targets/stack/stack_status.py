@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from toolkit.advice import ShellCommand
 from toolkit.errors import Refused
-from toolkit.model import ShellCommand
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.base import flag
 from toolkit.targets.stack import events

@@ -1,0 +1,472 @@
+"""The nouns of what is done and observed: jobs, what is live, how steps, runs and checks ended, how
+healthy things are (docs/architecture.md explains the words). Data only; `diff` does not load it.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+from toolkit.advice import Advice, SameOptions
+from toolkit.model import AWS, TargetState, Version
+
+
+class JobAction(StrEnum):
+    """What a step does to its target. BUILD: it only makes what other steps deploy, and changes
+    nothing that runs.
+    """
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    BUILD = "build"
+
+
+class Location(Struct, frozen=True):
+    """Where a step acts: one region of an environment. What rules.toml does not say is None, and
+    left to AWS's own settings.
+    """
+
+    environment: str | None = None
+    region: str | None = None
+    account: str | None = None
+    profile: str | None = None
+    protected: bool = False
+    store: str | None = None
+    """`s3://bucket/prefix` of the shared record and locks."""
+    provider: str = AWS
+    """Whose the things there are: only for AWS do credentials, account and region have to be known.
+    """
+
+
+class Job(Struct, frozen=True):
+    """One step of a run with everything that it depends on, so that any process can continue it.
+
+    `settings`, `options` and `restore` are the kind's own structs: the settings with variables
+    filled in, what the command line says, and what a rollback has to know besides the version.
+    `needs` are names of other steps of the run. Times are in seconds. A job that `undoes` another
+    step begins only once that is live and fails its checks.
+    """
+
+    step: str
+    target: str
+    kind: str
+    action: JobAction
+    location: Location = field(name="place")
+    settings: Any
+    version: Version
+    run: str
+    token: str
+    needs: tuple[str, ...] = ()
+    estimate_s: int = 0
+    deadline_s: int = 3600
+    options: Any = field(name="wishes", default={})
+    restore: Any = None
+    undoes: str = ""
+    recorded: "RecordedDeploy | None" = None
+    """What the record said before; None where nothing is recorded."""
+
+    @property
+    def is_build(self) -> bool:
+        """Whether it only makes what other steps deploy."""
+        return self.action == JobAction.BUILD
+
+
+class DeployedState(Struct, frozen=True):
+    """What is live, as digests that can be computed again from the provider's answers. This, and
+    not the version's name, says whether something was changed since.
+
+    `definition` is the digest of how it runs (an ECS task definition without names, revisions and
+    our tags), `template` that of a stack's template and parameters, `artifacts` name -> digest of
+    what was built. `body` is the template itself and `parameters` name -> value (None: the previous
+    value, which cannot be read back), so that they can be restored. Anything empty is unknown.
+    """
+
+    definition: str = ""
+    template: str = ""
+    artifacts: Mapping[str, str] = {}
+    body: str = ""
+    parameters: Mapping[str, str | None] = {}
+
+    def same(self, second: "DeployedState") -> bool | None:
+        """Whether both are the same, None if there is nothing to compare. Only what is known of
+        both is compared.
+        """
+        compared = False
+        for mine, theirs in (
+            (self.definition, second.definition),
+            (self.template, second.template),
+            *((digest, second.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
+        ):
+            if mine and theirs:
+                if mine != theirs:
+                    return False
+                compared = True
+        return True if compared else None
+
+
+class RecordedDeploy(Struct, frozen=True):
+    """What the record said of a target when a run was prepared: its newest good deploy.
+
+    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later`
+    identify the content of the other recorded deploys, in the provider's terms or as digests.
+    `problem` says why the record could not be read: nothing is known then.
+    """
+
+    run: str = ""
+    version: str = ""
+    deployed: DeployedState = DeployedState()
+    detail: Mapping[str, str] = {}
+    earlier: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class LiveVersion(Struct, frozen=True):
+    """What runs for a target, as far as it was observed. `detail` names it in the provider's terms:
+    image, digest, task definition.
+
+    `doubt` says why what runs is not one version (`version`, `commit` and `fingerprint` are None
+    then); `notes` say what else runs beside it.
+    """
+
+    version: str | None
+    commit: str | None = None
+    fingerprint: str | None = None
+    run: str | None = None
+    since: str | None = None
+    detail: Mapping[str, str] = {}
+    settings: str | None = None
+    deployed: DeployedState = DeployedState()
+    moving: bool = False
+    """Whether something else is being put in its place right now."""
+    doubt: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class PlannedCall(Struct, frozen=True):
+    """One call that changes something, with the parameters that matter: what --dry-run prints.
+
+    `once`: if several steps of a run need the very same call, one makes it for all.
+    """
+
+    name: str
+    what: Mapping[str, str] = {}
+    once: bool = False
+
+
+class ArtifactType(StrEnum):
+    """What can be built."""
+
+    IMAGE = "image"
+
+
+class Artifact(Struct, frozen=True):
+    """What has to be built before a target can be deployed. `name` is for people: `2cba5f8`.
+
+    `key` is a digest of all that decides its content, but not of where it goes: several targets,
+    regions or environments with one key share one build. `calls` are those that its build makes.
+    """
+
+    type: ArtifactType
+    name: str
+    key: str
+    calls: tuple[PlannedCall, ...] = ()
+
+
+class Preview(Struct, frozen=True):
+    """What a step would do: the calls in order, the warnings, and whether nothing would change.
+    `plan` are the lines in which the target's own program says what it would change, and `same` is
+    what the commands in warnings have to repeat. `artifact` is what has to be built first; its
+    calls are among `calls`.
+    """
+
+    calls: tuple[PlannedCall, ...]
+    warnings: tuple[Advice, ...] = ()
+    unchanged: bool = False
+    live: LiveVersion | None = None
+    plan: tuple[str, ...] = ()
+    same: SameOptions = SameOptions()
+    artifact: Artifact | None = None
+
+
+class StepState(StrEnum):
+    """How far the cloud is with a step. ABSENT: nothing of it is there."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """How a step can end."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    UNHEALTHY = "unhealthy"
+    """It is live, and its gates (addresses, checks, alarms, bake) say no."""
+    ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    IN_DOUBT = "in-doubt"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the target is live afterwards as requested."""
+        return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
+
+
+GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
+"""The verdicts after which the target is live as it was wanted."""
+
+
+class Observation(Struct, frozen=True):
+    """What the cloud says about a step.
+
+    `verdict` says more if it is done or failed. `phase` says in a few words what is going on,
+    `cause` in one line the first real reason of a failure, `next` the command that fixes it; `log`
+    are the last lines of what failed. `doomed`: it cannot succeed any more although the cloud still
+    tries. `sure`: absent is final, there is no need to look again later. `lines` are new since the
+    last observation; `mark` is what the next one needs to know of this one. `untouched`: what is
+    unhealthy was so before, whatever was deployed.
+    """
+
+    state: StepState
+    verdict: Verdict | None = None
+    phase: str = ""
+    cause: str = ""
+    next: Advice = ""
+    log: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = {}
+    doomed: bool = False
+    sure: bool = False
+    live: LiveVersion | None = None
+    mark: Any = None
+    untouched: bool = False
+
+
+class Outcome(Struct, frozen=True):
+    """How a step ended, as far as this process knows. `open`: the journal leaves it to `resume`;
+    `took_s` is in seconds.
+
+    `untouched`: what is unhealthy ran like that before this run, so there is nothing to undo.
+    """
+
+    step: str
+    target: str
+    verdict: Verdict
+    cause: str = ""
+    next: Advice = ""
+    log: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = {}
+    took_s: float = 0.0
+    adopted: bool = False
+    open: bool = False
+    live: LiveVersion | None = None
+    untouched: bool = False
+
+    @property
+    def has_to_give_way(self) -> bool:
+        """Whether this run has deployed something that is live and unhealthy."""
+        return self.verdict is Verdict.UNHEALTHY and not self.untouched
+
+
+class RunStatus(StrEnum):
+    """How a run ended; of one in the history also how far it is. DAMAGED: its journal cannot be
+    read.
+    """
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    IN_DOUBT = "in-doubt"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+
+
+class RunResult(Struct, frozen=True):
+    """How a run ended. `left` are targets that it could not deploy at all, each with the reason.
+    `same` is for each step what its next commands have to repeat.
+    """
+
+    run: str
+    status: RunStatus
+    exit: int
+    outcomes: tuple[Outcome, ...]
+    not_started: tuple[str, ...] = ()
+    took_s: float = 0.0
+    left: tuple[tuple[str, str], ...] = ()
+    same: Mapping[str, SameOptions] = {}
+
+
+class RecordOrigin(StrEnum):
+    """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version
+    of toolkit had recorded.
+    """
+
+    DEPLOYED = "deploy"
+    SET = "set"
+    OBSERVED = "seen"
+
+
+class HealthStatus(StrEnum):
+    """How something is that was checked, the worst first. UNKNOWN: it could not be checked, or not
+    in time; it never counts as OK.
+    """
+
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    OK = "ok"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a health check with it does not pass."""
+        return self in (HealthStatus.FAILING, HealthStatus.UNKNOWN)
+
+    @classmethod
+    def worst(cls, conditions: Iterable[str]) -> "HealthStatus":
+        """The worst of several. None at all is UNKNOWN, never OK."""
+        present = set(conditions)
+        return next((condition for condition in cls if condition in present), cls.UNKNOWN)
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was checked: what it is, its status, and that in a few words.
+
+    `since` is ISO 8601 in UTC. Anything not `ok` has one `cause` in a line, and the `next` command,
+    or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
+    region, a permission or an answer. `refused`: our own settings keep us from asking, so that
+    asking again cannot help. `version` is what an address reports to be, if it can be compared.
+    """
+
+    what: str
+    status: HealthStatus
+    detail: str = ""
+    since: str | None = None
+    cause: str = ""
+    next: Advice = ""
+    unasked: bool = False
+    refused: bool = False
+    version: str = ""
+
+
+CHECK, CREDENTIALS = "check", "credentials"
+"""The kinds of health reports besides those of targets, which have their target's kind."""
+
+
+class HealthReport(Struct, frozen=True):
+    """The health of one thing in one location: a target, a check, or the credentials (`kind` says
+    which), with everything that was checked.
+
+    `state` is how its live version compares with HEAD, None if that cannot be told.
+    """
+
+    name: str
+    kind: str
+    environment: str | None
+    region: str | None
+    findings: tuple[Finding, ...]
+    live: LiveVersion | None = None
+    state: TargetState | None = None
+    same: SameOptions = SameOptions()
+    """What its next commands have to repeat."""
+
+    @property
+    def status(self) -> HealthStatus:
+        """The worst status of its findings. Without any finding it is UNKNOWN, never OK."""
+        return HealthStatus.worst(finding.status for finding in self.findings)
+
+
+class CheckStatus(StrEnum):
+    """How a check can end. UNKNOWN: it was not done in time, or stopped."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a smoke test with it does not pass."""
+        return self in (CheckStatus.FAILED, CheckStatus.UNKNOWN)
+
+
+class Mismatch(Struct, frozen=True):
+    """One expectation that is not met: what it is about, and both sides in a line each."""
+
+    what: str
+    wanted: str
+    found: str
+
+
+class Result(Struct, frozen=True):
+    """How a check ended. `at` is the base address or the region that it was made
+    at, if there are several.
+
+    `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
+    response's first lines; `log` names a child's log, `figures` are those of a load. `absent`: what
+    was asked for does not exist. `repeats` are how many times it was made, and how many of these it
+    passed, if it was more than once.
+    """
+
+    check: str
+    status: CheckStatus
+    asks: str = ""
+    at: str = ""
+    cause: str = ""
+    next: Advice = ""
+    misses: tuple[Mismatch, ...] = ()
+    shown: tuple[str, ...] = ()
+    detail: str = ""
+    took_s: float = 0.0
+    tries: int = 1
+    log: str = ""
+    figures: Mapping[str, float] = {}
+    absent: bool = False
+    repeats: tuple[int, int] | None = None
+    same: SameOptions = SameOptions()
+    """What its next command has to repeat."""
+
+
+class Statement(Struct, frozen=True):
+    """One statement of an IAM policy: these actions on these resources, and what they are needed
+    for.
+    """
+
+    why: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...] = ("*",)
+    conditions: Mapping[str, Mapping[str, str]] = {}
+
+
+class ProvisionKind(StrEnum):
+    """What the sandbox can create. BOOTSTRAP: what CDK needs in an account."""
+
+    REPOSITORY = "repository"
+    SERVICE = "service"
+    BUCKET = "bucket"
+    FUNCTION = "function"
+    BOOTSTRAP = "bootstrap"
+    TABLE = "table"
+    QUEUE = "queue"
+    PARAMETER = "parameter"
+
+
+class Provision(Struct, frozen=True):
+    """A prerequisite of a target's deploy: the sandbox creates it, elsewhere it has to exist. The
+    sandbox lets a service answer under its `hosts`.
+    """
+
+    what: ProvisionKind
+    name: str
+    detail: Mapping[str, str] = {}
+    hosts: tuple[str, ...] = ()
