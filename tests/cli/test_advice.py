@@ -145,6 +145,21 @@ def test_no_text_holds_a_command_of_ours(file: Path) -> None:
     assert len(actual) == (name in SENTENCES), actual
 
 
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=str(file.relative_to(ROOT))) for file in FILES]
+)
+def test_words_of_a_command_are_quoted_only_where_it_is_rendered(file: Path) -> None:
+    """A name that was quoted before is no longer whole once a terminal's text escapes it."""
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "shlex"
+        for alias in node.names
+    }
+    rendering = file.parent.name == "show"
+    assert rendering or "quote" not in imported
+
+
 # What click reads
 
 

@@ -4,6 +4,7 @@ hostile may have put into the bucket.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -19,16 +20,17 @@ from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
 from toolkit.errors import Exit
 from toolkit.flow.colleagues import is_ours, relocation
-from toolkit.model import Version
+from toolkit.model import Version, named_image
 from toolkit.operations import Job, JobAction
 from toolkit.ports import processes
 from toolkit.record import journal as journals
-from toolkit.record.journal import EntryState, Journal, JournalEntry
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
+from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.options import declared
 from toolkit.targets.stack.options import StackOptions
 
@@ -253,6 +255,7 @@ def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: SharedStore) 
     )
 
 
+READS = ("GetObject", "ListObjectsV2", "GetCallerIdentity")
 FORGED = {
     "another service": lambda job: replace(job, settings=replace(job.settings, service="prod")),
     "a variable more": lambda job: replace(job, settings=replace(job.settings, env={"EVIL": "1"})),
@@ -268,6 +271,10 @@ FORGED = {
     "another target": lambda job: replace(job, target="other"),
     "another token": lambda job: replace(job, token="0" * 24),
     "another run": lambda job: replace(job, run="20261120-193742-zzzz"),
+    "a longer deadline": lambda job: replace(job, deadline_s=90_000),
+    "another name of an image": lambda job: replace(
+        job, options=AppOptions(image="evil"), version=replace(job.version, name="good")
+    ),
 }
 
 
@@ -279,11 +286,13 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
     shared_store = team("resume", RUN, "--yes")
     assert shared_store.code == 2
     assert f"of run {RUN} is not what rules.toml here says" in shared_store.err
-    assert not [
-        call
-        for call in team.endpoint.calls
-        if call.operation not in ("GetObject", "ListObjectsV2", "GetCallerIdentity")
-    ]
+    assert not [call for call in team.endpoint.calls if call.operation not in READS]
+
+
+def test_a_run_whose_environment_is_not_that_of_its_steps_is_refused(team: SharedStore) -> None:
+    team.put(environment="prod")
+    resumed = team("resume", RUN, "--yes")
+    assert (resumed.code, "is not what rules.toml here says" in resumed.err) == (2, True)
 
 
 def test_the_profile_of_the_other_machine_is_not_used_here(team: SharedStore) -> None:
@@ -301,26 +310,154 @@ def test_a_run_is_continued_without_the_profile_of_the_other_machine(team: Share
     assert resumed.code != Exit.CREDENTIALS
 
 
-def test_a_run_that_was_copied_here_once_is_the_colleagues_still() -> None:
-    ours = processes.facts()
-    begun = JournalEntry(1, "", EntryState.RUN, None, {**ours, "host": "laptop"})
-    taken_over = JournalEntry(2, "", EntryState.NOTE, None, ours)
-    assert not is_ours([begun, taken_over])
-    assert is_ours([JournalEntry(1, "", EntryState.RUN, None, ours), taken_over])
+def own_store(folder: Path) -> Store:
+    folder.mkdir(mode=0o700)
+    return Store(str(folder))
+
+
+def test_a_run_that_was_copied_here_once_is_the_colleagues_still(
+    team: SharedStore, tmp_path: Path
+) -> None:
+    data = team.put(**processes.facts())  # it names this machine, as a forged one would
+    store = own_store(tmp_path / "mine")
+    entries = journals.parse(data, RUN, "")[0]
+    assert not is_ours(store, RUN, entries)
+    Journal.copied(store, RUN, data).close()
+    assert not is_ours(store, RUN, journals.read(store, RUN))
+
+
+def test_a_run_is_ours_as_long_as_no_line_of_it_came_from_the_bucket(tmp_path: Path) -> None:
+    store = own_store(tmp_path / "mine")
+    journal = Journal.create(store, RUN, {**processes.facts(), "jobs": []})
+    begun = journals.read(store, RUN)
+    journal.append(EntryState.NOTE, **processes.facts())
+    lines = journals.read(store, RUN)
+    assert is_ours(store, RUN, lines)
+    assert is_ours(store, RUN, begun)
+    assert not is_ours(store, RUN, (*lines, replace(lines[-1], n=3)))
+    first = len(journal.content(journal.size).splitlines(keepends=True)[0])
+    journal.adopt(first, journal.content(journal.size)[first:])
+    journal.close()
+    assert not is_ours(store, RUN, journals.read(store, RUN))
+
+
+def test_a_journal_that_another_machine_began_is_not_ours_without_a_mark(tmp_path: Path) -> None:
+    store = own_store(tmp_path / "mine")
+    facts = {**processes.facts(), "jobs": []}
+    Journal.create(store, RUN, {**facts, "host": "laptop"}).close()
+    journal = Journal.reopen(store, RUN)
+    journal.append(EntryState.NOTE, **facts)
+    journal.close()
+    assert not is_ours(store, RUN, journals.read(store, RUN))
+
+
+def test_a_run_in_the_bucket_that_names_this_machine_needs_consent(team: SharedStore) -> None:
+    team.put(**processes.facts())
+    resumed = team("resume", RUN)
+    assert (resumed.code, "as its journal says" in resumed.err) == (2, True), resumed.err
+    assert "(as its journal says)" in team("history").out
+    assert "(as its journal says)" in team("show", RUN).out
+
+
+def rollback_of(job: Job) -> Job:
+    version = Version("v0", None, "f0")
+    restored = AppRestore(image_digest="sha256:evil", task_definition="web:1")
+    token = making.step_token(RUN, job.step, "f0")
+    return replace(job, action=JobAction.ROLLBACK, version=version, restore=restored, token=token)
+
+
+def image_of(job: Job) -> Job:
+    version = Version("evil", None, named_image("evil"))
+    token = making.step_token(RUN, job.step, version.fingerprint)
+    options = AppOptions(no_build=True, image="evil")
+    return replace(job, version=version, options=options, token=token)
+
+
+CLAIMS = {
+    "an image": (image_of, ["web:no_build", "web:image=evil"]),
+    "a rollback": (
+        rollback_of,
+        ["web:rollback=v0", "web:image_digest=sha256:evil", "web:task_definition=web:1"],
+    ),
+    "a rollback of a commit": (
+        lambda job: replace(
+            rollback_of(job), version=Version("v0", "c9", "f0"), restore=AppRestore()
+        ),
+        ["web:rollback=v0", "web:commit=c9"],
+    ),
+    "the image of a rollback": (
+        lambda job: replace(
+            rollback_of(job), options=AppOptions(image="evil"), version=Version("evil", None, "f0")
+        ),
+        [
+            "web:rollback=evil",
+            "web:image=evil",
+            "web:image_digest=sha256:evil",
+            "web:task_definition=web:1",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLAIMS)
+def test_what_only_a_colleagues_journal_says_is_allowed_by_name(
+    team: SharedStore, case: str
+) -> None:
+    forge, claims = CLAIMS[case]
+    team.put(RUN, forge(team.job()))
+    dry = team("resume", RUN, "--dry-run", "--json")
+    assert dry.json["needs_allow"] == claims
+    resumed = team("resume", RUN, "--yes", "--allow", "web:image=other")
+    assert resumed.code == 2
+    for claim in claims:
+        assert f"step web: {claim.partition(':')[2]} (only its journal" in resumed.err
+    [command] = [line for line in resumed.err.splitlines() if "  toolkit resume" in line]
+    words = shlex.split(command)
+    assert [word for word in words if "=" in word or ":" in word] == claims
+    assert not [call for call in team.endpoint.calls if call.operation not in READS]
+    allowed = team(*words[1:])
+    assert "only its journal says so" not in allowed.err
+    assert any(call.operation not in READS for call in team.endpoint.calls), allowed.err
+
+
+def test_what_is_only_convenient_for_a_colleague_needs_no_name(team: SharedStore) -> None:
+    options = AppOptions(
+        force=True, create=True, take_over=True, in_progress=InProgress.REPLACE, builder="docker"
+    )
+    team.put(RUN, replace(team.job(), options=options))
+    assert team("resume", RUN, "--dry-run", "--json").json["needs_allow"] == []
+
+
+def test_that_a_colleagues_run_was_not_to_be_checked_is_not_believed(
+    team: SharedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Any] = []
+
+    def step_gates(*given: Any) -> dict[str, Any]:
+        judged.append(given)
+        return {}
+
+    monkeypatch.setattr("toolkit.flow.deploy_gates.step_gates", step_gates)
+    team.put(checked=False)
+    team("resume", RUN, "--yes")
+    assert judged
+    team("resume", RUN, "--yes", "--no-checks")
+    assert len(judged) == 1
 
 
 def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: SharedStore) -> None:
     job = replace(team.job(), options=StackOptions(allow_delete=True, recreate=True, force=True))
-    assert relocation(team.rules, "mine", with_consents=False)(job).options == StackOptions(
-        force=True
-    )
+    assert relocation(team.rules, "mine", with_consents=False)(job).options == StackOptions()
     assert relocation(team.rules, "mine")(job).options == job.options
     assert relocation(team.rules, "mine")(job).location.profile == "mine"
 
 
-def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
-    plain = {option.field for option in declared(StackOptions) if not option.consent}
-    assert plain == {"force"}
+def test_only_options_that_decide_what_is_deployed_are_kept_of_a_colleague() -> None:
+    plain = {
+        kind: {option.field for option in declared(kind) if not option.consent}
+        for kind in (StackOptions, AppOptions)
+    }
+    assert plain == {StackOptions: set(), AppOptions: {"no_build", "image"}}
 
 
 def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(
@@ -411,6 +548,9 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
     [run] = [result["run"] for result in json.loads(listed[listed.index("{") :])["runs"]]
     assert f"run         {run}" in two("show", run)[1]
     code, message = two("resume", run, "--yes", "--no-checks")
+    assert (code, "--allow web:image=v2" in message) == (2, True), message
+    allowed = ("--allow", "web:no_build", "--allow", "web:image=v2")
+    code, message = two("resume", run, "--yes", "--no-checks", *allowed)
     assert code == 0, message
     calls = remote.calls()
     assert len([call for call in calls.of("RegisterTaskDefinition") if call.applied]) == 1

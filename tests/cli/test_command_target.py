@@ -317,3 +317,44 @@ deploy = ["api", "net"]
 
 def test_permissions_are_none(team: CommandTeam) -> None:
     assert team("permissions", "--json").code == 0
+
+
+def test_a_plan_of_what_was_due_deploys_nothing_that_is_up_to_date_by_now(
+    team: CommandTeam, tmp_path: Path
+) -> None:
+    plan = str(tmp_path / "plan.json")
+    assert team("diff", "--out", plan).code == 0
+    assert team("deploy", "--plan", plan, "--yes").code == 0
+    team.started()
+    again = team("deploy", "--plan", plan, "--yes")
+    assert (again.code, "Nothing to deploy" in again.out, "deploy" in team.started()) == (
+        0,
+        True,
+        False,
+    ), again.out
+    (team.state / "live").write_text("something else")
+    assert "infra" in team("deploy", "--plan", plan, "--dry-run").out
+
+
+def test_a_plan_of_what_a_change_calls_for_is_deployed_whatever_is_live(
+    team: CommandTeam, tmp_path: Path
+) -> None:
+    plan = str(tmp_path / "plan.json")
+    assert team("deploy", "--yes").code == 0
+    assert team("diff", "HEAD~1", "--out", plan).code == 0
+    team.started()
+    assert team("deploy", "--plan", plan, "--yes").code == 0
+    assert "deploy" in team.started()
+
+
+def test_an_empty_plan_that_is_no_longer_true_leads_to_the_command_that_deploys_what_is_due(
+    team: CommandTeam, tmp_path: Path
+) -> None:
+    plan = str(tmp_path / "plan.json")
+    assert team("deploy", "--yes").code == 0
+    assert team("diff", "--out", plan).code == 0
+    (team.state / "live").write_text("something else")
+    refused = team("deploy", "--plan", plan, "--yes")
+    assert (refused.code, refused.err.splitlines()[-1]) == (2, "  toolkit deploy")
+    assert team("deploy", "--yes").code == 0
+    assert team.live == team.head

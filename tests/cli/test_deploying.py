@@ -42,9 +42,13 @@ def same(text: str) -> str:
 def test_nothing_is_deployed_without_somebody_to_say_yes(town: Town) -> None:
     """S26: no terminal, no --yes."""
     refused = town("deploy-app")
-    assert (refused.code, refused.err.splitlines()[-2:]) == (
+    assert (refused.code, refused.err.splitlines()[-3:]) == (
         2,
-        ["error: confirmation needed, but this is not a terminal", "hint: add --yes"],
+        [
+            "error: confirmation needed, but this is not a terminal",
+            "hint: add --yes:",
+            "  toolkit deploy-app --yes",
+        ],
     )
     assert (town.revisions(), town.answer()) == (1, "sandbox: nothing deployed\n")
 
@@ -302,7 +306,14 @@ def test_another_account_is_refused_before_any_call_that_changes_something(town:
 
 def test_a_protected_environment_asks_for_its_name(town: Town) -> None:
     refused = town("deploy-app", "--env", "prod", "--yes")
-    assert (refused.code, "hint: add --yes --confirm prod" in refused.err) == (2, True)
+    assert (refused.code, refused.err.splitlines()[-3:]) == (
+        2,
+        [
+            "error: environment prod is protected",
+            "hint: add --confirm prod:",
+            "  toolkit deploy-app --env prod --yes --confirm prod",
+        ],
+    )
     assert town("deploy-app", "--env", "prod", "--yes", "--confirm", "production").code == 2
 
 

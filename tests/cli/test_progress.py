@@ -18,7 +18,8 @@ from threading import Thread
 from time import sleep
 
 from toolkit.cli import progress
-from toolkit.model import Job, Location, Version
+from toolkit.model import Version
+from toolkit.operations import Job, Location
 from toolkit.run.events import Events, LogLine, Notice, StepBegan
 
 version, place = Version("v1", "c1", "f1"), Location("dev")

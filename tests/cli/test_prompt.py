@@ -93,6 +93,24 @@ def test_leaving_the_question_exits_with_130(terminal: "pexpect.spawn[str]", key
     assert code(terminal) == 130
 
 
+@pytest.mark.parametrize(("preset", "answer"), [("'2'", "2"), ("None", "1"), ("'9'", "1")])
+def test_enter_alone_chooses_what_is_preset(preset: str, answer: str) -> None:
+    code_line = (
+        f"from toolkit.cli.prompt import pick; print('chose', pick('Which?', LABELS, {preset}))"
+    )
+    child = pexpect.spawn(
+        sys.executable,
+        ["-c", code_line.replace("LABELS", "[('first', '1'), ('second', '2')]")],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        encoding="utf-8",
+        timeout=20,
+    )
+    child.expect_exact("second")
+    child.send("\r")
+    child.expect_exact(f"chose {answer}")
+    assert code(child) == 0
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"y\n" * 100], ids=["closed", "newline", "yes"])
 def test_a_pipe_is_never_asked(repo: Repo, data: bytes) -> None:
     repo.write({"cdk/stacks/fargate_stack.py": "new\n"})

@@ -712,7 +712,8 @@ def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(
 
 def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -> None:
     clone, ada = team.colleague("ada")
-    clone.commit("no default", {"rules.toml": RULES.replace('environment = "dev"\n', "")})
+    several = RULES.replace('environment = "dev"\n', "") + "[environments.other]\n"
+    clone.commit("no default", {"rules.toml": several})
     clone.git("push", "-q", "origin", "HEAD:main")
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "--out", plan).code == 0

@@ -261,6 +261,16 @@ def test_yes_alone_does_not_agree_to_another_place(
     ]
 
 
+@pytest.mark.parametrize("command", [["deploy-stack"], ["rollback", "app"]])
+def test_where_the_calls_go_is_the_first_line_before_what_judges(
+    clone: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    changed(clone, *EVIL)
+    first, second, *_ = toolkit(clone.path, *command, "--yes").err.splitlines()
+    assert (first, second[:5]) == ("endpoint: http://127.0.0.1:9 (not AWS)", "note:")
+
+
 def test_a_new_environment_is_told_and_needs_consent(clone: Repo, toolkit: Toolkit) -> None:
     changed(clone, "[environments.prod]", QA)
     refused = toolkit(clone.path, "deploy", "--all", "--yes", "--env", "qa")

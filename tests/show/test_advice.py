@@ -133,6 +133,11 @@ def test_words_are_wrapped_and_commands_never() -> None:
             "toolkit explain --rules r.toml -- -x",
         ),
         (ShellCommand("aws s3 sync", ("dist", "s3://web")), "aws s3 sync dist s3://web"),
+        (
+            ShellCommand("rm -- {} && git -C {} status", ("a b", "{}", "c")),
+            "rm -- 'a b' && git -C '{}' status c",
+        ),
+        (ShellCommand("rm {}"), "rm {}"),
     ],
 )
 def test_a_command_repeats_the_options_that_it_has(
@@ -175,3 +180,6 @@ def test_bash_reads_what_is_shown_as_the_very_words(target: str) -> None:
     shown = shown_command(ShellCommand("printf %s", (target,)))
     done = subprocess.run(["bash", "-c", shown], capture_output=True, check=True)
     assert done.stdout.decode() == target
+    shown = shown_command(ShellCommand('printf %s "$(printf %sx {})" && true', (target,)))
+    done = subprocess.run(["bash", "-c", shown], capture_output=True, check=True)
+    assert done.stdout.decode() == f"{target}x"

@@ -9,7 +9,6 @@ see: each is a gap. So is a merge that is not finished.
 import os
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from shlex import quote
 
 from msgspec import Struct
 
@@ -219,22 +218,23 @@ def _words(gap: Gap) -> str:
 def _fix(gap: Gap) -> Advice:
     """What fixes it. Commands are run from the repository's root."""
     git, path = "git", gap.path
+    inside: tuple[str, ...] = ()
     if gap.inside:
-        git, path = f"git -C {quote(gap.inside)}", os.path.relpath(gap.path, gap.inside)
+        git, path, inside = "git -C {}", os.path.relpath(gap.path, gap.inside), (gap.inside,)
     if gap.why == GapReason.UNMERGED:
         return "resolve it and commit, or abandon the merge:", ShellCommand("git merge --abort")
     if gap.why == GapReason.SUBMODULE:
         return ShellCommand("git submodule update --init --recursive")
     if gap.why == GapReason.SPARSE:
-        return ShellCommand(f"{git} sparse-checkout disable")
+        return ShellCommand(f"{git} sparse-checkout disable", inside)
     if gap.why == GapReason.POINTER:
-        return ShellCommand(f"{git} lfs pull")
-    again = f"rm -- {quote(gap.path)} && {git} checkout --"
+        return ShellCommand(f"{git} lfs pull", inside)
+    again, words = f"rm -- {{}} && {git} checkout --", (gap.path, *inside, path)
     if gap.why == GapReason.FILTER:
         how = f"set up filter {gap.detail!r} in git's configuration, then:"
-        return how, ShellCommand(again, (path,))
+        return how, ShellCommand(again, words)
     if gap.why == GapReason.HIDDEN:
-        return ShellCommand(f"{git} update-index --no-{gap.detail} --", (path,))
+        return ShellCommand(f"{git} update-index --no-{gap.detail} --", (*inside, path))
     if gap.why == GapReason.SYMLINK:
-        return ShellCommand(f"{git} config core.symlinks true && {again}", (path,))
+        return ShellCommand(f"{git} config core.symlinks true && {again}", (*inside, *words))
     return ShellCommand("chmod +x --", (gap.path,))

@@ -1,7 +1,6 @@
 """The trusted base: the commit whose rules.toml decides how a deploy is judged (docs/adr/0025)."""
 
 import os
-from shlex import quote
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ VARIABLE = "TOOLKIT_TRUSTED_REF"
 REMOTE_BRANCHES = "refs/remotes/"
 
 _GET = "get it with:"
+_EXPORT = f"export {VARIABLE}={{}}"
 
 
 class TrustedBase(Struct, frozen=True):
@@ -52,7 +52,7 @@ def _which(remotes: list[str]) -> str:
         raise NoTrustedBase(
             f"which of the remotes ({', '.join(remotes)}) to trust is not clear, because none "
             "is called origin",
-            ("choose a branch:", ShellCommand(f"export {VARIABLE}={quote(remotes[0])}/main")),
+            ("choose a branch:", ShellCommand(_EXPORT, (f"{remotes[0]}/main",))),
         )
     return remotes[0]
 
@@ -69,13 +69,12 @@ def _default_branch(remote: str, git: Git) -> TrustedBase:
     branch = ref.removeprefix(branches)
     if branch not in (ref, "HEAD") and is_ref_name(branch):
         raise NoTrustedBase(_missing(_short(ref)), (_GET, _fetch(git, remote, branch)))
-    every = quote(f"+refs/heads/*:{branches}*")
-    fetch = f"git fetch{_depth(git)} {quote(remote)} {every}"
-    set_head = f"git remote set-head {quote(remote)} --auto"
+    get = f"git fetch{_depth(git)} {{}} {{}} && git remote set-head {{}} --auto"
+    words = (remote, f"+refs/heads/*:{branches}*", remote)
     raise NoTrustedBase(
         f"the default branch of {remote}, whose rules.toml decides how a deploy is judged, is not"
         " known",
-        (_GET, ShellCommand(f"{fetch} && {set_head}")),
+        (_GET, ShellCommand(get, words)),
     )
 
 
@@ -100,7 +99,7 @@ def _named(name: str, git: Git) -> TrustedBase:
     if len(present) > 1:
         raise UsageError(
             f"{VARIABLE} is {name!r}, and {' and '.join(present)} are both called that",
-            ("use its full name:", ShellCommand(f"export {VARIABLE}={quote(present[0])}")),
+            ("use its full name:", ShellCommand(_EXPORT, (present[0],))),
         )
     commit = git.commit_at(present[0]) if present else None
     if commit is not None:

@@ -72,6 +72,12 @@ def deploy(
     if plan is not None:
         planned = deploying.read_plan(plan)
         path = files.relative(plan, git.root) if git else None
-        request = replace(request, targets=planned.targets, plan=path, source=planned.source)
+        request = replace(
+            request,
+            targets=planned.targets,
+            plan=path,
+            source=planned.source,
+            is_due=planned.is_due,
+        )
     request = deploying.confirmed(common, request, git)
     return deploying.run("deploy", common, request, git)

@@ -2,6 +2,7 @@
 consent, progress, and the end.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -11,7 +12,14 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.advice import Advice, NextCommand, SameOptions, advice_parts, changed_advice
+from toolkit.advice import (
+    Advice,
+    NextCommand,
+    SameOptions,
+    ShellCommand,
+    advice_parts,
+    changed_advice,
+)
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
@@ -22,12 +30,14 @@ from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
 from toolkit.flow.advice import same_options
 from toolkit.flow.recorded_bases import records_reader
+from toolkit.flow.rulebook import find_environment
 from toolkit.flow.selection import DeployRequest, environments_of
-from toolkit.flow.trusted import require_rules_consent, trust_notice
+from toolkit.flow.trusted import OPTION as RULES_OPTION
+from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_notice
 from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
-from toolkit.model import Rules, Standing
+from toolkit.model import BaseKind, Rules, Standing
 from toolkit.operations import Job, JobAction, Preview, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -125,10 +135,13 @@ def deploy_options(command: Command) -> Command:
 
 
 class PlanFile(Struct, frozen=True):
-    """What a plan file holds: the targets to deploy, and what the plan was made from."""
+    """What a plan file holds: the targets to deploy, what the plan was made from, and whether it
+    says what is due by the record.
+    """
 
     targets: tuple[str, ...]
     source: dict[str, Any]
+    is_due: bool
 
 
 def read_plan(path: str) -> PlanFile:
@@ -138,10 +151,12 @@ def read_plan(path: str) -> PlanFile:
     try:
         document = json.loads(files.read(path, 1 << 26))
         names = tuple(str(step["target"]) for step in document["plan"]["steps"])
+        base = document.get("base", {}).get("kind")
+        is_due = base in (BaseKind.LAST, BaseKind.LIVE)
         source = dict(document["source"])
         dict(source.get("targets") or {})
-        return PlanFile(names, source)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return PlanFile(names, source, is_due)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         again = NextCommand("diff", options=("--out", "FILE"))
         raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
 
@@ -181,22 +196,76 @@ def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
 
 def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
-    request = account.SignIn(
+    request = _sign_in_request(common)
+    account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
+
+
+def say_endpoint(common: DeployOptions, rules: Rules) -> None:
+    """Say where AWS is, if that is elsewhere, before anything else is said. Raises UsageError."""
+    account.sign_in_with(_sign_in_request(common), rules, None)
+
+
+def _sign_in_request(common: DeployOptions) -> account.SignIn:
+    return account.SignIn(
         environments=common.environments or (None,),
         profile=common.profile,
         region=common.region,
         silent=common.quiet or common.as_json,
     )
-    account.sign_in(request, ports, git, common.folder, common.rules, common.allowed)
 
 
 def confirmed(common: DeployOptions, request: DeployRequest, git: Git | None) -> DeployRequest:
     """The request, once it is clear whose rules.toml decides. Raises Refused."""
     rules = flow.validate(request, git)
-    if not (common.dry_run or common.yes or _can_ask(common)):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
+    say_endpoint(common, rules)
     names = environments_of(request, rules)
+    if not common.dry_run:
+        require_flags(common, rules, names)
     return replace(request, allowed=confirm_trust(rules, names, common, changes=not common.dry_run))
+
+
+def require_flags(common: DeployOptions, rules: Rules, environments: Sequence[str | None]) -> None:
+    """Where nobody can be asked, require every consent that rules.toml calls for, all in one error.
+    Raises Refused.
+    """
+    if can_ask(common):
+        return
+    problems, flags, first = list[str](), list[str](), ""
+    if not common.yes:
+        problems.append("confirmation needed, but this is not a terminal")
+        flags.append("--yes")
+    protected: list[str] = []
+    for environment in environments:
+        settings = find_environment(environment, rules)
+        if settings is not None and settings.protected:
+            protected.append(settings.name)
+    for name in unconfirmed(common, protected):
+        problems.append(f"environment {name} is protected")
+        flags += ("--confirm", name)
+    if not flags:
+        return  # whose rules.toml decides is asked for later
+    refusals = [rules_refusal(rules, name) for name in environments]
+    refusal = next((refusal for refusal in refusals if refusal is not None), None)
+    if refusal is not None and not common.allowed:
+        problems.append(refusal[0])
+        flags.append(RULES_OPTION)
+        first = f"{refusal[1]} first, or "
+    _note_trust(rules, environments)
+    add = f"{first}add {shlex.join(flags)}:"
+    raise Refused("; ".join(problems), (add, typed_command(flags)))
+
+
+def typed_command(flags: Sequence[str]) -> ShellCommand:
+    """The command that was typed, with more flags."""
+    words = list(click.get_current_context().meta[COMMAND_LINE])
+    end = words.index("--") if "--" in words else len(words)
+    return ShellCommand("toolkit", (*words[:end], *flags, *words[end:]))
+
+
+def _note_trust(rules: Rules, environments: Sequence[str | None]) -> None:
+    remarks = [remark for name in environments for remark in trust_notice(rules, name)]
+    for remark in dict.fromkeys(remarks):
+        output.note(f"note: {line(remark)}")
 
 
 def confirm_trust(
@@ -211,13 +280,11 @@ def confirm_trust(
     `changes`: something is to be changed. Where only this rules.toml says where, a person has to
     agree to that.
     """
-    remarks = [remark for name in environments for remark in trust_notice(rules, name)]
-    for remark in dict.fromkeys(remarks):
-        output.note(f"note: {line(remark)}")
+    _note_trust(rules, environments)
     refused = [name for name in environments if rules.trust.is_refused(name)]
     if not changes or not refused:
         return common.allowed
-    if not _can_ask(common):
+    if not can_ask(common):
         require_rules_consent(rules, refused[0])
     from toolkit.cli.prompt import confirm
 
@@ -285,11 +352,11 @@ def _prepare(
 ) -> tuple[flow.PreparedRun, Mapping[str, GateSetup]]:
     """What would be done, and what each step has to pass afterwards. Asks AWS, changes nothing."""
     only = common.environments[0] if len(common.environments) == 1 else None
-    same_for_all = SameOptions(common.rules, only)
+    typed = SameOptions(common.rules, only, common.region)
     with progress.checking(common.quiet or common.as_json):
         records = records_reader(
             ports,
-            lambda note: output.note_advice(note, same_for_all, "note: "),
+            lambda note: output.note_advice(note, typed, "note: "),
             look=True,
             profile=common.profile,
             region=common.region,
@@ -317,8 +384,13 @@ def _for_people(preview: Preview, same: SameOptions) -> Preview:
 
 def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
-    if not (common.yes or _can_ask(common)):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
+    if not can_ask(common):
+        flags = [] if common.yes else ["--yes"]
+        for name in unconfirmed(common, protected_environments(jobs)):
+            flags += ("--confirm", name)
+        if flags:
+            problem = "confirmation needed, but this is not a terminal"
+            raise Refused(problem, (f"add {shlex.join(flags)}:", typed_command(flags)))
     _ask_consent(common, jobs)
 
 
@@ -335,6 +407,7 @@ class Control:
         self._asking = Lock()
         self.result: RunResult | None = None
         self._rules: Rules
+        self._resume_command = NextCommand("resume")
 
     @property
     def exit(self) -> int:
@@ -356,7 +429,7 @@ class Control:
 
         common = self._common
         words = click.get_current_context().meta.get(COMMAND_LINE, [self._command])
-        self._rules = rules
+        self._rules, self._resume_command = rules, NextCommand("resume", (run,))
         return RunRequest(
             run=run,
             ports=ports,
@@ -390,7 +463,7 @@ class Control:
     def say_left(self, number: int) -> None:
         """The second one came."""
         self._say(
-            ("exited; what runs in AWS continues; to check its result:", NextCommand("resume"))
+            ("exited; what runs in AWS continues; to check its result:", self._resume_command)
         )
         self.events.close()
 
@@ -468,18 +541,32 @@ def _report_dry_run(command: str, common: DeployOptions, prepared: flow.Prepared
     return 0
 
 
-def _can_ask(common: DeployOptions) -> bool:
+def can_ask(common: DeployOptions) -> bool:
     """Whether a person can be asked: on a terminal, and not while a program reads the answer."""
     return output.interactive() and not common.as_json
 
 
+def protected_environments(jobs: Sequence[Job]) -> list[str]:
+    """The protected environments of these jobs, each once."""
+    protected = [str(job.location.environment) for job in jobs if job.location.protected]
+    return list(dict.fromkeys(protected))
+
+
+def unconfirmed(common: DeployOptions, protected: Sequence[str]) -> list[str]:
+    """Those protected environments for which nobody has typed any name."""
+    return [name for name in protected if not _confirmations(common, name, protected)]
+
+
+def _confirmations(common: DeployOptions, name: str, protected: Sequence[str]) -> list[str]:
+    """What was typed to confirm an environment: its name, or one that is nobody's and so wrong."""
+    return [word for word in common.confirm if word == name or word not in protected]
+
+
 def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for consent that was not given in advance. Raises Refused."""
-    protected = {str(job.location.environment): None for job in jobs if job.location.protected}
+    protected = protected_environments(jobs)
     for name in protected:
-        # Of several names each has to be right; of one, the error says which it has to be.
-        confirmed = [word for word in common.confirm if word == name or word not in protected]
-        confirm_name(name, confirmed, _can_ask(common))
+        confirm_name(name, _confirmations(common, name, protected), can_ask(common))
     if not protected and not common.yes:
         from toolkit.cli.prompt import confirm
 
@@ -502,7 +589,7 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     """
     warnings = [behind(step, standing) for step, standing in prepared.backwards]
     missing = _needs_backwards_consent(common, prepared)
-    refused = missing and not common.dry_run and (common.yes or not _can_ask(common))
+    refused = missing and not common.dry_run and (common.yes or not can_ask(common))
     error = behind(*missing[0]) if refused else None
     for warning in warnings:
         if warning != error:

@@ -2,8 +2,6 @@
 does.
 """
 
-from shlex import quote
-
 import click
 
 from toolkit import flow
@@ -62,6 +60,6 @@ def _path(path: str, git: Git | None) -> str:
     if files.is_folder(path) and in_root not in git.files():
         raise UsageError(
             f"{path!r} is a folder",
-            ("name a file, or:", ShellCommand(f"git ls-files {quote(path)} | toolkit rules match")),
+            ("name a file, or:", ShellCommand("git ls-files -- {} | toolkit rules match", (path,))),
         )
     return in_root

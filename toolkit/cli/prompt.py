@@ -132,10 +132,13 @@ def typed(question: str, word: str) -> bool:
     return str(_answer(questionary.text(line(question)))).strip() == word
 
 
-def pick(question: str, labels: Sequence[tuple[str, Value]]) -> Value:
-    """One of the values, by its label. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+def pick(question: str, labels: Sequence[tuple[str, Value]], preset: Value | None = None) -> Value:
+    """One of the values, by its label; `preset` is chosen by Enter alone, else the first one.
+    Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt.
+    """
     offered = [questionary.Choice(line(label), value) for label, value in labels]
-    select = questionary.select(question, offered, instruction="(arrow keys, Enter)")
+    first = next((choice for choice in offered if choice.value == preset), None)
+    select = questionary.select(question, offered, first, instruction="(arrow keys, Enter)")
     return cast(Value, _answer(select))
 
 

@@ -12,6 +12,7 @@ from toolkit.errors import Declined, NotAgreed
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
 from toolkit.show import record as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -50,18 +51,20 @@ def record_set(
     commit_id = git.resolve(commit)
     location = flow.first_location(request, git)
     can_ask = output.interactive() and not as_json
+    environment = location.environment or "this project"
+    account = location.account or "the account of these credentials"
+    what = f"Record {', '.join(targets)} as live at {commit_id[:12]} in {environment} ({account})"
     if location.protected:
         confirmed = [values["confirm"]] if values["confirm"] is not None else []
-        confirm_name(str(location.environment), confirmed, can_ask)
+        if not confirmed:
+            output.note(line(f"{what}."))
+        confirm_name(environment, confirmed, can_ask)
     elif not values["yes"]:
         if not can_ask:
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
         from toolkit.cli.prompt import confirm
 
-        environment = location.environment or "this project"
-        account = location.account or "the account of these credentials"
-        what = f"Record {', '.join(targets)} as live at {commit_id[:12]}"
-        if not confirm(f"{what} in {environment} ({account})?", default=False):
+        if not confirm(f"{what}?", default=False):
             raise Declined()
     records = flow.set_(request, targets, commit, git, ports)
     if as_json:

@@ -1,6 +1,6 @@
 """`toolkit resume`: continue a run that was stopped, killed or disconnected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,7 +11,7 @@ from toolkit.cli import deploying, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.cli.shared_runs import newer_run
-from toolkit.errors import Refused
+from toolkit.errors import Declined, Refused
 from toolkit.flow import colleagues, runs
 from toolkit.flow import deploy_gates as gates
 from toolkit.flow.deploy import files_check
@@ -26,7 +26,7 @@ from toolkit.operations import Job
 from toolkit.ports import processes
 from toolkit.ports.ports import Ports
 from toolkit.record.history import unfinished
-from toolkit.record.journal import read, writer
+from toolkit.record.journal import has_foreign_lines, read, writer
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState
 from toolkit.run.request import same_job
@@ -46,8 +46,17 @@ repeats what never arrived. It does nothing twice."""
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False)
 @deploying.deploy_options
+@click.option(
+    "--allow",
+    "allowed_claims",
+    metavar="STEP:NAME=VALUE",
+    multiple=True,
+    help="Allow what only a colleague's run says, such as web:image=v2.",
+)
 @click.pass_context
-def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
+def resume(
+    ctx: click.Context, /, run: str | None, allowed_claims: tuple[str, ...], **arguments: Any
+) -> int:
     """Continue an interrupted run.
 
     A run is open while one of its steps may still be in progress, or was never started.
@@ -64,34 +73,38 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     store = store_of_run(name, stores)
     rules = load_trusted(common.folder, common.rules, git, common.allowed)
     shared = newer_run(name, store, rules, ports, common.profile)
-    if shared is None:
+    shared_run = None if shared is None else shared.run
+    entries = read(store, name) if shared_run is None else shared_run.entries
+    is_ours = colleagues.is_ours(store, name, entries)
+    if is_ours:
         state = runs.run_state(store, name, ports)
     else:
+        state = colleagues.run_state(name, entries, rules, ports, common.profile)
+    if shared is not None:
         store = store_for(rules, ports, shared.store.location.profile)
-        state = colleagues.run_state(shared, rules, ports, common.profile)
         if state.ended:
             colleagues.record_claim(store, shared)
     if state.ended:
         raise Refused(f"run {name} has ended", ("see", NextCommand("show", (name,))))
+    claims = () if is_ours else colleagues.claims(state)
     if common.dry_run:
-        return _report_dry_run(name, state, common.as_json)
+        return _report_dry_run(name, state, claims, common.as_json)
     environments = list(dict.fromkeys(job.location.environment for job in state.jobs))
     allowed = deploying.confirm_trust(rules, environments, common)
     if allowed and not common.allowed:
         rules = load_trusted(common.folder, common.rules, git, allowed)
     placed: Callable[[Job], Job] = same_job
-    shared_run = None if shared is None else shared.run
-    entries = read(store, name) if shared_run is None else shared_run.entries
-    is_ours = colleagues.is_ours(entries)
     if not is_ours:
         _ask_consent(common, name, writer(entries[:1]), state)
-    if not is_ours or shared_run is not None:
+        _ask_consent_to_claims(common, name, claims, allowed_claims)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
-        placed = colleagues.relocation(rules, common.profile, with_consents=is_ours)
+        placed = colleagues.relocation(rules, common.profile, with_consents=False)
     deploy_request = DeployRequest(folder=common.folder, rules=common.rules, allowed=allowed)
     still = files_check(deploy_request, rules, git)
     standby = [job for job in state.jobs if job.undoes]
-    proofs = _proofs(name, state, rules, ports, common.no_checks)
+    # Whether it is checked is not for somebody else's journal to say.
+    unchecked = common.no_checks or (is_ours and state.facts.get("checked") is False)
+    proofs = {} if unchecked else _proofs(name, state, rules, ports)
 
     with deploying.terminal("resume", common, state.jobs) as control:
         judge = Judge(proofs, ports, standby)
@@ -101,31 +114,63 @@ def resume(ctx: click.Context, /, run: str | None, **arguments: Any) -> int:
     return control.exit
 
 
-def _proofs(
-    name: str, state: RunState, rules: Rules, ports: Ports, no_checks: bool
-) -> Mapping[str, GateSetup]:
+def _proofs(name: str, state: RunState, rules: Rules, ports: Ports) -> Mapping[str, GateSetup]:
     """What each open step has to pass, with the alarms as they were when the run began."""
     baselines = gates.read_baselines(state.facts, f"run {name}")
-    if no_checks or state.facts.get("checked") is False:
-        return {}
     return gates.step_gates(rules, state.open, ports, redactor(), baselines)
 
 
-def _report_dry_run(name: str, state: RunState, as_json: bool) -> int:
+def _report_dry_run(
+    name: str, state: RunState, claims: Sequence[tuple[str, str]], as_json: bool
+) -> int:
     if as_json:
         head = {"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name}
         steps = show.open_steps(state.jobs, state.done, state.begun)
-        return output.document({**head, "steps": steps})
+        return output.document(
+            {**head, "steps": steps, "needs_allow": [":".join(claim) for claim in claims]}
+        )
     output.say(show.still_open(name, state.jobs, state.done, state.begun))
+    for text in show.claims(claims):
+        output.say(text)
     return 0
 
 
 def _ask_consent(common: deploying.DeployOptions, name: str, starter: str, state: RunState) -> None:
     """A colleague's run is only continued with consent. Raises Refused."""
     if not common.quiet:
-        output.note(f"Run {name} was started by {line(starter)}.")
+        output.note(f"Run {name} was started by {line(starter)}, as its journal says.")
         output.note(show.still_open(name, state.jobs, state.done, state.begun))
     deploying.require_consent(common, state.open or state.jobs)
+
+
+def _ask_consent_to_claims(
+    common: deploying.DeployOptions,
+    name: str,
+    claims: Sequence[tuple[str, str]],
+    allowed: Sequence[str],
+) -> None:
+    """What only a colleague's journal says is deployed once a person has allowed each part of it by
+    name: `--yes` alone is no consent to it. Raises Refused, Declined.
+    """
+    missing = [claim for claim in claims if ":".join(claim) not in allowed]
+    if not missing:
+        return
+    for text in show.claims(missing):
+        output.note(text)
+    if common.yes or not deploying.can_ask(common):
+        words = ["--yes"]
+        for confirmed in common.confirm:
+            words += ("--confirm", confirmed)
+        for claim in claims:
+            words += ("--allow", ":".join(claim))
+        raise Refused(
+            f"only the journal of run {name} says what it deploys",
+            ("if that is right, allow it by name:", NextCommand("resume", (name,), tuple(words))),
+        )
+    from toolkit.cli.prompt import confirm
+
+    if not confirm("Deploy that?", default=False):
+        raise Declined
 
 
 def _newest(stores: list[Store]) -> str:
@@ -133,7 +178,9 @@ def _newest(stores: list[Store]) -> str:
     host = processes.current_process().host
     names: list[str] = []
     for store in stores:
-        names += [run.run for run in unfinished(store) if run.host in ("", host)]
+        for run in unfinished(store):
+            if run.host in ("", host) and not has_foreign_lines(store, run.run):
+                names.append(run.run)
     if not names:
         raise Refused("no run is open", ("see", NextCommand("history")))
     newest, *others = sorted(names, reverse=True)

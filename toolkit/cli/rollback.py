@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from toolkit.cli import deploying, kind_options, options, output
 from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
-from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import validate
 from toolkit.flow.selection import environments_of
@@ -56,8 +55,13 @@ def rollback(
     )
     options.single_environment("rollback", common.environments)
     rules = validate(request, git)
+    deploying.say_endpoint(common, rules)
+    names = environments_of(request, rules)
     changes = not (common.dry_run or as_list)
-    allowed = deploying.confirm_trust(rules, environments_of(request, rules), common, changes)
+    if changes:
+        flow.require_reversible(target, rules)
+        deploying.require_flags(common, rules, names)
+    allowed = deploying.confirm_trust(rules, names, common, changes)
     request = replace(request, allowed=allowed)
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
@@ -67,8 +71,6 @@ def rollback(
     )
     if as_list:
         return _list(choice, common.as_json)
-    if not (common.dry_run or common.yes or output.interactive()):
-        raise Refused("confirmation needed, but this is not a terminal", "add --yes")
     if holder is not None and not common.quiet:
         output.note(
             f"note: run {line(holder.run)} of {line(holder.who)} deploys {target} right now "
@@ -95,7 +97,7 @@ def _choose(
         for candidate in candidates:
             label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
             labels.append((label, candidate.record.run))
-        version = pick("Which version?", labels)
+        version = pick("Which version?", labels, flow.first_choice(choice))
     chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:

@@ -124,7 +124,7 @@ class _Loader(FileReader):
             file=self.file,
             text=self.text,
             project=top.project,
-            environment=top.environment,
+            environment=top.environment or _only(environments),
             environments=environments,
             ignore=top.ignore,
             unmatched=top.unmatched,
@@ -433,3 +433,8 @@ def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
     if all(environment.regions for environment in environments.values()):
         shared |= {REGION}
     return shared
+
+
+def _only(environments: Mapping[str, Environment]) -> str | None:
+    """The one environment that there is; None where there are several, or none."""
+    return next(iter(environments)) if len(environments) == 1 else None

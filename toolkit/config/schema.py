@@ -143,7 +143,8 @@ class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     environment: Annotated[
-        str | None, Meta(description="The environment to use when none is named.")
+        str | None,
+        Meta(description="The environment to use when none is named; a single one by default."),
     ] = None
     ignore: Annotated[
         tuple[Pattern, ...], Meta(description="Patterns of paths whose changes call for nothing.")

@@ -8,12 +8,12 @@ def same_options(
     rules: Rules, named: str | None, environment: str | None, region: str | None = None
 ) -> SameOptions:
     """The options for these rules (`named` is the value of --rules), this environment, and this
-    region where the environment has several.
+    region unless it is the environment's only one.
     """
     settings = rules.environments.get(environment or "")
-    has_regions = settings is not None and len(settings.regions) > 1
+    is_only = settings is not None and settings.regions == (region,)
     return SameOptions(
         rules=named or None,
         env=None if environment == rules.environment else environment,
-        region=region if region and has_regions else None,
+        region=None if is_only else region or None,
     )

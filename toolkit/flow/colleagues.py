@@ -10,9 +10,11 @@ from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.rulebook import find_environment
@@ -20,19 +22,19 @@ from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Rules
-from toolkit.operations import Job, Location, RunStatus
+from toolkit.operations import Job, JobAction, Location, RunStatus
 from toolkit.ports import processes
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
 from toolkit.record import history, mirror
 from toolkit.record.history import Summary
-from toolkit.record.journal import Journal, JournalEntry, last_writer
+from toolkit.record.journal import Journal, JournalEntry, has_foreign_lines, last_writer
 from toolkit.record.locks import lock_name
 from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.recover import RunState, recover_state
-from toolkit.targets.options import without_consents
+from toolkit.targets.options import deciding, without_consents
 
 WAIT_S = 20.0
 """How long the buckets may take to list their runs, in seconds."""
@@ -102,7 +104,7 @@ def list_runs(
         for summary in theirs or ():
             mine = summaries.get(summary.run)
             if mine is None or _says_more(summary, mine):
-                summaries[summary.run] = summary
+                summaries[summary.run] = _of_another_machine(summary)
     newest = sorted(summaries.values(), key=lambda summary: summary.run, reverse=True)
     shown: list[Summary] = []
     for summary in newest:
@@ -270,17 +272,55 @@ def step_log(run: str, step: str, rules: Rules, ports: Ports, local: bytes | Non
 
 def run_story(shared: ColleagueRun) -> RunStory:
     """A colleague's run in retrospect. Raises CloudError, Refused."""
-    return story_of(run_summary(shared), shared.run.entries)
+    return story_of(_of_another_machine(run_summary(shared)), shared.run.entries)
 
 
-def run_state(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | None) -> RunState:
-    """What is still to do of a colleague's run, with its jobs where this machine reaches them.
-    Raises Refused where they are not what rules.toml here says, StateDamaged.
+def _of_another_machine(summary: Summary) -> Summary:
+    """A summary that is not taken for one of this machine, whatever host its journal names."""
+    if summary.host != processes.current_process().host:
+        return summary
+    return replace(summary, host=f"{summary.host} (as its journal says)")
+
+
+def run_state(
+    run: str, entries: Sequence[JournalEntry], rules: Rules, ports: Ports, profile: str | None
+) -> RunState:
+    """What is still to do of a run that is not ours, with its jobs where this machine reaches them,
+    and without the consents that somebody else may have given. Raises Refused where they are not
+    what rules.toml here says, StateDamaged.
     """
-    state = recover_state(shared.run.entries, ports.clock.now(), shared.run.run)
+    state = recover_state(entries, ports.clock.now(), run)
+    environments = {job.location.environment for job in state.jobs}
     for job in state.jobs:
-        _check(job, shared, rules)
-    return replace(state, jobs=tuple(map(relocation(rules, profile), state.jobs)))
+        known = state.facts.get("environment", job.location.environment) in environments
+        if not known or job.run != run or not _is_in_rules(job, rules):
+            raise _not_in_rules(job, run, entries)
+    return replace(state, jobs=tuple(map(relocation(rules, profile, False), state.jobs)))
+
+
+def claims(state: RunState) -> tuple[tuple[str, str], ...]:
+    """What of a run that is not ours only its journal says: which version is deployed or restored,
+    where that is neither in rules.toml nor in git. Each is a step and `NAME=VALUE`. Steps that are
+    over claim nothing. Pure.
+    """
+    parts: list[tuple[str, str]] = []
+    for job in state.jobs:
+        if job.step not in state.done:
+            parts += ((job.step, part) for part in _claims(job))
+    return tuple(parts)
+
+
+def _claims(job: Job) -> Iterator[str]:
+    if job.action != JobAction.DEPLOY:
+        yield f"{job.action}={job.version.name}"
+        if job.version.commit and not job.version.name.startswith(job.version.commit):
+            yield f"commit={job.version.commit}"
+    decided = [*deciding(job.options)]
+    if job.restore is not None:
+        decided += msgspec.structs.asdict(job.restore).items()
+    for name, value in decided:
+        if value is not None:
+            yield name if value is True else f"{name}={value}"
 
 
 def relocation(
@@ -299,27 +339,29 @@ def relocation(
     return relocated
 
 
-def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
-    """Refuse a job that is not one of rules.toml here, or not of this run: whoever can write to the
-    bucket may have changed it. Raises Refused.
-    """
-    run = shared.run.run
-    token = making.step_token(run, job.step, job.version.fingerprint)
-    if job.run == run and job.token == token and _is_in_rules(job, rules):
-        return
+def _not_in_rules(job: Job, run: str, entries: Sequence[JournalEntry]) -> Refused:
     next_: Advice = ("see", NextCommand("show", (run,)))
-    commit = last_writer(shared.run.entries[:1]).get("commit") or job.version.commit
+    commit = last_writer(entries[:1]).get("commit") or job.version.commit
     if isinstance(commit, str) and is_commit_id(commit):
         checkout = ShellCommand("git checkout", (commit,))
         next_ = ("continue it with the rules.toml of that time:", checkout)
-    raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
+    return Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_)
 
 
 def _is_in_rules(job: Job, rules: Rules) -> bool:
-    """Whether rules.toml has the job's target, in this place and with these settings."""
+    """Whether rules.toml has the job's target, in this place and with these settings, and the job
+    is what a deploy with its options makes of it: whoever can write to the bucket may have changed
+    it.
+    """
     environment = find_environment(job.location.environment, rules)
     target = rules.targets.get(job.target)
     if environment is None or target is None or target.kind != job.kind:
+        return False
+    token = making.step_token(job.run, job.step, job.version.fingerprint)
+    if job.token != token or job.deadline_s != target.deadline_s:
+        return False
+    named = targets.kind(job.kind).version_named(job.options)
+    if named is not None and not {job.version.name, job.version.commit} <= {named, None}:
         return False
     variables: Mapping[str, str] = {
         "region": job.location.region or "",
@@ -349,7 +391,13 @@ def record_claim(store: Store, shared: ColleagueRun) -> None:
             journal.close()
 
 
-def is_ours(entries: Sequence[JournalEntry]) -> bool:
-    """Whether a run was begun, and last written, by this machine."""
+def is_ours(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:
+    """Whether a run was begun, and last written, by this machine: its own journal has these lines,
+    and none of them came from a bucket. Which host a line names is only evidence against it.
+    """
+    own = _local_entries(store, run) or ()
+    if has_foreign_lines(store, run) or not entries or own[: len(entries)] != tuple(entries):
+        return False
+    # Earlier versions copied journals without a mark.
     hosts = {last_writer(part).get("host") for part in (entries[:1], entries)}
     return hosts <= {None, processes.current_process().host}

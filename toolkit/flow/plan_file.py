@@ -16,7 +16,7 @@ from toolkit.errors import StalePlan
 from toolkit.flow.compare import Records
 from toolkit.flow.deploy_versions import targets_from_files, working_tree
 from toolkit.flow.rulebook import target_settings
-from toolkit.flow.selection import DeployRequest, due_targets
+from toolkit.flow.selection import DeployRequest, named_targets
 from toolkit.flow.versions import target_versions, versions_at_commit
 from toolkit.model import DiffResult, Rules, Target
 from toolkit.plan.graph import Graph
@@ -124,7 +124,7 @@ def check_empty_plan(
     something is due by now.
     """
     check_plan(order, (), rules, environment, git)
-    due = due_targets(replace(order, source=None), environment, git, records)
+    due, _ = named_targets(replace(order, source=None), environment, rules, git, records)
     graph = Graph(rules.targets)
     without = set[str]().union(*(graph.leaves(target) for target in order.without))
     leaves = set[str]().union(*(graph.leaves(target) for target in due)) - without
@@ -133,7 +133,7 @@ def check_empty_plan(
         verb = "is" if len(names) == 1 else "are"
         raise StalePlan(
             f"the plan has no steps, and {', '.join(names)} {verb} due",
-            ("see what is due:", NextCommand("diff")),
+            ("deploy what is due now:", NextCommand("deploy")),
         )
 
 

@@ -9,6 +9,7 @@ from toolkit.advice import Advice, SameOptions
 from toolkit.errors import Refused
 from toolkit.flow.advice import same_options
 from toolkit.flow.rulebook import (
+    chosen_environment,
     environment_name,
     find_environment,
     target_settings,
@@ -72,6 +73,7 @@ def _load(
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment_name(request.environment, rules)
     if changes:
+        name = chosen_environment(request.environment, rules)
         require_rules_consent(rules, name)
     environment = find_environment(name, rules)
     return rules, making.locations(environment, request.profile, request.region)

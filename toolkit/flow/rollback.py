@@ -111,6 +111,17 @@ def _any_gone(missing: Sequence[bool | None]) -> bool | None:
     return False
 
 
+def require_reversible(target: str, rules: Rules) -> None:
+    """Raises Refused where a target cannot be rolled back, UsageError where there is none of that
+    name.
+    """
+    require_target(target, rules)
+    settings = rules.targets[target].settings
+    reason = kinds.kind(rules.targets[target].kind).irreversible(settings)
+    if reason:
+        raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
+
+
 def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
     """The order's one target in each of its locations. Raises Refused where it cannot be rolled
     back.
@@ -118,11 +129,7 @@ def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
     [name] = environments_of(order, rules)
     [target] = order.targets
-    require_target(target, rules)
-    settings = rules.targets[target].settings
-    reason = kinds.kind(rules.targets[target].kind).irreversible(settings)
-    if reason:
-        raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
+    require_reversible(target, rules)
     environment = find_environment(name, rules)
     return rules, jobs_without_run(
         [rules.targets[target]],
@@ -282,6 +289,16 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
             ("see them:", NextCommand("rollback", (choice.target,), ("--list",))),
         )
     return complete[0]
+
+
+def first_choice(choice: RollbackChoice) -> str | None:
+    """The run whose version a menu offers first: the one that is restored where none is named;
+    None where there is none. Never what is live while another one can be restored.
+    """
+    try:
+        return pick_candidate(choice, None).record.run
+    except Refused:
+        return None
 
 
 def _named(choice: RollbackChoice, name: str) -> Candidate:

@@ -186,6 +186,19 @@ def environment_name(name: str | None, rules: Rules) -> str | None:
     return rules.environment
 
 
+def chosen_environment(name: str | None, rules: Rules) -> str | None:
+    """The same for what changes something: where rules.toml has environments, nothing is changed
+    without one, in whatever account the credentials are for. Raises UsageError.
+    """
+    chosen = environment_name(name, rules)
+    if chosen is None and rules.environments:
+        raise UsageError(
+            f"{rules.file} has {len(rules.environments)} environments, and no default",
+            f"choose one with -e: {', '.join(rules.environments)}",
+        )
+    return chosen
+
+
 def find_environment(name: str | None, rules: Rules) -> Environment | None:
     """The environment of that name, None where there is none."""
     return rules.environments.get(name or "")

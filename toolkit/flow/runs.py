@@ -19,7 +19,15 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
 from toolkit.record import history
 from toolkit.record.history import Summary
-from toolkit.record.journal import EntryState, Journal, JournalEntry, new_run_id, path_of, read
+from toolkit.record.journal import (
+    EntryState,
+    Journal,
+    JournalEntry,
+    has_foreign_lines,
+    new_run_id,
+    path_of,
+    read,
+)
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claim_run
@@ -27,7 +35,7 @@ from toolkit.record.shared_runs import SharedRun, SharedRuns
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.execute import Execution
-from toolkit.run.recover import RunState, recover_state
+from toolkit.run.recover import RunState, recover_state, with_quoted_advice
 from toolkit.run.request import RunRequest
 from toolkit.run.run_journal import StoredRunJournal
 
@@ -218,7 +226,8 @@ def run_story(store: Store, run: str) -> RunStory:
 
 def run_state(store: Store, run: str, ports: Ports) -> RunState:
     """What is still to do of a run; nothing is changed. Raises Refused, StateDamaged."""
-    return recover_state(read(store, run), ports.clock.now(), path_of(store, run))
+    state = recover_state(read(store, run), ports.clock.now(), path_of(store, run))
+    return with_quoted_advice(state) if has_foreign_lines(store, run) else state
 
 
 def _give_up_superseded(journal: Journal, state: RunState, store: Store, ports: Ports) -> None:

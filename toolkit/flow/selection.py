@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.advice import NextCommand
@@ -11,7 +12,7 @@ from toolkit.changes import detect
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Refused, UsageError
 from toolkit.flow.compare import DiffRequest, Points, Records, diff
-from toolkit.flow.rulebook import environment_name, load_rules
+from toolkit.flow.rulebook import chosen_environment, load_rules
 from toolkit.flow.versions import generated_digests, generated_files
 from toolkit.formats.variables import fill
 from toolkit.model import DiffResult, Rules, Target, Version
@@ -47,6 +48,8 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     """The plan file, as git names it: it does not count as a change."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
+    is_due: bool = False
+    """Whether the plan file holds what was due by the record: only what still is gets deployed."""
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
@@ -56,7 +59,7 @@ def environments_of(order: DeployRequest, rules: Rules) -> tuple[str | None, ...
     where rules.toml has none. Raises UsageError.
     """
     named: Sequence[str | None] = order.environments or (None,)
-    return tuple(dict.fromkeys(environment_name(name, rules) for name in named))
+    return tuple(dict.fromkeys(chosen_environment(name, rules) for name in named))
 
 
 class Selection(Struct, frozen=True):
@@ -82,7 +85,7 @@ def select(
     be deployed.
     """
     graph = Graph(rules.targets)
-    names, changed = _named_targets(order, environment, rules, git, records)
+    names, changed = named_targets(order, environment, rules, git, records)
     without = set[str]().union(*(graph.leaves(name) for name in order.without))
     every = set[str]().union(*(graph.leaves(name) for name in names))
     among = frozenset(every - without)
@@ -110,7 +113,7 @@ def select(
     return Selection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
 
 
-def _named_targets(
+def named_targets(
     order: DeployRequest,
     environment: str | None,
     rules: Rules,
@@ -125,8 +128,15 @@ def _named_targets(
     if order.everything:
         return list(rules.targets), {}
     # A plan file may hold no step: then nothing is deployed, rather than everything.
-    if order.targets or order.source is not None:
-        return [resolve_target(name, order.kind, rules) for name in order.targets], {}
+    named = [resolve_target(name, order.kind, rules) for name in order.targets]
+    if named and order.is_due:
+        without_plan = replace(order, targets=(), source=None)
+        due, changed = named_targets(without_plan, environment, rules, git, records)
+        leaves = Graph(rules.targets).leaves
+        due_leaves = set[str]().union(*map(leaves, due))
+        return [name for name in named if leaves(name) & due_leaves], changed
+    if named or order.source is not None:
+        return named, {}
     if records is None:
         return due_targets(order, environment, git, None), {}
     read = records
@@ -139,11 +149,11 @@ def _named_targets(
 
     # The records are read once for both questions below.
     due = due_targets(order, environment, git, read_once)
-    changed: dict[str, tuple[str, ...]] = {}
+    generated: dict[str, tuple[str, ...]] = {}
     if git is not None and not git.bare:
         points = read_once("last", rules, environment)
-        changed = _regenerated(environment, rules, git, points, due)
-    return [*due, *changed], changed
+        generated = _regenerated(environment, rules, git, points, due)
+    return [*due, *generated], generated
 
 
 def _regenerated(

@@ -124,7 +124,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
         return StepLog(store, run, task.name, setup.redactor.over)
 
     notice = trust_notice(rules, name)
-    same = same_options(rules, request.rules, name)
+    same = same_options(rules, request.rules, name, request.region)
     prepared = SmokeTestSetup(run, checks, names, setup, tasks, log, store, notice, same)
     if request.load:
         from toolkit.flow import load_test

@@ -94,19 +94,26 @@ def require_rules_consent(rules: Rules, environment: str | None) -> None:
     """Before anything is changed, or a secret is used: where only the local rules.toml says where,
     its option has to be given. Raises Refused.
     """
+    refusal = rules_refusal(rules, environment)
+    if refusal is not None:
+        problem, first = refusal
+        raise Refused(problem, f"{first} first, or add {OPTION}")
+
+
+def rules_refusal(rules: Rules, environment: str | None) -> tuple[str, str] | None:
+    """Why nothing may be changed before somebody lets the local rules.toml decide, and what to do
+    instead; None where that is not needed.
+    """
     trust = rules.trust
     if not trust.is_refused(environment):
-        return
+        return None
     differences = [
         difference.what
         for difference in trust.about(environment)
         if difference.effect is JudgeEffect.CONSENT
     ]
     first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
-    raise Refused(
-        f"{differences[0]} is not what {trust.ref} says, and this was not confirmed",
-        f"{first} first, or add {OPTION}",
-    )
+    return f"{differences[0]} is not what {trust.ref} says, and this was not confirmed", first
 
 
 class RulesAndChecks(Struct, frozen=True):

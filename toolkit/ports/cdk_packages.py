@@ -4,7 +4,6 @@ installs them.
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 
 from toolkit.advice import Advice, ShellCommand, advice_parts
@@ -40,11 +39,13 @@ def install(root: str, folder: str) -> Advice:
     file, path = manifest(root, folder), os.path.join(root, folder)
     relative = os.path.relpath(path)
     if file.endswith("requirements.txt"):
-        venv = shlex.quote(os.path.join(relative, ".venv"))
-        command = f"{venv}/bin/pip install -r"
+        venv = os.path.join(relative, ".venv")
+        pip, requirements = os.path.join(venv, "bin", "pip"), "requirements.txt"
+        command = "{} install -r"
+        words: tuple[str, ...] = (pip, os.path.join(relative, requirements))
         if not os.path.isdir(os.path.join(path, ".venv")):
-            command = f"python3 -m venv {venv} && {command}"
-        return ShellCommand(command, (os.path.join(relative, "requirements.txt"),))
+            command, words = f"python3 -m venv {{}} && {command}", (venv, *words)
+        return ShellCommand(command, words)
     if file:
         locked = os.path.isfile(os.path.join(path, "package-lock.json"))
         return ShellCommand(f"npm {'ci' if locked else 'install'} --prefix", (relative,))

@@ -14,7 +14,6 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from shlex import quote
 from typing import Any
 
 from msgspec import Struct
@@ -98,6 +97,7 @@ _REF = re.compile(
 )
 _BROKEN = re.compile(r"ignoring broken ref (refs/heads/\S+)")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REMOVE_REF = 'rm "$(git rev-parse --git-path {})" && git update-ref'
 
 
 class TreeChange(Struct, frozen=True, gc=False):
@@ -253,12 +253,11 @@ class Git:
         # Git does not even give the name of a branch that it cannot read.
         if broken and branch in ("", broken[1]):
             branch = broken[1]
-            path = f'"$(git rev-parse --git-path {quote(branch)})"'
             fix = (
                 "see which commit it was:",
                 ShellCommand("git reflog", (branch.removeprefix("refs/heads/"),)),
                 "; then:",
-                ShellCommand(f"rm {path} && git update-ref", (branch, "COMMIT")),
+                ShellCommand(_REMOVE_REF, (branch, branch, "COMMIT")),
             )
             return DamagedRepository(fix, folder=self.root, reason=f"{branch} is not a commit")
         others = _text(listed.out).splitlines()

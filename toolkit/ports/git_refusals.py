@@ -4,7 +4,6 @@
 
 import os
 import re
-from shlex import quote
 
 from toolkit.advice import Advice, ShellCommand
 from toolkit.errors import (
@@ -68,11 +67,11 @@ def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | 
 
 def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError | None:
     first = text.removeprefix("fatal: ").removeprefix("error: ").partition("\n")[0]
-    git = f"git -C {quote(folder)}"
     fix: Advice
     if _INDEX.search(text):
-        again = f'rm "$({git} rev-parse --absolute-git-dir)/index" && {git} reset -q'
-        fix = ("make it again, your files stay as they are:", ShellCommand(again))
+        again = 'rm "$(git -C {} rev-parse --absolute-git-dir)/index" && git -C {} reset -q'
+        command = ShellCommand(again, (folder, folder))
+        fix = ("make it again, your files stay as they are:", command)
         return DamagedRepository(fix, folder=folder, reason=f"its index: {first}")
     gone = _GONE.search(text)
     if gone and not gone[1].startswith("(or any"):
@@ -89,13 +88,15 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
     loose = _LOOSE.search(text)
     if not (_CORRUPT.search(text) or loose):
         return None
-    fix = ("see what is damaged:", ShellCommand(f"{git} fsck --full"), "; then clone it again")
+    command = ShellCommand("git -C {} fsck --full", (folder,))
+    fix = ("see what is damaged:", command, "; then clone it again")
     if remote:
-        commands = f"{git} fetch --refetch --no-filter"
+        commands = "git -C {} fetch --refetch --no-filter"
+        words: tuple[str, ...] = (folder, remote)
         if loose:
-            path = os.path.join(folder, loose[1] or loose[2])
-            commands = f"rm -f {quote(path)} && {commands}"
-        fix = ("get it again:", ShellCommand(commands, (remote,)))
+            commands = f"rm -f -- {{}} && {commands}"
+            words = (os.path.join(folder, loose[1] or loose[2]), *words)
+        fix = ("get it again:", ShellCommand(commands, words))
     return DamagedRepository(fix, folder=folder, reason=first)
 
 

@@ -45,6 +45,8 @@ from toolkit.record.state import Store
 VERSION = 1
 LINE_MOST, FILE_MOST = 1 << 20, 1 << 26
 FOLDER = "runs"
+FOREIGN = ".foreign"
+"""The ending of the mark beside a journal some lines of which come from a bucket."""
 LOCK_TRIES, LOCK_PAUSE_S = 3, 0.02
 """`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked
 for before that counts.
@@ -277,6 +279,7 @@ class Journal:
         """
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
+            write_file(self.path + FOREIGN, b"", disk=self._disk)
             try:
                 # Shortened and on disk first: a crash must not leave lines of both versions.
                 self._disk.cut(self._descriptor, same)
@@ -337,6 +340,8 @@ class Journal:
         path = path_of(store, run)
         store.subfolder(FOLDER)
         if not os.path.lexists(path):
+            # Before the lines: none of them is ever taken for one that this machine has written.
+            write_file(path + FOREIGN, b"", disk=disk or Disk())
             write_file(path, data, disk=disk or Disk())
         return cls.reopen(store, run, clock, disk)
 
@@ -508,6 +513,13 @@ def command(facts: Mapping[str, Any]) -> str:
     if isinstance(words, (list, tuple)):
         return shlex.join(map(str, words))
     return str(words)
+
+
+def has_foreign_lines(store: Store, run: str) -> bool:
+    """Whether lines of this machine's journal of a run come from a bucket, where others can write.
+    Which machine a line names is no evidence: whoever writes it chooses that.
+    """
+    return os.path.lexists(path_of(store, run) + FOREIGN)
 
 
 def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:

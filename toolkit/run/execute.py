@@ -12,7 +12,7 @@ from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunSt
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded
-from toolkit.run.outcomes import in_doubt, run_status
+from toolkit.run.outcomes import in_doubt, run_status, with_run
 from toolkit.run.request import BegunStep, RunJournal, RunRequest
 from toolkit.run.schedule import Schedule
 from toolkit.run.step import StepExecution
@@ -209,13 +209,15 @@ class Execution:
             not_started = self._never_begun()
         else:
             self._skip_rest(self._schedule.rest())
-        outcomes = tuple(self._outcomes[step] for step in self._jobs if step in self._outcomes)
+        run = self._request.run
+        outcomes = tuple(
+            with_run(self._outcomes[step], run) for step in self._jobs if step in self._outcomes
+        )
         status, code = self._conclude(outcomes, not_started)
         left = self._request.left
         if left and code == Exit.OK:  # all of it went well, but it was not everything
             status, code = RunStatus.PARTIAL, int(Exit.PARTLY)
-        run, not_started_steps = self._request.run, tuple(not_started)
-        return RunResult(run, status, code, outcomes, not_started_steps, took_s, left)
+        return RunResult(run, status, code, outcomes, tuple(not_started), took_s, left)
 
     def _never_begun(self) -> list[str]:
         """The steps that a stopped run has not begun, including those that should undo what is

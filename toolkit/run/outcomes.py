@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from toolkit.advice import Advice, NextCommand, advice_parts
+from msgspec.structs import replace
+
+from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import (
     BadConfig,
     ErrorClass,
@@ -30,6 +32,7 @@ and `resume` goes on with it.
 
 
 RESUME = NextCommand("resume")
+"""Of which run is added at the end of the run, by `with_run`."""
 
 
 def observed(job: Job, observation: Observation, first_cause: str) -> Outcome:
@@ -98,6 +101,21 @@ def stopped(job: Job, acted: bool, prepared: bool, problem: ToolkitError | None 
 def failed(job: Job, problem: ToolkitError, verdict: Verdict = Verdict.FAILED) -> Outcome:
     """The outcome of a step that a problem has ended."""
     return Outcome(job.step, job.target, verdict, str(problem), problem.next)
+
+
+def with_run(outcome: Outcome, run: str) -> Outcome:
+    """The outcome with the run named in each command that resumes it: without a name, the newest
+    open run is resumed, which may be another one.
+    """
+
+    def named(part: str | Command) -> str | Command:
+        if not isinstance(part, NextCommand) or part.command != RESUME.command or part.arguments:
+            return part
+        return replace(part, arguments=(run,))
+
+    if isinstance(outcome.next, tuple):
+        return replace(outcome, next=tuple(map(named, outcome.next)))
+    return replace(outcome, next=named(outcome.next))
 
 
 def run_status(

@@ -2,6 +2,7 @@
 began. Pure.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -9,8 +10,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from toolkit.advice import Advice
+from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.errors import Refused, StateDamaged
 from toolkit.operations import GOOD, Job, LiveVersion, Outcome, Verdict
 from toolkit.record.journal import EntryState, JournalEntry
@@ -62,6 +64,34 @@ def recover_state(entries: Sequence[JournalEntry], now: datetime, path: str) -> 
         return reader.state(now)
     except (TypeError, ValueError, AttributeError, KeyError, msgspec.ValidationError) as problem:
         raise StateDamaged(path=path, reason=f"it makes no sense: {problem}") from None
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}")
+"""The names that a command of somebody else's journal may be shown with."""
+
+
+def with_quoted_advice(state: RunState) -> RunState:
+    """The state of a run whose journal others could write: its advice is not shown as ours. Only
+    commands of ours with plain names and no options stay; other commands are left out.
+    """
+    done = {
+        step: replace(outcome, next=_quoted_advice(outcome.next))
+        for step, outcome in state.done.items()
+    }
+    return replace(state, done=done)
+
+
+def _quoted_advice(advice: Advice) -> Advice:
+    parts = advice_parts(advice)
+    if all(isinstance(part, NextCommand) and _is_plain(part) for part in parts):
+        return advice
+    words = " ".join(part for part in parts if isinstance(part, str))
+    return f"its journal says: {words!r}" if words else ""
+
+
+def _is_plain(command: NextCommand) -> bool:
+    names = (*command.command.split(" "), *command.arguments)
+    return not command.options and all(map(_PLAIN.fullmatch, names))
 
 
 class _Reader:

@@ -129,7 +129,11 @@ def command_words(command: NextCommand, same: SameOptions = NO_OPTIONS) -> list[
 
 def _rendered(command: Command, same: SameOptions, quoted: Callable[[str], str]) -> str:
     if isinstance(command, ShellCommand):
-        return " ".join((command.line, *map(quoted, command.words)))
+        words = [*map(quoted, command.words)]
+        text, *rest = command.line.split("{}")
+        for part in rest:
+            text += (words.pop(0) if words else "{}") + part
+        return " ".join((text, *words))
     return " ".join(("toolkit", *map(quoted, command_words(command, same))))
 
 

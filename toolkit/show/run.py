@@ -309,7 +309,7 @@ def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:
     if result.left:
         text += f"; left out: {line(', '.join(target for target, _ in result.left))}"
     if result.status == RunStatus.IN_DOUBT or (is_cancelled and is_open):
-        return f"{text}; continue with:", NextCommand("resume")
+        return f"{text}; continue with:", NextCommand("resume", (result.run,))
     return f"{text}."
 
 
@@ -397,6 +397,14 @@ def still_open(
         f"Run {line(run)} is open. Nothing was changed. Continuing it "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
+
+
+def claims(parts: Sequence[tuple[str, str]]) -> list[str]:
+    """What only the journal of somebody else's run says of its steps, one line for each."""
+    return [
+        f"warning: step {line(step)}: {line(part)} (only its journal says so)"
+        for step, part in parts
+    ]
 
 
 def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:

@@ -67,8 +67,10 @@ def option(
 ) -> Meta:
     """How a field of a kind's options is offered: `Annotated[bool, option("...")]` is a flag.
 
-    A `consent` holds for the run that it was given to, not for whoever resumes that of a colleague.
-    One with `rollback` is an option of `toolkit rollback`, too.
+    A `consent` holds for the person and the run that it was given to: it is dropped where somebody
+    resumes the run of a colleague. Every other option decides what is deployed, so that whoever
+    resumes the run has to allow it by name. One with `rollback` is an option of `toolkit rollback`,
+    too.
     """
     extra = {"metavar": metavar, "consent": consent, "rollback": rollback}
     return Meta(description=help, extra=extra)

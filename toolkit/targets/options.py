@@ -113,6 +113,15 @@ def names_in_journals() -> set[str]:
     return names
 
 
+def deciding(options: KindOptions) -> Iterator[tuple[str, Any]]:
+    """The options that decide what is deployed, and are not at their default: name and value."""
+    default = type(options)()
+    for option in declared(type(options)):
+        value = getattr(options, option.field)
+        if not option.consent and value != getattr(default, option.field):
+            yield option.field, value
+
+
 def without_consents(options: KindOptions) -> KindOptions:
     """The options without those that consent in advance."""
     default = type(options)()

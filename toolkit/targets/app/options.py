@@ -25,15 +25,22 @@ class AppOptions(KindOptions, frozen=True, kw_only=True):
     ] = None
     builder: Annotated[
         str | None,
-        option("docker, podman, buildah or built-in; the default is the first one found.", "NAME"),
+        option(
+            "docker, podman, buildah or built-in; the default is the first one found.",
+            "NAME",
+            consent=True,
+        ),
     ] = None
-    force: Annotated[bool, option("Deploy even if nothing changes.")] = False
-    create: Annotated[bool, option("Create the ECR repository if it does not exist.")] = False
+    force: Annotated[bool, option("Deploy even if nothing changes.", consent=True)] = False
+    create: Annotated[
+        bool, option("Create the ECR repository if it does not exist.", consent=True)
+    ] = False
     take_over: Annotated[
         bool,
         option(
             "Keep what was changed outside toolkit: base the new task definition on the running"
             " one.",
+            consent=True,
             rollback=True,
         ),
     ] = False
@@ -41,7 +48,8 @@ class AppOptions(KindOptions, frozen=True, kw_only=True):
         InProgress,
         option(
             "What to do if another deployment of the service is in progress; the default is to"
-            " wait."
+            " wait.",
+            consent=True,
         ),
     ] = InProgress.WAIT
 

@@ -26,5 +26,6 @@ class StackOptions(KindOptions, frozen=True, kw_only=True):
         option("Stacks: first continue a stuck rollback (UPDATE_ROLLBACK_FAILED).", consent=True),
     ] = False
     force: Annotated[
-        bool, option("Deploy even if nothing changes; this restores toolkit's tags.")
+        bool,
+        option("Deploy even if nothing changes; this restores toolkit's tags.", consent=True),
     ] = False
