@@ -7,6 +7,9 @@ from msgspec.structs import replace
 from toolkit.operations import Job, JobAction, PlannedCall, Preview
 from toolkit.run.jobs import step_token
 
+BUILD = ":build"
+"""How the name of a step ends that builds. No target has a colon in its name."""
+
 
 def with_builds(
     jobs: Sequence[Job], previews: Mapping[str, Preview]
@@ -40,8 +43,7 @@ def _build_job(job: Job) -> Job:
     """The step that builds the artifact of a job, and puts it where that job needs it. Its time is
     in the target's estimate.
     """
-    # No target has a colon in its name.
-    step = f"{job.step}:build"
+    step = f"{job.step}{BUILD}"
     return replace(
         job,
         step=step,
