@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ def build_of(job: Job) -> Job:
 
 
 READS = ("GetObject", "ListObjectsV2", "GetCallerIdentity")
-FORGED = {
+FORGED: dict[str, Callable[[Job], Job]] = {
     "another service": lambda job: replace(job, settings=replace(job.settings, service="prod")),
     "a variable more": lambda job: replace(job, settings=replace(job.settings, env={"EVIL": "1"})),
     "another account": lambda job: replace(

@@ -125,7 +125,7 @@ class StepExecution:
             else:
                 cause = self._lost or "AWS accepted it, but then had no trace of it"
                 self.outcome = outcomes.in_doubt(self.job, cause)
-            if self.outcome.verdict in GOOD and not self.job.is_build:
+            if self.outcome.verdict in GOOD:
                 self.outcome = self._verified(self.outcome)
 
     def skip(self, cause: str, still_open: bool) -> None:

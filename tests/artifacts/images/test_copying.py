@@ -256,9 +256,10 @@ def test_what_is_no_image_is_refused_in_words(
     manifest = json.dumps(described).encode()
     image = Image(digest_of(manifest), manifest, media_type, copied.image.pushed)
     copied.origin.images[image.digest] = image
-    with pytest.raises(ToolkitError):
+    with pytest.raises(Refused, match="is not an image that can be copied"):
         copied(image.digest)
     assert copied.target.images == {}
+    assert not [name for name in copied.endpoint.calls.names() if "Blob" in name]
 
 
 def test_an_index_of_indexes_is_refused(copied: Copied) -> None:
