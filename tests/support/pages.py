@@ -251,6 +251,7 @@ def command_reference() -> str:
             parent=_parents(path[:-1]),
             max_content_width=100,
             terminal_width=100,
+            help_option_names=cli.context_settings["help_option_names"],
         )
         parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)

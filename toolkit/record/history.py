@@ -350,8 +350,7 @@ def _summaries(store: Store, names: Sequence[str]) -> list[Summary]:
 
 def _read_summary(store: Store, run: str) -> Summary:
     try:
-        entries = journal.read(store, run)
-        return summarize(run, entries, _is_running(store, run, entries))
+        return run_summary(store, run)
     except (StateDamaged, FileProblem) as problem:
         return Summary(run, "", None, "", "", None, (), RunStatus.DAMAGED, problem=str(problem))
 

@@ -13,7 +13,6 @@ from toolkit.model import (
     ChangeOrigin,
     DiffResult,
     Direction,
-    Head,
     Plan,
     Reason,
     Standing,
@@ -57,7 +56,7 @@ def text(
 def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
     for told in answer.told_first:
         yield from wrapped(f"note: {line(told)}", width)
-    yield from wrapped(compared(answer.base, answer.head), width)
+    yield from wrapped(compared(answer.base), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
         if standing.backwards:
@@ -181,7 +180,7 @@ def _heading(answer: DiffResult) -> str:
     return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
-def compared(base: Base, head: Head) -> str:
+def compared(base: Base) -> str:
     """The first line: with what, and why with that."""
     if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."

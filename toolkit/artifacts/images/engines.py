@@ -286,15 +286,11 @@ class _Runner:
                     output = [*output[-200:], text]
                     self.log.log(text)
         finally:
-            _close(lines)
+            getattr(lines, "close", lambda: None)()
         if program.code != 0:
             raise ProgramFailed(
                 program=f"{self._engine.name} {words[0]}", reason=reason(output, program.code)
             )
-
-
-def _close(lines: Iterator[bytes | None]) -> None:
-    getattr(lines, "close", lambda: None)()
 
 
 def reason(output: Sequence[str], code: int | None) -> str:
