@@ -15,6 +15,7 @@ from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.build_inputs import input_targets
+from toolkit.flow.builds import with_builds
 from toolkit.flow.compare import Records, owns
 from toolkit.flow.decisions import tell_jobs
 from toolkit.flow.deploy_versions import deploy_versions, is_named
@@ -50,9 +51,9 @@ MOST_PREVIEWS = 16
 
 
 class PreparedRun(Struct, frozen=True):
-    """A run that is ready to begin. `left` are targets that it cannot deploy, each with the reason;
-    `standby` are the jobs that put the last good version back where a step is live and does not
-    pass its checks.
+    """A run that is ready to begin, with a step for each artifact that it builds. `left` are
+    targets that it cannot deploy, each with the reason; `standby` are the jobs that put the last
+    good version back where a step is live and does not pass its checks.
     """
 
     rules: Rules
@@ -117,7 +118,8 @@ def prepare(
     if order.checked and order.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, parts)
-    tell_jobs((*jobs, *standby), previews, left)
+    planned, previews = with_builds(jobs, previews)
+    tell_jobs((*planned, *standby), previews, left)
     back: tuple[tuple[str, Standing], ...] = ()
     if order.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
@@ -129,7 +131,7 @@ def prepare(
             newest[job.step] = record.run
     return PreparedRun(
         rules,
-        jobs,
+        planned,
         previews,
         left,
         standby,
@@ -331,7 +333,7 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
     """
 
     def check_files(job: Job) -> None:
-        if job.action != JobAction.DEPLOY or is_named(job):
+        if job.action == JobAction.ROLLBACK or is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
@@ -368,7 +370,7 @@ def freshness_check(
                     "another one",
                     "run it again",
                 )
-        if not job.undoes:
+        if not job.undoes and not job.is_build:
             _refuse_another_deploy(job, prepared.rules, ports)
 
     return check
