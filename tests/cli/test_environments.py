@@ -29,6 +29,7 @@ NONE = {
     "sandbox down",
     "sandbox status",
     "sandbox reset",
+    "sandbox example",
     "rules schema",
     "rules import",
 }
