@@ -30,6 +30,7 @@ NONE = {
     "sandbox example",
     "sandbox status",
     "sandbox reset",
+    "sandbox example",
     "rules schema",
     "rules import",
 }
