@@ -341,7 +341,7 @@ def test_a_plan_file_is_carried_out_as_long_as_it_is_true(town: Town) -> None:
     )
     town.repo.commit(files={"app/main.py": main("later")})
     stale = town("deploy", "--plan", str(town.folder / "plan.json"), "--yes")
-    assert (stale.code, "the plan is stale: HEAD is another commit" in stale.err) == (2, True)
+    assert (stale.code, "the files or settings of app have changed" in stale.err) == (2, True)
 
 
 def test_what_is_chosen_at_the_end_of_diff_is_run(town: Town) -> None:

@@ -291,10 +291,8 @@ def run_state(
     what rules.toml here says, StateDamaged.
     """
     state = recover_state(entries, ports.clock.now(), run)
-    environments = {job.location.environment for job in state.jobs}
     for job in state.jobs:
-        known = state.facts.get("environment", job.location.environment) in environments
-        if not known or job.run != run or not _is_in_rules(job, rules):
+        if job.run != run or not _is_in_rules(job, rules):
             raise _not_in_rules(job, run, entries)
     return replace(state, jobs=tuple(map(relocation(rules, profile, False), state.jobs)))
 
