@@ -175,6 +175,17 @@ def test_two_regions_share_one_build_and_run_one_digest(shop: Shop, engine: Coun
     assert (engine.builds, len(digests)) == (1, 1)
 
 
+def test_two_environments_share_one_build_and_run_one_digest(shop: Shop, engine: Counted) -> None:
+    shop.provide(US)
+    staging = f'[environments.staging]\naccount = "111111111111"\nregions = ["{US}"]\n\n'
+    shop.rules("[targets.web]", f"{staging}[targets.web]")
+    words = ("deploy", "worker", "--env", "dev", "--env", "staging", "--yes", "--json")
+    done = shop(*words)
+    assert done.code == 0, done.err
+    assert list(verdicts(done)) == ["worker@dev:build", "worker@dev", "worker@staging"]
+    assert (engine.builds, shop.running("worker", EU)) == (1, shop.running("worker", US))
+
+
 def test_what_is_built_in_another_way_is_another_build(shop: Shop, engine: Counted) -> None:
     shop.rules(
         'repository = "worker"\nbuild = { context = "app" }',
