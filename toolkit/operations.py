@@ -155,20 +155,15 @@ class PlannedCall(Struct, frozen=True):
     once: bool = False
 
 
-class ArtifactType(StrEnum):
-    """What can be built."""
-
-    IMAGE = "image"
-
-
 class Artifact(Struct, frozen=True):
-    """What has to be built before a target can be deployed. `name` is for people: `2cba5f8`.
+    """What has to be built before a target can be deployed. `what` and `name` are for people:
+    `image`, `2cba5f8`.
 
     `key` is a digest of all that decides its content, but not of where it goes: several targets,
     regions or environments with one key share one build. `calls` are those that its build makes.
     """
 
-    type: ArtifactType
+    what: str
     name: str
     key: str
     calls: tuple[PlannedCall, ...] = ()

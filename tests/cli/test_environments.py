@@ -30,7 +30,6 @@ NONE = {
     "sandbox example",
     "sandbox status",
     "sandbox reset",
-    "sandbox example",
     "rules schema",
     "rules import",
 }

@@ -22,7 +22,6 @@ from toolkit.advice import Advice
 from toolkit.model import Rules, Target, Version
 from toolkit.operations import (
     Artifact,
-    ArtifactType,
     Job,
     JobAction,
     LiveVersion,
@@ -144,7 +143,7 @@ class SimulatedCloud:
 def preview(job: Job, ports: Ports) -> Preview:
     """Nothing is known to fail."""
     key = job.settings.artifact
-    return Preview((), artifact=Artifact(ArtifactType.IMAGE, key, key) if key else None)
+    return Preview((), artifact=Artifact("image", key, key) if key else None)
 
 
 def build(job: Job, ports: Ports, report: base.Report) -> None:

@@ -105,7 +105,7 @@ def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview])
     """What is built for which steps: `image for app, included in its time`."""
     users = [job.step for job in jobs if build.step in job.needs]
     preview = previews.get(build.step)
-    what = preview.artifact.type if preview and preview.artifact else "build"
+    what = preview.artifact.what if preview and preview.artifact else "build"
     times = "its time" if len(users) == 1 else "their times"
     return line(f"{what} for {', '.join(users)}, included in {times}")
 

@@ -24,6 +24,12 @@ from toolkit.ports.registry import connected
 from toolkit.ports.registry_address import RegistryAddress
 
 PROBE_S = 2.0
+PROBES = {
+    "docker": ("version", "--format", "{{.Server.Version}}"),
+    "podman": ("info",),
+    "buildah": ("info",),
+}
+"""What each engine is asked to find out whether it works."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 CONTAINERS = (
@@ -78,15 +84,10 @@ class Engine(Struct, frozen=True):
 
 def engine(name: str) -> Engine | None:
     """The engine of this name if it is installed, None if it is not."""
-    probes = {
-        "docker": ("version", "--format", "{{.Server.Version}}"),
-        "podman": ("info",),
-        "buildah": ("info",),
-    }
     path = process.which(name)
     if not path:
         return None
-    return Engine(name, path, probes[name], DOCKER if name == "docker" else CONTAINERS)
+    return Engine(name, path, PROBES[name], DOCKER if name == "docker" else CONTAINERS)
 
 
 def engine_builder(installed: Engine) -> Builder:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import Refused, Superseded
-from toolkit.operations import Artifact, ArtifactType, Job, LiveVersion, PlannedCall, Preview
+from toolkit.operations import Artifact, Job, LiveVersion, PlannedCall, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
@@ -193,7 +193,7 @@ def _artifact(job: Job, state: CurrentState) -> Artifact | None:
     """The image that has to be built first, with the calls of that; None if it is there."""
     if not state.build_key:
         return None
-    return Artifact(ArtifactType.IMAGE, state.tag, state.build_key, _build_calls(job, state))
+    return Artifact("image", state.tag, state.build_key, _build_calls(job, state))
 
 
 def _build_calls(job: Job, state: CurrentState) -> tuple[PlannedCall, ...]:
