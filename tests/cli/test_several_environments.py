@@ -160,12 +160,16 @@ def test_environments_that_keep_their_runs_in_different_places_are_not_mixed(
     assert stages.deployed() == []
 
 
-@pytest.mark.parametrize("words", [("rollback", "infra"), ("resume",)])
+@pytest.mark.parametrize(
+    "words",
+    [("rollback", "infra"), ("resume",), ("diff",), ("health",), ("smoke-test",), ("history",)],
+)
 def test_a_command_that_acts_in_one_environment_says_so(
     stages: Stages, words: tuple[str, ...]
 ) -> None:
-    refused = stages(*words, "-e", "dev", "-e", "staging", "--yes")
+    refused = stages(*words, "-e", "dev", "-e", "staging")
     assert (refused.code, f"`{words[0]}` acts in one environment" in refused.err) == (2, True)
+    assert "acts in one environment" not in stages(*words, "-e", "dev", "-e", "dev").err
 
 
 def test_a_plan_is_for_one_environment(stages: Stages, tmp_path: Path) -> None:

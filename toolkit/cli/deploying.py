@@ -77,11 +77,28 @@ class DeployOptions(Struct, frozen=True):
 
 
 def deploy_options(command: Command) -> Command:
-    """Add the options that `common_options` reads."""
+    """Add the options that `common_options` reads, for a command that acts in one environment or in
+    several.
+    """
+    return run_options(options.environments)(command)
+
+
+def run_options(environment: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options that `common_options` reads, with this one for the
+    environment.
+    """
+
+    def with_options(command: Command) -> Command:
+        return _with_run_options(command, environment)
+
+    return with_options
+
+
+def _with_run_options(command: Command, environment: Callable[[Command], Command]) -> Command:
     for option in reversed(
         (
             options.common,
-            options.environments,
+            environment,
             options.profile,
             options.region,
             click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),

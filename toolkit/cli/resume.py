@@ -45,7 +45,7 @@ repeats what never arrived. It does nothing twice."""
 
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False)
-@deploying.deploy_options
+@deploying.run_options(options.environment)
 @click.option(
     "--allow",
     "allowed_claims",
@@ -63,8 +63,7 @@ def resume(
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    named = options.single_environment("resume", common.environments)
-    if named is not None:
+    for named in common.environments:
         environment_name(named, load_rules(common.folder, common.rules, git))
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
