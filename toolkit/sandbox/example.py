@@ -15,6 +15,7 @@ AUTHOR = ("-c", "user.name=toolkit", "-c", "user.email=toolkit@example.invalid")
 PLAIN = (
     *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
     *("-c", "init.templateDir=", "-c", f"core.hooksPath={os.devnull}"),
+    *("-c", f"core.excludesFile={os.devnull}", "-c", "core.autocrlf=false"),
 )
 """Nothing of what a person has git do at their own commits."""
 ORIGIN = "./.git/origin.git"
