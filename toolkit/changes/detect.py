@@ -5,7 +5,8 @@ one.
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -125,32 +126,93 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     return _sorted(changes.values())
 
 
+NetStatuses = Callable[[Sequence[str]], Mapping[str, ChangeStatus]]
+"""How some paths of the working tree stand against the base; those that are as there are left
+out.
+"""
+
+
 def in_work_tree(
-    committed: Iterable[Change],
+    committed: Collection[Change],
     git: Git,
     bases: Sequence[str],
     working_tree: WorkingTree | None = None,
+    net_statuses: NetStatuses | None = None,
 ) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
     A committed change that the working tree takes back is none; git is only asked about that where
-    there is doubt.
+    there is doubt. `net_statuses` knows what git would say.
     """
     working_tree = working_tree or look(git)
     changes = {change.path: change for change in committed}
+    # By state and not by path: what is removed from the index alone has two.
     doubtful = [_is_doubtful(state, changes) for state in working_tree.states]
-    net: dict[str, Change] = {}
-    if any(doubtful):  # a git call that reads every changed file: only where it is needed
-        net = {change.path: change for change in between(map(git.diff_work_tree, bases))}
+    paths = [state.path for state in compress(working_tree.states, doubtful)]
+    net: Mapping[str, ChangeStatus] = {}
+    if paths and net_statuses is not None:
+        net = net_statuses(paths)
+    elif paths:  # a git call that reads these files: only where it is needed
+        diffs = (git.diff_work_tree(base, paths) for base in bases)
+        net = {change.path: change.status for change in between(diffs)}
     for state, is_doubtful in zip(working_tree.states, doubtful, strict=True):
         before = changes.pop(state.path, None)
         if not is_doubtful:
             changes[state.path] = _uncommitted(state, before)
         elif state.path in net:
-            status = net[state.path].status
+            status = net[state.path]
             moved = before.old_path if before and status == ChangeStatus.ADDED else None
             changes[state.path] = Change(state.path, status, moved, _origin(state))
     return _sorted(_with_submodules(changes, working_tree))
+
+
+class TreeComparisons:
+    """The working tree against many bases. Git is asked once about the bases at which the paths in
+    doubt are the same.
+    """
+
+    def __init__(self, git: Git, working_tree: WorkingTree) -> None:
+        self._git, self._tree = git, working_tree
+        self._paths = frozenset(state.path for state in working_tree.states)
+        self._known: dict[tuple[object, ...], Mapping[str, ChangeStatus]] = {}
+
+    def changes(self, diffs: Mapping[str, Sequence[TreeChange]]) -> list[Change]:
+        """The changes between some bases, each with what differs between it and HEAD, and the
+        working tree.
+        """
+        committed = between(diffs.values())
+        return in_work_tree(
+            committed, self._git, (), self._tree, lambda paths: self._statuses(paths, diffs)
+        )
+
+    def _statuses(
+        self, paths: Sequence[str], diffs: Mapping[str, Sequence[TreeChange]]
+    ) -> Mapping[str, ChangeStatus]:
+        merged: dict[str, ChangeStatus] = {}
+        for base, diff in diffs.items():
+            for path, status in self._against(base, diff, paths).items():
+                before = merged.setdefault(path, status)
+                if before is not status:
+                    merged[path] = _UNKNOWN
+        return merged
+
+    def _against(
+        self, base: str, diff: Sequence[TreeChange], paths: Sequence[str]
+    ) -> Mapping[str, ChangeStatus]:
+        # What is not in the difference is as it is in HEAD.
+        at_base = {
+            change.path: (change.old_mode, change.old_id)
+            for change in diff
+            if change.path in self._paths
+        }
+        key = tuple((path, at_base.get(path)) for path in paths)
+        known = self._known.get(key)
+        if known is None:
+            asked = frozenset(paths)
+            changes = between([self._git.diff_work_tree(base, paths)])
+            known = {change.path: change.status for change in changes if change.path in asked}
+            self._known[key] = known
+        return known
 
 
 def _is_doubtful(state: FileState, committed: Mapping[str, Change]) -> bool:
