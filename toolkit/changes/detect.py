@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,6 +31,7 @@ _UNKNOWN, _GIVEN = ChangeStatus.UNKNOWN, ChangeOrigin.GIVEN
 _STAGED, _UNSTAGED = ChangeOrigin.STAGED, ChangeOrigin.UNSTAGED
 _UNTRACKED = ChangeOrigin.UNTRACKED
 """By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
+_PATH = attrgetter("path")
 
 
 class WorkingTree(Struct, frozen=True):
@@ -56,11 +58,37 @@ class WorkingTree(Struct, frozen=True):
 
 def look(git: Git, without: str | None = None) -> WorkingTree:
     """Look at the working tree. `without` is a file in it that does not count."""
-    submodules, hidden = git.index()
-    # `git status` is told to ignore what is uncommitted inside of submodules (ports/git.py).
-    dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
-    states = tuple(state for state in git.status() if state.path != without)
-    return WorkingTree(states, dirty, changed_in_hiding(git, hidden))
+    with Look(git) as begun:
+        return begun.finish(without)
+
+
+class Look:
+    """A look at the working tree that has begun: git is at work until it is finished. As a context
+    manager it leaves no git behind.
+    """
+
+    def __init__(self, git: Git, meanwhile: Callable[[], object] | None = None) -> None:
+        """`meanwhile` is done while git keeps us waiting, if it does."""
+        self._git, self._meanwhile = git, meanwhile
+        self._started = git.start_status()
+
+    def __enter__(self) -> "Look":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.__exit__()
+
+    def finish(self, without: str | None = None) -> WorkingTree:
+        """The working tree, once. `without` is a file in it that does not count."""
+        git = self._git
+        submodules, hidden = self._started.index()
+        # `git status` is told to ignore what is uncommitted inside of submodules (ports/git.py).
+        dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
+        changed = changed_in_hiding(git, hidden)
+        if self._meanwhile is not None and self._started.is_running:
+            self._meanwhile()
+        states = tuple(state for state in self._started.states() if state.path != without)
+        return WorkingTree(states, dirty, changed)
 
 
 def _hides_a_change(git: Git, hidden: Sequence[IndexEntry]) -> bool:
@@ -181,8 +209,11 @@ class TreeComparisons:
         working tree.
         """
         committed = between(diffs.values())
+        tree = self._tree
+        if not (tree.states or tree.submodules or tree.hidden):
+            return committed
         return in_work_tree(
-            committed, self._git, (), self._tree, lambda paths: self._statuses(paths, diffs)
+            committed, self._git, (), tree, lambda paths: self._statuses(paths, diffs)
         )
 
     def _statuses(
@@ -308,7 +339,7 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     }
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
-        yield Change(change.path, status(change.letter), moved)
+        yield Change(change.path, _STATUS.get(change.letter, _UNKNOWN), moved)
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
@@ -332,11 +363,7 @@ def _origin(state: FileState) -> ChangeOrigin:
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
-    return sorted(changes, key=_path)
-
-
-def _path(change: Change) -> str:
-    return change.path
+    return sorted(changes, key=_PATH)
 
 
 _OCTAL = re.compile(rb"[0-3][0-7]{2}")

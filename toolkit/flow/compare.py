@@ -157,9 +157,14 @@ class _DiffInputs(Struct, frozen=True):
 
 
 @debugged
-def diff(request: DiffRequest, git: Git | None, records: Records | None = None) -> DiffResult:
+def diff(
+    request: DiffRequest,
+    git: Git | None,
+    records: Records | None = None,
+    look: detect.Look | None = None,
+) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
-    refused.
+    refused. `look` is one at the working tree that has begun already.
     """
     if request.changes is not None:
         return _diff_of_paths(request, request.changes, git)
@@ -168,24 +173,31 @@ def diff(request: DiffRequest, git: Git | None, records: Records | None = None) 
             "this is not a repository, and there is no --paths-from", "run it in a git repository"
         )
     git.require_head()
-    if records is not None and request.base in (None, *bases.RECORDED):
-        rules = _rules(request, git)
-        name = environment_name(request.environment, rules)
-        points = records(request.base or "last", rules, name)
-        return _diff_of_records(request, rules, points, git)
+    with ExitStack() as started:
+        if look is None and not request.committed and not bases.is_range(request.base):
+            look = started.enter_context(detect.Look(git))
+        if records is not None and request.base in (None, *bases.RECORDED):
+            rules = _rules(request, git)
+            name = environment_name(request.environment, rules)
+            points = records(request.base or "last", rules, name)
+            return _diff_of_records(request, rules, points, git, look)
+        return _diff_of_commits(request, git, look)
+
+
+def _diff_of_commits(request: DiffRequest, git: Git, look: detect.Look | None) -> DiffResult:
+    """What the change since a base calls for, whatever is deployed."""
     base, end = bases.choose(request.base, git)
     commit = end or git.require_head()
     with ExitStack() as started:
         diffs = [started.enter_context(git.diff_trees(start, commit)) for start in base.commits]
         rules = _rules(request, git)  # while git is at work
+        before = RulesBefore(request, rules, git, commit if look is None else None)
+        before.read(base.commits)
         changes = detect.between(diffs)
-    tree = None
-    if end is None and not request.committed:
-        tree = detect.look(git)
-    inputs = _DiffInputs(request, rules, tree)
-    part = _part(inputs, base, changes, git, commit)
+    inputs = _DiffInputs(request, rules, None if look is None else look.finish())
+    part = _part(inputs, base, changes, before, git)
     judge = _Judge(inputs, _users(inputs, git, commit))
-    return _answer(judge, base, _head(git, end, tree), [judge.impact_of([part])])
+    return _answer(judge, base, _head(git, end, inputs.tree), [judge.impact_of([part])])
 
 
 def _rules(request: DiffRequest, git: Git) -> Rules:
@@ -203,26 +215,26 @@ def _head(git: Git, end: str | None, tree: detect.WorkingTree | None) -> Head:
 
 
 def _part(
-    inputs: _DiffInputs, base: Base, committed: Sequence[Change], git: Git, end: str
+    inputs: _DiffInputs, base: Base, committed: Sequence[Change], before: "RulesBefore", git: Git
 ) -> Comparison:
     """The comparison with one base: up to the working tree where that was read."""
     tree = inputs.tree
-    before = RulesBefore(inputs.request, inputs.rules, git)
     if tree is None:
-        return Comparison(committed, before.at(base, (*base.commits, end)))
+        return Comparison(committed, before.at(base))
     if base.commits:
         changes = detect.in_work_tree(committed, git, base.commits, tree)
     else:
         changes = detect.uncommitted(git, tree)
-    return Comparison(changes, before.at(base, base.commits))
+    return Comparison(changes, before.at(base))
 
 
-def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Git) -> DiffResult:
+def _diff_of_records(
+    request: DiffRequest, rules: Rules, points: Points, git: Git, look: detect.Look | None
+) -> DiffResult:
     """Each target against its own record. One without a record is unknown, and so due."""
     head = git.require_head()
-    tree = None
-    if not request.committed:
-        tree = detect.look(git, uncounted_plan(request.plan, rules, git))
+    git.held(str(point.commit) for point in chain.from_iterable(points.values()) if point.commit)
+    tree = None if look is None else look.finish(uncounted_plan(request.plan, rules, git))
     inputs = _DiffInputs(request, rules, tree)
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     recorded = {name: points.get(name) or (UNRECORDED,) for name in leaves}
@@ -299,18 +311,19 @@ class _ComparedParts:
     def _parts(self, diffs: Iterable[list[TreeChange]]) -> Iterator[Comparison]:
         inputs, tree = self._inputs, self._inputs.tree
         head = self._git.require_head()
-        before = RulesBefore(inputs.request, inputs.rules, self._git)
-        before.read((*self._commits, head) if tree is None else self._commits)
+        end = head if tree is None else None
+        before = RulesBefore(inputs.request, inputs.rules, self._git, end)
+        before.read(self._commits)
         trees = None if tree is None else detect.TreeComparisons(self._git, tree)
         each = iter(diffs)
         for commits, names in self._groups.items():
             differences = {commit: next(each) for commit in commits}
             if trees is None:
-                changes, points = detect.between(differences.values()), (*commits, head)
+                changes = detect.between(differences.values())
             else:
-                changes, points = trees.changes(differences), commits
+                changes = trees.changes(differences)
             base = Base(BaseKind.LAST, None, commits, BaseChoice.RECORDED)
-            yield _of_targets(Comparison(changes, before.at(base, points)), names)
+            yield _of_targets(Comparison(changes, before.at(base)), names)
 
 
 def _base_of_records(
@@ -579,7 +592,8 @@ def _against(
         committed = detect.between(
             [started.enter_context(git.diff_trees(start, head)) for start in base.commits]
         )
-    return _of_targets(_part(inputs, base, committed, git, head), names)
+    before = RulesBefore(inputs.request, inputs.rules, git, head if inputs.tree is None else None)
+    return _of_targets(_part(inputs, base, committed, before, git), names)
 
 
 def _of_targets(part: Comparison, names: Collection[str]) -> Comparison:
@@ -633,8 +647,12 @@ class RulesBefore:
     a link.
     """
 
-    def __init__(self, request: DiffRequest, rules: Rules, git: Git) -> None:
+    def __init__(self, request: DiffRequest, rules: Rules, git: Git, end: str | None) -> None:
+        """`end` is what a base is compared with, None for the working tree: its rules count,
+        too.
+        """
         self._rules, self._git = rules, git
+        self._ends = () if end is None else (end,)
         self._path = rules_path(rules, git)
         self._locations: list[str] = []
         if self._path is not None:
@@ -654,6 +672,7 @@ class RulesBefore:
         commits = [commit for commit in dict.fromkeys(commits) if commit not in self._commits]
         if not commits or not self._locations:
             return
+        commits += [end for end in self._ends if end not in {*commits, *self._commits}]
         self._commits.update(commits)
         keys = list(product(commits, self._locations))
         self._texts |= zip(keys, self._git.blobs(keys), strict=True)
@@ -661,17 +680,17 @@ class RulesBefore:
         if without:
             self._named |= self._git.holding(without, self._locations)
 
-    def at(self, base: Base, points: Sequence[str]) -> FormerRules:
-        """The rules at these commits, of which those of the base count where they are missing."""
+    def at(self, base: Base) -> FormerRules:
+        """The rules at a base and at the end, where they differ from today's."""
         if base.kind == BaseKind.NONE:
             return FormerRules(unknown=base.chosen)
         if self._path is None:
             return FormerRules()
-        self.read(points)
+        self.read(base.commits)
         # A text of rules.toml -> where it stands: the path and the commit.
         texts: dict[bytes, tuple[str, str]] = {}
         is_new = False
-        for commit in points:
+        for commit in (*base.commits, *self._ends):
             location = self._location(commit)
             if location is not None:
                 text = _with_plain_newlines(self._texts[commit, location] or b"")

@@ -204,23 +204,24 @@ class Leaves(Protocol):
     def leaves(self, name: str) -> frozenset[str]: ...
 
 
-class _Limits:
+class _Limits(dict[str, tuple[str, ...]]):
     """Which of some targets a target is, or covers: itself if they are all that it covers, and
-    else those of them that it does. Each is asked about many times.
+    else those of them that it does. What is no longer in rules.toml is none of them. A dictionary,
+    since each is looked up for many paths.
     """
 
-    def __init__(self, leaves: frozenset[str], graph: Leaves, removed: Collection[str]) -> None:
+    def __init__(
+        self, leaves: frozenset[str], graph: Leaves, removed: Collection[str] = ()
+    ) -> None:
+        super().__init__(dict.fromkeys(removed, ()))
         self._leaves, self._graph = leaves, graph
-        self._inside: dict[str, tuple[str, ...]] = dict.fromkeys(removed, ())
 
-    def __call__(self, name: str) -> tuple[str, ...]:
-        inside = self._inside.get(name)
-        if inside is None:
-            own_leaves = self._graph.leaves(name)
-            inside = (name,)
-            if not own_leaves <= self._leaves:
-                inside = tuple(sorted(own_leaves & self._leaves))
-            self._inside[name] = inside
+    def __missing__(self, name: str) -> tuple[str, ...]:
+        own_leaves = self._graph.leaves(name)
+        inside: tuple[str, ...] = (name,)
+        if not own_leaves <= self._leaves:
+            inside = tuple(sorted(own_leaves & self._leaves))
+        self[name] = inside
         return inside
 
 
@@ -231,16 +232,20 @@ def limit_to(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
     inside = _Limits(leaves, graph, impact.removed)
     targets: dict[str, tuple[Reason, ...]] = {}
     for name, reasons in impact.targets.items():
-        for target in inside(name):
+        for target in inside[name]:
             targets[target] = targets.get(target, ()) + reasons
     touched: list[ChangeMatch] = []
     for match in impact.touched:
         if match.targets:
-            names = tuple(dict.fromkeys(chain.from_iterable(map(inside, match.targets))))
+            names = _written_out(match.targets, inside)
             if names != match.targets:
                 match = replace(match, targets=names)
         touched.append(match)
     return replace(impact, targets=targets, touched=tuple(touched))
+
+
+def _written_out(names: Iterable[str], inside: _Limits) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(inside[name] for name in names)))
 
 
 def merge_impacts(impacts: Iterable[Impact]) -> Impact:
@@ -314,13 +319,15 @@ def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
 
 class _TouchedPath(Struct, frozen=True, gc=False):
     """What a change calls for: its match, with its targets and without them, and the reasons of
-    targets and checks.
+    targets and checks. `removed` are targets that are no longer in rules.toml, which stand nowhere
+    else.
     """
 
     match: ChangeMatch
     bare: ChangeMatch
     targets: tuple[tuple[str, Reason], ...]
     checks: tuple[tuple[str, Reason], ...]
+    removed: tuple[str, ...]
 
 
 class SharedTouch:
@@ -349,42 +356,45 @@ class SharedTouch:
         """What the changes call for of these targets, and what `also` does."""
         targets: Reasons = {}
         checks: Reasons = {}
-        paths: list[_TouchedPath] = []
-        known = self._touched
+        touched: list[ChangeMatch] = []
+        removed: set[str] = set()
+        known, inside = self._touched, _Limits(leaves, graph)
         for change in changes:
             path = known.get(change)
             if path is None:
                 path = known[change] = self._touch(change)
-            paths.append(path)
+            match = path.bare
             for name, reason in path.targets:
-                targets.setdefault(name, []).append(reason)
+                if inside[name]:
+                    targets.setdefault(name, []).append(reason)
+                    match = path.match
+            if match.targets:
+                match = replace(match, targets=_written_out(match.targets, inside))
+            touched.append(match)
             for name, reason in path.checks:
                 checks.setdefault(name, []).append(reason)
+            removed.update(path.removed)
         for name, reasons in also.items():
             targets.setdefault(name, []).extend(reasons)
-        removed = sorted(targets.keys() - self._book.rules.targets.keys())
-        inside = _Limits(leaves, graph, removed)
-        concerned = {name for name in targets if inside(name)}
-        touched: list[ChangeMatch] = []
-        for path in paths:
-            match = path.bare
-            if not concerned.isdisjoint(path.match.targets):
-                names = chain.from_iterable(map(inside, path.match.targets))
-                match = replace(match, targets=tuple(dict.fromkeys(names)))
-            touched.append(match)
         limited: dict[str, tuple[Reason, ...]] = {}
         for name, reasons in targets.items():
-            for target in inside(name):
+            for target in inside[name]:
                 limited[target] = limited.get(target, ()) + tuple(reasons)
-        return Impact(tuple(touched), limited, _tuples(checks), tuple(removed))
+        return Impact(tuple(touched), limited, _tuples(checks), tuple(sorted(removed)))
 
     def _touch(self, change: Change) -> _TouchedPath:
         targets: Reasons = {}
         checks: Reasons = {}
         match = _touch_one(change, self._books, targets, checks, self._own)
         match = _with_users(match, self._book, self._users, targets)
+        removed = tuple(name for name in targets if name not in self._book.rules.targets)
+        for name in removed:
+            del targets[name]
+        if removed:
+            names = [name for name in match.targets if name not in removed]
+            match = replace(match, targets=tuple(names))
         bare = replace(match, targets=()) if match.targets else match
-        return _TouchedPath(match, bare, _pairs(targets), _pairs(checks))
+        return _TouchedPath(match, bare, _pairs(targets), _pairs(checks), removed)
 
 
 def _pairs(reasons: Reasons) -> tuple[tuple[str, Reason], ...]:

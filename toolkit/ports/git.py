@@ -528,7 +528,8 @@ class Git:
 
     def diff_trees(self, old: str, new: str) -> "Diff":
         """The differences between two commits (or trees), in git's order. Git starts at once."""
-        return Diff(self, ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new])
+        command = ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new]
+        return Diff(self, command, _WITHOUT_INDEX)
 
     def diffs(self, olds: Sequence[str], new: str) -> "Diffs":
         """The differences between each of these commits and another one, from one git process that
@@ -545,28 +546,30 @@ class Git:
         command = ["diff", *_DIFF, "--end-of-options", old, "--", *paths]
         return Diff(self, command, self._without_local_filters())
 
+    def start_status(self) -> "StartedStatus":
+        """Begin to ask what is staged, unstaged, untracked or in conflict, and for what the index
+        hides. Raises GitError for a pipe that git would wait for.
+        """
+        return StartedStatus(self)
+
     def status(self) -> list[FileState]:
         """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only
         (see `is_dirty_inside`).
         """
-        running = self._start(
-            [
-                "status",
-                "--porcelain=v2",
-                "-z",
-                # Files and not only their folders: rules match files.
-                "--untracked-files=all",
-                "--ignore-submodules=dirty",
-                "--no-renames",
-                "--no-ahead-behind",
-            ],
-            self._without_local_filters(),
-        )
-        return [
-            _file_state(record)
-            for record in self._records(running, "status")
-            if not _is_irrelevant(record)
+        return _states(self._records(self._start_status(), "status"))
+
+    def _start_status(self) -> process.StreamedProgram:
+        command = [
+            "status",
+            "--porcelain=v2",
+            "-z",
+            # Files and not only their folders: rules match files.
+            "--untracked-files=all",
+            "--ignore-submodules=dirty",
+            "--no-renames",
+            "--no-ahead-behind",
         ]
+        return self._start(command, self._without_local_filters())
 
     def index(self) -> tuple[list[str], list[IndexEntry]]:
         """What `status` leaves out: the submodules, and the entries that the index hides
@@ -574,14 +577,18 @@ class Git:
 
         A file that a sparse checkout leaves out is not hidden: it does not exist.
         """
+        return self._unusual(self._start(_LIST_INDEX))
+
+    def _unusual(self, running: process.StreamedProgram) -> tuple[list[str], list[IndexEntry]]:
         submodules: list[str] = []
         hidden: list[IndexEntry] = []
-        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
-            # The flag and a blank come before the mode.
-            if record[2:8] == GITLINK.encode():
-                submodules.append(_text(record.partition(b"\t")[2]))
-            elif record[:1] == b"S" or record[:1].islower():
-                hidden.append(_entry(record))
+        for records in self._blocks(running, "ls-files"):
+            for record in [record for record in records if record[:5] != _USUAL]:
+                # The flag and a blank come before the mode.
+                if record[2:8] == GITLINK.encode():
+                    submodules.append(_text(record.partition(b"\t")[2]))
+                elif record[:1] == b"S" or record[:1].islower():
+                    hidden.append(_entry(record))
         return submodules, [
             entry
             for entry in hidden
@@ -590,7 +597,7 @@ class Git:
 
     def entries(self) -> Iterator[IndexEntry]:
         """Everything in the index; a path in conflict is there once for each side."""
-        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+        for record in self._records(self._start(_LIST_INDEX), "ls-files"):
             yield _entry(record)
 
     def stored(self, paths: Sequence[str]) -> dict[str, str]:
@@ -896,14 +903,19 @@ class Git:
         """The NUL-separated records of a command. An error raises after what was read: never an
         empty answer.
         """
+        for records in self._blocks(running, verb):
+            yield from records
+
+    def _blocks(self, running: process.StreamedProgram, verb: str) -> Iterator[list[bytes]]:
+        """The same, as many at a time as have come."""
         rest = b""
         for chunk in running:
             *records, rest = (rest + chunk).split(b"\0")
-            yield from records
+            yield records
         if running.code:
             raise self._failure(verb, running.err)
         if rest:
-            yield rest
+            yield [rest]
 
     def _failure(self, verb: str, err: bytes) -> GitError:
         reason = _reason(err)
@@ -937,6 +949,43 @@ class Diff:
         return map(_tree_change, records, records)
 
 
+class StartedStatus:
+    """`Git.index` and `Git.status` on their way, side by side. As a context manager it leaves no
+    git behind if nobody reads them.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        # Last what takes longest, but for the question that has to be answered before.
+        self._index = git._start(_LIST_INDEX)
+        try:
+            self._status = git._start_status()
+        except BaseException:
+            self._index.stop(0)
+            raise
+
+    def __enter__(self) -> "StartedStatus":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # They write nothing, so they can be ended at any moment.
+        self._index.stop(0)
+        self._status.stop(0)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether git is still at work."""
+        return self._status.is_running
+
+    def index(self) -> tuple[list[str], list[IndexEntry]]:
+        """What `Git.index` says. Read once."""
+        return self._git._unusual(self._index)
+
+    def states(self) -> list[FileState]:
+        """What `Git.status` says. Read once."""
+        return _states(self._git._records(self._status, "status"))
+
+
 class Diffs:
     """The changes between each of several commits and one other: a list for each, in their order.
     Iterate once; as a context manager it leaves no git behind if nobody does.
@@ -948,7 +997,8 @@ class Diffs:
         self._new_tree = new if new in EMPTY_TREES.values() else git._trees.get(new, "")
         lines = b"".join(b"%b\n" % pair for old in olds if (pair := self._pair(old)))
         command = [*git._argv, "diff-tree", *_DIFF, "-r", "--stdin", "--", *paths]
-        self._running = process.StreamedProgram(command, git.root, git._env, lines)
+        env = {**git._env, **_WITHOUT_INDEX}
+        self._running = process.StreamedProgram(command, git.root, env, lines)
 
     def __enter__(self) -> "Diffs":
         return self
@@ -978,18 +1028,31 @@ class Diffs:
         """
         pair, changes = b"", list[TreeChange]()
         records = self._git._records(self._running, "diff-tree")
+        # A path that has changed once since is the same record in each older comparison.
+        known: dict[tuple[bytes, bytes], TreeChange] = {}
         for record in records:
-            *pairs, meta = record.split(b"\n")
-            for following in pairs:
-                if pair:
-                    yield pair, changes
-                pair, changes = following, []
+            meta = record
+            if meta[:1] != b":":
+                *pairs, meta = record.split(b"\n")
+                for following in pairs:
+                    if pair:
+                        yield pair, changes
+                    pair, changes = following, []
             if meta:
-                changes.append(_tree_change(meta, next(records)))
+                key = (meta, next(records))
+                change = known.get(key)
+                if change is None:
+                    change = known[key] = _tree_change(*key)
+                changes.append(change)
         if pair:
             yield pair, changes
 
 
+# `diff-tree` reads the whole index, and needs nothing of it. Without a file there is an empty one.
+_WITHOUT_INDEX = {"GIT_INDEX_FILE": f"{os.devnull}-without-index"}
+# How nearly every record of `ls-files -v --stage` begins: a regular file that nothing hides.
+_USUAL = b"H 100"
+_LIST_INDEX = ("ls-files", "-v", "--stage", "-z")
 _DIFF = (
     "--raw",
     "-z",
@@ -1086,6 +1149,11 @@ def _batch(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
 def _tree_change(meta: bytes, path: bytes) -> TreeChange:
     old_mode, new_mode, old_id, new_id, letter = meta[1:].decode().split(" ")
     return TreeChange(_text(path), letter, old_mode, new_mode, old_id, new_id)
+
+
+def _states(records: Iterable[bytes]) -> list[FileState]:
+    """The records of `git status` that are changes."""
+    return [_file_state(record) for record in records if not _is_irrelevant(record)]
 
 
 def _is_irrelevant(record: bytes) -> bool:

@@ -84,14 +84,21 @@ class StreamedProgram:
         while chunk := pipe.read(1 << 16):
             self.err = (self.err + chunk)[: 1 << 16]
 
-    def stop(self) -> None:
-        """End it if it still runs (nobody reads its output any more), and collect it."""
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def stop(self, patience_s: float = 0.2) -> None:
+        """End it if it still runs (nobody reads its output any more), and collect it. Most programs
+        end by themselves when their output is closed.
+        """
         process = self._process
         if process.stdout is not None:
             process.stdout.close()
         if process.poll() is None:
             try:
-                process.wait(0.2)  # most programs end by themselves when their output is closed
+                process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
         if self.code is None:
