@@ -23,7 +23,7 @@ Captures = Annotated[
     Meta(
         description=(
             "Name -> where in the answer its value is: a JSON path such as `$.token`,"
-            " `header:NAME`, `cookie:NAME` or `body`."
+            " `header:NAME`, `cookie:NAME`, `regex:PATTERN`, `url` or `body`."
         ),
         extra={FILL: Fill.PLACE},
     ),
