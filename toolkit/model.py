@@ -657,6 +657,18 @@ class Replayed(Struct, frozen=True, gc=False):
     unmatched: tuple[str, ...]
 
 
+class ProjectRequest(Struct, frozen=True, kw_only=True):
+    """Which project, environment and place a command is about."""
+
+    folder: str
+    rules: str | None = None
+    environment: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
+
+
 class Commit(Struct, frozen=True):
     """A commit: who, when, what."""
 

@@ -597,12 +597,12 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     if not missing:
         return
     fix = missing[0][1].fetch or "merge or rebase onto what is live"
-    fix = (*advice_parts(fix), "; or add --allow-backwards")
+    flag = "--allow-backwards"
     if error is not None:
-        raise Refused(error, fix)
+        raise Refused(error, (*advice_parts(fix), f"; or add {flag}:", typed_command([flag])))
     if common.dry_run:
         would = "with --yes this deploy would be refused (exit 2):"
-        output.note_advice((would, *fix), before="note: ")
+        output.note_advice((would, *advice_parts(fix), f"; or add {flag}"), before="note: ")
 
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:

@@ -26,7 +26,8 @@ Examples:
   toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              what changed since a tag
   toolkit diff --committed HEAD~3  the last three commits, as committed
-  toolkit diff A..B                between two commits; A...B: since they parted
+  toolkit diff A..B                between two commits
+  toolkit diff A...B               what B changed since it left A
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
 Uncommitted and untracked files count, unless you give --committed or a range. Exit codes: 0; with

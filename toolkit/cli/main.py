@@ -158,7 +158,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.commands_by_name.items()])
 
 
-@click.group("toolkit", cls=LazyGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.group(
+    "toolkit",
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="toolkit %(version)s")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml.")

@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -10,7 +10,7 @@ from msgspec import Struct
 from toolkit.advice import ShellCommand
 from toolkit.cli import debugging
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules
+from toolkit.model import ProjectRequest, Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -85,23 +85,37 @@ def inherited_environments(ctx: click.Context, values: tuple[str, ...]) -> tuple
     return (before_command,)
 
 
-class Project(Struct, frozen=True):
-    """Which project and environment a command is about: the options that most commands share."""
+class CommonArguments(Struct, frozen=True, kw_only=True):
+    """The options that most commands share, as click gives them."""
 
-    folder: str
+    folder: str | None
     rules: str | None
-    environment: str | None
+    env: str | None
+    profile: str | None
+    region: str | None
     allowed: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
 
 
-def project(ctx: click.Context, values: dict[str, Any]) -> Project:
-    """Enter the folder of -C, and read -e, --rules and --allow-untrusted-rules."""
-    return Project(
-        folder=enter(ctx, values["folder"]),
-        rules=inherited(ctx, "rules", values["rules"]),
-        environment=inherited(ctx, "env", values["env"]),
-        allowed=values["allowed"],
-    )
+def project_fields(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Enter the folder of -C, and read the options that say which project, environment and place a
+    command is about: the fields of a ProjectRequest.
+    """
+    return {
+        "folder": enter(ctx, values["folder"]),
+        "rules": inherited(ctx, "rules", values["rules"]),
+        "environment": inherited(ctx, "env", values["env"]),
+        "profile": values.get("profile"),
+        "region": values.get("region"),
+        "allowed": values["allowed"],
+    }
+
+
+def project(ctx: click.Context, values: Mapping[str, Any]) -> ProjectRequest:
+    """The project, environment and place that a command is about."""
+    return ProjectRequest(**project_fields(ctx, values))
 
 
 def known_environment(ctx: click.Context, rules: Rules) -> str | None:

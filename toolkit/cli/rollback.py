@@ -17,9 +17,9 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit rollback app                   restore the last good version (on a terminal: choose)
-  toolkit rollback app --to 3f2c9d1      restore this version; the start of its name is enough
-  toolkit rollback app --list            list the good versions
+  toolkit rollback app               restore the last good version
+  toolkit rollback app --to 3f2c9d1  restore this version
+  toolkit rollback app --list        list the good versions
 
 A version is good if a deploy of it succeeded and was recorded. Its image still has to be in the
 repository. A deployment in progress is stopped."""

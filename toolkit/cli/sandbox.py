@@ -44,8 +44,9 @@ class _OptionalRoom(click.Group):
 @click.group(
     "sandbox",
     cls=_OptionalRoom,
-    epilog='\b\nExample:\n  eval "$(toolkit sandbox up)"\n  toolkit deploy-app\n'
-    '  eval "$(toolkit sandbox down)"',
+    epilog="\b\nExamples:\n  toolkit sandbox example car-rental   write a project to try it on\n"
+    '  eval "$(toolkit sandbox up)"         start it, for this shell\n'
+    '  eval "$(toolkit sandbox down)"       stop it\n',
 )
 def sandbox() -> None:
     """Try every command without an AWS account.
@@ -108,6 +109,23 @@ def down(as_json: bool) -> int:
         return output.document(show.document("down", status, Exit.OK, unset=names))
     if names:
         output.say(show.unsets(names))
+    return Exit.OK
+
+
+@sandbox.command("example")
+@click.argument("directory", default="car-rental", metavar="[DIR]")
+@options.as_json
+def example(directory: str, as_json: bool) -> int:
+    """Write the example project to DIR (car-rental), as a git repository.
+
+    It has an image on ECS, three CDK stacks, a Lambda function and a web page.
+    """
+    from toolkit.sandbox import box
+
+    box.write_example(directory)
+    if as_json:
+        return output.document(show.document("example", "ok", Exit.OK, folder=directory))
+    output.say(show.example(directory))
     return Exit.OK
 
 

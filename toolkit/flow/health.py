@@ -41,7 +41,16 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
-from toolkit.model import AWS, Check, Checks, CheckTypeName, Environment, Rules, Target
+from toolkit.model import (
+    AWS,
+    Check,
+    Checks,
+    CheckTypeName,
+    Environment,
+    ProjectRequest,
+    Rules,
+    Target,
+)
 from toolkit.operations import CHECK, CREDENTIALS, Finding, HealthReport, HealthStatus, Location
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
@@ -54,20 +63,14 @@ LOOKED_AT = (CheckTypeName.AWS, CheckTypeName.TLS, CheckTypeName.DNS)
 """The types of checks that only read, and so are part of it."""
 
 
-class HealthRequest(Struct, frozen=True, kw_only=True):
+class HealthRequest(ProjectRequest, frozen=True, kw_only=True):
     """What a person asked for. `timeout_s` is the deadline for everything; `redact` hides what
     looks like a secret in what is shown.
     """
 
-    folder: str
-    rules: str | None = None
-    environment: str | None = None
     everywhere: bool = False
-    profile: str | None = None
-    region: str | None = None
     targets: tuple[str, ...] = ()
     timeout_s: float = 20.0
-    allowed: bool = False
     redact: Callable[[str], str] = str
 
 

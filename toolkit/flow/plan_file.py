@@ -82,27 +82,27 @@ def can_be_deployed(target: Target) -> bool:
 
 
 def check_plan(
-    order: DeployRequest,
+    request: DeployRequest,
     chosen: Sequence[Target],
     rules: Rules,
     environment: str | None,
     git: Git | None,
 ) -> None:
-    """Raises StalePlan where the plan of an order was drawn from something else than what would be
+    """Raises StalePlan where the plan of a request was drawn from something else than what would be
     deployed now. A target whose version a person named is deployed as they want it.
     """
-    assert order.source is not None  # noqa: S101 (only called for a plan)
+    assert request.source is not None  # noqa: S101 (only called for a plan)
     repository = working_tree(git, chosen)
-    paths = [path for path in detect.look(repository).paths if path != order.plan]
+    paths = [path for path in detect.look(repository).paths if path != request.plan]
     head, root = repository.require_head(), repository.root
     now = source.digests(head, rules, paths, root, environment)
-    planned = order.source.get(TARGETS) or {}
-    by_target = bool(chosen) and TARGETS in order.source
+    planned = request.source.get(TARGETS) or {}
+    by_target = bool(chosen) and TARGETS in request.source
     keys = PLACE if by_target else tuple(now)
-    stale = [WORDS[key] for key in keys if _differs(key, order.source, now)]
+    stale = [WORDS[key] for key in keys if _differs(key, request.source, now)]
     if by_target and not stale:
-        names = [target.name for target in targets_from_files(order, chosen)]
-        contents = _contents(names, rules, environment, repository, order.plan)
+        names = [target.name for target in targets_from_files(request, chosen)]
+        contents = _contents(names, rules, environment, repository, request.plan)
         changed = [name for name in contents if contents[name] != planned.get(name)]
         if changed:
             stale.append(f"the files or settings of {', '.join(changed)} have changed")
@@ -114,7 +114,7 @@ def check_plan(
 
 
 def check_empty_plan(
-    order: DeployRequest,
+    request: DeployRequest,
     rules: Rules,
     environment: str | None,
     git: Git | None,
@@ -123,10 +123,10 @@ def check_empty_plan(
     """A plan without steps has to be true still, like any other plan. Raises StalePlan where
     something is due by now.
     """
-    check_plan(order, (), rules, environment, git)
-    due, _ = named_targets(replace(order, source=None), environment, rules, git, records)
+    check_plan(request, (), rules, environment, git)
+    due, _ = named_targets(replace(request, source=None), environment, rules, git, records)
     graph = Graph(rules.targets)
-    without = set[str]().union(*(graph.leaves(target) for target in order.without))
+    without = set[str]().union(*(graph.leaves(target) for target in request.without))
     leaves = set[str]().union(*(graph.leaves(target) for target in due)) - without
     names = sorted(leaf for leaf in leaves if can_be_deployed(rules.targets[leaf]))
     if names:

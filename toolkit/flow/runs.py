@@ -235,6 +235,8 @@ def _give_up_superseded(journal: Journal, state: RunState, store: Store, ports: 
     version back over a newer one.
     """
     for job in state.open:
+        if job.is_build:  # it changes nothing that runs, and is skipped if nobody needs it
+            continue
         records = open_ledger(store, job.location, ports).get(job.target)
         later = _later_deploy(job, records, state)
         if later is not None:
@@ -295,9 +297,9 @@ def _locked(request: RunRequest, store: Store, jobs: Sequence[Job]) -> Iterator[
         )
         request.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
-    action, location = "", Location()
-    if jobs:  # else only the journal's last line was missing, and nothing is left to be locked
-        action, location = jobs[0].action, jobs[0].location
+    # Without jobs, only the journal's last line was missing, and nothing is left to be locked.
+    location = jobs[0].location if jobs else Location()
+    action = next((job.action for job in jobs if not job.is_build), "")
     command, tokens = join(request.command), tuple(job.token for job in jobs)
     us = holder(request.run, command, request.ports.clock.now(), tokens, action)
     names = list(dict.fromkeys(lock_name(job.location, job.target) for job in jobs))
