@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports.net.servers import answer, answering
 from toolkit.checks import schemas
 from toolkit.errors import ProbeRefused
 
@@ -128,3 +129,11 @@ def test_only_the_first_mismatches_are_told() -> None:
     places = misses({"items": {"type": "string"}}, list(range(100)))
     assert len(places) == schemas.MOST_SHOWN + 1
     assert places[-1] == ("schema", "a body as the schema says", "more mismatches")
+
+
+def test_nothing_is_fetched_for_a_reference() -> None:
+    """Such a schema is refused when rules.toml is read; this is what stands behind that."""
+    with answering(lambda head: answer(b"{}")) as server:
+        with pytest.raises(ProbeRefused, match="refers to nothing"):
+            misses({"$ref": f"{server.url}/s.json"}, {})
+        assert server.connections == 0

@@ -884,3 +884,12 @@ def test_an_answer_is_held_against_a_schema(site: Site) -> None:
     )
     (site.folder / "typed.json").write_text('{"required": ["yes"]}')
     assert site.one(checks).status == "passed"
+
+
+def test_a_value_that_is_too_long_to_be_hidden_is_not_captured(site: Site) -> None:
+    limit = 'body_limit = "1MB"\ncapture = { pad = "$.pad" }\n'
+    result = site.one(LARGE + limit)
+    assert (result.status, result.cause) == (
+        "failed",
+        "$.pad: expected a value for {pad} of at most 65,536 characters, got 100,000",
+    )

@@ -26,7 +26,9 @@ MOST_BODY = 10 << 20
 LINES = 12
 """So many lines of an answer are shown."""
 MOST_SHOWN = 64 << 10
-"""So many characters of an answer are looked through for lines to show."""
+"""So many characters of an answer are looked through for lines to show, or captured: all that is
+captured is looked for in all that is shown.
+"""
 _PARTLY = ("contains", "exists")
 """The conditions that hold for a body if they hold for its beginning."""
 
@@ -342,7 +344,10 @@ def _captured(
     missing: list[Mismatch] = []
     for name, where in captures.items():
         value = _value(where, answer)
-        if value is None:
+        if value is not None and len(as_text(value)) > MOST_SHOWN:
+            longest = f"a value for {{{name}}} of at most {MOST_SHOWN:,} characters"
+            missing.append(Mismatch(where, longest, f"{len(as_text(value)):,}"))
+        elif value is None:
             found = "nothing"
             if answer.response.cut and not where.startswith(("header:", "cookie:")):
                 found = f"nothing in the {answer.size} that were read"

@@ -8,6 +8,7 @@ required before anything is changed.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -236,7 +237,7 @@ def _is_same(rules: Rules, path: str, sources: TrustedFiles, base: TrustedBase, 
         if not _is_here(text, os.path.join(git.root, name)):
             return False
     texts = (sources.text, *sources.included.values())
-    if not any(word in (text or b"") for word in _NAMES_FILES for text in texts):
+    if not any(re.search(_NAMES_FILE, text or b"") for text in texts):
         return True  # `diff` need not read the checks
     from toolkit.flow import checks
 
@@ -245,6 +246,8 @@ def _is_same(rules: Rules, path: str, sources: TrustedFiles, base: TrustedBase, 
     except (RulesError, FileProblem):
         return False
     names = list(local.contents)
+    if not names:
+        return True
     blobs = git.blobs([(base.commit, name) for name in _beside(path, names)])
     return all(
         blob is not None and _is_content(local.contents[name], blob)
@@ -252,8 +255,8 @@ def _is_same(rules: Rules, path: str, sources: TrustedFiles, base: TrustedBase, 
     )
 
 
-_NAMES_FILES = (b"file", b"schema", b"rows", b"\\u", b"\\U")
-"""One of these is in each text in which a check names a file, however TOML writes its keys."""
+_NAMES_FILE = rb"""(?<![A-Za-z])file["']?\s*=|schema|rows|\\[uU]"""
+"""What is in each text in which a check names a file, however TOML writes its keys."""
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
