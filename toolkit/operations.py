@@ -405,7 +405,7 @@ class Mismatch(Struct, frozen=True):
 
 class Result(Struct, frozen=True):
     """How a check ended. `at` is the base address or the region that it was made
-    at, if there are several.
+    at, if there are several; `row` the row of data, counted from 1, if it has any.
 
     `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
     response's first lines; `log` names a child's log, `figures` are those of a load. `absent`: what
@@ -428,6 +428,7 @@ class Result(Struct, frozen=True):
     figures: Mapping[str, float] = {}
     absent: bool = False
     repeats: tuple[int, int] | None = None
+    row: int = 0
     same: SameOptions = SameOptions()
     """What its next command has to repeat."""
 
