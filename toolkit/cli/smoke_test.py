@@ -21,11 +21,11 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit smoke-test                       run every check in the default environment
+  toolkit smoke-test                       run every check
   toolkit smoke-test --env prod --tag read run only checks with this tag
   toolkit smoke-test --only login          run this check, with what it needs
   toolkit smoke-test --url http://127.0.0.1:8080
-  toolkit smoke-test --repeat 10           run each check ten times; all have to pass
+  toolkit smoke-test --repeat 10           run each check ten times
   toolkit smoke-test --junit report.xml
 
 Checks that do not need each other run in parallel. Secrets are never shown, only their names, as

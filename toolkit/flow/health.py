@@ -224,7 +224,8 @@ def _check_subjects(
         fits = not check.environments or name in check.environments
         if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
             for location in locations if check.check_type == CheckTypeName.AWS else locations[:1]:
-                yield Subject(check.name, CHECK, location, check=check)
+                for row in check.rows or ({},):
+                    yield Subject(check.name, CHECK, location, check=check, row=row)
 
 
 def _lacks_values(check: Check, environment: Environment | None) -> bool:
@@ -232,7 +233,7 @@ def _lacks_values(check: Check, environment: Environment | None) -> bool:
     variables = {"region", "environment"}
     if environment is not None:
         variables |= environment.vars.keys()
-    return not check.uses <= variables
+    return not check.uses <= variables.union(*check.rows)
 
 
 def _report(

@@ -21,6 +21,7 @@ from toolkit.model import (
     Trust,
 )
 from toolkit.show.advice import (
+    NO_OPTIONS,
     advice_lines,
     command_line,
     commands_line,
@@ -241,9 +242,17 @@ def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
 
 
 def _table(answer: DiffResult, width: int) -> str:
+    whole = _table_with(answer, width, answer.same)
+    if all(len(text) <= width for text in whole.splitlines()):
+        return whole
+    # What all commands repeat, such as a long --rules, is in the recommended one below.
+    return _table_with(answer, width, NO_OPTIONS)
+
+
+def _table_with(answer: DiffResult, width: int, same: SameOptions) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
     steps = first_steps(answer)
-    rows = [_row(answer, step) for step in steps]
+    rows = [_row(answer, step, same) for step in steps]
     space = room(rows, headers, 3, width)
     fitting: list[tuple[str, ...]] = []
     for row, step in zip(rows, steps, strict=True):
@@ -262,12 +271,12 @@ def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
     return (step.target, *sorted(answer.covered.get(step.target, ())))
 
 
-def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
+def _row(answer: DiffResult, step: Step, same: SameOptions) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in _reasons(answer, step) if reason.path})
     state, reason = answer.states[step.target], _reason(answer, step)[0]
     command = "by hand"
     if step.command:
-        command = shown_command(step.command, answer.same).removeprefix("toolkit ")
+        command = shown_command(step.command, same).removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
     return step.target, state, str(files), reason, command, estimate
 

@@ -36,7 +36,12 @@ VERDICTS = {
 
 def name(result: Result) -> str:
     """A check with the place that it was asked at, where there are several."""
-    return f"{result.check} at {result.at}" if result.at else result.check
+    return f"{_with_row(result)} at {result.at}" if result.at else _with_row(result)
+
+
+def _with_row(result: Result) -> str:
+    """A check with the row of data that it was made with, if it has any."""
+    return f"{result.check} (row {result.row})" if result.row else result.check
 
 
 def detail(result: Result) -> str:
@@ -90,7 +95,7 @@ def _table(results: Sequence[Result], width: int) -> str:
     for result in results:
         time = took(result.took_s) if result.tries else ""
         word = marked(WORDS[result.status], ROLES[result.status])
-        rows.append((line(result.check), word, line(result.asks), time))
+        rows.append((line(_with_row(result)), word, line(result.asks), time))
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
@@ -153,6 +158,7 @@ def _result_document(result: Result) -> dict[str, Any]:
     return {
         "check": result.check,
         "at": result.at or None,
+        "row": result.row or None,
         "status": result.status,
         "asked": result.asks,
         "cause": result.cause or None,
