@@ -354,7 +354,7 @@ def test_verbose_tells_reasons_without_a_path_in_a_repository_without_a_remote(
     for words in (("diff",), ("diff", "-v")):
         result = toolkit(recorded.path, *words)
         assert (result.code, result.err) == (0, "")
-        assert "no deploy is recorded" in result.out
+        assert "no deploy to eu-west-1 is" in result.out
 
 
 def test_verbose_works_where_the_recorded_commit_is_not_in_the_clone(
