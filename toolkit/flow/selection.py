@@ -171,8 +171,8 @@ def _regenerated(
     changed: dict[str, tuple[str, ...]] = {}
     for target in rest:
         # Several regions may have been deployed with different files.
-        recorded = {point.generated for point in points[target]}
-        if recorded != {digests.get(target, "")[:LETTERS]}:
+        recorded = {point.generated for point in points[target]} - {None}
+        if recorded and recorded != {digests.get(target, "")[:LETTERS]}:
             changed[target] = files.get(target, ())
     return changed
 

@@ -125,9 +125,10 @@ def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview])
 def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) -> list[str]:
     """What the kinds warn of, each with its step where there are several."""
     lines: list[str] = []
+    several = sum(not job.is_build for job in jobs) > 1
     for job in jobs:
         if job.step in previews:
-            name = f"{job.step}: " if len(jobs) > 1 else ""
+            name = f"{job.step}: " if several else ""
             for warning in previews[job.step].warnings:
                 same = previews[job.step].same
                 lines += advice_lines(warning, same, width, f"warning: {name}")
