@@ -144,7 +144,7 @@ def _with_run_options(command: Command, environment: Callable[[Command], Command
             options.as_json,
             options.quiet,
             options.verbose,
-            options.no_color,
+            options.color,
         )
     ):
         command = option(command)

@@ -18,6 +18,7 @@ from toolkit.operations import (
     Verdict,
 )
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
+from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, wrapped
 
@@ -34,6 +35,17 @@ WORDS: dict[str, str] = {
     Verdict.IN_DOUBT: "in doubt",
 }
 """The verdicts in words for people."""
+ROLES: dict[str, Role] = {
+    Verdict.SUCCEEDED: Role.GOOD,
+    Verdict.UNCHANGED: Role.GOOD,
+    Verdict.SKIPPED: Role.WARNING,
+    Verdict.SUPERSEDED: Role.WARNING,
+    Verdict.CANCELLED: Role.WARNING,
+    Verdict.IN_DOUBT: Role.BAD,
+    Verdict.FAILED: Role.BAD,
+    Verdict.UNHEALTHY: Role.BAD,
+    Verdict.ROLLED_BACK: Role.BAD,
+}
 TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 """The verdicts whose duration is worth showing."""
 
@@ -228,9 +240,19 @@ def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
     return document
 
 
+def verdict_word(verdict: str) -> str:
+    """A verdict in words, marked with its role."""
+    return marked(WORDS.get(verdict) or line(verdict), ROLES.get(verdict))
+
+
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
-    text = WORDS.get(outcome.verdict) or line(outcome.verdict)
+    return plain(_ended(outcome))
+
+
+def _ended(outcome: Outcome) -> str:
+    """The same, with the verdict's role."""
+    text = verdict_word(outcome.verdict)
     if outcome.verdict in TIMED and outcome.took_s >= 1:
         text += f" in {duration(round(outcome.took_s))}"
     if outcome.cause:
@@ -250,7 +272,8 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
     if several:
         rows = [_row(outcome, jobs) for outcome in result.outcomes]
         for step in result.not_started:
-            rows.append((line(step), "not started", version(jobs[step]), "", ""))
+            not_started = marked("not started", Role.WARNING)
+            rows.append((line(step), not_started, version(jobs[step]), "", ""))
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
@@ -263,7 +286,7 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
-    verdict = WORDS.get(outcome.verdict, outcome.verdict)
+    verdict = verdict_word(outcome.verdict)
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
     return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
@@ -278,16 +301,16 @@ def _detail(
     if outcome.verdict in GOOD:
         if job.undoes:
             yield from wrapped(
-                f"{line(job.target)} {version(job)} was restored: {ended(outcome)}", width
+                f"{line(job.target)} {version(job)} was restored: {_ended(outcome)}", width
             )
         elif not several:
-            yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
+            yield from wrapped(f"{line(outcome.step)} {version(job)}: {_ended(outcome)}", width)
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
         return
     if outcome.verdict is Verdict.SKIPPED:
         return
-    yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
+    yield from wrapped(f"{line(outcome.step)}: {_ended(outcome)}", width)
     yield from (f"  | {line(text)}" for text in outcome.log)
     yield from advice_lines(outcome.next, same, width, "  next: ")
 
