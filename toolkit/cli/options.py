@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from toolkit.advice import ShellCommand
 from toolkit.cli import debugging
+from toolkit.cli.environment_option import environment_option
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import ProjectRequest, Rules
 from toolkit.ports.git import Git
@@ -25,7 +26,7 @@ def common(command: Command) -> Command:
     )(command)
 
 
-environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
+environment = environment_option("The environment to use.")
 environments = click.option(
     "-e",
     "--env",
@@ -77,12 +78,14 @@ def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:
     return before_command.get(name)
 
 
-def inherited_environments(ctx: click.Context, values: tuple[str, ...]) -> tuple[str, ...]:
-    """The environments of a command that takes several, or the one before the command."""
-    before_command = inherited(ctx, "env", None)
-    if values or before_command is None:
+def inherited_environments(
+    ctx: click.Context, values: tuple[str, ...] | str | None
+) -> tuple[str, ...]:
+    """The environments of a command, or the one before it."""
+    if isinstance(values, tuple) and values:
         return values
-    return (before_command,)
+    name = inherited(ctx, "env", values or None)  # type: ignore[arg-type] # empty, or a name
+    return () if name is None else (name,)
 
 
 class CommonArguments(Struct, frozen=True, kw_only=True):
@@ -126,13 +129,6 @@ def known_environment(ctx: click.Context, rules: Rules) -> str | None:
 
     name = inherited(ctx, "env", ctx.params.get("env"))
     return None if name is None else environment_name(name, rules)
-
-
-def single_environment(command: str, names: tuple[str, ...]) -> str | None:
-    """The environment of a command that acts in one only. Raises UsageError."""
-    if len(names) > 1:
-        raise UsageError(f"`{command}` acts in one environment", "give only one --env")
-    return names[0] if names else None
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

@@ -34,7 +34,7 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
-@deploying.deploy_options
+@deploying.run_options(options.environment)
 @click.pass_context
 def rollback(
     ctx: click.Context,
@@ -53,7 +53,6 @@ def rollback(
         action=JobAction.ROLLBACK,
         options=kind_options.take(ctx, arguments),
     )
-    options.single_environment("rollback", common.environments)
     rules = validate(request, git)
     deploying.say_endpoint(common, rules)
     names = environments_of(request, rules)

@@ -35,7 +35,8 @@ def with_builds(
             shown[build.step] = Preview(artifact.calls, artifact=artifact)
         build = builds[artifact.key]
         with_steps.append(replace(job, needs=tuple(sorted((*job.needs, build.step)))))
-        shown[job.step] = _without_build(preview, shown[build.step].calls)
+        if job.location == build.location:
+            shown[job.step] = _without_build(preview, shown[build.step].calls)
     return tuple(with_steps), shown
 
 

@@ -361,6 +361,9 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
         return False
     if job.is_build != job.step.endswith(BUILD):  # else a deploy could be made to only build
         return False
+    step = job.undoes or job.step.removesuffix(BUILD)
+    if step not in making.step_names(job.target, job.location):  # it names another place
+        return False
     named = targets.kind(job.kind).version_named(job.options)
     if named is not None and not {job.version.name, job.version.commit} <= {named, None}:
         return False

@@ -140,7 +140,9 @@ def prepare(
         newest=newest,
         excluded=tuple(excluded),
         up_to_date=tuple(
-            str(part.environment) for part in parts if not part.selection.targets and len(parts) > 1
+            str(part.environment)
+            for part in parts
+            if len(parts) > 1 and not part.selection.targets and not part.selection.left
         ),
     )
 
@@ -164,12 +166,15 @@ def _parts(
         chosen = selection.targets
         if request.source is not None and not request.targets:
             check_empty_plan(request, rules, name, git, records)
+        elif request.source is not None:
+            check_plan(request, chosen, rules, name, git)
         if chosen:
-            content = deploy_versions(request, chosen, rules, name, git)
-            part = replace(part, content=content)
-            if request.source is not None:
-                check_plan(request, chosen, rules, name, git)
+            part = replace(part, content=deploy_versions(request, chosen, rules, name, git))
         parts.append(part)
+    left = [pair for part in parts for pair in part.selection.left]
+    if left and not any(part.selection.targets for part in parts):
+        name, reason = left[0]
+        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
     return parts
 
 

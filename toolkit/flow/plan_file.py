@@ -15,16 +15,17 @@ from toolkit.changes import detect, source
 from toolkit.errors import StalePlan
 from toolkit.flow.compare import Records
 from toolkit.flow.deploy_versions import targets_from_files, working_tree
-from toolkit.flow.rulebook import target_settings
+from toolkit.flow.rulebook import find_environment, target_settings
 from toolkit.flow.selection import DeployRequest, named_targets
 from toolkit.flow.versions import target_versions, versions_at_commit
 from toolkit.model import DiffResult, Rules, Target
 from toolkit.plan.graph import Graph
+from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 
 TARGETS = "targets"
 """The field of a plan's source that says what each of its targets is deployed from."""
-PLACE = ("environment", "endpoint")
+PLACE = ("environment", "endpoint", "regions")
 """The fields that say where a plan is for."""
 WORDS = {
     "head": "HEAD is another commit",
@@ -32,6 +33,7 @@ WORDS = {
     "tree": "uncommitted files have changed",
     "environment": "it was made for another environment",
     "endpoint": "it was made for another endpoint",
+    "regions": "it was made for other regions",
 }
 
 
@@ -40,6 +42,8 @@ def plan_source(answer: DiffResult, git: Git | None, plan: str | None) -> dict[s
     targets is deployed from, where git has that. `plan` is its own file, as git names it.
     """
     drawn: dict[str, Any] = source.of(answer, None if git is None else git.root, plan)
+    environment_settings = find_environment(answer.environment, answer.rules)
+    drawn["regions"] = list(environment_settings.regions) if environment_settings else []
     commit = answer.head.commit
     if git is None or git.bare or commit is None:
         return drawn
@@ -95,9 +99,11 @@ def check_plan(
     repository = working_tree(git, chosen)
     paths = [path for path in detect.look(repository).paths if path != request.plan]
     head, root = repository.require_head(), repository.root
-    now = source.digests(head, rules, paths, root, environment)
-    planned = request.source.get(TARGETS) or {}
-    by_target = bool(chosen) and TARGETS in request.source
+    now: dict[str, Any] = dict(source.digests(head, rules, paths, root, environment))
+    now["endpoint"] = endpoint(request.profile or profile_of(environment, rules)) or "AWS"
+    now["regions"] = _regions(request, rules, environment)
+    planned = request.source.get(TARGETS, {})
+    by_target = bool(request.targets) and TARGETS in request.source
     keys = PLACE if by_target else tuple(now)
     stale = [WORDS[key] for key in keys if _differs(key, request.source, now)]
     if by_target and not stale:
@@ -106,6 +112,10 @@ def check_plan(
         changed = [name for name in contents if contents[name] != planned.get(name)]
         if changed:
             stale.append(f"the files or settings of {', '.join(changed)} have changed")
+        graph = Graph(rules.targets)
+        leaves = set[str]().union(*(graph.leaves(name) for name in request.targets))
+        if gone := sorted(planned.keys() - leaves):
+            stale.append(f"{', '.join(gone)} is no longer part of what it deploys")
     if stale:
         raise StalePlan(
             f"the plan is stale: {', '.join(stale)}",
@@ -137,10 +147,28 @@ def check_empty_plan(
         )
 
 
+def _regions(request: DeployRequest, rules: Rules, environment: str | None) -> list[str]:
+    """The regions that are deployed to, where rules.toml or the request names any."""
+    settings = find_environment(environment, rules)
+    if request.region:
+        return [request.region] if settings and settings.regions else []
+    return list(settings.regions) if settings else []
+
+
+def profile_of(environment: str | None, rules: Rules) -> str | None:
+    """The profile of an environment."""
+    settings = find_environment(environment, rules)
+    return settings.profile if settings else None
+
+
 def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a plan was made from something else. A plan from a list of paths, or from a bare
     repository, was made from no commit or no files, and says so with null.
     """
     if key in ("head", "tree") and planned.get(key, "") is None:
         return False
+    if key == "regions" and key not in planned:
+        return False  # an earlier version wrote none
+    if key == "regions" and now[key] and isinstance(planned[key], list):
+        return not set(now[key]) <= set(planned[key])
     return key not in planned or planned[key] != now[key]

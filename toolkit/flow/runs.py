@@ -39,6 +39,9 @@ from toolkit.run.recover import RunState, recover_state, with_quoted_advice
 from toolkit.run.request import RunRequest
 from toolkit.run.run_journal import StoredRunJournal
 
+NEWEST = "newest"
+"""The fact of a run that says which run had deployed each step's target last when it began."""
+
 
 def new_id(ports: Ports) -> str:
     """A name for a new run."""
@@ -66,6 +69,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             IN_RECORD: True,
+            NEWEST: dict(prepared.newest),
             "jobs": [making.pack(job) for job in jobs],
             **request.facts,
         }
@@ -259,14 +263,17 @@ def _later_deploy(job: Job, records: Sequence[Record], state: RunState) -> Recor
     if good is None:
         return None
     acted = job.step in state.begun and state.begun[job.step].acted
+    newest = state.facts.get(NEWEST)
     base = job.recorded.run if job.recorded is not None else ""
+    if isinstance(newest, Mapping):
+        base = str(newest.get(job.step, ""))
     ours = next((record for record in records if record.run == job.run), None)
     # Where nothing was done, the place of a begun deploy in the record says nothing.
     if ours is not None and (acted or ours.verdict != BEGUN):
         is_later = good.n > ours.n
     elif acted and state.facts.get(IN_RECORD) is True:
         is_later = good.run != base  # it was recorded as begun, and is not any more
-    elif base:
+    elif base or isinstance(newest, Mapping):
         is_later = good.run != base
     else:
         is_later = good.run > job.run  # nothing but the names of the runs is known

@@ -99,9 +99,6 @@ def select(
             chosen.append(target)
         else:
             left.append((name, reason))
-    if left and not chosen:
-        name, reason = left[0]
-        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
     for name, reason in left:
         for other in leaves:
             if name in graph.waits_for(other, among):

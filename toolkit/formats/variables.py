@@ -32,6 +32,8 @@ def names(text: str) -> frozenset[str]:
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
     """The text with every `{name}` of a known variable replaced."""
+    if "{" not in text:
+        return text
     return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 

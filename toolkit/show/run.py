@@ -393,8 +393,10 @@ def still_open(
 ) -> str:
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
+    place = location(jobs) if jobs else ""
+    where = f" in {place}" if place else ""
     return (
-        f"Run {line(run)} is open. Nothing was changed. Continuing it "
+        f"Run {line(run)} is open. Nothing was changed. Continuing it{where} "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
 

@@ -34,7 +34,9 @@ def kind(name: str) -> Kind:
     package does not bring what it says.
     """
     if name in KINDS:
-        return cast(Kind, import_module(KINDS[name]).kind)
+        # It is asked for thousands of times, and `import_module` takes its time to find it again.
+        known = getattr(sys.modules.get(KINDS[name]), "kind", None)
+        return cast(Kind, known or import_module(KINDS[name]).kind)
     return _load(_installed()[name])
 
 

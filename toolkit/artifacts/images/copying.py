@@ -3,12 +3,13 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from toolkit.artifacts.images.types import BuildLog, Pushed, pushed, size
-from toolkit.errors import Missing, Refused
+from toolkit.errors import FileProblem, Missing, Refused
+from toolkit.ports import disk
 from toolkit.ports.registry import (
     IMAGES,
     INDEXES,
@@ -36,6 +37,7 @@ def copy_image(
     and what `log.check` and `intend` raise.
     """
     with ExitStack() as stack:
+        stack.enter_context(_disk_problems())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-copy-"))
         source = stack.enter_context(closing(connected(origin, log.check)))
         client = stack.enter_context(closing(connected(target, log.check)))
@@ -50,6 +52,16 @@ def copy_image(
                 raise tag_taken()
             log.log(f"copied {digest} from {origin.host}/{origin.repository}")
         return pushed(target, digest)
+
+
+@contextmanager
+def _disk_problems() -> Iterator[None]:
+    """A temporary folder that is full or missing is no bug. Raises FileProblem."""
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.gettempdir() if tempfile.tempdir else "the temporary folder"
+        raise FileProblem(path=folder, reason=disk.error_text(error)) from None
 
 
 class _Copy:

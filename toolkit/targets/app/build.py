@@ -75,10 +75,17 @@ def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) ->
     """The digest of the image in the job's repository, where one step of the run puts it for all
     that need it there, if it is missing.
     """
-    if state.digest is not None:
-        return state.digest
     uri, region = str(state.repository["repositoryUri"]), registry_client(job, ports).region_name
     key = ("image", job.run, region, uri, state.build_key)
+    if state.digest is not None:
+        pushed = ports.shared.result(key)
+        if pushed is not None and pushed.value != state.digest:
+            raise TagTaken(
+                f"image {state.tag} in repository {job.settings.repository} is {state.digest} now, "
+                f"but step {pushed.by} has pushed {pushed.value}",
+                "someone else has moved the tag; run it again",
+            )
+        return state.digest
     with ports.shared.turn(key, job.step, report.check) as image:
         if image.is_mine:
             image.value = _provide(job, ports, state, report)
