@@ -342,7 +342,7 @@ def test_each_row_of_a_check_is_looked_at(stage: HealthStage) -> None:
     stage.rules("one", more=hosts + more)
     looked = stage.look(environment="prod")
     statuses = [report.status for report in looked.checkups if report.name == "names"]
-    assert statuses.count("ok") == 1
+    assert statuses.count(HealthStatus.OK) == 1
     assert len(statuses) == 2
 
 
