@@ -353,6 +353,13 @@ def test_rules_that_cannot_be_read_give_no_name_and_no_word(
         assert names(project.path, line) == []
 
 
+def test_a_pipe_that_is_named_as_rules_or_included_is_not_waited_for(project: Repo) -> None:
+    _pipe(project.path / "pipe.toml")
+    assert names(project.path, "toolkit --rules pipe.toml deploy ") == []
+    (project.path / "rules.toml").write_text('include = ["pipe.toml"]\n[checks.own]\n')
+    assert names(project.path, "toolkit smoke-test --only ") == ["own"]
+
+
 def test_damaged_records_and_journals_give_no_name_and_no_word(project: Repo) -> None:
     folder = Path(places.state_folder())
     for path in [*folder.rglob("*.json"), *folder.rglob("*.jsonl")]:
