@@ -6,7 +6,7 @@ from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
 from toolkit.cli.shared_runs import newer_run
 from toolkit.flow import colleagues
-from toolkit.flow import runs as flow
+from toolkit.flow import run_stories as flow
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_of_run
 from toolkit.ports import processes
