@@ -141,3 +141,21 @@ for found in pkgutil.walk_packages(toolkit.__path__, "toolkit."):
     )
     assert done.returncode == 0, done.stderr.decode()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_list_of_runs_loads_nothing_of_what_carries_them_out(repo: Repo) -> None:
+    names = modules(repo.path, "history")
+    assert "toolkit.flow.run_stories" in names
+    assert not names & {
+        "http.cookiejar",
+        "ssl",
+        "toolkit.flow.compare",
+        "toolkit.flow.deploy",
+        "toolkit.flow.runs",
+        "toolkit.run.step",
+    }
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollback", "resume"])
+def test_a_page_of_help_loads_no_openssl(tmp_path: Path, command: str) -> None:
+    assert not modules(tmp_path, command, "--help") & {"http.cookiejar", "ssl", "urllib.request"}

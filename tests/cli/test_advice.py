@@ -25,6 +25,8 @@ NOT_REPEATED = {
 """What a command has options for, and a next command does not repeat."""
 
 SENTENCES = {
+    "cli/output.py": "the command whose --help is the place to look",
+    "cli/sandbox.py": "what a shell has to evaluate",
     "cli/crash.py": "the report's first line: the version",
     "cli/explain.py": "the end of a pipe that begins with another program",
     "cli/health.py": "the name of a JUnit suite",

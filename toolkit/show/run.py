@@ -90,9 +90,9 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb = "Roll back" if jobs[0].action == JobAction.ROLLBACK else "Deploy"
+    verb, to = ("Roll back", "in") if jobs[0].action == JobAction.ROLLBACK else ("Deploy", "to")
     where = location(jobs)
-    lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
+    lines = wrapped(f"{verb} {to} {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
