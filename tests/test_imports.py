@@ -17,9 +17,11 @@ HEAVY = {
     "dataclasses",
     "git",
     "hashlib",
+    "jsonschema",
     "platformdirs",
     "prompt_toolkit",
     "questionary",
+    "re2",
     "rich",
     "tabulate",
     "yaml",
@@ -103,8 +105,14 @@ def test_a_diff_loads_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
 
 
 def test_completion_loads_no_heavy_package(repo: Repo) -> None:
-    env = {"_TOOLKIT_COMPLETE": "bash_complete", "COMP_WORDS": "toolkit diff --", "COMP_CWORD": "2"}
-    assert not loaded(repo.path, **env) & HEAVY
+    for words in ("toolkit\ndiff\n--", "toolkit\ndeploy\n", "toolkit\nrollback\napp\n--to\n"):
+        env = {
+            "_TOOLKIT_COMPLETE": "bash",
+            "_TOOLKIT_WORDS": words,
+            "_TOOLKIT_CURRENT": str(words.count("\n")),
+        }
+        heavy = {*HEAVY, "click", "msgspec", "subprocess"} - {"hashlib"}
+        assert not loaded(repo.path, **env) & heavy
 
 
 def test_importing_every_module_runs_nothing(tmp_path: Path) -> None:

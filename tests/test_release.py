@@ -162,48 +162,143 @@ def test_the_wheel_holds_the_package_and_no_more(built: tuple[Path, Path]) -> No
     with ZipFile(built[1]) as wheel:
         names = wheel.namelist()
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"toolkit", f"toolkit-{__version__}.dist-info"}
+    assert tops == {"toolkit", f"deploy_toolkit-{__version__}.dist-info"}
+    example = "toolkit/sandbox/example/"
+    listed = [*_tracked("toolkit")]
+    listed += [f"{example}{name}" for name in _tracked("examples/car-rental")]
+    assert sorted(name for name in names if name.startswith("toolkit/")) == sorted(listed)
+
+
+def _tracked(folder: str) -> Iterator[str]:
+    """The files of a folder that git knows: those of the package as they are named there."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "toolkit"],
+        ["git", "ls-files", "-co", "--exclude-standard", folder],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     )
-    remote = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
-    assert sorted(name for name in names if name.startswith("toolkit/")) == sorted(remote)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists():
+            yield name.removeprefix("examples/car-rental/")
 
 
-def test_a_clean_environment_runs_the_wheel(built: tuple[Path, Path], repo: Repo) -> None:
+class Environment:
+    """A virtual environment with the tests' packages, but not this checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=False)
+        self.folder, self.python = folder, folder / "bin" / "python"
+        [self.site] = folder.glob("lib/python*/site-packages")
+        # .pth files that lie among the tests' packages are not read
+        packages = metadata.distribution("click").locate_file("")
+        (self.site / "tests-packages.pth").write_text(f"{packages}\n")
+
+    def uv(self, *words: str) -> None:
+        """Run uv's pip here, offline."""
+        command = [sys.executable, "-m", "uv", "pip", *words, "--python", str(self.python)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def install(self, wheel: Path, *words: str) -> None:
+        """Install a wheel alone."""
+        self.uv("install", "-q", "--offline", "--no-deps", "--no-cache", *words, str(wheel))
+
+    def run(
+        self, program: str, *args: str, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of it."""
+        environment = {name: os.environ[name] for name in ("PATH", "HOME")}
+        words = [str(self.folder / "bin" / program), *args]
+        return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Environment(tmp_path / "venv")
+
+
+def test_a_clean_environment_runs_the_wheel(
+    built: tuple[Path, Path], repo: Repo, environment: Environment
+) -> None:
     """Its dependencies are those of the tests: nothing is downloaded, and what the wheel asks for
     is held against what is there.
     """
-    folder = repo.path.parent / "venv"
-    venv.create(folder, with_pip=False)
-    python, program = folder / "bin" / "python", folder / "bin" / "toolkit"
-    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--offline", "--no-deps"]
-    install += ["--no-cache", "--python", str(python), str(built[1])]
-    subprocess.run(install, check=True, capture_output=True)
-    [site] = folder.glob("lib/python*/site-packages")
-    [installed] = metadata.distributions(path=[str(site)])
+    environment.install(built[1])
+    [installed] = metadata.distributions(path=[str(environment.site)])
     request = [Requirement(text) for text in installed.requires or ()]
     needed = [entry for entry in request if entry.marker is None]
     assert len(needed) > 10
     for item in needed:
         assert item.specifier.contains(metadata.version(item.name)), item
-    # the tests' packages, but not the checkout: .pth files that lie among them are not read
-    packages = metadata.distribution("click").locate_file("")
-    (site / "tests-packages.pth").write_text(f"{packages}\n")
-
-    def run(*args: str) -> str:
-        environment = {name: os.environ[name] for name in ("PATH", "HOME")}
-        done = subprocess.run(
-            args, cwd=repo.path, env=environment, capture_output=True, text=True, check=True
-        )
-        return done.stdout
-
-    where = run(str(python), "-c", "import toolkit; print(toolkit.__file__)")
-    assert where.startswith(str(site))
-    assert run(str(program), "--version") == f"toolkit {__version__}\n"
+    code = "import toolkit; print(toolkit.__file__)"
+    where = environment.run("python", "-c", code, cwd=repo.path)
+    assert where.stdout.startswith(str(environment.site))
+    assert environment.run("toolkit", "--version").stdout == f"toolkit {__version__}\n"
     repo.write({"backend/src/app.py": "changed\n"})
-    assert run(str(program), "diff", "-q", "HEAD").strip() == "toolkit deploy-app app"
+    diff = environment.run("toolkit", "diff", "-q", "HEAD", cwd=repo.path)
+    assert diff.stdout.strip() == "toolkit deploy-app app"
+
+
+def test_an_installed_package_writes_the_example_as_a_repository(
+    built: tuple[Path, Path], tmp_path: Path, environment: Environment
+) -> None:
+    environment.install(built[1])
+    done = environment.run("toolkit", "sandbox", "example", "shop", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=tmp_path / "shop", check=True, capture_output=True, text=True
+    )
+    assert sorted(tracked.stdout.splitlines()) == sorted(_tracked("examples/car-rental"))
+    checked = environment.run("toolkit", "rules", "check", cwd=tmp_path / "shop")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# The name on the package index
+
+
+@pytest.fixture(scope="module")
+def namesake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of somebody else that is called `toolkit`, as on the package index."""
+    folder = tmp_path_factory.mktemp("namesake")
+    (folder / "toolkit").mkdir()
+    (folder / "toolkit" / "__init__.py").write_text('__version__ = "0.0.3"\n')
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "toolkit"\nversion = "0.0.3"\n'
+    )
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    subprocess.run(build, cwd=folder, check=True, capture_output=True)
+    [wheel] = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+REPLACED = "error: another package has replaced files of toolkit in "
+FIX = "  python -m pip install --force-reinstall deploy-toolkit\n"
+
+
+def test_a_namesake_that_wrote_over_our_files_is_said_and_what_is_said_to_do_helps(
+    built: tuple[Path, Path], namesake: Path, environment: Environment
+) -> None:
+    environment.install(built[1])
+    environment.install(namesake)
+    replaced = environment.run("toolkit", "--version")
+    assert (replaced.returncode, replaced.stdout) == (2, "")
+    assert replaced.stderr.startswith(REPLACED)
+    assert replaced.stderr.endswith(FIX)
+    environment.uv("uninstall", "toolkit")
+    assert environment.run("toolkit", "--version").stderr.startswith(REPLACED)
+    environment.install(built[1], "--reinstall")
+    assert environment.run("toolkit", "--version").stdout == f"toolkit {__version__}\n"
+
+
+def test_doctor_names_a_namesake_over_which_ours_was_written(
+    built: tuple[Path, Path], namesake: Path, environment: Environment, tmp_path: Path
+) -> None:
+    environment.install(namesake)
+    environment.install(built[1])
+    found = environment.run("toolkit", "doctor", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "another package, which writes over this one (deploy-toolkit)" in found.stdout
+    environment.uv("uninstall", "toolkit")
+    environment.install(built[1], "--reinstall")
+    assert "another package" not in environment.run("toolkit", "doctor", cwd=tmp_path).stdout

@@ -4,18 +4,51 @@ import os
 import sys
 from contextlib import suppress
 
+OWN_NAME = "deploy-toolkit"
+"""The distribution's name, here as well: `toolkit/__init__.py` may have been replaced."""
+
 
 def start() -> None:
     """The program from its first moment: who stops it while it is still being loaded is told so by
     the exit code alone.
     """
     try:
+        complete()
         in_utf8()
+        refuse_replaced_package()
         from toolkit.cli.main import main
 
         main()
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def complete() -> None:
+    """Answer the completion script of a shell, if one asks: without anything else that a command
+    needs.
+    """
+    shell = os.environ.get("_TOOLKIT_COMPLETE")
+    if shell in ("bash", "zsh", "fish"):
+        from toolkit.cli.suggestions import main
+
+        main(shell)
+
+
+def refuse_replaced_package() -> None:
+    """Leave with an error where another distribution has put its files over ours: `toolkit` on the
+    package index is somebody else's, and installs into the same folder.
+    """
+    import toolkit
+
+    if getattr(toolkit, "DISTRIBUTION", None) == OWN_NAME:
+        return
+    sys.stderr.write(
+        f"error: another package has replaced files of toolkit in {os.path.dirname(__file__)}\n"
+        "hint: remove it, and install toolkit again:\n"
+        "  python -m pip uninstall toolkit\n"
+        f"  python -m pip install --force-reinstall {OWN_NAME}\n"
+    )
+    sys.exit(2)
 
 
 def in_utf8() -> None:

@@ -40,6 +40,8 @@ ToolkitError
 ├── LockHeld            someone else is deploying the target
 ├── LockLost            and we are no longer allowed to be
 ├── StateDamaged        a journal or a record cannot be trusted
+│   └── AnotherProject  it belongs to one that shares the store
+├── Superseded          somebody else has deployed something else since
 └── CloudError          AWS answered with an error
     ├── Missing         what rules.toml names is not there
     │   ├── NoRepository

@@ -27,7 +27,8 @@ Examples:
   toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              what changed since a tag
   toolkit diff --committed HEAD~3  the last three commits, as committed
-  toolkit diff A..B                between two commits; A...B: since they parted
+  toolkit diff A..B                between two commits
+  toolkit diff A...B               what B changed since it left A
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
 Uncommitted and untracked files count, unless you give --committed or a range. Exit codes: 0; with
@@ -58,7 +59,7 @@ if rules.toml says "fail"."""
 @options.as_json
 @options.quiet
 @options.verbose
-@options.no_color
+@options.color
 @click.pass_context
 def diff(ctx: click.Context, /, **values: Any) -> int:
     """Show what is out of date, why, and the smallest deploy that fixes it.

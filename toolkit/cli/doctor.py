@@ -5,7 +5,7 @@ import platform
 
 import click
 
-from toolkit import __version__, flow, targets
+from toolkit import DISTRIBUTION, __version__, flow, targets
 from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
@@ -24,6 +24,7 @@ from toolkit.show import diagnosis as show
 
 @click.command()
 @options.common
+@options.color
 @options.as_json
 @click.pass_context
 def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:
@@ -60,7 +61,22 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
 
 
 def _programs() -> list[show.ProgramRow]:
-    return [show.program(name, version, needed) for name, version, needed in programs.versions()]
+    rows = [show.program(name, version, needed) for name, version, needed in programs.versions()]
+    return [*rows, *_namesakes()]
+
+
+def _namesakes() -> list[show.ProgramRow]:
+    """The distribution that has the name `toolkit` on the package index, where it is installed
+    beside ours: both write into the same folder.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("toolkit")
+    except PackageNotFoundError:
+        return []
+    remark = f"another package, which writes over this one ({DISTRIBUTION}): pip uninstall toolkit"
+    return [show.ProgramRow("toolkit", installed, remark, True)]
 
 
 def _builder() -> show.ProgramRow:

@@ -17,9 +17,9 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit rollback app                   restore the last good version (on a terminal: choose)
-  toolkit rollback app --to 3f2c9d1      restore this version; the start of its name is enough
-  toolkit rollback app --list            list the good versions
+  toolkit rollback app               restore the last good version
+  toolkit rollback app --to 3f2c9d1  restore this version
+  toolkit rollback app --list        list the good versions
 
 A version is good if a deploy of it succeeded and was recorded. Its image still has to be in the
 repository. A deployment in progress is stopped."""
@@ -34,7 +34,7 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
-@deploying.deploy_options
+@deploying.run_options(options.environment)
 @click.pass_context
 def rollback(
     ctx: click.Context,
@@ -53,7 +53,6 @@ def rollback(
         action=JobAction.ROLLBACK,
         options=kind_options.take(ctx, arguments),
     )
-    options.single_environment("rollback", common.environments)
     rules = validate(request, git)
     deploying.say_endpoint(common, rules)
     names = environments_of(request, rules)
@@ -93,11 +92,14 @@ def _choose(
 
         if choice.back:
             output.note(f"note: {line(choice.back)}")
-        labels: list[tuple[str, str]] = []
-        for candidate in candidates:
-            label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
-            labels.append((label, candidate.record.run))
-        version = pick("Which version?", labels, flow.first_choice(choice))
+        offered = flow.offered(choice)
+        labels = display.deploy_labels(
+            [candidate.record for candidate in offered],
+            [_where_live(candidate) for candidate in offered],
+            [candidate.gone for candidate in offered],
+        )
+        runs = [candidate.record.run for candidate in offered]
+        version = pick("Which version?", list(zip(labels, runs, strict=True)))
     chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
@@ -105,6 +107,12 @@ def _choose(
                 name = line(candidate.record.version)
                 output.note(f"note: {name} is left out: its image is gone")
     return chosen
+
+
+def _where_live(candidate: flow.Candidate) -> list[str]:
+    if candidate.live:
+        return [""]
+    return [region or "" for region in candidate.runs_in]
 
 
 def _list(choice: flow.RollbackChoice, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from toolkit.show import lint as show
 
 @click.command("check")
 @options.common
+@options.color
 @click.option(
     "--strict", is_flag=True, help="Exit with 1 if there is a finding, or a file that no rule owns."
 )
@@ -36,7 +37,7 @@ def rules_check(
     git = options.repository(folder)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
     options.known_environment(ctx, loaded)
-    checks.load_checks(loaded)
+    checks.inspect_checks(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     result, serious = None, False
     if git is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import flow, targets
-from toolkit.advice import NextCommand
+from toolkit.advice import ShellCommand
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
@@ -44,8 +44,9 @@ class _OptionalRoom(click.Group):
 @click.group(
     "sandbox",
     cls=_OptionalRoom,
-    epilog='\b\nExample:\n  eval "$(toolkit sandbox up)"\n  toolkit deploy-app\n'
-    '  eval "$(toolkit sandbox down)"',
+    epilog="\b\nExamples:\n  toolkit sandbox example car-rental   write a project to try it on\n"
+    '  eval "$(toolkit sandbox up)"         start it, for this shell\n'
+    '  eval "$(toolkit sandbox down)"       stop it\n',
 )
 def sandbox() -> None:
     """Try every command without an AWS account.
@@ -111,6 +112,23 @@ def down(as_json: bool) -> int:
     return Exit.OK
 
 
+@sandbox.command("example")
+@click.argument("directory", default="car-rental", metavar="[DIR]")
+@options.as_json
+def example(directory: str, as_json: bool) -> int:
+    """Write the example project to DIR (car-rental), as a git repository.
+
+    It has an image on ECS, three CDK stacks, a Lambda function and a web page.
+    """
+    from toolkit.sandbox import box
+
+    box.write_example(directory)
+    if as_json:
+        return output.document(show.document("example", "ok", Exit.OK, folder=directory))
+    output.say(show.example(directory))
+    return Exit.OK
+
+
 @sandbox.command("status")
 @options.as_json
 def status(as_json: bool) -> int:
@@ -163,7 +181,7 @@ def reset(
     with box.exclusive():
         sandbox = box.load()
         if sandbox is None or not box.is_running(sandbox):
-            start = ("start it with", NextCommand("sandbox up"))
+            start = ("start it with", ShellCommand('eval "$(toolkit sandbox up)"'))
             raise Refused("the sandbox is not running", start)
         _forget(sandbox)
         sandbox = _fill(box.empty_sandbox(sandbox), project, bare)

@@ -18,6 +18,7 @@ from toolkit.operations import Location
 from toolkit.ports import disk, files
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import environment, images, provision, server
+from toolkit.sandbox.example import write_example as write_example
 from toolkit.sandbox.provision import ProjectNeeds as ProjectNeeds
 
 

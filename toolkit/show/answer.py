@@ -13,7 +13,6 @@ from toolkit.model import (
     ChangeOrigin,
     DiffResult,
     Direction,
-    Head,
     Plan,
     Reason,
     Standing,
@@ -22,12 +21,14 @@ from toolkit.model import (
     Trust,
 )
 from toolkit.show.advice import (
+    NO_OPTIONS,
     advice_lines,
     command_line,
     commands_line,
     sentence,
     shown_command,
 )
+from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import (
     clipped,
@@ -41,6 +42,12 @@ from toolkit.show.text import (
 )
 
 WIDTH = 80
+GOES_BACK = "GOES BACK, see above"
+ROLES: dict[str, Role] = {
+    TargetState.CLEAN: Role.GOOD,
+    TargetState.DUE: Role.WARNING,
+    TargetState.UNKNOWN: Role.WARNING,
+}
 
 
 def text(
@@ -57,7 +64,7 @@ def text(
 def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
     for told in answer.told_first:
         yield from wrapped(f"note: {line(told)}", width)
-    yield from wrapped(compared(answer.base, answer.head), width)
+    yield from wrapped(compared(answer.base), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
         if standing.backwards:
@@ -181,7 +188,7 @@ def _heading(answer: DiffResult) -> str:
     return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
-def compared(base: Base, head: Head) -> str:
+def compared(base: Base) -> str:
     """The first line: with what, and why with that."""
     if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."
@@ -235,16 +242,27 @@ def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
 
 
 def _table(answer: DiffResult, width: int) -> str:
+    whole = _table_with(answer, width, answer.same)
+    if all(len(text) <= width for text in whole.splitlines()):
+        return whole
+    # What all commands repeat, such as a long --rules, is in the recommended one below.
+    return _table_with(answer, width, NO_OPTIONS)
+
+
+def _table_with(answer: DiffResult, width: int, same: SameOptions) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
     steps = first_steps(answer)
-    rows = [_row(answer, step) for step in steps]
+    rows = [_row(answer, step, same) for step in steps]
     space = room(rows, headers, 3, width)
     fitting: list[tuple[str, ...]] = []
     for row, step in zip(rows, steps, strict=True):
         reason, is_path = _reason(answer, step)
         # A path is shortened in its middle, a sentence behind a word: -v has all of it.
         reason = clipped(reason, space) if is_path else shortened(reason, space)
-        fitting.append((*row[:3], reason, *row[4:]))
+        state = marked(row[1], ROLES.get(row[1]))
+        if reason == GOES_BACK:
+            reason = marked(reason, Role.BAD)
+        fitting.append((row[0], state, row[2], reason, *row[4:]))
     return table(headers, fitting, right=(2,))
 
 
@@ -253,12 +271,12 @@ def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
     return (step.target, *sorted(answer.covered.get(step.target, ())))
 
 
-def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
+def _row(answer: DiffResult, step: Step, same: SameOptions) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in _reasons(answer, step) if reason.path})
     state, reason = answer.states[step.target], _reason(answer, step)[0]
     command = "by hand"
     if step.command:
-        command = shown_command(step.command, answer.same).removeprefix("toolkit ")
+        command = shown_command(step.command, same).removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
     return step.target, state, str(files), reason, command, estimate
 
@@ -267,7 +285,7 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
     """What most matters of why a step is due, and whether that is a path."""
     names = _names(answer, step)
     if any(name in answer.standings and answer.standings[name].backwards for name in names):
-        return "GOES BACK, see above", False
+        return GOES_BACK, False
     for name in names:
         if name in answer.failed_before:
             return line(answer.failed_before[name]), False

@@ -18,6 +18,7 @@ from toolkit.operations import (
     Verdict,
 )
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
+from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, wrapped
 
@@ -34,6 +35,17 @@ WORDS: dict[str, str] = {
     Verdict.IN_DOUBT: "in doubt",
 }
 """The verdicts in words for people."""
+ROLES: dict[str, Role] = {
+    Verdict.SUCCEEDED: Role.GOOD,
+    Verdict.UNCHANGED: Role.GOOD,
+    Verdict.SKIPPED: Role.WARNING,
+    Verdict.SUPERSEDED: Role.WARNING,
+    Verdict.CANCELLED: Role.WARNING,
+    Verdict.IN_DOUBT: Role.BAD,
+    Verdict.FAILED: Role.BAD,
+    Verdict.UNHEALTHY: Role.BAD,
+    Verdict.ROLLED_BACK: Role.BAD,
+}
 TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 """The verdicts whose duration is worth showing."""
 
@@ -78,14 +90,16 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb = "Roll back" if jobs[0].action == JobAction.ROLLBACK else "Deploy"
+    verb, to = ("Roll back", "in") if jobs[0].action == JobAction.ROLLBACK else ("Deploy", "to")
     where = location(jobs)
-    lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
+    lines = wrapped(f"{verb} {to} {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
         about = ""
-        if job.step in unchanged:
+        if job.is_build:
+            about = _built_for(job, jobs, previews)
+        elif job.step in unchanged:
             about = "nothing to do"
         elif job.estimate_s:
             about = f"about {duration(job.estimate_s)}"
@@ -99,12 +113,22 @@ def intention(
     return [*lines, *_warnings(jobs, previews, width)]
 
 
+def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview]) -> str:
+    """What is built for which steps: `image for app, included in its time`."""
+    users = [job.step for job in jobs if build.step in job.needs]
+    preview = previews.get(build.step)
+    what = preview.artifact.what if preview and preview.artifact else "build"
+    times = "its time" if len(users) == 1 else "their times"
+    return line(f"{what} for {', '.join(users)}, included in {times}")
+
+
 def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) -> list[str]:
     """What the kinds warn of, each with its step where there are several."""
     lines: list[str] = []
+    several = sum(not job.is_build for job in jobs) > 1
     for job in jobs:
         if job.step in previews:
-            name = f"{job.step}: " if len(jobs) > 1 else ""
+            name = f"{job.step}: " if several else ""
             for warning in previews[job.step].warnings:
                 same = previews[job.step].same
                 lines += advice_lines(warning, same, width, f"warning: {name}")
@@ -188,6 +212,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
         document = {
             "step": job.step,
             "target": job.target,
+            "action": job.action,
             "environment": job.location.environment,
             "region": job.location.region,
             "version": job.version.name,
@@ -215,9 +240,19 @@ def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
     return document
 
 
+def verdict_word(verdict: str) -> str:
+    """A verdict in words, marked with its role."""
+    return marked(WORDS.get(verdict) or line(verdict), ROLES.get(verdict))
+
+
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
-    text = WORDS.get(outcome.verdict) or line(outcome.verdict)
+    return plain(_ended(outcome))
+
+
+def _ended(outcome: Outcome) -> str:
+    """The same, with the verdict's role."""
+    text = verdict_word(outcome.verdict)
     if outcome.verdict in TIMED and outcome.took_s >= 1:
         text += f" in {duration(round(outcome.took_s))}"
     if outcome.cause:
@@ -237,7 +272,8 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
     if several:
         rows = [_row(outcome, jobs) for outcome in result.outcomes]
         for step in result.not_started:
-            rows.append((line(step), "not started", version(jobs[step]), "", ""))
+            not_started = marked("not started", Role.WARNING)
+            rows.append((line(step), not_started, version(jobs[step]), "", ""))
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
@@ -250,7 +286,7 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
-    verdict = WORDS.get(outcome.verdict, outcome.verdict)
+    verdict = verdict_word(outcome.verdict)
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
     return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
@@ -259,21 +295,22 @@ def _detail(
     outcome: Outcome, job: Job, several: bool, same: SameOptions, width: int
 ) -> Iterator[str]:
     name = f"{line(outcome.step)}: " if several else ""
-    for key, value in outcome.outputs.items():
+    # The digest of what was built is for programs: people get it from the log.
+    for key, value in () if job.is_build else outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
         if job.undoes:
             yield from wrapped(
-                f"{line(job.target)} {version(job)} was restored: {ended(outcome)}", width
+                f"{line(job.target)} {version(job)} was restored: {_ended(outcome)}", width
             )
         elif not several:
-            yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
+            yield from wrapped(f"{line(outcome.step)} {version(job)}: {_ended(outcome)}", width)
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
         return
     if outcome.verdict is Verdict.SKIPPED:
         return
-    yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
+    yield from wrapped(f"{line(outcome.step)}: {_ended(outcome)}", width)
     yield from (f"  | {line(text)}" for text in outcome.log)
     yield from advice_lines(outcome.next, same, width, "  next: ")
 
@@ -380,8 +417,10 @@ def still_open(
 ) -> str:
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
+    place = location(jobs) if jobs else ""
+    where = f" in {place}" if place else ""
     return (
-        f"Run {line(run)} is open. Nothing was changed. Continuing it "
+        f"Run {line(run)} is open. Nothing was changed. Continuing it{where} "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
 

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping
 from shlex import quote as shell
 from typing import Any, Protocol
 
+from toolkit.advice import NextCommand, ShellCommand
+from toolkit.show.advice import advice_lines
 from toolkit.show.text import quote
+
+CDK = "cdk/requirements.txt"
+"""The packages of the example's CDK app."""
 
 
 class ProvisionedRow(Protocol):
@@ -27,6 +32,21 @@ class ProvisionedRow(Protocol):
 def exports(env: Mapping[str, str]) -> str:
     """The lines that make a shell use the sandbox."""
     return "\n".join(f"export {name}={shell(value)}" for name, value in env.items())
+
+
+def example(folder: str) -> str:
+    """What to do with the example that was written."""
+    enter = ShellCommand("cd {}", (f"./{folder}" if folder.startswith("-") else folder,))
+    up = ShellCommand('eval "$(toolkit sandbox up)"')
+    packages = ShellCommand("python3 -m venv cdk/.venv && cdk/.venv/bin/pip install -r {}", (CDK,))
+    start = (enter, up, NextCommand("deploy-app", ("app",)))
+    return "\n".join(
+        (
+            f"The example is in {quote(folder)}, a git repository with one commit.",
+            *advice_lines(start, before="Deploy its app to the sandbox: "),
+            *advice_lines(packages, before="Its three stacks need the packages of its CDK app: "),
+        )
+    )
 
 
 def unsets(names: Iterable[str]) -> str:

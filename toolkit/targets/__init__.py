@@ -1,4 +1,5 @@
-"""The kinds. A new kind is its folder, its line here, and its golden test.
+"""The kinds. A new kind is its folder, its line here, and its stage in
+tests/targets/test_contract.py.
 
 Other kinds come from installed packages: each is an entry point `toolkit.kinds` whose name is the
 kind and whose object is a `toolkit.targets.base.Kind` (docs/extending.md).
