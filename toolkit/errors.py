@@ -493,6 +493,15 @@ class ProbeError(ToolkitError):
         super().__init__(reason=reason)
 
 
+class CertificateProblem(ProbeError):
+    """{reason}"""
+
+    hint = "replace the certificate where that name is served"
+
+    def __init__(self, reason: str, next: Advice = "") -> None:
+        ToolkitError.__init__(self, next, reason=reason)
+
+
 class NoWay(ProbeError):
     """{reason}"""
 
