@@ -172,7 +172,7 @@ def _aws_options(location: Location) -> tuple[str, ...]:
             settled = None
         if settled != location.region:
             options += ("--region", location.region)
-    if location.profile:
+    if location.profile and location.profile != endpoint.profile_name():
         options += ("--profile", location.profile)
     return options
 

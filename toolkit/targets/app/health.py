@@ -5,8 +5,9 @@ behind its load balancers, its alarms.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.app import definition as definitions
@@ -285,10 +287,12 @@ class _AppHealth:
             return TaskLog()
         name = failure.container if failure.container in names else names[0]
         part = definitions.container_named(definition, name)
-        try:
-            return task_logs.read_log(self.job, self.ports, part, failure)
-        except ToolkitError:  # what has failed is known without its log
-            return TaskLog()
+        log = BackgroundTask(partial(task_logs.read_log, self.job, self.ports, part, failure))
+        # What has failed is known without its log, and is not to wait for it.
+        with suppress(ToolkitError, Timeout):
+            return log.within(SOON_S)
+        stream = definitions.log_stream(part, failure.id) if part else None
+        return TaskLog(stream[0] if stream else None)
 
 
 @contextmanager
