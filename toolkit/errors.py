@@ -702,6 +702,8 @@ class Expired(CredentialsProblem):
 
     def __init__(self, profile: str = "", option: str = "", next: Advice = "") -> None:
         again = next or ("sign in again:", ShellCommand(f"aws sso login{option}"))
+        self.renewal = again
+        """How to get new ones, without what to do after that."""
         go_on = ("; then continue, with", NextCommand("resume"), "if a run was stopped")
         super().__init__((*advice_parts(again), *go_on), profile=profile, option=option)
 

@@ -323,7 +323,7 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     assert looked.exit == 7
     causes = {sign.cause for sign in findings(looked)}
     assert causes == {"the AWS credentials have expired"}
-    commands = {sentence(sign.next).partition(";")[0] for sign in findings(looked)}
+    commands = {sentence(sign.next) for sign in findings(looked)}
     assert commands == {"sign in again: aws sso login"}
 
 
