@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import deploys, health, repository, schedule
+from benchmarks import deploys, health, records, repository, schedule
+from benchmarks.timing import interleaved, ms
 from toolkit.impact.matcher import Matcher
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +77,7 @@ def _cpu() -> str:
 def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
     """One measurement after the other."""
     yield from diffs(folder, runs)
+    yield from records.rows(folder / "records", TOOLKIT)
     yield from matching()
     yield from many_paths(folder)
     yield from scheduling()
@@ -117,23 +119,6 @@ def diffs(folder: Path, runs: int) -> Iterator[Row]:
                 f"`python -I -c pass` {ms(bare)}, `git diff` {ms(git)}",
                 f"at most {goal}x" if files == 20_000 else "within 15 % of 20,000 files",
             )
-
-
-def interleaved(folder: Path, runs: int, *commands: Sequence[str]) -> list[list[float]]:
-    """Seconds of each command, taken in turn, after two runs that do not count."""
-    found: list[list[float]] = [[] for _ in commands]
-    for at in range(runs + 2):
-        for command, times in zip(commands, found, strict=True):
-            start = time.perf_counter()
-            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-            if at >= 2:
-                times.append(time.perf_counter() - start)
-    return found
-
-
-def ms(times: Sequence[float]) -> str:
-    """Median and minimum in milliseconds."""
-    return f"{statistics.median(times) * 1000:.1f} ms (min {min(times) * 1000:.1f})"
 
 
 def matching() -> Iterator[Row]:

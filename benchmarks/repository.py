@@ -138,15 +138,55 @@ def long_history(folder: Path, commits: int) -> Path:
     return folder
 
 
-def rules(count: int = 200) -> str:
-    """A rules.toml with as many rules, five to a target."""
+def deployed(folder: Path, files: int, commits: int) -> tuple[Path, list[str]]:
+    """A repository of so many commits, oldest first, of which each changes three files in two
+    packages; of 200 packages with a target each.
+    """
+    folder.mkdir(parents=True)
+    names = paths(files)
+    random = Random(7)
+    text = deployed_rules()
+    history: list[Commit] = [
+        ("main", "", [("rules.toml", text.encode()), *((name, b"x") for name in names)])
+    ]
+    for number in range(commits - 1):
+        near = random.randrange(len(names) - 200)
+        changed = [names[near], names[near + 1], names[near + 150]]
+        history.append(("main", "main", [(name, b"%d" % number) for name in changed]))
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "fast-import", "--quiet", given=_commits(history))
+    git(folder, "checkout", "-q", "main")
+    listed = subprocess.run(
+        ["git", "rev-list", "--reverse", "main"],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return folder, listed.stdout.split()
+
+
+def deployed_rules(count: int = 200) -> str:
+    """A rules.toml with a target for each of its rules, in an environment."""
+    text = rules(count, each=1)
+    environment = (
+        'environment = "dev"\n\n[environments.dev]\naccount = "111111111111"\n'
+        'regions = ["eu-west-1"]\n\n'
+    )
+    head, targets = text.split("[targets.", 1)
+    return f"{head}{environment}[targets.{targets}"
+
+
+def rules(count: int = 200, each: int = 5) -> str:
+    """A rules.toml with as many rules, `each` of them to a target."""
     targets = [
         f'[targets.t{at}]\nkind = "stack"\nstack = "Stack{at}"\ncdk = "cdk"\nestimate = "2m"\n'
-        for at in range(count // 5)
+        for at in range(count // each)
     ]
     found = [
         f'[[rules]]\nname = "Package {at}"\npaths = ["packages/p{at:03}/src/**",'
-        f' "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\ndeploy = ["t{at // 5}"]\n'
+        f' "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\n'
+        f'deploy = ["t{at // each}"]\n'
         for at in range(count)
     ]
     return "\n".join(['version = 1\nproject = "bench"\nignore = ["**/*.md"]\n', *targets, *found])

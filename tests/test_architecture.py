@@ -120,6 +120,9 @@ ONE_FILE |= {
     "rich": "cli/progress.py",
     "botocore": "ports/aws/client.py",
     "jsonpath": "checks/expect.py",
+    "re2": "checks/patterns.py",
+    "jsonschema": "checks/schemas.py",
+    "referencing": "checks/schemas.py",
     "locust": "ports/load/user.py",
 }
 ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}

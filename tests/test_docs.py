@@ -11,8 +11,9 @@ from _pytest.mark.structures import ParameterSet
 
 from tests.support import pages
 from tests.support.run import ROOT
+from toolkit import errors
 from toolkit.cli.main import COMMANDS
-from toolkit.errors import Exit
+from toolkit.errors import Exit, ToolkitError
 
 ALL = [
     *pages.PAGES,
@@ -26,6 +27,13 @@ MEND = "run scripts/docs and look at what it changed"
 @pytest.mark.parametrize("path", pages.generated(), ids=lambda path: path.name)
 def test_a_generated_page_is_current(path: Path) -> None:
     assert path.read_text() == pages.generated()[path], MEND
+
+
+def all_subclasses(parent: type[ToolkitError]) -> Iterator[type[ToolkitError]]:
+    """The errors of a kind, and theirs."""
+    for error in parent.__subclasses__():
+        yield error
+        yield from all_subclasses(error)
 
 
 def examples() -> Iterator[ParameterSet]:
@@ -56,6 +64,15 @@ def test_every_command_is_in_the_readme_or_a_page(command: str) -> None:
 @pytest.mark.parametrize("code", Exit, ids=lambda code: code.name)
 def test_every_exit_code_is_documented(code: Exit) -> None:
     assert f"| {code.value} |" in (ROOT / "docs" / "exit-codes.md").read_text()
+
+
+ERRORS = [ToolkitError, *all_subclasses(ToolkitError)]
+
+
+@pytest.mark.parametrize("error", ERRORS[1:], ids=lambda error: error.__name__)
+def test_every_error_is_in_the_tree_and_its_code_in_the_pages(error: type[ToolkitError]) -> None:
+    assert re.search(rf"[├└]── {error.__name__}\b", errors.__doc__ or "")
+    assert f"`{error.code}`" in (ROOT / "docs" / "errors.md").read_text()
 
 
 def test_nothing_names_this_machine_or_a_registry() -> None:

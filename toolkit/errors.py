@@ -34,12 +34,15 @@ ToolkitError
 ├── Preempted           by another run, which undoes it
 ├── ProgramFailed       another program (docker, cdk) ended badly
 ├── ProbeError          a probe of a live system got no answer that can be used
+│   ├── CertificateProblem  a certificate is not accepted
 │   ├── NoWay           this machine has no way out: nothing is known of the other side
 │   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
 ├── LockHeld            someone else is deploying the target
 ├── LockLost            and we are no longer allowed to be
 ├── StateDamaged        a journal or a record cannot be trusted
+│   └── AnotherProject  it belongs to one that shares the store
+├── Superseded          somebody else has deployed something else since
 └── CloudError          AWS answered with an error
     ├── Missing         what rules.toml names is not there
     │   ├── NoRepository

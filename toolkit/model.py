@@ -208,7 +208,9 @@ class Check(Struct, frozen=True):
     `needs` are checks that have to pass first, unless it is `always`: then they only come first.
     `captures` are the names that it gives values to, `uses` those in its settings. A check that is
     `based` is made at each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how
-    long it is repeated.
+    long it is repeated. `files` are those that it names, and `contents` what they hold, so that it
+    is judged with the rest of the check. It runs once for each of `rows`, if there are any; with
+    `has_data` they are those of its last file.
     """
 
     name: str
@@ -222,6 +224,10 @@ class Check(Struct, frozen=True):
     timeout_s: float = 10.0
     retry_s: float = 0.0
     captures: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    contents: Mapping[str, bytes] = {}
+    rows: tuple[Mapping[str, Any], ...] = ()
+    has_data: bool = False
     uses: frozenset[str] = frozenset()
     based: bool = False
     load: Load | None = None
@@ -235,6 +241,14 @@ class Checks(Struct, frozen=True):
 
     checks: Mapping[str, Check] = {}
     secrets: Mapping[str, Secret] = {}
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """What the files hold that checks name."""
+        contents: dict[str, bytes] = {}
+        for check in self.checks.values():
+            contents |= check.contents
+        return contents
 
 
 class JudgeEffect(StrEnum):
@@ -641,6 +655,18 @@ class Replayed(Struct, frozen=True, gc=False):
     targets: tuple[str, ...]
     run: tuple[str, ...]
     unmatched: tuple[str, ...]
+
+
+class ProjectRequest(Struct, frozen=True, kw_only=True):
+    """Which project, environment and place a command is about."""
+
+    folder: str
+    rules: str | None = None
+    environment: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class Commit(Struct, frozen=True):

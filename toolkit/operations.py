@@ -13,10 +13,13 @@ from toolkit.model import AWS, TargetState, Version
 
 
 class JobAction(StrEnum):
-    """What a step does to its target."""
+    """What a step does to its target. BUILD: it only makes what other steps deploy, and changes
+    nothing that runs.
+    """
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    BUILD = "build"
 
 
 class Location(Struct, frozen=True):
@@ -62,6 +65,11 @@ class Job(Struct, frozen=True):
     undoes: str = ""
     recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""
+
+    @property
+    def is_build(self) -> bool:
+        """Whether it only makes what other steps deploy."""
+        return self.action == JobAction.BUILD
 
 
 class DeployedState(Struct, frozen=True):
@@ -147,10 +155,25 @@ class PlannedCall(Struct, frozen=True):
     once: bool = False
 
 
+class Artifact(Struct, frozen=True):
+    """What has to be built before a target can be deployed. `what` and `name` are for people:
+    `image`, `2cba5f8`.
+
+    `key` is a digest of all that decides its content, but not of where it goes: several targets,
+    regions or environments with one key share one build. `calls` are those that its build makes.
+    """
+
+    what: str
+    name: str
+    key: str
+    calls: tuple[PlannedCall, ...] = ()
+
+
 class Preview(Struct, frozen=True):
     """What a step would do: the calls in order, the warnings, and whether nothing would change.
     `plan` are the lines in which the target's own program says what it would change, and `same` is
-    what the commands in warnings have to repeat.
+    what the commands in warnings have to repeat. `artifact` is what has to be built first; its
+    calls are among `calls`.
     """
 
     calls: tuple[PlannedCall, ...]
@@ -159,6 +182,7 @@ class Preview(Struct, frozen=True):
     live: LiveVersion | None = None
     plan: tuple[str, ...] = ()
     same: SameOptions = SameOptions()
+    artifact: Artifact | None = None
 
 
 class StepState(StrEnum):
@@ -427,7 +451,7 @@ class Mismatch(Struct, frozen=True):
 
 class Result(Struct, frozen=True):
     """How a check ended. `at` is the base address or the region that it was made
-    at, if there are several.
+    at, if there are several; `row` the row of data, counted from 1, if it has any.
 
     `cause` says in a line why it did not pass, `misses` what was expected, `shown` are the
     response's first lines; `log` names a child's log, `figures` are those of a load. `absent`: what
@@ -450,6 +474,7 @@ class Result(Struct, frozen=True):
     figures: Mapping[str, float] = {}
     absent: bool = False
     repeats: tuple[int, int] | None = None
+    row: int = 0
     same: SameOptions = SameOptions()
     """What its next command has to repeat."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from toolkit.checks import expect
+from toolkit.checks import charsets, expect
 from toolkit.checks.expect import Expect
 from toolkit.operations import Mismatch
 
@@ -43,6 +43,19 @@ def of_json(path: str, expected: Any, content: Any = CARS) -> list[Mismatch]:
         ('$.cars[?@.id == "c1..$..,"]', {"exists": False}),
         ("$.cars[0]['id','price']", ["c1", 30]),
         ("$.n", {"type": "number"}),
+        ("$.n", {"type": "integer"}),
+        ("$.n", {"min": "2", "max": "2.5"}),
+        ("$.cars[?@.price > 100]", {"length": 0}),
+        ("$.cars[?@.price > 100].id", []),
+        ("$.cars[?@.price > 100].id", {"exists": False}),
+        ("$.cars", {"length": {"min": 1, "max": 2}}),
+        ("$.cars", {"length": "2"}),
+        ("$.cars[*].price", {"every": {"min": 30, "type": "number"}}),
+        ("$.cars", {"every": {"type": "object"}}),
+        ("$.cars[*].id", {"every": {"matches": "^c[0-9]$"}}),
+        ("$.cars[0].id", {"matches": "1"}),
+        ("$.cars[0].id", {"excludes": "2"}),
+        ("$.cars[*].id", {"excludes": "c3"}),
         ("$.next", {"type": "null"}),
     ],
 )
@@ -82,8 +95,10 @@ def test_json_that_is_nested_without_end_is_looked_at_without_end() -> None:
     deep: Any = "bottom"
     for _ in range(5000):
         deep = {"a": deep}
-    assert of_json("$..b", {"exists": False}, deep) == []
-    assert expect.parsed(b"[" * 100_000) is UNSET
+    assert of_json("$..b", {"exists": False}, deep) == [
+        Mismatch("$..b", "nothing", "unknown: it is nested too deeply")
+    ]
+    assert charsets.parsed(b"[" * 100_000) is UNSET
 
 
 @pytest.mark.parametrize(
@@ -159,3 +174,100 @@ def test_a_text_is_what_the_body_holds_and_a_condition_is_about_all_of_it() -> N
     assert list(expect.body_mismatches("oh", "Cars")) == [
         Mismatch("body", 'contains "Cars"', '"oh"')
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "miss"),
+    [
+        ("$.cars[?@.price > 100].id", {"not": "c1"}, ('not "c1"', "nothing")),
+        ("$.cars[?@.price > 100].id", {}, ("something", "nothing")),
+        ("$.gone", {"length": 0}, ("0 items", "nothing")),
+        ("$.cars[?@.price > 100]", {"every": {"min": 1}}, ("every item at least 1", "nothing")),
+        ("$.cars[*].price", {"every": {"max": 40}}, ("every item at most 40", "[30, 45.5]")),
+        ("$.n", {"every": 2}, ("every item 2", "2")),
+        ("$.cars[0].id", {"matches": "^1"}, ('matches "^1"', '"c1"')),
+        ("$.n", {"matches": "2"}, ('matches "2"', "2")),
+        ("$.cars[0].price", {"length": 2}, ("2 items", "30")),
+        ("$.cars[1].price", {"type": "integer"}, ('a value of type "integer"', "45.5")),
+        ("$.cars[*].id", {"excludes": "c2"}, ('without "c2"', '["c1", "c2"]')),
+        ("$.n", {"excludes": "c2"}, ('without "c2"', "2")),
+        ("$.cars", {"length": {"min": 3}}, ("a length of at least 3", None)),
+    ],
+)
+def test_a_condition_on_several_values_that_does_not_hold_is_told(
+    path: str, expected: Any, miss: tuple[str, str | None]
+) -> None:
+    found = of_json(path, expected)[0]
+    assert (found.wanted, found.found if miss[1] is not None else None) == miss
+
+
+@pytest.mark.parametrize(
+    ("expected", "status", "holds"),
+    [
+        (None, 204, True),
+        (None, 304, False),
+        ("2xx", 299, True),
+        ("2xx", 300, False),
+        ("200-204", 204, True),
+        ("200-204", 205, False),
+        ((404, "5xx"), 503, True),
+        ((404, "5xx"), 403, False),
+        ("404", 404, True),
+        (200, 200, True),
+    ],
+)
+def test_a_status_fits_what_is_expected(expected: Any, status: int, holds: bool) -> None:
+    assert (not list(expect.status_mismatches(status, expected))) is holds
+
+
+def test_an_expected_status_is_told_as_it_was_written() -> None:
+    assert list(expect.status_mismatches(403, (404, "5xx"))) == [
+        Mismatch("status", "404 or 5xx", "403")
+    ]
+
+
+@pytest.mark.parametrize("status", ["2x", "ok", "600", "20-204", "1000"])
+def test_what_is_no_status_is_a_problem(status: str) -> None:
+    problem = expect.problem(Expect(status=status))
+    assert problem == f'{status!r} is not a status; write 200, "2xx" or "200-204"'
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"matches": "("},
+        {"matches": "(?=a)"},
+        {"matches": "x" * 1001},
+        {"matches": "((a{0,100}){0,10}){0,10}b"},
+        {"every": {"matches": "("}},
+        {"every": {"mim": 1}},
+        {"length": {"mim": 1}},
+        {"min": "many"},
+        {"length": "1,5"},
+    ],
+)
+def test_a_condition_that_cannot_be_meant_is_a_problem(condition: Any) -> None:
+    assert expect.problem(Expect(json={"$.a": condition}))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "holds"),
+    [
+        ("5", 5, True),
+        ("5", {"not": 5}, False),
+        ("5", {"min": 5, "max": 5}, True),
+        ("5", {"min": 6}, False),
+        ("abc", {"min": 0}, False),
+        ("abc", {"matches": "b"}, True),
+    ],
+)
+def test_a_header_is_text_and_may_be_compared_with_a_number(
+    value: str, expected: Any, holds: bool
+) -> None:
+    misses = expect.header_mismatches([("X-N", value)], {"x-n": expected})
+    assert (not list(misses)) is holds
+
+
+def test_a_body_that_holds_a_number_is_found_by_it() -> None:
+    assert not list(expect.body_mismatches("a 5 b", 5))
+    assert list(expect.body_mismatches("a b", 5))

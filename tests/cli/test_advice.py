@@ -34,6 +34,7 @@ SENTENCES = {
     "init/repository_draft.py": "a note on what was found, which says what else could be drafted",
     "sandbox/engine.py": "what the sandbox answers to other programs",
     "sandbox/guard.py": "what a digest is made of",
+    "show/sandbox.py": "the way in, whose output a shell evaluates",
     "targets/stack/apply.py": "a line of a step's log",
 }
 """Where a text says `toolkit` and a word that is a command all the same, and what it is."""

@@ -87,10 +87,14 @@ def test_an_image_of_two_services_is_built_and_pushed_once(town: Town) -> None:
     dry = town("deploy", "app", "worker", "--dry-run")
     push = f"ecr:PutImage image=111111111111.dkr.ecr.eu-west-1.amazonaws.com/web:{town.repo.head}"
     lines = " ".join(line.strip() for line in dry.out.splitlines())
-    assert f"{push} (once, also for worker)" in lines
-    assert f"{push} (once, also for app)" in lines
-    calls = town("deploy", "app", "worker", "--dry-run", "--json").json["steps"]
-    assert [step["calls"][0]["for"] for step in calls] == [["app", "worker"]] * 2
+    assert lines.count(push) == 1
+    assert f"app:build {push} app (after app:build) ecs:RegisterTaskDefinition" in lines
+    steps = town("deploy", "app", "worker", "--dry-run", "--json").json["steps"]
+    assert [(step["step"], step["action"], step["needs"]) for step in steps] == [
+        ("app:build", "build", []),
+        ("app", "deploy", ["app:build"]),
+        ("worker", "deploy", ["app:build"]),
+    ]
     done = town("deploy", "app", "worker", "--yes", "--json")
     assert (done.code, {step["verdict"] for step in done.json["steps"]}) == (
         0,
@@ -119,6 +123,7 @@ def test_a_hand_made_change_is_told_and_gives_way_to_what_was_deployed(town: Tow
         " based on" in words
     )
     done = town("deploy-app", "app", "--yes", "--json")
+    assert [step["step"] for step in done.json["steps"]] == ["app"]  # its image is there
     assert (done.code, done.json["steps"][0]["verdict"], variables(town)) == (0, "succeeded", [])
     assert VALUE not in health.out + dry.out + dry.err + done.out + done.err
     assert "changed behind" not in town("health", "app").out

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -255,8 +256,14 @@ def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: SharedStore) 
     )
 
 
+def build_of(job: Job) -> Job:
+    step = f"{job.step}:build"
+    token = making.step_token(RUN, step, job.version.fingerprint)
+    return replace(job, step=step, action=JobAction.BUILD, token=token)
+
+
 READS = ("GetObject", "ListObjectsV2", "GetCallerIdentity")
-FORGED = {
+FORGED: dict[str, Callable[[Job], Job]] = {
     "another service": lambda job: replace(job, settings=replace(job.settings, service="prod")),
     "a variable more": lambda job: replace(job, settings=replace(job.settings, env={"EVIL": "1"})),
     "another account": lambda job: replace(
@@ -272,6 +279,8 @@ FORGED = {
     "another token": lambda job: replace(job, token="0" * 24),
     "another run": lambda job: replace(job, run="20261120-193742-zzzz"),
     "a longer deadline": lambda job: replace(job, deadline_s=90_000),
+    "a deploy that only builds": lambda job: replace(job, action=JobAction.BUILD),
+    "a build that deploys": lambda job: replace(build_of(job), action=JobAction.DEPLOY),
     "another name of an image": lambda job: replace(
         job, options=AppOptions(image="evil"), version=replace(job.version, name="good")
     ),
@@ -289,10 +298,13 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
     assert not [call for call in team.endpoint.calls if call.operation not in READS]
 
 
-def test_a_run_whose_environment_is_not_that_of_its_steps_is_refused(team: SharedStore) -> None:
-    team.put(environment="prod")
-    resumed = team("resume", RUN, "--yes")
-    assert (resumed.code, "is not what rules.toml here says" in resumed.err) == (2, True)
+@pytest.mark.parametrize("environment", ["prod", None])
+def test_where_a_run_acts_is_taken_from_its_steps_alone(
+    team: SharedStore, environment: str | None
+) -> None:
+    team.put(environment=environment)
+    resumed = team("resume", RUN, "--dry-run")
+    assert (resumed.code, "web" in resumed.out) == (0, True), resumed.err
 
 
 def test_the_profile_of_the_other_machine_is_not_used_here(team: SharedStore) -> None:
@@ -426,6 +438,14 @@ def test_what_is_only_convenient_for_a_colleague_needs_no_name(team: SharedStore
     )
     team.put(RUN, replace(team.job(), options=options))
     assert team("resume", RUN, "--dry-run", "--json").json["needs_allow"] == []
+
+
+def test_a_build_of_a_colleagues_run_says_nothing_that_is_not_checked(team: SharedStore) -> None:
+    job = team.job()
+    team.put(RUN, build_of(job), replace(job, needs=("web:build",)))
+    answer = team("resume", RUN, "--dry-run", "--json").json
+    assert answer["needs_allow"] == []
+    assert [step["step"] for step in answer["steps"]] == ["web:build", "web"]
 
 
 def test_that_a_colleagues_run_was_not_to_be_checked_is_not_believed(

@@ -178,7 +178,7 @@ def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: CommandTeam) -> No
     dry = team("deploy", "infra", "--dry-run")
     assert "hunter2" not in dry.out + dry.err
     assert "\033" not in dry.out + dry.err
-    assert "    | [redacted]" in dry.out
+    assert "    | password=[redacted]" in dry.out
     assert "Deploy:\n  infra" in dry.out
     document = team("deploy", "infra", "--dry-run", "--json").out
     assert "hunter2" not in document

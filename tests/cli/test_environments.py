@@ -27,6 +27,7 @@ NONE = {
     "completion",
     "sandbox up",
     "sandbox down",
+    "sandbox example",
     "sandbox status",
     "sandbox reset",
     "rules schema",
@@ -156,7 +157,7 @@ def test_rules_that_nobody_has_confirmed_are_named_in_the_same_error(
 def test_before_a_record_is_set_in_a_protected_environment_what_is_recorded_is_said(
     repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.cli.record_set.sign_in", lambda *given, **more: None)
+    monkeypatch.setattr("toolkit.cli.account.sign_in_for", lambda *given, **more: None)
     repo.commit(files={"rules.toml": RULES + PROTECTED})
     refused = toolkit(repo.path, "record", "set", "app", "HEAD", "-e", "prod")
     assert (refused.code, "environment prod is protected" in refused.err) == (2, True)

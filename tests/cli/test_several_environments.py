@@ -15,6 +15,7 @@ from tests.cli.test_command_target import STATE, CommandTeam, script
 from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
+from toolkit.record.journal import is_run_name
 
 RULES = """version = 1
 environment = "dev"
@@ -137,7 +138,7 @@ def test_each_protected_environment_has_to_be_confirmed_by_its_own_name(stages: 
         ((), "environment prod is protected"),
         (("--confirm", "prod"), "environment live is protected"),
         (("--confirm", "live"), "environment prod is protected"),
-        (("--confirm", "prod", "--confirm", "dev"), "'dev' is not the name of the environment"),
+        (("--confirm", "prod", "--confirm", "dve"), "'dve' is not the name of the environment"),
     ):
         refused = stages(*words, *confirmed)
         assert (refused.code, missing in refused.err) == (2, True), refused
@@ -160,12 +161,16 @@ def test_environments_that_keep_their_runs_in_different_places_are_not_mixed(
     assert stages.deployed() == []
 
 
-@pytest.mark.parametrize("words", [("rollback", "infra"), ("resume",)])
+@pytest.mark.parametrize(
+    "words",
+    [("rollback", "infra"), ("resume",), ("diff",), ("health",), ("smoke-test",), ("history",)],
+)
 def test_a_command_that_acts_in_one_environment_says_so(
     stages: Stages, words: tuple[str, ...]
 ) -> None:
-    refused = stages(*words, "-e", "dev", "-e", "staging", "--yes")
+    refused = stages(*words, "-e", "dev", "-e", "staging")
     assert (refused.code, f"`{words[0]}` acts in one environment" in refused.err) == (2, True)
+    assert "acts in one environment" not in stages(*words, "-e", "dev", "-e", "dev").err
 
 
 def test_a_plan_is_for_one_environment(stages: Stages, tmp_path: Path) -> None:
@@ -175,11 +180,9 @@ def test_a_plan_is_for_one_environment(stages: Stages, tmp_path: Path) -> None:
     assert (refused.code, "a plan is for one environment" in refused.err) == (2, True)
 
 
-def test_a_killed_run_is_resumed_in_all_its_environments_and_listed_under_each(
-    stages: Stages,
-) -> None:
+def interrupted(stages: Stages, *words: str) -> None:
+    """Kill a command, and the programs that it has started, while they are at work."""
     (stages.state / "slow").touch()
-    words = ["deploy", "-e", "dev", "-e", "staging", "--yes"]
     child = subprocess.Popen(
         [sys.executable, "-m", "toolkit", *words],
         cwd=stages.repo.path,
@@ -187,8 +190,9 @@ def test_a_killed_run_is_resumed_in_all_its_environments_and_listed_under_each(
         start_new_session=True,
     )
     until = time.monotonic() + 30
+    number = max(words.count("-e"), 1)
     processes: list[str] = []
-    while len(processes) < 2:
+    while len(processes) < number:
         assert time.monotonic() < until
         time.sleep(0.05)
         journals = Path(os.environ["XDG_STATE_HOME"]).rglob("*.jsonl")
@@ -199,6 +203,12 @@ def test_a_killed_run_is_resumed_in_all_its_environments_and_listed_under_each(
     (stages.state / "slow").unlink()
     for process in processes:
         os.killpg(int(process), signal.SIGKILL)
+
+
+def test_a_killed_run_is_resumed_in_all_its_environments_and_listed_under_each(
+    stages: Stages,
+) -> None:
+    interrupted(stages, "deploy", "-e", "dev", "-e", "staging", "--yes")
     for name in ("dev", "staging"):
         [run] = stages("history", "-e", name, "--json").json["runs"]
         assert run["environments"] == ["dev", "staging"]
@@ -309,3 +319,128 @@ def test_a_plan_that_does_not_say_what_it_deploys_is_not_carried_out(
     Path(plan).write_text(json.dumps(document))
     refused = stages("deploy", "--plan", plan, "--yes")
     assert (refused.code, stages.deployed()) == (2, []), refused
+
+
+# What an attacker found
+
+
+def test_a_run_has_a_name_of_its_own_where_an_environment_is_up_to_date(stages: Stages) -> None:
+    assert stages("deploy", "-e", "staging", "--yes").code == 0
+    done = stages("deploy", "-e", "dev", "-e", "staging", "--yes", "--json")
+    assert (done.code, is_run_name(done.json["run"])) == (0, True)
+    stages.repo.commit("more", {"infra/more": "x\n"})
+    assert stages("deploy", "-e", "dev", "--yes").code == 0
+    again = stages("deploy", "-e", "dev", "-e", "staging", "--yes", "--json")
+    assert (again.code, verdicts(again)) == (0, {"infra@staging": "succeeded"})
+
+
+def test_protected_environments_are_confirmed_also_where_one_is_up_to_date(stages: Stages) -> None:
+    assert stages("deploy", "-e", "live", "--yes", "--confirm", "live").code == 0
+    both = ("deploy", "-e", "prod", "-e", "live", "--yes", "--confirm", "prod")
+    done = stages(*both, "--confirm", "live")
+    assert done.code == 0, done.err
+
+
+def test_only_a_run_of_the_named_environment_is_resumed(stages: Stages) -> None:
+    interrupted(stages, "deploy", "infra", "-e", "staging", "--yes")
+    (stages.state / "live-staging").write_text(stages.head)
+    run = stages("history", "--json").json["runs"][0]["run"]
+    refused = stages("resume", run, "-e", "dev", "--yes")
+    assert (refused.code, f"run {run} deploys to staging" in refused.err) == (2, True), refused
+    assert "no run is open" in stages("resume", "-e", "dev", "--yes").err
+    assert stages("resume", "-e", "staging", "--yes").code == 0
+
+
+def test_an_environment_in_which_only_a_person_can_deploy_does_not_hold_up_the_others(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    rules = RULES.replace(
+        "[[rules]]", '[targets.page]\nkind = "manual"\ninstructions = "upload it"\n[[rules]]', 1
+    ).replace("vars =", 'account = "111111111111"\nregions = ["eu-west-1"]\nvars =')
+    stages = Stages(tmp_path, toolkit, {**FILES, "rules.toml": rules})
+    assert stages("deploy", "infra", "web", "--yes").code == 0
+    stages.deployed()
+    done = stages("deploy", "-e", "dev", "-e", "staging", "--yes", "--json")
+    assert (done.code, sorted(stages.deployed())) == (4, ["infra staging", "web staging"]), done
+    alone = stages("deploy", "-e", "dev", "--yes")
+    assert (alone.code, "page: only a person can: upload it" in alone.err) == (2, True), alone
+
+
+def test_a_plan_says_so_where_a_group_no_longer_holds_what_it_deploys(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    group = '[targets.all]\nkind = "group"\nmembers = ["infra", "web"]\n[[rules]]\nname = "All"\n'
+    rules = RULES.replace("[[rules]]", f'{group}paths = ["x"]\ndeploy = ["all"]\n[[rules]]', 1)
+    stages = Stages(tmp_path, toolkit, {**FILES, "rules.toml": rules})
+    plan = tmp_path / "plan.json"
+    assert stages("diff", "--out", str(plan)).code == 0
+    assert [step["target"] for step in json.loads(plan.read_text())["plan"]["steps"]] == ["all"]
+    smaller = rules.replace('["infra", "web"]', '["infra"]')
+    stages.repo.commit("smaller", {"rules.toml": smaller})
+    refused = stages("deploy", "--plan", str(plan), "--yes")
+    assert (refused.code, "web is no longer part of what it deploys" in refused.err) == (2, True)
+    assert stages.deployed() == []
+
+
+def test_a_plan_is_stale_in_other_regions(tmp_path: Path, toolkit: Toolkit) -> None:
+    rules = RULES.replace("[environments.dev]\n", '[environments.dev]\nregions = ["eu-west-1"]\n')
+    stages = Stages(tmp_path, toolkit, {**FILES, "rules.toml": rules})
+    plan = str(tmp_path / "plan.json")
+    assert stages("diff", "--out", plan).code == 0
+    elsewhere = rules.replace('["eu-west-1"]', '["us-east-1", "ap-south-1"]')
+    stages.repo.commit("elsewhere", {"rules.toml": elsewhere})
+    refused = stages("deploy", "--plan", plan, "--yes", "--allow-untrusted-rules")
+    assert (refused.code, "it was made for other regions" in refused.err) == (2, True), refused
+    assert stages.deployed() == []
+
+
+@pytest.mark.parametrize("targets", [[["web", "x"]], ["ab"], 3, "web"])
+def test_a_plan_whose_contents_make_no_sense_is_none(
+    planned: tuple[Stages, str], targets: object
+) -> None:
+    stages, plan = planned
+    document = json.loads(Path(plan).read_text())
+    document["source"]["targets"] = targets
+    Path(plan).write_text(json.dumps(document))
+    refused = stages("deploy", "--plan", plan, "--yes")
+    assert (refused.code, "is not a plan" in refused.err) == (2, True), refused
+
+
+def test_a_plan_of_another_environment_is_stale_also_where_nothing_is_due_there(
+    planned: tuple[Stages, str],
+) -> None:
+    stages, plan = planned
+    assert stages("deploy", "-e", "staging", "--yes").code == 0
+    refused = stages("deploy", "--plan", plan, "-e", "staging", "--yes")
+    assert (refused.code, "it was made for another environment" in refused.err) == (2, True)
+
+
+def test_a_run_of_a_plan_in_the_repository_can_be_resumed(stages: Stages) -> None:
+    assert stages("diff", "--out", "plan.json").code == 0
+    interrupted(stages, "deploy", "--plan", "plan.json", "--yes")
+    (stages.state / "live-dev").write_text(stages.head)
+    done = stages("resume", "--yes")
+    assert done.code == 0, done.err
+    assert "web dev" in stages.deployed()
+
+
+def test_what_fails_its_check_is_put_back_by_a_program_too(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    rules = RULES.replace("[environments.dev]\n", '[environments.dev]\nrollback = "on-failure"\n')
+    rules = rules.replace(
+        'live = ["./live.sh", "{stage}"]\n[targets.web]',
+        'live = ["./live.sh", "{stage}"]\nrollback = ["./back.sh", "{stage}", "{version}"]\n'
+        'checks = ["works"]\nsettle = "1s"\n[targets.web]',
+    )
+    rules += '[checks.works]\ncommand = ["test", "!", "-e", "state/bad"]\n'
+    back = script(f"rm {STATE}/bad\necho $2 > {STATE}/live-$1")
+    files = {**FILES, "rules.toml": rules, "infra/back.sh": back}
+    stages = Stages(tmp_path, toolkit, files)
+    assert stages("deploy", "infra", "--yes").code == 0
+    good = (stages.state / "live-dev").read_text()
+    stages.repo.commit("bad", {"infra/more": "x\n"})
+    (stages.state / "bad").touch()
+    done = stages("deploy", "infra", "--yes", "--json")
+    assert verdicts(done) == {"infra": "unhealthy", "infra:rollback": "succeeded"}, done
+    assert (stages.state / "live-dev").read_text() == good

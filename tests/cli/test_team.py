@@ -261,7 +261,9 @@ def test_a_refusal_of_going_back_is_told_once(team: Team, words: tuple[str, ...]
     refused = gone_back(team)("deploy-stack", "queue", "--yes", *words)
     assert (refused.code, refused.err.count("this goes back")) == (2, 1)
     assert "error: queue: live is " in refused.err
-    assert "hint: merge or rebase onto what is live; or add --allow-backwards" in refused.err
+    assert "hint: merge or rebase onto what is live; or add --allow-backwards:\n" in refused.err
+    words = ("deploy-stack queue --yes", *words, "--allow-backwards")
+    assert refused.err.splitlines()[-1] == f"  toolkit {' '.join(words)}"
 
 
 def test_a_dry_run_says_that_going_back_would_be_refused(team: Team) -> None:
@@ -269,7 +271,7 @@ def test_a_dry_run_says_that_going_back_would_be_refused(team: Team) -> None:
     assert (tried.code, tried.err.count("this goes back")) == (0, 1)
     assert (
         "with --yes this deploy would be refused (exit 2): merge or rebase onto what is live; or"
-        " add --allow-backwards" in tried.err
+        " add --allow-backwards" in " ".join(tried.err.split())
     )
 
 

@@ -1,5 +1,6 @@
 """`[checks]` and `[secrets]`: what they may say, and what is told of what they may not."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -185,9 +186,65 @@ WRONG = {
         UP + 'capture = { a = "token" }\n',
         "capture.a: 'token' is not a place in an answer",
     ),
+    "rows and a captured value": (
+        UP + 'rows = [{ a = 1 }]\ncapture = { b = "body" }\n',
+        "checks.up.capture: `capture` is for a check without `rows`",
+    ),
+    "rows and a load": (
+        UP + "rows = [{ a = 1 }]\nload = {}\n",
+        "checks.up.load: `load` is for a check without `rows`",
+    ),
+    "no rows": (UP + "rows = []\n", "checks.up.rows: there are no rows"),
+    "a row without a name": (
+        '[checks.up]\nhttp = "GET /{a}"\nrows = [{ a = 1 }, { b = 2 }]\n',
+        "checks.up: row 2 of its data has no `a`",
+    ),
+    "rows without a name": (
+        '[checks.up]\nhttp = "GET /{a}"\nrows = [{ b = 2 }]\n',
+        "`{a}` is not a variable of environment 'dev', secret or captured value",
+    ),
+    "rows with a variable": (
+        UP + "rows = [{ host = 1 }]\n",
+        "checks.up: its rows have `host`, which stands for something already",
+    ),
+    "rows with what another check captures": (
+        UP + 'rows = [{ a = 1 }]\n[checks.b]\nhttp = "GET /"\ncapture = { a = "body" }\n',
+        "checks.up: its rows have `a`, which stands for something already",
+    ),
+    "rows of a file elsewhere": (
+        UP + 'rows = "../a.csv"\n',
+        "expected a `.csv` or `.json` file below the folder of rules.toml",
+    ),
+    "a file that is not there": (
+        UP + 'body_file = "gone.json"\n',
+        "rules.toml:6: checks.up: gone.json: No such file or directory",
+    ),
+    "a file outside of the folder": (
+        UP + 'body_file = "../gone.json"\n',
+        "checks.up.body_file: expected",
+    ),
+    "a limit of the body": (UP + 'body_limit = "5"\n', "`body_limit` is '5'; expected a size"),
+    "a large limit of the body": (UP + 'body_limit = "11MB"\n', "it can be up to 10MB"),
+    "two ways to log in": (
+        UP + 'basic = { user = "a", password = "b" }\nheaders = { authorization = "x" }\n',
+        "`basic` sets Authorization, and so does `headers`",
+    ),
+    "a wrong status": (UP + 'expect.status = "2x"\n', "'2x' is not a status"),
+    "a wrong regular expression": (
+        UP + 'expect.body = { matches = "(" }\n',
+        "is not a regular expression of RE2",
+    ),
+    "a captured regular expression": (
+        UP + 'capture = { a = "regex:(" }\n',
+        "capture.a: '(' is not a regular expression of RE2",
+    ),
+    "the type of a multipart form": (
+        UP + 'multipart = { a = "b" }\nheaders = { content-type = "x" }\n',
+        "`multipart` sets Content-Type",
+    ),
     "two contents": (
         UP + 'body = "x"\nform = { a = "b" }\n',
-        "only one of `json`, `form` and `body` can be sent",
+        "only one of `json`, `form`, `multipart`, `body` and `body_file` can be sent",
     ),
     "days after no day": (
         '[checks.up]\nhttp = "GET /{host+1}"\n',
@@ -315,3 +372,61 @@ def test_what_looks_like_a_credential_is_refused_in_an_included_file_too(tmp_pat
             read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
         )
     assert key not in str(caught.value)
+
+
+def test_rows_and_files_are_part_of_a_check(tmp_path: Path) -> None:
+    (tmp_path / "users.json").write_text('[{"user": "ada", "n": 1}, {"user": "bob", "n": 2}]')
+    (tmp_path / "body.bin").write_bytes(b"\x00\xff")
+    text = UP.replace("/health", "/{user}") + 'rows = "users.json"\nbody_file = "body.bin"\n'
+    check = read(text, tmp_path).checks["up"]
+    assert check.rows == ({"user": "ada", "n": 1}, {"user": "bob", "n": 2})
+    assert check.contents["body.bin"] == b"\x00\xff"
+    assert check.files == ("body.bin", "users.json")
+
+
+def test_a_linked_or_large_file_of_a_check_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("{}")
+    (tmp_path / "body.json").symlink_to("real.json")
+    text = UP + 'body_file = "body.json"\n'
+    assert "body.json: it is a link, or lies behind one" in problem(text, tmp_path)
+    (tmp_path / "body.json").unlink()
+    (tmp_path / "body.json").symlink_to("/etc/hostname")
+    assert "body.json: it is outside of the repository" in problem(text, tmp_path)
+    (tmp_path / "body.json").unlink()
+    (tmp_path / "body.json").write_bytes(bytes((1 << 20) + 1))
+    assert "body.json: it has more than 1,048,576 bytes" in problem(text, tmp_path)
+
+
+def test_a_fifo_as_a_file_of_a_check_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "body.json")
+    assert "not a regular file" in problem(UP + 'body_file = "body.json"\n', tmp_path)
+
+
+def test_a_wrong_schema_of_a_check_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"$ref": "https://example.com/s.json"}')
+    text = UP + 'expect.schema = "s.json"\n'
+    assert "checks.up: s.json is not a schema that can be used" in problem(text, tmp_path)
+
+
+def test_a_value_that_is_not_captured_where_it_is_used_is_told_by_an_inspection(
+    tmp_path: Path,
+) -> None:
+    """F9: `health` and `smoke-test` would only say so in that environment."""
+    text = """
+[checks.login]
+http = "GET /login"
+environments = ["prod"]
+capture = { token = "$.token" }
+[checks.use]
+http = "GET /{token}"
+"""
+    assert set(read(text, tmp_path).checks) == {"login", "use"}
+    path = tmp_path / "rules.toml"
+    with pytest.raises(RulesError) as caught:
+        flow.inspect_checks(read_rules(path.read_bytes(), str(path)))
+    assert (
+        "checks.use: it waits for 'login', which is not for environment 'dev'; give both the same"
+        " `environments`" in str(caught.value)
+    )
+    path.write_text(path.read_text() + 'environments = ["prod"]\n')
+    flow.inspect_checks(read_rules(path.read_bytes(), str(path)))

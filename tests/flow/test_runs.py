@@ -251,6 +251,23 @@ def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {name} has deployed app since")
 
 
+def test_a_build_is_not_superseded_but_left_out_once_nothing_needs_it(
+    store: Store, ports: Ports
+) -> None:
+    recorded_as(ports, "v0", "08-first")
+    build = replace(JOB, step="app:build", action=JobAction.BUILD)
+    job = replace(JOB, needs=(build.step,), recorded=RecordedDeploy("08-first"))
+    Path(path_of(store, EARLIER)).unlink()
+    facts = {"jobs": [making.pack(each) for each in (build, job)], IN_RECORD: True}
+    Journal.create(store, EARLIER, facts, ports.clock).close()
+    put(
+        store,
+        Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"),
+    )
+    outcomes = {outcome.step: outcome.verdict for outcome in resumed(store, ports).outcomes}
+    assert outcomes == {"app:build": "skipped", "app": "superseded"}
+
+
 def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above_who_took_it(
     store: Store, ports: Ports
 ) -> None:

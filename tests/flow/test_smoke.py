@@ -2,6 +2,7 @@
 which order, by which deadline.
 """
 
+import base64
 import json
 import signal
 import socket
@@ -70,6 +71,10 @@ class ShopHandler(BaseHTTPRequestHandler):
             self._say(200, {"half": "\ud800abcd", "nul": "ab\0cdef", "list": ["\ud800abcd"]})
         elif self.path == "/session":
             self._say(200, {"sid": SESSION})
+        elif self.path == "/typed":
+            self._say(200, {"n": 5, "yes": True, "list": [1, "secret-in-a-list"], "none": None})
+        elif self.path.startswith("/large/"):
+            self._say(200, {"pad": "x" * int(self.path.rpartition("/")[2]), "end": "the-end"})
         elif self.path.startswith("/status/"):
             self._say(int(self.path.rpartition("/")[2]), {"status": "down"})
         elif self.path == "/every-third":
@@ -84,6 +89,8 @@ class ShopHandler(BaseHTTPRequestHandler):
         document = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if self.path == "/login" and document.get("password") == "open-sesame":
             self._say(200, {"token": "t0ken-of-ada"}, **{"Set-Cookie": "session=s1-of-ada; Path=/"})
+        elif self.path == "/reflect":
+            self._say(200, {"sent": document})
         else:
             self._say(401, {"error": f"wrong: {document}"})
 
@@ -723,3 +730,166 @@ def test_a_tag_takes_what_is_needed_along(site: Site, monkeypatch: pytest.Monkey
         LOGIN.replace("[checks.account]\n", '[checks.account]\ntags = ["me"]\n'), tags=("me",)
     )
     assert words(smoked) == {"login": "passed", "account": "passed"}
+
+
+def test_a_captured_value_keeps_its_type(site: Site) -> None:
+    """F3."""
+    smoked = site.smoke("""
+[checks.first]
+http = "GET /typed"
+capture = { n = "$.n", yes = "$.yes", list = "$.list" }
+[checks.same]
+http = "GET /typed"
+expect.json = { "$.n" = "{n}", "$.yes" = "{yes}", "$.list" = "{list}" }
+[checks.sent]
+http = "POST /reflect"
+json = { n = "{n}", text = "n{n}", list = "{list}" }
+[checks.sent.expect.json]
+"$.sent.n" = { equals = 5, min = "{n}" }
+"$.sent.text" = "n5"
+"$.sent.list[0]" = 1
+""")
+    assert words(smoked) == {"first": "passed", "same": "passed", "sent": "passed"}
+
+
+def test_null_is_no_captured_value(site: Site) -> None:
+    result = site.one('[checks.x]\nhttp = "GET /typed"\ncapture = { none = "$.none" }\n')
+    assert (result.status, result.cause) == (
+        "failed",
+        "$.none: expected a value for {none}, got nothing",
+    )
+
+
+def test_what_is_in_a_captured_list_is_hidden_however_it_is_shown(site: Site) -> None:
+    smoked = site.smoke("""
+[checks.first]
+http = "GET /typed"
+capture = { list = "$.list" }
+[checks.sent]
+http = "POST /reflect"
+json = { list = "{list}" }
+expect.json = { "$.sent.list[1]" = "no" }
+""")
+    assert smoked.results[1].status == "failed"
+    assert "secret-in-a-list" not in repr(smoked)
+
+
+LARGE = '[checks.large]\nhttp = "GET /large/100000"\n'
+
+
+def test_a_body_that_was_cut_is_told_with_what_to_do(site: Site) -> None:
+    """F8."""
+    text = site.one(LARGE + 'expect.body = "the-end"\n')
+    assert (text.status, text.misses[0].what, sentence(text.next)) == (
+        "failed",
+        "the first 64 kB of the body",
+        'raise `body_limit` of the check, as in body_limit = "5MB"',
+    )
+    assert text.detail.endswith("the first 64 kB read")
+    content = site.one(LARGE + 'expect.json = { "$.end" = "the-end" }\n')
+    assert content.cause == "body: expected JSON, got larger than 64 kB, not parsed"
+    captured = site.one(LARGE + 'capture = { end = "$.end" }\n')
+    assert captured.misses[0].found == "nothing in the 64 kB that were read"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        '{ excludes = "gone" }',
+        "{ length = 65536 }",
+        '{ matches = "^x*" }',
+        '{ not = "x" }',
+        '{ like = "*x" }',
+    ],
+)
+def test_what_cannot_be_known_of_a_cut_body_does_not_pass(site: Site, condition: str) -> None:
+    result = site.one(f"{LARGE}expect.body = {condition}\n")
+    assert (result.status, result.misses[0].found) == (
+        "failed",
+        "more than the 64 kB that were read",
+    )
+
+
+def test_a_check_may_read_more_of_a_body(site: Site) -> None:
+    limit = LARGE + 'body_limit = "200kB"\n'
+    assert site.one(limit + 'expect.json = { "$.end" = "the-end" }\n').status == "passed"
+    assert site.one(limit + 'expect.body = { excludes = "gone" }\n').status == "passed"
+    small = site.one(LARGE + 'body_limit = "1kB"\nexpect.body = "the-end"\n')
+    assert small.misses[0].what == "the first 1 kB of the body"
+
+
+def test_each_row_is_a_check_of_its_own(site: Site) -> None:
+    smoked = site.smoke("""
+[checks.pages]
+http = "GET /{page}"
+rows = [{ page = "a", want = "ok" }, { page = "b", want = "bad" }]
+expect.json = { "$.path" = "/{page}", "$.status" = "{want}" }
+[checks.after]
+http = "GET /after"
+needs = ["pages"]
+""")
+    assert [(result.check, result.row, result.status) for result in smoked.results] == [
+        ("pages", 1, "passed"),
+        ("pages", 2, "failed"),
+        ("after", 0, "skipped"),
+    ]
+    text = show.text(smoked.results, "dev", 0.1)
+    assert "pages (row 1)  ok" in text
+    assert "pages (row 2)  FAILED   GET /b" in text
+    assert [row["row"] for row in show.document(smoked)["checks"]] == [1, 2, None]
+
+
+def test_a_status_may_stand_in_a_row(site: Site) -> None:
+    (site.folder / "rows.json").write_text('[{"code": 404}, {"code": "4xx"}, {"code": 503}]')
+    smoked = site.smoke("""
+[checks.pages]
+http = "GET /status/404"
+rows = "rows.json"
+expect.status = "{code}"
+""")
+    assert [result.status for result in smoked.results] == ["passed", "passed", "failed"]
+
+
+def test_a_status_in_a_row_that_is_none_fails_with_its_reason(site: Site) -> None:
+    checks = 'rows = [{ code = "ok" }]\nexpect.status = "{code}"\n'
+    result = site.one(f'[checks.x]\nhttp = "GET /"\n{checks}')
+    assert result.cause == "with its values filled in, 'ok' is not a status"
+
+
+def test_a_password_of_basic_is_hidden_and_a_colon_in_its_user_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "open-sesame-1")
+    secret = '[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.x]\nhttp = "GET /account"\n'
+    result = site.one(secret + 'basic = { user = "ada", password = "{password}" }\n')
+    assert result.status == "failed"
+    assert "open-sesame-1" not in repr(result)
+    assert base64.b64encode(b"ada:open-sesame-1").decode() not in repr(result)
+    refused = site.one(secret + 'basic = { user = "a:da", password = "{password}" }\n')
+    assert (refused.status, refused.cause) == (
+        "unknown",
+        "the user of `basic` has a colon, where its password would begin",
+    )
+
+
+def test_an_answer_is_held_against_a_schema(site: Site) -> None:
+    (site.folder / "typed.json").write_text(
+        '{"properties": {"n": {"type": "integer", "maximum": 4}}, "required": ["yes"]}'
+    )
+    checks = '[checks.x]\nhttp = "GET /typed"\nexpect.schema = "typed.json"\n'
+    result = site.one(checks)
+    assert (result.status, result.cause) == (
+        "failed",
+        'schema: $.n: expected {"maximum": 4}, got 5',
+    )
+    (site.folder / "typed.json").write_text('{"required": ["yes"]}')
+    assert site.one(checks).status == "passed"
+
+
+def test_a_value_that_is_too_long_to_be_hidden_is_not_captured(site: Site) -> None:
+    limit = 'body_limit = "1MB"\ncapture = { pad = "$.pad" }\n'
+    result = site.one(LARGE + limit)
+    assert (result.status, result.cause) == (
+        "failed",
+        "$.pad: expected a value for {pad} of at most 65,536 characters, got 100,000",
+    )

@@ -2,6 +2,7 @@
 what is told of what differs.
 """
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -510,3 +511,109 @@ def test_outside_of_a_repository_rules_toml_is_what_somebody_has_made(tmp_path: 
 def test_a_missing_file_here_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(FileProblem):
         load_trusted(str(tmp_path), str(tmp_path / "none.toml"), None)
+
+
+FILED = """
+[checks.filed]
+http = "POST /filed"
+body_file = "checks/body.json"
+rows = "checks/rows.csv"
+expect.schema = "checks/schema.json"
+tags = ["smoke"]
+"""
+HELD = {
+    "checks/body.json": '{"a": 1}\n',
+    "checks/rows.csv": "x\n1\n2\n",
+    "checks/schema.json": '{"type": "object"}\n',
+}
+
+
+@pytest.fixture
+def filed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
+    """A clone whose checks have files."""
+    texts = {"rules.toml": RULES + FILED, "checks/more.toml": MORE, **HELD}
+    hub = Repo.make(tmp_path / "filed-hub", texts, rules=None)
+    created = hub.clone(tmp_path / "filed")
+    created.git("checkout", "-q", "-b", "pull")
+    monkeypatch.chdir(created.path)
+    return created
+
+
+def test_files_of_checks_that_are_the_same_are_no_difference(filed: Repo) -> None:
+    rules = loaded(filed)
+    assert (differences(rules), rules.trust.checks) == ([], None)
+    check = checks.load_checks(rules).checks["filed"]
+    assert check.contents["checks/body.json"] == b'{"a": 1}\n'
+    assert check.rows == ({"x": "1"}, {"x": "2"})
+    for name, text in HELD.items():
+        (filed.path / name).write_bytes(text.replace("\n", "\r\n").encode())
+    assert differences(loaded(filed)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("checks/body.json", '{"a": 2}'),
+        ("checks/rows.csv", "x\n1\n"),
+        ("checks/schema.json", "{}"),
+    ],
+)
+def test_a_changed_file_of_a_check_is_not_used_and_makes_all_due(
+    filed: Repo, file: str, text: str
+) -> None:
+    (filed.path / file).write_text(text)
+    for _ in range(2):  # not committed, and committed
+        rules = loaded(filed)
+        assert differences(rules) == [("checks.filed", JudgeEffect.DUE)]
+        check = checks.load_checks(rules).checks["filed"]
+        assert check.contents == {name: held.encode() for name, held in HELD.items()}
+        assert check.rows == ({"x": "1"}, {"x": "2"})
+        assert rules.trust.is_due("dev")
+        filed.commit("pull request")
+
+
+@pytest.mark.parametrize("file", HELD)
+def test_a_file_of_a_check_that_is_gone_or_a_link_here_changes_no_judge(
+    filed: Repo, file: str, tmp_path: Path
+) -> None:
+    (filed.path / file).unlink()
+    assert checks.load_checks(loaded(filed)).checks["filed"].contents[file] == HELD[file].encode()
+    (tmp_path / "secret").write_text('{"mine": 1}')
+    (filed.path / file).symlink_to(tmp_path / "secret")
+    rules = loaded(filed)
+    assert checks.load_checks(rules).checks["filed"].contents[file] == HELD[file].encode()
+    assert rules.trust.is_due("dev")
+
+
+def test_a_file_of_a_check_that_the_trusted_base_lacks_is_no_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"rules.toml": RULES + FILED, "checks/more.toml": MORE, **HELD}
+    del texts["checks/body.json"]
+    hub = Repo.make(tmp_path / "lacking", texts, rules=None)
+    clone = hub.clone(tmp_path / "lacking-clone")
+    monkeypatch.chdir(clone.path)
+    (clone.path / "checks/body.json").write_text("{}")
+    with pytest.raises(NoTrustedBase, match=r"has no checks/body\.json, which a check needs"):
+        loaded(clone)
+
+
+def test_a_file_in_git_lfs_is_held_against_its_pointer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"large"
+    pointer = (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(body).hexdigest()}\nsize {len(body)}\n"
+    )
+    texts = {"rules.toml": RULES + FILED, "checks/more.toml": MORE, **HELD}
+    hub = Repo.make(tmp_path / "lfs", texts | {"checks/body.json": pointer}, rules=None)
+    clone = hub.clone(tmp_path / "lfs-clone")
+    monkeypatch.chdir(clone.path)
+    (clone.path / "checks/body.json").write_bytes(body)
+    assert differences(loaded(clone)) == []
+    changed(clone, "GET /up", "GET /")
+    assert checks.load_checks(loaded(clone)).checks["filed"].contents["checks/body.json"] == body
+    (clone.path / "checks/body.json").write_bytes(b"other")
+    with pytest.raises(NoTrustedBase, match="is in Git LFS, and differs from"):
+        loaded(clone)

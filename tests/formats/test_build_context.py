@@ -117,3 +117,69 @@ def test_passed_arguments_win_over_defaults_and_may_be_unknown() -> None:
 def test_excludes_are_filled_in() -> None:
     (source,) = sources("FROM x\nARG A=md\nCOPY --exclude=*.$A --exclude='b c' a /\n")
     assert source.excludes == ("*.md", "b c")
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("RUN [ -f x ] && cat <<EOF", "EOF"),
+        ("RUN [ <<EOF", "EOF"),
+        ('RUN cat <<"E F"', "E F"),
+        ("RUN cat <<'E  F' > x", "E  F"),
+        ('RUN cat <<E"O"F', "EOF"),
+        ("RUN cat <<\\EOF", "EOF"),
+        ("RUN cat << EOF", "EOF"),
+        ("RUN cat 3<<-$X", "\t$X"),
+        ("ONBUILD RUN cat <<EOF", "EOF"),
+    ],
+)
+def test_where_buildkit_sees_a_heredoc_its_lines_are_no_instructions(start: str, end: str) -> None:
+    text = f"FROM x\n{start}\nCOPY not/me /x\n{end}\nCOPY last /x\n"
+    assert [source.word for source in sources(text)] == ["last"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        'RUN ["cat", "<<EOF"]',
+        "RUN echo it's <<EOF",
+        'RUN echo "<<EOF"',
+        "RUN cat <<<EOF",
+        'RUN cat <<""',
+        "RUN cat a<<EOF",
+        "ONBUILD ENV a=<<EOF",
+    ],
+)
+def test_where_buildkit_sees_no_heredoc_what_follows_is_an_instruction(start: str) -> None:
+    text = f"FROM x\n{start}\nCOPY a /x\nEOF\nCOPY last /x\n"
+    assert [source.word for source in sources(text)] == ["a", "last"]
+
+
+@pytest.mark.parametrize("line", ['ENV "A"=src', "ENV 'A' src", 'ENV B=A\nENV "$B"=src'])
+def test_the_name_of_a_variable_may_be_quoted(line: str) -> None:
+    assert [source.path for source in sources(f"FROM x\n{line}\nCOPY $A /x\n")] == ["src"]
+
+
+def test_the_name_of_an_argument_may_be_quoted() -> None:
+    text = 'ARG "V"=1\nFROM x\nARG "V"\nARG "A"=src\nCOPY $A/$V /x\n'
+    assert [source.path for source in sources(text)] == ["src/1"]
+
+
+def test_a_variable_whose_name_nobody_knows_may_be_any() -> None:
+    text = "FROM x\nENV A=a\nARG N\nENV $N=b\nCOPY $A /x\n"
+    taken = context_sources(parse(text), {"N": UNKNOWN})
+    assert [source.path for source in taken] == [UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("mount", "source"),
+    [
+        ("type=bind,source=a,target=/x", "a"),
+        ("""'type=bind,"source=a,b",target=/x'""", "a,b"),
+        (r"type=bind,\"source=a,b\",target=/x", "a,b"),
+        ('type=bind,"source=a",target=/x', "a"),
+        ("type=bind,source='a b',target=/x", "a b"),
+    ],
+)
+def test_the_parts_of_a_mount_are_quoted_as_in_csv(mount: str, source: str) -> None:
+    assert [taken.path for taken in sources(f"FROM x\nRUN --mount={mount} make\n")] == [source]

@@ -91,7 +91,10 @@ KNOWN = {"A": "1", "EMPTY": "", "PATH_": "/x"}
         ("$NO", ""),
         ("${NO}", ""),
         ("$", "$"),
-        ("$$A", "$1"),
+        ("$$A", "A"),  # `$` is a parameter of a shell, which BuildKit does not have
+        ("x$@y$#$*$?$!$-z", "xyz"),
+        ("a$ b", "a$ b"),
+        ("$Aé", ""),
         ("${A:-d}", "1"),
         ("${NO:-d}", "d"),
         ("${EMPTY:-d}", "d"),

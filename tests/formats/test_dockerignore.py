@@ -27,7 +27,17 @@ from toolkit.formats.dockerignore import parse, parse_if_possible
         ("*/temp*", "a/temp a/temp.txt", "temp a/b/temp"),
         ("temp?", "tempa tempb", "temp tempab temp/"),
         ("[ab].x", "a.x b.x", "c.x ab.x"),
-        ("[^ab].x", "c.x", "a.x /.x"),
+        ("[^ab].x", "c.x", "a.x"),
+        ("a[^x]b", "a/b ayb", "axb"),
+        ("a\\d", "a1", "ad a/"),
+        ("a\\w", "a_ az a0", "a- a/"),
+        ("a\\D", "ax a/", "a1 aD1"),
+        ("a[\\d_]", "a1 a_", "ad"),
+        ("[[:digit:]]*", "1 1x", "d :"),
+        ("[[:digit:]x][:]", "1: x:", "d:"),
+        ("[^[:alpha:]_]", "1", "a _"),
+        ("[a[]b", "ab [b", "b"),
+        ("a^b", "a^b", "b"),
         ("[a-c]", "b", "d"),
         ("a\\*", "a*", "ab"),
         ("*\n!a", "b b/a", "a a/x"),
@@ -54,7 +64,22 @@ def test_a_hash_after_a_space_is_no_comment() -> None:
     assert parse(" # a").keeps_out("# a")
 
 
-@pytest.mark.parametrize("text", ["!", "[", "a\n!  \n", "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!",
+        "[",
+        "a\n!  \n",
+        "[]",
+        "a\\",
+        "a\\b",
+        "a\\x41",
+        "[\\b]",
+        "a^b*",
+        "[[:foo:]]",
+        "[[:digit:]",
+    ],
+)
 def test_a_pattern_that_docker_refuses_is_refused(text: str) -> None:
     with pytest.raises(Refused, match=r"\.dockerignore line \d"):
         parse(text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, Told
 from tests.run.test_step import Pen
@@ -216,3 +217,4 @@ def test_a_step_is_judged_where_its_settings_name_something_for_a_gate(
         "token",
     )
     assert has_gate(job) is judged
+    assert not has_gate(replace(job, action=JobAction.BUILD))

@@ -237,6 +237,50 @@ def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(
     assert [good_deploy.run for good_deploy in good_deploys(here, "app", SCOPE, [begun])] == ["r1"]
 
 
+BUILD = {**JOBS[0], "step": "app@eu-west-1:build", "action": "build"}
+
+
+def built(here: Store, run: str, *verdicts: str, code: int | None = 1) -> None:
+    """A run that builds `app` and deploys it, with these ends."""
+    lines: list[tuple[EntryState, str, dict[str, str]]] = [
+        (EntryState.OUTCOME, str(job["step"]), {"verdict": verdict})
+        for job, verdict in zip((BUILD, JOBS[0]), verdicts, strict=False)
+    ]
+    created = Journal.create(here, run, {**DEAD, "jobs": [BUILD, JOBS[0]]}, ManualClock())
+    for state, step, more in lines or [(EntryState.INTENT, str(BUILD["step"]), {"call": "x"})]:
+        created.append(EntryState(state), step, **more)
+    if code is not None:
+        created.append(EntryState.END, None, exit=code)
+    created.close()
+
+
+def test_a_build_is_no_deploy_that_went_well(here: Store) -> None:
+    built(here, "r1", "succeeded", "failed")
+    built(here, "r2", "succeeded", "succeeded", code=0)
+    assert [record.run for record in good_deploys(here, "app", SCOPE)] == ["r2"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        (("succeeded", "failed"), "failed"),
+        (("failed", "skipped"), "failed"),
+        (("succeeded", "succeeded"), "partial"),
+    ],
+)
+def test_a_build_that_went_well_makes_no_run_better(
+    here: Store, verdicts: tuple[str, ...], status: str
+) -> None:
+    built(here, "r1", *verdicts)
+    assert [run.status for run in runs(here)] == [status]
+
+
+def test_a_build_that_was_begun_leaves_open_nothing_that_may_be_live(here: Store) -> None:
+    built(here, "r1", code=None)
+    [run] = unfinished(here)
+    assert (run.status, run.open) == ("interrupted", ())
+
+
 def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:
     log = StepLog(here, "r1", "app@eu-west-1", lambda line: line.replace("hunter2", "***"))
     log.write("password hunter2")

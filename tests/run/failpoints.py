@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.run import simulated
-from tests.run.simulated import DIAMOND, Settings, Told
+from tests.run.simulated import BUILD, DIAMOND, Settings, Told
 from tests.support.record import recorded
 from tests.support.report import Crash
 from toolkit import targets
@@ -88,7 +88,8 @@ class _Disk(disk.Disk):
 
 class Setting(Struct, frozen=True):
     """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to
-    the version before; what is `baked` has to stay good for a while.
+    the version before; what is `baked` has to stay good for a while. `builds` are steps that build,
+    with what they build.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -96,6 +97,7 @@ class Setting(Struct, frozen=True):
     parallel: int = 1
     unproved: frozenset[str] = frozenset()
     baked: frozenset[str] = frozenset()
+    builds: Mapping[str, str] = {}
 
     def verify(self, job: Job, outcome: Outcome, desk: StepReport) -> Outcome:
         """As the gates do."""
@@ -113,6 +115,7 @@ class Setting(Struct, frozen=True):
         return [
             *((name, name) for name in self.needs),
             *((f"{name}:rollback", name) for name in sorted(self.unproved)),
+            *self.builds.items(),
         ]
 
 
@@ -200,7 +203,7 @@ class CrashStage:
         effects = self.cloud.effects()
         over = {
             name
-            for name in self._setting.needs
+            for name in (*self._setting.needs, *self._setting.builds.values())
             if all(
                 any(
                     (effect.target, effect.call) == (name, call) and self._over(effect, call)
@@ -236,6 +239,7 @@ class CrashStage:
             effect.target
             for effect in effects
             if effect.call == self._setting.settings[effect.target].calls[-1]
+            and effect.target in self._setting.needs
         }
         assert changed <= records.keys(), "an effect that the record knows nothing of"
 
@@ -269,6 +273,7 @@ class CrashStage:
             for name in self._setting.needs
         }
         ends = verdicts | {f"{name}:rollback": "succeeded" for name in unproved}
+        ends |= dict.fromkeys(self._setting.builds, "succeeded")
         assert sorted(self.outcomes()) == sorted(ends.items()), (
             "not exactly one outcome for each step"
         )
@@ -309,6 +314,10 @@ class CrashStage:
                     + self._setting.settings[need].takes_s
                 )
                 assert began[name] >= over, f"{name} began before {need} was over"
+        for name in began:
+            if key := self._setting.settings[name].artifact:
+                [built] = [effect.at for effect in effects if effect.target == key]
+                assert began[name] >= built, f"{name} began before {key} was built"
         document = {
             name: (record.verdict, record.version, record.run)
             for name, record in self.records().items()
@@ -463,7 +472,20 @@ SETTINGS = {
         },
         baked=frozenset({"b", "d"}),
     ),
+    "built": Setting(
+        DIAMOND,
+        {
+            "a": Settings(),
+            "b": Settings(tokened=False, late_s=4.0, artifact="image"),
+            "c": Settings(calls=TWO, artifact="image"),
+            "d": Settings(artifact="bundle"),
+            "image": Settings(calls=(BUILD,), tokened=False, takes_s=0.0),
+            "bundle": Settings(calls=(BUILD,), takes_s=0.0),
+        },
+        parallel=2,
+        builds={"b:build": "image", "d:build": "bundle"},
+    ),
 }
 """Runs of every flavour: with tokens, found by looking, one that fails, several steps at a time,
-and one that is put back.
+one that is put back, and one that builds what several steps need.
 """

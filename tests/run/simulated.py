@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from toolkit.advice import Advice
 from toolkit.model import Rules, Target, Version
 from toolkit.operations import (
+    Artifact,
     Job,
     JobAction,
     LiveVersion,
@@ -50,7 +51,7 @@ START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 class Settings(base.KindSettings, frozen=True, kw_only=True):
     """`calls` are made one after the other; the last one takes `takes_s`. What was called is to be
-    seen `late_s` later.
+    seen `late_s` later. `artifact` is what is built first, of all that name it.
     """
 
     calls: tuple[str, ...] = ("move",)
@@ -58,6 +59,7 @@ class Settings(base.KindSettings, frozen=True, kw_only=True):
     late_s: float = 0.0
     takes_s: float = 3.0
     fails: bool = False
+    artifact: str = ""
 
 
 class Effect(Struct, frozen=True):
@@ -140,7 +142,25 @@ class SimulatedCloud:
 
 def preview(job: Job, ports: Ports) -> Preview:
     """Nothing is known to fail."""
-    return Preview(())
+    key = job.settings.artifact
+    return Preview((), artifact=Artifact("image", key, key) if key else None)
+
+
+def build(job: Job, ports: Ports, report: base.Report) -> None:
+    """One call, unless it is there: the artifact is one of the cloud's targets."""
+    cloud, key = _cloud(job, ports), job.settings.artifact
+    if not cloud.look(key, job.settings.late_s):
+        report.prepare(f"simulated:{BUILD}", target=key)
+        cloud.call(key, BUILD, job.token if job.settings.tokened else "", job.token)
+    report.keep(**{BUILD: job.token})
+
+
+def built(
+    job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None = None
+) -> Observation:
+    """Whether it is there."""
+    seen = _cloud(job, ports).look(job.settings.artifact, job.settings.late_s)
+    return Observation(StepState.DONE if seen else StepState.ABSENT)
 
 
 def apply(job: Job, ports: Ports, report: base.Report) -> None:
@@ -215,6 +235,7 @@ def _cloud(job: Job, ports: Ports) -> SimulatedCloud:
     return cast(SimulatedCloud, ports.aws(job.location))
 
 
+BUILD = "build"
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 
@@ -227,6 +248,7 @@ def prepared(
     """A run of steps of this kind, as `flow.deploy` prepares one. Those that are `unproved` have a
     version that can be put back.
     """
+    from toolkit.flow.builds import with_builds
     from toolkit.flow.deploy import PreparedRun
     from toolkit.run import jobs as making
 
@@ -247,6 +269,9 @@ def prepared(
         )
     )
     jobs = tuple(replace(job, needs=tuple(needs[job.target])) for job in jobs)
+    nowhere = cast(Ports, None)
+    standby = tuple(back(job) for job in jobs if job.step in unproved)
+    jobs, _ = with_builds(jobs, {job.step: preview(job, nowhere) for job in jobs})
     rules = Rules(
         "rules.toml",
         "",
@@ -258,9 +283,7 @@ def prepared(
         {target.name: target for target in targets},
         (),
     )
-    return PreparedRun(
-        rules, jobs, {}, (), tuple(back(job) for job in jobs if job.step in unproved)
-    )
+    return PreparedRun(rules, jobs, {}, (), standby)
 
 
 def back(job: Job) -> Job:
@@ -413,6 +436,8 @@ class Simulated(base.Kind):
     apply = staticmethod(apply)
     observe = staticmethod(observe)
     abandon = staticmethod(abandon)
+    build = staticmethod(build)
+    built = staticmethod(built)
     live = staticmethod(live)
     permissions = staticmethod(permissions)
 

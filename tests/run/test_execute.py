@@ -93,6 +93,14 @@ class ScriptedKind(Kind):
             raise look
         return look
 
+    def build(self, job: Job, ports: Ports, report: Report) -> None:
+        if job.step in self._acts:
+            self._acts[job.step](report)
+        report.prepare(f"call {job.step}")
+        report.keep(id=job.step)
+
+    built = observe
+
     def live(self, job: Job, ports: Ports) -> LiveVersion:
         if isinstance(self._runs, Exception):
             raise self._runs
@@ -186,7 +194,7 @@ class RunStage:
                 step,
                 step,
                 "scripted",
-                JobAction.DEPLOY,
+                JobAction.BUILD if step.endswith(":build") else JobAction.DEPLOY,
                 Location("dev"),
                 None,
                 Version("v1", "c1", "f1"),

@@ -14,7 +14,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit.cli import output
-from toolkit.model import Base, BaseChoice, Head, Version
+from toolkit.model import Base, BaseChoice, Version
 from toolkit.operations import Job, JobAction, Location, Outcome, RunResult, RunStatus, Verdict
 from toolkit.record.holder import decode, lock_held_error
 from toolkit.show import answer, history, problem, run
@@ -50,9 +50,7 @@ def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
         ("main", BaseChoice.UPSTREAM),
     ]
     for name, chosen in choices:
-        assert harmless(
-            answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False))
-        )
+        assert harmless(answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen)))
 
 
 def test_the_fields_of_a_lock() -> None:
@@ -69,12 +67,12 @@ def test_the_fields_of_a_journal() -> None:
     summary = evil(
         "run",
         "command",
-        "environment",
         "commit",
         "user",
         "host",
         "started",
         "ended",
+        environments=(EVIL,),
         status="done",
         exit=0,
         steps=[(EVIL, EVIL, EVIL)],

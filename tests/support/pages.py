@@ -171,6 +171,8 @@ class Session:
         text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
+        text = _BUILT.sub(r"\1", text)  # its time is only worth telling on a slow machine
+        text = _TOOK.sub(r"\1  2s", text)
         text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
         text = re.sub(r"(?<=(?:failing|unknown) in )12ms\b", "0.8s", text)
         text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
@@ -189,6 +191,9 @@ class Session:
         )
 
 
+_BUILT = re.compile(r"^(\S+:build +done +[0-9a-f]{12}) +\d+s$", re.MULTILINE)
+_TOOK = re.compile(r"^(\S+ +(?:done|failed, rolled back) +[0-9a-f]{12}) +\d+s\b", re.MULTILINE)
+"""Rows of the table at a run's end."""
 _MOVING = re.compile(
     r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE
 )

@@ -18,6 +18,11 @@ for?
 NOTHING = Base(BaseKind.NONE, None, (), BaseChoice.NOTHING)
 
 
+def is_range(revision: str | None) -> bool:
+    """Whether a revision names both points: then the working tree is none of them."""
+    return revision is not None and ".." in revision
+
+
 def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
     """The base, and the commit to compare it with: None is the working tree.
 
@@ -34,7 +39,7 @@ def choose(revision: str | None, git: Git) -> tuple[Base, str | None]:
             f"nothing is recorded as deployed, so there is no `{revision}` to compare with",
             ("compare with a commit:", NextCommand("diff", ("origin/main",))),
         )
-    if ".." in revision:
+    if is_range(revision):
         return _range(revision, git)
     try:
         return Base(BaseKind.REF, revision, (git.resolve(revision),), BaseChoice.ASKED), None

@@ -5,7 +5,9 @@ one.
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +31,7 @@ _UNKNOWN, _GIVEN = ChangeStatus.UNKNOWN, ChangeOrigin.GIVEN
 _STAGED, _UNSTAGED = ChangeOrigin.STAGED, ChangeOrigin.UNSTAGED
 _UNTRACKED = ChangeOrigin.UNTRACKED
 """By themselves, for each of many paths: Python 3.11 takes long to find a member in its class."""
+_PATH = attrgetter("path")
 
 
 class WorkingTree(Struct, frozen=True):
@@ -55,11 +58,37 @@ class WorkingTree(Struct, frozen=True):
 
 def look(git: Git, without: str | None = None) -> WorkingTree:
     """Look at the working tree. `without` is a file in it that does not count."""
-    submodules, hidden = git.index()
-    # `git status` is told to ignore what is uncommitted inside of submodules (ports/git.py).
-    dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
-    states = tuple(state for state in git.status() if state.path != without)
-    return WorkingTree(states, dirty, changed_in_hiding(git, hidden))
+    with Look(git) as begun:
+        return begun.finish(without)
+
+
+class Look:
+    """A look at the working tree that has begun: git is at work until it is finished. As a context
+    manager it leaves no git behind.
+    """
+
+    def __init__(self, git: Git, meanwhile: Callable[[], object] | None = None) -> None:
+        """`meanwhile` is done while git keeps us waiting, if it does."""
+        self._git, self._meanwhile = git, meanwhile
+        self._started = git.start_status()
+
+    def __enter__(self) -> "Look":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.__exit__()
+
+    def finish(self, without: str | None = None) -> WorkingTree:
+        """The working tree, once. `without` is a file in it that does not count."""
+        git = self._git
+        submodules, hidden = self._started.index()
+        # `git status` is told to ignore what is uncommitted inside of submodules (ports/git.py).
+        dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
+        changed = changed_in_hiding(git, hidden)
+        if self._meanwhile is not None and self._started.is_running:
+            self._meanwhile()
+        states = tuple(state for state in self._started.states() if state.path != without)
+        return WorkingTree(states, dirty, changed)
 
 
 def _hides_a_change(git: Git, hidden: Sequence[IndexEntry]) -> bool:
@@ -125,32 +154,96 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     return _sorted(changes.values())
 
 
+NetStatuses = Callable[[Sequence[str]], Mapping[str, ChangeStatus]]
+"""How some paths of the working tree stand against the base; those that are as there are left
+out.
+"""
+
+
 def in_work_tree(
-    committed: Iterable[Change],
+    committed: Collection[Change],
     git: Git,
     bases: Sequence[str],
     working_tree: WorkingTree | None = None,
+    net_statuses: NetStatuses | None = None,
 ) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
     A committed change that the working tree takes back is none; git is only asked about that where
-    there is doubt.
+    there is doubt. `net_statuses` knows what git would say.
     """
     working_tree = working_tree or look(git)
     changes = {change.path: change for change in committed}
+    # By state and not by path: what is removed from the index alone has two.
     doubtful = [_is_doubtful(state, changes) for state in working_tree.states]
-    net: dict[str, Change] = {}
-    if any(doubtful):  # a git call that reads every changed file: only where it is needed
-        net = {change.path: change for change in between(map(git.diff_work_tree, bases))}
+    paths = [state.path for state in compress(working_tree.states, doubtful)]
+    net: Mapping[str, ChangeStatus] = {}
+    if paths and net_statuses is not None:
+        net = net_statuses(paths)
+    elif paths:  # a git call that reads these files: only where it is needed
+        diffs = (git.diff_work_tree(base, paths) for base in bases)
+        net = {change.path: change.status for change in between(diffs)}
     for state, is_doubtful in zip(working_tree.states, doubtful, strict=True):
         before = changes.pop(state.path, None)
         if not is_doubtful:
             changes[state.path] = _uncommitted(state, before)
         elif state.path in net:
-            status = net[state.path].status
+            status = net[state.path]
             moved = before.old_path if before and status == ChangeStatus.ADDED else None
             changes[state.path] = Change(state.path, status, moved, _origin(state))
     return _sorted(_with_submodules(changes, working_tree))
+
+
+class TreeComparisons:
+    """The working tree against many bases. Git is asked once about the bases at which the paths in
+    doubt are the same.
+    """
+
+    def __init__(self, git: Git, working_tree: WorkingTree) -> None:
+        self._git, self._tree = git, working_tree
+        self._paths = frozenset(state.path for state in working_tree.states)
+        self._known: dict[tuple[object, ...], Mapping[str, ChangeStatus]] = {}
+
+    def changes(self, diffs: Mapping[str, Sequence[TreeChange]]) -> list[Change]:
+        """The changes between some bases, each with what differs between it and HEAD, and the
+        working tree.
+        """
+        committed = between(diffs.values())
+        tree = self._tree
+        if not (tree.states or tree.submodules or tree.hidden):
+            return committed
+        return in_work_tree(
+            committed, self._git, (), tree, lambda paths: self._statuses(paths, diffs)
+        )
+
+    def _statuses(
+        self, paths: Sequence[str], diffs: Mapping[str, Sequence[TreeChange]]
+    ) -> Mapping[str, ChangeStatus]:
+        merged: dict[str, ChangeStatus] = {}
+        for base, diff in diffs.items():
+            for path, status in self._against(base, diff, paths).items():
+                before = merged.setdefault(path, status)
+                if before is not status:
+                    merged[path] = _UNKNOWN
+        return merged
+
+    def _against(
+        self, base: str, diff: Sequence[TreeChange], paths: Sequence[str]
+    ) -> Mapping[str, ChangeStatus]:
+        # What is not in the difference is as it is in HEAD.
+        at_base = {
+            change.path: (change.old_mode, change.old_id)
+            for change in diff
+            if change.path in self._paths
+        }
+        key = tuple((path, at_base.get(path)) for path in paths)
+        known = self._known.get(key)
+        if known is None:
+            asked = frozenset(paths)
+            changes = between([self._git.diff_work_tree(base, paths)])
+            known = {change.path: change.status for change in changes if change.path in asked}
+            self._known[key] = known
+        return known
 
 
 def _is_doubtful(state: FileState, committed: Mapping[str, Change]) -> bool:
@@ -246,7 +339,7 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     }
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
-        yield Change(change.path, status(change.letter), moved)
+        yield Change(change.path, _STATUS.get(change.letter, _UNKNOWN), moved)
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
@@ -270,11 +363,7 @@ def _origin(state: FileState) -> ChangeOrigin:
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
-    return sorted(changes, key=_path)
-
-
-def _path(change: Change) -> str:
-    return change.path
+    return sorted(changes, key=_PATH)
 
 
 _OCTAL = re.compile(rb"[0-3][0-7]{2}")

@@ -55,6 +55,8 @@ class WorkTree:
     def __init__(self, root: str) -> None:
         self._root = root
         self._links: dict[str, str | None] = {}
+        self._folders: dict[str, bool] = {}
+        self._texts: dict[str, str] = {}
 
     def prepare(self, paths: Sequence[str]) -> None:
         """Nothing takes long here."""
@@ -70,11 +72,17 @@ class WorkTree:
 
     def is_folder(self, path: str) -> bool:
         """Whether it is a folder."""
-        return files.is_folder(os.path.join(self._root, path))
+        if path not in self._folders:
+            self._folders[path] = files.is_folder(os.path.join(self._root, path))
+        return self._folders[path]
 
     def texts(self, paths: Sequence[str]) -> list[str]:
         """The texts of files."""
-        return [files.text_inside(self._root, path, LONGEST_TEXT) or "" for path in paths]
+        for path in paths:
+            if path not in self._texts:
+                text = files.text_inside(self._root, path, LONGEST_TEXT)
+                self._texts[path] = text or ""
+        return [self._texts[path] for path in paths]
 
 
 class CommitTree:
@@ -201,6 +209,7 @@ def _reached(
     for name, target in inputs.items():
         waiting += [(name, path) for path in target.files]
     done: dict[str, set[str]] = {name: set() for name in inputs}
+    followed = _Followed(tree)
     while waiting:
         if tree is not None:
             tree.prepare([path for _, path in waiting])
@@ -212,7 +221,7 @@ def _reached(
             if len(done[name]) > MOST_FILES:
                 yield name, "", True  # nobody reads on, so whatever changes may count
                 continue
-            steps, real = follow(path, tree)
+            steps, real = followed[path]
             yield from ((name, step, False) for step in steps)
             if real is None or tree is None:
                 continue
@@ -221,6 +230,17 @@ def _reached(
             elif real.endswith(_READ):
                 read.append((name, real))
         waiting = [] if tree is None else _references(read, linked, tree)
+
+
+class _Followed(dict[str, tuple[list[str], str | None]]):
+    """`follow` for each path, once: many targets are built from the same files."""
+
+    def __init__(self, tree: FileTree | None) -> None:
+        self._tree = tree
+
+    def __missing__(self, path: str) -> tuple[list[str], str | None]:
+        self[path] = followed = follow(path, self._tree)
+        return followed
 
 
 def _references(

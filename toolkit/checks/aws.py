@@ -32,6 +32,8 @@ Settings = AwsSettings
 
 
 problem = base.no_problem
+files = base.no_files
+wrong_contents = base.any_contents
 based = base.never_needs_base_url
 host = base.no_host
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from toolkit.formats.variables import FILL, Fill
 from toolkit.operations import Location, Mismatch
 
 if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
@@ -22,8 +23,20 @@ Captures = Annotated[
     Meta(
         description=(
             "Name -> where in the answer its value is: a JSON path such as `$.token`,"
-            " `header:NAME`, `cookie:NAME` or `body`."
-        )
+            " `header:NAME`, `cookie:NAME`, `regex:PATTERN`, `url` or `body`."
+        ),
+        extra={FILL: Fill.PLACE},
+    ),
+]
+
+
+FileName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=300,
+        pattern=r"^(?!/)(?!.*(?:^|/)\.{1,2}(?:/|$))(?!.*//)[^\x00-\x1f{}\\]*[^\x00-\x1f{}\\/]$",
+        description="A file, as a path from the folder of rules.toml.",
     ),
 ]
 
@@ -49,18 +62,21 @@ class CheckContext(Struct, frozen=True):
     root: str = ""
     log: Callable[[str], None] = lambda line: None
     stopped: Callable[[], bool] = lambda: False
+    contents: Mapping[str, bytes] = {}
+    """The files that its settings name, as `Check.contents` has them."""
 
 
 class CheckAnswer(Struct, frozen=True):
-    """What came back: the conditions that do not hold, the values that were captured, and the
-    answer's first lines for people.
+    """What came back: the conditions that do not hold, the values that were captured, the answer's
+    first lines for people, and what to do where the check itself is to blame.
     """
 
     took_s: float
     misses: tuple[Mismatch, ...] = ()
-    values: Mapping[str, str] = {}
+    values: Mapping[str, Any] = {}
     shown: tuple[str, ...] = ()
     detail: str = ""
+    next: str = ""
 
 
 class CheckType(Protocol):
@@ -83,6 +99,12 @@ class CheckType(Protocol):
         asked over the network.
         """
 
+    def files(self, settings: Any) -> tuple[str, ...]:
+        """The files that it needs, relative to the folder of rules.toml."""
+
+    def wrong_contents(self, settings: Any, contents: Mapping[str, bytes]) -> str | None:
+        """What is wrong with these files, None if nothing is."""
+
     def ask(self, settings: Any, context: CheckContext) -> CheckAnswer:
         """Ask once; every name in the settings stands for its value by now. Raises ProbeError,
         CloudError, ProgramFailed for no answer.
@@ -102,6 +124,16 @@ def never_needs_base_url(settings: Any) -> bool:
 def no_host(settings: Any) -> str:
     """For a check type that asks no host."""
     return ""
+
+
+def no_files(settings: Any) -> tuple[str, ...]:
+    """For a check type that needs no files."""
+    return ()
+
+
+def any_contents(settings: Any, contents: Mapping[str, bytes]) -> str | None:
+    """For a check type that takes files as they are."""
+    return None
 
 
 def host_of(url: str) -> str:

@@ -49,6 +49,8 @@ Settings = CommandCheckSettings
 
 
 problem = base.no_problem
+files = base.no_files
+wrong_contents = base.any_contents
 based = base.never_needs_base_url
 host = base.no_host
 

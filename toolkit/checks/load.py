@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from toolkit.checks.expect import Status, ranges
 from toolkit.model import Load
 from toolkit.operations import Mismatch
 from toolkit.ports.load import LoadFigures
@@ -26,14 +27,14 @@ class LastLoad(Struct, frozen=True):
 
 
 def encode_job(
-    request: HttpRequest, policy: Policy, status: int | tuple[int, ...] | None, seconds: float
+    request: HttpRequest, policy: Policy, status: Status | None, seconds: float
 ) -> bytes:
     """What the child reads (ports/load/user.py). It holds secrets: it goes through a pipe, never
     into a file or an argument.
     """
-    statuses = () if status is None else status
-    if isinstance(statuses, int):
-        statuses = (statuses,)
+    statuses: list[int] = []
+    for choice in ranges(status):
+        statuses += choice
     instead = {host: list(addresses) for host, addresses in policy.instead.items()}
     return json.dumps(
         {

@@ -1,6 +1,7 @@
 """Which checks run, where, and in which order. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -8,12 +9,15 @@ from toolkit.errors import Refused
 from toolkit.model import Check, CheckTypeName
 from toolkit.operations import Location
 
-Spot = tuple[str, Location, str]
-"""Where a check runs: its base address, the location, and a label where there are several."""
+Spot = tuple[str, Location, str, int]
+"""Where a check runs: its base address, the location, and a label where there are several; and with
+which row, counted from 1, or 0 if it has none.
+"""
 
 
 class Task(Struct, frozen=True):
-    """One check at one spot, which `at` names where there are several. `needs` are tasks that have
+    """One check at one spot, which `at` names where there are several, and with one row of data,
+    counted from 1. `needs` are tasks that have
     to have passed, `after` such that only come first; `gives` are those that give it values.
     """
 
@@ -25,6 +29,12 @@ class Task(Struct, frozen=True):
     after: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     at: str = ""
+    row: int = 0
+
+    @property
+    def row_values(self) -> Mapping[str, Any]:
+        """The values of its row."""
+        return self.check.rows[self.row - 1] if self.row else {}
 
     @property
     def waits(self) -> frozenset[str]:
@@ -95,22 +105,33 @@ def tasks(
                 reason, fix = _no_address(unchosen)
                 raise Refused(f"check {name} asks {checks[name].asks!r}, and {reason}", fix)
     spots: dict[str, list[Spot]] = {
-        name: list(_spots(checks[name], name in based, urls, locations)) for name in names
+        name: list(_with_rows(checks[name], name in based, urls, locations)) for name in names
     }
     planned: list[Task] = []
     for name in names:
         check = checks[name]
         needed = [need for need in check.needs if need in names]
         givers_of = sorted({givers[used] for used in check.uses if givers.get(used) in names})
-        for base, location, label in spots[name]:
+        for base, location, label, row in spots[name]:
             # What cleans up runs also where what comes before it has failed.
             before = frozenset(_related(needed, base, spots, based))
             needs, after = (
                 (frozenset[str](), before) if check.always else (before, frozenset[str]())
             )
             gives = frozenset(_related(givers_of, base, spots, based))
-            task = Task(_name(name, label), check, location, base, needs, after, gives, label)
-            planned.append(task)
+            planned.append(
+                Task(
+                    _name(name, label, row),
+                    check,
+                    location,
+                    base,
+                    needs,
+                    after,
+                    gives,
+                    label,
+                    row,
+                )
+            )
     return tuple(planned)
 
 
@@ -121,9 +142,9 @@ def _related(
     them if it has none.
     """
     for name in names:
-        for address, _, label in spots[name]:
+        for address, _, label, row in spots[name]:
             if not base or name not in based or address == base:
-                yield _name(name, label)
+                yield _name(name, label, row)
 
 
 def _based(
@@ -154,9 +175,18 @@ def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
     )
 
 
-def _spots(
+def _with_rows(
     check: Check, based: bool, urls: Sequence[str], locations: Sequence[Location]
 ) -> Iterator[Spot]:
+    """Each spot of a check with each of its rows."""
+    for address, location, label in _spots(check, based, urls, locations):
+        for row in range(1, len(check.rows) + 1) if check.rows else (0,):
+            yield address, location, label, row
+
+
+def _spots(
+    check: Check, based: bool, urls: Sequence[str], locations: Sequence[Location]
+) -> Iterator[tuple[str, Location, str]]:
     if based:
         for url in urls:
             yield url, locations[0], url if len(urls) > 1 else ""
@@ -168,5 +198,6 @@ def _spots(
         yield "", locations[0], ""
 
 
-def _name(check: str, label: str) -> str:
-    return f"{check} at {label}" if label else check
+def _name(check: str, label: str, row: int) -> str:
+    name = f"{check} row {row}" if row else check
+    return f"{name} at {label}" if label else name

@@ -1,10 +1,10 @@
 """A check of a TCP port: connect, and perhaps send something and wait for an answer."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from toolkit.checks import base, expect
+from toolkit.checks import base, charsets, expect
 from toolkit.checks.http import lines
 from toolkit.errors import ProbeError
 from toolkit.operations import Mismatch
@@ -19,7 +19,8 @@ class BytesExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     """What the answer has to be like."""
 
     body: Annotated[
-        Any, Meta(description="Text that the answer has to contain, or a condition.")
+        expect.OneCondition,
+        Meta(description="Text that the answer has to contain, or a condition."),
     ] = None
     within: Annotated[str | None, Meta(description="How long it may take.")] = None
 
@@ -39,6 +40,8 @@ Settings = TcpSettings
 
 
 based = base.never_needs_base_url
+files = base.no_files
+wrong_contents = base.any_contents
 
 
 def problem(settings: TcpSettings) -> str | None:
@@ -72,15 +75,15 @@ def ask(settings: TcpSettings, context: base.CheckContext) -> base.CheckAnswer:
     expected = settings.expect
 
     def fits(answer: bytes) -> bool:
-        return not any(expect.body_mismatches(expect.text(answer), expected.body))
+        return not any(expect.body_mismatches(charsets.text(answer), expected.body))
 
     is_complete = None if expected.body is None else fits
     sent = None if settings.send is None else settings.send.encode()
     answer, took_s = tcp.talk(host, port, context.policy, context.seconds, sent, is_complete)
     misses: tuple[Mismatch, ...] = (
-        *expect.body_mismatches(expect.text(answer), expected.body),
+        *expect.body_mismatches(charsets.text(answer), expected.body),
         *expect.time_mismatches(took_s, expected.within),
     )
-    first_lines = lines(answer) if misses else ()
+    first_lines = lines(charsets.text(answer)) if misses else ()
     detail = f"open, {took_s * 1000:.0f}ms"
     return base.CheckAnswer(took_s, misses, shown=first_lines, detail=detail)

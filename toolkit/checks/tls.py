@@ -30,6 +30,8 @@ Settings = TlsSettings
 
 
 problem = base.no_problem
+files = base.no_files
+wrong_contents = base.any_contents
 based = base.never_needs_base_url
 
 

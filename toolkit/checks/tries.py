@@ -23,6 +23,8 @@ LEAST_S = 0.5
 that there was no time.
 """
 CUT_OFF = "the time for all checks was up before it answered"
+MOST = 64 << 10
+"""No more characters of a text are looked through for secrets: it is shown in part only."""
 LONGEST = 200
 """So many characters of a value, or of a line of an answer, are shown."""
 
@@ -33,13 +35,13 @@ class TryResult(Struct, frozen=True):
     """
 
     result: Result
-    values: Mapping[str, str] = {}
+    values: Mapping[str, Any] = {}
     late: bool = False
 
 
 def carry_out(
     check: Check,
-    variables: Mapping[str, str],
+    variables: Mapping[str, Any],
     context: CheckContext,
     redactor: Redactor,
     until: float,
@@ -102,7 +104,7 @@ def _try_once(check: Check, settings: Any, context: CheckContext, redactor: Reda
         return TryResult(result)
     # Hidden before anything is shown: what was captured may stand in what was asked, too.
     for name, value in answer.values.items():
-        redactor.hide(name, value)
+        redactor.hide_value(name, value)
     return TryResult(_judged(check, redactor.over(question), answer, redactor), answer.values)
 
 
@@ -119,6 +121,7 @@ def _judged(check: Check, asks: str, answer: CheckAnswer, redactor: Redactor) ->
         misses=misses,
         shown=tuple(_brief(line, redactor) for line in answer.shown),
         detail=redactor.over(answer.detail),
+        next=answer.next,
         took_s=answer.took_s,
     )
 
@@ -134,7 +137,7 @@ def hidden(misses: Iterable[Mismatch], redactor: Redactor) -> tuple[Mismatch, ..
 
 def _brief(text: str, redactor: Redactor) -> str:
     """A text without secrets, and only then shortened: half a secret would not be recognized."""
-    redacted = redactor.over(text)
+    redacted = redactor.over(text[:MOST])
     return redacted if len(redacted) <= LONGEST else f"{redacted[: LONGEST - 3]}..."
 
 

@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from random import Random
+from typing import Any
 
 from toolkit.formats.redaction import without
+from toolkit.formats.variables import as_text
 from toolkit.ports import debug
 
 _SMALL_HEX = re.compile(r"\\u[0-9a-f]{4}")
@@ -18,6 +21,8 @@ BUILT_IN = ("today", "day", "now", "unix", "random", "uuid", "url", "region", "e
 """What every check knows besides the environment's variables."""
 LEAST_INSIDE = 8
 """So many letters of base64 are looked for at least: fewer stand in other words, too."""
+MOST_PARTS = 200
+"""So many parts of a captured list or table are hidden each for itself."""
 SHORTEST = 4
 """A captured value that is shorter is not hidden: hiding every `1` would leave no text to read."""
 
@@ -35,6 +40,19 @@ def _in_base64(raw: bytes) -> set[str]:
         if len(inside) >= LEAST_INSIDE:
             forms.add(inside)
     return forms
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The texts and numbers in a list or a table."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            part = list(part.values())
+        if isinstance(part, list):
+            waiting += reversed(part)
+        elif not isinstance(part, bool) and part is not None:
+            yield as_text(part)
 
 
 def generated(now: datetime, chance: Random) -> dict[str, str]:
@@ -114,6 +132,17 @@ class Redactor:
             if len(form) >= shortest:
                 self._values.setdefault(form, f"{{{name}}}")
                 debug.hide(form)
+
+    def hide_value(self, name: str, value: Any) -> None:
+        """The same for a captured value, whatever its type: as JSON writes it, and of a list or a
+        table each text and number in it, for an answer may show it in another way.
+        """
+        self.hide(name, as_text(value))
+        if isinstance(value, (list, dict)):
+            self.hide(name, json.dumps(value))
+            self.hide(name, json.dumps(value, ensure_ascii=False))
+            for part in islice(_leaves(value), MOST_PARTS):
+                self.hide(name, part)
 
     def over(self, text: str) -> str:
         """The text without them."""

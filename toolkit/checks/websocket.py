@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, field
 
-from toolkit.checks import base, expect
-from toolkit.checks.http import content_mismatches, lines, text_at, wrong_captures
+from toolkit.checks import base, charsets, expect
+from toolkit.checks.http import captured_at, lines, not_json, wrong_captures
 from toolkit.errors import ProbeError
 from toolkit.operations import Mismatch
 
@@ -18,10 +18,11 @@ class MessageExpectation(Struct, frozen=True, forbid_unknown_fields=True):
     """What one of the messages must be like."""
 
     json: Annotated[
-        Mapping[str, Any], Meta(description="JSON path -> a value, or a table of conditions.")
+        expect.Conditions, Meta(description="JSON path -> a value, or a table of conditions.")
     ] = {}
     body: Annotated[
-        Any, Meta(description="Text that the message has to contain, or a condition.")
+        expect.OneCondition,
+        Meta(description="Text that the message has to contain, or a condition."),
     ] = None
     within: Annotated[str | None, Meta(description="How long it may take to come.")] = None
 
@@ -53,6 +54,10 @@ class WebSocketSettings(base.CheckSettings, frozen=True, kw_only=True):
 
 
 Settings = WebSocketSettings
+
+
+files = base.no_files
+wrong_contents = base.any_contents
 
 
 def problem(settings: WebSocketSettings) -> str | None:
@@ -125,24 +130,28 @@ def _unexpected(
     hidden in what is shown.
     """
     message = problem.seen[-1]
-    secret: dict[str, str] = {}
+    secret: dict[str, Any] = {}
     for name, value in _values(settings.capture, message).items():
         if value is not None:
             secret[name] = value
     misses = tuple(_misses(expected, message))
-    return base.CheckAnswer(problem.took_s, misses, secret, lines(_bytes(message)), str(problem))
+    return base.CheckAnswer(problem.took_s, misses, secret, lines(_text(message)), str(problem))
 
 
 def _misses(expected: MessageExpectation, message: str | bytes) -> list[Mismatch]:
-    body = _bytes(message)
-    return [
-        *expect.body_mismatches(expect.text(body), expected.body),
-        *content_mismatches(body, expected.json),
-    ]
+    text = _text(message)
+    misses = list(expect.body_mismatches(text, expected.body))
+    if expected.json:
+        document = _document(message)
+        if document is UNSET:
+            misses.append(not_json(text))
+        else:
+            misses += expect.json_mismatches(document, expected.json)
+    return misses
 
 
-def _captured(captures: Mapping[str, str], message: str | bytes) -> dict[str, str]:
-    values: dict[str, str] = {}
+def _captured(captures: Mapping[str, str], message: str | bytes) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for name, value in _values(captures, message).items():
         if value is None:
             raise ProbeError(f"the message has nothing at {captures[name]} for {{{name}}}")
@@ -150,17 +159,23 @@ def _captured(captures: Mapping[str, str], message: str | bytes) -> dict[str, st
     return values
 
 
-def _values(captures: Mapping[str, str], message: str | bytes) -> dict[str, str | None]:
-    body = _bytes(message)
-    content = expect.parsed(body)
-    values: dict[str, str | None] = {}
+def _values(captures: Mapping[str, str], message: str | bytes) -> dict[str, Any]:
+    document = _document(message)
+    values: dict[str, Any] = {}
     for name, where in captures.items():
-        values[name] = expect.text(body) if where == "body" else text_at(content, where)
+        values[name] = _text(message) if where == "body" else captured_at(document, where)
     return values
 
 
-def _bytes(message: str | bytes) -> bytes:
-    return message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
+def _text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else charsets.text(message)
+
+
+def _document(message: str | bytes) -> Any:
+    """The JSON in a message, UNSET if it is none."""
+    if isinstance(message, str):
+        message = message.encode("utf-8", "surrogatepass")
+    return charsets.parsed(message)
 
 
 def _socket_address(url: str) -> str:

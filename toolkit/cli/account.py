@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from toolkit.cli import output
 from toolkit.errors import CloudError
-from toolkit.model import Rules
+from toolkit.model import ProjectRequest, Rules
 from toolkit.operations import Location
 from toolkit.ports.aws import endpoint
 from toolkit.ports.git import Git
@@ -21,9 +21,9 @@ from toolkit.ports.ports import Ports
 
 
 class SignIn(Struct, frozen=True, kw_only=True):
-    """What a command is about to call: environments (None: the default
-    one), or `everywhere`, all of them. `silent`: the
-    answer is for a program. `shared`: only the buckets of a `store` are called.
+    """What a command is about to call: environments (None: the default one), or `everywhere`, all
+    of them. `silent`: the answer is for a program. `shared`: only the buckets of a `store` are
+    called.
     """
 
     environments: Sequence[str | None] = (None,)
@@ -52,6 +52,26 @@ def sign_in(
     from toolkit.flow.trusted import load_trusted
 
     sign_in_with(request, load_trusted(folder, rules_file, git, allowed), ports)
+
+
+def sign_in_for(
+    project: ProjectRequest,
+    git: Git | None,
+    ports: Ports,
+    everywhere: bool = False,
+    silent: bool = False,
+    shared: bool = False,
+) -> None:
+    """The same for the environment, profile and region of a request."""
+    request = SignIn(
+        environments=(project.environment,),
+        profile=project.profile,
+        region=project.region,
+        everywhere=everywhere,
+        silent=silent,
+        shared=shared,
+    )
+    sign_in(request, ports, git, project.folder, project.rules, project.allowed)
 
 
 def sign_in_with(request: SignIn, rules: Rules, ports: Ports | None) -> None:

@@ -15,7 +15,7 @@ Examples:
   toolkit deploy                        what `toolkit diff` finds
   toolkit deploy app api                these two, each after what it needs
   toolkit deploy --all --env staging    everything
-  toolkit deploy --plan plan.json       the plan of `toolkit diff --out plan.json`
+  toolkit deploy --plan plan.json       the plan of `diff --out plan.json`
   toolkit deploy --dry-run              every call that would be made
 
 If a step fails, only the steps that wait for it are skipped. """

@@ -9,10 +9,10 @@ from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
 Examples:
-  toolkit deploy-app                              the only app in rules.toml
-  toolkit deploy-app app                          build, push, and roll out
-  toolkit deploy-app app --no-build --image v1.4  an image that exists in the repository
-  toolkit deploy-app app --dry-run                every call that would be made
+  toolkit deploy-app                            the only app in rules.toml
+  toolkit deploy-app app                        build, push, and roll out
+  toolkit deploy-app app --no-build --image v1  an image that exists
+  toolkit deploy-app app --dry-run              every call that would be made
 
 The image is tagged with the commit, or with a longer name if what is built is not exactly that
 commit (COMMIT-dirty-DIGEST and others). An image that exists is not built again, and one that is

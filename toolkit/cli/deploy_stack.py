@@ -12,7 +12,7 @@ Examples:
   toolkit deploy-stack api                       by the target's name
   toolkit deploy-stack CarRentalApiStack         or by the stack's name
   toolkit deploy-stack api --dry-run             every call that would be made
-  toolkit deploy-stack api --yes --allow-replace confirm replacements in advance
+  toolkit deploy-stack api --yes --allow-replace consent in advance
 
 The changes are always shown before they are executed. Anything that replaces, deletes or widens
 access needs confirmation."""

@@ -3,7 +3,7 @@ consent, progress, and the end.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, TypeVar
@@ -77,11 +77,28 @@ class DeployOptions(Struct, frozen=True):
 
 
 def deploy_options(command: Command) -> Command:
-    """Add the options that `common_options` reads."""
+    """Add the options that `common_options` reads, for a command that acts in one environment or in
+    several.
+    """
+    return run_options(options.environments)(command)
+
+
+def run_options(environment: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options that `common_options` reads, with this one for the
+    environment.
+    """
+
+    def with_options(command: Command) -> Command:
+        return _with_run_options(command, environment)
+
+    return with_options
+
+
+def _with_run_options(command: Command, environment: Callable[[Command], Command]) -> Command:
     for option in reversed(
         (
             options.common,
-            options.environments,
+            environment,
             options.profile,
             options.region,
             click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
@@ -154,7 +171,9 @@ def read_plan(path: str) -> PlanFile:
         base = document.get("base", {}).get("kind")
         is_due = base in (BaseKind.LAST, BaseKind.LIVE)
         source = dict(document["source"])
-        dict(source.get("targets") or {})
+        if "targets" in source:
+            contents = dict(source["targets"])
+            source["targets"] = {str(name): dict(contents[name]) for name in contents}
         return PlanFile(names, source, is_due)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         again = NextCommand("diff", options=("--out", "FILE"))
@@ -239,7 +258,7 @@ def require_flags(common: DeployOptions, rules: Rules, environments: Sequence[st
         settings = find_environment(environment, rules)
         if settings is not None and settings.protected:
             protected.append(settings.name)
-    for name in unconfirmed(common, protected):
+    for name in unconfirmed(common, protected, {str(name) for name in environments}):
         problems.append(f"environment {name} is protected")
         flags += ("--confirm", name)
     if not flags:
@@ -299,8 +318,8 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     sign_in(common, git, ports)
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
-    for name in prepared.up_to_date:
-        output.note(f"note: {name}: nothing to deploy")
+    for environment in prepared.up_to_date:
+        output.note(f"note: {environment}: nothing to deploy")
     for target, reason in prepared.left:
         output.note(f"note: {target} is left out: {line(reason)}")
     _warn_backwards(common, prepared)
@@ -312,7 +331,7 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     still = flow.freshness_check(request, prepared, git, ports)
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
         judge = Judge(proofs, ports, prepared.standby)
-        facts = {"alarms": gates.pack_baselines(proofs)}
+        facts = {"alarms": gates.pack_baselines(proofs), "plan": request.plan}
         started = replace(
             control.request(name, prepared.rules, ports, still, judge),
             facts=facts,
@@ -386,7 +405,8 @@ def require_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
     if not can_ask(common):
         flags = [] if common.yes else ["--yes"]
-        for name in unconfirmed(common, protected_environments(jobs)):
+        names = {str(job.location.environment) for job in jobs}
+        for name in unconfirmed(common, protected_environments(jobs), names):
             flags += ("--confirm", name)
         if flags:
             problem = "confirmation needed, but this is not a terminal"
@@ -552,21 +572,27 @@ def protected_environments(jobs: Sequence[Job]) -> list[str]:
     return list(dict.fromkeys(protected))
 
 
-def unconfirmed(common: DeployOptions, protected: Sequence[str]) -> list[str]:
-    """Those protected environments for which nobody has typed any name."""
-    return [name for name in protected if not _confirmations(common, name, protected)]
+def unconfirmed(
+    common: DeployOptions, protected: Sequence[str], environments: Collection[str]
+) -> list[str]:
+    """Those protected environments for which nobody has typed any name; `environments` are all
+    that the command acts in.
+    """
+    return [name for name in protected if not _confirmations(common, name, environments)]
 
 
-def _confirmations(common: DeployOptions, name: str, protected: Sequence[str]) -> list[str]:
+def _confirmations(common: DeployOptions, name: str, environments: Collection[str]) -> list[str]:
     """What was typed to confirm an environment: its name, or one that is nobody's and so wrong."""
-    return [word for word in common.confirm if word == name or word not in protected]
+    others = {*environments, *common.environments}
+    return [word for word in common.confirm if word == name or word not in others]
 
 
 def _ask_consent(common: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for consent that was not given in advance. Raises Refused."""
     protected = protected_environments(jobs)
+    names = {str(job.location.environment) for job in jobs}
     for name in protected:
-        confirm_name(name, _confirmations(common, name, protected), can_ask(common))
+        confirm_name(name, _confirmations(common, name, names), can_ask(common))
     if not protected and not common.yes:
         from toolkit.cli.prompt import confirm
 
@@ -597,12 +623,12 @@ def _warn_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:
     if not missing:
         return
     fix = missing[0][1].fetch or "merge or rebase onto what is live"
-    fix = (*advice_parts(fix), "; or add --allow-backwards")
+    flag = "--allow-backwards"
     if error is not None:
-        raise Refused(error, fix)
+        raise Refused(error, (*advice_parts(fix), f"; or add {flag}:", typed_command([flag])))
     if common.dry_run:
         would = "with --yes this deploy would be refused (exit 2):"
-        output.note_advice((would, *fix), before="note: ")
+        output.note_advice((would, *advice_parts(fix), f"; or add {flag}"), before="note: ")
 
 
 def _ask_consent_backwards(common: DeployOptions, prepared: flow.PreparedRun) -> None:

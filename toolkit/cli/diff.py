@@ -1,23 +1,24 @@
 """`toolkit diff`: what is out of date, why, and the narrowest plan."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit import flow
+from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
 from toolkit.model import BaseKind, Change, DiffResult, Rules
-from toolkit.ports import disk, files
+from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.show import answer as show
-from toolkit.show.advice import command_words, shown_command
-from toolkit.show.text import line, listing
+
+if TYPE_CHECKING:  # loaded while git is at work
+    from toolkit import flow
+    from toolkit.flow.compare import Records
 
 EPILOG = """\b
 Examples:
@@ -26,7 +27,8 @@ Examples:
   toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              what changed since a tag
   toolkit diff --committed HEAD~3  the last three commits, as committed
-  toolkit diff A..B                between two commits; A...B: since they parted
+  toolkit diff A..B                between two commits
+  toolkit diff A...B               what B changed since it left A
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
 Uncommitted and untracked files count, unless you give --committed or a range. Exit codes: 0; with
@@ -72,9 +74,15 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
     arguments = DiffArguments(**values)
     folder = options.enter(ctx, arguments.folder)
     git = _repository(folder, arguments)
-    request = _request(ctx, folder, arguments)
-    silent = arguments.quiet or arguments.as_json
-    result = flow.diff(request, git, _reader(request, git, silent))
+    with ExitStack() as started:
+        look: detect.Look | None = None
+        if git is not None and git.head is not None and _reads_work_tree(arguments):
+            look = started.enter_context(detect.Look(git, lambda: _load_output(arguments)))
+        from toolkit import flow
+
+        request = _request(ctx, folder, arguments)
+        silent = arguments.quiet or arguments.as_json
+        result = flow.diff(request, git, _reader(request, git, silent), look)
     if arguments.out and not result.refusal:
         _write_plan(arguments.out, result, git)
     return _report(result, git, arguments)
@@ -110,7 +118,25 @@ def _repository(folder: str, arguments: DiffArguments) -> Git | None:
     return Git.open(folder, bare=base is not None and ".." in base)
 
 
-def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> flow.DiffRequest:
+def _reads_work_tree(arguments: DiffArguments) -> bool:
+    """Whether the answer goes up to the working tree."""
+    from_git = arguments.paths_from is None and not arguments.committed
+    return from_git and not bases.is_range(arguments.base)
+
+
+def _load_output(arguments: DiffArguments) -> None:
+    """Load what the output needs."""
+    from toolkit.show import answer as answer
+
+    if not arguments.as_json and not arguments.quiet:
+        from toolkit.show import table
+
+        table.load()
+
+
+def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> "flow.DiffRequest":
+    from toolkit import flow
+
     paths_from = arguments.paths_from
     paths: tuple[Change, ...] | None = None
     if paths_from is not None:
@@ -129,6 +155,9 @@ def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> flow.
 
 def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> int:
     """Print the answer; on a terminal, offer to run what it recommends. The exit code."""
+    from toolkit.show import answer as show
+    from toolkit.show.text import listing
+
     _, code = show.status(result, arguments.exit_code)
     if arguments.as_json:
         return output.document(show.document(result, arguments.exit_code))
@@ -150,12 +179,10 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
     return code
 
 
-def _reader(
-    request: flow.DiffRequest, git: Git | None, silent: bool
-) -> Callable[[str, Rules, str | None], flow.Points]:
+def _reader(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Records":
     """Reads what is recorded as deployed (`last`), or is live, when it is needed."""
 
-    def read(how: str, rules: Rules, environment: str | None) -> flow.Points:
+    def read(how: str, rules: Rules, environment: str | None) -> "flow.Points":
         shared = any(settings.store for settings in rules.environments.values())
         # Where nothing can be recorded, nothing is loaded to find that out: boto3 alone takes
         # longer than a whole `diff`.
@@ -185,6 +212,7 @@ def _offer(result: DiffResult) -> int:
     """
     from toolkit.cli.main import run
     from toolkit.cli.prompt import offer
+    from toolkit.show.advice import command_words, shown_command
 
     for command in offer(result):
         output.say(f"$ {shown_command(command, result.same)}")
@@ -198,6 +226,9 @@ def _offer(result: DiffResult) -> int:
 
 def _warn(result: DiffResult) -> None:
     """Print what a person has to know even where the answer is only a command."""
+    from toolkit.show import answer as show
+    from toolkit.show.text import line, listing
+
     for remark in result.told_first:
         output.note(f"note: {line(remark)}")
     if result.impact.unmatched:
@@ -216,6 +247,8 @@ def _listed_paths(paths_from: str, nul: bool) -> tuple[Change, ...]:
 def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
     """Write the answer, and what it was made from, so that a stale plan is recognized."""
     from toolkit.flow.plan_file import plan_source
+    from toolkit.ports import disk
+    from toolkit.show import answer as show
     from toolkit.show.document import dumps
 
     document = show.document(result, exit_code=False)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.cli import account, options, output, progress
@@ -77,22 +76,21 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     It also compares what runs with HEAD and with the record.
     """
     arguments = HealthArguments(**values)
-    request = _request(ctx, arguments)
+    request = flow.HealthRequest(
+        **options.project_fields(ctx, values),
+        everywhere=arguments.everywhere,
+        targets=arguments.targets,
+        timeout_s=options.time("--timeout", arguments.timeout),
+        redact=redactor(),
+    )
     if arguments.report:
         files.check_writable(arguments.report)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
     silent = arguments.quiet or arguments.as_json
-    sign_in = account.SignIn(
-        environments=(request.environment,),
-        profile=request.profile,
-        region=request.region,
-        everywhere=request.everywhere,
-        silent=silent,
-    )
     # The row of the credentials reports it; what needs no credentials is checked all the same.
     with suppress(CredentialsProblem):
-        account.sign_in(sign_in, ports, git, request.folder, request.rules, request.allowed)
+        account.sign_in_for(request, git, ports, request.everywhere, silent)
     if arguments.watch:
         return _watch(request, git, ports, arguments)
     with progress.checking(silent):
@@ -104,7 +102,7 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     return _write_report(result, arguments) or int(result.exit)
 
 
-class HealthArguments(Struct, frozen=True):
+class HealthArguments(options.CommonArguments, frozen=True, kw_only=True):
     """The arguments and options of `health`, as click gives them."""
 
     targets: tuple[str, ...]
@@ -113,30 +111,6 @@ class HealthArguments(Struct, frozen=True):
     watch: bool
     interval: str
     report: str | None
-    folder: str | None
-    rules: str | None
-    env: str | None
-    profile: str | None
-    region: str | None
-    allowed: bool
-    as_json: bool
-    quiet: bool
-    verbose: bool
-
-
-def _request(ctx: click.Context, arguments: HealthArguments) -> flow.HealthRequest:
-    return flow.HealthRequest(
-        folder=options.enter(ctx, arguments.folder),
-        rules=options.inherited(ctx, "rules", arguments.rules),
-        environment=options.inherited(ctx, "env", arguments.env),
-        everywhere=arguments.everywhere,
-        profile=arguments.profile,
-        region=arguments.region,
-        targets=arguments.targets,
-        timeout_s=options.time("--timeout", arguments.timeout),
-        allowed=arguments.allowed,
-        redact=redactor(),
-    )
 
 
 def _write_report(result: HealthResult, arguments: HealthArguments) -> int:

@@ -4,6 +4,7 @@ import click
 
 from toolkit.advice import SameOptions
 from toolkit.cli import account, options, output
+from toolkit.cli.environment_option import environment_option
 from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
@@ -22,7 +23,7 @@ from toolkit.show import history as show
     help="Show at most this many runs.",
 )
 @options.common
-@click.option("-e", "--env", metavar="NAME", help="Only runs in this environment.")
+@environment_option("Only runs in this environment.")
 @options.as_json
 @click.pass_context
 def history(

@@ -10,6 +10,7 @@ from toolkit.cli.ports import open_ports
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
+from toolkit.model import ProjectRequest
 from toolkit.record.locks import Locks, open_locks
 from toolkit.run.jobs import locations
 from toolkit.show.text import line
@@ -29,7 +30,7 @@ def lock() -> None:
     """Show or release the locks that prevent two runs from deploying the same target."""
 
 
-def locks(project: options.Project, as_json: bool = False, changes: bool = False) -> Locks:
+def locks(project: ProjectRequest, as_json: bool = False, changes: bool = False) -> Locks:
     """The locks of a project; those in the environment's bucket, too, if it has one. `changes`: one
     is to be released.
     """

@@ -4,14 +4,10 @@ import os
 
 import click
 
-from toolkit.cli import account, options, output
-from toolkit.cli.ports import open_ports
-from toolkit.cli.shared_runs import newer_run
+from toolkit.cli import options, output
+from toolkit.cli.shared_runs import open_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
-from toolkit.flow import runs as flow
-from toolkit.flow.rulebook import load_rules
-from toolkit.flow.stores import project_stores, store_of_run
 from toolkit.ports import files
 from toolkit.record.history import log_path
 from toolkit.record.state import Store
@@ -34,21 +30,15 @@ def logs(
     ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None
 ) -> int:
     """Show the logs of a run's steps."""
-    folder = options.enter(ctx, folder)
-    git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
-    store = store_of_run(run, project_stores(folder, named, git))
-    loaded, ports = load_rules(folder, named, git), open_ports(git, folder)
-    options.known_environment(ctx, loaded)
-    account.sign_in_for_runs(loaded, ports)
-    shared = newer_run(run, store, loaded, ports)
-    story = flow.run_story(store, run) if shared is None else colleagues.run_story(shared)
-    steps = [name for name, _, _ in story.summary.steps]
+    opened = open_run(ctx, run, folder, rules)
+    steps = [name for name, _, _ in opened.story.summary.steps]
     if step is not None and step not in steps:
         raise Refused(
             f"run {run} has no step {step!r}", f"its steps are: {', '.join(steps) or 'none'}"
         )
     for name in [step] if step else steps:
-        log = colleagues.step_log(run, name, loaded, ports, _local_log(store, run, name))
+        local_log = _local_log(opened.store, run, name)
+        log = colleagues.step_log(run, name, opened.rules, opened.ports, local_log)
         if log is None:
             output.note(f"{line(name)}: nothing was written")
             continue

@@ -14,6 +14,7 @@ import click
 from toolkit import __version__
 from toolkit.advice import SameOptions
 from toolkit.cli import debugging, output
+from toolkit.cli.environment_option import environment_option
 from toolkit.errors import Exit, ToolkitError, exit_codes
 from toolkit.ports import debug
 
@@ -167,7 +168,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, message="toolkit %(version)s")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml.")
-@click.option("-e", "--env", metavar="NAME", help="The environment to use.")
+@environment_option("The environment to use.")
 @debugging.debug_option
 @click.pass_context
 def cli(ctx: click.Context, /, **common: str | None) -> None:
@@ -189,7 +190,9 @@ def main(args: list[str] | None = None) -> None:
     try:
         code = run(args)
     except KeyboardInterrupt:
-        output.note("\nstopped; nothing was changed")
+        signals = sys.modules.get("toolkit.cli.signals")
+        has_run = signals is not None and signals.began.is_set()
+        output.note("\nstopped" if has_run else "\nstopped; nothing was changed")
         code = Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough of it
         output.silence()

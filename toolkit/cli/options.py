@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from toolkit.advice import ShellCommand
 from toolkit.cli import debugging
+from toolkit.cli.environment_option import environment_option
 from toolkit.errors import GitError, NotARepository, UsageError
-from toolkit.model import Rules
+from toolkit.model import ProjectRequest, Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,7 +26,7 @@ def common(command: Command) -> Command:
     )(command)
 
 
-environment = click.option("-e", "--env", metavar="NAME", help="The environment to use.")
+environment = environment_option("The environment to use.")
 environments = click.option(
     "-e",
     "--env",
@@ -77,31 +78,47 @@ def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:
     return before_command.get(name)
 
 
-def inherited_environments(ctx: click.Context, values: tuple[str, ...]) -> tuple[str, ...]:
-    """The environments of a command that takes several, or the one before the command."""
-    before_command = inherited(ctx, "env", None)
-    if values or before_command is None:
+def inherited_environments(
+    ctx: click.Context, values: tuple[str, ...] | str | None
+) -> tuple[str, ...]:
+    """The environments of a command, or the one before it."""
+    if isinstance(values, tuple) and values:
         return values
-    return (before_command,)
+    name = inherited(ctx, "env", values or None)  # type: ignore[arg-type] # empty, or a name
+    return () if name is None else (name,)
 
 
-class Project(Struct, frozen=True):
-    """Which project and environment a command is about: the options that most commands share."""
+class CommonArguments(Struct, frozen=True, kw_only=True):
+    """The options that most commands share, as click gives them."""
 
-    folder: str
+    folder: str | None
     rules: str | None
-    environment: str | None
+    env: str | None
+    profile: str | None
+    region: str | None
     allowed: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
 
 
-def project(ctx: click.Context, values: dict[str, Any]) -> Project:
-    """Enter the folder of -C, and read -e, --rules and --allow-untrusted-rules."""
-    return Project(
-        folder=enter(ctx, values["folder"]),
-        rules=inherited(ctx, "rules", values["rules"]),
-        environment=inherited(ctx, "env", values["env"]),
-        allowed=values["allowed"],
-    )
+def project_fields(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Enter the folder of -C, and read the options that say which project, environment and place a
+    command is about: the fields of a ProjectRequest.
+    """
+    return {
+        "folder": enter(ctx, values["folder"]),
+        "rules": inherited(ctx, "rules", values["rules"]),
+        "environment": inherited(ctx, "env", values["env"]),
+        "profile": values.get("profile"),
+        "region": values.get("region"),
+        "allowed": values["allowed"],
+    }
+
+
+def project(ctx: click.Context, values: Mapping[str, Any]) -> ProjectRequest:
+    """The project, environment and place that a command is about."""
+    return ProjectRequest(**project_fields(ctx, values))
 
 
 def known_environment(ctx: click.Context, rules: Rules) -> str | None:
@@ -112,13 +129,6 @@ def known_environment(ctx: click.Context, rules: Rules) -> str | None:
 
     name = inherited(ctx, "env", ctx.params.get("env"))
     return None if name is None else environment_name(name, rules)
-
-
-def single_environment(command: str, names: tuple[str, ...]) -> str | None:
-    """The environment of a command that acts in one only. Raises UsageError."""
-    if len(names) > 1:
-        raise UsageError(f"`{command}` acts in one environment", "give only one --env")
-    return names[0] if names else None
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

@@ -62,6 +62,9 @@ def note_endpoint() -> None:
         sys.stderr.write(_endpoint_line.take())
 
 
+_REMARKS = ("note: ", "warning: ")
+
+
 class ReaderGone(Exception):
     """Whoever reads our output has closed it."""
 
@@ -80,12 +83,16 @@ def say(answer: str) -> None:
 
 def note(remark: str) -> None:
     """A line for the person, not for the program that reads the answer; it comes after what was
-    written so far.
+    written so far. The words of notes and warnings are wrapped.
     """
+    lines: list[str] = []
+    for words in text.harmless(remark).split("\n"):
+        is_remark = words.startswith(_REMARKS)
+        lines += text.wrapped(words, width()) if is_remark else [words]
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):  # stderr may be closed
-        sys.stderr.write(f"{_endpoint_line.take()}{text.harmless(remark)}\n")
+        sys.stderr.write("\n".join((_endpoint_line.take() + lines[0], *lines[1:], "")))
 
 
 def note_advice(advice: Advice, same: SameOptions = NO_OPTIONS, before: str = "hint: ") -> None:
@@ -199,11 +206,13 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     if isinstance(wrong, click.UsageError) and wrong.ctx:
         path = wrong.ctx.command_path
     hint: Advice = ("see", ShellCommand(f"{path} --help"))
+    # click lists choices on lines of their own.
+    message = wrong.format_message().replace("\n\t", " ")
     if as_json:
         head = {"toolkit": 1, "command": command, "status": "error", "exit": int(Exit.USAGE)}
-        problem = {"code": "usage", "message": wrong.format_message(), "hint": sentence(hint)}
+        problem = {"code": "usage", "message": message, "hint": sentence(hint)}
         document({**head, "error": problem})
-    note(f"error: {text.line(wrong.format_message())}")
+    note(f"error: {text.line(message)}")
     note_advice(hint)
     return Exit.USAGE
 

@@ -21,6 +21,11 @@ from toolkit.show.text import duration, line
 
 REFRESHES = 8
 """How often per second the lines are drawn again."""
+_VERBS = {
+    JobAction.DEPLOY: "deploying",
+    JobAction.ROLLBACK: "rolling back to",
+    JobAction.BUILD: "building",
+}
 
 
 class PlainProgress:
@@ -34,8 +39,7 @@ class PlainProgress:
         """Write a line, if it is worth one. Of log lines only with -v."""
         match event:
             case StepBegan(job):
-                verb = "rolling back to" if job.action == JobAction.ROLLBACK else "deploying"
-                self._say(job.step, f"{verb} {show.version(job)}")
+                self._say(job.step, f"{_VERBS[job.action]} {show.version(job)}")
             case PhaseChanged(step, phase):
                 self._say(step, phase)
             case LogLine(step, text) if self._verbose:

@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
-from toolkit.cli.record import record_request, sign_in
 from toolkit.flow import record as flow
 from toolkit.show.text import line
 
@@ -31,10 +30,10 @@ def record_repair(
     ctx: click.Context, /, targets: tuple[str, ...], as_json: bool, **values: Any
 ) -> int:
     """Set damaged records aside."""
-    request = record_request(ctx, values)
+    request = options.project(ctx, values)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
-    sign_in(request, git, ports, silent=as_json)
+    account.sign_in_for(request, git, ports, silent=as_json, shared=True)
     repairs = flow.repair(request, targets, git, ports)
     if as_json:
         head = {"toolkit": 1, "command": "record repair", "status": "ok", "exit": 0}

@@ -4,10 +4,9 @@ from typing import Any
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import account, options, output
 from toolkit.cli.deploying import confirm_name
 from toolkit.cli.ports import open_ports
-from toolkit.cli.record import record_request, sign_in
 from toolkit.errors import Declined, NotAgreed
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
@@ -44,16 +43,16 @@ def record_set(
 
     Use it for targets that were deployed by other means, and for those that toolkit cannot deploy.
     """
-    request = record_request(ctx, values)
+    request = options.project(ctx, values)
     git = Git.open(request.folder)
     ports = open_ports(git, request.folder)
-    sign_in(request, git, ports, silent=as_json, shared=False)
+    account.sign_in_for(request, git, ports, silent=as_json)
     commit_id = git.resolve(commit)
     location = flow.first_location(request, git)
     can_ask = output.interactive() and not as_json
     environment = location.environment or "this project"
-    account = location.account or "the account of these credentials"
-    what = f"Record {', '.join(targets)} as live at {commit_id[:12]} in {environment} ({account})"
+    owner = location.account or "the account of these credentials"
+    what = f"Record {', '.join(targets)} as live at {commit_id[:12]} in {environment} ({owner})"
     if location.protected:
         confirmed = [values["confirm"]] if values["confirm"] is not None else []
         if not confirmed:

@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
-from toolkit.cli.record import record_request, sign_in
 from toolkit.flow import record as flow
 from toolkit.show import record as show
 
@@ -21,10 +20,10 @@ from toolkit.show import record as show
 @click.pass_context
 def record_show(ctx: click.Context, /, as_json: bool, **values: Any) -> int:
     """Show what is recorded as live for each target."""
-    request = record_request(ctx, values)
+    request = options.project(ctx, values)
     git = options.repository(request.folder)
     ports = open_ports(git, request.folder)
-    sign_in(request, git, ports, silent=as_json)
+    account.sign_in_for(request, git, ports, silent=as_json, shared=True)
     lines, notes = flow.show(request, git, ports)
     for note in notes:
         output.note(f"note: {note}")

@@ -14,12 +14,12 @@ _NAMES = (
 """Words that a name ends with. `pass` and its like are words of their own only where a letter does
 not run into them: `bypass` is none. What "did not pass: ..." is told of is no secret either.
 """
-_VALUE = r"""\\*"(?:\\.|[^"\\\n])*|\\*'[^'\n]*|[^\s"',;&]+"""
-"""All that stands in quotes, else a word. What closes the quotes stays."""
+_VALUE = r"""(\\*")(?:\\.|[^"\\\n])*|(\\*')[^'\n]*|[^\s"',;&]+"""
+"""All that stands in quotes, else a word. The quotes stay."""
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    rf"|(?:{_NAMES})\\*[\"']?\s*[:=]\s*(?:(?i:{_SCHEMES})\s+)?(?:{_VALUE})"
-    rf"|(?<!\S)--?(?:[\w-]{{0,40}}[_-])?(?i:token|secret|pass|passw(?:or)?d|passphrase|(?:api|access|private)-key)\s+(?!-)(?:{_VALUE})"
+    rf"|((?:{_NAMES})\\*[\"']?\s*[:=]\s*(?:(?i:{_SCHEMES})\s+)?)(?:{_VALUE})"
+    rf"|((?<!\S)--?(?:[\w-]{{0,40}}[_-])?(?i:token|secret|pass|passw(?:or)?d|passphrase|(?:api|access|private)-key)\s+(?!-))(?:{_VALUE})"
     rf"|(?i:\b(?:{_SCHEMES})\s+)(?=[^\s]*[0-9=])[A-Za-z0-9._~+/=-]{{16,}}"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|xox[a-z]-[0-9A-Za-z-]+"
@@ -51,9 +51,14 @@ def redactor() -> Callable[[str], str]:
     }
 
     def redacted(text: str) -> str:
-        return _SECRETS.sub("[redacted]", without(text, values))
+        return _SECRETS.sub(_without_value, without(text, values))
 
     return redacted
+
+
+def _without_value(match: re.Match[str]) -> str:
+    """What stands before a secret stays, so that JSON stays JSON: its name, and the quote."""
+    return f"{''.join(group or '' for group in match.groups())}[redacted]"
 
 
 def redacted(text: str) -> str:

@@ -45,7 +45,7 @@ repeats what never arrived. It does nothing twice."""
 
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False)
-@deploying.deploy_options
+@deploying.run_options(options.environment)
 @click.option(
     "--allow",
     "allowed_claims",
@@ -63,13 +63,12 @@ def resume(
     """
     common = deploying.common_options(ctx, arguments)
     git = options.repository(common.folder)
-    named = options.single_environment("resume", common.environments)
-    if named is not None:
-        environment_name(named, load_rules(common.folder, common.rules, git))
+    for environment in common.environments:
+        environment_name(environment, load_rules(common.folder, common.rules, git))
     ports = open_ports(git, common.folder)
     deploying.sign_in(common, git, ports)
     stores = project_stores(common.folder, common.rules, git)
-    name = run or _newest(stores)
+    name = run or _newest(stores, common.environments)
     store = store_of_run(name, stores)
     rules = load_trusted(common.folder, common.rules, git, common.allowed)
     shared = newer_run(name, store, rules, ports, common.profile)
@@ -86,6 +85,7 @@ def resume(
             colleagues.record_claim(store, shared)
     if state.ended:
         raise Refused(f"run {name} has ended", ("see", NextCommand("show", (name,))))
+    _refuse_other_environments(name, state, common.environments)
     claims = () if is_ours else colleagues.claims(state)
     if common.dry_run:
         return _report_dry_run(name, state, claims, common.as_json)
@@ -99,7 +99,10 @@ def resume(
         _ask_consent_to_claims(common, name, claims, allowed_claims)
         # Nobody consents for a colleague: what was allowed in advance held for their own run.
         placed = colleagues.relocation(rules, common.profile, with_consents=False)
-    deploy_request = DeployRequest(folder=common.folder, rules=common.rules, allowed=allowed)
+    plan = state.facts.get("plan") if is_ours else None
+    deploy_request = DeployRequest(
+        folder=common.folder, rules=common.rules, allowed=allowed, plan=plan
+    )
     still = files_check(deploy_request, rules, git)
     standby = [job for job in state.jobs if job.undoes]
     # Whether it is checked is not for somebody else's journal to say.
@@ -173,13 +176,26 @@ def _ask_consent_to_claims(
         raise Declined
 
 
-def _newest(stores: list[Store]) -> str:
-    """The newest run of this machine that is open. Raises Refused if there is none."""
+def _refuse_other_environments(name: str, state: RunState, environments: tuple[str, ...]) -> None:
+    """A run is not continued in other environments than those that were named. Raises Refused."""
+    others = {str(job.location.environment) for job in state.jobs} - set(environments)
+    if environments and others:
+        raise Refused(
+            f"run {name} deploys to {', '.join(sorted(others))}", "leave --env out to continue it"
+        )
+
+
+def _newest(stores: list[Store], environments: tuple[str, ...]) -> str:
+    """The newest run of this machine that is open, in these environments if any are named. Raises
+    Refused if there is none.
+    """
     host = processes.current_process().host
     names: list[str] = []
     for store in stores:
         for run in unfinished(store):
-            if run.host in ("", host) and not has_foreign_lines(store, run.run):
+            is_meant = not environments or set(run.environments) <= set(environments)
+            is_local = run.host in ("", host) and not has_foreign_lines(store, run.run)
+            if is_local and is_meant:
                 names.append(run.run)
     if not names:
         raise Refused("no run is open", ("see", NextCommand("history")))

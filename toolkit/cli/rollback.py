@@ -17,9 +17,9 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit rollback app                   restore the last good version (on a terminal: choose)
-  toolkit rollback app --to 3f2c9d1      restore this version; the start of its name is enough
-  toolkit rollback app --list            list the good versions
+  toolkit rollback app               restore the last good version
+  toolkit rollback app --to 3f2c9d1  restore this version
+  toolkit rollback app --list        list the good versions
 
 A version is good if a deploy of it succeeded and was recorded. Its image still has to be in the
 repository. A deployment in progress is stopped."""
@@ -34,7 +34,7 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
-@deploying.deploy_options
+@deploying.run_options(options.environment)
 @click.pass_context
 def rollback(
     ctx: click.Context,
@@ -53,7 +53,6 @@ def rollback(
         action=JobAction.ROLLBACK,
         options=kind_options.take(ctx, arguments),
     )
-    options.single_environment("rollback", common.environments)
     rules = validate(request, git)
     deploying.say_endpoint(common, rules)
     names = environments_of(request, rules)

@@ -36,7 +36,7 @@ def rules_check(
     git = options.repository(folder)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
     options.known_environment(ctx, loaded)
-    checks.load_checks(loaded)
+    checks.inspect_checks(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     result, serious = None, False
     if git is not None:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 import click
-from msgspec import Struct
 
 from toolkit.cli import account, options, output, progress, signals
 from toolkit.cli.ports import open_ports
@@ -22,11 +21,11 @@ from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
-  toolkit smoke-test                       run every check in the default environment
+  toolkit smoke-test                       run every check
   toolkit smoke-test --env prod --tag read run only checks with this tag
   toolkit smoke-test --only login          run this check, with what it needs
   toolkit smoke-test --url http://127.0.0.1:8080
-  toolkit smoke-test --repeat 10           run each check ten times; all have to pass
+  toolkit smoke-test --repeat 10           run each check ten times
   toolkit smoke-test --junit report.xml
 
 Checks that do not need each other run in parallel. Secrets are never shown, only their names, as
@@ -96,7 +95,18 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     existing test suites.
     """
     arguments = SmokeTestArguments(**values)
-    request = _request(ctx, arguments)
+    request = flow.SmokeTestRequest(
+        **options.project_fields(ctx, values),
+        only=arguments.only,
+        tags=arguments.tags,
+        url=_address(arguments.url),
+        timeout_s=options.time("--timeout", arguments.timeout),
+        retry_s=options.time("--retry", arguments.retry) if arguments.retry else 0,
+        repeat=arguments.repeat,
+        parallel=arguments.parallel,
+        load=arguments.load,
+        redact=redactor(),
+    )
     git = options.repository(request.folder)
     if arguments.only_list:
         return _list(flow.list_checks(request, git), arguments.as_json)
@@ -104,14 +114,8 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
         files.check_writable(arguments.report)
     ports = open_ports(git, request.folder)
     silent = arguments.quiet or arguments.as_json
-    sign_in = account.SignIn(
-        environments=(request.environment,),
-        profile=request.profile,
-        region=request.region,
-        silent=silent,
-    )
     with suppress(CredentialsProblem):  # the checks that need credentials report it
-        account.sign_in(sign_in, ports, git, request.folder, request.rules, request.allowed)
+        account.sign_in_for(request, git, ports, silent=silent)
     stage = flow.prepare(request, git, ports)
     for remark in stage.first:
         output.note(f"note: {line(remark)}")
@@ -136,7 +140,7 @@ def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     return code or int(result.exit)
 
 
-class SmokeTestArguments(Struct, frozen=True):
+class SmokeTestArguments(options.CommonArguments, frozen=True, kw_only=True):
     """The options of `smoke-test`, as click gives them."""
 
     only: tuple[str, ...]
@@ -149,41 +153,12 @@ class SmokeTestArguments(Struct, frozen=True):
     load: bool
     report: str | None
     only_list: bool
-    folder: str | None
-    rules: str | None
-    env: str | None
-    profile: str | None
-    region: str | None
-    allowed: bool
-    as_json: bool
-    quiet: bool
-    verbose: bool
 
 
 def _text(result: flow.SmokeTestResult, quiet: bool, verbose: bool) -> str:
     if quiet:
         return show.summary(result.results, result.environment, result.took_s)
     return show.text(result.results, result.environment, result.took_s, output.width(), verbose)
-
-
-def _request(ctx: click.Context, arguments: SmokeTestArguments) -> flow.SmokeTestRequest:
-    return flow.SmokeTestRequest(
-        folder=options.enter(ctx, arguments.folder),
-        rules=options.inherited(ctx, "rules", arguments.rules),
-        environment=options.inherited(ctx, "env", arguments.env),
-        profile=arguments.profile,
-        region=arguments.region,
-        only=arguments.only,
-        tags=arguments.tags,
-        url=_address(arguments.url),
-        timeout_s=options.time("--timeout", arguments.timeout),
-        retry_s=options.time("--retry", arguments.retry) if arguments.retry else 0,
-        repeat=arguments.repeat,
-        parallel=arguments.parallel,
-        load=arguments.load,
-        allowed=arguments.allowed,
-        redact=redactor(),
-    )
 
 
 def _address(url: str | None) -> str | None:

@@ -2,22 +2,27 @@
 that it includes, has any.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.config.graph import find_cycle
 from toolkit.config.reader import FileReader, TooMany, list_words, nearest, type_of
+from toolkit.config.rows import Row, read_rows, wrong_rows
 from toolkit.config.schema import ChecksFile, CommonTable, LoadTable, SecretTable
 from toolkit.errors import Problem, RulesError
 from toolkit.formats import toml
 from toolkit.formats.variables import DATES, dated_in_check, names_in_check
 from toolkit.model import Check, Checks, CheckTypeName, FileLine, Load, Secret
 
-COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
+COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load", "rows")
 """The keys of every check, whatever its type."""
 MOST_CHECKS = 500
+MOST_FILE = 1 << 20
+"""Bytes of a file that a check names."""
 TIMEOUT_S, COMMAND_S = 10, 300
 """How long one try may take where the file does not say: a child usually needs longer."""
 
@@ -30,6 +35,8 @@ class CheckTypeSchema(Protocol):
     def problem(self, settings: Any) -> str | None: ...
     def asks(self, settings: Any) -> str: ...
     def based(self, settings: Any) -> bool: ...
+    def files(self, settings: Any) -> tuple[str, ...]: ...
+    def wrong_contents(self, settings: Any, contents: Mapping[str, bytes]) -> str | None: ...
 
 
 class CheckTypes(Struct, frozen=True):
@@ -136,6 +143,7 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         )
     if common.load is not None and type_name != CheckTypeName.HTTP:
         reader.add_problem("`load` is for `http`", "checks", name, "load")
+    rows = _rows(reader, name, common, own)
     # A child process usually needs longer than a request.
     default_timeout = COMMAND_S if type_name == CheckTypeName.COMMAND else TIMEOUT_S
     timeout = reader.duration(common.timeout, default_timeout, "checks", name, "timeout")
@@ -152,11 +160,74 @@ def _check(reader: FileReader, name: str, table: object, check_types: CheckTypes
         timeout_s=float(timeout),
         retry_s=float(reader.duration(common.retry, 0, "checks", name, "retry")),
         captures=tuple(own.get("capture", ())),
+        files=(*check_type.files(settings), *([rows] if isinstance(rows, str) else [])),
+        rows=rows if isinstance(rows, tuple) else (),
         uses=uses,
         based=check_type.based(settings) or "url" in uses,
+        has_data=isinstance(rows, str),
         load=_load(reader, name, common.load),
         where=FileLine(reader.file, reader.line("checks", name) or 1),
     )
+
+
+def _rows(
+    reader: FileReader, name: str, common: CommonTable, own: Mapping[str, object]
+) -> tuple[Row, ...] | str:
+    """The rows of a check, or the name of the file that has them."""
+    if common.rows is None:
+        return ()
+    for key in ("capture", "load"):
+        if key in own or (key == "load" and common.load is not None):
+            message = f"`{key}` is for a check without `rows`"
+            reader.add_problem(message, "checks", name, key)
+    problem = wrong_rows(common.rows)
+    if problem:
+        reader.add_problem(problem, "checks", name, "rows")
+        return ()
+    if isinstance(common.rows, str):
+        return common.rows
+    rows: tuple[Row, ...] = tuple(msgspec.to_builtins(row) for row in common.rows)
+    return rows
+
+
+def file_names(checks: Checks) -> tuple[str, ...]:
+    """The files that checks name, each once."""
+    names: dict[str, None] = {}
+    for check in checks.checks.values():
+        names |= dict.fromkeys(check.files)
+    return tuple(names)
+
+
+def with_contents(
+    checks: Checks, contents: Mapping[str, bytes], check_types: CheckTypes, file: str
+) -> Checks:
+    """These checks with what the files hold that they name, and with the rows of their data.
+    Raises RulesError, for `file`, with what is wrong with these.
+    """
+    by_name: dict[str, Check] = {}
+    problems: list[Problem] = []
+    for name, check in checks.checks.items():
+        if check.files:
+            held = {path: contents[path] for path in check.files}
+            wrong = check_types.by_name(check.check_type).wrong_contents(check.settings, held)
+            try:
+                check = _with_rows(replace(check, contents=held))
+            except ValueError as error:
+                wrong = wrong or str(error)
+            if wrong:
+                problems.append(_problem(check, wrong))
+        by_name[name] = check
+    if problems:
+        raise RulesError(file, problems)
+    return Checks(by_name, checks.secrets)
+
+
+def _with_rows(check: Check) -> Check:
+    """With the rows of its data file, which is the last of its files. Raises ValueError."""
+    if not check.has_data:
+        return check
+    name = check.files[-1]
+    return replace(check, rows=read_rows(name, check.contents[name]))
 
 
 def _load(reader: FileReader, name: str, table: LoadTable | None) -> Load | None:
@@ -215,6 +286,7 @@ def find_problems(
             if message:
                 yield _problem(check, message)
             capturing.setdefault(name, check.name)
+    yield from _rows_that_clash(checks, {*reserved, *capturing})
     names = _Names(checks, variables, (*checks.secrets, *capturing, *built_in))
     for check in checks.checks.values():
         for message in (
@@ -232,6 +304,30 @@ def find_problems(
         first = checks.checks[cycle[0]]
         message = f"the checks wait for each other in a cycle: {' -> '.join(cycle)}"
         yield _problem(first, message)
+
+
+def _rows_that_clash(checks: Checks, names: set[str]) -> Iterator[Problem]:
+    """Rows with a name that stands for something else."""
+    for check in checks.checks.values():
+        for name in sorted(set[str]().union(*check.rows) & names):
+            yield _problem(check, f"its rows have `{name}`, which stands for something already")
+
+
+def find_missing_checks(checks: Checks, environments: Collection[str]) -> Iterator[Problem]:
+    """Checks that wait for one that does not run in an environment that they run in: there neither
+    its values are known nor can it pass.
+    """
+    capturing = capturing_checks(checks.checks)
+    for check in checks.checks.values():
+        if check.always:
+            check = replace(check, needs=())
+        for name in sorted(predecessors(check, capturing) & checks.checks.keys()):
+            only = checks.checks[name].environments
+            for environment in check.environments or environments:
+                if only and environment not in only:
+                    message = f"it waits for {name!r}, which is not for environment {environment!r}"
+                    yield _problem(check, f"{message}; give both the same `environments`")
+                    break
 
 
 def _dangling_names(
@@ -276,6 +372,11 @@ class _Names(Struct, frozen=True):
     def in_check(self, check: Check) -> Iterator[str]:
         """Unknown names in a check itself."""
         for name in sorted(check.uses - set(self.everywhere)):
+            missing = [number for number, row in enumerate(check.rows, 1) if name not in row]
+            if len(missing) < len(check.rows):
+                if missing:
+                    yield f"row {missing[0]} of its data has no `{name}`"
+                continue
             environment = self._environment_without(name, check)
             if environment is not None:
                 words = (*self.everywhere, *self._variables(environment))

@@ -244,6 +244,16 @@ class CommonTable(Struct, frozen=True):
     load: Annotated[
         LoadTable | None, Meta(description="A small load test with this request, for `--load`.")
     ] = None
+    rows: Annotated[
+        # Without a pattern: msgspec 0.22 frees one twice that is in a union with an array.
+        tuple[dict[str, Any], ...] | str | None,
+        Meta(
+            description=(
+                "Run the check once per row, with the row's values as `{name}`: a list of tables,"
+                " or a `.csv` or `.json` file."
+            )
+        ),
+    ] = None
 
 
 class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):

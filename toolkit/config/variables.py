@@ -103,7 +103,7 @@ def find_shared(
         for resource in resources:
             rival = fixed.add(target, resource)
             if rival is not None:
-                yield _conflict(target, rival, resource, ""), ("targets", target)
+                yield _conflict(rival, resource, ""), ("targets", target)
             elif "{" in resource.name or "{" in (resource.part or ""):
                 with_variables.append((target, resource))
     if not with_variables:
@@ -120,7 +120,7 @@ def find_shared(
             if rival is not None and (target, rival) not in reported:
                 reported.add((target, rival))
                 where = f" in environment {environment.name!r}"
-                yield _conflict(target, rival, filled, where), ("targets", target)
+                yield _conflict(rival, filled, where), ("targets", target)
 
 
 def _places(
@@ -162,7 +162,7 @@ class _Writers:
         return self._everywhere._other_writer(target, resource)
 
 
-def _conflict(target: str, rival: str, resource: Resource, where: str) -> str:
+def _conflict(rival: str, resource: Resource, where: str) -> str:
     part = f" ({resource.part})" if resource.part else ""
     return (
         f"it changes the {resource.what} {resource.name!r}{part}{where}, as target {rival!r} does;"

@@ -9,7 +9,7 @@ from random import SystemRandom
 from statistics import median
 from threading import Lock
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,7 +62,7 @@ class CheckRun:
         self._setup, self._ports, self._options = setup, ports, options
         self._lock = Lock()
         self._results: dict[str, Result] = {}
-        self.values: dict[str, Mapping[str, str]] = {}
+        self.values: dict[str, Mapping[str, Any]] = {}
         """Task -> what it has captured."""
         self._jars: dict[str, CookieJar] = {}
         self._generated = generated(ports.clock.now(), SystemRandom())
@@ -87,14 +87,14 @@ class CheckRun:
                     future.result()
         return tuple(self._results[name] for name in self._tasks)
 
-    def values_for(self, task: Task) -> dict[str, str]:
+    def values_for(self, task: Task) -> dict[str, Any]:
         """Every value that a task can use."""
         location = {"url": task.base.rstrip("/"), "region": task.location.region or ""}
-        values = {**self._generated, **location, **self._setup.values}
+        values: dict[str, Any] = {**self._generated, **location, **self._setup.values}
         # Last, so that a captured value wins over a variable of the same name.
         for giver in task.gives:
             values |= self.values.get(giver, {})
-        return values
+        return {**values, **task.row_values}
 
     def jar(self, task: Task) -> CookieJar:
         """The cookies of all that came before it."""
@@ -109,7 +109,7 @@ class CheckRun:
         with the rest.
         """
         task = self._tasks[name]
-        result = replace(self._result(task), at=task.at)
+        result = replace(self._result(task), at=task.at, row=task.row)
         with self._lock:
             self._results[name] = result
         tell_result(result)
@@ -145,6 +145,7 @@ class CheckRun:
             root=self._setup.root,
             log=log.write if log is not None else lambda line: None,
             stopped=lambda: stop.asked and not check.always,
+            contents=check.contents,
         )
         retrying = replace(check, retry_s=max(check.retry_s, self._options.retry_s))
         try:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,7 +33,7 @@ from toolkit.flow.rulebook import (
     variables_of,
 )
 from toolkit.formats import toml
-from toolkit.formats.variables import fill_check
+from toolkit.formats.variables import as_text, fill_check
 from toolkit.model import Checks, CheckTypeName, Environment, Rules
 from toolkit.operations import Location, Provision, ProvisionKind
 from toolkit.ports import files
@@ -62,6 +63,16 @@ def load_checks(rules: Rules) -> Checks:
     return checks
 
 
+def inspect_checks(rules: Rules) -> None:
+    """All that can be said of checks without running them: also what goes wrong only in some of the
+    environments. Raises RulesError, FileProblem.
+    """
+    checks = load_checks(rules)
+    problems = list(reading.find_missing_checks(checks, rules.environments))
+    if problems:
+        raise RulesError(rules.file, problems)
+
+
 def all_checks(rules: Rules) -> Checks:
     """The checks of rules.toml and of what it includes. Raises RulesError with what is wrong in all
     of these files, FileProblem where that is all that is wrong.
@@ -86,7 +97,40 @@ def all_checks(rules: Rules) -> Checks:
         for error in wrong:
             problems += _problems(error)
         raise RulesError(rules.file, problems)
-    return reading.merge_checks(parts)
+    return with_files(reading.merge_checks(parts), folder, rules.file)
+
+
+def with_files(checks: Checks, folder: str, file: str) -> Checks:
+    """These checks with the files that they name, read from the folder of rules.toml. Raises
+    RulesError, for `file`, with what is wrong with them.
+    """
+    contents: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for check in checks.checks.values():
+        for name in check.files:
+            try:
+                contents[name] = _file_of_check(name, folder)
+            except FileProblem as problem:
+                message = f"{name}: {problem.facts['reason']}"
+                where = check.where
+                problems.append(Problem(where.line, f"checks.{check.name}", message, where.file))
+    if problems:
+        raise RulesError(file, problems)
+    return reading.with_contents(checks, contents, check_types(), file)
+
+
+def _file_of_check(name: str, folder: str) -> bytes:
+    """What a file holds. A link is refused, wherever it leads: git has another content for it.
+    Raises FileProblem.
+    """
+    path = os.path.join(folder, name)
+    if files.within(folder, name) != os.path.normpath(name):
+        raise FileProblem(path=path, reason="it is a link, or lies behind one")
+    data = files.read_inside(folder, name, reading.MOST_FILE)
+    if len(data) > reading.MOST_FILE:
+        reason = f"it has more than {reading.MOST_FILE:,} bytes, which are the most"
+        raise FileProblem(path=path, reason=reason)
+    return data
 
 
 def _problems(error: RulesError | FileProblem) -> list[Problem]:
@@ -335,16 +379,18 @@ def _mentioned_hosts(
             by_region = {"region": region, **variables}
             hosts.update(host_of(_fill(url, by_region)) for url in target.settings.addresses)
     for check in checks.checks.values():
-        hosts.add(_fill(check_type(check.check_type).host(check.settings), variables))
+        host = check_type(check.check_type).host(check.settings)
+        for row in check.rows or ({},):
+            hosts.add(_fill(host, {**variables, **row}))
     return tuple(sorted(host for host in hosts if host and "{" not in host))
 
 
-def _fill(text: str, variables: Mapping[str, str]) -> str:
+def _fill(text: str, variables: Mapping[str, Any]) -> str:
     """With the environment's variables; what is only known later stays, and such a host has to be
     in `hosts`.
     """
     for name, value in variables.items():
-        text = text.replace(f"{{{name}}}", value)
+        text = text.replace(f"{{{name}}}", as_text(value))
     return text
 
 
@@ -422,15 +468,18 @@ def sandbox_provisions(checks: Checks, environment: Environment | None) -> list[
     variables = dict(variables_of(environment))
     provisions: list[Provision] = []
     for check in checks.checks.values():
-        if check.check_type != CheckTypeName.AWS or not check.uses <= variables.keys():
+        if check.check_type != CheckTypeName.AWS:
             continue
         if check.environments and (
             environment is None or environment.name not in check.environments
         ):
             continue
-        what, _, name = fill_check(check.settings, variables).aws.partition(":")
-        if what in MADE:
-            provisions.append(Provision(ProvisionKind(what), name))
+        for row in check.rows or ({},):
+            values = {**variables, **row}
+            if check.uses <= values.keys():
+                what, _, name = fill_check(check.settings, values).aws.partition(":")
+                if what in MADE:
+                    provisions.append(Provision(ProvisionKind(what), name))
     return provisions
 
 

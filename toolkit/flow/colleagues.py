@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
+from toolkit.flow.builds import BUILD
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.runs import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
@@ -290,10 +291,8 @@ def run_state(
     what rules.toml here says, StateDamaged.
     """
     state = recover_state(entries, ports.clock.now(), run)
-    environments = {job.location.environment for job in state.jobs}
     for job in state.jobs:
-        known = state.facts.get("environment", job.location.environment) in environments
-        if not known or job.run != run or not _is_in_rules(job, rules):
+        if job.run != run or not _is_in_rules(job, rules):
             raise _not_in_rules(job, run, entries)
     return replace(state, jobs=tuple(map(relocation(rules, profile, False), state.jobs)))
 
@@ -311,7 +310,7 @@ def claims(state: RunState) -> tuple[tuple[str, str], ...]:
 
 
 def _claims(job: Job) -> Iterator[str]:
-    if job.action != JobAction.DEPLOY:
+    if job.action not in (JobAction.DEPLOY, JobAction.BUILD):
         yield f"{job.action}={job.version.name}"
         if job.version.commit and not job.version.name.startswith(job.version.commit):
             yield f"commit={job.version.commit}"
@@ -359,6 +358,11 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
         return False
     token = making.step_token(job.run, job.step, job.version.fingerprint)
     if job.token != token or job.deadline_s != target.deadline_s:
+        return False
+    if job.is_build != job.step.endswith(BUILD):  # else a deploy could be made to only build
+        return False
+    step = job.undoes or job.step.removesuffix(BUILD)
+    if step not in making.step_names(job.target, job.location):  # it names another place
         return False
     named = targets.kind(job.kind).version_named(job.options)
     if named is not None and not {job.version.name, job.version.commit} <= {named, None}:

@@ -1,14 +1,14 @@
 """`diff`: what is out of date, why, and the narrowest plan."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import product
+from itertools import chain, product
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.advice import Advice, NextCommand, advice_parts
+from toolkit.advice import Advice, NextCommand, ShellCommand, advice_parts
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
@@ -30,7 +30,7 @@ from toolkit.flow.rulebook import (
     uncounted_plan,
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
-from toolkit.impact.touch import RuleBook, Users, limit_to, merge_impacts, no_users, touch
+from toolkit.impact.touch import RuleBook, SharedTouch, Users, merge_impacts, touch
 from toolkit.model import (
     Base,
     BaseChoice,
@@ -52,7 +52,7 @@ from toolkit.model import (
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.ports import files
-from toolkit.ports.git import Git
+from toolkit.ports.git import Git, TreeChange
 
 
 class DiffRequest(Struct, frozen=True):
@@ -120,6 +120,9 @@ class RecordedBase(Struct, frozen=True):
 
 UNRECORDED = RecordedBase(None, "", unknown="no deploy is recorded", unrecorded=True)
 
+MOST_FORMER_RULES = 16
+"""How many versions of rules.toml, each with what it makes of the changes, are held at a time."""
+
 Points = Mapping[str, tuple[RecordedBase, ...]]
 """Target -> its record in each region; targets that are left out have none."""
 
@@ -132,7 +135,7 @@ class Comparison(Struct, frozen=True):
 
     `because` says why they are due whatever changed, `short` the same without the target's name,
     where it is for one; `doubtful`, that it is unknown what is live of
-    them; `unrecorded`, that this is so because no deploy is recorded.
+    them.
     """
 
     changes: Sequence[Change]
@@ -141,7 +144,6 @@ class Comparison(Struct, frozen=True):
     because: Advice | None = None
     short: Advice = ""
     doubtful: bool = False
-    unrecorded: bool = False
 
 
 class _DiffInputs(Struct, frozen=True):
@@ -155,9 +157,14 @@ class _DiffInputs(Struct, frozen=True):
 
 
 @debugged
-def diff(request: DiffRequest, git: Git | None, records: Records | None = None) -> DiffResult:
+def diff(
+    request: DiffRequest,
+    git: Git | None,
+    records: Records | None = None,
+    look: detect.Look | None = None,
+) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
-    refused.
+    refused. `look` is one at the working tree that has begun already.
     """
     if request.changes is not None:
         return _diff_of_paths(request, request.changes, git)
@@ -166,24 +173,31 @@ def diff(request: DiffRequest, git: Git | None, records: Records | None = None) 
             "this is not a repository, and there is no --paths-from", "run it in a git repository"
         )
     git.require_head()
-    if records is not None and request.base in (None, *bases.RECORDED):
-        rules = _rules(request, git)
-        name = environment_name(request.environment, rules)
-        points = records(request.base or "last", rules, name)
-        return _diff_of_records(request, rules, points, git)
+    with ExitStack() as started:
+        if look is None and not request.committed and not bases.is_range(request.base):
+            look = started.enter_context(detect.Look(git))
+        if records is not None and request.base in (None, *bases.RECORDED):
+            rules = _rules(request, git)
+            name = environment_name(request.environment, rules)
+            points = records(request.base or "last", rules, name)
+            return _diff_of_records(request, rules, points, git, look)
+        return _diff_of_commits(request, git, look)
+
+
+def _diff_of_commits(request: DiffRequest, git: Git, look: detect.Look | None) -> DiffResult:
+    """What the change since a base calls for, whatever is deployed."""
     base, end = bases.choose(request.base, git)
     commit = end or git.require_head()
     with ExitStack() as started:
         diffs = [started.enter_context(git.diff_trees(start, commit)) for start in base.commits]
         rules = _rules(request, git)  # while git is at work
+        before = RulesBefore(request, rules, git, commit if look is None else None)
+        before.read(base.commits)
         changes = detect.between(diffs)
-    tree = None
-    if end is None and not request.committed:
-        tree = detect.look(git)
-    inputs = _DiffInputs(request, rules, tree)
-    part = _part(inputs, base, changes, git, commit)
-    users = _users(inputs, git, commit)
-    return _answer(inputs, base, _head(git, end, tree), [part], users)
+    inputs = _DiffInputs(request, rules, None if look is None else look.finish())
+    part = _part(inputs, base, changes, before, git)
+    judge = _Judge(inputs, _users(inputs, git, commit))
+    return _answer(judge, base, _head(git, end, inputs.tree), [judge.impact_of([part])])
 
 
 def _rules(request: DiffRequest, git: Git) -> Rules:
@@ -201,43 +215,43 @@ def _head(git: Git, end: str | None, tree: detect.WorkingTree | None) -> Head:
 
 
 def _part(
-    inputs: _DiffInputs, base: Base, committed: Sequence[Change], git: Git, end: str
+    inputs: _DiffInputs, base: Base, committed: Sequence[Change], before: "RulesBefore", git: Git
 ) -> Comparison:
     """The comparison with one base: up to the working tree where that was read."""
     tree = inputs.tree
     if tree is None:
-        points = (*base.commits, end)
-        return Comparison(committed, _before(inputs, base, points, git))
+        return Comparison(committed, before.at(base))
     if base.commits:
         changes = detect.in_work_tree(committed, git, base.commits, tree)
     else:
         changes = detect.uncommitted(git, tree)
-    return Comparison(changes, _before(inputs, base, base.commits, git))
+    return Comparison(changes, before.at(base))
 
 
-def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Git) -> DiffResult:
+def _diff_of_records(
+    request: DiffRequest, rules: Rules, points: Points, git: Git, look: detect.Look | None
+) -> DiffResult:
     """Each target against its own record. One without a record is unknown, and so due."""
     head = git.require_head()
-    tree = None
-    if not request.committed:
-        tree = detect.look(git, uncounted_plan(request.plan, rules, git))
+    git.held(str(point.commit) for point in chain.from_iterable(points.values()) if point.commit)
+    tree = None if look is None else look.finish(uncounted_plan(request.plan, rules, git))
     inputs = _DiffInputs(request, rules, tree)
-    content = _Content(inputs, git)
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     recorded = {name: points.get(name) or (UNRECORDED,) for name in leaves}
+    content = _Content(inputs, git, chain.from_iterable(recorded.values()))
     unrecorded = frozenset(
         name for name in leaves if any(point.unrecorded for point in recorded[name])
     )
     failed = {
         name: words for name in leaves if (words := _failed_before(name, recorded[name], content))
     }
-    parts = _unrecorded_parts(unrecorded, recorded)
+    parts: list[Comparison] = []
     # Target -> the commits that it is compared with; none where its content is as deployed.
     compared: dict[str, tuple[str, ...]] = {}
     for name in leaves:
         if name in unrecorded:
             continue
-        part = _without_comparison(name, recorded[name], content, git)
+        part = _without_comparison(name, recorded[name], content)
         if part is not None:
             parts.append(part)
         elif content.same(name, recorded[name]):
@@ -245,38 +259,71 @@ def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Gi
         else:
             parts += _due_anyway(name, recorded[name], content)
             compared[name] = tuple(sorted({str(point.commit) for point in recorded[name]}))
-    parts += _compared_parts(inputs, compared, git, head)
+    judge = _Judge(inputs, _users(inputs, git, head))
+    without_record = judge.impact_of(_unrecorded_parts(unrecorded, recorded))
+    with _ComparedParts(inputs, compared, git) as compared_parts:
+        with_record = judge.impact_of(chain(parts, compared_parts))
     chosen = BaseChoice.LAST_RECORDED
     if len(unrecorded) == len(leaves):
         chosen = BaseChoice.NOT_RECORDED
     base = _base_of_records(request, chosen, {name: compared.get(name, ()) for name in leaves})
-    users = _users(inputs, git, head)
-    answer = _answer(inputs, base, _head(git, None, tree), parts, users)
+    answer = _answer(judge, base, _head(git, None, tree), [without_record, with_record])
     if unrecorded:
-        answer = _with_first_step(answer, inputs, parts, unrecorded, git)
+        answer = _with_first_step(answer, judge, with_record, unrecorded, git)
     due = _covered(answer, rules)
     failed = {name: words for name, words in failed.items() if name in due}
     return replace(
         answer,
-        standings=_standings(answer, points, rules, git),
+        standings=_standings(answer, points, rules, content, git),
         failed_before=failed,
         notes=(*answer.notes, *_record_notes(recorded, failed)),
     )
 
 
-def _compared_parts(
-    inputs: _DiffInputs, compared: Mapping[str, tuple[str, ...]], git: Git, head: str
-) -> Iterator[Comparison]:
-    """The parts of the targets that are compared with commits."""
-    # Targets of the same commits are compared at once: mostly that is one call of git for all.
-    groups: dict[tuple[str, ...], set[str]] = {}
-    for name, commits in compared.items():
-        if commits:
-            groups.setdefault(commits, set()).add(name)
-    for commits, names in groups.items():
-        yield _against(
-            inputs, Base(BaseKind.LAST, None, commits, BaseChoice.RECORDED), names, git, head
-        )
+class _ComparedParts:
+    """The parts of the targets that are compared with commits, one after the other as git gives
+    them: all differences at once may be more than fits into memory. Iterate once, as a context
+    manager.
+    """
+
+    def __init__(
+        self, inputs: _DiffInputs, compared: Mapping[str, tuple[str, ...]], git: Git
+    ) -> None:
+        self._inputs = inputs
+        # Targets of the same commits are compared at once.
+        self._groups: dict[tuple[str, ...], set[str]] = {}
+        for name, commits in compared.items():
+            if commits:
+                self._groups.setdefault(commits, set()).add(name)
+        self._commits = list(chain.from_iterable(self._groups))
+        self._git = git
+        self._started = ExitStack()
+
+    def __enter__(self) -> Iterator[Comparison]:
+        if not self._commits:
+            return iter(())
+        head = self._git.require_head()
+        return self._parts(self._started.enter_context(self._git.diffs(self._commits, head)))
+
+    def __exit__(self, *_: object) -> None:
+        self._started.close()
+
+    def _parts(self, diffs: Iterable[list[TreeChange]]) -> Iterator[Comparison]:
+        inputs, tree = self._inputs, self._inputs.tree
+        head = self._git.require_head()
+        end = head if tree is None else None
+        before = RulesBefore(inputs.request, inputs.rules, self._git, end)
+        before.read(self._commits)
+        trees = None if tree is None else detect.TreeComparisons(self._git, tree)
+        each = iter(diffs)
+        for commits, names in self._groups.items():
+            differences = {commit: next(each) for commit in commits}
+            if trees is None:
+                changes = detect.between(differences.values())
+            else:
+                changes = trees.changes(differences)
+            base = Base(BaseKind.LAST, None, commits, BaseChoice.RECORDED)
+            yield _of_targets(Comparison(changes, before.at(base)), names)
 
 
 def _base_of_records(
@@ -313,7 +360,7 @@ def _unrecorded_parts(
         why = next(str(point.unknown) for point in recorded[name] if point.unrecorded)
         by_reason.setdefault(why, set()).add(name)
     return [
-        Comparison((), FormerRules(), frozenset(names), why, doubtful=True, unrecorded=True)
+        Comparison((), FormerRules(), frozenset(names), why, doubtful=True)
         for why, names in sorted(by_reason.items())
     ]
 
@@ -345,7 +392,7 @@ def _covered(answer: DiffResult, rules: Rules) -> set[str]:
 
 
 def _without_comparison(
-    name: str, recorded: Sequence[RecordedBase], content: "_Content", git: Git
+    name: str, recorded: Sequence[RecordedBase], content: "_Content"
 ) -> Comparison | None:
     """The part of a target whose record cannot be compared with any commit; None if it can."""
     unknown = next((point.unknown for point in recorded if point.unknown), None)
@@ -360,7 +407,7 @@ def _without_comparison(
         why = f"its content differs from what was deployed at {missing[:12]}"
         return _due_because(name, f"{why}, which is not in this clone")
     absent = f"its last deploy was of commit {missing[:12]}, which is not in this clone ("
-    return _due_because(name, (absent, git.fetch_all(), ")"), doubtful=True)
+    return _due_because(name, (absent, content.fetch_all(), ")"), doubtful=True)
 
 
 def _due_because(name: str, why: Advice, doubtful: bool = False) -> Comparison:
@@ -391,19 +438,24 @@ class _Content:
     commits say enough.
     """
 
-    def __init__(self, inputs: _DiffInputs, git: Git) -> None:
+    def __init__(self, inputs: _DiffInputs, git: Git, recorded: Iterable[RecordedBase]) -> None:
         self._rules, self._git = inputs.rules, git
         self._environment = environment_name(inputs.request.environment, inputs.rules)
         self._tree = inputs.tree or detect.WorkingTree((), ())
         self._settings = target_settings(inputs.rules, self._environment)
         self._versions: Mapping[str, Version] | None = None
-        self._in_clone: dict[str, bool] = {}
+        self._in_clone = git.held(str(point.commit) for point in recorded if point.commit)
+        self._fetch: ShellCommand | None = None
 
     def holds(self, commit: str) -> bool:
-        """Whether this clone has a commit. Git is asked once: many targets were deployed at one."""
-        if commit not in self._in_clone:
-            self._in_clone[commit] = self._git.has(commit)
-        return self._in_clone[commit]
+        """Whether this clone has a recorded commit."""
+        return commit in self._in_clone
+
+    def fetch_all(self) -> ShellCommand:
+        """The command that gets every commit. Git is asked once: many targets may need it."""
+        if self._fetch is None:
+            self._fetch = self._git.fetch_all()
+        return self._fetch
 
     def settings(self, name: str) -> str:
         """The digest of a target's settings."""
@@ -440,14 +492,15 @@ class _Content:
 
 def _with_first_step(
     answer: DiffResult,
-    inputs: _DiffInputs,
-    parts: Sequence[Comparison],
+    judge: "_Judge",
+    recorded: "_Judgement",
     unrecorded: frozenset[str],
     git: Git,
 ) -> DiffResult:
     """The answer with what the changes since the default base call for, which a newcomer wants to
     see first. The plan still holds every target without a record.
     """
+    inputs = judge.inputs
     not_asked = []
     for name in sorted(unrecorded):
         if targets.kind(inputs.rules.targets[name].kind).live_starts_programs:
@@ -460,12 +513,10 @@ def _with_first_step(
         return answer
     if not base.commits:
         return answer
-    recorded = [part for part in parts if not part.unrecorded]
     change = _against(inputs, base, unrecorded, git, head)
     if change.because:
         return answer
-    users = _users(inputs, git, head)
-    small = _answer(inputs, base, answer.head, [*recorded, change], users)
+    small = _answer(judge, base, answer.head, [recorded, judge.impact_of([change])])
     impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     shown_base = answer.base
@@ -482,7 +533,9 @@ def _with_first_step(
     )
 
 
-def _standings(answer: DiffResult, points: Points, rules: Rules, git: Git) -> dict[str, Standing]:
+def _standings(
+    answer: DiffResult, points: Points, rules: Rules, content: "_Content", git: Git
+) -> dict[str, Standing]:
     """How HEAD stands to what is live of each target that is due, where it is not simply ahead."""
     from toolkit.changes.direction import standing, unanswered
 
@@ -492,19 +545,23 @@ def _standings(answer: DiffResult, points: Points, rules: Rules, git: Git) -> di
         for point in points.get(name, ()):
             if point.commit and point.commit != head:
                 live.add((name, str(point.commit)))
-    commits = {commit for _, commit in live}
-    present = [commit for commit in commits if git.has(commit)]
-    # One call of git for the usual case: all of them are behind HEAD.
-    if not commits or (len(present) == len(commits) and git.behind(present, head)):
+    present = {commit for _, commit in live if content.holds(commit)}
+    # One call of git for all of them: mostly each is in the history of HEAD.
+    outside = git.outside(present, head) if present else frozenset[str]()
+    live = {(name, commit) for name, commit in live if commit in outside or commit not in present}
+    if not live:
         return {}
     owned = path_owners(rules, rules_path(rules, git))
     users = input_targets(rules, answer.environment, git, head if git.bare else None).by
     standings: dict[str, Standing] = {}
     for name, commit in sorted(live):
-        try:
-            current = standing(commit, head, owns(rules, owned, users, name), git)
-        except GitError as problem:
-            current = unanswered(problem, commit)
+        if commit not in present:
+            current = Standing(Direction.UNKNOWN, commit, fetch=content.fetch_all())
+        else:
+            try:
+                current = standing(commit, head, owns(rules, owned, users, name), git)
+            except GitError as problem:
+                current = unanswered(problem, commit)
         # Of several regions the one that would go backwards counts.
         if current.direction is not Direction.AHEAD and (
             name not in standings or current.backwards
@@ -535,7 +592,12 @@ def _against(
         committed = detect.between(
             [started.enter_context(git.diff_trees(start, head)) for start in base.commits]
         )
-    part = _part(inputs, base, committed, git, head)
+    before = RulesBefore(inputs.request, inputs.rules, git, head if inputs.tree is None else None)
+    return _of_targets(_part(inputs, base, committed, before, git), names)
+
+
+def _of_targets(part: Comparison, names: Collection[str]) -> Comparison:
+    """A comparison that is for some targets only."""
     unknown = part.before.unknown
     return replace(part, leaves=frozenset(names), because=unknown, doubtful=unknown is not None)
 
@@ -556,8 +618,8 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
     )
     users = input_targets(rules, environment_name(request.environment, rules), git, None).by
     base = Base(BaseKind.PATHS, request.changes_name, (), BaseChoice.PATHS_FROM)
-    inputs = _DiffInputs(request, rules)
-    return _answer(inputs, base, Head(), [Comparison(changes, before)], users)
+    judge = _Judge(_DiffInputs(request, rules), users)
+    return _answer(judge, base, Head(), [judge.impact_of([Comparison(changes, before)])])
 
 
 def _users(inputs: _DiffInputs, git: Git, commit: str) -> Users:
@@ -577,39 +639,92 @@ def _users(inputs: _DiffInputs, git: Git, commit: str) -> Users:
     return users
 
 
-def _before(inputs: _DiffInputs, base: Base, points: Sequence[str], git: Git) -> FormerRules:
-    """The rules as they were at these commits, if they were others. What cannot be read there makes
-    everything due.
+class RulesBefore:
+    """The rules as they were at other commits, where they differ from today's. What cannot be read
+    there makes everything due.
 
     They are looked for where they would have been found then: rules.toml may have been moved, or be
     a link.
     """
-    request, rules = inputs.request, inputs.rules
-    if base.kind == BaseKind.NONE:
-        return FormerRules(unknown=base.chosen)
-    path = rules_path(rules, git)
-    if path is None:
-        return FormerRules()
-    locations = files.locations_of_rules(path, files.relative(request.folder, git.root) or "")
-    if request.rules:  # where that file is new, the rules that were in force count
-        locations = [path, *(location for location in locations if location != path)]
-    keys = list(product(points, locations))
-    blobs = dict(zip(keys, git.blobs(keys), strict=True))
-    # A text of rules.toml -> where it stands: the path and the commit.
-    texts: dict[bytes, tuple[str, str]] = {}
-    is_new = False
-    for commit in points:
-        location = next((place for place in locations if blobs[commit, place] is not None), None)
-        if location is not None:
-            text = _with_plain_newlines(blobs[commit, location] or b"")
-            texts.setdefault(text, (location, commit))
-        elif commit in base.commits:
-            # Raises where a partial clone has not fetched the file: then it is not missing.
-            is_new = is_new or None in [git.blob(commit, place) for place in locations]
-    texts.pop(_with_plain_newlines(rules.text.encode()), None)
-    paths = frozenset((path, *(location for location, _ in texts.values())))
-    notes = (f"{rules.file} is new: there were no rules at the base",) if is_new else ()
-    return _former_rules(rules, texts, paths, notes)
+
+    def __init__(self, request: DiffRequest, rules: Rules, git: Git, end: str | None) -> None:
+        """`end` is what a base is compared with, None for the working tree: its rules count,
+        too.
+        """
+        self._rules, self._git = rules, git
+        self._ends = () if end is None else (end,)
+        self._path = rules_path(rules, git)
+        self._locations: list[str] = []
+        if self._path is not None:
+            near = files.relative(request.folder, git.root) or ""
+            locations = files.locations_of_rules(self._path, near)
+            if request.rules:  # where that file is new, the rules that were in force count
+                others = [location for location in locations if location != self._path]
+                locations = [self._path, *others]
+            self._locations = list(locations)
+        self._commits: set[str] = set()
+        self._texts: dict[tuple[str, str], bytes | None] = {}
+        self._named: set[tuple[str, str]] = set()
+        self._former: dict[tuple[object, ...], FormerRules] = {}
+
+    def read(self, commits: Iterable[str]) -> None:
+        """Read the files of many commits at once, for `at`."""
+        commits = [commit for commit in dict.fromkeys(commits) if commit not in self._commits]
+        if not commits or not self._locations:
+            return
+        commits += [end for end in self._ends if end not in {*commits, *self._commits}]
+        self._commits.update(commits)
+        keys = list(product(commits, self._locations))
+        self._texts |= zip(keys, self._git.blobs(keys), strict=True)
+        without = [commit for commit in commits if self._location(commit) is None]
+        if without:
+            self._named |= self._git.holding(without, self._locations)
+
+    def at(self, base: Base) -> FormerRules:
+        """The rules at a base and at the end, where they differ from today's."""
+        if base.kind == BaseKind.NONE:
+            return FormerRules(unknown=base.chosen)
+        if self._path is None:
+            return FormerRules()
+        self.read(base.commits)
+        # A text of rules.toml -> where it stands: the path and the commit.
+        texts: dict[bytes, tuple[str, str]] = {}
+        is_new = False
+        for commit in (*base.commits, *self._ends):
+            location = self._location(commit)
+            if location is not None:
+                text = _with_plain_newlines(self._texts[commit, location] or b"")
+                texts.setdefault(text, (location, commit))
+            elif commit in base.commits:
+                is_new = is_new or self._is_missing(commit)
+        texts.pop(_with_plain_newlines(self._rules.text.encode()), None)
+        paths = frozenset((self._path, *(location for location, _ in texts.values())))
+        key = (*texts, paths, is_new)
+        former = self._former.get(key)
+        if former is None:
+            notes = (f"{self._rules.file} is new: there were no rules at the base",)
+            former = _former_rules(self._rules, texts, paths, notes if is_new else ())
+            if len(self._former) >= MOST_FORMER_RULES:
+                self._former.clear()
+            self._former[key] = former
+        return former
+
+    def _location(self, commit: str) -> str | None:
+        """Where rules.toml stood at a commit."""
+        for location in self._locations:
+            if self._texts[commit, location] is not None:
+                return location
+        return None
+
+    def _is_missing(self, commit: str) -> bool:
+        """Whether a commit has no rules.toml. Raises MissingCommit where a partial clone has not
+        fetched the file: then it is not missing.
+        """
+        named = [place for place in self._locations if (commit, place) in self._named]
+        return None in [
+            *(self._git.blob(commit, place) for place in named),
+            *(None for place in self._locations if place not in named),
+        ]
 
 
 def _with_plain_newlines(text: bytes) -> bytes:
@@ -635,35 +750,98 @@ def _former_rules(
     return FormerRules(books, paths, notes)
 
 
-def _answer(
-    inputs: _DiffInputs,
-    base: Base,
-    head: Head,
-    parts: Sequence[Comparison],
-    users: Users = no_users,
-) -> DiffResult:
+class _Judgement(Struct, frozen=True):
+    """What some comparisons call for. `unknown` says why every target is due; `doubtful` are those
+    of which it is unknown what is live. Without any comparison there is no impact.
+    """
+
+    impact: Impact | None
+    unknown: Advice | None = None
+    doubtful: frozenset[str] = frozenset()
+    notes: tuple[Advice, ...] = ()
+
+
+class _Judge:
+    """Judges comparisons by the rules of today, and those before. Each comparison is taken, judged
+    and dropped, for there may be many, and with many changes.
+    """
+
+    def __init__(self, inputs: _DiffInputs, users: Users) -> None:
+        self.inputs, self._users = inputs, users
+        rules = inputs.rules
+        self.environment = environment_name(inputs.request.environment, rules)
+        self.graph = Graph(rules.targets)
+        self._today = RuleBook(rules, self.graph.covered)
+        self._shared: dict[tuple[object, ...], SharedTouch] = {}
+
+    def impact_of(self, parts: Iterable[Comparison]) -> _Judgement:
+        """What these comparisons call for together."""
+        unknown: list[Advice] = []
+        doubtful: set[str] = set()
+        notes: dict[Advice, None] = {}
+
+        def impacts() -> Iterator[Impact]:
+            for part in parts:
+                if part.leaves is None and part.before.unknown:
+                    unknown.append(part.before.unknown)
+                if part.doubtful:
+                    doubtful.update(part.leaves or ())
+                notes.update(dict.fromkeys(part.before.notes))
+                yield self._impact(part)
+
+        each = impacts()
+        first = next(each, None)
+        impact = None if first is None else merge_impacts(chain((first,), each))
+        return _Judgement(impact, next(iter(unknown), None), frozenset(doubtful), tuple(notes))
+
+    def _impact(self, part: Comparison) -> Impact:
+        """What one comparison calls for, of the targets that it is for."""
+        before, changed = part.before, dict[str, tuple[Reason, ...]]()
+        if before.books:
+            changed = _changed_settings(self._today, before.books, self.environment)
+        if part.leaves is not None and not part.because:
+            return self._touch(before).limited(part.changes, changed, part.leaves, self.graph)
+        impact = touch(part.changes, self._today, before.books, before.paths, self._users)
+        if before.books:
+            impact = merge_impacts([impact, Impact((), changed, {})])
+        if part.leaves is None:
+            return impact
+        why = part.because or ""
+        reason = (Reason("", why, "", None, ReasonOrigin.WORDS, part.short),)
+        names = _in_groups(part.leaves, self.graph, self._today.rules)
+        return replace(impact, targets=dict.fromkeys(names, reason))
+
+    def _touch(self, before: FormerRules) -> SharedTouch:
+        key = (before.books, before.paths)
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = SharedTouch(self._today, before.books, before.paths, self._users)
+            if len(self._shared) >= MOST_FORMER_RULES:
+                self._shared.clear()
+            self._shared[key] = shared
+        return shared
+
+
+def _answer(judge: _Judge, base: Base, head: Head, judgements: Sequence[_Judgement]) -> DiffResult:
+    inputs, named, graph = judge.inputs, judge.environment, judge.graph
     request, rules, tree = inputs.request, inputs.rules, inputs.tree
-    named = environment_name(request.environment, rules)
-    graph = Graph(rules.targets)
-    today = RuleBook(rules, graph.covered)
     if rules.trust.is_due(named):
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
         because = f"the rules that judge a deploy differ from {rules.trust.ref}"
-        parts = (*parts, Comparison((), FormerRules(), leaves, because))
-    impact = merge_impacts([_impact(part, today, graph, named, users) for part in parts])
-    unknown = next(
-        (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
-    )
+        due = judge.impact_of([Comparison((), FormerRules(), leaves, because)])
+        judgements = (*judgements, due)
+    impact = merge_impacts(part.impact for part in judgements if part.impact is not None)
+    unknown = next((part.unknown for part in judgements if part.unknown), None)
     if unknown:
         plan = build.plan_everything(rules, graph, deploy_command, unknown)
         states = dict.fromkeys(rules.targets, TargetState.UNKNOWN)
     else:
         plan = build.build(impact, rules, graph, deploy_command)
-        doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
+        doubtful = frozenset[str]().union(*(part.doubtful for part in judgements))
         states = _states(rules, plan, graph, doubtful)
     notes: dict[Advice, None] = {}
-    for part in parts:
-        notes |= dict.fromkeys(part.before.notes)
+    for part in judgements:
+        notes |= dict.fromkeys(part.notes)
     notes |= dict.fromkeys(_notes(base, head, rules, impact, tree))
     return DiffResult(
         base=base,
@@ -681,23 +859,6 @@ def _answer(
         told_first=trust_notice(rules, named),
         instructions=instructions(rules),
     )
-
-
-def _impact(
-    part: Comparison, today: RuleBook, graph: Graph, named: str | None, users: Users
-) -> Impact:
-    """What one comparison calls for, of the targets that it is for."""
-    impact = touch(part.changes, today, part.before.books, part.before.paths, users)
-    if part.before.books:
-        changed = _changed_settings(today, part.before.books, named)
-        impact = merge_impacts([impact, Impact((), changed, {})])
-    if part.leaves is None:
-        return impact
-    if part.because:
-        reason = (Reason("", part.because, "", None, ReasonOrigin.WORDS, part.short),)
-        names = _in_groups(part.leaves, graph, today.rules)
-        return replace(impact, targets=dict.fromkeys(names, reason))
-    return limit_to(impact, part.leaves, graph)
 
 
 def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:

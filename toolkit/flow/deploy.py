@@ -15,6 +15,7 @@ from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.build_inputs import input_targets
+from toolkit.flow.builds import with_builds
 from toolkit.flow.compare import Records, owns
 from toolkit.flow.decisions import tell_jobs
 from toolkit.flow.deploy_versions import deploy_versions, is_named
@@ -50,9 +51,9 @@ MOST_PREVIEWS = 16
 
 
 class PreparedRun(Struct, frozen=True):
-    """A run that is ready to begin. `left` are targets that it cannot deploy, each with the reason;
-    `standby` are the jobs that put the last good version back where a step is live and does not
-    pass its checks.
+    """A run that is ready to begin, with a step for each artifact that it builds. `left` are
+    targets that it cannot deploy, each with the reason; `standby` are the jobs that put the last
+    good version back where a step is live and does not pass its checks.
     """
 
     rules: Rules
@@ -83,30 +84,30 @@ class _Part(Struct, frozen=True):
     content: TargetVersions = TargetVersions({})
 
 
-def validate(order: DeployRequest, git: Git | None) -> Rules:
+def validate(request: DeployRequest, git: Git | None) -> Rules:
     """Refuse what is wrong by the command line and rules.toml alone. Raises RulesError,
     UsageError, GitError.
     """
-    rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    environments_of(order, rules)
-    for name in (*order.targets, *order.without):
-        resolve_target(name, order.kind if name in order.targets else None, rules)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+    environments_of(request, rules)
+    for name in (*request.targets, *request.without):
+        resolve_target(name, request.kind if name in request.targets else None, rules)
     return rules
 
 
 def prepare(
-    order: DeployRequest, run: str, git: Git | None, ports: Ports, records: Records | None = None
+    request: DeployRequest, run: str, git: Git | None, ports: Ports, records: Records | None = None
 ) -> PreparedRun:
-    """The jobs of an order, each previewed by its kind: everything that can be known to fail is
+    """The jobs of an request, each previewed by its kind: everything that can be known to fail is
     refused here, before anything is changed.
 
     Raises ToolkitError.
     """
-    rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    parts = _parts(order, rules, git, ports, records)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+    parts = _parts(request, rules, git, ports, records)
     left = tuple(dict.fromkeys(pair for part in parts for pair in part.selection.left))
     excluded = sorted({name for part in parts for name in part.selection.excluded})
-    jobs = _jobs(order, run, rules, parts)
+    jobs = _jobs(request, run, rules, parts)
     if not jobs:
         return PreparedRun(rules, (), {}, left, excluded=tuple(excluded))
     # Git alone can tell, so this comes before the questions to AWS.
@@ -114,12 +115,13 @@ def prepare(
     _refuse_incomplete_commits(jobs, contents, rules, git)
     jobs = tuple(replace(job, recorded=recorded_deploy_of(job, rules, ports)) for job in jobs)
     standby: tuple[Job, ...] = ()
-    if order.checked and order.action == JobAction.DEPLOY:
+    if request.checked and request.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, parts)
-    tell_jobs((*jobs, *standby), previews, left)
+    planned, previews = with_builds(jobs, previews)
+    tell_jobs((*planned, *standby), previews, left)
     back: tuple[tuple[str, Standing], ...] = ()
-    if order.action == JobAction.DEPLOY:
+    if request.action == JobAction.DEPLOY:
         back = _backwards(jobs, previews, rules, git)
     # Compared again in `freshness_check`, once the locks are held.
     newest: dict[str, str] = {}
@@ -129,7 +131,7 @@ def prepare(
             newest[job.step] = record.run
     return PreparedRun(
         rules,
-        jobs,
+        planned,
         previews,
         left,
         standby,
@@ -138,36 +140,41 @@ def prepare(
         newest=newest,
         excluded=tuple(excluded),
         up_to_date=tuple(
-            str(part.environment) for part in parts if not part.selection.targets and len(parts) > 1
+            str(part.environment)
+            for part in parts
+            if len(parts) > 1 and not part.selection.targets and not part.selection.left
         ),
     )
 
 
 def _parts(
-    order: DeployRequest, rules: Rules, git: Git | None, ports: Ports, records: Records | None
+    request: DeployRequest, rules: Rules, git: Git | None, ports: Ports, records: Records | None
 ) -> list[_Part]:
     """What is to be deployed to each environment. Raises Refused, StalePlan, UsageError."""
-    names = environments_of(order, rules)
-    if order.source is not None and len(names) > 1:
+    names = environments_of(request, rules)
+    if request.source is not None and len(names) > 1:
         raise UsageError("a plan is for one environment", "give only one --env")
     locations: dict[str | None, tuple[Location, ...]] = {}
     for name in names:
         environment = find_environment(name, rules)
-        locations[name] = making.locations(environment, order.profile, order.region)
+        locations[name] = making.locations(environment, request.profile, request.region)
     _refuse_several_stores([places[0] for places in locations.values()], ports)
     parts: list[_Part] = []
     for name, places in locations.items():
-        selection = select(order, name, rules, git, records)
+        selection = select(request, name, rules, git, records)
         part = _Part(name, places, selection)
         chosen = selection.targets
-        if order.source is not None and not order.targets:
-            check_empty_plan(order, rules, name, git, records)
+        if request.source is not None and not request.targets:
+            check_empty_plan(request, rules, name, git, records)
+        elif request.source is not None:
+            check_plan(request, chosen, rules, name, git)
         if chosen:
-            content = deploy_versions(order, chosen, rules, name, git)
-            part = replace(part, content=content)
-            if order.source is not None:
-                check_plan(order, chosen, rules, name, git)
+            part = replace(part, content=deploy_versions(request, chosen, rules, name, git))
         parts.append(part)
+    left = [pair for part in parts for pair in part.selection.left]
+    if left and not any(part.selection.targets for part in parts):
+        name, reason = left[0]
+        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
     return parts
 
 
@@ -189,7 +196,9 @@ def _refuse_several_stores(locations: Sequence[Location], ports: Ports) -> None:
         )
 
 
-def _jobs(order: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part]) -> tuple[Job, ...]:
+def _jobs(
+    request: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part]
+) -> tuple[Job, ...]:
     """A job for each target in each location of its environment."""
     graph = Graph(rules.targets)
     among = [location for part in parts for location in part.locations]
@@ -197,19 +206,19 @@ def _jobs(order: DeployRequest, run: str, rules: Rules, parts: Sequence[_Part]) 
     for part in parts:
         environment = find_environment(part.environment, rules)
         names = graph.order([target.name for target in part.selection.targets])
-        request = making.JobRequest(
+        job_request = making.JobRequest(
             run,
             [rules.targets[name] for name in names],
             part.locations,
             variables_of(environment),
             part.content.versions,
-            order.action,
-            order.options,
-            order.restored,
+            request.action,
+            request.options,
+            request.restored,
             among,
         )
         regions = environment.regions if environment else ()
-        jobs += with_needs(making.make_jobs(request), graph, regions)
+        jobs += with_needs(making.make_jobs(job_request), graph, regions)
     return tuple(jobs)
 
 
@@ -325,20 +334,20 @@ def standby_jobs(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, 
     return tuple(standby)
 
 
-def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable[[Job], None]:
+def files_check(request: DeployRequest, rules: Rules, git: Git | None) -> Callable[[Job], None]:
     """Returns a check for right before a job is begun: it raises StalePlan where the job's files
     are no longer those that it is to deploy.
     """
 
     def check_files(job: Job) -> None:
-        if job.action != JobAction.DEPLOY or is_named(job):
+        if job.action == JobAction.ROLLBACK or is_named(job):
             return
         if job.target not in rules.targets:
             raise StalePlan(
                 f"{job.target} is no longer in {rules.file}",
                 ("see what is due:", NextCommand("diff")),
             )
-        if _has_changed([job], order, rules, git):
+        if _has_changed([job], request, rules, git):
             raise StalePlan(
                 f"the files or settings of {job.target} have changed since {job.version.name[:20]}",
                 ("deploy their current state:", NextCommand("deploy")),
@@ -348,12 +357,12 @@ def files_check(order: DeployRequest, rules: Rules, git: Git | None) -> Callable
 
 
 def freshness_check(
-    order: DeployRequest, prepared: PreparedRun, git: Git | None, ports: Ports
+    request: DeployRequest, prepared: PreparedRun, git: Git | None, ports: Ports
 ) -> Callable[[Job], None]:
     """The same for a run that is about to begin. It did not hold its locks yet when it was
     prepared: what is recorded, and what would be put back, must not have changed since.
     """
-    check_files = files_check(order, prepared.rules, git)
+    check_files = files_check(request, prepared.rules, git)
     standby = {job.undoes: job.version.name for job in prepared.standby}
 
     def check(job: Job) -> None:
@@ -368,7 +377,7 @@ def freshness_check(
                     "another one",
                     "run it again",
                 )
-        if not job.undoes:
+        if not job.undoes and not job.is_build:
             _refuse_another_deploy(job, prepared.rules, ports)
 
     return check
@@ -402,23 +411,25 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
     return False
 
 
-def is_stale(prepared: PreparedRun, order: DeployRequest, git: Git | None) -> bool:
+def is_stale(prepared: PreparedRun, request: DeployRequest, git: Git | None) -> bool:
     """Whether what would be deployed has changed since: a person may have thought about a question
     for an hour.
     """
     by_environment: dict[str | None, list[Job]] = {}
     for job in prepared.jobs:
         by_environment.setdefault(job.location.environment, []).append(job)
-    return any(_has_changed(jobs, order, prepared.rules, git) for jobs in by_environment.values())
+    return any(_has_changed(jobs, request, prepared.rules, git) for jobs in by_environment.values())
 
 
-def _has_changed(jobs: Sequence[Job], order: DeployRequest, rules: Rules, git: Git | None) -> bool:
+def _has_changed(
+    jobs: Sequence[Job], request: DeployRequest, rules: Rules, git: Git | None
+) -> bool:
     """Whether the files or settings of these jobs, all in one environment, are no longer those that
     they are to deploy.
     """
     environment = jobs[0].location.environment
     chosen = {job.target: rules.targets[job.target] for job in jobs}
-    now = deploy_versions(order, list(chosen.values()), rules, environment, git).versions
+    now = deploy_versions(request, list(chosen.values()), rules, environment, git).versions
     for job in jobs:
         version, current = job.version, now[job.target]
         planned = (version.name, version.fingerprint, version.settings)

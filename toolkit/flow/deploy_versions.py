@@ -18,7 +18,7 @@ from toolkit.ports.git import Git
 
 
 def deploy_versions(
-    order: DeployRequest,
+    request: DeployRequest,
     chosen: Sequence[Target],
     rules: Rules,
     environment: str | None,
@@ -27,12 +27,12 @@ def deploy_versions(
     """What would be deployed of each of these targets. Raises Refused where that lies in a working
     tree and there is none.
     """
-    if order.version is not None:
-        return TargetVersions(dict.fromkeys((target.name for target in chosen), order.version))
-    named, from_files = _named_versions(order, chosen), targets_from_files(order, chosen)
+    if request.version is not None:
+        return TargetVersions(dict.fromkeys((target.name for target in chosen), request.version))
+    named, from_files = _named_versions(request, chosen), targets_from_files(request, chosen)
     content = TargetVersions({})
     if from_files:
-        content = _versions_of_files(order, from_files, rules, environment, git)
+        content = _versions_of_files(request, from_files, rules, environment, git)
     settings = target_settings(rules, environment) if named else {}
     versions = dict(content.versions)
     for version in set(named.values()):
@@ -49,34 +49,34 @@ def is_named(job: Job) -> bool:
     return targets.kind(job.kind).version_named(job.options) is not None
 
 
-def targets_from_files(order: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
+def targets_from_files(request: DeployRequest, chosen: Sequence[Target]) -> list[Target]:
     """Those of the targets that are deployed from the working tree."""
-    if order.version is not None:
+    if request.version is not None:
         return []
-    named = _named_versions(order, chosen)
+    named = _named_versions(request, chosen)
     return [target for target in chosen if target.name not in named]
 
 
-def _named_versions(order: DeployRequest, chosen: Sequence[Target]) -> dict[str, str]:
+def _named_versions(request: DeployRequest, chosen: Sequence[Target]) -> dict[str, str]:
     """The versions that a person named, by target."""
     named: dict[str, str] = {}
     for target in chosen:
         kind = targets.kind(target.kind)
-        version = kind.version_named(order.options.get(target.kind) or kind.Options())
+        version = kind.version_named(request.options.get(target.kind) or kind.Options())
         if version is not None:
             named[target.name] = version
     return named
 
 
 def _versions_of_files(
-    order: DeployRequest,
+    request: DeployRequest,
     chosen: Sequence[Target],
     rules: Rules,
     environment: str | None,
     git: Git | None,
 ) -> TargetVersions:
     repository = working_tree(git, chosen)
-    tree = detect.look(repository, uncounted_plan(order.plan, rules, repository))
+    tree = detect.look(repository, uncounted_plan(request.plan, rules, repository))
     settings = target_settings(rules, environment)
     own = {target.name: settings[target.name] for target in chosen}
     return target_versions(own, rules, environment, repository, tree)

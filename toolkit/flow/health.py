@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
@@ -42,7 +41,16 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.trusted import load_trusted, trust_notice
 from toolkit.flow.trusted_programs import read_trusted_state
-from toolkit.model import AWS, Check, Checks, CheckTypeName, Environment, Rules, Target
+from toolkit.model import (
+    AWS,
+    Check,
+    Checks,
+    CheckTypeName,
+    Environment,
+    ProjectRequest,
+    Rules,
+    Target,
+)
 from toolkit.operations import (
     CHECK,
     CREDENTIALS,
@@ -65,20 +73,14 @@ LOOKED_AT = (CheckTypeName.AWS, CheckTypeName.TLS, CheckTypeName.DNS)
 """The types of checks that only read, and so are part of it."""
 
 
-class HealthRequest(Struct, frozen=True, kw_only=True):
+class HealthRequest(ProjectRequest, frozen=True, kw_only=True):
     """What a person asked for. `timeout_s` is the deadline for everything; `redact` hides what
     looks like a secret in what is shown.
     """
 
-    folder: str
-    rules: str | None = None
-    environment: str | None = None
     everywhere: bool = False
-    profile: str | None = None
-    region: str | None = None
     targets: tuple[str, ...] = ()
     timeout_s: float = 20.0
-    allowed: bool = False
     redact: Callable[[str], str] = str
 
 
@@ -303,7 +305,8 @@ def _check_subjects(
         fits = not check.environments or name in check.environments
         if fits and check.check_type in LOOKED_AT and not _lacks_values(check, environment):
             for location in locations if check.check_type == CheckTypeName.AWS else locations[:1]:
-                yield Subject(check.name, CHECK, location, check=check)
+                for row in check.rows or ({},):
+                    yield Subject(check.name, CHECK, location, check=check, row=row)
 
 
 def _lacks_values(check: Check, environment: Environment | None) -> bool:
@@ -311,7 +314,7 @@ def _lacks_values(check: Check, environment: Environment | None) -> bool:
     variables = {"region", "environment"}
     if environment is not None:
         variables |= environment.vars.keys()
-    return not check.uses <= variables
+    return not check.uses <= variables.union(*check.rows)
 
 
 def _report(

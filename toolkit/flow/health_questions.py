@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import partial
 from threading import Condition
 from time import monotonic
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,6 +53,8 @@ class Subject(Struct, frozen=True):
     location: Location
     job: Job | None = None
     check: Check | None = None
+    row: Mapping[str, Any] = {}
+    """The values of the check's row of data."""
     untrusted: str = ""
     """Why the programs that it would start must not be started."""
 
@@ -273,6 +276,7 @@ def _of_check(questions: Questions, index: int, subject: Subject, check: Check) 
         **variables_of(environment),
         "region": location.region or "",
         "environment": location.environment or "",
+        **subject.row,
     }
     result = carry_out(
         replace(check, retry_s=0.0),

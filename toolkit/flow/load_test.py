@@ -86,7 +86,7 @@ def _run_load(task: Task, wanted: Load, context: LoadContext) -> Result:
         if before is not None and before.asks == asks:  # another load has other figures
             last = load.LastLoad(before.p50, before.p95, before.p99)
         request = load.encode_job(
-            http.request(settings, task.base),
+            http.request(settings, task.base, task.check.contents),
             setup.policy,
             settings.expect.status,
             task.check.timeout_s,

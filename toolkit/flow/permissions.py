@@ -65,8 +65,12 @@ def _of_checks(
     loaded = checks.load_checks(rules)
     statements: list[Statement] = []
     for check in loaded.checks.values():
-        if check.check_type == CheckTypeName.AWS and check.uses <= variables.keys():
-            statements += aws.permissions(fill_check(check.settings, variables))
+        if check.check_type != CheckTypeName.AWS:
+            continue
+        for row in check.rows or ({},):
+            values = {**variables, **row}
+            if check.uses <= values.keys():
+                statements += aws.permissions(fill_check(check.settings, values))
     for location in locations:
         for secret in loaded.secrets.values():
             statements += secrets.permissions(secret, location, variables)

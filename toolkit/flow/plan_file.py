@@ -15,16 +15,17 @@ from toolkit.changes import detect, source
 from toolkit.errors import StalePlan
 from toolkit.flow.compare import Records
 from toolkit.flow.deploy_versions import targets_from_files, working_tree
-from toolkit.flow.rulebook import target_settings
+from toolkit.flow.rulebook import find_environment, target_settings
 from toolkit.flow.selection import DeployRequest, named_targets
 from toolkit.flow.versions import target_versions, versions_at_commit
 from toolkit.model import DiffResult, Rules, Target
 from toolkit.plan.graph import Graph
+from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 
 TARGETS = "targets"
 """The field of a plan's source that says what each of its targets is deployed from."""
-PLACE = ("environment", "endpoint")
+PLACE = ("environment", "endpoint", "regions")
 """The fields that say where a plan is for."""
 WORDS = {
     "head": "HEAD is another commit",
@@ -32,6 +33,7 @@ WORDS = {
     "tree": "uncommitted files have changed",
     "environment": "it was made for another environment",
     "endpoint": "it was made for another endpoint",
+    "regions": "it was made for other regions",
 }
 
 
@@ -40,6 +42,8 @@ def plan_source(answer: DiffResult, git: Git | None, plan: str | None) -> dict[s
     targets is deployed from, where git has that. `plan` is its own file, as git names it.
     """
     drawn: dict[str, Any] = source.of(answer, None if git is None else git.root, plan)
+    environment_settings = find_environment(answer.environment, answer.rules)
+    drawn["regions"] = list(environment_settings.regions) if environment_settings else []
     commit = answer.head.commit
     if git is None or git.bare or commit is None:
         return drawn
@@ -82,30 +86,36 @@ def can_be_deployed(target: Target) -> bool:
 
 
 def check_plan(
-    order: DeployRequest,
+    request: DeployRequest,
     chosen: Sequence[Target],
     rules: Rules,
     environment: str | None,
     git: Git | None,
 ) -> None:
-    """Raises StalePlan where the plan of an order was drawn from something else than what would be
+    """Raises StalePlan where the plan of a request was drawn from something else than what would be
     deployed now. A target whose version a person named is deployed as they want it.
     """
-    assert order.source is not None  # noqa: S101 (only called for a plan)
+    assert request.source is not None  # noqa: S101 (only called for a plan)
     repository = working_tree(git, chosen)
-    paths = [path for path in detect.look(repository).paths if path != order.plan]
+    paths = [path for path in detect.look(repository).paths if path != request.plan]
     head, root = repository.require_head(), repository.root
-    now = source.digests(head, rules, paths, root, environment)
-    planned = order.source.get(TARGETS) or {}
-    by_target = bool(chosen) and TARGETS in order.source
+    now: dict[str, Any] = dict(source.digests(head, rules, paths, root, environment))
+    now["endpoint"] = endpoint(request.profile or profile_of(environment, rules)) or "AWS"
+    now["regions"] = _regions(request, rules, environment)
+    planned = request.source.get(TARGETS, {})
+    by_target = bool(request.targets) and TARGETS in request.source
     keys = PLACE if by_target else tuple(now)
-    stale = [WORDS[key] for key in keys if _differs(key, order.source, now)]
+    stale = [WORDS[key] for key in keys if _differs(key, request.source, now)]
     if by_target and not stale:
-        names = [target.name for target in targets_from_files(order, chosen)]
-        contents = _contents(names, rules, environment, repository, order.plan)
+        names = [target.name for target in targets_from_files(request, chosen)]
+        contents = _contents(names, rules, environment, repository, request.plan)
         changed = [name for name in contents if contents[name] != planned.get(name)]
         if changed:
             stale.append(f"the files or settings of {', '.join(changed)} have changed")
+        graph = Graph(rules.targets)
+        leaves = set[str]().union(*(graph.leaves(name) for name in request.targets))
+        if gone := sorted(planned.keys() - leaves):
+            stale.append(f"{', '.join(gone)} is no longer part of what it deploys")
     if stale:
         raise StalePlan(
             f"the plan is stale: {', '.join(stale)}",
@@ -114,7 +124,7 @@ def check_plan(
 
 
 def check_empty_plan(
-    order: DeployRequest,
+    request: DeployRequest,
     rules: Rules,
     environment: str | None,
     git: Git | None,
@@ -123,10 +133,10 @@ def check_empty_plan(
     """A plan without steps has to be true still, like any other plan. Raises StalePlan where
     something is due by now.
     """
-    check_plan(order, (), rules, environment, git)
-    due, _ = named_targets(replace(order, source=None), environment, rules, git, records)
+    check_plan(request, (), rules, environment, git)
+    due, _ = named_targets(replace(request, source=None), environment, rules, git, records)
     graph = Graph(rules.targets)
-    without = set[str]().union(*(graph.leaves(target) for target in order.without))
+    without = set[str]().union(*(graph.leaves(target) for target in request.without))
     leaves = set[str]().union(*(graph.leaves(target) for target in due)) - without
     names = sorted(leaf for leaf in leaves if can_be_deployed(rules.targets[leaf]))
     if names:
@@ -137,10 +147,28 @@ def check_empty_plan(
         )
 
 
+def _regions(request: DeployRequest, rules: Rules, environment: str | None) -> list[str]:
+    """The regions that are deployed to, where rules.toml or the request names any."""
+    settings = find_environment(environment, rules)
+    if request.region:
+        return [request.region] if settings and settings.regions else []
+    return list(settings.regions) if settings else []
+
+
+def profile_of(environment: str | None, rules: Rules) -> str | None:
+    """The profile of an environment."""
+    settings = find_environment(environment, rules)
+    return settings.profile if settings else None
+
+
 def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a plan was made from something else. A plan from a list of paths, or from a bare
     repository, was made from no commit or no files, and says so with null.
     """
     if key in ("head", "tree") and planned.get(key, "") is None:
         return False
+    if key == "regions" and key not in planned:
+        return False  # an earlier version wrote none
+    if key == "regions" and now[key] and isinstance(planned[key], list):
+        return not set(now[key]) <= set(planned[key])
     return key not in planned or planned[key] != now[key]

@@ -18,7 +18,7 @@ from toolkit.flow.selection import require_target
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
 from toolkit.flow.versions import versions_at_commit
-from toolkit.model import Rules, Version
+from toolkit.model import ProjectRequest, Rules, Version
 from toolkit.operations import GOOD, Location, RecordOrigin, Verdict
 from toolkit.plan.graph import Graph
 from toolkit.ports import processes
@@ -28,18 +28,6 @@ from toolkit.record.journal import new_run_id
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-
-
-class RecordRequest(Struct, frozen=True):
-    """Whose record is meant."""
-
-    folder: str
-    rules: str | None = None
-    environment: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    allowed: bool = False
-    """Whether this rules.toml may say where the record is, whatever the trusted base says."""
 
 
 class RecordLine(Struct, frozen=True):
@@ -65,7 +53,7 @@ class RecordLine(Struct, frozen=True):
 
 
 def _load(
-    request: RecordRequest, git: Git | None, changes: bool = True
+    request: ProjectRequest, git: Git | None, changes: bool = True
 ) -> tuple[Rules, tuple[Location, ...]]:
     """The rules, and the locations whose record is meant. Where that is to be changed, consent is
     required.
@@ -80,7 +68,7 @@ def _load(
 
 
 def show(
-    request: RecordRequest, git: Git | None, ports: Ports
+    request: ProjectRequest, git: Git | None, ports: Ports
 ) -> tuple[list[RecordLine], list[str]]:
     """What is recorded of every target, and notes. Raises ToolkitError."""
     rules, locations = _load(request, git, changes=False)
@@ -113,7 +101,7 @@ def show(
     return lines, notes
 
 
-def first_location(request: RecordRequest, git: Git | None) -> Location:
+def first_location(request: ProjectRequest, git: Git | None) -> Location:
     """The location of the record, the first of its regions. Raises RulesError, UsageError,
     GitError, Refused.
     """
@@ -121,7 +109,7 @@ def first_location(request: RecordRequest, git: Git | None) -> Location:
 
 
 def set_(
-    request: RecordRequest, targets: Sequence[str], commit: str, git: Git, ports: Ports
+    request: ProjectRequest, targets: Sequence[str], commit: str, git: Git, ports: Ports
 ) -> list[Record]:
     """Record that a commit is live of these targets, because a person says so. Groups are written
     out. Raises ToolkitError.
@@ -175,7 +163,7 @@ def _record_by_hand(
 
 
 def repair(
-    request: RecordRequest, targets: Sequence[str], git: Git | None, ports: Ports
+    request: ProjectRequest, targets: Sequence[str], git: Git | None, ports: Ports
 ) -> list[tuple[str, str]]:
     """Put aside the damaged records of these targets (none named: of all); returns each target and
     what was done. Raises ToolkitError.

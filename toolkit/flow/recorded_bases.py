@@ -229,7 +229,9 @@ def unfinished_deploys(
     for newest_first in records.values():
         if newest_first and newest_first[0].verdict == BEGUN:
             begun.append(newest_first[0])
-    with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
+    if not begun:
+        return {}
+    with ThreadPoolExecutor(min(len(begun), 16)) as pool:
         working = list(pool.map(at_work, begun))
     words: dict[str, Advice] = {}
     for record, is_working in zip(begun, working, strict=True):

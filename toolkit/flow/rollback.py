@@ -69,15 +69,15 @@ class RollbackChoice(Struct, frozen=True):
 
 
 def rollback_choice(
-    order: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
+    request: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
 ) -> RollbackChoice:
-    """The good versions of the order's one target, and whether the last one is live already.
+    """The good versions of the request's one target, and whether the last one is live already.
     `busy`: a run that will be undone is running; the rollback goes to what was live before it.
 
     Raises ToolkitError.
     """
-    rules, jobs = _jobs(order, git)
-    [target] = order.targets
+    rules, jobs = _jobs(request, git)
+    [target] = request.targets
     kind = kinds.kind(rules.targets[target].kind)
     records: dict[str | None, Sequence[Record]] = {}
     good: dict[str | None, Mapping[Key, Record]] = {}
@@ -122,27 +122,27 @@ def require_reversible(target: str, rules: Rules) -> None:
         raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
 
 
-def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
-    """The order's one target in each of its locations. Raises Refused where it cannot be rolled
+def _jobs(request: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
+    """The request's one target in each of its locations. Raises Refused where it cannot be rolled
     back.
     """
-    rules = load_trusted(order.folder, order.rules, git, order.allowed)
-    [name] = environments_of(order, rules)
-    [target] = order.targets
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+    [name] = environments_of(request, rules)
+    [target] = request.targets
     require_reversible(target, rules)
     environment = find_environment(name, rules)
     return rules, jobs_without_run(
         [rules.targets[target]],
-        locations(environment, order.profile, order.region),
+        locations(environment, request.profile, request.region),
         variables_of(environment),
     )
 
 
-def deploying_run(order: DeployRequest, git: Git | None, ports: Ports) -> Holder | None:
-    """The run that deploys the order's target right now, None if there is none. Raises
+def deploying_run(request: DeployRequest, git: Git | None, ports: Ports) -> Holder | None:
+    """The run that deploys the request's target right now, None if there is none. Raises
     ToolkitError.
     """
-    rules, jobs = _jobs(order, git)
+    rules, jobs = _jobs(request, git)
     store = store_for(rules, ports, jobs[0].location.profile)
     names = {lock_name(job.location, job.target) for job in jobs}
     for name, holder, _ in open_locks(store, jobs[0].location, ports).show():

@@ -39,6 +39,9 @@ from toolkit.run.recover import RunState, recover_state, with_quoted_advice
 from toolkit.run.request import RunRequest
 from toolkit.run.run_journal import StoredRunJournal
 
+NEWEST = "newest"
+"""The fact of a run that says which run had deployed each step's target last when it began."""
+
 
 def new_id(ports: Ports) -> str:
     """A name for a new run."""
@@ -66,6 +69,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             IN_RECORD: True,
+            NEWEST: dict(prepared.newest),
             "jobs": [making.pack(job) for job in jobs],
             **request.facts,
         }
@@ -235,6 +239,8 @@ def _give_up_superseded(journal: Journal, state: RunState, store: Store, ports: 
     version back over a newer one.
     """
     for job in state.open:
+        if job.is_build:  # it changes nothing that runs, and is skipped if nobody needs it
+            continue
         records = open_ledger(store, job.location, ports).get(job.target)
         later = _later_deploy(job, records, state)
         if later is not None:
@@ -257,14 +263,17 @@ def _later_deploy(job: Job, records: Sequence[Record], state: RunState) -> Recor
     if good is None:
         return None
     acted = job.step in state.begun and state.begun[job.step].acted
+    newest = state.facts.get(NEWEST)
     base = job.recorded.run if job.recorded is not None else ""
+    if isinstance(newest, Mapping):
+        base = str(newest.get(job.step, ""))
     ours = next((record for record in records if record.run == job.run), None)
     # Where nothing was done, the place of a begun deploy in the record says nothing.
     if ours is not None and (acted or ours.verdict != BEGUN):
         is_later = good.n > ours.n
     elif acted and state.facts.get(IN_RECORD) is True:
         is_later = good.run != base  # it was recorded as begun, and is not any more
-    elif base:
+    elif base or isinstance(newest, Mapping):
         is_later = good.run != base
     else:
         is_later = good.run > job.run  # nothing but the names of the runs is known
@@ -295,9 +304,9 @@ def _locked(request: RunRequest, store: Store, jobs: Sequence[Job]) -> Iterator[
         )
         request.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
-    action, location = "", Location()
-    if jobs:  # else only the journal's last line was missing, and nothing is left to be locked
-        action, location = jobs[0].action, jobs[0].location
+    # Without jobs, only the journal's last line was missing, and nothing is left to be locked.
+    location = jobs[0].location if jobs else Location()
+    action = next((job.action for job in jobs if not job.is_build), "")
     command, tokens = join(request.command), tuple(job.token for job in jobs)
     us = holder(request.run, command, request.ports.clock.now(), tokens, action)
     names = list(dict.fromkeys(lock_name(job.location, job.target) for job in jobs))

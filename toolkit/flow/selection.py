@@ -54,11 +54,11 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
-def environments_of(order: DeployRequest, rules: Rules) -> tuple[str | None, ...]:
-    """The environments of an order, each once: those that are named, else the default one, None
+def environments_of(request: DeployRequest, rules: Rules) -> tuple[str | None, ...]:
+    """The environments of an request, each once: those that are named, else the default one, None
     where rules.toml has none. Raises UsageError.
     """
-    named: Sequence[str | None] = order.environments or (None,)
+    named: Sequence[str | None] = request.environments or (None,)
     return tuple(dict.fromkeys(chosen_environment(name, rules) for name in named))
 
 
@@ -75,18 +75,18 @@ class Selection(Struct, frozen=True):
 
 
 def select(
-    order: DeployRequest,
+    request: DeployRequest,
     environment: str | None,
     rules: Rules,
     git: Git | None,
     records: Records | None,
 ) -> Selection:
-    """The targets that the order is for in an environment. Raises Refused where a named one cannot
-    be deployed.
+    """The targets of a request in an environment. Raises Refused where a named one cannot be
+    deployed.
     """
     graph = Graph(rules.targets)
-    names, changed = named_targets(order, environment, rules, git, records)
-    without = set[str]().union(*(graph.leaves(name) for name in order.without))
+    names, changed = named_targets(request, environment, rules, git, records)
+    without = set[str]().union(*(graph.leaves(name) for name in request.without))
     every = set[str]().union(*(graph.leaves(name) for name in names))
     among = frozenset(every - without)
     leaves = sorted(among)
@@ -99,9 +99,6 @@ def select(
             chosen.append(target)
         else:
             left.append((name, reason))
-    if left and not chosen:
-        name, reason = left[0]
-        raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
     for name, reason in left:
         for other in leaves:
             if name in graph.waits_for(other, among):
@@ -114,7 +111,7 @@ def select(
 
 
 def named_targets(
-    order: DeployRequest,
+    request: DeployRequest,
     environment: str | None,
     rules: Rules,
     git: Git | None,
@@ -123,22 +120,22 @@ def named_targets(
     """The targets by name: as named, all of them, or what is due; with those that are due only by
     files that git ignores, and these files.
     """
-    for name in order.without:
+    for name in request.without:
         require_target(name, rules)
-    if order.everything:
+    if request.everything:
         return list(rules.targets), {}
     # A plan file may hold no step: then nothing is deployed, rather than everything.
-    named = [resolve_target(name, order.kind, rules) for name in order.targets]
-    if named and order.is_due:
-        without_plan = replace(order, targets=(), source=None)
+    named = [resolve_target(name, request.kind, rules) for name in request.targets]
+    if named and request.is_due:
+        without_plan = replace(request, targets=(), source=None)
         due, changed = named_targets(without_plan, environment, rules, git, records)
         leaves = Graph(rules.targets).leaves
         due_leaves = set[str]().union(*map(leaves, due))
         return [name for name in named if leaves(name) & due_leaves], changed
-    if named or order.source is not None:
+    if named or request.source is not None:
         return named, {}
     if records is None:
-        return due_targets(order, environment, git, None), {}
+        return due_targets(request, environment, git, None), {}
     read = records
     cache: dict[tuple[str, str | None], Points] = {}
 
@@ -148,7 +145,7 @@ def named_targets(
         return cache[how, environment]
 
     # The records are read once for both questions below.
-    due = due_targets(order, environment, git, read_once)
+    due = due_targets(request, environment, git, read_once)
     generated: dict[str, tuple[str, ...]] = {}
     if git is not None and not git.bare:
         points = read_once("last", rules, environment)
@@ -181,19 +178,19 @@ def _regenerated(
 
 
 def due_targets(
-    order: DeployRequest, environment: str | None, git: Git | None, records: Records | None
+    request: DeployRequest, environment: str | None, git: Git | None, records: Records | None
 ) -> list[str]:
-    """What `diff` says is due in an environment, for this order. Raises Refused where it recommends
-    nothing because rules.toml says so.
+    """What `diff` says is due in an environment. Raises Refused where it recommends nothing because
+    rules.toml says so.
     """
-    request = DiffRequest(
-        folder=order.folder,
-        rules=order.rules,
+    question = DiffRequest(
+        folder=request.folder,
+        rules=request.rules,
         environment=environment,
-        allowed=order.allowed,
-        plan=order.plan,
+        allowed=request.allowed,
+        plan=request.plan,
     )
-    answer: DiffResult = diff(request, git, records)
+    answer: DiffResult = diff(question, git, records)
     if answer.refusal:
         raise Refused(
             f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}",

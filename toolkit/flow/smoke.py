@@ -18,7 +18,7 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckTypeName
+from toolkit.model import Check, Checks, CheckTypeName, ProjectRequest
 from toolkit.operations import CheckStatus, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -29,16 +29,11 @@ from toolkit.run.jobs import locations
 from toolkit.run.stop import Stop
 
 
-class SmokeTestRequest(Struct, frozen=True, kw_only=True):
+class SmokeTestRequest(ProjectRequest, frozen=True, kw_only=True):
     """What a person asked for. `timeout_s` is for all of it; `redact` removes what looks like a
     secret from what is shown.
     """
 
-    folder: str
-    rules: str | None = None
-    environment: str | None = None
-    profile: str | None = None
-    region: str | None = None
     only: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     url: str | None = None
@@ -47,7 +42,6 @@ class SmokeTestRequest(Struct, frozen=True, kw_only=True):
     repeat: int = 1
     parallel: int = PARALLEL
     load: bool = False
-    allowed: bool = False
     redact: Callable[[str], str] = str
 
 

@@ -8,6 +8,7 @@ required before anything is changed.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -156,9 +157,9 @@ def with_trusted_judges(
     try:
         base = find(git)
         sources = _sources(rules, path, base, folder, named, git)
-        if sources is not None and _is_same(rules, path, sources, git):
+        if sources is not None and _is_same(rules, path, sources, base, git):
             return replace(rules, trust=Trust(base.ref, base.commit, allowed=allowed))
-        trusted = _judges(sources, rules, base)
+        trusted = _judges(sources, rules, base, git)
     except GitError:
         if allowed:
             return replace(rules, trust=Trust(allowed=True))
@@ -226,15 +227,46 @@ def _refuse_unfetched(git: Git, base: TrustedBase, locations: Iterable[str]) -> 
         git.blob(base.commit, location)
 
 
-def _is_same(rules: Rules, path: str, sources: TrustedFiles, git: Git) -> bool:
+def _is_same(rules: Rules, path: str, sources: TrustedFiles, base: TrustedBase, git: Git) -> bool:
     """Whether all files here are those of the trusted base, so that nothing has to be compared."""
     if not _is_text_of(sources.text, rules):
         return False
     if list(sources.included) != _beside(path, rules.include):
         return False
+    for name, text in sources.included.items():
+        if not _is_here(text, os.path.join(git.root, name)):
+            return False
+    texts = (sources.text, *sources.included.values())
+    if not any(re.search(_NAMES_FILE, text or b"") for text in texts):
+        return True  # `diff` need not read the checks
+    from toolkit.flow import checks
+
+    try:
+        local = checks.all_checks(rules)
+    except (RulesError, FileProblem):
+        return False
+    names = list(local.contents)
+    if not names:
+        return True
+    blobs = git.blobs([(base.commit, name) for name in _beside(path, names)])
     return all(
-        _is_here(text, os.path.join(git.root, name)) for name, text in sources.included.items()
+        blob is not None and _is_content(local.contents[name], blob)
+        for name, blob in zip(names, blobs, strict=True)
     )
+
+
+_NAMES_FILE = rb"""(?<![A-Za-z])file["']?\s*=|schema|rows|\\[uU]"""
+"""What is in each text in which a check names a file, however TOML writes its keys."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def _is_content(local: bytes, blob: bytes) -> bool:
+    """Whether a file here holds what git has of it, maybe as a pointer of Git LFS."""
+    if not blob.startswith(_POINTER):
+        return _plain(local) == _plain(blob)
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(local).hexdigest()}".encode() in blob
 
 
 def _is_text_of(text: bytes, rules: Rules) -> bool:
@@ -272,7 +304,9 @@ def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     )
 
 
-def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> RulesAndChecks:
+def _judges(
+    sources: TrustedFiles | None, rules: Rules, base: TrustedBase, git: Git
+) -> RulesAndChecks:
     """What the trusted base says. Raises NoTrustedBase for what is missing there, or wrong."""
     if sources is None:
         return RulesAndChecks(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
@@ -293,9 +327,60 @@ def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> Ru
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, check_types())
-        return RulesAndChecks(old, reading.merge_checks(parts))
+        checks = reading.merge_checks(parts)
+        contents = _trusted_contents(checks, sources, rules, base, git)
+        return RulesAndChecks(
+            old, reading.with_contents(checks, contents, check_types(), f"the checks at {base.ref}")
+        )
     except RulesError as problem:
         raise _unusable(problem, base) from None
+
+
+def _trusted_contents(
+    checks: Checks, sources: TrustedFiles, rules: Rules, base: TrustedBase, git: Git
+) -> dict[str, bytes]:
+    """What the files that checks name hold at the trusted base. Raises NoTrustedBase, GitError."""
+    from toolkit.config import checks as reading
+
+    names = reading.file_names(checks)
+    if not names:
+        return {}
+    folder = os.path.dirname(os.path.abspath(rules.file))
+    paths = _beside(sources.location, names)
+    blobs = git.blobs([(base.commit, path) for path in paths])
+    _refuse_unfetched(
+        git, base, [path for path, blob in zip(paths, blobs, strict=True) if blob is None]
+    )
+    contents: dict[str, bytes] = {}
+    for name, blob in zip(names, blobs, strict=True):
+        if blob is None:
+            raise _unusable_file(name, f"{base.ref} has no {name}", base)
+        if blob.startswith(_POINTER):
+            blob = _from_lfs(name, blob, folder, base)
+        if len(blob) > reading.MOST_FILE:
+            raise _unusable_file(name, f"{name} at {base.ref} is too large", base)
+        contents[name] = blob
+    return contents
+
+
+def _from_lfs(name: str, pointer: bytes, folder: str, base: TrustedBase) -> bytes:
+    """The file here, if it is what a pointer of Git LFS stands for. Raises NoTrustedBase."""
+    from toolkit.config import checks as reading
+
+    try:
+        local = files.read_inside(folder, name, reading.MOST_FILE)
+    except FileProblem:
+        local = b""
+    if _is_content(local, pointer):
+        return local
+    raise _unusable_file(name, f"{name} is in Git LFS, and differs from {base.ref}", base)
+
+
+def _unusable_file(name: str, reason: str, base: TrustedBase) -> NoTrustedBase:
+    return NoTrustedBase(
+        f"the rules that judge a deploy cannot be read: {reason}, which a check needs",
+        (f"add {name} at {base.ref}, or choose another commit that you trust:", _NAME_ANOTHER),
+    )
 
 
 def _local_checks(rules: Rules) -> Checks:
@@ -439,7 +524,11 @@ def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[Jud
 
 
 def _without_lines(checks: Checks) -> dict[str, Any]:
-    return {name: replace(check, where=FileLine()) for name, check in checks.checks.items()}
+    bare: dict[str, Any] = {}
+    for name, check in checks.checks.items():
+        contents = {path: _plain(content) for path, content in check.contents.items()}
+        bare[name] = replace(check, where=FileLine(), contents=contents)
+    return bare
 
 
 def _words(value: Any) -> str | None:

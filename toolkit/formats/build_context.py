@@ -98,6 +98,7 @@ class _Reader:
         scope, names = self._scope, list[str]()
         for word in split(instruction.rest, self._dockerfile.escape):
             name, has_default, default = word.partition("=")
+            name = self._expand(name)
             value = self._globals.args.get(name)
             if name in self._passed:
                 value = self._passed[name]
@@ -115,16 +116,16 @@ class _Reader:
 
     def _env(self, instruction: Instruction) -> None:
         words = split(instruction.rest, self._dockerfile.escape)
+        pairs = [word.partition("=")[::2] for word in words]
         if words and "=" not in words[0]:
             name, value = [*split_at_spaces(instruction.rest, 1), ""][:2]
-            self._scope.env[name] = self._expand(value)
-            return
+            pairs = [(name, value)]
         # The values of one ENV all see the variables from before it, not each other.
-        fresh: dict[str, str] = {}
-        for word in words:
-            name, _, value = word.partition("=")
-            fresh[name] = self._expand(value)
-        self._scope.env.update(fresh)
+        fresh = {self._expand(name): self._expand(value) for name, value in pairs}
+        scope = self._scope
+        if any(UNKNOWN in name for name in fresh):
+            scope.env = dict.fromkeys((*scope.env, *scope.args), UNKNOWN)
+        scope.env.update(fresh)
 
     def _copy(self, instruction: Instruction) -> Iterator[ContextSource]:
         # `--from` copies out of another stage or image, not out of the context.

@@ -1,5 +1,6 @@
 """A Dockerfile's stages: where each begins, and which of them an image needs."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from msgspec import Struct
@@ -70,7 +71,8 @@ def declared(parsed: Dockerfile) -> Set[str]:
     for instruction in parsed.instructions:
         if instruction.keyword == "ARG":
             for word in split(instruction.rest, parsed.escape):
-                names.add(word.partition("=")[0])
+                name = word.partition("=")[0]
+                names.add(dockerfile.expand(name, lambda _: None, parsed.escape, guess=True))
     return frozenset(names)
 
 
@@ -109,6 +111,7 @@ def args(
         raise instruction.refuse("it needs a name")
     for word in words:
         name, has_default, default = word.partition("=")
+        name = expand(instruction, name, variables, escape)
         if name in arguments.passed:
             yield name, arguments.passed[name]
         elif has_default:
@@ -230,5 +233,13 @@ def mounts(instruction: Instruction) -> Iterator[dict[str, str]]:
         if instruction.keyword == "RUN" and name == "mount":
             yield {
                 key.lower(): part
-                for key, _, part in (field.partition("=") for field in value.split(","))
+                for key, _, part in (field.partition("=") for field in _fields(value))
             }
+
+
+def _fields(value: str) -> list[str]:
+    """The fields of a mount, separated as in CSV."""
+    try:
+        return next(csv.reader([value]), [])
+    except csv.Error:
+        return value.split(",")

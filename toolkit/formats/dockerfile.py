@@ -26,10 +26,19 @@ UNKNOWN = "\0"
 """Stands in a word for a part that nobody can know before the build."""
 
 _DIRECTIVE = re.compile(r"#\s*(escape|syntax|check)\s*=\s*(\S.*)", re.IGNORECASE)
-_HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)(?:\"([^\"\s]+)\"|'([^'\s]+)'|([^\s\"'<]+))(?!\S)")
+_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_SHELL_WORD = re.compile(
+    r"\s*((?:<<[ \t]*|'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|\\\Z|[^\s'\"\\])+)\s*", re.DOTALL
+)
+"""A word as BuildKit splits a line to look for heredocs. No word begins with a quote that is never
+closed.
+"""
+_HAVE_HEREDOCS = ("ADD", "COPY", "RUN")
+_PARAMETERS = frozenset("@*#?$!-")
 SPACES = "\t\v\f\r "
 _SPACE = re.compile(rf"[{SPACES}]+")
-_NAME = re.compile(r"[A-Za-z_]\w*|\d+", re.ASCII)
+_NAME = re.compile(r"\d+|[@*#?$!-]|\w+")
+"""A variable, or a parameter of a shell, such as the second `$` of `$$`."""
 
 
 class Instruction(Struct, frozen=True):
@@ -58,10 +67,12 @@ class Instruction(Struct, frozen=True):
     @property
     def heredocs(self) -> tuple[tuple[str, bool], ...]:
         """The lines that end its heredocs, and whether tabs before them are dropped."""
-        may_have = self.keyword in ("ADD", "COPY", "RUN", "ONBUILD") and "<<" in self.rest
-        if not may_have or self.rest.startswith("["):
+        keyword, rest = self.keyword, self.rest
+        if keyword == "ONBUILD":
+            keyword, rest = [*split_at_spaces(rest, 1), "", ""][:2]
+        if keyword.upper() not in _HAVE_HEREDOCS or "<<" not in rest or json_list(rest) is not None:
             return ()
-        return tuple(("".join(names), bool(chomp)) for chomp, *names in _HEREDOC.findall(self.rest))
+        return tuple(filter(None, map(_heredoc, _shell_words(rest))))
 
     def refuse(self, problem: str, next: Advice = "") -> Refused:
         """The error that names this line."""
@@ -92,7 +103,31 @@ def parse(text: str) -> Dockerfile:
 
 def is_heredoc(word: str) -> bool:
     """Whether a source stands in the Dockerfile itself."""
-    return _HEREDOC.fullmatch(word) is not None
+    return _heredoc(word) is not None
+
+
+def _shell_words(rest: str) -> list[str]:
+    """The words of a line, quotes and escapes still in them; none where a quote is not closed."""
+    words: list[str] = []
+    end = 0
+    while match := _SHELL_WORD.match(rest, end):
+        words.append(match[1])
+        end = match.end()
+    return words if end == len(rest) else []
+
+
+def _heredoc(word: str) -> tuple[str, bool] | None:
+    """The line that ends a word's heredoc, and whether tabs before it are dropped; None if the word
+    is not one.
+    """
+    match = _HEREDOC.fullmatch(word)
+    if match is None:
+        return None
+    try:
+        name = expand(match[2].lstrip(), lambda name: f"${name}")
+    except ValueError:
+        return None
+    return (name, bool(match[1])) if name else None
 
 
 def json_list(rest: str) -> list[str] | None:
@@ -205,29 +240,32 @@ class _Terminators:
 
 def _options(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], str]:
     """The flags in front, quotes and escapes taken off, and what follows them."""
-    flag, mark = _flag(escape)
+    flag, mark, escaped = _flag(escape)
+
+    def unmarked(match: re.Match[str]) -> str:
+        """Quotes hold the other kind of quote; in them, too, an escape counts."""
+        return match[1] or escaped.sub(r"\1", match[2] or match[3] or "")
+
     options: list[tuple[str, str]] = []
     end = 0
     while match := flag.match(rest, end):
-        value = "true" if match[2] is None else mark.sub(_unmarked, match[2])
+        value = "true" if match[2] is None else mark.sub(unmarked, match[2])
         options.append((match[1].lower(), value))
         end = match.end()
     return tuple(options), rest[end:].strip()
 
 
-def _unmarked(match: re.Match[str]) -> str:
-    return match[1] or ""
-
-
 @lru_cache(maxsize=2)
-def _flag(escape: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A flag, and what is not part of its value as written."""
+def _flag(escape: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """A flag; what of its value is quoted or escaped; an escape."""
     mark = re.escape(escape)
     double, single = (rf"{quote}(?:{mark}.|[^{quote}{mark}])*{quote}" for quote in "\"'")
+    inner = [rf"{quote}((?:{mark}.|[^{quote}{mark}])*){quote}" for quote in "\"'"]
     value = rf"(?:{mark}.|{double}|{single}|[^\s\"'{mark}])*"
     return (
         re.compile(rf"\s*--([A-Za-z][\w-]*)(?:=({value}))?(?!\S)", re.DOTALL),
-        re.compile(rf"{mark}(.)|[\"']", re.DOTALL),
+        re.compile(rf"{mark}(.)|{inner[0]}|{inner[1]}", re.DOTALL),
+        re.compile(rf"{mark}(.)", re.DOTALL),
     )
 
 
@@ -318,6 +356,8 @@ class _Word:
         if not name:
             return self._problem("${ without a name") if braced else "$"
         self._position = name.end()
+        if name[0] in _PARAMETERS and not braced:
+            return ""  # there is no shell, so none of them has a value
         value = self._value(name[0])
         if braced:
             return self._modified(name[0], value, depth)

@@ -4,6 +4,7 @@ context's root.
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from posixpath import normpath
 
 from msgspec import Struct
@@ -171,18 +172,29 @@ def _parts(pattern: str, deep: bool) -> list[str]:
                 parts.append(wildcard)
         elif char == "?":
             parts.append("[^/]")
-        elif char == "[":
-            end = _end_of_class(pattern, index)
-            parts.append(f"[{_class(pattern[index:end])}]")
-            re.compile(parts[-1])
-            index = end + 1
-        elif char == "\\":
-            if index < len(pattern):
-                parts.append(re.escape(pattern[index]))
-            index += 1
         else:
-            parts.append(re.escape(char))
+            part, index = _one_character(pattern, index - 1, deep)
+            parts.append(part)
     return parts
+
+
+def _one_character(pattern: str, index: int, deep: bool) -> tuple[str, int]:
+    """What stands for one character at an index, as a regular expression, and where the rest
+    begins. Raises re.error.
+    """
+    char = pattern[index]
+    if char == "[":
+        end = _end_of_class(pattern, index + 1, deep)
+        part = f"[{_class(pattern[index + 1 : end], deep)}]"
+        re.compile(part)
+        return part, end + 1
+    if char == "\\":
+        if index + 1 == len(pattern):
+            raise re.error("a backslash at the end")
+        return _escape(pattern[index + 1], deep), index + 2
+    if char == "^" and deep and not _LITERAL.fullmatch(pattern):
+        raise re.error("a ^ that stands for the beginning of the path")
+    return re.escape(char), index + 1
 
 
 def _literal_tail(parts: list[str]) -> str:
@@ -195,16 +207,58 @@ def _literal_tail(parts: list[str]) -> str:
     return tail.rpartition("/")[2]
 
 
-def _end_of_class(pattern: str, index: int) -> int:
-    """The index of the `]` that closes a class. As in Go, a class cannot start with `]`."""
+def _end_of_class(pattern: str, index: int, deep: bool) -> int:
+    """The index of the `]` that closes a class. As in Go, a class cannot start with `]`, and in a
+    .dockerignore it may hold named ones, such as `[:digit:]`.
+    """
+    last = pattern.rfind(":]") if deep else -1
     while index < len(pattern) and pattern[index] != "]":
-        index += 1 + (pattern[index] == "\\")
+        if index + 2 <= last and pattern.startswith("[:", index):
+            index = pattern.find(":]", index + 2) + 2
+        else:
+            index += 1 + (pattern[index] == "\\")
     if index >= len(pattern):
         raise re.error("a [ is not closed")
     return index
 
 
-def _class(inside: str) -> str:
+_LITERAL = re.compile(r"[^*?\[\]\\]*")
+"""A pattern that is compared as it is."""
+_ESCAPES = {
+    "d": "0-9",
+    "s": r"\t\n\f\r ",
+    "w": "0-9A-Za-z_",
+    **{char: f"\\{char}" for char in "aftnrv"},
+}
+"""What docker's regular expressions mean by a letter behind a backslash, as part of a class."""
+_POSIX = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "blank": r"\t ",
+    "digit": "0-9",
+    "lower": "a-z",
+    "space": r"\t\n\v\f\r ",
+    "upper": "A-Z",
+    "word": "0-9A-Za-z_",
+    "xdigit": "0-9A-Fa-f",
+}
+
+
+def _escape(char: str, deep: bool) -> str:
+    """What a backslash and a character stand for: docker makes a regular expression of a pattern of
+    a .dockerignore. Raises re.error for an expression that is not for one character.
+    """
+    if not deep or not (char.isascii() and char.isalnum()):
+        return re.escape(char)
+    if char in _ESCAPES:
+        return f"[{_ESCAPES[char]}]"
+    if char.lower() in "dsw":
+        return f"[^{_ESCAPES[char.lower()]}]"
+    raise re.error(f"\\{char} is not a character")
+
+
+def _class(inside: str, deep: bool) -> str:
+    """A class for Python. As in Go, a negated one stands for a slash, too."""
     negated = inside.startswith("^")
     inside = inside[negated:]
     if not inside:
@@ -212,7 +266,22 @@ def _class(inside: str) -> str:
     # Go refuses such a class, Python gives it a meaning of its own.
     if re.search(r"(?<!\\)--", inside):
         raise re.error("a - that is neither escaped nor between two characters")
-    return "^/" * negated + re.sub(r"([\[&~|])", r"\\\1", inside)
+    text = re.sub(r"\[:(\^?)(\w+):\]|\\(.)|([\[&~|])", partial(_in_class, deep=deep), inside)
+    return "^" * negated + text
+
+
+def _in_class(match: re.Match[str], deep: bool) -> str:
+    """A part of a class that Python would take for another one. Raises re.error."""
+    posix, escaped = match[2], match[3]
+    if posix is not None and deep:
+        if match[1] or posix not in _POSIX:
+            raise re.error(f"[:{posix}:] is not understood")
+        return _POSIX[posix]
+    if escaped is not None and deep and escaped.isascii() and escaped.isalnum():
+        if escaped not in _ESCAPES:
+            raise re.error(f"\\{escaped} is not a character")
+        return _ESCAPES[escaped]
+    return re.escape(escaped or match[4] or match[0])
 
 
 def _clean(path: str) -> str:

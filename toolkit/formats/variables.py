@@ -5,9 +5,12 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any
+from enum import StrEnum
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET, Struct
 
 from toolkit.errors import Refused
 
@@ -29,6 +32,8 @@ def names(text: str) -> frozenset[str]:
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
     """The text with every `{name}` of a known variable replaced."""
+    if "{" not in text:
+        return text
     return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
@@ -76,40 +81,151 @@ def _uses(value: Any) -> list[tuple[str, str | None]]:
     return [(match[1], match[2]) for match in re.finditer(_IN_CHECK, text) if match[1]]
 
 
-def fill_check(settings: Any, variables: Mapping[str, str]) -> Any:
-    """A part of a check with every name replaced; in a JSON path so that no value ends the text
-    that it stands in. Raises KeyError for an unknown name, ValueError or OverflowError for a value
-    that does not fit.
-    """
-
-    def put(match: re.Match[str]) -> str:
-        if not match[1]:
-            return match[0][0]  # a doubled brace
-        value = variables[match[1]]
-        if match[2]:
-            return (date.fromisoformat(value) + timedelta(days=int(match[2]))).isoformat()
+def as_text(value: Any) -> str:
+    """A value where it stands among other text: what is no text as JSON has it."""
+    if isinstance(value, str):
         return value
+    import json  # `diff` fills in texts only
 
-    def put_into_path(match: re.Match[str]) -> str:
-        return re.sub(_QUOTES, lambda char: f"\\u{ord(char[0]):04x}", put(match))
-
-    return msgspec.convert(
-        _replace(msgspec.to_builtins(settings), put, put_into_path), type(settings)
-    )
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def fill_check(settings: Any, variables: Mapping[str, Any]) -> Any:
+    """A part of a check with every name replaced; in a JSON path and in a regular expression so
+    that no value ends the text that it stands in. A text that is exactly one name becomes the value
+    with its type wherever more than text is allowed.
+
+    Raises KeyError for an unknown name, ValueError or OverflowError for a value that does not fit.
+    """
+    filled = _Filler(variables).fill(settings, type(settings))
+    return msgspec.convert(filled, type(settings))
+
+
+class Fill(StrEnum):
+    """How the names in a part of a check are filled in, as `Meta(extra={FILL: ...})` says."""
+
+    CONDITIONS = "conditions"
+    """Path or name -> condition."""
+    CONDITION = "condition"
+    PLACE = "place"
+    """Where a value is captured: a JSON path, or what it is called."""
+
+
+FILL = "fill"
+_VALUES = (Any, int, float)
+"""A field of one of these types may have a value with its type."""
+_PLAIN_VALUES = ("equals", "not", "contains", "excludes")
+"""What stands behind these keys of a condition is a value, and not a condition itself."""
 _Put = Callable[[re.Match[str]], str]
 
 
-def _replace(value: Any, put: _Put, put_into_path: _Put) -> Any:
-    if isinstance(value, str):
-        return re.sub(_IN_CHECK, put, value)
-    if isinstance(value, (list, tuple)):
-        return [_replace(element, put, put_into_path) for element in value]
-    if not isinstance(value, dict):
+class _Filler:
+    """Replaces the names in settings by their values, as the types of the fields allow."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+
+    def fill(self, value: Any, hint: Any) -> Any:
+        """A value that a field of the type `hint` holds, as built-in types."""
+        how, members = _members(hint)
+        if how is not None:
+            return self._special(value, how)
+        if isinstance(value, Struct):
+            fields = {}
+            for field in msgspec.structs.fields(value):
+                inner = getattr(value, field.name)
+                if inner is not UNSET:
+                    fields[field.encode_name] = self.fill(inner, field.type)
+            return fields
+        if any(member in _VALUES for member in members):
+            return self._value(msgspec.to_builtins(value))
+        if isinstance(value, Mapping):
+            inside = _inside(members, Mapping)
+            return {self._text(key): self.fill(inner, inside) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            inside = _inside(members, tuple)
+            return [self.fill(element, inside) for element in value]
+        return self._text(value) if isinstance(value, str) else value
+
+    def _special(self, value: Any, how: Fill) -> Any:
+        if how is Fill.PLACE:
+            return {self._text(key): self._place(inner) for key, inner in value.items()}
+        value = msgspec.to_builtins(value)
+        if how is Fill.CONDITION:
+            return self._condition(value)
+        return {self._place(key): self._condition(inner) for key, inner in value.items()}
+
+    def _condition(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return self._value(value)
+        condition = {}
+        for key, inner in value.items():
+            if key == "matches" and isinstance(inner, str):
+                condition[key] = self._text(inner, re.escape)
+            else:
+                is_value = key in _PLAIN_VALUES
+                condition[key] = self._value(inner) if is_value else self._condition(inner)
+        return condition
+
+    def _place(self, text: str) -> str:
+        """A JSON path, in which no value ends the text that it stands in, or a plain name."""
+        if text.startswith("$"):
+            return self._text(text, _quoted)
+        return self._text(text, re.escape if text.startswith("regex:") else str)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            single = re.fullmatch(rf"\{{({NAME})\}}", value)
+            return self._variables[single[1]] if single else self._text(value)
+        if isinstance(value, (list, tuple)):
+            return [self._value(element) for element in value]
+        if isinstance(value, dict):
+            return {self._text(key): self._value(inner) for key, inner in value.items()}
         return value
-    table: dict[str, Any] = {}
-    for key, inner in value.items():
-        insert = put_into_path if key.startswith("$") else put
-        table[re.sub(_IN_CHECK, insert, key)] = _replace(inner, put, put_into_path)
-    return table
+
+    def _text(self, text: str, write: Callable[[str], str] = str) -> str:
+        def put(match: re.Match[str]) -> str:
+            if not match[1]:
+                return match[0][0]  # a doubled brace
+            value = as_text(self._variables[match[1]])
+            if match[2]:
+                value = (date.fromisoformat(value) + timedelta(days=int(match[2]))).isoformat()
+            return write(value)
+
+        return re.sub(_IN_CHECK, put, text)
+
+
+def _quoted(value: str) -> str:
+    return re.sub(_QUOTES, lambda char: f"\\u{ord(char[0]):04x}", value)
+
+
+def _members(hint: Any) -> tuple[Fill | None, tuple[Any, ...]]:
+    """How a type says that it is filled in, if it does, and the types that it is a union of."""
+    if get_origin(hint) is Annotated:
+        for note in hint.__metadata__:
+            if isinstance(note, msgspec.Meta) and note.extra and FILL in note.extra:
+                return note.extra[FILL], ()
+        return _members(hint.__origin__)
+    if get_origin(hint) in (Union, UnionType):
+        members: list[Any] = []
+        for member in get_args(hint):
+            how, inner = _members(member)
+            if how is not None:
+                return how, ()
+            members += inner
+        return None, tuple(members)
+    return None, (hint,)
+
+
+def _inside(members: tuple[Any, ...], container: type) -> Any:
+    """The type of what a mapping, or a tuple, of one of these types holds; text if none says so."""
+    for member in members:
+        origin, args = get_origin(member), get_args(member)
+        if isinstance(origin, type) and issubclass(origin, container) and args:
+            return args[1] if container is Mapping else args[0]
+    return str
+
+
+def sample(text: str) -> str:
+    """A text of a check with an `x` for each name, to see whether it can be valid."""
+    return re.sub(_IN_CHECK, lambda match: "x" if match[1] else match[0][0], text)

@@ -15,8 +15,8 @@ GATES: tuple[Gate, ...] = (LiveGate(), AddressGate(), CheckGate(), AlarmGate(), 
 
 
 def has_gate(job: Job) -> bool:
-    """Whether something says if a deploy of it is good."""
+    """Whether something says if a deploy of it is good. What is only built is not live."""
     settings = job.settings
-    if not isinstance(settings, JudgedSettings):
+    if job.is_build or not isinstance(settings, JudgedSettings):
         return False
     return any(gate.asked_for(settings) for gate in GATES)

@@ -243,8 +243,7 @@ class Matcher:
             literal += 1
         lead, rest = plain[:literal], plain[literal:]
         if not rest:
-            *folders, name = lead
-            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((pattern_id, None))  # type: ignore[arg-type]
+            self._file_path(pattern_id, lead)
         elif rest == (GLOBSTAR,):
             self._file_tree(pattern_id, lead)
         elif rest[-1] is GLOBSTAR:
@@ -256,8 +255,12 @@ class Matcher:
         """`dir/**`: everything below the folder, and a submodule (or file) of its name."""
         self._shelf("/".join(lead)).below.append(pattern_id)  # type: ignore[arg-type]
         if lead:
-            *folders, name = lead
-            self._shelf("/".join(folders)).own_names.setdefault(name, []).append((pattern_id, None))  # type: ignore[arg-type]
+            self._file_path(pattern_id, lead)
+
+    def _file_path(self, pattern_id: int, lead: Plain) -> None:
+        """`dir/name`: this path and no other."""
+        *folders, name = lead
+        self._shelf("/".join(folders)).own_names.setdefault(name, []).append((pattern_id, None))  # type: ignore[arg-type]
 
     def _file_folders(self, pattern_id: int, lead: Plain, plain: Plain) -> None:
         """`**/dir/**`: decided by the folder alone, but for a submodule (or file) that the rest

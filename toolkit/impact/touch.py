@@ -176,7 +176,7 @@ def touch(
     itself, which is never unmatched. The `users` of a path are called for as well, unless `ignore`
     covers it.
     """
-    books = [(book, {}), *((old_book, old_book.changed_groups(book)) for old_book in old)]
+    books = _versions(book, old)
     targets: Reasons = {}
     checks: Reasons = {}
     touched = []
@@ -193,7 +193,7 @@ def touch(
     return Impact(
         touched=tuple(touched),
         targets=current,
-        checks={name: tuple(reasons) for name, reasons in checks.items()},
+        checks=_tuples(checks),
         removed=tuple(sorted(removed)),
     )
 
@@ -204,61 +204,109 @@ class Leaves(Protocol):
     def leaves(self, name: str) -> frozenset[str]: ...
 
 
+class _Limits(dict[str, tuple[str, ...]]):
+    """Which of some targets a target is, or covers: itself if they are all that it covers, and
+    else those of them that it does. What is no longer in rules.toml is none of them. A dictionary,
+    since each is looked up for many paths.
+    """
+
+    def __init__(
+        self, leaves: frozenset[str], graph: Leaves, removed: Collection[str] = ()
+    ) -> None:
+        super().__init__(dict.fromkeys(removed, ()))
+        self._leaves, self._graph = leaves, graph
+
+    def __missing__(self, name: str) -> tuple[str, ...]:
+        own_leaves = self._graph.leaves(name)
+        inside: tuple[str, ...] = (name,)
+        if not own_leaves <= self._leaves:
+            inside = tuple(sorted(own_leaves & self._leaves))
+        self[name] = inside
+        return inside
+
+
 def limit_to(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
     """The part of an impact that concerns these targets; a group that they are not all of is
     written out. What is no longer in rules.toml concerns none of them.
     """
-
-    def inside(name: str) -> tuple[str, ...]:
-        if name in impact.removed:
-            return ()
-        own_leaves = graph.leaves(name)
-        if own_leaves <= leaves:
-            return (name,)
-        return tuple(sorted(own_leaves & leaves))
-
+    inside = _Limits(leaves, graph, impact.removed)
     targets: dict[str, tuple[Reason, ...]] = {}
     for name, reasons in impact.targets.items():
-        for target in inside(name):
+        for target in inside[name]:
             targets[target] = targets.get(target, ()) + reasons
-    touched = []
+    touched: list[ChangeMatch] = []
     for match in impact.touched:
-        names = dict.fromkeys(chain.from_iterable(map(inside, match.targets)))
-        touched.append(replace(match, targets=tuple(names)))
+        if match.targets:
+            names = _written_out(match.targets, inside)
+            if names != match.targets:
+                match = replace(match, targets=names)
+        touched.append(match)
     return replace(impact, targets=targets, touched=tuple(touched))
 
 
-def merge_impacts(impacts: Sequence[Impact]) -> Impact:
+def _written_out(names: Iterable[str], inside: _Limits) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(inside[name] for name in names)))
+
+
+def merge_impacts(impacts: Iterable[Impact]) -> Impact:
     """Several impacts as one: of each path everything that any of them makes of it, of each target
-    all reasons.
+    all reasons. None of them is held longer than it is needed.
     """
-    if len(impacts) == 1:
-        return impacts[0]
-    touched: dict[str, ChangeMatch] = {}
-    targets: dict[str, dict[Reason, None]] = {}
-    checks: dict[str, dict[Reason, None]] = {}
-    removed: set[str] = set()
+    merged: _MergedImpacts | Impact | None = None
     for impact in impacts:
-        removed.update(impact.removed)
+        if merged is None:
+            merged = impact
+            continue
+        if isinstance(merged, Impact):
+            merged = _MergedImpacts(merged)
+        merged.add(impact)
+    if merged is None:
+        return Impact((), {}, {})
+    return merged if isinstance(merged, Impact) else merged.impact()
+
+
+class _MergedImpacts:
+    """Impacts that are merged one after the other."""
+
+    def __init__(self, first: Impact) -> None:
+        self._touched: dict[str, ChangeMatch] = {}
+        self._targets: dict[str, dict[Reason, None]] = {}
+        self._checks: dict[str, dict[Reason, None]] = {}
+        self._removed: set[str] = set()
+        self.add(first)
+
+    def add(self, impact: Impact) -> None:
+        """Add all that an impact has."""
+        self._removed.update(impact.removed)
+        touched = self._touched
         for match in impact.touched:
             path = match.change.path
             earlier = touched.get(path)
-            touched[path] = match if earlier is None else _merge_matches(earlier, match)
+            if earlier is None:
+                touched[path] = match
+            elif earlier is not match:
+                touched[path] = _merge_matches(earlier, match)
         for name, reasons in impact.targets.items():
-            targets.setdefault(name, {}).update(dict.fromkeys(reasons))
+            self._targets.setdefault(name, {}).update(dict.fromkeys(reasons))
         for name, reasons in impact.checks.items():
-            checks.setdefault(name, {}).update(dict.fromkeys(reasons))
-    return Impact(
-        touched=tuple(touched[path] for path in sorted(touched)),
-        targets={name: tuple(reasons) for name, reasons in targets.items()},
-        checks={name: tuple(reasons) for name, reasons in checks.items()},
-        removed=tuple(sorted(removed)),
-    )
+            self._checks.setdefault(name, {}).update(dict.fromkeys(reasons))
+
+    def impact(self) -> Impact:
+        """All of them as one."""
+        return Impact(
+            touched=tuple(self._touched[path] for path in sorted(self._touched)),
+            targets={name: tuple(reasons) for name, reasons in self._targets.items()},
+            checks={name: tuple(reasons) for name, reasons in self._checks.items()},
+            removed=tuple(sorted(self._removed)),
+        )
 
 
 def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
     change = first.change
+    # Most paths are in many comparisons, and concern the targets of few.
+    if not second.targets and change is second.change and first.rules is second.rules:
+        return first
     if change != second.change:
         change = replace(change, status=ChangeStatus.UNKNOWN)
     verdict = first.verdict
@@ -269,8 +317,100 @@ def _merge_matches(first: ChangeMatch, second: ChangeMatch) -> ChangeMatch:
     return ChangeMatch(change, rules, targets, verdict)
 
 
+class _TouchedPath(Struct, frozen=True, gc=False):
+    """What a change calls for: its match, with its targets and without them, and the reasons of
+    targets and checks. `removed` are targets that are no longer in rules.toml, which stand nowhere
+    else.
+    """
+
+    match: ChangeMatch
+    bare: ChangeMatch
+    targets: tuple[tuple[str, Reason], ...]
+    checks: tuple[tuple[str, Reason], ...]
+    removed: tuple[str, ...]
+
+
+class SharedTouch:
+    """`touch` for many comparisons by the same rules, each limited to some targets: a change that
+    is in several of them is matched once.
+    """
+
+    def __init__(
+        self,
+        book: RuleBook,
+        old: Sequence[RuleBook] = (),
+        own: Collection[str] = (),
+        users: Users = no_users,
+    ) -> None:
+        self._book, self._own, self._users = book, own, users
+        self._books = _versions(book, old)
+        self._touched: dict[Change, _TouchedPath] = {}
+
+    def limited(
+        self,
+        changes: Sequence[Change],
+        also: Mapping[str, Sequence[Reason]],
+        leaves: frozenset[str],
+        graph: Leaves,
+    ) -> Impact:
+        """What the changes call for of these targets, and what `also` does."""
+        targets: Reasons = {}
+        checks: Reasons = {}
+        touched: list[ChangeMatch] = []
+        removed: set[str] = set()
+        known, inside = self._touched, _Limits(leaves, graph)
+        for change in changes:
+            path = known.get(change)
+            if path is None:
+                path = known[change] = self._touch(change)
+            match = path.bare
+            for name, reason in path.targets:
+                if inside[name]:
+                    targets.setdefault(name, []).append(reason)
+                    match = path.match
+            if match.targets:
+                match = replace(match, targets=_written_out(match.targets, inside))
+            touched.append(match)
+            for name, reason in path.checks:
+                checks.setdefault(name, []).append(reason)
+            removed.update(path.removed)
+        for name, reasons in also.items():
+            targets.setdefault(name, []).extend(reasons)
+        limited: dict[str, tuple[Reason, ...]] = {}
+        for name, reasons in targets.items():
+            for target in inside[name]:
+                limited[target] = limited.get(target, ()) + tuple(reasons)
+        return Impact(tuple(touched), limited, _tuples(checks), tuple(sorted(removed)))
+
+    def _touch(self, change: Change) -> _TouchedPath:
+        targets: Reasons = {}
+        checks: Reasons = {}
+        match = _touch_one(change, self._books, targets, checks, self._own)
+        match = _with_users(match, self._book, self._users, targets)
+        removed = tuple(name for name in targets if name not in self._book.rules.targets)
+        for name in removed:
+            del targets[name]
+        if removed:
+            names = [name for name in match.targets if name not in removed]
+            match = replace(match, targets=tuple(names))
+        bare = replace(match, targets=()) if match.targets else match
+        return _TouchedPath(match, bare, _pairs(targets), _pairs(checks), removed)
+
+
+def _pairs(reasons: Reasons) -> tuple[tuple[str, Reason], ...]:
+    return tuple((name, reason) for name, by_name in reasons.items() for reason in by_name)
+
+
+def _tuples(reasons: Reasons) -> dict[str, tuple[Reason, ...]]:
+    return {name: tuple(by_name) for name, by_name in reasons.items()}
+
+
 Version = tuple[RuleBook, Mapping[str, tuple[str, ...]]]
 """One version of the rules, and what its targets are called today where that differs."""
+
+
+def _versions(book: RuleBook, old: Sequence[RuleBook]) -> list[Version]:
+    return [(book, {}), *((old_book, old_book.changed_groups(book)) for old_book in old)]
 
 
 def _touch_one(

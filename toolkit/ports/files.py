@@ -330,15 +330,21 @@ def state_folder() -> str:
     """The folder of records and crash logs: TOOLKIT_STATE_DIR, or the system's default. It may not
     exist.
     """
-    import platformdirs
+    named = os.environ.get("TOOLKIT_STATE_DIR")
+    if named:
+        return named
+    import platformdirs  # only here: loading it takes longer than many a git call
 
-    return os.environ.get("TOOLKIT_STATE_DIR") or str(platformdirs.user_state_path("toolkit"))
+    return str(platformdirs.user_state_path("toolkit"))
 
 
 def cache_folder() -> str:
     """The folder of what can be made again: TOOLKIT_CACHE_DIR, or the system's default. It may not
     exist.
     """
-    import platformdirs
+    named = os.environ.get("TOOLKIT_CACHE_DIR")
+    if named:
+        return named
+    import platformdirs  # only here: loading it takes longer than many a git call
 
-    return os.environ.get("TOOLKIT_CACHE_DIR") or str(platformdirs.user_cache_path("toolkit"))
+    return str(platformdirs.user_cache_path("toolkit"))

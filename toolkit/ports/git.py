@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -75,9 +75,18 @@ PATIENCE_S = 60.0
 includes.
 """
 
+MOST_ON_COMMAND_LINE = 50_000
+"""Letters of paths that stand on a command line; with more, git is asked about all paths."""
+
 _READ_BY_GIT = (".gitattributes", ".gitignore", ".git/info/attributes", ".git/info/exclude")
 
 GITLINK = "160000"
+
+EMPTY_TREES = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+"""By the length of a repository's ids: the tree without files, which git knows everywhere."""
 
 PULL_REQUEST = (
     "GITHUB_BASE_REF",
@@ -146,6 +155,7 @@ class Git:
         self.shallow = False
         self.head: str | None = None
         self.branch: str | None = None
+        self._trees: dict[str, str] = {}
 
     @classmethod
     def open(cls, folder: str, bare: bool = False) -> "Git":
@@ -392,6 +402,32 @@ class Git:
             and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
         )
 
+    def held(self, commits: Iterable[str]) -> frozenset[str]:
+        """Those of these commits that this clone holds, by their whole ids, from one git
+        process.
+        """
+        asked = [commit for commit in dict.fromkeys(commits) if is_object_id(commit)]
+        unknown = [commit for commit in asked if commit not in self._trees]
+        if unknown:
+            self._trees |= self._find_trees(unknown)
+        return frozenset(commit for commit in asked if commit in self._trees)
+
+    def _find_trees(self, commits: Sequence[str]) -> dict[str, str]:
+        """Commit -> the id of its tree, empty where a partial clone lacks it; commits that are not
+        here are left out.
+        """
+        names = b"".join(b"%b^{commit}\n%b^{tree}\n" % ((name.encode(),) * 2) for name in commits)
+        command = [*self._argv, "cat-file", "--batch-check=%(objecttype) %(objectname)"]
+        running = process.StreamedProgram(command, self.root, self._env, names)
+        answers = b"".join(running).decode().splitlines()
+        if running.code:  # a damaged object ends git: then each is asked about by itself
+            return {commit: "" for commit in commits if self.has(commit)}
+        trees: dict[str, str] = {}
+        for commit, of_commit, of_tree in zip(commits, answers[::2], answers[1::2], strict=True):
+            if of_commit.startswith("commit "):
+                trees[commit] = of_tree.removeprefix("tree ") if of_tree[:5] == "tree " else ""
+        return trees
+
     def common(self, first: str, second: str) -> tuple[str, ...]:
         """The best common ancestors of two commits; none if there are none, or a shallow clone
         hides them.
@@ -405,9 +441,19 @@ class Git:
         every = f"+refs/heads/*:refs/remotes/{remote}/*"
         return ShellCommand(f"git fetch{unshallow} --tags", (remote, every))
 
-    def behind(self, commits: Sequence[str], head: str) -> bool:
-        """Whether all these commits, which this clone holds, are in a commit's history."""
-        return not self._checked("rev-list", "--max-count=1", *commits, f"^{head}").strip()
+    def outside(self, commits: Collection[str], head: str) -> frozenset[str]:
+        """Those of these commits, which this clone holds, that are not in a commit's history."""
+        names = "".join(f"{commit}\n" for commit in (*commits, f"^{head}")).encode()
+        command = [*self._argv, "rev-list", "--stdin"]
+        running = process.StreamedProgram(command, self.root, self._env, names)
+        outside: set[str] = set()
+        rest = b""
+        for chunk in running:
+            *ids, rest = (rest + chunk).split(b"\n")
+            outside.update(commit for commit in map(bytes.decode, ids) if commit in commits)
+        if running.code:
+            raise self._failure("rev-list", running.err)
+        return frozenset(outside)
 
     def only_in(self, commit: str, other: str, paths: Sequence[str]) -> tuple[str, ...]:
         """The commits of one history that touch the paths (none: any), and of which the other has
@@ -482,36 +528,48 @@ class Git:
 
     def diff_trees(self, old: str, new: str) -> "Diff":
         """The differences between two commits (or trees), in git's order. Git starts at once."""
-        return Diff(self, ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new])
+        command = ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new]
+        return Diff(self, command, _WITHOUT_INDEX)
 
-    def diff_work_tree(self, old: str) -> "Diff":
-        """The differences between a commit and the tracked files of the working tree."""
-        return Diff(
-            self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters()
-        )
+    def diffs(self, olds: Sequence[str], new: str) -> "Diffs":
+        """The differences between each of these commits and another one, from one git process that
+        starts at once.
+        """
+        return Diffs(self, olds, new)
+
+    def diff_work_tree(self, old: str, paths: Sequence[str] = ()) -> "Diff":
+        """The differences between a commit and the tracked files of the working tree; with paths,
+        those of no more than these and what is below them.
+        """
+        if sum(map(len, paths)) > MOST_ON_COMMAND_LINE:
+            paths = ()
+        command = ["diff", *_DIFF, "--end-of-options", old, "--", *paths]
+        return Diff(self, command, self._without_local_filters())
+
+    def start_status(self) -> "StartedStatus":
+        """Begin to ask what is staged, unstaged, untracked or in conflict, and for what the index
+        hides. Raises GitError for a pipe that git would wait for.
+        """
+        return StartedStatus(self)
 
     def status(self) -> list[FileState]:
         """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only
         (see `is_dirty_inside`).
         """
-        running = self._start(
-            [
-                "status",
-                "--porcelain=v2",
-                "-z",
-                # Files and not only their folders: rules match files.
-                "--untracked-files=all",
-                "--ignore-submodules=dirty",
-                "--no-renames",
-                "--no-ahead-behind",
-            ],
-            self._without_local_filters(),
-        )
-        return [
-            _file_state(record)
-            for record in self._records(running, "status")
-            if not _is_irrelevant(record)
+        return _states(self._records(self._start_status(), "status"))
+
+    def _start_status(self) -> process.StreamedProgram:
+        command = [
+            "status",
+            "--porcelain=v2",
+            "-z",
+            # Files and not only their folders: rules match files.
+            "--untracked-files=all",
+            "--ignore-submodules=dirty",
+            "--no-renames",
+            "--no-ahead-behind",
         ]
+        return self._start(command, self._without_local_filters())
 
     def index(self) -> tuple[list[str], list[IndexEntry]]:
         """What `status` leaves out: the submodules, and the entries that the index hides
@@ -519,14 +577,18 @@ class Git:
 
         A file that a sparse checkout leaves out is not hidden: it does not exist.
         """
+        return self._unusual(self._start(_LIST_INDEX))
+
+    def _unusual(self, running: process.StreamedProgram) -> tuple[list[str], list[IndexEntry]]:
         submodules: list[str] = []
         hidden: list[IndexEntry] = []
-        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
-            # The flag and a blank come before the mode.
-            if record[2:8] == GITLINK.encode():
-                submodules.append(_text(record.partition(b"\t")[2]))
-            elif record[:1] == b"S" or record[:1].islower():
-                hidden.append(_entry(record))
+        for records in self._blocks(running, "ls-files"):
+            for record in [record for record in records if record[:5] != _USUAL]:
+                # The flag and a blank come before the mode.
+                if record[2:8] == GITLINK.encode():
+                    submodules.append(_text(record.partition(b"\t")[2]))
+                elif record[:1] == b"S" or record[:1].islower():
+                    hidden.append(_entry(record))
         return submodules, [
             entry
             for entry in hidden
@@ -535,7 +597,7 @@ class Git:
 
     def entries(self) -> Iterator[IndexEntry]:
         """Everything in the index; a path in conflict is there once for each side."""
-        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+        for record in self._records(self._start(_LIST_INDEX), "ls-files"):
             yield _entry(record)
 
     def stored(self, paths: Sequence[str]) -> dict[str, str]:
@@ -571,6 +633,16 @@ class Git:
         return {
             path: value for path, value in pairs if value not in ("unspecified", "unset", "set")
         }
+
+    def holding(self, commits: Sequence[str], paths: Sequence[str]) -> set[tuple[str, str]]:
+        """The pairs of a commit and a path that it has, from one git process: also where a partial
+        clone lacks the content.
+        """
+        holding: set[tuple[str, str]] = set()
+        with Diffs(self, commits, EMPTY_TREES[len(self.require_head())], paths) as diffs:
+            for commit, changes in zip(commits, diffs, strict=True):
+                holding.update((commit, change.path) for change in changes)
+        return holding
 
     def filters(self) -> dict[str, dict[str, str]]:
         """The filters in git's configuration of any scope: name -> `clean`, `smudge`, `process` ->
@@ -705,9 +777,12 @@ class Git:
         ]
         command = [*self._argv, "cat-file", "--batch", "--follow-symlinks"]
         running = process.StreamedProgram(command, self.root, self._env, b"".join(names))
-        contents = _batch(b"".join(running))
+        # Equal contents are held once: a file is mostly the same at many commits.
+        equal: dict[bytes | None, bytes | None] = {}
+        answers = [equal.setdefault(content, content) for content in _batch(running)]
         if running.code:
             raise self._failure("cat-file", running.err)
+        contents = iter(answers)
         # A name with a line end was not asked for, so it has no answer.
         return [None if "\n" in path else next(contents, None) for _, path in files]
 
@@ -828,14 +903,19 @@ class Git:
         """The NUL-separated records of a command. An error raises after what was read: never an
         empty answer.
         """
+        for records in self._blocks(running, verb):
+            yield from records
+
+    def _blocks(self, running: process.StreamedProgram, verb: str) -> Iterator[list[bytes]]:
+        """The same, as many at a time as have come."""
         rest = b""
         for chunk in running:
             *records, rest = (rest + chunk).split(b"\0")
-            yield from records
+            yield records
         if running.code:
             raise self._failure(verb, running.err)
         if rest:
-            yield rest
+            yield [rest]
 
     def _failure(self, verb: str, err: bytes) -> GitError:
         reason = _reason(err)
@@ -869,6 +949,110 @@ class Diff:
         return map(_tree_change, records, records)
 
 
+class StartedStatus:
+    """`Git.index` and `Git.status` on their way, side by side. As a context manager it leaves no
+    git behind if nobody reads them.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        # Last what takes longest, but for the question that has to be answered before.
+        self._index = git._start(_LIST_INDEX)
+        try:
+            self._status = git._start_status()
+        except BaseException:
+            self._index.stop(0)
+            raise
+
+    def __enter__(self) -> "StartedStatus":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # They write nothing, so they can be ended at any moment.
+        self._index.stop(0)
+        self._status.stop(0)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether git is still at work."""
+        return self._status.is_running
+
+    def index(self) -> tuple[list[str], list[IndexEntry]]:
+        """What `Git.index` says. Read once."""
+        return self._git._unusual(self._index)
+
+    def states(self) -> list[FileState]:
+        """What `Git.status` says. Read once."""
+        return _states(self._git._records(self._status, "status"))
+
+
+class Diffs:
+    """The changes between each of several commits and one other: a list for each, in their order.
+    Iterate once; as a context manager it leaves no git behind if nobody does.
+    """
+
+    def __init__(self, git: Git, olds: Sequence[str], new: str, paths: Sequence[str] = ()) -> None:
+        self._git, self._olds, self._new = git, olds, new
+        git.held(olds if new in EMPTY_TREES.values() else (*olds, new))
+        self._new_tree = new if new in EMPTY_TREES.values() else git._trees.get(new, "")
+        lines = b"".join(b"%b\n" % pair for old in olds if (pair := self._pair(old)))
+        command = [*git._argv, "diff-tree", *_DIFF, "-r", "--stdin", "--", *paths]
+        env = {**git._env, **_WITHOUT_INDEX}
+        self._running = process.StreamedProgram(command, git.root, env, lines)
+
+    def __enter__(self) -> "Diffs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.stop()
+
+    def _pair(self, old: str) -> bytes:
+        """The trees that are compared; empty where one is not here, which git would pass over."""
+        tree = self._git._trees.get(old)
+        return f"{tree} {self._new_tree}".encode() if tree and self._new_tree else b""
+
+    def __iter__(self) -> Iterator[list[TreeChange]]:
+        answers = self._answers()
+        pair, changes = next(answers, (b"", []))
+        for old in self._olds:
+            if pair and pair == self._pair(old):
+                yield changes
+                pair, changes = next(answers, (b"", []))
+            else:  # git's own reason, or its answer
+                with self._git.diff_trees(old, self._new) as diff:
+                    yield list(diff)
+
+    def _answers(self) -> Iterator[tuple[bytes, list[TreeChange]]]:
+        """Each pair of trees that git has compared, with its changes. The pair stands on a line
+        before its first record, and on one by itself where nothing differs.
+        """
+        pair, changes = b"", list[TreeChange]()
+        records = self._git._records(self._running, "diff-tree")
+        # A path that has changed once since is the same record in each older comparison.
+        known: dict[tuple[bytes, bytes], TreeChange] = {}
+        for record in records:
+            meta = record
+            if meta[:1] != b":":
+                *pairs, meta = record.split(b"\n")
+                for following in pairs:
+                    if pair:
+                        yield pair, changes
+                    pair, changes = following, []
+            if meta:
+                key = (meta, next(records))
+                change = known.get(key)
+                if change is None:
+                    change = known[key] = _tree_change(*key)
+                changes.append(change)
+        if pair:
+            yield pair, changes
+
+
+# `diff-tree` reads the whole index, and needs nothing of it. Without a file there is an empty one.
+_WITHOUT_INDEX = {"GIT_INDEX_FILE": f"{os.devnull}-without-index"}
+# How nearly every record of `ls-files -v --stage` begins: a regular file that nothing hides.
+_USUAL = b"H 100"
+_LIST_INDEX = ("ls-files", "-v", "--stage", "-z")
 _DIFF = (
     "--raw",
     "-z",
@@ -932,24 +1116,44 @@ def _unusable(folder: str) -> GitError | None:
     return git_refusals.unusable(folder)
 
 
-def _batch(data: bytes) -> Iterator[bytes | None]:
-    """The contents that `git cat-file --batch` wrote, in order; None for what is not a file."""
-    start = 0
-    while start < len(data):
-        end = data.index(b"\n", start)
+def _batch(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
+    """The contents that `git cat-file --batch` writes, in order; None for what is not a file."""
+    stream = iter(chunks)
+    data, start = b"", 0
+    while True:
+        while (end := data.find(b"\n", start)) < 0:
+            chunk = next(stream, None)
+            if chunk is None:
+                return
+            data, start = data[start:] + chunk, 0
         header = data[start:end].rsplit(b" ", 2)
         start = end + 1
         if not header[-1].isdigit():  # `NAME missing`
             yield None
             continue
-        end = start + int(header[-1])
-        yield data[start:end] if header[-2:-1] == [b"blob"] else None
-        start = end + 1
+        size = int(header[-1])
+        parts = [data[start:]]
+        missing = size + 1 - len(parts[0])
+        while missing > 0:
+            chunk = next(stream, None)
+            if chunk is None:
+                return
+            parts.append(chunk)
+            missing -= len(chunk)
+        if len(parts) > 1:
+            data, start = b"".join(parts), 0
+        yield data[start : start + size] if header[-2:-1] == [b"blob"] else None
+        start += size + 1
 
 
 def _tree_change(meta: bytes, path: bytes) -> TreeChange:
     old_mode, new_mode, old_id, new_id, letter = meta[1:].decode().split(" ")
     return TreeChange(_text(path), letter, old_mode, new_mode, old_id, new_id)
+
+
+def _states(records: Iterable[bytes]) -> list[FileState]:
+    """The records of `git status` that are changes."""
+    return [_file_state(record) for record in records if not _is_irrelevant(record)]
 
 
 def _is_irrelevant(record: bytes) -> bool:

@@ -51,19 +51,19 @@ class StreamedProgram:
             # In a session of its own, so that a Ctrl-C reaches us first and not the child.
             start_new_session=True,
         )
-        self._stdin = stdin
         self.code: int | None = None
         self.err = b""
         self._complaints = Thread(target=self._drain, daemon=True)
         self._complaints.start()
+        if stdin is not None:
+            # From a thread of its own: a program may answer before it has read everything.
+            Thread(target=self._feed, args=(stdin,), daemon=True).start()
 
     def __iter__(self) -> Iterator[bytes]:
         """The output in chunks of any size."""
         process = self._process
         assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
         try:
-            if self._stdin is not None:
-                self._feed(process)
             # `read1` returns what is there; `read` would wait for a whole chunk.
             while chunk := process.stdout.read1(CHUNK):  # type: ignore[attr-defined]
                 yield chunk
@@ -71,20 +71,11 @@ class StreamedProgram:
         finally:
             self.stop()
 
-    def _feed(self, process: "subprocess.Popen[bytes]") -> None:
-        """Write the input from a thread of its own: a program may answer before it has read
-        everything.
-        """
-
-        def feed() -> None:
-            assert process.stdin is not None  # noqa: S101
-            try:
-                with process.stdin as pipe:
-                    pipe.write(self._stdin or b"")
-            except BrokenPipeError:
-                pass  # it ended early; its exit code tells why
-
-        Thread(target=feed, daemon=True).start()
+    def _feed(self, stdin: bytes) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None  # noqa: S101
+        with suppress(BrokenPipeError), pipe:  # it ended early; its exit code tells why
+            pipe.write(stdin)
 
     def _drain(self) -> None:
         """Keep the start of stderr and discard the rest: a full pipe would stop the program."""
@@ -93,14 +84,21 @@ class StreamedProgram:
         while chunk := pipe.read(1 << 16):
             self.err = (self.err + chunk)[: 1 << 16]
 
-    def stop(self) -> None:
-        """End it if it still runs (nobody reads its output any more), and collect it."""
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def stop(self, patience_s: float = 0.2) -> None:
+        """End it if it still runs (nobody reads its output any more), and collect it. Most programs
+        end by themselves when their output is closed.
+        """
         process = self._process
         if process.stdout is not None:
             process.stdout.close()
         if process.poll() is None:
             try:
-                process.wait(0.2)  # most programs end by themselves when their output is closed
+                process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
         if self.code is None:

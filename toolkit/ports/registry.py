@@ -26,6 +26,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = (INDEX, _DOCKER_INDEX)
+IMAGES = (MANIFEST, _DOCKER_MANIFEST)
 _ACCEPT = ", ".join((MANIFEST, INDEX, _DOCKER_MANIFEST, _DOCKER_INDEX))
 
 CONNECT_S, READ_S = 5.0, 60.0
@@ -83,7 +84,10 @@ def digest_of(content: bytes) -> str:
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused("what the registry has under that name is not an image") from None
     return document if isinstance(document, dict) else {}
 
 
@@ -157,7 +161,7 @@ class RegistryClient:
                 )
             media_type = response.headers.get("Content-Type", "").partition(";")[0]
             if not media_type:
-                media_type = json.loads(body).get("mediaType", MANIFEST)
+                media_type = str(_json_object(body).get("mediaType", MANIFEST))
             return Manifest(body, media_type, digest)
 
         return self._retry(get)
@@ -196,8 +200,10 @@ class RegistryClient:
 
         return self._retry(get)
 
-    def download(self, repository: str, digest: str, path: str) -> int:
-        """A blob into a file, checked against its digest; its size in bytes."""
+    def download(self, repository: str, digest: str, path: str, most: int | None = None) -> int:
+        """A blob of `most` bytes at most into a file, checked against its digest; its size in
+        bytes.
+        """
 
         def get() -> int:
             received = hashlib.sha256()
@@ -206,6 +212,8 @@ class RegistryClient:
                     self._check()
                     received.update(chunk)
                     file.write(chunk)
+                    if most is not None and file.tell() > most:
+                        raise self._failed("give a layer", "it is larger than the image says")
                 size = file.tell()
             if f"sha256:{received.hexdigest()}" != digest:
                 raise _Retryable(
@@ -279,12 +287,14 @@ class RegistryClient:
             body = self._body(file, size - start)
             return self._send(_Request("PUT", url, "take a layer", body=body, headers=headers))
 
-    def put_manifest(self, repository: str, tag: str, body: bytes) -> None:
-        """Give an image its tag. Raises Refused if the tag stands for another image already and may
-        not be moved.
+    def put_manifest(
+        self, repository: str, tag: str, body: bytes, media_type: str = MANIFEST
+    ) -> None:
+        """Give an image its tag, or put one of an index there under its digest. Raises Refused if
+        the tag stands for another image already and may not be moved.
         """
         url = f"{self._url(repository)}/manifests/{tag}"
-        headers = {"Content-Type": MANIFEST, "Content-Length": str(len(body))}
+        headers = {"Content-Type": media_type, "Content-Length": str(len(body))}
         self._retry(
             lambda: self._send(
                 _Request("PUT", url, "take the image", body=iter([body]), headers=headers)

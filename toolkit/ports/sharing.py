@@ -64,6 +64,14 @@ class SharedWork:
             raise
         future.set_result(SharedResult(step, False, result.value))
 
+    def result(self, key: Hashable) -> SharedResult | None:
+        """What a step of this process has made for this key; None if none has."""
+        with self._lock:
+            future = self._results.get(key)
+        if future is None or not future.done() or future.exception() is not None:
+            return None
+        return future.result()
+
     def _join(self, key: Hashable) -> tuple["Future[SharedResult]", bool]:
         """The result, which may be to come, and whether nobody else computes it."""
         with self._lock:

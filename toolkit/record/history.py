@@ -14,7 +14,7 @@ from msgspec import Struct
 from toolkit.errors import Exit, FileProblem, StateDamaged
 from toolkit.formats.documents import as_mapping
 from toolkit.model import AWS
-from toolkit.operations import GOOD, DeployedState, RunStatus, Verdict
+from toolkit.operations import GOOD, DeployedState, JobAction, RunStatus, Verdict
 from toolkit.ports import disk, processes
 from toolkit.ports.disk import Disk
 from toolkit.record import journal, state
@@ -47,7 +47,9 @@ class Summary(Struct, frozen=True):
     exit: int | None = None
     commit: str | None = None
     open: tuple[str, ...] = ()
-    """Steps with an intent or an answer of the cloud, and no outcome."""
+    """Steps with an intent or an answer of the cloud, and no outcome, but for builds: these change
+    nothing that runs.
+    """
     problem: str | None = None
     host: str = ""
     """The machine that wrote last, as it says itself."""
@@ -98,13 +100,16 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
             jobs.extend(_jobs(entry.facts))
     targets = {str(job.get("step")): str(job.get("target", job.get("step"))) for job in jobs}
     undoing = {str(job.get("step")) for job in jobs if job.get("undoes")}
+    builds = {str(job.get("step")) for job in jobs if _is_build(job)}
     verdicts, begun = _step_verdicts(entries, [step for step in targets if step not in undoing])
     end = _end(entries)
     ended, code = None, None
     if end is not None:
         ended, code = end.at, end.facts.get("exit")
-    # A step that undoes another is listed, but does not decide how the run ended.
-    planned_verdicts = [word for step, word in verdicts.items() if step not in undoing]
+    # A step that undoes another, or that only builds, is listed, but does not decide how the run
+    # ended: where a build failed, what needs it was skipped.
+    deciding = verdicts.keys() - undoing - builds
+    planned_verdicts = [word for step, word in verdicts.items() if step in deciding]
     named = [_string(_location(job).get("environment")) for job in jobs]
     environments = tuple(dict.fromkeys(name for name in named if name is not None))
     several = environments if len(environments) > 1 else ()
@@ -124,7 +129,7 @@ def summarize(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary
         status=_status(planned_verdicts, bool(begun), code, end is not None, alive),
         exit=code if isinstance(code, int) else None,
         commit=_string(first.get("commit")) or next(commits, None),
-        open=begun,
+        open=tuple(step for step in begun if step not in builds),
         host=_string(journal.last_writer(entries).get("host")) or "",
         in_record=first.get(IN_RECORD) is True and not taken_back,
         before={step: recorded for step, recorded in recorded_runs.items() if recorded},
@@ -229,7 +234,8 @@ def _successes(store: Store, run: str) -> list[Record]:
     jobs: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         if entry.state == EntryState.RUN:
-            jobs.update({str(job.get("step")): job for job in _jobs(entry.facts)})
+            deploys = [job for job in _jobs(entry.facts) if not _is_build(job)]
+            jobs.update({str(job.get("step")): job for job in deploys})
     records: list[Record] = []
     for entry in entries:
         if entry.state != EntryState.OUTCOME or entry.step not in jobs:
@@ -274,6 +280,10 @@ def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(jobs, list):
         return []
     return [job for job in jobs if isinstance(job, dict) and "step" in job]
+
+
+def _is_build(job: Mapping[str, Any]) -> bool:
+    return job.get("action") == JobAction.BUILD
 
 
 def _location(job: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -340,8 +350,7 @@ def _summaries(store: Store, names: Sequence[str]) -> list[Summary]:
 
 def _read_summary(store: Store, run: str) -> Summary:
     try:
-        entries = journal.read(store, run)
-        return summarize(run, entries, _is_running(store, run, entries))
+        return run_summary(store, run)
     except (StateDamaged, FileProblem) as problem:
         return Summary(run, "", None, "", "", None, (), RunStatus.DAMAGED, problem=str(problem))
 

@@ -187,7 +187,7 @@ class Leases:
                     previous = by
                     etag = self._bucket.put(key, body, stored.etag)
             if etag is not None:
-                self._check_conditional_writes(key, body, etag)
+                self._check_conditional_writes(key, body)
                 return lease.acquired(etag, since, previous), None, None
         return None, by, remaining_s
 
@@ -220,7 +220,7 @@ class Leases:
                 raise
             return None
 
-    def _check_conditional_writes(self, key: str, body: bytes, etag: str) -> None:
+    def _check_conditional_writes(self, key: str, body: bytes) -> None:
         """Make sure, once, that the store supports conditional writes: one that ignores conditions
         would give every lock to everybody. Raises Refused.
         """

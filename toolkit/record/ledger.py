@@ -563,11 +563,12 @@ class LocalLedger:
         """The records of every target. A copy of a bucket that rules.toml no longer names does not
         say what is live.
         """
-        copies = self.copies()
+        copied_from: dict[str, str] = {}
+        copies = self._contents(copied_from)
         damaged = dict(copies.damaged)
         records: dict[str, tuple[Record, ...]] = {}
         for target, entries in copies.records.items():
-            _, store = self.copy(target)
+            store = copied_from[target]
             if store:
                 damaged[target] = (
                     f"this machine only has a copy of {store}, which rules.toml no longer names"
@@ -578,8 +579,21 @@ class LocalLedger:
 
     def copies(self) -> LedgerContents:
         """The records of every target, copies included: for callers that know the bucket."""
+        return self._contents({})
+
+    def _contents(self, copied_from: dict[str, str]) -> LedgerContents:
+        """The records of every target; the bucket that each is a copy of goes into
+        `copied_from`.
+        """
+
+        def read(key: str) -> LedgerFile:
+            records, store = self._read(key)
+            for record in records[:1]:
+                copied_from[record.target] = store
+            return records, store
+
         return read_contents(
-            (self._parts.target(key) or key, partial(self._read, key)) for key in self._keys()
+            (self._parts.target(key) or key, partial(read, key)) for key in self._keys()
         )
 
     def body(self, record: Record) -> str | None:

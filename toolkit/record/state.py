@@ -5,7 +5,7 @@ to.
 import hashlib
 import os
 import re
-import shutil
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
@@ -57,6 +57,8 @@ def delete_endpoint(endpoint: str) -> None:
     """Delete the state of every project for an endpoint that no longer exists, such as a sandbox's.
     Raises StateDamaged, FileProblem.
     """
+    import shutil
+
     parent = os.path.abspath(files.state_folder())
     if not os.path.lexists(parent):
         return
@@ -89,6 +91,7 @@ def _endpoint_suffix(endpoint: str | None) -> str:
     return f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
+@lru_cache(maxsize=10_000)  # of each record's name most parts are the same
 def file_name(*parts: str | None) -> str:
     """A file name for these words: different for different words, and `decode_file_name` gives them
     back.

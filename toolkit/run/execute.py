@@ -103,6 +103,7 @@ class Execution:
             for dependent in self._schedule.retire(step):
                 if dependent not in self._done:
                     self._skip_dependent(dependent, step)
+        self._skip_unneeded_builds()
 
     def _next(self) -> StepExecution | None:
         """A step that may begin, None if there is none now."""
@@ -131,6 +132,7 @@ class Execution:
                 return
             for dependent in self._schedule.failed(step.job.step):
                 self._skip_dependent(dependent, step.job.step)
+            self._skip_unneeded_builds()
             self._closed = self._closed or self._request.fail_fast
         except BaseException as problem:
             self._fail(problem)
@@ -180,6 +182,18 @@ class Execution:
         still_open = self._outcomes[need].open
         if not (still_open and self._stop.asked):
             self._skip(step, f"it waits for {need}, which did not end well", still_open)
+
+    def _skip_unneeded_builds(self) -> None:
+        """Skip the builds that have not begun, and whose result nobody waits for any more."""
+        for job in self._jobs.values():
+            if not job.is_build or job.step in self._outcomes:
+                continue
+            users = [user.step for user in self._jobs.values() if job.step in user.needs]
+            if all(self._is_over(user) for user in users) and self._schedule.dropped(job.step):
+                self._skip(job.step, "nothing that needs it is deployed", still_open=False)
+
+    def _is_over(self, step: str) -> bool:
+        return step in self._outcomes and not self._outcomes[step].open
 
     def _skip(self, name: str, cause: str, still_open: bool) -> None:
         step = self._step(self._jobs[name])
@@ -252,6 +266,7 @@ class Execution:
 
     def _decides(self, outcome: Outcome) -> bool:
         """Whether an outcome decides how the run ended. A successful undo does not: what failed has
-        failed.
+        failed. Nor does a build, which alone changes nothing.
         """
-        return outcome.verdict not in GOOD or not self._jobs[outcome.step].undoes
+        job = self._jobs[outcome.step]
+        return outcome.verdict not in GOOD or not (job.undoes or job.is_build)

@@ -83,6 +83,13 @@ def step_name(target: str, location: Location, among: Sequence[Location]) -> str
     return name
 
 
+def step_names(target: str, location: Location) -> frozenset[str]:
+    """All names that a step of a target in a location may have, whatever else its run deploys."""
+    environment, region = f"@{location.environment}", f"@{location.region}"
+    ends = ("", environment, region, environment + region)
+    return frozenset(f"{target}{end}" for end in ends)
+
+
 def step_token(run: str, step: str, fingerprint: str) -> str:
     """The token by which AWS recognizes a step's calls: letters and digits, always the same for a
     run, step and content.

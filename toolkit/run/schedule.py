@@ -75,6 +75,12 @@ class Schedule:
         self._take(step)
         return self.failed(step)
 
+    def dropped(self, step: str) -> bool:
+        """Take back a step that has not begun; False if it has."""
+        waits = step in self._waiting
+        self._take(step)
+        return waits
+
     def rest(self) -> list[str]:
         """Take back all steps that have not begun."""
         rest, self._waiting, self._ready = sorted(self._waiting), set(), []

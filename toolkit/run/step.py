@@ -82,7 +82,10 @@ class StepExecution:
         """Raises LockLost if the target's lock is no longer ours: what was seen since may be
         somebody else's work.
         """
-        self._kind = targets.kind(job.kind)
+        self._kind = kind = targets.kind(job.kind)
+        self._act, self._look = kind.apply, kind.observe
+        if job.is_build:
+            self._act, self._look = kind.build, kind.built
         self._pace = Pace(request.run)
         self._waited_s = begun.waited_s if begun else None
         self._receipt: dict[str, Any] = dict(begun.receipt) if begun else {}
@@ -112,7 +115,7 @@ class StepExecution:
                 if attempt or self._waited_s is None:
                     self._check_basis()
                     try:
-                        self._kind.apply(self.job, self._ports, self)
+                        self._act(self.job, self._ports, self)
                     except CloudError as problem:
                         if self._begins_again(problem, attempt):
                             continue
@@ -140,7 +143,8 @@ class StepExecution:
         self.outcome = outcome
         if outcome.open:
             return
-        if outcome.verdict is not Verdict.SKIPPED:
+        # What is only built is not live.
+        if outcome.verdict is not Verdict.SKIPPED and not self.job.is_build:
             self._record(outcome)
         if not self.outcome.open:
             self._write_end(outcome)
@@ -270,7 +274,7 @@ class StepExecution:
         while True:
             asked_at = self._clock.elapsed()
             try:
-                looks.observation = self._kind.observe(
+                looks.observation = self._look(
                     self.job, self.receipt, self._ports, looks.observation
                 )
                 looks.refused = 0
@@ -393,9 +397,9 @@ class StepExecution:
     def _announce(self) -> None:
         """Record that the step begins. A step that undoes another needs no announcement: the record
         says already that the other one is in doubt. And a bad version has to be replaced even if
-        nothing can be recorded.
+        nothing can be recorded. A build is about nothing that is live.
         """
-        if not self.job.undoes:
+        if not self.job.undoes and not self.job.is_build:
             self._journal.announce(self.job)
 
     def _write(self, write: Callable[[], None]) -> None:

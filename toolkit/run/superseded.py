@@ -22,9 +22,6 @@ def is_same_deploy(kind: Kind, before: LiveVersion, now: LiveVersion) -> bool:
     content = [key for key in kind.content_details if key in before.detail and key in now.detail]
     if content:
         return all(before.detail[key] == now.detail[key] for key in content)
-    return (before.version, before.fingerprint, before.run, before.since) == (
-        now.version,
-        now.fingerprint,
-        now.run,
-        now.since,
-    )
+    if before.fingerprint and now.fingerprint and before.fingerprint != now.fingerprint:
+        return False  # a kind may know only the version's name
+    return (before.version, before.run, before.since) == (now.version, now.run, now.since)

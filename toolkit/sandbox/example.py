@@ -12,7 +12,24 @@ IN_CHECKOUT = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "c
 LEFTOVERS = ("dist", "cdk.out", ".venv", "node_modules", "__pycache__", "*.pyc", ".*_cache")
 """What a checkout's own example may have made beside its files."""
 AUTHOR = ("-c", "user.name=toolkit", "-c", "user.email=toolkit@example.invalid")
-PLAIN = ("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main")
+PLAIN = (
+    *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
+    *("-c", "init.templateDir=", "-c", f"core.hooksPath={os.devnull}"),
+    *("-c", f"core.excludesFile={os.devnull}", "-c", "core.autocrlf=false"),
+)
+"""Nothing of what a person has git do at their own commits."""
+ORIGIN = "./.git/origin.git"
+STEPS = (
+    ("init", "-q"),
+    ("add", "-A"),
+    ("commit", "-q", "-m", "Car rental"),
+    # A team has a remote, which says what is new in a clone, and whose rules.toml decides.
+    ("clone", "-q", "--bare", ".", ORIGIN),
+    ("remote", "add", "origin", ORIGIN),
+    ("fetch", "-q", "origin"),
+    ("branch", "-q", "--set-upstream-to=origin/main"),
+    ("remote", "set-head", "origin", "main"),
+)
 
 
 def write_example(folder: str) -> None:
@@ -32,7 +49,18 @@ def write_example(folder: str) -> None:
         raise FileProblem(path=folder, reason=str(error.args[0][0][2])) from None
     except OSError as error:
         raise FileProblem(path=folder, reason=disk.error_text(error)) from None
-    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "Car rental")):
+    for words in (*STEPS, *_identity(program)):
         done = process.run([program, *AUTHOR, *PLAIN, *words], folder, process.child_environment())
         if done.code:
             raise GitError(verb=words[0], reason=done.err.decode("utf-8", "replace").strip())
+
+
+def _identity(program: str) -> tuple[tuple[str, ...], ...]:
+    """A name to commit with in the example, for a person who has not told git theirs."""
+    known = process.run([program, "config", "user.email"], "/", process.child_environment())
+    if known.code == 0:
+        return ()
+    return (
+        ("config", "user.name", "You"),
+        ("config", "user.email", "you@example.invalid"),
+    )

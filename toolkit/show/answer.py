@@ -13,7 +13,6 @@ from toolkit.model import (
     ChangeOrigin,
     DiffResult,
     Direction,
-    Head,
     Plan,
     Reason,
     Standing,
@@ -22,6 +21,7 @@ from toolkit.model import (
     Trust,
 )
 from toolkit.show.advice import (
+    NO_OPTIONS,
     advice_lines,
     command_line,
     commands_line,
@@ -57,7 +57,7 @@ def text(
 def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
     for told in answer.told_first:
         yield from wrapped(f"note: {line(told)}", width)
-    yield from wrapped(compared(answer.base, answer.head), width)
+    yield from wrapped(compared(answer.base), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
         if standing.backwards:
@@ -181,7 +181,7 @@ def _heading(answer: DiffResult) -> str:
     return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
-def compared(base: Base, head: Head) -> str:
+def compared(base: Base) -> str:
     """The first line: with what, and why with that."""
     if base.kind == BaseKind.NONE:
         return f"Compared with nothing: {line(base.chosen)}."
@@ -235,9 +235,17 @@ def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
 
 
 def _table(answer: DiffResult, width: int) -> str:
+    whole = _table_with(answer, width, answer.same)
+    if all(len(text) <= width for text in whole.splitlines()):
+        return whole
+    # What all commands repeat, such as a long --rules, is in the recommended one below.
+    return _table_with(answer, width, NO_OPTIONS)
+
+
+def _table_with(answer: DiffResult, width: int, same: SameOptions) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
     steps = first_steps(answer)
-    rows = [_row(answer, step) for step in steps]
+    rows = [_row(answer, step, same) for step in steps]
     space = room(rows, headers, 3, width)
     fitting: list[tuple[str, ...]] = []
     for row, step in zip(rows, steps, strict=True):
@@ -253,12 +261,12 @@ def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
     return (step.target, *sorted(answer.covered.get(step.target, ())))
 
 
-def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
+def _row(answer: DiffResult, step: Step, same: SameOptions) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in _reasons(answer, step) if reason.path})
     state, reason = answer.states[step.target], _reason(answer, step)[0]
     command = "by hand"
     if step.command:
-        command = shown_command(step.command, answer.same).removeprefix("toolkit ")
+        command = shown_command(step.command, same).removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
     return step.target, state, str(files), reason, command, estimate
 

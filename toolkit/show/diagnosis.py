@@ -24,7 +24,7 @@ class ProgramRow(Struct, frozen=True):
 
 class UncoveredRow(Protocol):
     """Files that a Dockerfile's line copies and no rule sends to its app, or `ignore` hides
-    (adopt/coverage.py).
+    (init/coverage.py).
     """
 
     @property

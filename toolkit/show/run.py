@@ -85,7 +85,9 @@ def intention(
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
         about = ""
-        if job.step in unchanged:
+        if job.is_build:
+            about = _built_for(job, jobs, previews)
+        elif job.step in unchanged:
             about = "nothing to do"
         elif job.estimate_s:
             about = f"about {duration(job.estimate_s)}"
@@ -97,6 +99,15 @@ def intention(
             text = f"  {job.undoes} is rolled back to {version(job)} if it does not pass its checks"
             lines += wrapped(text, width, "    ")
     return [*lines, *_warnings(jobs, previews, width)]
+
+
+def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview]) -> str:
+    """What is built for which steps: `image for app, included in its time`."""
+    users = [job.step for job in jobs if build.step in job.needs]
+    preview = previews.get(build.step)
+    what = preview.artifact.what if preview and preview.artifact else "build"
+    times = "its time" if len(users) == 1 else "their times"
+    return line(f"{what} for {', '.join(users)}, included in {times}")
 
 
 def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) -> list[str]:
@@ -188,6 +199,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
         document = {
             "step": job.step,
             "target": job.target,
+            "action": job.action,
             "environment": job.location.environment,
             "region": job.location.region,
             "version": job.version.name,
@@ -259,7 +271,8 @@ def _detail(
     outcome: Outcome, job: Job, several: bool, same: SameOptions, width: int
 ) -> Iterator[str]:
     name = f"{line(outcome.step)}: " if several else ""
-    for key, value in outcome.outputs.items():
+    # The digest of what was built is for programs: people get it from the log.
+    for key, value in () if job.is_build else outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
         if job.undoes:
@@ -381,8 +394,10 @@ def still_open(
 ) -> str:
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
+    place = location(jobs) if jobs else ""
+    where = f" in {place}" if place else ""
     return (
-        f"Run {line(run)} is open. Nothing was changed. Continuing it "
+        f"Run {line(run)} is open. Nothing was changed. Continuing it{where} "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"
     )
 

@@ -36,7 +36,7 @@ def exports(env: Mapping[str, str]) -> str:
 
 def example(folder: str) -> str:
     """What to do with the example that was written."""
-    enter = ShellCommand("cd {}", (folder,))
+    enter = ShellCommand("cd {}", (f"./{folder}" if folder.startswith("-") else folder,))
     up = ShellCommand('eval "$(toolkit sandbox up)"')
     packages = ShellCommand("python3 -m venv cdk/.venv && cdk/.venv/bin/pip install -r {}", (CDK,))
     start = (enter, up, NextCommand("deploy-app", ("app",)))

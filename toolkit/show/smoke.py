@@ -29,7 +29,12 @@ VERDICTS = {
 
 def name(result: Result) -> str:
     """A check with the place that it was asked at, where there are several."""
-    return f"{result.check} at {result.at}" if result.at else result.check
+    return f"{_with_row(result)} at {result.at}" if result.at else _with_row(result)
+
+
+def _with_row(result: Result) -> str:
+    """A check with the row of data that it was made with, if it has any."""
+    return f"{result.check} (row {result.row})" if result.row else result.check
 
 
 def detail(result: Result) -> str:
@@ -82,7 +87,7 @@ def _table(results: Sequence[Result], width: int) -> str:
     rows: list[tuple[str, str, str, str]] = []
     for result in results:
         time = took(result.took_s) if result.tries else ""
-        rows.append((line(result.check), WORDS[result.status], line(result.asks), time))
+        rows.append((line(_with_row(result)), WORDS[result.status], line(result.asks), time))
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
@@ -142,6 +147,7 @@ def _result_document(result: Result) -> dict[str, Any]:
     return {
         "check": result.check,
         "at": result.at or None,
+        "row": result.row or None,
         "status": result.status,
         "asked": result.asks,
         "cause": result.cause or None,

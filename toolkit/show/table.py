@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 
 
+def load() -> None:
+    """Load what a table needs, while there is nothing else to do: it takes long."""
+    import tabulate  # noqa: F401
+
+
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str | int]], right: Sequence[int] = ()
 ) -> str:

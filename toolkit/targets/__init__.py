@@ -1,4 +1,5 @@
-"""The kinds. A new kind is its folder, its line here, and its golden test.
+"""The kinds. A new kind is its folder, its line here, and its stage in
+tests/targets/test_contract.py.
 
 Other kinds come from installed packages: each is an entry point `toolkit.kinds` whose name is the
 kind and whose object is a `toolkit.targets.base.Kind` (docs/extending.md).
@@ -33,7 +34,9 @@ def kind(name: str) -> Kind:
     package does not bring what it says.
     """
     if name in KINDS:
-        return cast(Kind, import_module(KINDS[name]).kind)
+        # It is asked for thousands of times, and `import_module` takes its time to find it again.
+        known = getattr(sys.modules.get(KINDS[name]), "kind", None)
+        return cast(Kind, known or import_module(KINDS[name]).kind)
     return _load(_installed()[name])
 
 

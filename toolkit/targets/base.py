@@ -373,6 +373,24 @@ class Kind:
         """
         never()
 
+    def build(self, job: "Job", ports: "Ports", report: Report) -> None:
+        """Make the artifact of the preview, where the job's own settings say, unless it is there.
+        Only `report.prepare`: nothing that runs is changed.
+        """
+        never()
+
+    def built(
+        self,
+        job: "Job",
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: "Observation | None" = None,
+    ) -> "Observation":
+        """What became of `build`, as `observe` says it, from where the artifact is: done or absent.
+        Raises Refused where what is there in its place is another one.
+        """
+        never()
+
     def abandon(
         self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: Report
     ) -> None:

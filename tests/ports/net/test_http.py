@@ -796,3 +796,42 @@ def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(
             ):
                 ask(request, HERE, 5, cookies)
     assert plain.connections == 1
+
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim", [INTERIM, INTERIM * 3, b"HTTP/1.1 100 Continue\r\n\r\n" + INTERIM]
+)
+def test_an_interim_answer_is_not_the_answer(server: Raw, interim: bytes) -> None:
+    server.said = interim + answer(b"hello", X_Real="yes")
+    actual = ask(HttpRequest("GET", server.url), HERE, 2)
+    assert (actual.status, actual.body, actual.header("x-real"), actual.header("link")) == (
+        200,
+        b"hello",
+        "yes",
+        None,
+    )
+
+
+def test_interim_answers_that_do_not_end_are_an_error(server: Raw) -> None:
+    server.said = INTERIM * 50
+    with pytest.raises(ProbeError, match="sends more than 20 interim answers"):
+        ask(HttpRequest("GET", server.url), HERE, 2)
+
+
+def test_an_interim_answer_and_then_nothing_is_an_error(server: Raw) -> None:
+    server.said = INTERIM
+    with pytest.raises(ProbeError, match="has closed the connection"):
+        ask(HttpRequest("GET", server.url), HERE, 2)
+
+
+def test_a_request_may_ask_for_more_of_the_body(server: Raw) -> None:
+    body = bytes(3 * MEGABYTE)
+    for said in (answer(body), answer(gzip.compress(body), Content_Encoding="gzip")):
+        server.said = said
+        actual = ask(HttpRequest("GET", server.url, most_body=2 * MEGABYTE), HERE, 5)
+        assert (len(actual.body), actual.cut) == (2 * MEGABYTE, True)
+        whole = ask(HttpRequest("GET", server.url, most_body=4 * MEGABYTE), HERE, 5)
+        assert (len(whole.body), whole.cut) == (len(body), False)

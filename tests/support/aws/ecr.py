@@ -68,13 +68,15 @@ class Repository:
 
 class Ecr:
     """Repositories by name, those of another account by `ACCOUNT/NAME`. `password` is what
-    GetAuthorizationToken gives, and /v2/ wants.
+    GetAuthorizationToken gives, and /v2/ wants; `mounts` says whether a layer of another repository
+    can be had without sending it.
     """
 
     def __init__(self, endpoint: "Endpoint", region: str) -> None:
         self._endpoint, self._region = endpoint, region
         self.repositories: dict[str, Repository] = {}
         self.password = f"password-of-{region}"
+        self.mounts = True
 
     # For tests
 

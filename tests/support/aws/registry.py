@@ -81,7 +81,7 @@ def answer(endpoint: "Endpoint", aws_request: AwsRequest) -> Answer:
         return _manifest(ecr, repository, reference, aws_request)
     if aws_request.operation.endswith("Blob"):
         return _blob(repository, reference)
-    return _upload(endpoint, repository, reference, aws_request)
+    return _upload(endpoint, ecr, repository, aws_request)
 
 
 def _signed_in(endpoint: "Endpoint", aws_request: AwsRequest) -> Ecr | None:
@@ -107,11 +107,16 @@ def _blob(repository: Repository, digest: str) -> Answer:
 
 
 def _upload(
-    endpoint: "Endpoint", repository: Repository, upload: str, aws_request: AwsRequest
+    endpoint: "Endpoint", ecr: Ecr, repository: Repository, aws_request: AwsRequest
 ) -> Answer:
+    upload = aws_request.params["reference"]
     if aws_request.operation == "StartUpload":
-        if aws_request.query.get("mount") in repository.blobs:
-            return _made(repository, aws_request.query["mount"])
+        digest, origin = aws_request.query.get("mount"), aws_request.query.get("from", "")
+        origins = (repository, ecr.repositories.get(origin))
+        for each in origins if ecr.mounts else ():
+            if each is not None and digest in each.blobs:
+                repository.blobs[digest] = each.blobs[digest]
+                return _made(repository, digest)
         upload = endpoint.token("upload")
         repository.uploads[upload] = aws_request.body
         if "digest" not in aws_request.query:

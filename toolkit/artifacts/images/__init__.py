@@ -5,6 +5,8 @@ and pushed to a registry.
 import os
 from typing import Any
 
+from toolkit.artifacts.images.bases import same_labels
+from toolkit.artifacts.images.copying import copy_image
 from toolkit.artifacts.images.types import BUILT_IN, Builder, BuildLog, Pushed, Recipe
 from toolkit.errors import Refused
 from toolkit.ports.registry_address import RegistryAddress, SecretText
@@ -19,7 +21,9 @@ __all__ = [
     "SecretText",
     "builder",
     "check_recipe",
+    "copy_image",
     "image_config",
+    "same_labels",
 ]
 
 ENGINES = ("docker", "podman", "buildah")

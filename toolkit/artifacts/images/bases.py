@@ -17,11 +17,13 @@ from toolkit.artifacts.images.context import FILE, FOLDER, LINK, FileForm
 from toolkit.artifacts.images.evaluate import ENGINES
 from toolkit.artifacts.images.layers import GZIP
 from toolkit.artifacts.images.tree import ImageNode
-from toolkit.errors import Missing, Refused, ToolkitError
+from toolkit.artifacts.images.types import Recipe
+from toolkit.errors import Missing, Refused, RegistryError, ToolkitError
 from toolkit.formats.build_stages import Platform
 from toolkit.ports import disk
 from toolkit.ports.files import cache_folder, own_cache
-from toolkit.ports.registry import INDEXES, Manifest, RegistryClient, is_loopback
+from toolkit.ports.registry import INDEXES, Manifest, RegistryClient, connected, is_loopback
+from toolkit.ports.registry_address import RegistryAddress
 
 MIRROR = "TOOLKIT_BASE_MIRROR"
 _TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -301,3 +303,21 @@ def described(client: RegistryClient, repository: str, reference: str) -> dict[s
             if platform.get("os") != "unknown"
         ],
     }
+
+
+def same_labels(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
+    """Whether the labels of an image say that it was built from the same commit in the same way.
+    Engines give equal files different digests, so nothing else can be compared.
+    """
+    client = connected(registry, lambda: None)
+    try:
+        labels = described(client, registry.repository, digest)["labels"]
+    except (Missing, Refused, RegistryError):  # what cannot be read is not known to be equal
+        return False
+    finally:
+        client.close()
+    return (
+        isinstance(labels, dict)
+        and bool(recipe.labels)
+        and all(labels.get(name) == value for name, value in recipe.labels.items())
+    )

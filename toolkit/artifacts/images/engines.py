@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from toolkit.artifacts.images.bases import described
+from toolkit.artifacts.images.bases import same_labels
 from toolkit.artifacts.images.builtin import context_folder, dockerfile_text, dockerignore_text
 from toolkit.artifacts.images.types import Builder, BuildLog, Pushed, Recipe, pushed
-from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
+from toolkit.errors import ProgramFailed, TagTaken
 from toolkit.formats.build_stages import declared
 from toolkit.formats.dockerfile import parse
 from toolkit.ports import process
@@ -24,6 +24,12 @@ from toolkit.ports.registry import connected
 from toolkit.ports.registry_address import RegistryAddress
 
 PROBE_S = 2.0
+PROBES = {
+    "docker": ("version", "--format", "{{.Server.Version}}"),
+    "podman": ("info",),
+    "buildah": ("info",),
+}
+"""What each engine is asked to find out whether it works."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 DOCKER = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 CONTAINERS = (
@@ -78,15 +84,10 @@ class Engine(Struct, frozen=True):
 
 def engine(name: str) -> Engine | None:
     """The engine of this name if it is installed, None if it is not."""
-    probes = {
-        "docker": ("version", "--format", "{{.Server.Version}}"),
-        "podman": ("info",),
-        "buildah": ("info",),
-    }
     path = process.which(name)
     if not path:
         return None
-    return Engine(name, path, probes[name], DOCKER if name == "docker" else CONTAINERS)
+    return Engine(name, path, PROBES[name], DOCKER if name == "docker" else CONTAINERS)
 
 
 def engine_builder(installed: Engine) -> Builder:
@@ -135,7 +136,7 @@ class Docker:
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """By its labels."""
-        return _alike(registry, digest, recipe)
+        return same_labels(registry, digest, recipe)
 
     def _has_buildx(self, env: Mapping[str, str]) -> bool:
         return process.run([self._engine.path, "buildx", "version"], "/", env, PROBE_S).code == 0
@@ -253,7 +254,7 @@ class PodmanEngine:
 
     def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """By its labels."""
-        return _alike(registry, digest, recipe)
+        return same_labels(registry, digest, recipe)
 
 
 class _Runner:
@@ -286,15 +287,11 @@ class _Runner:
                     output = [*output[-200:], text]
                     self.log.log(text)
         finally:
-            _close(lines)
+            getattr(lines, "close", lambda: None)()
         if program.code != 0:
             raise ProgramFailed(
                 program=f"{self._engine.name} {words[0]}", reason=reason(output, program.code)
             )
-
-
-def _close(lines: Iterator[bytes | None]) -> None:
-    getattr(lines, "close", lambda: None)()
 
 
 def reason(output: Sequence[str], code: int | None) -> str:
@@ -334,24 +331,6 @@ def _server(registry: RegistryAddress) -> str:
     image names.
     """
     return urlsplit(registry.address).netloc or registry.host
-
-
-def _alike(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
-    """Whether the labels of an image say that it was built from the same commit in the same way.
-    Engines give equal files different digests, so nothing else can be compared.
-    """
-    client = connected(registry, lambda: None)
-    try:
-        labels = described(client, registry.repository, digest)["labels"]
-    except (Missing, Refused, RegistryError):  # what cannot be read is not known to be equal
-        return False
-    finally:
-        client.close()
-    return (
-        isinstance(labels, dict)
-        and bool(recipe.labels)
-        and all(labels.get(name) == value for name, value in recipe.labels.items())
-    )
 
 
 class _Tag:

@@ -363,7 +363,7 @@ def _name_argument(arguments: list[str]) -> str | None:
     if len(arguments) > 2:
         option = _STACK_NAME_OPTION.search(arguments[2])
         if option:
-            return _up_to_comma(arguments[2][option.end() :])
+            return _Outline(arguments[2][option.end() :]).expression(0)
     if len(arguments) > 1:
         return arguments[1]
     return None
@@ -383,10 +383,6 @@ def _split_sum(written: str) -> list[str]:
             parts.append(written[start:position])
             start = position + 1
     return [*parts, written[start:]]
-
-
-def _up_to_comma(written: str) -> str:
-    return _Outline(written).expression(0)
 
 
 def _concatenate(parts: list[str], find: Callable[[str], str | None]) -> str | None:

@@ -5,7 +5,6 @@ writes.
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from msgspec import Struct
@@ -93,7 +92,7 @@ class Bucket:
             if problem.aws_code in _GONE:
                 return None
             raise self._explained(problem) from None
-        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        now = _parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return StoredObject(body, str(answer["ETag"]), answer["LastModified"], now)
 
     def put(self, key: str, body: bytes, match: str | None, patient: bool = True) -> str | None:
@@ -130,7 +129,7 @@ class Bucket:
             )
         except errors.CloudError as problem:
             raise self._explained(problem) from None
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return _parse_date(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def delete(self, key: str, match: str) -> bool:
         """Delete an object if it still has this etag; whether it had. Raises CloudError."""
@@ -186,3 +185,10 @@ class Bucket:
             f"the store s3://{self._name} does not do conditional writes",
             "use a bucket of Amazon S3, or leave `store` out of rules.toml",
         )
+
+
+def _parse_date(text: str) -> datetime:
+    """The time in an HTTP header."""
+    from email.utils import parsedate_to_datetime  # it loads half a mail program
+
+    return parsedate_to_datetime(text)

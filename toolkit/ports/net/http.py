@@ -33,6 +33,7 @@ from toolkit.ports.net.dial import (
 )
 from toolkit.ports.net.policy import Policy, check_host, is_never
 from toolkit.ports.net.request import (
+    MOST_BODY,
     NO_VALUE,
     REDIRECTS,
     HttpAddress,
@@ -48,9 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BODY", "MOST_REDIRECTS", "HttpRequest", "HttpResponse", "ask"]
 
-MOST_BODY = 64 << 10
-"""Bytes of an answer that are read, packed or unpacked."""
 MOST_REDIRECTS = 5
+MOST_INTERIM = 20
+"""So many interim answers (1xx) come before the real one at most."""
 _GZIP = ("gzip", "x-gzip")
 _WITH_CONTENT = ("POST", "PUT", "PATCH")
 _FOLDED = re.compile(r"[\r\n]+[ \t]*")
@@ -173,7 +174,7 @@ def _exchange(request: HttpRequest, session: _Session) -> _ResponseParts:
         response: HTTPResponse | None = None
         try:
             cookies = _send(connection, request, address, session.jar)
-            response = connection.getresponse()
+            response = _final(connection.getresponse(), address)
             # Headers that were cut off at the deadline look as if they had ended.
             if deadline.over():
                 raise late(deadline)
@@ -219,32 +220,47 @@ def _read_response(
         location = response.getheader("Location")
         if location is not None:  # the body of a redirect is not needed
             return _ResponseParts(response.status, headers, onward=location)
-    packed = _read_body(response, address, session.deadline)
-    cut = len(packed) > MOST_BODY
-    body, more = unpacked(packed[:MOST_BODY], response.getheader("Content-Encoding", ""), cut)
+    most, encoding = request.most_body, response.getheader("Content-Encoding", "")
+    packed = _read_body(response, address, session.deadline, most)
+    cut = len(packed) > most
+    body, more = unpacked(packed[:most], encoding, cut, most)
     return _ResponseParts(response.status, headers, body, cut or more)
 
 
-def _read_body(response: HTTPResponse, address: HttpAddress, deadline: Deadline) -> bytes:
-    """The body, or one byte more than MOST_BODY of it. Raises ProbeError if it was cut off."""
+def _final(response: HTTPResponse, address: HttpAddress) -> HTTPResponse:
+    """The answer that follows interim ones, such as 103; http.client skips only 100. Raises
+    ProbeError where they do not end.
+    """
+    for _ in range(MOST_INTERIM):
+        if not 100 <= response.status < 200 or response.status == 101:
+            return response
+        response.headers = None  # type: ignore[assignment]  # what `begin` takes for not begun
+        response.begin()
+    raise ProbeError(f"{address.at} sends more than {MOST_INTERIM} interim answers")
+
+
+def _read_body(
+    response: HTTPResponse, address: HttpAddress, deadline: Deadline, most: int
+) -> bytes:
+    """The body, or one byte more than `most` of it. Raises ProbeError if it was cut off."""
     body = bytearray()
-    while len(body) <= MOST_BODY:
+    while len(body) <= most:
         # Not `read`, which accepts chunks of -1 bytes.
-        part = response.read1(MOST_BODY + 1 - len(body))
+        part = response.read1(most + 1 - len(body))
         if not part:
             break
         body += part
-    if len(body) <= MOST_BODY:
+    if len(body) <= most:
         if deadline.over():
             raise late(deadline, begun=True)
         if response.length:
             raise ProbeError(f"{address.at} has closed the connection before the end of its answer")
-    return bytes(body[: MOST_BODY + 1])
+    return bytes(body[: most + 1])
 
 
-def unpacked(packed: bytes, encoding: str, cut: bool) -> tuple[bytes, bool]:
-    """The decompressed content, and whether it is only the beginning. `cut` says that `packed` is
-    only a beginning. Raises ProbeError.
+def unpacked(packed: bytes, encoding: str, cut: bool, most: int = MOST_BODY) -> tuple[bytes, bool]:
+    """The decompressed content, at most `most` bytes of it, and whether it is only the beginning.
+    `cut` says that `packed` is only a beginning. Raises ProbeError.
     """
     encoding = encoding.strip().lower()
     if not packed or encoding not in (*_GZIP, "deflate"):
@@ -253,12 +269,12 @@ def unpacked(packed: bytes, encoding: str, cut: bool) -> tuple[bytes, bool]:
     has_header = encoding in _GZIP or packed[0] & 0x0F == 8
     stream = zlib.decompressobj(47 if has_header else -15)
     try:
-        content = stream.decompress(packed, MOST_BODY + 1)
+        content = stream.decompress(packed, most + 1)
     except zlib.error:
         raise ProbeError(f"the answer is not the {encoding} that it says it is") from None
-    if not stream.eof and not cut and len(content) <= MOST_BODY:
+    if not stream.eof and not cut and len(content) <= most:
         raise ProbeError(f"the answer ends in the middle of its {encoding}")
-    return content[:MOST_BODY], len(content) > MOST_BODY
+    return content[:most], len(content) > most
 
 
 def _garbled(error: HTTPException, endpoint: str, deadline: Deadline, begun: bool) -> ProbeError:

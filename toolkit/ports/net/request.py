@@ -35,12 +35,15 @@ _OURS = frozenset(
 _TOKEN = pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _METHOD = pattern(r"[A-Za-z][A-Za-z-]{0,19}")
 _CONTROL = pattern(r"[\x00-\x20\x7f]")
+MOST_BODY = 64 << 10
+"""Bytes of an answer that are read where the request does not say."""
 NO_VALUE = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpRequest(Struct, frozen=True):
     """A request. `secret_headers` are the names, in lower case, of headers that hold credentials
-    besides those that always do.
+    besides those that always do. `most_body` is how many bytes of the answer are read, packed or
+    unpacked.
     """
 
     method: str
@@ -48,6 +51,7 @@ class HttpRequest(Struct, frozen=True):
     headers: Mapping[str, str] = {}
     body: bytes | None = None
     secret_headers: frozenset[str] = frozenset()
+    most_body: int = MOST_BODY
 
 
 class HttpAddress(Struct, frozen=True):

@@ -5,27 +5,22 @@ and not done again.
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
-from msgspec.structs import replace
-
-from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
+from toolkit.errors import CloudError, Missing, Refused, Throttled, Unreachable
 from toolkit.operations import Job, PlannedCall
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import rollout
-from toolkit.targets.app.image import build_recipe, registry_address
+from toolkit.targets.app.build import ensure_repository, image_digest
 from toolkit.targets.app.preview import (
     Action,
     Decision,
     checked_state,
-    create_calls,
     decide,
     origin_warnings,
-    push_call,
     register_call,
     replaces_other_deployment,
     stop_call,
@@ -38,14 +33,10 @@ from toolkit.targets.app.state import (
     CurrentState,
     ask_in_parallel,
     own_deployment_arn,
-    registry_client,
     revertible_deployment,
 )
 from toolkit.targets.base import Report
 from toolkit.targets.times import iso_utc
-
-if TYPE_CHECKING:
-    from toolkit.artifacts.images import Builder, Recipe
 
 Shape = Mapping[str, Any]
 T = TypeVar("T")
@@ -61,7 +52,7 @@ BETWEEN_LOOKS_S = 3
 
 
 def apply(job: Job, ports: Ports, report: Report) -> None:
-    """Build and push what is not there, register, and move the service."""
+    """Put the image there if it is missing, register, and move the service."""
     aws = ports.aws(job.location)
     report.phase("checking the service")
     state = checked_state(job, ports)
@@ -71,8 +62,8 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     if job.action == ROLLBACK and _stop_to_revert(job, aws, state, report):
         return
     if state.absent or job.options.create:
-        state = _ensure_repository(job, ports, state, report)
-    digest = state.digest or _build_image(job, ports, state, report)
+        state = ensure_repository(job, ports, state, report)
+    digest = image_digest(job, ports, state, report)
     # `container` is the one whose image says which version runs.
     report.keep(
         digest=digest,
@@ -155,106 +146,6 @@ def _stop_to_revert(job: Job, aws: Aws, state: CurrentState, report: Report) -> 
         previous=state.service["taskDefinition"],
     )
     return True
-
-
-def _ensure_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
-    """Create the repository if it is missing, and give one that this run has created its lifecycle
-    policy.
-    """
-    registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
-    create, lifecycle = create_calls(job.settings)
-
-    key = ("repository", job.run, job.location.region, name)
-    with ports.shared.turn(key, job.step, report.check) as making:
-        if making.is_mine and state.absent:
-            report.phase(f"creating repository {name.name}")
-            _intend(report, create)
-            ecr.create(registry, name, {"toolkit:run": job.run})
-        # Two calls: after a crash between them the policy is missing, and is made up for here. A
-        # repository that others have created keeps the policy that they gave it, or none.
-        if making.is_mine and _lacks_policy(job, registry, name):
-            _intend(report, lifecycle)
-            ecr.put_lifecycle(registry, name)
-    return replace(state, repository=ecr.repository(registry, name), absent=False)
-
-
-def _lacks_policy(job: Job, registry: Aws, name: ecr.RepositoryName) -> bool:
-    """Whether a repository was made by this run, and has no lifecycle policy."""
-    repository = ecr.repository(registry, name)
-    creator = ecr.tags(registry, repository["repositoryArn"]).get("toolkit:run")
-    return creator == job.run and not ecr.has_lifecycle(registry, name)
-
-
-def _build_image(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
-    """The digest of the image; one step of the run builds and pushes it for all that need it."""
-    from toolkit.artifacts.images import builder
-
-    recipe, image_builder = build_recipe(job, ports, state), builder(job.options.builder)
-    uri = str(state.repository["repositoryUri"])
-    # Equal recipes give one image; the encoding is deterministic, so that equal ones have one key.
-    key = (
-        "image",
-        job.run,
-        uri,
-        state.tag,
-        image_builder.name,
-        msgspec.json.encode(recipe, order="deterministic"),
-    )
-    report.phase(f"building image {state.tag}")
-    with ports.shared.turn(key, job.step, report.check) as image:
-        if image.is_mine:
-            image.value = _push_image(job, ports, state, image_builder, recipe, report)
-    if image.by != job.step:
-        report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
-    report.keep(image=f"{uri}@{image.value}")
-    return str(image.value)
-
-
-def _push_image(
-    job: Job,
-    ports: Ports,
-    state: CurrentState,
-    image_builder: "Builder",
-    recipe: "Recipe",
-    report: Report,
-) -> str:
-    """Build and push; returns the digest that the repository has for the tag afterwards: of our
-    image, or of an equal one that somebody else has pushed. Raises TagTaken for a different one.
-    """
-    aws, address = registry_client(job, ports), registry_address(job, ports, state)
-    call = push_call(state)
-    report.prepare(call.name, **call.what)
-    mine, problem = None, None
-    try:
-        mine = image_builder.build_and_push(recipe, address, state.tag, report).digest
-    except TagTaken as refusal:
-        problem = refusal  # tags are immutable: another machine may have built the same commit
-    report.phase("checking the image in the repository")
-    digest = _digest_in_repository(job, aws, state.tag, report)
-    if digest is not None and digest == mine:
-        return digest
-    if digest is not None and image_builder.alike(address, digest, recipe):
-        report.log(
-            "someone else has pushed an image of the same commit that was built in the same "
-            f"way: using {digest}"
-        )
-        return digest
-    # The refusal of our own push, if there was one, explains it best.
-    raise problem or TagTaken(
-        f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
-        f" {mine} was pushed",
-        "someone else pushes the same tag; run it again",
-    )
-
-
-def _digest_in_repository(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
-    """The digest of a tag in the repository, which may show a push only seconds later."""
-    # ECR may show a push only seconds later.
-    for pause in (1, 2, 4):
-        if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
-            return digest
-        report.wait(pause)
-    return ecr.digest(aws, ecr.named(job.settings.repository), tag)
 
 
 def _wait_for_other_deployment(

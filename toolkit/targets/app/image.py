@@ -5,9 +5,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from toolkit.errors import CredentialsProblem, Refused, ToolkitError
 from toolkit.operations import Job
 from toolkit.ports.aws import ecr
+from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app.settings import AppSettings, dockerfile
@@ -48,12 +51,11 @@ def build_recipe(job: Job, ports: Ports, state: CurrentState) -> "Recipe":
     return Recipe(ports.root, context, file, platform, build.target, dict(build.args), labels)
 
 
-def registry_address(job: Job, ports: Ports, state: CurrentState) -> "RegistryAddress":
-    """The way into the repository."""
+def registry_address(aws: Aws, repository: Shape) -> "RegistryAddress":
+    """The way into a repository, by the calls of its region."""
     from toolkit.artifacts.images import RegistryAddress, SecretText
 
-    aws = registry_client(job, ports)
-    host, _, name = str(state.repository["repositoryUri"]).partition("/")
+    host, _, name = str(repository["repositoryUri"]).partition("/")
     user, password = ecr.login(aws)
     return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
 
@@ -66,8 +68,10 @@ def build_platform(job: Job, state: CurrentState) -> str | None:
     return definitions.platform_of(state.base)
 
 
-def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
-    """Raises Refused where the image could be built but would not run, or cannot be built here."""
+def build_key(job: Job, ports: Ports, state: CurrentState) -> str:
+    """A digest of all that decides what is built, wherever it is pushed to. Raises Refused where
+    the image could be built but would not run, or cannot be built here.
+    """
     from toolkit.artifacts.images import builder, check_recipe
 
     runs, built = definitions.platform_of(state.base), build_platform(job, state)
@@ -79,7 +83,10 @@ def check_buildable(job: Job, ports: Ports, state: CurrentState) -> None:
             f"the image is built for {built}, but the tasks run on {runs}",
             f'set `platform = "{runs}"` in `build`',
         )
-    check_recipe(build_recipe(job, ports, state), builder(job.options.builder).name)
+    recipe, builder_name = build_recipe(job, ports, state), builder(job.options.builder).name
+    check_recipe(recipe, builder_name)
+    decides = [msgspec.to_builtins(recipe), state.tag, builder_name]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def is_newly_used(job: Job, state: CurrentState) -> bool:
@@ -103,7 +110,8 @@ def check_existing_image(
     from toolkit.artifacts.images import image_config
 
     try:
-        labels = image_config(registry_address(job, ports, state), digest)["labels"]
+        address = registry_address(registry_client(job, ports), state.repository)
+        labels = image_config(address, digest)["labels"]
     except CredentialsProblem:
         raise
     except ToolkitError as problem:

@@ -106,8 +106,8 @@ class AppKind(base.Kind):
         return preview.preview(job, ports)
 
     def apply(self, job: "Job", ports: "Ports", report: base.Report) -> None:
-        """Build and push the image unless it is there, register a task definition with it, move the
-        service to that.
+        """Put the image into the repository if it is missing, register a task definition with it,
+        move the service to that.
         """
         from toolkit.targets.app import apply
 
@@ -126,6 +126,24 @@ class AppKind(base.Kind):
         from toolkit.targets.app import observe
 
         return observe.observe(job, receipt, ports, before)
+
+    def build(self, job: "Job", ports: "Ports", report: base.Report) -> None:
+        """Build the image and push it into the repository, unless it is there."""
+        from toolkit.targets.app import build
+
+        build.build(job, ports, report)
+
+    def built(
+        self,
+        job: "Job",
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: "Observation | None" = None,
+    ) -> "Observation":
+        """Whether the image is in the repository."""
+        from toolkit.targets.app import build
+
+        return build.built(job, receipt, ports, before)
 
     def abandon(
         self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: base.Report

@@ -8,12 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import Refused, Superseded
-from toolkit.operations import Job, LiveVersion, PlannedCall, Preview
+from toolkit.operations import Artifact, Job, LiveVersion, PlannedCall, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import provenance, rollout
-from toolkit.targets.app.image import check_buildable, check_existing_image, is_newly_used
+from toolkit.targets.app.image import build_key, check_existing_image, is_newly_used
 from toolkit.targets.app.options import InProgress
 from toolkit.targets.app.provenance import Origin
 from toolkit.targets.app.settings import AppSettings
@@ -185,7 +185,21 @@ def preview(job: Job, ports: Ports) -> Preview:
         _warnings(job, state, decision),
         decision.action == Action.UNCHANGED,
         _live_before(job, state),
+        artifact=_artifact(job, state),
     )
+
+
+def _artifact(job: Job, state: CurrentState) -> Artifact | None:
+    """The image that has to be built first, with the calls of that; None if it is there."""
+    if not state.build_key:
+        return None
+    return Artifact("image", state.tag, state.build_key, _build_calls(job, state))
+
+
+def _build_calls(job: Job, state: CurrentState) -> tuple[PlannedCall, ...]:
+    """The calls that put the image into the repository."""
+    created = create_calls(job.settings) if state.absent else ()
+    return created if state.digest else (*created, push_call(state))
 
 
 def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:
@@ -194,11 +208,7 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
         return (stop_call(decision.going),)
     if decision.action in (Action.UNCHANGED, Action.ATTACH):
         return ()
-    calls: list[PlannedCall] = []
-    if state.absent:
-        calls += create_calls(settings)
-    if not state.digest:
-        calls.append(push_call(state))
+    calls = list(_build_calls(job, state))
     if decision.action == Action.REGISTER:
         calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
     if decision.action == Action.REUSE:
@@ -347,7 +357,7 @@ def checked_state(job: Job, ports: Ports) -> CurrentState:
     """
     state = read_state(job, ports)
     if state.digest is None:
-        check_buildable(job, ports, state)
+        state = replace(state, build_key=build_key(job, ports, state))
     elif is_newly_used(job, state):
         state = replace(state, remarks=check_existing_image(job, ports, state, state.digest))
     return state

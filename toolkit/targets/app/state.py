@@ -62,6 +62,8 @@ class CurrentState(Struct, frozen=True):
     """Whether the repository has to be created first."""
     remarks: tuple[str, ...] = ()
     """What could not be checked."""
+    build_key: str = ""
+    """A digest of all that decides what is built; empty where nothing has to be."""
 
     @property
     def container(self) -> str:

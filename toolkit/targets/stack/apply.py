@@ -104,7 +104,7 @@ class _StackDeploy:
             request["Parameters"] = self._with_running_images(stack, request["Parameters"])
         # Twice: between the change set and its execution somebody else may have changed the stack.
         for attempt in range(2):
-            change_set = self._change_set(request, new, attempt, fresh=stack is None)
+            change_set = self._change_set(request, attempt, fresh=stack is None)
             if change_set is None:
                 self.report.keep(unchanged=True)
                 return
@@ -277,7 +277,7 @@ class _StackDeploy:
         return failed and _says_no_change(change_set)
 
     def _change_set(
-        self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool
+        self, request: Mapping[str, Any], attempt: int, fresh: bool
     ) -> dict[str, Any] | None:
         """A change set that can be executed, None if there is nothing to change. Raises CloudError
         where it fails.
