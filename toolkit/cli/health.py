@@ -148,6 +148,8 @@ def _watch(
     rows = WatchedRows()
     try:
         with screen:
+            if screen.height is not None:
+                screen.show("checking ...")
             while True:
                 result = flow.check_health(request, git, ports)
                 rows.update(result.checkups)
