@@ -240,6 +240,7 @@ def single_sign_on(town: Town) -> Iterator[Path]:
     yield token
     town.env = before
     server.shutdown()
+    server.server_close()
 
 
 def log_in(token: Path, end: timedelta) -> None:
@@ -275,11 +276,13 @@ def test_a_login_has_expired(town: Town, single_sign_on: Path, snapshot: Snapsho
 
 def shown(town: Town, columns: int, rows: int, **env: str) -> tuple[str, int | None]:
     """What a terminal of this size is sent, and the exit code."""
+    sizes = ("COLUMNS", "LINES")  # they would hide the terminal's own
+    usual = {name: value for name, value in town.env.items() if name not in sizes}
     child = pexpect.spawn(
         sys.executable,
         ["-m", "toolkit", "health"],
         cwd=str(town.repo.path),
-        env={**town.env, "TERM": "xterm", **env},
+        env={**usual, "TERM": "xterm", **env},
         dimensions=(rows, columns),
         timeout=60,
         encoding="utf-8",

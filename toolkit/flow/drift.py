@@ -162,7 +162,7 @@ def _with_change_finding(
         HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
-        why,
+        why if "outside toolkit" in why else f"changed outside toolkit: {why}",
         ("see what it is; to restore yours:", command),
     )
     return replace(report, findings=(*report.findings, finding))
