@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import deploys, health, records, repository, schedule
+from benchmarks import deploys, growth, health, others, records, repository, schedule
 from benchmarks.timing import interleaved, ms
 from toolkit.impact.matcher import Matcher
 
@@ -37,9 +37,12 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=21, help="runs of each small command")
     parser.add_argument("--history", type=Path, help="also replay the history of this repository")
+    parser.add_argument(
+        "--others", type=Path, metavar="DIR", help="a node_modules folder that has turbo and nx"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
-        text = table(list(rows(Path(folder), asked.runs, asked.history)))
+        text = table(list(rows(Path(folder), asked.runs, asked.history, asked.others)))
     print(text)
     if asked.write:
         before, _, rest = PAGE.read_text().partition(MARKS[0])
@@ -74,10 +77,13 @@ def _cpu() -> str:
     )
 
 
-def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
+def rows(folder: Path, runs: int, history: Path | None, node_modules: Path | None) -> Iterator[Row]:
     """One measurement after the other."""
     yield from diffs(folder, runs)
     yield from records.rows(folder / "records", TOOLKIT)
+    yield from growth.rows(folder / "growth", TOOLKIT)
+    if node_modules is not None:
+        yield from others.rows(folder / "others", TOOLKIT, node_modules)
     yield from matching()
     yield from many_paths(folder)
     yield from scheduling()

@@ -90,6 +90,13 @@ def _commits(commits: list[Commit]) -> bytes:
     return b"".join(out)
 
 
+def make_from(folder: Path, history: list[Commit], branch: str) -> None:
+    """A repository with these commits, and a branch of them checked out."""
+    git(folder, "init", "-q", "-b", branch)
+    git(folder, "fast-import", "--quiet", "--force", given=_commits(history))
+    git(folder, "checkout", "-q", branch)
+
+
 def many_changes(folder: Path, number: int) -> Path:
     """A repository whose branch many adds so many files to base."""
     folder.mkdir(parents=True)
@@ -153,9 +160,7 @@ def deployed(folder: Path, files: int, commits: int) -> tuple[Path, list[str]]:
         near = random.randrange(len(names) - 200)
         changed = [names[near], names[near + 1], names[near + 150]]
         history.append(("main", "main", [(name, b"%d" % number) for name in changed]))
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "fast-import", "--quiet", given=_commits(history))
-    git(folder, "checkout", "-q", "main")
+    make_from(folder, history, "main")
     listed = subprocess.run(
         ["git", "rev-list", "--reverse", "main"],
         cwd=folder,

@@ -105,8 +105,14 @@ def test_a_diff_loads_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
 
 
 def test_completion_loads_no_heavy_package(repo: Repo) -> None:
-    env = {"_TOOLKIT_COMPLETE": "bash_complete", "COMP_WORDS": "toolkit diff --", "COMP_CWORD": "2"}
-    assert not loaded(repo.path, **env) & HEAVY
+    for words in ("toolkit\ndiff\n--", "toolkit\ndeploy\n", "toolkit\nrollback\napp\n--to\n"):
+        env = {
+            "_TOOLKIT_COMPLETE": "bash",
+            "_TOOLKIT_WORDS": words,
+            "_TOOLKIT_CURRENT": str(words.count("\n")),
+        }
+        heavy = {*HEAVY, "click", "msgspec", "subprocess"} - {"hashlib"}
+        assert not loaded(repo.path, **env) & heavy
 
 
 def test_importing_every_module_runs_nothing(tmp_path: Path) -> None:
@@ -135,3 +141,21 @@ for found in pkgutil.walk_packages(toolkit.__path__, "toolkit."):
     )
     assert done.returncode == 0, done.stderr.decode()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_list_of_runs_loads_nothing_of_what_carries_them_out(repo: Repo) -> None:
+    names = modules(repo.path, "history")
+    assert "toolkit.flow.run_stories" in names
+    assert not names & {
+        "http.cookiejar",
+        "ssl",
+        "toolkit.flow.compare",
+        "toolkit.flow.deploy",
+        "toolkit.flow.runs",
+        "toolkit.run.step",
+    }
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollback", "resume"])
+def test_a_page_of_help_loads_no_openssl(tmp_path: Path, command: str) -> None:
+    assert not modules(tmp_path, command, "--help") & {"http.cookiejar", "ssl", "urllib.request"}

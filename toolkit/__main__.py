@@ -13,6 +13,7 @@ def start() -> None:
     the exit code alone.
     """
     try:
+        complete()
         in_utf8()
         refuse_replaced_package()
         from toolkit.cli.main import main
@@ -20,6 +21,17 @@ def start() -> None:
         main()
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def complete() -> None:
+    """Answer the completion script of a shell, if one asks: without anything else that a command
+    needs.
+    """
+    shell = os.environ.get("_TOOLKIT_COMPLETE")
+    if shell in ("bash", "zsh", "fish"):
+        from toolkit.cli.suggestions import main
+
+        main(shell)
 
 
 def refuse_replaced_package() -> None:

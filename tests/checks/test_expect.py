@@ -271,3 +271,9 @@ def test_a_header_is_text_and_may_be_compared_with_a_number(
 def test_a_body_that_holds_a_number_is_found_by_it() -> None:
     assert not list(expect.body_mismatches("a 5 b", 5))
     assert list(expect.body_mismatches("a b", 5))
+
+
+def test_every_item_of_an_empty_list_is_no_item() -> None:
+    assert of_json("$.none", {"every": {"min": 1}}, {"none": []}) == [
+        Mismatch("$.none", "every item at least 1", "[]")
+    ]

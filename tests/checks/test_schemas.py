@@ -115,7 +115,7 @@ def test_a_schema_that_takes_ever_longer_ends_as_unknown(monkeypatch: pytest.Mon
 
 def test_many_items_are_compared_in_no_time() -> None:
     began = monotonic()
-    assert misses({"uniqueItems": True}, [[number] for number in range(50_000)]) == []
+    assert misses({"uniqueItems": True}, [{"n": [number]} for number in range(20_000)]) == []
     assert monotonic() - began < 5
 
 

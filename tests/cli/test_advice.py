@@ -25,6 +25,8 @@ NOT_REPEATED = {
 """What a command has options for, and a next command does not repeat."""
 
 SENTENCES = {
+    "cli/output.py": "the command whose --help is the place to look",
+    "cli/sandbox.py": "what a shell has to evaluate",
     "cli/crash.py": "the report's first line: the version",
     "cli/explain.py": "the end of a pipe that begins with another program",
     "cli/health.py": "the name of a JUnit suite",
@@ -131,6 +133,9 @@ def texts(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+GENERATED = ("cli/completion_table.py",)
+
+
 def names_a_command(text: str) -> bool:
     first = {name.split()[0] for name in COMMANDS}
     words = [rest.split(maxsplit=1)[0] for rest in text.split("toolkit ")[1:] if rest.strip()]
@@ -143,6 +148,8 @@ def names_a_command(text: str) -> bool:
 def test_no_text_holds_a_command_of_ours(file: Path) -> None:
     name = str(file.relative_to(ROOT))
     actual = [text for text in texts(ast.parse(file.read_text())) if names_a_command(text)]
+    if name in GENERATED:  # from the summaries of the commands
+        return
     assert len(actual) == (name in SENTENCES), actual
 
 

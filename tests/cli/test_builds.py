@@ -70,7 +70,7 @@ EU, US = "eu-west-1", "us-east-1"
 DEPLOY = ("deploy", "--all", "--yes")
 
 
-class Counted(BuiltIn):
+class CountingBuilder(BuiltIn):
     """An engine: each build has a digest of its own, though its labels are the same."""
 
     name = "counted"
@@ -91,7 +91,7 @@ class Counted(BuiltIn):
         return same_labels(registry, digest, recipe)
 
 
-class Shop:
+class TwoApps:
     """Two apps with a repository each and one build, and a stack that one of them needs."""
 
     def __init__(self, folder: Path, endpoint: Endpoint, toolkit: Toolkit) -> None:
@@ -136,13 +136,13 @@ def verdicts(done: Result) -> dict[str, str]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit) -> Shop:
-    return Shop(tmp_path, aws_endpoint, toolkit)
+def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit) -> TwoApps:
+    return TwoApps(tmp_path, aws_endpoint, toolkit)
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    counted = Counted()
+def engine(monkeypatch: pytest.MonkeyPatch) -> CountingBuilder:
+    counted = CountingBuilder()
     monkeypatch.setattr(images, "builder", lambda name=None: counted)
     return counted
 
@@ -151,7 +151,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def test_two_apps_with_two_repositories_share_one_build_and_run_one_digest(
-    shop: Shop, engine: Counted
+    shop: TwoApps, engine: CountingBuilder
 ) -> None:
     done = shop(*DEPLOY, "--json")
     assert done.code == 0, done.err
@@ -162,7 +162,9 @@ def test_two_apps_with_two_repositories_share_one_build_and_run_one_digest(
     assert build["outputs"] == {"image": f"worker@{digests[0]}"}
 
 
-def test_two_regions_share_one_build_and_run_one_digest(shop: Shop, engine: Counted) -> None:
+def test_two_regions_share_one_build_and_run_one_digest(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     shop.provide(US)
     shop.rules(f'regions = ["{EU}"]', f'regions = ["{EU}", "{US}"]')
     done = shop("deploy-app", "worker", "--yes", "--json")
@@ -175,7 +177,9 @@ def test_two_regions_share_one_build_and_run_one_digest(shop: Shop, engine: Coun
     assert (engine.builds, len(digests)) == (1, 1)
 
 
-def test_two_environments_share_one_build_and_run_one_digest(shop: Shop, engine: Counted) -> None:
+def test_two_environments_share_one_build_and_run_one_digest(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     shop.provide(US)
     staging = f'[environments.staging]\naccount = "111111111111"\nregions = ["{US}"]\n\n'
     shop.rules("[targets.web]", f"{staging}[targets.web]")
@@ -186,7 +190,9 @@ def test_two_environments_share_one_build_and_run_one_digest(shop: Shop, engine:
     assert (engine.builds, shop.running("worker", EU)) == (1, shop.running("worker", US))
 
 
-def test_what_is_built_in_another_way_is_another_build(shop: Shop, engine: Counted) -> None:
+def test_what_is_built_in_another_way_is_another_build(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     shop.rules(
         'repository = "worker"\nbuild = { context = "app" }',
         'repository = "worker"\nbuild = { context = "app", args = { COLOUR = "blue" } }',
@@ -197,14 +203,16 @@ def test_what_is_built_in_another_way_is_another_build(shop: Shop, engine: Count
     assert shop.image("web") != shop.image("worker")
 
 
-def test_what_is_there_needs_no_build(shop: Shop, engine: Counted) -> None:
+def test_what_is_there_needs_no_build(shop: TwoApps, engine: CountingBuilder) -> None:
     assert shop(*DEPLOY).code == 0
     done = shop(*DEPLOY, "--json", "--force")
     assert (done.code, engine.builds) == (0, 1)
     assert set(verdicts(done)) == {"worker", "queue", "web"}
 
 
-def test_the_dry_run_has_the_build_as_a_step_and_its_push_once(shop: Shop, engine: Counted) -> None:
+def test_the_dry_run_has_the_build_as_a_step_and_its_push_once(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     shop.rules('repository = "worker"', 'repository = "web"')
     steps = shop("deploy", "--all", "--dry-run", "--json").json["steps"]
     pushes = [
@@ -227,7 +235,9 @@ def test_the_dry_run_has_the_build_as_a_step_and_its_push_once(shop: Shop, engin
     assert engine.builds == 0
 
 
-def test_another_repository_of_a_run_shows_its_own_push(shop: Shop, engine: Counted) -> None:
+def test_another_repository_of_a_run_shows_its_own_push(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     steps = shop("deploy", "--all", "--dry-run", "--json").json["steps"]
     pushes = [
         step["step"] for step in steps for call in step["calls"] if "PutImage" in call["call"]
@@ -238,7 +248,9 @@ def test_another_repository_of_a_run_shows_its_own_push(shop: Shop, engine: Coun
 # At once
 
 
-def test_a_build_begins_beside_the_stack_that_its_app_needs(shop: Shop, engine: Counted) -> None:
+def test_a_build_begins_beside_the_stack_that_its_app_needs(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     cloud = shop.endpoint.cloudformation
 
     def stack_is_going() -> None:
@@ -267,7 +279,7 @@ def failing() -> None:
 
 
 def test_a_build_that_fails_skips_what_needs_it_and_the_run_has_failed(
-    shop: Shop, engine: Counted
+    shop: TwoApps, engine: CountingBuilder
 ) -> None:
     engine.before = failing
     done = shop("deploy-app", "worker", "--yes", "--json")
@@ -279,7 +291,9 @@ def test_a_build_that_fails_skips_what_needs_it_and_the_run_has_failed(
     assert [run["status"] for run in runs] == ["failed"]
 
 
-def test_beside_a_build_that_fails_the_others_are_deployed(shop: Shop, engine: Counted) -> None:
+def test_beside_a_build_that_fails_the_others_are_deployed(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     engine.before = failing
     done = shop(*DEPLOY, "--json")
     assert (done.code, done.json["status"]) == (4, "partial")
@@ -292,7 +306,7 @@ def test_beside_a_build_that_fails_the_others_are_deployed(shop: Shop, engine: C
 
 
 def test_a_good_build_makes_no_failed_deploy_a_partial_success_nor_a_good_deploy(
-    shop: Shop, engine: Counted
+    shop: TwoApps, engine: CountingBuilder
 ) -> None:
     shop.endpoint.ecs.next("breaker", "worker", cause="exit")
     done = shop("deploy-app", "worker", "--yes", "--json")
@@ -304,7 +318,7 @@ def test_a_good_build_makes_no_failed_deploy_a_partial_success_nor_a_good_deploy
 
 
 def test_files_that_change_before_the_build_are_not_built(
-    shop: Shop, engine: Counted, monkeypatch: pytest.MonkeyPatch
+    shop: TwoApps, engine: CountingBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = runs.start
 
@@ -321,7 +335,9 @@ def test_files_that_change_before_the_build_are_not_built(
     assert "have changed since" in done.json["steps"][0]["cause"]
 
 
-def test_a_build_that_nobody_needs_any_more_is_skipped(shop: Shop, engine: Counted) -> None:
+def test_a_build_that_nobody_needs_any_more_is_skipped(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
     shop.rules("[targets.worker]", "[targets.first]")
     shop.rules('"worker", "queue"', '"first", "queue"')
     shop.rules('service = "worker"', 'service = "worker"\nneeds = ["queue"]')

@@ -1,5 +1,6 @@
 """`toolkit diff`: what it says, to people (golden) and to programs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -329,3 +330,45 @@ def test_a_ref_that_is_nearly_a_word_wins(repo: Repo, toolkit: Toolkit) -> None:
 
 def test_a_ref_that_is_like_no_word_is_told_as_before(repo: Repo, toolkit: Toolkit) -> None:
     assert "git branch --all" in toolkit(repo.path, "diff", "feature/x").err
+
+
+RECORDED = """
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+"""
+
+
+@pytest.fixture
+def recorded(repo: Repo, toolkit: Toolkit) -> Repo:
+    """A repository that has no remote, and one target in the record."""
+    repo.commit("rules", {"rules.toml": RULES + RECORDED})
+    assert toolkit(repo.path, "record", "set", "app", "HEAD", "--yes").code == 0
+    return repo
+
+
+def test_verbose_tells_reasons_without_a_path_in_a_repository_without_a_remote(
+    recorded: Repo, toolkit: Toolkit
+) -> None:
+    """K1: nothing travels to git as an empty path."""
+    for words in (("diff",), ("diff", "-v")):
+        result = toolkit(recorded.path, *words)
+        assert (result.code, result.err) == (0, "")
+        assert "no deploy to eu-west-1 is" in result.out
+
+
+def test_verbose_works_where_the_recorded_commit_is_not_in_the_clone(
+    recorded: Repo, toolkit: Toolkit
+) -> None:
+    """J3, with the reason in the text."""
+    [record] = files_of(Path(os.environ["XDG_STATE_HOME"]), "app.json")
+    record.write_text(record.read_text().replace(recorded.head, "1" * 40))
+    assert toolkit(recorded.path, "diff").code == 0
+    verbose = toolkit(recorded.path, "diff", "-v")
+    assert verbose.code == 0
+    assert "because app: its content differs from what was deployed at 111111111111" in verbose.out
+    assert "not in this clone" in verbose.out
+
+
+def files_of(folder: Path, name: str) -> list[Path]:
+    return [path for path in folder.rglob(name) if "record" in path.parts]

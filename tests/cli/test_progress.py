@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.test_deploy_errors import Deploys, shop
 from tests.support.run import ROOT
+from toolkit.cli import progress
 from toolkit.operations import Outcome
 from toolkit.show import run as show
 
@@ -85,3 +86,63 @@ def test_progress_that_has_a_bug_changes_no_deploy_and_is_told(
     done = shop("deploy-stack", "jobs", "--yes", "--json")
     assert (done.code, done.json["status"]) == (0, "succeeded")
     assert done.err.splitlines()[-1] == "note: a bug in toolkit: progress is missing (KeyError)"
+
+
+def test_a_step_that_has_not_begun_says_what_it_waits_for() -> None:
+    waiting = {"web": ["network", "data"], "jobs": list[str](), "x" * 90: ["web"]}
+    lines = progress.waiting_lines(waiting, 60, 9)
+    assert lines[:2] == [
+        "  web  waits for network, data",
+        "  jobs  waits for another step to end (--parallel)",
+    ]
+    assert len(lines[2]) <= 60
+
+
+@pytest.mark.parametrize("most", [3, 1, 0, -5])
+def test_the_steps_that_wait_fit_the_screen(most: int) -> None:
+    lines = progress.waiting_lines({f"step{number}": ["a"] for number in range(9)}, 80, most)
+    assert len(lines) == max(most, 1)
+    assert lines[-1] == f"  {9 - len(lines) + 1} more steps waiting"
+
+
+WAITING = """
+from time import sleep
+
+from toolkit.cli import progress
+from toolkit.model import Version
+from toolkit.operations import Job, Location, Outcome, Verdict
+from toolkit.run.events import Events, PhaseChanged, RunPlanned, StepBegan, StepEnded
+
+version, place = Version("v1", "c1", "f1"), Location("dev")
+first = Job("data", "data", "stack", "deploy", place, None, version, "run", "token")
+second = Job("web", "web", "stack", "deploy", place, None, version, "run", "t", needs=("data",))
+events = Events((progress.ScreenProgress(several=True),))
+events.publish(RunPlanned("run", (first, second)))
+events.publish(StepBegan(first))
+input()
+events.publish(StepEnded(Outcome("data", "data", Verdict.SUCCEEDED)))
+events.publish(StepBegan(second))
+events.publish(PhaseChanged("web", "comparing"))
+input()
+events.close()
+"""
+
+
+def test_a_terminal_shows_the_steps_that_wait_until_they_begin() -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-c", WAITING],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=30,
+    )
+    try:
+        child.expect_exact("web  waits for data")
+        child.send("\r")
+        child.expect_exact("comparing")
+        assert child.expect_exact(["waits for", pexpect.TIMEOUT], timeout=1) == 1
+        child.send("\r")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)

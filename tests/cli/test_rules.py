@@ -299,16 +299,3 @@ def test_completion_prints_a_script_for_each_shell(
     result = toolkit(tmp_path, "completion", shell)
     assert result.code == 0
     assert "_TOOLKIT_COMPLETE" in result.out
-
-
-def test_completion_offers_commands_and_options(tmp_path: Path) -> None:
-    result = process(
-        tmp_path, _TOOLKIT_COMPLETE="bash_complete", COMP_WORDS="toolkit d", COMP_CWORD="1"
-    )
-    assert result.out.split() == [
-        "plain,diff",
-        "plain,deploy",
-        "plain,deploy-app",
-        "plain,deploy-stack",
-        "plain,doctor",
-    ]

@@ -961,3 +961,21 @@ def test_a_plan_without_steps_is_not_stale_for_what_a_person_deploys(
     assert ada("diff", "HEAD", "--out", plan).code == 0
     done = ada("deploy", "--plan", plan, "--yes")
     assert (done.code, done.out.endswith("Nothing to deploy.\n")) == (0, True), done
+
+
+def test_what_a_person_says_is_live_is_up_to_date_whatever_git_ignores_beside_it(
+    team: Team,
+) -> None:
+    """`diff` said so, and `deploy` said the contrary for ever."""
+    clone, ada = team.colleague("ada")
+    page = '[targets.page]\nkind = "site"\nbucket = "page"\nsource = "page"\n'
+    rules = RULES.replace('[targets.page]\nkind = "manual"\ninstructions = "upload it"\n', page)
+    assert rules != RULES
+    clone.commit("a site", {"rules.toml": rules, ".gitignore": "page/built\n"})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    clone.write({"page/built": "made here"})
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    assert states(ada)["page"] == "clean"
+    done = ada("deploy", "--yes")
+    assert (done.code, done.out.endswith("Nothing to deploy.\n")) == (0, True), done

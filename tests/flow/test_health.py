@@ -457,6 +457,17 @@ def test_an_address_that_others_share_may_be_answered_by_any_of_them(
     assert compare_address(sign, LiveVersion("90d7db0"), others).status == status
 
 
+def test_each_row_of_a_check_is_looked_at(stage: HealthStage) -> None:
+    rows = 'rows = [{ name = "localhost" }, { name = "nothing.invalid" }]'
+    more = f'[checks.names]\ndns = "{{name}}"\n{rows}\n'
+    hosts = '[environments.prod]\nprivate = true\nhosts = ["localhost", "nothing.invalid"]\n'
+    stage.rules("one", more=hosts + more)
+    looked = stage.look(environment="prod")
+    statuses = [report.status for report in looked.checkups if report.name == "names"]
+    assert statuses.count(HealthStatus.OK) == 1
+    assert len(statuses) == 2
+
+
 def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: HealthStage) -> None:
     stage.rules()
     from toolkit.errors import Refused

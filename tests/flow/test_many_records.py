@@ -68,13 +68,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sequence[str]]]:
     """The commands of all programs that are started."""
     started: list[Sequence[str]] = []
 
-    class Popen(subprocess.Popen[bytes]):
+    class CountedProcess(subprocess.Popen[bytes]):
         def __init__(self, command: Sequence[str], *args: Any, **options: Any) -> None:
             started.append(command)
             super().__init__(command, *args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(subprocess, "Popen", Popen)
+        patched.setattr(subprocess, "Popen", CountedProcess)
         yield started
 
 

@@ -13,7 +13,7 @@ from toolkit.flow.good_deploys import last_good_before
 from toolkit.flow.rollback import (
     RollbackChoice,
     deploying_run,
-    first_choice,
+    offered,
     pick_candidate,
     request_fields,
     rollback_choice,
@@ -137,7 +137,36 @@ def test_the_newest_good_version_that_does_not_run_is_put_back(coasts: Coasts) -
     for version in ("v1", "v2", "v3"):
         coasts.deployed(version, "eu", "us")
     assert (coasts.versions(), coasts.picked()) == (["v3", "v2", "v1"], "v2")
-    assert first_choice(coasts.found()) == "run-2"
+    assert menu(coasts) == ["v2", "v3", "v1"]
+
+
+def menu(coasts: Coasts) -> list[str]:
+    return [candidate.record.version for candidate in offered(coasts.found())]
+
+
+def test_the_menu_begins_with_what_is_recommended_and_ends_with_what_is_gone(
+    coasts: Coasts,
+) -> None:
+    for version in ("v1", "v2", "v3", "v4"):
+        coasts.deployed(version, "eu", "us", digest=f"sha256:{version}")
+    coasts.images = {"sha256:v3": False}
+    assert menu(coasts) == ["v2", "v4", "v1", "v3"]
+
+
+def test_the_menu_has_a_version_once_however_often_it_was_built(coasts: Coasts) -> None:
+    for digest in ("a", "b", "c"):
+        coasts.deployed("v1", "eu", "us", digest=f"sha256:{digest}")
+    coasts.deployed("v2", "eu", "us", digest="sha256:d")
+    assert menu(coasts) == ["v1", "v2"]
+
+
+def test_the_menu_begins_with_what_is_live_where_nothing_else_is_recommended(
+    coasts: Coasts,
+) -> None:
+    for version in ("v1", "v2"):
+        coasts.deployed(version, "eu", "us")
+    choice = replace(coasts.found(), back="v2 was restored by run-7")
+    assert [candidate.record.version for candidate in offered(choice)] == ["v2", "v1"]
 
 
 def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(

@@ -131,7 +131,7 @@ class CdkProject:
     def synth(self, attend: Any = lambda: None, **context: str) -> str:
         return cdk.synthesized(self.app(**context), str(self.cache), AppLog(self.lines, attend))
 
-    def artifact(self, name: str = "Shop", **context: str) -> cdk.Artifact:
+    def artifact(self, name: str = "Shop", **context: str) -> cdk.StackArtifact:
         return cdk.artifact(self.synth(**context), name, ACCOUNT, REGION, cdk.is_strict(self.app()))
 
     def runs(self) -> int:
@@ -722,7 +722,7 @@ def test_the_real_cdk_refuses_and_fails_as_it_says_itself(
     for package in ("aws-cdk-lib", "constructs"):
         (folder / "node_modules" / package).symlink_to(f"{REAL}/node_modules/{package}")
 
-    def artifact(name: str, mode: str) -> cdk.Artifact:
+    def artifact(name: str, mode: str) -> cdk.StackArtifact:
         app = cdk.CdkApp(str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"mode": mode})
         return cdk.artifact(
             cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog()), name, ACCOUNT, REGION

@@ -3,6 +3,7 @@ their steps.
 """
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -14,9 +15,10 @@ from msgspec.structs import replace
 from tests.record.parts import Broken, ManualClock, store
 from toolkit.errors import Refused
 from toolkit.ports.processes import facts
-from toolkit.record.history import INDEX, StepLog, good_deploys, log_path, runs, unfinished
+from toolkit.record.history import StepLog, good_deploys, log_path, runs, unfinished
 from toolkit.record.journal import EntryState, Journal, path_of
 from toolkit.record.ledger import BEGUN, LocalLedger, Record, Scope
+from toolkit.record.run_index import FILE
 from toolkit.record.state import Store
 
 ACCOUNT = "111111111111"
@@ -160,11 +162,13 @@ def test_a_damaged_journal_is_listed_not_hidden(here: Store) -> None:
     assert unfinished(here) == [item]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"r1": 5}', b"[" * 100_000, None])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]\n", b"r1\n", b"r1 5 5 done {}\n", b"[" * 100_000, b"\n\n", None]
+)
 def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
     ran(here, "r1", end(0)).close()
     before = runs(here)
-    path = Path(here.path(INDEX))
+    path = Path(here.path(FILE))
     assert path.exists()
     if content is None:
         path.unlink()
@@ -175,6 +179,64 @@ def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
     journal.append(EntryState.END, exit=1)
     journal.close()
     assert runs(here)[0].exit == 1
+
+
+@pytest.mark.parametrize("summary", [b"{", b"{}", b"[" * 100_000, b'{"run": 5}', b"\xff"])
+def test_a_damaged_line_of_the_index_is_read_from_its_journal(here: Store, summary: bytes) -> None:
+    ran(here, "r1", end(0)).close()
+    before = runs(here)
+    path = Path(here.path(FILE))
+    start = path.read_bytes().partition(b"{")[0]
+    path.write_bytes(start + summary + b"\n")
+    assert runs(here) == before
+
+
+def test_the_index_goes_on_after_a_line_that_was_torn(here: Store) -> None:
+    ran(here, "r1", end(0)).close()
+    before = runs(here)
+    path = Path(here.path(FILE))
+    path.write_bytes(path.read_bytes() + b"r2 17")
+    ran(here, "r2", end(0)).close()
+    assert [run.run for run in runs(here)] == ["r2", "r1"]
+    lines = path.read_bytes().splitlines()
+    assert (len(lines), lines[1]) == (3, b"r2 17")
+    assert runs(here)[1:] == before
+
+
+def test_runs_that_are_not_shown_are_not_decoded(
+    here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        ran(here, f"r{number:02}", end(0)).close()
+    everything = runs(here, 100)
+    decoded: list[bytes] = []
+    whole = json.loads
+
+    def loads(data: bytes) -> Any:
+        decoded.append(data)
+        return whole(data)
+
+    monkeypatch.setattr(json, "loads", loads)
+    assert (unfinished(here), len(decoded)) == ([], 0)
+    assert (runs(here, 3), len(decoded)) == (everything[:3], 3)
+
+
+def test_a_run_that_ended_with_an_open_step_stays_unfinished_in_the_index(here: Store) -> None:
+    ran(here, "r1", ("intent", "app@eu-west-1", {}), end(5)).close()
+    first = unfinished(here)
+    assert [run.run for run in first] == ["r1"]
+    assert Path(here.path(FILE)).read_bytes().split(b" ")[3] == b"open"
+    assert unfinished(here) == first
+
+
+def test_the_index_does_not_grow_with_the_changes_of_the_same_runs(here: Store) -> None:
+    ran(here, "r1", end(0)).close()
+    for number in range(150):
+        journal = Journal.reopen(here, "r1")
+        journal.append(EntryState.NOTE, number=number)
+        journal.close()
+        assert len(runs(here)) == 1
+    assert Path(here.path(FILE)).read_bytes().count(b"\n") < 110
 
 
 def test_no_run_yet(here: Store) -> None:

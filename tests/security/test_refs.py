@@ -70,7 +70,7 @@ def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(
     "args",
     [
         ("diff", "--output=pwn"),
-        ("diff", "-h"),
+        ("diff", "-o"),
         ("rules", "replay", "--output=pwn"),
         ("explain", "--output=pwn"),
     ],

@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from tests.support import completions
 from tests.support.run import ROOT
 from tests.support.sandbox import prepare
 from toolkit.cli.main import cli
@@ -414,6 +415,7 @@ def generated() -> dict[Path, str]:
         DOCS / "commands.md": command_reference(),
         DOCS / "rules.md": rules_reference(),
         DOCS / "rules.schema.json": schema_text(),
+        completions.FILE: completions.table_text(),
     }
 
 

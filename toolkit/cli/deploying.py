@@ -144,7 +144,7 @@ def _with_run_options(command: Command, environment: Callable[[Command], Command
             options.as_json,
             options.quiet,
             options.verbose,
-            options.no_color,
+            options.color,
         )
     ):
         command = option(command)
@@ -258,7 +258,11 @@ def require_flags(common: DeployOptions, rules: Rules, environments: Sequence[st
         settings = find_environment(environment, rules)
         if settings is not None and settings.protected:
             protected.append(settings.name)
-    for name in unconfirmed(common, protected, {str(name) for name in environments}):
+    every = {str(name) for name in environments}
+    for name in protected:
+        if typed := _confirmations(common, name, every):
+            confirm_name(name, typed, asking=False)  # a wrong one is no reason to repeat it
+    for name in unconfirmed(common, protected, every):
         problems.append(f"environment {name} is protected")
         flags += ("--confirm", name)
     if not flags:

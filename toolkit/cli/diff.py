@@ -59,7 +59,7 @@ if rules.toml says "fail"."""
 @options.as_json
 @options.quiet
 @options.verbose
-@options.no_color
+@options.color
 @click.pass_context
 def diff(ctx: click.Context, /, **values: Any) -> int:
     """Show what is out of date, why, and the smallest deploy that fixes it.

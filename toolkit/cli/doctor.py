@@ -24,6 +24,7 @@ from toolkit.show import diagnosis as show
 
 @click.command()
 @options.common
+@options.color
 @options.as_json
 @click.pass_context
 def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:

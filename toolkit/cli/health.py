@@ -66,7 +66,7 @@ everything is ok (perhaps with warnings), 1 something is failing or unknown,
 @options.as_json
 @options.quiet
 @options.verbose
-@options.no_color
+@options.color
 @click.pass_context
 def health(ctx: click.Context, /, **values: Any) -> int:
     """Check that everything in rules.toml is healthy.

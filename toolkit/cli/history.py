@@ -23,6 +23,7 @@ from toolkit.show import history as show
     help="Show at most this many runs.",
 )
 @options.common
+@options.color
 @environment_option("Only runs in this environment.")
 @options.as_json
 @click.pass_context

@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from toolkit.advice import ShellCommand
-from toolkit.cli import debugging
+from toolkit.cli import debugging, output
 from toolkit.cli.environment_option import environment_option
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import ProjectRequest, Rules
@@ -48,13 +48,26 @@ verbose = click.option(
     is_flag=True,
     help="Print more details, such as reasons and who changed what.",
 )
-no_color = click.option(
-    "--no-color",
-    is_flag=True,
-    expose_value=False,
-    callback=lambda ctx, param, value: _set_no_color(value),
-    help="Print no colours (or set NO_COLOR).",
-)
+
+
+def color(command: Command) -> Command:
+    """--color and --no-color."""
+    command = click.option(
+        "--no-color",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=lambda ctx, param, value: _choose_colours("never" if value else None),
+        help="The same as --color never.",
+    )(command)
+    return click.option(
+        "--color",
+        type=click.Choice(tuple(map(str, output.ColourChoice))),
+        expose_value=False,
+        is_eager=True,
+        callback=lambda ctx, param, value: _choose_colours(value),
+        help="When to print colours; auto: on a terminal, unless NO_COLOR is set.",
+    )(command)
 
 
 allowed = click.option(
@@ -65,9 +78,9 @@ allowed = click.option(
 )
 
 
-def _set_no_color(no_color: bool) -> None:
-    if no_color:
-        os.environ["NO_COLOR"] = "1"
+def _choose_colours(choice: str | None) -> None:
+    if choice is not None:
+        output.choose_colours(output.ColourChoice(choice))
 
 
 def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:

@@ -3,16 +3,18 @@
 import errno
 import io
 import os
+import re
 import stat
 import sys
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any, TextIO, cast
 
 import click
 
 from toolkit.advice import Advice, SameOptions, ShellCommand
 from toolkit.errors import Exit, FileProblem, ToolkitError
-from toolkit.show import text
+from toolkit.show import style, text
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 
 
@@ -47,6 +49,67 @@ class _EndpointLine:
 _endpoint_line = _EndpointLine()
 
 
+class ColourChoice(StrEnum):
+    """When to print colours: `--color`."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class _Colours:
+    """Whether colours are printed, as the command line says it."""
+
+    choice = ColourChoice.AUTO
+
+
+def choose_colours(choice: ColourChoice) -> None:
+    """From now on: when to print colours. What the libraries print that ask questions and draw
+    progress follows it, too.
+    """
+    _Colours.choice = choice
+    if choice is ColourChoice.NEVER:
+        os.environ["NO_COLOR"] = "1"
+    elif choice is ColourChoice.ALWAYS:
+        os.environ.pop("NO_COLOR", None)
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether a stream gets colours: by the command line, else by the variables that the field has
+    agreed on (no-color.org, bixense.com/clicolors), else if it is a terminal that has them.
+    """
+    if _Colours.choice is not ColourChoice.AUTO:
+        return _Colours.choice is ColourChoice.ALWAYS
+    variables = os.environ
+    if variables.get("NO_COLOR"):
+        return False
+    for name in ("CLICOLOR_FORCE", "FORCE_COLOR"):
+        if variables.get(name):
+            return variables[name] not in ("0", "false")
+    if variables.get("CLICOLOR") == "0" or variables.get("TERM", "dumb") in ("", "dumb"):
+        return False
+    return stream.isatty()
+
+
+_URGENT = re.compile(r"^(?:(error)|warning):")
+
+
+def _urgent(match: re.Match[str]) -> str:
+    return style.marked(match[0], style.Role.BAD if match[1] else style.Role.WARNING)
+
+
+def rendered(words: str, stream: TextIO) -> str:
+    """The words as they may be written to a stream: with colours where it has them, and without
+    anything else that moves a cursor.
+    """
+    colours = has_colours(stream)
+    if not colours:
+        return text.harmless(style.plain(words))
+    return "".join(
+        style.coloured(text.harmless(piece), role) for piece, role in style.pieces(words)
+    )
+
+
 def set_endpoint(endpoint: str | None, silent: bool) -> None:
     """From now on: where calls go, None for AWS itself. It is the first line of the output, unless
     `silent`; a document has a field.
@@ -74,7 +137,7 @@ def say(answer: str) -> None:
     it would make exit code 1.
     """
     try:
-        sys.stdout.write(f"{_endpoint_line.take()}{text.harmless(answer)}\n")
+        sys.stdout.write(f"{_endpoint_line.take()}{rendered(answer, sys.stdout)}\n")
     except OSError as problem:
         if _closed(problem):
             raise ReaderGone from None
@@ -86,9 +149,11 @@ def note(remark: str) -> None:
     written so far. The words of notes and warnings are wrapped.
     """
     lines: list[str] = []
-    for words in text.harmless(remark).split("\n"):
+    for words in remark.split("\n"):
         is_remark = words.startswith(_REMARKS)
-        lines += text.wrapped(words, width()) if is_remark else [words]
+        words = _URGENT.sub(_urgent, words)
+        shown = text.wrapped(words, width()) if is_remark else [words]
+        lines += [rendered(words, sys.stderr) for words in shown]
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):  # stderr may be closed
@@ -202,8 +267,8 @@ def silence() -> None:
 
 def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     """A wrong command line, in a line, with the place to look; with --json also as a document."""
-    path = "toolkit"
-    if isinstance(wrong, click.UsageError) and wrong.ctx:
+    path = "toolkit" if command == "toolkit" else f"toolkit {command}"
+    if isinstance(wrong, click.UsageError) and wrong.ctx and wrong.ctx.parent:
         path = wrong.ctx.command_path
     hint: Advice = ("see", ShellCommand(f"{path} --help"))
     # click lists choices on lines of their own.

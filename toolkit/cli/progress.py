@@ -5,19 +5,28 @@ else. All of it on stderr.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import RLock
 from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.operations import GOOD, Job, JobAction, Outcome, Verdict
+from toolkit.operations import Job, JobAction, Outcome
 from toolkit.ports import debug
-from toolkit.run.events import LogLine, Notice, PhaseChanged, RunEvent, StepBegan, StepEnded
+from toolkit.run.events import (
+    LogLine,
+    Notice,
+    PhaseChanged,
+    RunEvent,
+    RunPlanned,
+    StepBegan,
+    StepEnded,
+)
 from toolkit.show import run as show
+from toolkit.show import style
 from toolkit.show.advice import advice_lines
-from toolkit.show.text import duration, line
+from toolkit.show.text import count, duration, line, shortened
 
 REFRESHES = 8
 """How often per second the lines are drawn again."""
@@ -88,8 +97,14 @@ class ScreenProgress:
         self._lock = RLock()
         self._several = several
         self._rows: dict[str, _Row] = {}
+        self._waiting: dict[str, list[str]] = {}
+        """The steps that have not begun, each with those that it waits for."""
         self._console = Console(
-            file=output.unbuffered(), highlight=False, markup=False, emoji=False
+            file=output.unbuffered(),
+            highlight=False,
+            markup=False,
+            emoji=False,
+            no_color=not output.has_colours(sys.stderr),
         )
         self._live = Live(
             get_renderable=self._drawn,
@@ -106,28 +121,46 @@ class ScreenProgress:
         with suppress(OSError):  # a terminal that was closed ends no deploy
             self._live.start()
             match event:
+                case RunPlanned(_, jobs):
+                    self._planned(jobs)
                 case StepBegan(job):
                     with self._lock:
+                        self._waiting.pop(job.step, None)
                         self._rows[job.step] = _Row(job)
                 case PhaseChanged(step, phase):
                     self._change(step, phase, "")
                 case LogLine(step, text):
                     self._change(step, None, text)
                 case Notice(step, text):
-                    shown = advice_lines(text, before=f"{step}: ")
-                    self._console.print("\n".join(shown), soft_wrap=True)
+                    self._print("\n".join(advice_lines(text, before=f"{step}: ")))
                 case StepEnded(outcome):
                     self._ended(outcome)
+
+    def _planned(self, jobs: Sequence[Job]) -> None:
+        # A step that undoes another one waits for nothing: mostly it never begins.
+        planned = [job for job in jobs if not job.undoes]
+        steps = {job.step for job in planned}
+        with self._lock:
+            self._waiting = {
+                job.step: [need for need in job.needs if need in steps] for job in planned
+            }
 
     def _ended(self, outcome: Outcome) -> None:
         with self._lock:
             self._rows.pop(outcome.step, None)
+            self._waiting.pop(outcome.step, None)
+            for needs in self._waiting.values():
+                if outcome.step in needs:
+                    needs.remove(outcome.step)
         if not self._several:
             return
-        style = "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
-        if outcome.verdict in GOOD:
-            style = "green"
-        self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
+        shown = f"{line(outcome.step)}: {show.ended(outcome)}"
+        self._print(style.marked(shown, show.ROLES.get(outcome.verdict)))
+
+    def _print(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text.from_ansi(output.rendered(text, sys.stderr)), soft_wrap=True)
 
     def asked(self, step: str, question: str) -> bool | None:
         """Ask, with the lines put away as long. No event is taken meanwhile."""
@@ -160,12 +193,22 @@ class ScreenProgress:
         from rich.text import Text
 
         with self._lock:
-            width = self._console.width
-            return Text(
-                "\n".join(row.text(width) for row in self._rows.values()),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
+            width, height = self._console.size
+            lines = [row.text(width) for row in self._rows.values()]
+            lines += waiting_lines(self._waiting, width, height - len(lines) - 2)
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
+
+def waiting_lines(waiting: Mapping[str, Sequence[str]], width: int, most: int) -> list[str]:
+    """A line for each step that has not begun, with what it waits for, but no more than `most`."""
+    lines: list[str] = []
+    for step, needs in waiting.items():
+        what = ", ".join(map(line, needs)) or "another step to end (--parallel)"
+        lines.append(shortened(f"  {line(step)}  waits for {what}", width))
+    if len(lines) > most:
+        hidden = len(lines) - max(most - 1, 0)
+        lines = [*lines[: max(most - 1, 0)], f"  {count(hidden, 'more step')} waiting"]
+    return lines
 
 
 class _Row:
@@ -269,7 +312,8 @@ class RedrawnText:
         from rich.text import Text
 
         with suppress(OSError):
-            self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+            shown = Text.from_ansi(output.rendered(text, sys.stdout), no_wrap=True, overflow="crop")
+            self._live.update(shown, refresh=True)
 
 
 def checking(quiet: bool) -> AbstractContextManager[object]:

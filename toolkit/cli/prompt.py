@@ -2,7 +2,6 @@
 
 import sys
 import termios
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar, cast
@@ -16,7 +15,8 @@ from prompt_toolkit.key_binding import (
 )
 
 from toolkit.advice import NextCommand
-from toolkit.cli import output
+from toolkit.cli import clipboard, output
+from toolkit.cli.clipboard import Copied
 from toolkit.model import DiffResult, Plan
 from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
@@ -26,6 +26,11 @@ from toolkit.show.text import duration, line
 
 Value = TypeVar("Value")
 
+COPIED = {
+    Copied.YES: "Copied to the clipboard:",
+    Copied.SENT: "Sent to the terminal's clipboard; if it takes nothing, copy it from here:",
+    Copied.NO: "No clipboard can be reached from here; copy it by hand:",
+}
 WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
@@ -159,10 +164,8 @@ def _answer(question: questionary.Question) -> object:
 
 
 def _copy(command: str) -> None:
-    """Hand the command to the terminal's clipboard (OSC 52), and show it for terminals that have
-    none.
-    """
-    sys.stdout.write(f"\x1b]52;c;{b64encode(command.encode()).decode()}\x07")
+    """Copy the command, and show it, or say that it has to be copied by hand."""
+    output.note(COPIED[clipboard.copy(command)])
     output.say(command)
 
 

@@ -48,7 +48,7 @@ def record_set(
     ports = open_ports(git, request.folder)
     account.sign_in_for(request, git, ports, silent=as_json)
     commit_id = git.resolve(commit)
-    location = flow.first_location(request, git)
+    location = flow.first_location(request, git, targets)
     can_ask = output.interactive() and not as_json
     environment = location.environment or "this project"
     owner = location.account or "the account of these credentials"

@@ -92,11 +92,14 @@ def _choose(
 
         if choice.back:
             output.note(f"note: {line(choice.back)}")
-        labels: list[tuple[str, str]] = []
-        for candidate in candidates:
-            label = display.deploy_label(candidate.record, candidate.live, candidate.gone)
-            labels.append((label, candidate.record.run))
-        version = pick("Which version?", labels, flow.first_choice(choice))
+        offered = flow.offered(choice)
+        labels = display.deploy_labels(
+            [candidate.record for candidate in offered],
+            [_where_live(candidate) for candidate in offered],
+            [candidate.gone for candidate in offered],
+        )
+        runs = [candidate.record.run for candidate in offered]
+        version = pick("Which version?", list(zip(labels, runs, strict=True)))
     chosen = flow.pick_candidate(choice, version)
     if version is None and not common.quiet:
         for candidate in candidates[: candidates.index(chosen)]:
@@ -104,6 +107,12 @@ def _choose(
                 name = line(candidate.record.version)
                 output.note(f"note: {name} is left out: its image is gone")
     return chosen
+
+
+def _where_live(candidate: flow.Candidate) -> list[str]:
+    if candidate.live:
+        return [""]
+    return [region or "" for region in candidate.runs_in]
 
 
 def _list(choice: flow.RollbackChoice, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from toolkit.show import lint as show
 
 @click.command("check")
 @options.common
+@options.color
 @click.option(
     "--strict", is_flag=True, help="Exit with 1 if there is a finding, or a file that no rule owns."
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import flow, targets
-from toolkit.advice import NextCommand
+from toolkit.advice import ShellCommand
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
@@ -181,7 +181,7 @@ def reset(
     with box.exclusive():
         sandbox = box.load()
         if sandbox is None or not box.is_running(sandbox):
-            start = ("start it with", NextCommand("sandbox up"))
+            start = ("start it with", ShellCommand('eval "$(toolkit sandbox up)"'))
             raise Refused("the sandbox is not running", start)
         _forget(sandbox)
         sandbox = _fill(box.empty_sandbox(sandbox), project, bare)

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from toolkit.cli import account, options, output
 from toolkit.cli.ports import open_ports
-from toolkit.flow import colleagues, runs
+from toolkit.flow import colleagues, run_stories
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import project_stores, store_of_run
 from toolkit.model import Rules
@@ -20,7 +20,7 @@ class OpenedRun(Struct, frozen=True):
     store: Store
     rules: Rules
     ports: Ports
-    story: runs.RunStory
+    story: run_stories.RunStory
 
 
 def open_run(
@@ -36,7 +36,7 @@ def open_run(
     options.known_environment(ctx, loaded)
     account.sign_in_for_runs(loaded, ports, silent=silent)
     shared = newer_run(run, store, loaded, ports)
-    story = runs.run_story(store, run) if shared is None else colleagues.run_story(shared)
+    story = run_stories.run_story(store, run) if shared is None else colleagues.run_story(shared)
     return OpenedRun(store, loaded, ports, story)
 
 

@@ -17,6 +17,7 @@ from toolkit.show import history as display
 )
 @click.argument("run")
 @options.common
+@options.color
 @options.as_json
 @click.pass_context
 def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as_json: bool) -> int:

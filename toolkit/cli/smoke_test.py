@@ -86,7 +86,7 @@ wrong rules.toml or a missing secret, 130 Ctrl-C."""
 @options.as_json
 @options.quiet
 @options.verbose
-@options.no_color
+@options.color
 @click.pass_context
 def smoke_test(ctx: click.Context, /, **values: Any) -> int:
     """Run the checks in rules.toml against the live system.

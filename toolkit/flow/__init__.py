@@ -7,16 +7,20 @@ after (record/): that is deploy.py. Each stage hands plain data (model.py) to th
 are the only ones that touch the world.
 """
 
-from toolkit.flow.compare import DiffRequest, Points, diff
-from toolkit.flow.replays import replay, tally
-from toolkit.flow.rulebook import (
-    deploy_command,
-    display_path,
-    load_rules,
-    read_rules,
-    rule_book,
-    rules_path,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.flow.compare import DiffRequest, Points, diff
+    from toolkit.flow.replays import replay, tally
+    from toolkit.flow.rulebook import (
+        deploy_command,
+        display_path,
+        load_rules,
+        read_rules,
+        rule_book,
+        rules_path,
+    )
 
 __all__ = [
     "DiffRequest",
@@ -31,3 +35,20 @@ __all__ = [
     "rules_path",
     "tally",
 ]
+
+_FILES = {
+    "DiffRequest": "compare",
+    "Points": "compare",
+    "diff": "compare",
+    "replay": "replays",
+    "tally": "replays",
+}
+"""Where names stand that are not in rulebook.py. Each is loaded when it is used: most commands need
+few of them.
+"""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES.get(name, 'rulebook')}"), name)

@@ -4,12 +4,11 @@ on to the checks that use them.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from http.cookiejar import CookieJar
 from random import SystemRandom
 from statistics import median
 from threading import Lock
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +23,9 @@ from toolkit.operations import CheckStatus, Result
 from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
 
 PARALLEL = 8
 SHORTEST_COOKIE = 8
@@ -96,8 +98,10 @@ class CheckRun:
             values |= self.values.get(giver, {})
         return {**values, **task.row_values}
 
-    def jar(self, task: Task) -> CookieJar:
+    def jar(self, task: Task) -> "CookieJar":
         """The cookies of all that came before it."""
+        from http.cookiejar import CookieJar  # it loads OpenSSL, and a page of help runs no check
+
         jar = CookieJar()
         for name in sorted(task.waits):
             for cookie in self._jars.get(name, ()):

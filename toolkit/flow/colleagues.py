@@ -19,7 +19,7 @@ from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.builds import BUILD
 from toolkit.flow.rulebook import find_environment
-from toolkit.flow.runs import RunStory, shared_runs, story_of
+from toolkit.flow.run_stories import RunStory, shared_runs, story_of
 from toolkit.formats.commits import is_commit_id
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Rules

@@ -111,8 +111,10 @@ class RecordedBase(Struct, frozen=True):
     settings: str = ""
     run: str = ""
     unrecorded: bool = False
-    generated: str = ""
-    """What its version's name says of the files that git ignores and its build takes."""
+    generated: str | None = ""
+    """What its version's name says of the files that git ignores and its build takes; None where
+    nobody knows.
+    """
     failed: FailedRun | None = None
     notes: tuple[str, ...] = ()
     """What else there is to say of what is live."""

@@ -30,7 +30,7 @@ from toolkit.flow.plan_file import check_empty_plan, check_plan
 from toolkit.flow.rulebook import find_environment, path_owners, rules_path, variables_of
 from toolkit.flow.selection import (
     DeployRequest,
-    Selection,
+    TargetSelection,
     environments_of,
     resolve_target,
     select,
@@ -80,7 +80,7 @@ class _Part(Struct, frozen=True):
 
     environment: str | None
     locations: tuple[Location, ...]
-    selection: Selection
+    selection: TargetSelection
     content: TargetVersions = TargetVersions({})
 
 

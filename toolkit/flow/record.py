@@ -101,11 +101,16 @@ def show(
     return lines, notes
 
 
-def first_location(request: ProjectRequest, git: Git | None) -> Location:
-    """The location of the record, the first of its regions. Raises RulesError, UsageError,
-    GitError, Refused.
+def first_location(
+    request: ProjectRequest, git: Git | None, targets: Sequence[str] = ()
+) -> Location:
+    """The location of the record, the first of its regions. Raises RulesError, UsageError (for an
+    unknown target, too), GitError, Refused.
     """
-    return _load(request, git)[1][0]
+    rules, locations = _load(request, git)
+    for name in targets:
+        require_target(name, rules)
+    return locations[0]
 
 
 def set_(

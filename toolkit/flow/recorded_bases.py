@@ -21,7 +21,15 @@ from toolkit.flow.rulebook import find_environment, variables_of
 from toolkit.flow.stores import existing_store, resolved_location, store_for
 from toolkit.formats.commits import is_commit_id
 from toolkit.model import AWS, BaseKind, Resource, Rules, Target
-from toolkit.operations import GOOD, Job, LiveVersion, Location, RunStatus, Verdict
+from toolkit.operations import (
+    GOOD,
+    Job,
+    LiveVersion,
+    Location,
+    RecordOrigin,
+    RunStatus,
+    Verdict,
+)
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
@@ -342,7 +350,8 @@ def recorded_base(
         since,
         settings=good.settings,
         run=good.run,
-        generated=generated_in(good.version),
+        # A person who says what is live names a commit.
+        generated=None if good.origin == RecordOrigin.SET else generated_in(good.version),
         failed=failed,
     )
 

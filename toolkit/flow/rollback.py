@@ -291,14 +291,28 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
     return complete[0]
 
 
-def first_choice(choice: RollbackChoice) -> str | None:
-    """The run whose version a menu offers first: the one that is restored where none is named;
-    None where there is none. Never what is live while another one can be restored.
+def offered(choice: RollbackChoice) -> list[Candidate]:
+    """What a menu offers, each version once: first the one that is restored where none is named,
+    then those that can be restored, the newest first, then what cannot be any more.
+
+    Where none is restored without being named, what is live comes first: Enter alone changes
+    nothing then.
     """
+    candidates = [candidate for candidate in choice.candidates if not candidate.older]
     try:
-        return pick_candidate(choice, None).record.run
+        first = pick_candidate(choice, None)
     except Refused:
-        return None
+        first = next((candidate for candidate in candidates if candidate.live), candidates[0])
+    others = [candidate for candidate in candidates if candidate is not first]
+    others.sort(key=lambda candidate: candidate.gone is True)
+    offers: list[Candidate] = []
+    versions = set[str]()
+    for candidate in (first, *others):
+        # Another image of the same version is restored by the name of its run.
+        if candidate.record.version not in versions or candidate.runs_in:
+            offers.append(candidate)
+            versions.add(candidate.record.version)
+    return offers
 
 
 def _named(choice: RollbackChoice, name: str) -> Candidate:

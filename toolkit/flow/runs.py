@@ -5,24 +5,20 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from shlex import join
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.advice import NextCommand
 from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
+from toolkit.flow.run_stories import shared_runs
 from toolkit.flow.stores import resolved_location, store_for
 from toolkit.operations import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
-from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
-from toolkit.record import history
-from toolkit.record.history import Summary
 from toolkit.record.journal import (
     EntryState,
     Journal,
-    JournalEntry,
     has_foreign_lines,
     new_run_id,
     path_of,
@@ -31,7 +27,7 @@ from toolkit.record.journal import (
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claim_run
-from toolkit.record.shared_runs import SharedRun, SharedRuns
+from toolkit.record.shared_runs import SharedRun
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.execute import Execution
@@ -192,40 +188,6 @@ def _shared(
         elif mirror.taken_over_by:
             over_by = f"{mirror.taken_over_by} has taken the run over: see"
             request.tell((over_by, NextCommand("show", (journal.run,))))
-
-
-def shared_runs(location: Location, ports: Ports) -> SharedRuns | None:
-    """Where the runs of a location are shared, None where they are not."""
-    if not location.store:
-        return None
-    return SharedRuns(Bucket(ports.aws(location), location.store, location.account))
-
-
-class RunStory(Struct, frozen=True):
-    """A run in retrospect: its line in the history, and for each step its verdict (empty: open) and
-    the cause.
-    """
-
-    summary: Summary
-    steps: tuple[tuple[str, str, str], ...]
-
-
-def story_of(summary: Summary, entries: Sequence[JournalEntry]) -> RunStory:
-    """The story of a run with this journal. Pure."""
-    causes: dict[str, str] = {}
-    for entry in entries:
-        if entry.state == EntryState.OUTCOME and entry.step is not None:
-            causes[entry.step] = str(entry.facts.get("cause", ""))
-    return RunStory(
-        summary,
-        tuple((step, verdict or "", causes.get(step, "")) for step, _, verdict in summary.steps),
-    )
-
-
-def run_story(store: Store, run: str) -> RunStory:
-    """One run. Raises Refused, StateDamaged, FileProblem."""
-    entries = read(store, run)
-    return story_of(history.run_summary(store, run), entries)
 
 
 def run_state(store: Store, run: str, ports: Ports) -> RunState:

@@ -62,7 +62,7 @@ def environments_of(request: DeployRequest, rules: Rules) -> tuple[str | None, .
     return tuple(dict.fromkeys(chosen_environment(name, rules) for name in named))
 
 
-class Selection(Struct, frozen=True):
+class TargetSelection(Struct, frozen=True):
     """The targets to deploy, groups written out. `left` are those that this run cannot deploy, each
     with the reason; `changed` those that are due only by files that git ignores, with these;
     `excluded` those that `--without` leaves out.
@@ -80,7 +80,7 @@ def select(
     rules: Rules,
     git: Git | None,
     records: Records | None,
-) -> Selection:
+) -> TargetSelection:
     """The targets of a request in an environment. Raises Refused where a named one cannot be
     deployed.
     """
@@ -107,7 +107,7 @@ def select(
                     f"once that is done, add --without {name}; --without {other} leaves {other}"
                     " out",
                 )
-    return Selection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
+    return TargetSelection(tuple(chosen), tuple(left), changed, tuple(sorted(every & without)))
 
 
 def named_targets(
@@ -171,8 +171,8 @@ def _regenerated(
     changed: dict[str, tuple[str, ...]] = {}
     for target in rest:
         # Several regions may have been deployed with different files.
-        recorded = {point.generated for point in points[target]}
-        if recorded != {digests.get(target, "")[:LETTERS]}:
+        recorded = {point.generated for point in points[target]} - {None}
+        if recorded and recorded != {digests.get(target, "")[:LETTERS]}:
             changed[target] = files.get(target, ())
     return changed
 

@@ -139,7 +139,7 @@ class CdkAsset(Struct, frozen=True):
     """The content, where it is not a file: a template."""
 
 
-class Artifact(Struct, frozen=True):
+class StackArtifact(Struct, frozen=True):
     """One stack of an assembly. `template` is its text, and `stored` where it would lie in S3."""
 
     name: str
@@ -220,7 +220,9 @@ def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
     return assembly
 
 
-def artifact(assembly: str, name: str, account: str, region: str, strict: bool = False) -> Artifact:
+def artifact(
+    assembly: str, name: str, account: str, region: str, strict: bool = False
+) -> StackArtifact:
     """The stack of an assembly that has this name. Raises FileProblem, Refused: also for an error
     that the app notes about the stack, with `strict` for a warning.
     """
@@ -782,7 +784,7 @@ def _refuse_other_location(name: str, stack: Mapping[str, Any], account: str, re
 
 def _artifact(
     name: str, stack: _StackEntry, account: str, region: str, warnings: tuple[str, ...]
-) -> Artifact:
+) -> StackArtifact:
     properties = stack.entry.get("properties", {})
 
     def filled(text: str) -> str:
@@ -807,7 +809,7 @@ def _artifact(
     role = properties.get("cloudFormationExecutionRoleArn")
     version = properties.get("requiresBootstrapStackVersion")
     parameter = properties.get("bootstrapStackVersionSsmParameter")
-    return Artifact(
+    return StackArtifact(
         name=name,
         template=read(template).decode("utf-8", "replace"),
         stored=stored,

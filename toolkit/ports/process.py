@@ -293,6 +293,27 @@ def _run(
     return CompletedProgram(done.returncode, done.stdout, done.stderr)
 
 
+def fed(argv: Sequence[str], text: bytes, env: Mapping[str, str], patience_s: float) -> bool:
+    """Whether a program has taken this text and ended well. What it writes is dropped: programs for
+    the clipboard stay in the background, and would keep a pipe open.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            cwd="/",
+            env=dict(env),
+            input=text,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=patience_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
 def which(name: str) -> str | None:
     """The absolute path of a program on PATH. Relative entries, and so the working directory, are
     never searched.

@@ -2,9 +2,8 @@
 deployed.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -20,9 +19,9 @@ from toolkit.ports.disk import Disk
 from toolkit.record import journal, state
 from toolkit.record.journal import EntryState, JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merge
+from toolkit.record.run_index import RunIndex
 from toolkit.record.state import Store
 
-INDEX, INDEX_MOST = "runs.index.json", 1 << 24
 LOGS = "logs"
 STOPPED = (129, 130, 143)
 SEARCHED = 500
@@ -68,7 +67,8 @@ class Summary(Struct, frozen=True):
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
     """The newest runs, newest first, damaged ones included. Raises FileProblem."""
-    return _summaries(store, _run_names(store)[:most])
+    names = _run_names(store)
+    return list(_summaries(store, names[:most], names))
 
 
 def run_summary(store: Store, run: str) -> Summary:
@@ -84,9 +84,10 @@ def unfinished(store: Store) -> list[Summary]:
     A run whose process ended before its first line was complete left nothing behind, and is not
     listed.
     """
+    names = _run_names(store)
     return [
         run
-        for run in _summaries(store, _run_names(store))
+        for run in _summaries(store, names, names, unfinished=True)
         if (run.ended is None or run.open) and (run.started or run.problem)
     ]
 
@@ -316,36 +317,27 @@ def _run_names(store: Store) -> list[str]:
     )
 
 
-class _Cached(Struct, frozen=True):
-    size: int
-    changed: int
-    summary: Summary
-
-
-def _summaries(store: Store, names: Sequence[str]) -> list[Summary]:
-    """Summaries of these runs. Runs that ended are read once and kept in an index, which is only a
-    cache.
+def _summaries(
+    store: Store, names: Sequence[str], every: Sequence[str], unfinished: bool = False
+) -> Iterator[Summary]:
+    """Summaries of these runs, of `every` there is; of those that may be `unfinished` only, if that
+    is asked. Runs that ended are read once and kept in an index, which is only a cache.
     """
-    cached = _read_index(store)
-    summaries: list[Summary] = []
-    new: dict[str, _Cached] = {}
+    index = RunIndex(store, Summary)
     for name in names:
         try:
             stat = os.stat(store.path(journal.FOLDER, f"{name}.jsonl"), follow_symlinks=False)
         except FileNotFoundError:
             continue
-        entry = cached.get(name)
-        # By size and time: notes may follow the end, and another machine's copy may replace it.
-        if entry is not None and (entry.size, entry.changed) == (stat.st_size, stat.st_mtime_ns):
-            summaries.append(entry.summary)
+        if unfinished and index.is_done(name, stat):
             continue
-        run = _read_summary(store, name)
-        summaries.append(run)
-        if run.ended is not None:
-            new[name] = _Cached(stat.st_size, stat.st_mtime_ns, run)
-    if new:
-        _write_index(store, {**cached, **new})
-    return summaries
+        run = index.get(name, stat)
+        if run is None:
+            run = _read_summary(store, name)
+            if run.ended is not None and journal.is_run_name(name):
+                index.add(name, stat, run, is_open=bool(run.open or run.problem))
+        yield run
+    index.save(every)
 
 
 def _read_summary(store: Store, run: str) -> Summary:
@@ -368,21 +360,6 @@ def _is_running(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool
     except msgspec.ValidationError:
         running = None
     return journal.being_written(store, run) if running is None else running
-
-
-def _read_index(store: Store) -> dict[str, _Cached]:
-    try:
-        data = disk.read(store.path(INDEX), INDEX_MOST)
-        return msgspec.convert(json.loads(data), dict[str, _Cached]) if data else {}
-    except (ValueError, RecursionError, StateDamaged, FileProblem):
-        return {}  # it is made anew
-
-
-def _write_index(store: Store, cached: Mapping[str, _Cached]) -> None:
-    try:
-        disk.write(store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"))
-    except FileProblem:
-        return  # the next one reads the journals again
 
 
 def log_path(store: Store, run: str, step: str) -> str:

@@ -4,7 +4,6 @@ to.
 
 import hashlib
 import os
-import re
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from toolkit.errors import FileProblem
 from toolkit.ports import disk, files
+from toolkit.record.places import endpoint_suffix, folder_name
 
 _LONG = 180
 NONE = "-"
@@ -43,13 +43,13 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
     created if needed. Each endpoint other than AWS's own has a state of its own. Raises
     StateDamaged, FileProblem.
     """
-    folder = files.own_state(_folder_name(project, root, endpoint))
+    folder = files.own_state(folder_name(project, root, endpoint))
     return Store(folder, endpoint, project or "")
 
 
 def find_store(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
     """The state of a project, None if there is none yet. Raises StateDamaged, FileProblem."""
-    path = os.path.join(files.state_folder(), _folder_name(project, root, endpoint))
+    path = os.path.join(files.state_folder(), folder_name(project, root, endpoint))
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
@@ -65,30 +65,10 @@ def delete_endpoint(endpoint: str) -> None:
     own_folder(parent)
     try:
         for name in os.listdir(parent):
-            if name.endswith(_endpoint_suffix(endpoint)):
+            if name.endswith(endpoint_suffix(endpoint)):
                 shutil.rmtree(own_folder(os.path.join(parent, name)))
     except OSError as error:
         raise FileProblem(path=parent, reason=disk.error_text(error)) from None
-
-
-def _folder_name(project: str | None, root: str, endpoint: str | None) -> str:
-    """The name of a project's folder in that of all projects."""
-    real = os.path.realpath(root)
-    named = project or os.path.basename(real) or "root"
-    identity = f"project {project}" if project else f"root {real}"
-    # Two projects may have names that become the same key.
-    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
-    key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
-    return f"{key}-{digest}{_endpoint_suffix(endpoint)}"
-
-
-def _endpoint_suffix(endpoint: str | None) -> str:
-    """The part of a folder's name that says its endpoint: nothing for AWS's own. The part before
-    the @ never contains one.
-    """
-    if endpoint is None:
-        return ""
-    return f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 @lru_cache(maxsize=10_000)  # of each record's name most parts are the same

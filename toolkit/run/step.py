@@ -469,6 +469,7 @@ class StepExecution:
 
     def consent(self, question: str, flag: str) -> None:
         """Ask for consent. Raises NotAgreed, which names the flag, if it is not given."""
+        self.phase(f"waiting for confirmation: {question}")
         answer = self._request.ask(self.job.step, question)
         if answer is None:
             raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")

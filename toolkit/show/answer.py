@@ -28,6 +28,7 @@ from toolkit.show.advice import (
     sentence,
     shown_command,
 )
+from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import (
     clipped,
@@ -41,6 +42,12 @@ from toolkit.show.text import (
 )
 
 WIDTH = 80
+GOES_BACK = "GOES BACK, see above"
+ROLES: dict[str, Role] = {
+    TargetState.CLEAN: Role.GOOD,
+    TargetState.DUE: Role.WARNING,
+    TargetState.UNKNOWN: Role.WARNING,
+}
 
 
 def text(
@@ -252,7 +259,10 @@ def _table_with(answer: DiffResult, width: int, same: SameOptions) -> str:
         reason, is_path = _reason(answer, step)
         # A path is shortened in its middle, a sentence behind a word: -v has all of it.
         reason = clipped(reason, space) if is_path else shortened(reason, space)
-        fitting.append((*row[:3], reason, *row[4:]))
+        state = marked(row[1], ROLES.get(row[1]))
+        if reason == GOES_BACK:
+            reason = marked(reason, Role.BAD)
+        fitting.append((row[0], state, row[2], reason, *row[4:]))
     return table(headers, fitting, right=(2,))
 
 
@@ -275,7 +285,7 @@ def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
     """What most matters of why a step is due, and whether that is a path."""
     names = _names(answer, step)
     if any(name in answer.standings and answer.standings[name].backwards for name in names):
-        return "GOES BACK, see above", False
+        return GOES_BACK, False
     for name in names:
         if name in answer.failed_before:
             return line(answer.failed_before[name]), False

@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.show.run import WORDS
+from toolkit.operations import RunStatus
+from toolkit.show.run import verdict_word
+from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, line, quote, wrapped
 
 WIDTH = 80
+ROLES = {
+    RunStatus.SUCCEEDED: Role.GOOD,
+    RunStatus.UNCHANGED: Role.GOOD,
+    RunStatus.RUNNING: Role.WARNING,
+    RunStatus.CANCELLED: Role.WARNING,
+    RunStatus.INTERRUPTED: Role.BAD,
+    RunStatus.IN_DOUBT: Role.BAD,
+    RunStatus.PARTIAL: Role.BAD,
+    RunStatus.FAILED: Role.BAD,
+    RunStatus.DAMAGED: Role.BAD,
+}
 
 
 def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> str:
@@ -21,9 +34,13 @@ def runs(summaries: Sequence[Any], width: int = WIDTH, this_host: str = "") -> s
     for summary in summaries:
         environment, author = _environments(summary), line(_author(summary, this_host))
         steps = ", ".join(line(step) for step, _, _ in summary.steps) or "-"
-        rows.append((line(summary.run), summary.status, environment, author, steps))
+        rows.append((line(summary.run), _status(summary), environment, author, steps))
     space = room(rows, headers, 4, width)
     return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
+
+
+def _status(summary: Any) -> str:
+    return marked(summary.status, ROLES.get(summary.status))
 
 
 def _environments(summary: Any) -> str:
@@ -42,7 +59,7 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
     """One run: what was asked, when, by whom (and where, if that is not `this_host`), and each
     step's end. `steps` are step, verdict and cause.
     """
-    status = summary.status
+    status = _status(summary)
     if summary.exit is not None:
         status += f" (exit {summary.exit})"
     lines = [
@@ -57,7 +74,7 @@ def run(summary: Any, steps: Sequence[tuple[str, str, str]], this_host: str = ""
     ]
     if steps:
         rows = [
-            (line(step), WORDS.get(verdict, verdict) or "open", line(cause))
+            (line(step), verdict_word(verdict) or marked("open", Role.WARNING), line(cause))
             for step, verdict, cause in steps
         ]
         lines += ["", table(("step", "verdict", "cause"), rows)]
@@ -142,14 +159,32 @@ def run_document(summary: Any, steps: Sequence[tuple[str, str, str]]) -> dict[st
     return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": document}
 
 
-def deploy_label(record: Any, live: bool, gone: bool | None = None) -> str:
-    """One good deploy in a line of a list to choose from."""
-    label = f"{_version(record)}  {_minute(record)}  run {line(record.run)}"
+def deploy_labels(
+    records: Sequence[Any], live: Sequence[Sequence[str]], gone: Sequence[bool | None]
+) -> list[str]:
+    """Good deploys, a line each of a list to choose from: what each is stands at its end. `live` is
+    where each is live: in nothing, or in regions, with an empty name where it runs everywhere.
+    """
+    marks = [_mark(where, is_gone) for where, is_gone in zip(live, gone, strict=True)]
+    rows = [(_version(record), _minute(record), f"run {line(record.run)}") for record in records]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), mark))
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+
+
+def _mark(live: Sequence[str], gone: bool | None) -> str:
+    """What a good deploy is now."""
+    marks: list[str] = []
     if live:
-        label += "  (live)"
+        regions = ", ".join(region for region in live if region)
+        marks.append(f"live in {line(regions)}" if regions else "live")
     if gone:
-        label += "  (image gone)"
-    return label
+        marks.append("image gone")
+    elif not live:
+        marks.append("good" if gone is False else "good, image not checked")
+    return ", ".join(marks)
 
 
 def deploys(records: Sequence[Any], gone: Sequence[bool | None]) -> str:

@@ -18,6 +18,7 @@ from toolkit.operations import (
     Verdict,
 )
 from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
+from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, wrapped
 
@@ -34,6 +35,17 @@ WORDS: dict[str, str] = {
     Verdict.IN_DOUBT: "in doubt",
 }
 """The verdicts in words for people."""
+ROLES: dict[str, Role] = {
+    Verdict.SUCCEEDED: Role.GOOD,
+    Verdict.UNCHANGED: Role.GOOD,
+    Verdict.SKIPPED: Role.WARNING,
+    Verdict.SUPERSEDED: Role.WARNING,
+    Verdict.CANCELLED: Role.WARNING,
+    Verdict.IN_DOUBT: Role.BAD,
+    Verdict.FAILED: Role.BAD,
+    Verdict.UNHEALTHY: Role.BAD,
+    Verdict.ROLLED_BACK: Role.BAD,
+}
 TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 """The verdicts whose duration is worth showing."""
 
@@ -78,9 +90,9 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb = "Roll back" if jobs[0].action == JobAction.ROLLBACK else "Deploy"
+    verb, to = ("Roll back", "in") if jobs[0].action == JobAction.ROLLBACK else ("Deploy", "to")
     where = location(jobs)
-    lines = wrapped(f"{verb} to {where}:" if where else f"{verb}:", width)
+    lines = wrapped(f"{verb} {to} {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
     unchanged = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
@@ -113,9 +125,10 @@ def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview])
 def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) -> list[str]:
     """What the kinds warn of, each with its step where there are several."""
     lines: list[str] = []
+    several = sum(not job.is_build for job in jobs) > 1
     for job in jobs:
         if job.step in previews:
-            name = f"{job.step}: " if len(jobs) > 1 else ""
+            name = f"{job.step}: " if several else ""
             for warning in previews[job.step].warnings:
                 same = previews[job.step].same
                 lines += advice_lines(warning, same, width, f"warning: {name}")
@@ -227,9 +240,19 @@ def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
     return document
 
 
+def verdict_word(verdict: str) -> str:
+    """A verdict in words, marked with its role."""
+    return marked(WORDS.get(verdict) or line(verdict), ROLES.get(verdict))
+
+
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
-    text = WORDS.get(outcome.verdict) or line(outcome.verdict)
+    return plain(_ended(outcome))
+
+
+def _ended(outcome: Outcome) -> str:
+    """The same, with the verdict's role."""
+    text = verdict_word(outcome.verdict)
     if outcome.verdict in TIMED and outcome.took_s >= 1:
         text += f" in {duration(round(outcome.took_s))}"
     if outcome.cause:
@@ -249,7 +272,8 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
     if several:
         rows = [_row(outcome, jobs) for outcome in result.outcomes]
         for step in result.not_started:
-            rows.append((line(step), "not started", version(jobs[step]), "", ""))
+            not_started = marked("not started", Role.WARNING)
+            rows.append((line(step), not_started, version(jobs[step]), "", ""))
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
@@ -262,7 +286,7 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
-    verdict = WORDS.get(outcome.verdict, outcome.verdict)
+    verdict = verdict_word(outcome.verdict)
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
     return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
@@ -277,16 +301,16 @@ def _detail(
     if outcome.verdict in GOOD:
         if job.undoes:
             yield from wrapped(
-                f"{line(job.target)} {version(job)} was restored: {ended(outcome)}", width
+                f"{line(job.target)} {version(job)} was restored: {_ended(outcome)}", width
             )
         elif not several:
-            yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
+            yield from wrapped(f"{line(outcome.step)} {version(job)}: {_ended(outcome)}", width)
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
         return
     if outcome.verdict is Verdict.SKIPPED:
         return
-    yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
+    yield from wrapped(f"{line(outcome.step)}: {_ended(outcome)}", width)
     yield from (f"  | {line(text)}" for text in outcome.log)
     yield from advice_lines(outcome.next, same, width, "  next: ")
 

@@ -9,6 +9,7 @@ from toolkit.model import Check
 from toolkit.operations import CheckStatus, Result
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.junit import JUnitCase, JUnitVerdict
+from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
@@ -18,6 +19,12 @@ WORDS = {
     CheckStatus.FAILED: "FAILED",
     CheckStatus.SKIPPED: "skipped",
     CheckStatus.UNKNOWN: "unknown",
+}
+ROLES = {
+    CheckStatus.PASSED: Role.GOOD,
+    CheckStatus.FAILED: Role.BAD,
+    CheckStatus.SKIPPED: Role.WARNING,
+    CheckStatus.UNKNOWN: Role.WARNING,
 }
 VERDICTS = {
     CheckStatus.PASSED: JUnitVerdict.PASSED,
@@ -87,7 +94,8 @@ def _table(results: Sequence[Result], width: int) -> str:
     rows: list[tuple[str, str, str, str]] = []
     for result in results:
         time = took(result.took_s) if result.tries else ""
-        rows.append((line(_with_row(result)), WORDS[result.status], line(result.asks), time))
+        word = marked(WORDS[result.status], ROLES[result.status])
+        rows.append((line(_with_row(result)), word, line(result.asks), time))
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
@@ -121,9 +129,12 @@ def summary(results: Sequence[Result], environment: str | None, took_s: float) -
     """The last line."""
     statuses = [result.status for result in results]
     text = f"{statuses.count(CheckStatus.PASSED)} of {count(len(results), 'check')} passed"
+    if results and all(status == CheckStatus.PASSED for status in statuses):
+        text = marked(text, Role.GOOD)
     for status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.SKIPPED):
         if status in statuses:
-            text += f", {count(statuses.count(status), status, status)}"
+            number = count(statuses.count(status), status, status)
+            text += f", {marked(number, ROLES[status])}"
     if environment:
         text += f" in {environment}"
     return f"{text}, {took(took_s)}."

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from toolkit.show import style
+
 
 def load() -> None:
     """Load what a table needs, while there is nothing else to do: it takes long."""
@@ -11,18 +13,20 @@ def load() -> None:
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str | int]], right: Sequence[int] = ()
 ) -> str:
-    """A plain table; the columns whose index is in `right` are aligned right."""
+    """A plain table; the columns whose index is in `right` are aligned right. Cells may be marked
+    with a role (`show/style.py`).
+    """
     import tabulate
 
     tabulate.MIN_PADDING = 0  # by default a header takes two columns more than it needs
     align = ["left"] * len(headers)
     for column in right:
         align[column] = "right"
-    cells = [list(map(str, row)) for row in rows]
+    cells = [[style.with_escapes(str(cell)) for cell in row] for row in rows]
     text = tabulate.tabulate(
         cells, headers, tablefmt="simple", colalign=align, disable_numparse=True
     )
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return style.without_escapes("\n".join(line.rstrip() for line in text.splitlines()))
 
 
 def room(
@@ -34,6 +38,6 @@ def room(
     taken = 0
     for index, header in enumerate(headers):
         if index != column:
-            widths = [len(str(row[index])) for row in rows]
+            widths = [style.width(str(row[index])) for row in rows]
             taken += max([len(header), *widths]) + 2  # two spaces between columns
     return max(width - taken, len(headers[column]), 12)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from unicodedata import bidirectional, category
 
+from toolkit.show import style
+
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _COMMAND = re.compile(r"(##\w*)\[")
 _WORKFLOW = re.compile(r"(?<!\S)::(?=[A-Za-z-]+(?:\s.*)?::)")
@@ -105,15 +107,15 @@ def shortened(sentence: str, width: int) -> str:
 
 def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
     """A sentence in lines of at most `width`, broken between words only (a path is never
-    broken).
+    broken). What is marked with a role stays together.
     """
-    if len(sentence) <= width:
+    if style.width(sentence) <= width:
         return [sentence]
     lines = [sentence[: len(sentence) - len(sentence.lstrip(" "))]]
-    for word in sentence.strip(" ").split(" "):
+    for word in style.words(sentence.strip(" ")):
         if not lines[-1].strip():  # only the indent so far
             lines[-1] += word
-        elif len(lines[-1]) + 1 + len(word) > width:
+        elif style.width(lines[-1]) + 1 + style.width(word) > width:
             lines.append(indent + word)
         else:
             lines[-1] += f" {word}"

@@ -182,7 +182,7 @@ def environment_warnings(job: Job, ports: Ports) -> list[str]:
 
 
 def _refuse_without_bootstrap(
-    aws: Aws, artifact: cdk.Artifact, job: Job, account: str, region: str
+    aws: Aws, artifact: cdk.StackArtifact, job: Job, account: str, region: str
 ) -> None:
     """The roles and the bucket that a CDK app counts on are there if the version of their stack
     is.

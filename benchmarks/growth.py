@@ -1,0 +1,121 @@
+"""How costs grow: each thing at several sizes, and the exponent between the smallest and the
+largest (1.00: twice as much takes twice as long).
+"""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import records, repository
+from toolkit.flow.rulebook import read_rules, rule_book
+from toolkit.model import Change, ChangeStatus
+from toolkit.operations import RunStatus
+from toolkit.ports.clock import SystemClock
+from toolkit.record import history, journal
+from toolkit.record.journal import EntryState, Journal
+from toolkit.record.state import open_store
+
+Row = tuple[str, str, str, str]
+
+
+def rows(folder: Path, toolkit: Sequence[str]) -> Iterator[Row]:
+    """One row for each thing that grows."""
+    yield from old_runs(folder / "runs")
+    yield from rules()
+    yield from recorded_commits(folder / "commits", toolkit)
+
+
+def row(what: str, sizes: Sequence[int], seconds: Sequence[float]) -> Row:
+    """The times at these sizes, and the exponent."""
+    exponent = math.log(seconds[-1] / seconds[0]) / math.log(sizes[-1] / sizes[0])
+    each = ", ".join(
+        f"{size:,}: {took * 1000:.0f} ms" for size, took in zip(sizes, seconds, strict=True)
+    )
+    return (what, f"{each}: exponent **{exponent:.2f}**", "", "at most 1.1")
+
+
+def least(work: Callable[[], object], runs: int = 5) -> float:
+    """The least seconds that the work took."""
+    times: list[float] = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def old_runs(folder: Path) -> Iterator[Row]:
+    """What `diff` and `history` read of runs that ended, once the index is written."""
+    sizes = (500, 5_000, 50_000)
+    unfinished: list[float] = []
+    newest: list[float] = []
+    os.environ["TOOLKIT_STATE_DIR"] = str(folder)
+    folder.mkdir(parents=True)
+    for size in sizes:
+        store = open_store(f"bench{size}", str(folder))
+        created = Journal.create(store, "run-000000", {"command": ["toolkit"]}, SystemClock())
+        created.append(EntryState.END, exit=0)
+        created.close()
+        for number in range(1, size):
+            run = f"run-{number:06}"
+            lines = [journal._encode(entry, run) for entry in created.entries]
+            Path(created.path).with_name(f"{run}.jsonl").write_bytes(b"".join(lines))
+        assert all(run.status == RunStatus.SUCCEEDED for run in history.runs(store, size))
+        unfinished.append(least(lambda store=store: history.unfinished(store)))  # type: ignore[misc]
+        newest.append(least(lambda store=store: history.runs(store, 20)))  # type: ignore[misc]
+    del os.environ["TOOLKIT_STATE_DIR"]
+    yield row("looking for runs that did not end, of so many old runs", sizes, unfinished)
+    yield row("the newest 20 runs, of so many old runs", sizes, newest)
+
+
+def rules() -> Iterator[Row]:
+    """Reading rules.toml, and matching 10,000 paths."""
+    sizes = (500, 1_000, 4_000)
+    reading: list[float] = []
+    matching: list[float] = []
+    for size in sizes:
+        text = repository.rules(size).encode()
+        reading.append(least(lambda text=text: read_rules(text, "rules.toml")))  # type: ignore[misc]
+        book = rule_book(read_rules(text, "rules.toml"))
+        changes = [Change(path, ChangeStatus.MODIFIED) for path in repository.paths(10_000)]
+        start = time.perf_counter()
+        for change in changes:
+            book.matching(change)
+        matching.append(time.perf_counter() - start)
+    yield row("reading rules.toml with so many rules", sizes, reading)
+    yield row("matching 10,000 paths against so many rules", sizes, matching)
+
+
+def recorded_commits(folder: Path, toolkit: Sequence[str]) -> Iterator[Row]:
+    """`diff` with so many targets that were deployed at as many commits. The work is the number of
+    differences, which grows with the square of it.
+    """
+    sizes = (50, 100, 200)
+    seconds: list[float] = []
+    for size in sizes:
+        repo, commits = repository.deployed(folder / str(size), 5_000, size)
+        env = records.state(folder / f"state{size}", [*commits, *commits[-1:] * (200 - size)])
+
+        def run(repo: Path = repo, env: dict[str, str] = env) -> None:
+            command = [*toolkit, "diff", "--json", "--committed"]
+            subprocess.run(command, cwd=repo, env=env, stdout=subprocess.DEVNULL, check=True)
+
+        seconds.append(least(run))
+    what = "`diff --json --committed`, 200 targets deployed at so many of 50 to 200 commits"
+    yield row(what, sizes, seconds)
+
+
+def main() -> None:
+    """Only this."""
+    with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
+        for found in rows(Path(folder), [str(Path(sys.executable).with_name("toolkit"))]):
+            print(" | ".join(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
