@@ -57,9 +57,11 @@ def _changed_part(part: str | Command, change: Callable[[str], str]) -> str | Co
 
 class SameOptions(Struct, frozen=True):
     """What a next command has to be told to act on the same rules.toml, environment and region as
-    the command that prints it; None where it does so without.
+    the command that prints it; None where it does so without. `aws` are the options for commands of
+    the AWS CLI.
     """
 
     rules: str | None = None
     env: str | None = None
     region: str | None = None
+    aws: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ ToolkitError
 ├── Preempted           by another run, which undoes it
 ├── ProgramFailed       another program (docker, cdk) ended badly
 ├── ProbeError          a probe of a live system got no answer that can be used
+│   ├── CertificateProblem  a certificate is not accepted
 │   ├── NoWay           this machine has no way out: nothing is known of the other side
 │   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
@@ -495,6 +496,15 @@ class ProbeError(ToolkitError):
         super().__init__(reason=reason)
 
 
+class CertificateProblem(ProbeError):
+    """{reason}"""
+
+    hint = "replace the certificate where that name is served"
+
+    def __init__(self, reason: str, next: Advice = "") -> None:
+        ToolkitError.__init__(self, next, reason=reason)
+
+
 class NoWay(ProbeError):
     """{reason}"""
 
@@ -695,6 +705,8 @@ class Expired(CredentialsProblem):
 
     def __init__(self, profile: str = "", option: str = "", next: Advice = "") -> None:
         again = next or ("sign in again:", ShellCommand(f"aws sso login{option}"))
+        self.renewal = again
+        """How to get new ones, without what to do after that."""
         go_on = ("; then continue, with", NextCommand("resume"), "if a run was stopped")
         super().__init__((*advice_parts(again), *go_on), profile=profile, option=option)
 

@@ -341,6 +341,10 @@ class Finding(Struct, frozen=True):
     or thing to do, that fixes it. `unasked`: AWS could not be asked, for lack of credentials, a
     region, a permission or an answer. `refused`: our own settings keep us from asking, so that
     asking again cannot help. `version` is what an address reports to be, if it can be compared.
+
+    `common` is the cause without what only this one has in it: findings with the same one are one
+    problem. `symptom`: it may just follow from another finding about the same thing. `log` are the
+    last lines of what failed.
     """
 
     what: str
@@ -352,10 +356,21 @@ class Finding(Struct, frozen=True):
     unasked: bool = False
     refused: bool = False
     version: str = ""
+    common: str = ""
+    symptom: bool = False
+    log: tuple[str, ...] = ()
 
 
 CHECK, CREDENTIALS = "check", "credentials"
 """The kinds of health reports besides those of targets, which have their target's kind."""
+
+
+class DeployedBy(Struct, frozen=True):
+    """Who deployed what is live, when (ISO 8601 in UTC) and in which run, by the record."""
+
+    who: str
+    when: str
+    run: str
 
 
 class HealthReport(Struct, frozen=True):
@@ -374,11 +389,42 @@ class HealthReport(Struct, frozen=True):
     state: TargetState | None = None
     same: SameOptions = SameOptions()
     """What its next commands have to repeat."""
+    deployed: DeployedBy | None = None
+    """None where no recorded deploy is known to be what is live."""
 
     @property
     def status(self) -> HealthStatus:
         """The worst status of its findings. Without any finding it is UNKNOWN, never OK."""
         return HealthStatus.worst(finding.status for finding in self.findings)
+
+
+class HealthLocation(Struct, frozen=True):
+    """A location that was checked. `caller` is whose credentials these are, `caller_account` their
+    account; empty where AWS could not be asked.
+    """
+
+    environment: str | None
+    account: str | None
+    region: str | None
+    profile: str | None = None
+    caller: str = ""
+    caller_account: str = ""
+
+
+class HealthResult(Struct, frozen=True):
+    """What `health` found out. `status` is the worst of all reports; `exit` 0 where that is ok or
+    warning.
+    """
+
+    environments: tuple[str, ...]
+    status: HealthStatus
+    exit: int
+    checkups: tuple[HealthReport, ...]
+    took_s: float
+    notes: tuple[Advice, ...] = ()
+    first: tuple[str, ...] = ()
+    """Notices to show before anything else."""
+    locations: tuple[HealthLocation, ...] = ()
 
 
 class CheckStatus(StrEnum):

@@ -210,12 +210,14 @@ def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town:
     verdicts = {step["step"]: step["verdict"] for step in done.json["steps"]}
     assert (done.code, verdicts, town.answer()) == (
         1,
-        {"app": "unhealthy", "app:rollback": "succeeded"},
+        {"app:build": "succeeded", "app": "unhealthy", "app:rollback": "succeeded"},
         "hello one",
     )
-    assert "http://web.example.com/health: it returned 500" in done.json["steps"][0]["cause"]
+    [app] = [step for step in done.json["steps"] if step["step"] == "app"]
+    assert "http://web.example.com/health: it returned 500" in app["cause"]
     shown = town("show", done.json["run"], "--json").json["run"]
     assert [(item["step"], item["verdict"]) for item in shown["steps"]] == [
+        ("app:build", "succeeded"),
         ("app", "unhealthy"),
         ("app:rollback", "succeeded"),
     ]
@@ -230,7 +232,7 @@ def test_without_checks_anything_that_runs_is_done(town: Town) -> None:
 
 def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
     done = town("deploy-app", "--yes", "--json")
-    [step] = done.json["steps"]
+    [step] = [step for step in done.json["steps"] if step["step"] == "app"]
     assert (done.code, step["verdict"], town.answer()) == (1, "unhealthy", "goodbye four")
 
 
@@ -283,7 +285,7 @@ def test_what_somebody_else_deploys_while_it_is_checked_is_left_alone(
     rules = RULES.replace('["sh", "-c", "echo the suite has seen $WHAT"]', command)
     town.repo.commit(files={"rules.toml": rules, "app/main.py": main(text)})
     done = town("deploy-app", "--yes", "--json")
-    [step] = done.json["steps"]
+    [step] = [step for step in done.json["steps"] if step["step"] == "app"]
     assert (done.code, step["verdict"], town.running()) == (1, "superseded", town.newest())
     assert step["cause"] == f"someone else has deployed {town.newest()} since"
     assert town("diff", "--json").json["states"]["app"] == "due"
@@ -319,8 +321,8 @@ def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
     [app] = [item for item in done.json["checkups"] if item["name"] == "app"]
     [record] = [sign for sign in app["signs"] if sign["what"] == "record"]
     why = (
-        f"{created.rpartition('/')[2]} was not deployed by toolkit; it is the same as what run"
-        f" {deployed.json['run']} deployed"
+        f"changed outside toolkit: {created.rpartition('/')[2]} was not deployed by toolkit; it is"
+        f" the same as what run {deployed.json['run']} deployed"
     )
     assert (done.code, record["status"], record["cause"]) == (0, "warning", why)
     assert record["next"].endswith("toolkit deploy-app app")

@@ -17,12 +17,21 @@ from tests.support.aws import AwsError, Endpoint
 from tests.support.aws.clock import EndpointClock
 from toolkit import targets
 from toolkit.checks import addresses
+from toolkit.errors import UsageError
 from toolkit.flow import health
 from toolkit.flow.drift import outside_change
-from toolkit.flow.health import HealthRequest, HealthResult, check_health
+from toolkit.flow.health import HealthRequest, check_health
 from toolkit.flow.health_questions import compare_address, start_questions
 from toolkit.model import Version
-from toolkit.operations import DeployedState, Finding, HealthReport, HealthStatus, Job, LiveVersion
+from toolkit.operations import (
+    DeployedState,
+    Finding,
+    HealthReport,
+    HealthResult,
+    HealthStatus,
+    Job,
+    LiveVersion,
+)
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
@@ -58,7 +67,9 @@ class HealthStage:
             RULES + "".join(APP.format(name=name) for name in names) + more
         )
 
-    def look(self, timeout_s: float = 20.0, environment: str | None = None) -> HealthResult:
+    def look(
+        self, timeout_s: float = 20.0, environment: str | None = None, names: tuple[str, ...] = ()
+    ) -> HealthResult:
         by_name: dict[tuple[str | None, str | None], Aws] = {}
         ports = Ports(
             str(self.folder),
@@ -67,7 +78,12 @@ class HealthStage:
             lambda *location: by_name.setdefault(location, Aws(None, "eu-west-1")),
         )
         return check_health(
-            HealthRequest(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
+            HealthRequest(
+                folder=str(self.folder),
+                timeout_s=timeout_s,
+                environment=environment,
+                targets=names,
+            ),
             None,
             ports,
         )
@@ -117,10 +133,116 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Hea
     )
     late = next(sign for sign in of(looked, "one").findings if sign.what == "one")
     assert (late.cause, sentence(late.next), looked.exit) == (
-        "no answer within 6 s",
-        "try again with --timeout 12s",
+        "no answer within 6 s from elbv2:DescribeTargetHealth",
+        "give it more time: toolkit health one --timeout 12s",
         7,
     )
+
+
+def test_a_silent_call_is_named_for_all_that_wait_for_it_and_for_nobody_else(
+    stage: HealthStage,
+) -> None:
+    gone = '[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n'
+    stage.rules("one", "two", more=gone)
+    stage.endpoint.fault("ecs:DescribeServices", times=None, kind="silent")
+    stage.endpoint.fault("cloudformation:*", times=None, kind="silent")
+    looked = stage.look(timeout_s=2)
+    late = {
+        sign.what: sign.cause.partition(" s from ")[2]
+        for sign in findings(looked)
+        if sign.what in ("one", "two", "gone")
+    }
+    assert late["one"] == late["two"] == "ecs:DescribeServices"
+    assert late["gone"].startswith("cloudformation:")
+    assert "," not in late["gone"]
+
+
+def test_an_endpoint_that_is_down_is_one_cause_for_all(
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.rules("one", "two")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(client, "ATTEMPTS", 1)
+    looked = stage.look()
+    assert {sign.common for sign in findings(looked)} == {
+        f"no answer from AWS: nothing listens at 127.0.0.1:{port}"
+    }
+    assert looked.exit == 7
+
+
+def test_where_and_with_whose_credentials_it_was_checked_is_part_of_the_answer(
+    stage: HealthStage,
+) -> None:
+    stage.rules("one")
+    [location] = stage.look().locations
+    assert (location.environment, location.account, location.region) == (
+        "dev",
+        "111111111111",
+        "eu-west-1",
+    )
+    assert (location.caller, location.caller_account) == ("deployer", "111111111111")
+    stage.endpoint.fault("*", times=None, kind="expired")
+    [location] = stage.look().locations
+    assert (location.account, location.caller) == ("111111111111", "")
+
+
+def test_whatever_the_table_shows_can_be_asked_for_by_its_name(stage: HealthStage) -> None:
+    more = '[checks.name]\ndns = "localhost"\n[targets.both]\nkind = "group"\nmembers = ["one"]\n'
+    stage.rules("one", "two", more=more)
+
+    def names(*asked: str) -> list[str]:
+        return [checkup.name for checkup in stage.look(names=asked).checkups]
+
+    assert names("name") == ["name"]
+    assert names("credentials") == ["credentials"]
+    assert names("two@eu-west-1", "name") == ["credentials", "two", "name"]
+    assert names("dev one") == names("dev one@eu-west-1") == names("both") == ["credentials", "one"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "hint"),
+    [
+        ("nmae", "rules.toml has no target or check 'nmae'", "did you mean 'name'?"),
+        ("zzzzz", "rules.toml has no target or check 'zzzzz'", "it has credentials, one, name"),
+        (
+            "page",
+            "health does not ask check 'page'",
+            "use `toolkit smoke-test --only page`",
+        ),
+        (
+            "letter",
+            "the health of target 'letter' cannot be checked",
+            "it is a thing that only a person deploys",
+        ),
+    ],
+)
+def test_a_name_without_a_row_is_refused_with_what_helps(
+    stage: HealthStage, asked: str, message: str, hint: str
+) -> None:
+    more = '[checks.name]\ndns = "localhost"\n[checks.page]\nhttp = "GET /"\n'
+    more += '[targets.letter]\nkind = "manual"\ninstructions = "write it"\n'
+    stage.rules("one", more=more)
+    with pytest.raises(UsageError) as refused:
+        stage.look(names=(asked,))
+    assert str(refused.value).endswith(message)
+    assert sentence(refused.value.next) == hint
+
+
+def test_commands_of_the_aws_cli_name_a_region_and_profile_that_it_does_not_know_itself(
+    stage: HealthStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.rules("one")
+    stage.endpoint.ecs.find("one").desired = 0
+    scale = "aws ecs update-service --cluster main --service one --desired-count 1"
+    for region, command in (
+        ("eu-west-1", scale),
+        ("us-east-1", f"{scale} --region eu-west-1"),
+    ):
+        monkeypatch.setenv("AWS_REGION", region)
+        report = of(stage.look(), "one")
+        assert command in {sentence(finding.next, report.same) for finding in report.findings}
 
 
 def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(
@@ -201,7 +323,7 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: HealthS
     assert looked.exit == 7
     causes = {sign.cause for sign in findings(looked)}
     assert causes == {"the AWS credentials have expired"}
-    commands = {sentence(sign.next).partition(";")[0] for sign in findings(looked)}
+    commands = {sentence(sign.next) for sign in findings(looked)}
     assert commands == {"sign in again: aws sso login"}
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import boto3  # type: ignore[import-untyped]
 import pytest
@@ -21,7 +21,7 @@ from toolkit.errors import (
     Unwell,
     WrongClock,
 )
-from toolkit.ports.aws import client
+from toolkit.ports.aws import client, in_flight
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.background import BackgroundTask, DaemonThread
 
@@ -274,3 +274,43 @@ def test_several_keys_of_one_who_asks_are_split_by_what_a_call_takes(
     reads, keys = Reads(Aws()), [f"k{number}" for number in range(7)]
     assert reads.aws.gathered_all("reads", keys, 3, reads.read) == {key: key for key in keys}
     assert [len(keys) for keys in reads.made] == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:iam::111111111111:user/ada", "ada"),
+        ("arn:aws:iam::111111111111:user/team/ada", "team/ada"),
+        ("arn:aws:sts::111111111111:assumed-role/Admin/ada@example.com", "Admin/ada@example.com"),
+        ("arn:aws:iam::111111111111:root", "root"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_whose_the_credentials_are_is_read_from_their_arn(
+    aws: Aws, aws_endpoint: Endpoint, arn: str, name: str
+) -> None:
+    identity = {"Account": "111111111111", "Arn": arn, "UserId": "u"}
+    aws_endpoint.on("sts", "GetCallerIdentity", identity)
+    assert aws.caller() == ("111111111111", name)
+    assert aws.account() == "111111111111"
+
+
+def test_a_watch_knows_the_calls_of_its_threads_that_have_no_answer_and_no_others() -> None:
+    mine, theirs, release = in_flight.CallWatch(), in_flight.CallWatch(), Event()
+    begun = Event()
+
+    def call() -> None:
+        with in_flight.waiting("ecs:ListTasks"):
+            begun.set()
+            release.wait(10)
+
+    with in_flight.waiting("sts:GetCallerIdentity"), mine.active():
+        thread = DaemonThread(call)
+        thread.start()
+        assert begun.wait(10)
+        with in_flight.waiting(theirs), theirs.active(), in_flight.waiting("ecr:DescribeImages"):
+            assert mine.names() == ("ecr:DescribeImages", "ecs:ListTasks")
+            assert theirs.names() == ("ecr:DescribeImages",)
+    release.set()
+    thread.join()
+    assert mine.names() == theirs.names() == ()

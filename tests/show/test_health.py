@@ -6,13 +6,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from toolkit.advice import Advice, NextCommand, SameOptions, ShellCommand
 from toolkit.model import TargetState
-from toolkit.operations import Finding, HealthReport, HealthStatus, LiveVersion
+from toolkit.operations import (
+    DeployedBy,
+    Finding,
+    HealthLocation,
+    HealthReport,
+    HealthResult,
+    HealthStatus,
+    LiveVersion,
+)
 from toolkit.show import health as show
+from toolkit.show.health_rows import HealthView, WatchedRows, age
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 COMMIT = "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"
+DEV = HealthLocation("dev", "111111111111", "eu-west-1", None, "ada", "111111111111")
 OK = Finding("service", HealthStatus.OK, "2 of 2 tasks running")
 
 
@@ -27,8 +39,235 @@ def up(
     return HealthReport(name, "app", environment, region, signs, live, state)
 
 
-def told(*checkups: HealthReport, width: int = 80, verbose: bool = False) -> str:
-    return show.text(checkups, (), 0.5, NOW, width, verbose)
+def result(*checkups: HealthReport, notes: tuple[Advice, ...] = ()) -> HealthResult:
+    worst = HealthStatus.worst(report.status for report in checkups)
+    return HealthResult(("dev",), worst, int(worst.is_bad), checkups, 0.5, notes, (), (DEV,))
+
+
+def told(*checkups: HealthReport, width: int = 80, **view: Any) -> str:
+    return show.text(result(*checkups), HealthView(now=NOW, width=width, **view))
+
+
+def rows(text: str) -> list[str]:
+    """The rows of the table."""
+    return text.partition("\n\n")[2].partition("\n\n")[0].splitlines()[2:]
+
+
+def problems(text: str) -> str:
+    """What stands between the table and the last line."""
+    return text.partition("\n\n")[2].partition("\n\n")[2].rpartition("\n\n")[0]
+
+
+def test_where_all_is_well_one_line_says_where_and_one_how_many() -> None:
+    text = told(*(up(f"a{number}", OK) for number in range(47)))
+    assert text == "dev (account 111111111111, eu-west-1) as ada\n\n47 ok in 500ms."
+
+
+def test_what_is_healthy_has_a_row_only_where_somebody_asked_for_it_or_with_v() -> None:
+    bad = Finding("service", HealthStatus.FAILING, "x", cause="gone")
+    reports = (up("good", OK), up("bad", bad))
+    assert [row.split()[0] for row in rows(told(*reports))] == ["bad"]
+    assert [row.split()[0] for row in rows(told(*reports, named=True))] == ["bad", "good"]
+    assert [row.split()[0] for row in rows(told(*reports, verbose=True))] == ["bad", "good"]
+
+
+def test_the_worst_rows_come_first_and_of_these_the_credentials() -> None:
+    def with_status(name: str, status: HealthStatus, kind: str = "app") -> HealthReport:
+        return HealthReport(name, kind, "dev", None, (Finding("x", status, "d", cause="c"),))
+
+    text = told(
+        with_status("w", HealthStatus.WARNING),
+        with_status("u", HealthStatus.UNKNOWN),
+        with_status("f", HealthStatus.FAILING),
+        with_status("credentials", HealthStatus.FAILING, "credentials"),
+    )
+    assert [row.split()[0] for row in rows(text)] == ["credentials", "f", "u", "w"]
+
+
+@pytest.mark.parametrize(
+    ("locations", "text"),
+    [
+        ((DEV, DEV), "dev (account 111111111111, eu-west-1) as ada"),
+        (
+            (DEV, replace(DEV, region="us-east-1")),
+            "dev (account 111111111111, eu-west-1, us-east-1) as ada",
+        ),
+        (
+            (replace(DEV, caller="", caller_account="", profile="admin"),),
+            "dev (account 111111111111, eu-west-1), profile admin",
+        ),
+        (
+            (replace(DEV, caller_account="999999999999"),),
+            "dev (account 111111111111, eu-west-1) as ada of account 999999999999",
+        ),
+        (
+            (HealthLocation(None, None, "eu-west-1", None, "ada", "1"),),
+            "account 1, eu-west-1 as ada",
+        ),
+        ((HealthLocation("dev", None, None),), "dev"),
+        ((HealthLocation(None, None, None),), "no environment"),
+        ((replace(DEV, caller="\x1b[2Ja"),), None),
+    ],
+)
+def test_the_first_line_says_where_it_was_checked_and_as_whom(
+    locations: tuple[HealthLocation, ...], text: str | None
+) -> None:
+    [shown] = show.location_lines(locations)
+    assert shown == text if text else shown.isprintable()
+
+
+def test_the_row_says_the_cause_and_how_many_more_there_are_even_where_it_is_cut() -> None:
+    one = Finding("service", HealthStatus.FAILING, "0 of 1", cause="the desired count is 0")
+    two = Finding("image", HealthStatus.FAILING, "missing", cause="its image is gone " * 9)
+    assert rows(told(up("a", one)))[0].endswith("  the desired count is 0")
+    assert rows(told(up("a", one, two)))[0].endswith("  the desired count is 0 (+1)")
+    [row] = rows(told(up("a", two, replace(two, cause="x"))))
+    assert row.endswith("... (+1)")
+    assert len(row) <= 80
+
+
+def test_what_only_follows_from_another_failure_stands_in_its_paragraph() -> None:
+    scaled = Finding("service", HealthStatus.FAILING, "0 of 0", cause="the desired count is 0")
+    targets = Finding("targets", HealthStatus.FAILING, "none", cause="no target", symptom=True)
+    answer = Finding("http://a/", HealthStatus.FAILING, "x", cause="it returned 503", symptom=True)
+    text = told(up("a", answer, targets, scaled))
+    assert problems(text) == (
+        "a: failing\n  the desired count is 0\n  also: no target\n  also: it returned 503"
+    )
+    assert "(+1)" not in text
+    assert "  also: it returned 503" in problems(told(up("a", answer, targets)))
+    assert problems(told(up("a", answer))) == "a: failing\n  it returned 503"
+
+
+def test_a_warning_explains_no_failure() -> None:
+    drift = Finding("drift", HealthStatus.WARNING, "drifted", cause="changed by hand")
+    answer = Finding("http://a/", HealthStatus.FAILING, "x", cause="it returned 503", symptom=True)
+    assert problems(told(up("a", answer, drift))) == (
+        "a: failing\n  it returned 503\n\na: warning\n  changed by hand"
+    )
+
+
+def test_fifty_services_without_an_image_are_one_paragraph_with_one_command() -> None:
+    def gone(name: str) -> Finding:
+        again = NextCommand("deploy-app", (name,))
+        cause = "its image is no longer in ECR"
+        return Finding("image", HealthStatus.FAILING, "missing", cause=cause, next=again)
+
+    names = [f"app{number}" for number in range(50)]
+    text = problems(told(*(up(name, gone(name)) for name in names)))
+    assert text.count("failing") == 1
+    assert all(name in text.partition(": failing")[0] for name in names)
+    assert text.splitlines()[-2:] == ["  next:", f"    toolkit deploy {' '.join(names)}"]
+
+
+def test_commands_that_cannot_be_joined_stand_below_each_other_and_a_few_are_enough() -> None:
+    def full(name: str) -> Finding:
+        scale = ShellCommand("aws ecs update-service --service", (name,))
+        return Finding("service", HealthStatus.FAILING, "x", cause="too few", next=scale)
+
+    reports = [up(f"a{number}", full(f"a{number}")) for number in range(9)]
+    shown = problems(told(*reports)).splitlines()[-8:]
+    assert shown[0] == "  next:"
+    assert shown[1:7] == [f"    aws ecs update-service --service a{number}" for number in range(6)]
+    assert shown[7] == "  and 3 more like it; -v shows them"
+    assert problems(told(*reports, verbose=True)).count("update-service") == 9
+
+
+def test_commands_for_different_environments_are_not_joined() -> None:
+    def report(name: str, env: str | None) -> HealthReport:
+        again = NextCommand("deploy-app", (name,))
+        finding = Finding("image", HealthStatus.FAILING, "x", cause="gone", next=again)
+        return replace(up(name, finding), same=SameOptions(env=env))
+
+    text = problems(told(report("a", None), report("b", "prod"), report("c", "prod")))
+    assert text.splitlines()[-2:] == [
+        "    toolkit deploy-app a",
+        "    toolkit deploy b c --env prod",
+    ]
+
+
+def test_no_command_is_wrapped_however_narrow_the_terminal_is() -> None:
+    command = ShellCommand("aws ecs update-service", ("--cluster", "c" * 90, "--service", "s"))
+    finding = Finding("service", HealthStatus.FAILING, "x", cause="gone", next=command)
+    assert f"\n    aws ecs update-service --cluster {'c' * 90} --service s\n" in told(
+        up("a", finding), width=60
+    )
+
+
+def test_a_row_is_as_old_as_its_first_failure_and_never_as_its_deploy() -> None:
+    live = LiveVersion(COMMIT, COMMIT, since="2026-11-20T12:00:00+00:00")
+    late, early = "2026-11-27T11:40:00+00:00", "2026-11-27T10:00:00+00:00"
+    one = Finding("service", HealthStatus.FAILING, "x", late, "one")
+    two = Finding("tasks", HealthStatus.FAILING, "x", early, "two")
+    assert "  2h ago  " in rows(told(up("a", one, two, live=live)))[0]
+    [row] = rows(told(up("a", replace(one, since=None), live=live)))
+    assert "ago" not in row
+    [row] = rows(told(up("a", OK, live=live), named=True))
+    assert "  7d ago  " in row
+
+
+def test_who_deployed_what_is_live_is_said_once_and_in_a_column_where_there_is_room() -> None:
+    deployed = DeployedBy("ada@laptop", "2026-11-27T09:00:00+00:00", "r1")
+    one = Finding("service", HealthStatus.FAILING, "x", cause="one")
+    two = Finding("tasks", HealthStatus.FAILING, "x", cause="two")
+    live = LiveVersion(COMMIT, COMMIT)
+    report = replace(up("a", one, two, live=live), deployed=deployed)
+    assert problems(told(report)) == (
+        "a: failing\n  one\n  live: 3e8a51c, deployed 3h ago by ada (run r1)\n\na: failing\n  two"
+    )
+    assert "  3h ago by ada  " in rows(told(report, width=120))[0]
+
+
+def test_the_last_log_lines_of_what_failed_stand_below_its_cause() -> None:
+    log = tuple(f"line {number}" for number in range(20))
+    crash = Finding("tasks", HealthStatus.FAILING, "x", cause="it crashed", log=log)
+    text = problems(told(up("a", crash)))
+    assert text.splitlines()[2:] == [f"    | line {number}" for number in range(15, 20)]
+    assert "    | line 0\n" in told(up("a", crash), verbose=True)
+
+
+def test_q_names_what_is_not_well() -> None:
+    bad = Finding("service", HealthStatus.FAILING, "x", cause="c")
+    warned = Finding("drift", HealthStatus.WARNING, "x", cause="c")
+    text = show.names_text(result(up("w", warned), up("good", OK), up("b", bad)))
+    assert text == "b: failing\nw: warning\n1 ok, 1 failing, 1 warning in 500ms."
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (80, 6), (60, 3)])
+def test_a_screen_holds_the_worst_rows_and_the_last_line_whatever_its_size(
+    width: int, height: int
+) -> None:
+    def report(number: int) -> HealthReport:
+        status = HealthStatus.FAILING if number % 5 == 0 else HealthStatus.WARNING
+        return up(f"a{number}", Finding("service", status, "x", cause=f"cause {number} " * 9))
+
+    lines = told(*(report(n) for n in range(50)), width=width, height=height).splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert lines[-1] == "0 ok, 10 failing, 40 warning in 500ms."
+    if height >= 24:
+        assert sum("  failing  " in text for text in lines) == 10
+        assert any(text.startswith("... and ") for text in lines)
+
+
+def test_a_command_that_a_screen_cuts_does_not_look_whole() -> None:
+    command = ShellCommand("aws ecs update-service", ("--cluster", "c" * 90, "--service", "s"))
+    finding = Finding("service", HealthStatus.FAILING, "x", cause="gone", next=command)
+    [shown] = [text for text in told(up("a", finding), height=24).splitlines() if "update-" in text]
+    assert shown.endswith(" ...")
+
+
+def test_while_it_is_watched_a_row_says_how_it_was_before() -> None:
+    bad = Finding("service", HealthStatus.FAILING, "x", cause="c")
+    watched = WatchedRows()
+    for finding in (OK, bad):
+        watched.update([up("a", finding), up("b", OK)])
+    text = told(up("a", bad), up("b", OK), changes=watched.changes)
+    assert ["failing (was ok)" in row for row in rows(text)] == [True]
+    for _ in range(2):
+        watched.update([up("a", OK), up("b", OK)])
+    text = told(up("a", OK), up("b", OK), changes=watched.changes)
+    assert ["ok (was failing)" in row for row in rows(text)] == [True]
 
 
 def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
@@ -40,8 +279,8 @@ def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
         next="sign in: aws sso login",
     )
     text = told(*(up(f"a{number}", bad) for number in range(9)))
-    assert text.count("there are no AWS credentials") == 1
-    assert "a0, a1, a2, a3, a4, a5 and 3 more: unknown" in text
+    assert text.count("  there are no AWS credentials\n  next:") == 1
+    assert "a0, a1, a2, a3, a4, a5, a6, a7, a8: unknown\n" in text
     assert text.endswith("0 ok, 9 unknown in 500ms.")
 
 
@@ -54,7 +293,8 @@ def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once()
         up("credentials", Finding("credentials", HealthStatus.FAILING, "x", **why)),
         up("app", Finding("app", HealthStatus.UNKNOWN, "y", **why)),
     )
-    assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
+    problems = text.partition("\n\n")[2].partition("\n\n")[2]
+    assert (problems.count("another account"), problems.count("aws sso login")) == (1, 1)
     assert "app: unknown, for the same reason\n" in text
 
 
@@ -67,8 +307,10 @@ def test_the_worst_problems_are_told_first() -> None:
 
 
 def test_environments_and_regions_are_named_where_there_are_several() -> None:
-    text = told(up("a", OK), up("a", OK, environment="prod"), up("a", OK, region="us-east-1"))
-    assert [row.split("  ")[0] for row in text.splitlines()[2:5]] == [
+    text = told(
+        up("a", OK), up("a", OK, environment="prod"), up("a", OK, region="us-east-1"), named=True
+    )
+    assert [row.split("  ")[0] for row in rows(text)] == [
         "dev a@eu-west-1",
         "prod a@eu-west-1",
         "dev a@us-east-1",
@@ -89,7 +331,7 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
 def test_what_is_live_is_said_short_and_whether_it_is_due(
     live: LiveVersion | None, state: TargetState | None, text: str
 ) -> None:
-    row = told(up("a", OK, live=live, state=state)).splitlines()[2]
+    [row] = rows(told(up("a", OK, live=live, state=state), named=True))
     assert row.split("  ")[2:3] == [text] or f"  {text}  " in row
 
 
@@ -112,7 +354,7 @@ def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
     ],
 )
 def test_since_when_is_told_as_people_say_it(since: str | None, text: str) -> None:
-    assert show.age(since, NOW) == text
+    assert age(since, NOW) == text
 
 
 def test_no_word_of_aws_moves_a_cursor() -> None:
@@ -147,4 +389,4 @@ def test_details_are_those_of_the_thing_itself_whatever_came_first() -> None:
         OK,
         Finding("deployment", HealthStatus.OK, "web:2 is deployed"),
     )
-    assert show.detail(up("a", *signs)) == "2 of 2 tasks running, web:2 is deployed"
+    assert show.detail(up("a", *signs))[0] == "2 of 2 tasks running, web:2 is deployed"

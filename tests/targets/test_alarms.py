@@ -56,15 +56,20 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
             HealthStatus.FAILING,
             "ALARM",
             "2026-03-01T12:00:00+00:00",
-            "Threshold crossed",
-            ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", ("it's on fire",)),
+            "alarm it's on fire: Threshold crossed",
+            (
+                "fix what it measures, then it ends by itself; its history:",
+                ShellCommand(
+                    "aws cloudwatch describe-alarm-history --alarm-name", ("it's on fire",)
+                ),
+            ),
         )
     }
 
 
 def test_a_long_reason_is_clipped_to_one_short_line(aws: Aws, aws_endpoint: Endpoint) -> None:
     aws_endpoint.cloudwatch.alarm("errors", "ALARM", "x" * 1000, MAIL)
-    assert told(aws)["alarm errors"].cause == "x" * 199 + "…"
+    assert told(aws)["alarm errors"].cause == "alarm errors: " + "x" * 199 + "…"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +154,13 @@ def test_a_named_one_that_rings_is_missing_or_has_no_data_is_told(
     aws: Aws, aws_endpoint: Endpoint
 ) -> None:
     aws_endpoint.cloudwatch.alarm("fine")
-    aws_endpoint.cloudwatch.alarm("new", "INSUFFICIENT_DATA", "Unchecked: Initial alarm creation")
+    unchecked = "Unchecked: Initial alarm creation"
+    aws_endpoint.cloudwatch.alarm("new", "INSUFFICIENT_DATA", unchecked)
     aws_endpoint.cloudwatch.alarm("all", "ALARM", "ALARM(errors)", composite=True)
     findings = told(aws, "fine", "new", "all", "gone")
     assert {what: (item.status, item.detail, item.cause) for what, item in findings.items()} == {
-        "alarm new": ("warning", "insufficient data", "Unchecked: Initial alarm creation"),
-        "alarm all": ("failing", "ALARM", "ALARM(errors)"),
+        "alarm new": ("warning", "insufficient data", f"alarm new: {unchecked}"),
+        "alarm all": ("failing", "ALARM", "alarm all: ALARM(errors)"),
         "alarm gone": ("failing", "missing", "there is no alarm gone"),
     }
     assert sentence(findings["alarm gone"].next) == "correct `alarms` in rules.toml"

@@ -21,10 +21,12 @@ from toolkit.ports.aws.balancers import TargetHealth
 from toolkit.show.advice import sentence
 from toolkit.targets.app import health
 from toolkit.targets.app.kind import kind as app
+from toolkit.targets.app.task_logs import TaskLog
 
-LOGS = "aws logs tail /ecs/web --since 1h"
-ASK = "aws ecs describe-services --cluster main --services web"
-WAIT = "aws ecs wait services-stable --cluster main --services web"
+LOGS = "fix what its log says: aws logs tail /ecs/web --since 1h; then `toolkit deploy-app web`"
+ASK = "fix what ECS reports; its events: aws ecs describe-services --cluster main --services web"
+WAIT = "wait for it: aws ecs wait services-stable --cluster main --services web"
+SCALE = "aws ecs update-service --cluster main --service web"
 AGAIN = "toolkit deploy-app web"
 BY_SERVICE = {"ClusterName": "main", "ServiceName": "web"}
 
@@ -166,10 +168,7 @@ def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_pat
     signs, live = told(stage)
     assert words(signs) == {"service": "failing", "deployment": "ok", "tasks": "ok", "image": "ok"}
     assert (signs["service"].cause, live) == ("the desired count is 0: nothing runs", None)
-    assert (
-        sentence(signs["service"].next)
-        == "aws ecs update-service --cluster main --service web --desired-count 1"
-    )
+    assert sentence(signs["service"].next) == f"{SCALE} --desired-count 1"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,7 @@ def test_fewer_tasks_than_rules_toml_allows_are_failing(
 
 def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: AppStage) -> None:
     service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
-    finding = health.service_finding(stage.job(), service, None)
+    finding = health.service_finding(stage.job(), service, None, TaskLog())
     assert (finding.status, sentence(finding.next)) == (
         "failing",
         "add a container instance to the cluster",
@@ -210,7 +209,7 @@ def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None
     assert (finding.status, finding.detail, sentence(finding.next)) == (
         "failing",
         "0 of 1 tasks running",
-        ASK,
+        LOGS,
     )
     assert finding.cause == "container app exited with code 7"
 
@@ -700,7 +699,9 @@ def test_targets_that_do_not_answer_are_told_with_their_reason(
         finding.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
     )
     assert (
-        sentence(finding.next) == "aws elbv2 describe-target-health --target-group-arn"
+        sentence(finding.next)
+        == "fix its answer to the target group's health check, or that check; what is wrong there:"
+        " aws elbv2 describe-target-health --target-group-arn"
         f" {balanced.endpoint.elbv2.group('web').arn}"
     )
 
@@ -709,6 +710,9 @@ def test_targets_that_nobody_has_registered_are_failing(balanced: AppStage) -> N
     group(balanced).clear()
     finding = told(balanced)[0]["targets"]
     assert (finding.status, finding.cause) == ("failing", "no target is registered")
+    assert sentence(finding.next) == (
+        f"start its tasks again, so that they register: {SCALE} --force-new-deployment"
+    )
 
 
 def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(
@@ -786,17 +790,19 @@ def test_with_blue_green_either_group_may_have_the_tasks(
     )
 
 
-def test_the_words_for_targets_hold_for_any_mix() -> None:
+def test_the_words_for_targets_hold_for_any_mix(stage: AppStage) -> None:
     """Pure: no more healthy ones than wanted are told, and a reason once."""
     sick = [
         TargetHealth(f"10.0.0.{n}", 80, "unhealthy", "Target.Timeout", "Request timed out")
         for n in range(2)
     ]
     well = [TargetHealth(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
-    assert health.targets_finding("targets", "arn", 2, [*sick, *well], False) == Finding(
+    job = stage.job()
+    targets = [*sick, *well]
+    assert health.targets_finding(job, "targets", "arn", {"desiredCount": 2}, targets) == Finding(
         "targets", HealthStatus.OK, "2 of 2 targets healthy"
     )
-    finding = health.targets_finding("targets", "arn", 4, [*sick, *well], False)
+    finding = health.targets_finding(job, "targets", "arn", {"desiredCount": 4}, targets)
     assert (finding.status, finding.detail, finding.cause) == (
         "warning",
         "3 of 4 targets healthy",
@@ -824,7 +830,7 @@ def test_alarms_that_are_about_it_are_told_and_others_are_not(balanced: AppStage
         "alarm cpu",
         "alarm 5xx",
     }
-    assert signs["alarm cpu"].cause == "90 > 80"
+    assert signs["alarm cpu"].cause == "alarm cpu: 90 > 80"
     assert {signs[f"alarm {name}"].status for name in ("named", "cpu", "5xx")} == {"failing"}
 
 
@@ -988,6 +994,7 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
         "ecs:DescribeTasks": 1,
         "ecr:DescribeImages": 1,
         "cloudwatch:DescribeAlarms": 1,
+        "logs:GetLogEvents": 1,
     }
     assert {
         sign.status for target, signs in by_name.items() for sign in signs if target != "web"

@@ -167,7 +167,9 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
     doomed = next(item for item in watched if item.doomed)
     assert doomed.cause == "container app exited with code 3"
     assert doomed.log == tuple(f"line {n}" for n in range(10, 30))
-    assert sentence(doomed.next) == "aws logs tail /ecs/web --since 1h"
+    assert sentence(doomed.next) == (
+        "fix what its log says: aws logs tail /ecs/web --since 1h; then `toolkit deploy-app web`"
+    )
     last = watched[-1]
     assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
     crashed = [

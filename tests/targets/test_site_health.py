@@ -108,7 +108,9 @@ def test_a_bucket_without_a_first_page_is_failing_and_the_command_uploads_it(clo
     signs = told()
     assert (signs["bucket"].status, signs["bucket"].detail) == ("ok", "www in eu-west-1")
     assert (signs["index"].status, signs["index"].cause) == ("failing", "it has no index.html")
-    assert sentence(signs["index"].next) == "aws s3 sync 'my site/dist' s3://www"
+    assert sentence(signs["index"].next) == (
+        "build it, then in the folder of rules.toml: aws s3 sync 'my site/dist' s3://www"
+    )
 
 
 def test_a_site_in_order_is_ok_and_no_header_of_its_origin_is_shown(cloud: Cloud) -> None:
@@ -218,8 +220,8 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
     assert finding.cause.startswith("the certificate of shop.example expired on 20")
     assert finding.cause.endswith("; no renewal has started")
     assert (
-        sentence(finding.next)
-        == f"aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
+        sentence(finding.next) == "create the DNS records that ACM checks; they are listed here:"
+        f" aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
     )
     assert finding.since is not None
 
@@ -262,9 +264,8 @@ def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
         " not renew it"
     )
     assert (
-        sentence(finding.next)
-        == f"import a new one: aws acm import-certificate --certificate-arn {ARN} --region"
-        " us-east-1"
+        sentence(finding.next) == "import a new certificate into the same ARN; how it is now:"
+        f" aws acm describe-certificate --certificate-arn {ARN} --region us-east-1"
     )
 
 
@@ -310,7 +311,7 @@ def test_a_distribution_that_is_being_changed_is_a_warning(scripted: Endpoint) -
     finding = told(distribution="E1")["distribution"]
     assert (finding.status, sentence(finding.next)) == (
         "warning",
-        "aws cloudfront wait distribution-deployed --id E1",
+        "wait for it: aws cloudfront wait distribution-deployed --id E1",
     )
 
 

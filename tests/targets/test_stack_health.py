@@ -54,6 +54,8 @@ def handler(event, context):
     urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT"))
 """
 EVENTS = "aws cloudformation describe-stack-events --stack-name Shop"
+WAIT = "wait for it: aws cloudformation wait stack-{}-complete --stack-name Shop"
+STUCK = f"fix what it waits for; its events: {EVENTS}"
 DEPLOY = "toolkit deploy-stack shop"
 
 
@@ -140,8 +142,14 @@ def test_every_state_has_one_word_a_cause_and_a_next_command(
         ("UPDATE_ROLLBACK_COMPLETE", DEPLOY),
         ("IMPORT_ROLLBACK_COMPLETE", DEPLOY),
         ("REVIEW_IN_PROGRESS", DEPLOY),
-        ("UPDATE_IN_PROGRESS", EVENTS),
-        ("IMPORT_ROLLBACK_FAILED", EVENTS),
+        ("UPDATE_IN_PROGRESS", WAIT.format("update")),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", WAIT.format("rollback")),
+        ("CREATE_IN_PROGRESS", WAIT.format("create")),
+        ("DELETE_IN_PROGRESS", WAIT.format("delete")),
+        ("IMPORT_IN_PROGRESS", WAIT.format("import")),
+        ("ROLLBACK_IN_PROGRESS", f"wait for it; its events: {EVENTS}"),
+        ("IMPORT_ROLLBACK_IN_PROGRESS", f"wait for it; its events: {EVENTS}"),
+        ("IMPORT_ROLLBACK_FAILED", f"fix what its events say: {EVENTS}"),
         (
             "DELETE_FAILED",
             "aws cloudformation delete-stack --stack-name Shop --deletion-mode FORCE_DELETE_STACK",
@@ -240,10 +248,14 @@ def test_an_operation_that_runs_is_told_since_when(
 @pytest.mark.parametrize(
     ("status", "command"),
     [
-        ("UPDATE_IN_PROGRESS", "aws cloudformation cancel-update-stack --stack-name Shop"),
-        ("CREATE_IN_PROGRESS", EVENTS),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", EVENTS),
-        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", EVENTS),
+        (
+            "UPDATE_IN_PROGRESS",
+            "cancel it, so that it is rolled back: aws cloudformation cancel-update-stack"
+            " --stack-name Shop",
+        ),
+        ("CREATE_IN_PROGRESS", STUCK),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", STUCK),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", STUCK),
     ],
 )
 def test_an_operation_past_the_deadline_is_stuck(
@@ -396,7 +408,7 @@ def test_only_alarms_that_are_named_are_about_a_stack(
     assert findings.keys() == {"stack", "alarm queue-is-old"}
     assert (findings["alarm queue-is-old"].status, findings["alarm queue-is-old"].cause) == (
         "failing",
-        "it is over 5",
+        "alarm queue-is-old: it is over 5",
     )
     aws_endpoint.fault("DescribeAlarms", times=None, kind="denied")
     findings = told(scripted, alarms=("queue-is-old",))[0]
@@ -445,7 +457,12 @@ def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     again = NextCommand("deploy-stack", ("shop",))
     assert signs == {
         "stack": Finding(
-            "stack", HealthStatus.FAILING, "missing", cause="there is no stack Shop", next=again
+            "stack",
+            HealthStatus.FAILING,
+            "missing",
+            cause="there is no stack Shop",
+            next=again,
+            common="the stack does not exist",
         )
     }
     assert live is None

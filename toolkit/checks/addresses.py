@@ -41,8 +41,16 @@ def check_address(url: str, context: CheckContext) -> Finding:
 def _without_answer(address: str, problem: ToolkitError) -> Finding:
     cause = f"{address}: {problem}"
     if problem.is_observed:
-        next_ = problem.next or ShellCommand("curl -i", (address,))
-        return Finding(address, HealthStatus.FAILING, "unexpected answer", cause=cause, next=next_)
+        see = ShellCommand("curl -i", (address,))
+        next_ = problem.next or ("fix what answers there; its answer:", see)
+        return Finding(
+            address,
+            HealthStatus.FAILING,
+            "unexpected answer",
+            cause=cause,
+            next=next_,
+            common=str(problem) if address not in str(problem) else "",
+        )
     # What kept us from asking says nothing about the address.
     refused = problem.error_class is ErrorClass.REFUSED
     detail = "not asked" if refused else "could not be checked"

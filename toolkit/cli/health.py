@@ -1,4 +1,4 @@
-"""`toolkit health`: is everything well that rules.toml names?"""
+"""`toolkit health`: is everything healthy?"""
 
 import time
 from contextlib import suppress
@@ -6,24 +6,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from toolkit.cli import account, options, output, progress
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import EXIT_MEANINGS, CredentialsProblem, Exit
 from toolkit.flow import health as flow
+from toolkit.operations import HealthResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.show import health as show
 from toolkit.show import junit
+from toolkit.show.health_rows import HealthView, WatchedRows
 from toolkit.show.text import line
 
 EPILOG = f"""\b
 Examples:
   toolkit health                        check the default environment
   toolkit health --all-environments     check all environments
-  toolkit health app api                check only these targets
+  toolkit health app jobs               check only these targets and checks
   toolkit health --watch --interval 10s
   toolkit health -v                     show everything that was checked
 
@@ -33,7 +36,7 @@ everything is ok (perhaps with warnings), 1 something is failing or unknown,
 
 
 @click.command("health", epilog=EPILOG)
-@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.argument("targets", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--all-environments", "everywhere", is_flag=True, help="Check every environment in rules.toml."
 )
@@ -95,7 +98,7 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     if arguments.as_json:
         output.document(show.document(result))
     else:
-        output.say(_text(result, arguments))
+        output.say(_text(result, arguments, _view(arguments)))
     return _write_report(result, arguments) or int(result.exit)
 
 
@@ -110,7 +113,7 @@ class HealthArguments(options.CommonArguments, frozen=True, kw_only=True):
     report: str | None
 
 
-def _write_report(result: flow.HealthResult, arguments: HealthArguments) -> int:
+def _write_report(result: HealthResult, arguments: HealthArguments) -> int:
     """Write the report of --junit. An exit code other than 0 if that fails."""
     if not arguments.report:
         return 0
@@ -118,17 +121,19 @@ def _write_report(result: flow.HealthResult, arguments: HealthArguments) -> int:
     return output.write_report(arguments.report, xml)
 
 
-def _text(result: flow.HealthResult, arguments: HealthArguments) -> str:
+def _text(result: HealthResult, arguments: HealthArguments, view: HealthView) -> str:
     first = "".join(f"note: {line(remark)}\n" for remark in result.first)
     if arguments.quiet:
-        return first + show.summary(result.checkups, result.took_s)
-    return first + show.text(
-        result.checkups,
-        result.notes,
-        result.took_s,
-        datetime.now(UTC),
-        output.width(),
-        arguments.verbose,
+        return first + show.names_text(result)
+    return first + show.text(result, view)
+
+
+def _view(arguments: HealthArguments) -> HealthView:
+    return HealthView(
+        now=datetime.now(UTC),
+        width=output.width(),
+        verbose=arguments.verbose,
+        named=bool(arguments.targets),
     )
 
 
@@ -140,18 +145,35 @@ def _watch(
     """
     interval_s = options.time("--interval", arguments.interval)
     screen = progress.RedrawnText(silent=arguments.as_json)
+    rows = WatchedRows()
     try:
         with screen:
+            if screen.height is not None:
+                screen.show("checking ...")
             while True:
                 result = flow.check_health(request, git, ports)
+                rows.update(result.checkups)
                 if arguments.as_json:
                     output.document(show.document(result))
                     output.flush()
                 else:
-                    stamp = f"{datetime.now():%H:%M:%S}, every {arguments.interval}; Ctrl-C ends it"
-                    screen.show(f"{stamp}\n\n{_text(result, arguments)}")
+                    _draw(screen, result, arguments, rows)
                 if code := _write_report(result, arguments):
                     return code
                 time.sleep(interval_s)
     except KeyboardInterrupt:
         return 0
+
+
+def _draw(
+    screen: progress.RedrawnText,
+    result: HealthResult,
+    arguments: HealthArguments,
+    rows: WatchedRows,
+) -> None:
+    """What was checked just now, as much of it as the screen has room for."""
+    stamp = f"{datetime.now():%H:%M:%S}, every {arguments.interval}; Ctrl-C ends it"
+    view = replace(_view(arguments), changes=dict(rows.changes))
+    if screen.height is not None:
+        view = replace(view, height=screen.height - 2 - len(result.first))
+    screen.show(f"{stamp}\n\n{_text(result, arguments, view)}")

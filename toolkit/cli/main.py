@@ -250,7 +250,7 @@ def typed_options(args: list[str]) -> SameOptions:
             if not isinstance(command, click.Group) or not words:
                 break
             command = command.get_command(ctx, words.pop(0))
-    return SameOptions(**typed)
+    return SameOptions(typed.get("rules"), typed.get("env"), typed.get("region"))
 
 
 def _command(args: list[str]) -> str:

@@ -278,14 +278,20 @@ class RedrawnText:
 
     def __init__(self, silent: bool) -> None:
         self._live: Any = None
+        self._console: Any = None
         if not silent and sys.stdout.isatty():
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(highlight=False, markup=False, emoji=False)
+            self._console = Console(highlight=False, markup=False, emoji=False)
             self._live = Live(
-                console=console, auto_refresh=False, screen=False, vertical_overflow="crop"
+                console=self._console, auto_refresh=False, screen=False, vertical_overflow="crop"
             )
+
+    @property
+    def height(self) -> int | None:
+        """How many lines fit now, None where any number does."""
+        return None if self._console is None else int(self._console.height) - 1
 
     def __enter__(self) -> "RedrawnText":
         if self._live is not None:

@@ -19,6 +19,7 @@ from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Rules, TargetState
 from toolkit.operations import (
     GOOD,
+    DeployedBy,
     DeployedState,
     Finding,
     HealthReport,
@@ -107,6 +108,9 @@ def with_record_findings(
     """
     checked: list[HealthReport] = []
     for report, subject in zip(reports, subjects, strict=True):
+        if subject.job is not None and report.live is not None:
+            mine = recorded.records.get(subject.location, {}).get(subject.name, ())
+            report = replace(report, deployed=_deployed_by(report.live, mine))
         why = recorded.unended.get(subject.location, {}).get(subject.name)
         if subject.job is not None and why:
             finding = Finding(
@@ -121,6 +125,14 @@ def with_record_findings(
             records = recorded.records.get(subject.location, {}).get(subject.name, ())
             checked.append(_with_change_finding(report, subject, records))
     return checked
+
+
+def _deployed_by(live: LiveVersion, records: Sequence[Record]) -> DeployedBy | None:
+    """Who deployed what is live; None where no recorded run did."""
+    for record in records:
+        if live.run and record.run == live.run:
+            return DeployedBy(record.who, record.when, record.run)
+    return None
 
 
 def _go_on(why: Advice) -> tuple[str | Command, ...]:
@@ -150,7 +162,7 @@ def _with_change_finding(
         HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
-        why,
+        why if "outside toolkit" in why else f"changed outside toolkit: {why}",
         ("see what it is; to restore yours:", command),
     )
     return replace(report, findings=(*report.findings, finding))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.advice import Advice, changed_advice
-from toolkit.errors import Exit, Refused
+from toolkit.advice import Advice, NextCommand, changed_advice
+from toolkit.config.reader import nearest
+from toolkit.errors import CredentialsProblem, Exit, Refused, UsageError
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import same_options
 from toolkit.flow.compare import DiffRequest
@@ -51,7 +51,17 @@ from toolkit.model import (
     Rules,
     Target,
 )
-from toolkit.operations import CHECK, CREDENTIALS, Finding, HealthReport, HealthStatus, Location
+from toolkit.operations import (
+    CHECK,
+    CREDENTIALS,
+    Finding,
+    HealthLocation,
+    HealthReport,
+    HealthResult,
+    HealthStatus,
+    Location,
+)
+from toolkit.ports.aws import endpoint
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -74,19 +84,6 @@ class HealthRequest(ProjectRequest, frozen=True, kw_only=True):
     redact: Callable[[str], str] = str
 
 
-class HealthResult(Struct, frozen=True):
-    """The reports. `status` is the worst of all; `exit` 0 where that is ok or warning."""
-
-    environments: tuple[str, ...]
-    status: HealthStatus
-    exit: int
-    checkups: tuple[HealthReport, ...]
-    took_s: float
-    notes: tuple[Advice, ...] = ()
-    first: tuple[str, ...] = ()
-    """Notices to show before anything else."""
-
-
 def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     """Check everything once. Raises RulesError, UsageError, Refused; never for what is not well."""
     began = monotonic()
@@ -98,12 +95,14 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     subjects: list[Subject] = []
     for name in names:
         subjects += _subjects(request, rules, checks, name)
-    subjects = _with_trust(subjects, rules, git)
     if not any(subject.kind != CREDENTIALS for subject in subjects):
         raise Refused(
             "rules.toml has nothing to check",
             "targets of kind app, stack, function or site, or checks",
         )
+    if request.targets:
+        subjects = named_subjects(request.targets, subjects, rules, checks)
+    subjects = _with_trust(subjects, rules, git)
     policies = {
         name: checking.host_policy(rules, checks, find_environment(name, rules)) for name in names
     }
@@ -132,14 +131,52 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     reports = with_record_findings(reports, subjects, recorded)
     versions = DiffRequest(request.folder, rules=request.rules, allowed=request.allowed)
     reports = with_head_state(reports, versions, git, notes)
-    reports = [_for_people(report, rules, request) for report in reports]
+    aws_options = {location: _aws_options(location) for location in _locations(subjects)}
+    reports = [
+        _for_people(report, rules, request, aws_options[subject.location])
+        for report, subject in zip(reports, subjects, strict=True)
+    ]
     tell_health(reports)
     took_s = round(monotonic() - began, 2)
     notes = [changed_advice(note, request.redact) for note in notes]
     first: dict[str, None] = {}
     for name in names:
         first |= dict.fromkeys(request.redact(line) for line in trust_notice(rules, name))
-    return replace(_result(names, tuple(reports), took_s, notes), first=tuple(first))
+    result = _result(names, tuple(reports), took_s, notes)
+    locations = [_checked_location(location, board) for location in _locations(subjects)]
+    return replace(result, first=tuple(first), locations=tuple(locations))
+
+
+def _locations(subjects: Sequence[Subject]) -> list[Location]:
+    return list(dict.fromkeys(subject.location for subject in subjects))
+
+
+def _checked_location(location: Location, board: Board) -> HealthLocation:
+    """What the first line says of a location."""
+    account, caller = board.caller(location)
+    profile = location.profile or endpoint.profile_name()
+    return HealthLocation(
+        location.environment, location.account, location.region, profile, caller, account
+    )
+
+
+def _aws_options(location: Location) -> tuple[str, ...]:
+    """The options with which the AWS CLI acts in a location: those that it does not know from its
+    own settings.
+    """
+    if location.provider != AWS:
+        return ()
+    options: tuple[str, ...] = ()
+    if location.region:
+        try:
+            settled = endpoint.region(location.profile)
+        except CredentialsProblem:
+            settled = None
+        if settled != location.region:
+            options += ("--region", location.region)
+    if location.profile and location.profile != endpoint.profile_name():
+        options += ("--profile", location.profile)
+    return options
 
 
 def _result(
@@ -167,7 +204,7 @@ def _subjects(
     """What there is to check in one environment."""
     environment = find_environment(name, rules)
     locations = making.locations(environment, request.profile, request.region)
-    watched = _watched_targets(request, rules)
+    watched = _watched_targets(rules)
     jobs = making.jobs_without_run(watched, locations, variables_of(environment))
     asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
@@ -175,8 +212,63 @@ def _subjects(
             yield Subject(CREDENTIALS, CREDENTIALS, location)
     for job in jobs:
         yield Subject(job.target, job.kind, job.location, job=job)
-    if not request.targets:
-        yield from _check_subjects(checks, environment, locations)
+    yield from _check_subjects(checks, environment, locations)
+
+
+def named_subjects(
+    names: Sequence[str], subjects: Sequence[Subject], rules: Rules, checks: Checks
+) -> list[Subject]:
+    """The subjects that are called like this in the table, and the targets of groups; with the
+    credentials of their locations. Raises UsageError for a name that there is not.
+    """
+    from toolkit.plan.graph import Graph
+
+    graph = Graph(rules.targets)
+    by_name: dict[str, list[int]] = {}
+    for index, subject in enumerate(subjects):
+        for name in _row_names(subject):
+            by_name.setdefault(name, []).append(index)
+    chosen = set[int]()
+    for name in names:
+        leaves = graph.leaves(name) if name in rules.targets else (name,)
+        indexes = [index for leaf in leaves for index in by_name.get(leaf, ())]
+        if not indexes:
+            plain = dict.fromkeys(subject.name for subject in subjects)
+            raise _unknown_row(name, tuple(plain), rules, checks)
+        chosen.update(indexes)
+    needed = {subjects[index].location for index in chosen if needs_credentials(subjects[index])}
+    return [
+        subject
+        for index, subject in enumerate(subjects)
+        if index in chosen or (subject.kind == CREDENTIALS and subject.location in needed)
+    ]
+
+
+def _row_names(subject: Subject) -> Iterable[str]:
+    """All that it may be called in the table: `app`, `app@eu-west-1`, `prod app`, `prod app@…`."""
+    location = subject.location
+    named = [subject.name]
+    if location.region:
+        named.append(f"{subject.name}@{location.region}")
+    yield from named
+    if location.environment:
+        for name in named:
+            yield f"{location.environment} {name}"
+
+
+def _unknown_row(name: str, existing: tuple[str, ...], rules: Rules, checks: Checks) -> UsageError:
+    """The error for a name that has no row."""
+    if name in checks.checks:
+        smoke_test = NextCommand("smoke-test", options=("--only", name))
+        return UsageError(f"health does not ask check {name!r}", ("use", smoke_test))
+    if name in rules.targets:
+        return UsageError(
+            f"the health of target {name!r} cannot be checked",
+            "it is a thing that only a person deploys",
+        )
+    names = tuple(dict.fromkeys((*existing, *rules.targets)))
+    hint = nearest(name, names) or f"it has {', '.join(existing[:8])}"
+    return UsageError(f"{rules.file} has no target or check {name!r}", hint)
 
 
 def _with_trust(subjects: list[Subject], rules: Rules, git: Git | None) -> list[Subject]:
@@ -198,21 +290,10 @@ def _with_trust(subjects: list[Subject], rules: Rules, git: Git | None) -> list[
     return checked
 
 
-def _watched_targets(request: HealthRequest, rules: Rules) -> list[Target]:
-    """The targets whose health can be checked, groups written out. Raises UsageError for one that
-    does not exist.
-    """
-    from toolkit.flow.selection import require_target
-    from toolkit.plan.graph import Graph
-
-    for name in request.targets:
-        require_target(name, rules)
-    graph = Graph(rules.targets)
-    leaves = set[str]().union(*(graph.leaves(name) for name in request.targets or rules.targets))
+def _watched_targets(rules: Rules) -> list[Target]:
+    """The targets whose health can be checked."""
     return [
-        target
-        for name, target in rules.targets.items()
-        if name in leaves and isinstance(target.settings, JudgedSettings)
+        target for target in rules.targets.values() if isinstance(target.settings, JudgedSettings)
     ]
 
 
@@ -246,7 +327,7 @@ def _report(
     location, live = subject.location, board.live(index)
     report = HealthReport(subject.name, subject.kind, location.environment, location.region, ())
     problem = board.refusal(location) if subject.kind != CREDENTIALS else None
-    if problem is not None and _needs_credentials(subject):
+    if problem is not None and needs_credentials(subject):
         of_addresses = [
             finding for finding in board.findings(index) if finding.what in address_names(subject)
         ]
@@ -257,27 +338,34 @@ def _report(
         others = others_at_address(subjects, subject, finding.what)
         findings.append(compare_address(finding, live, map(board.live, others)))
     if not answered:
-        late = f"no answer within {request.timeout_s:g} s"
-        findings.append(
-            Finding(
-                subject.name,
-                HealthStatus.UNKNOWN,
-                late,
-                cause=late,
-                next=f"try again with --timeout {2 * request.timeout_s:.0f}s",
-                unasked=_needs_credentials(subject),
-            )
-        )
+        findings.append(_late(subject, request.timeout_s, board.silent_calls(index)))
     return replace(report, findings=tuple(findings), live=live)
 
 
-def _needs_credentials(subject: Subject) -> bool:
+def _late(subject: Subject, timeout_s: float, silent: Sequence[str]) -> Finding:
+    """What the deadline has left open, with the calls that are silent."""
+    late = f"no answer within {timeout_s:g} s"
+    more_time = NextCommand("health", (subject.name,), ("--timeout", f"{2 * timeout_s:.0f}s"))
+    return Finding(
+        subject.name,
+        HealthStatus.UNKNOWN,
+        late,
+        cause=f"{late} from {', '.join(silent)}" if silent else late,
+        next=("give it more time:", more_time),
+        unasked=needs_credentials(subject),
+    )
+
+
+def needs_credentials(subject: Subject) -> bool:
+    """Whether it cannot be checked without AWS credentials."""
     if subject.check is None:
         return subject.location.provider == AWS
     return subject.check.check_type == CheckTypeName.AWS
 
 
-def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
+def _for_people(
+    report: HealthReport, rules: Rules, request: HealthRequest, aws_options: tuple[str, ...]
+) -> HealthReport:
     """Without secrets, and with what its commands repeat for its environment and region."""
     redact = request.redact
     same = same_options(rules, request.rules, report.environment, report.region)
@@ -286,8 +374,10 @@ def _for_people(report: HealthReport, rules: Rules, request: HealthRequest) -> H
             finding,
             detail=redact(finding.detail),
             cause=redact(finding.cause),
+            common=redact(finding.common),
             next=changed_advice(finding.next, redact),
+            log=tuple(map(redact, finding.log)),
         )
         for finding in report.findings
     )
-    return replace(report, findings=findings, same=same)
+    return replace(report, findings=findings, same=replace(same, aws=aws_options))

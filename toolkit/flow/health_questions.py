@@ -30,6 +30,7 @@ from toolkit.operations import (
     Result,
 )
 from toolkit.ports.aws.client import same_account
+from toolkit.ports.aws.in_flight import CallWatch
 from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.ports import Ports
@@ -68,6 +69,13 @@ class Board:
         self._open = dict.fromkeys(range(len(subjects)), 0)
         self._closed = False
         self._refused: dict[Location, ToolkitError] = {}
+        self._callers: dict[Location, tuple[str, str]] = {}
+        self._watches = [CallWatch() for _ in subjects]
+        self._silent: dict[int, tuple[str, ...]] = {}
+
+    def watch(self, index: int) -> CallWatch:
+        """What knows the calls about a subject that have no answer yet."""
+        return self._watches[index]
 
     def begin(self, index: int) -> None:
         """One more question about a subject is asked."""
@@ -97,7 +105,24 @@ class Board:
                     break
                 self._changed.wait(remaining)
             self._closed = True
+            for index, number in self._open.items():
+                if number:
+                    self._silent[index] = self._watches[index].names()
             return [not number for number in self._open.values()]
+
+    def silent_calls(self, index: int) -> tuple[str, ...]:
+        """The calls about a subject that had no answer when it was closed."""
+        return self._silent.get(index, ())
+
+    def identify(self, location: Location, caller: tuple[str, str]) -> None:
+        """The account of a location's credentials, and whose they are."""
+        with self._changed:
+            if not self._closed:
+                self._callers[location] = caller
+
+    def caller(self, location: Location) -> tuple[str, str]:
+        """The same; empty where it is not known."""
+        return self._callers.get(location, ("", ""))
 
     def refuse(self, location: Location, problem: ToolkitError) -> None:
         """No finding in a location counts: its credentials are missing, or another account's."""
@@ -204,7 +229,8 @@ def _start(board: Board, index: int, question: Callable[[], None]) -> None:
 
     def ask() -> None:
         try:
-            question()
+            with board.watch(index).active():
+                question()
         except ToolkitError as problem:
             board.tell(index, unknown("toolkit", problem))
         except Exception as bug:
@@ -239,7 +265,8 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
 
 
 def _ask_address(board: Board, index: int, url: str, context: CheckContext) -> None:
-    board.tell(index, addresses.check_address(url, context))
+    finding = addresses.check_address(url, context)
+    board.tell(index, replace(finding, symptom=True))
 
 
 def _of_check(questions: Questions, index: int, subject: Subject, check: Check) -> None:
@@ -288,7 +315,8 @@ def _of_credentials(board: Board, index: int, location: Location, ports: Ports) 
     """Whose they are, and for how long."""
     aws = ports.aws(location)
     try:
-        account = aws.account()
+        account, who = aws.caller()
+        board.identify(location, (account, who))
         same_account(account, location)
     except CredentialsProblem as problem:
         board.refuse(location, problem)

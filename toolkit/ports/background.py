@@ -5,6 +5,7 @@ program.
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from threading import Thread
 from typing import Generic, TypeVar
 
@@ -12,10 +13,12 @@ Result = TypeVar("Result")
 
 
 class DaemonThread(Thread):
-    """A thread that may be abandoned: it does not keep the process alive."""
+    """A thread that may be abandoned: it does not keep the process alive. It knows for whom it
+    works: the context of the thread that made it.
+    """
 
     def __init__(self, do: Callable[[], None]) -> None:
-        super().__init__(target=do, daemon=True)
+        super().__init__(target=copy_context().run, args=(do,), daemon=True)
 
 
 class Timeout(Exception):

@@ -43,6 +43,9 @@ and history is shown of all of them.
 
 NO_OPTIONS = SameOptions()
 
+_WITHOUT_REGION = (["sso"], ["configure"], ["sts"])
+"""The AWS CLI's own commands and those about identity, which say themselves what they need."""
+
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %+,-./=@_{}()~")
 
@@ -127,9 +130,21 @@ def command_words(command: NextCommand, same: SameOptions = NO_OPTIONS) -> list[
     return [*beginning, *command.arguments, *options]
 
 
+def _aws_options(command: ShellCommand, same: SameOptions) -> list[str]:
+    """The options that make a command of the AWS CLI act where the command that prints it did."""
+    beginning = command.line.split()
+    if beginning[:1] != ["aws"] or beginning[1:2] in _WITHOUT_REGION:
+        return []
+    options = list[str]()
+    for name, value in zip(same.aws[::2], same.aws[1::2], strict=True):
+        if name not in beginning and name not in command.words:
+            options += (name, value)
+    return options
+
+
 def _rendered(command: Command, same: SameOptions, quoted: Callable[[str], str]) -> str:
     if isinstance(command, ShellCommand):
-        words = [*map(quoted, command.words)]
+        words = [*map(quoted, command.words), *map(quoted, _aws_options(command, same))]
         text, *rest = command.line.split("{}")
         for part in rest:
             text += (words.pop(0) if words else "{}") + part

@@ -1,96 +1,189 @@
-"""How everything is, as people and programs read it: a table, and under it each problem once, with
-its cause and the next command.
+"""How everything is, as people and programs read it: a table with the worst first, and under it
+each problem once, with its cause and the next command.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from msgspec import Struct
-
-from toolkit.advice import Advice, NextCommand, SameOptions
+from toolkit.advice import NextCommand, SameOptions
 from toolkit.model import TargetState
-from toolkit.operations import CREDENTIALS, Finding, HealthReport, HealthStatus
+from toolkit.operations import HealthLocation, HealthReport, HealthResult, HealthStatus
 from toolkit.show.advice import advice_lines, sentence
+from toolkit.show.health_problems import follows, lead, problem_lines
+from toolkit.show.health_rows import (
+    BAD,
+    WIDTH,
+    HealthView,
+    RowNames,
+    age,
+    by_status,
+    cause_of,
+    deploy_line,
+    deployed_by,
+    earliest,
+    live_name,
+    ordered,
+    row_key,
+)
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, line, shortened, wrapped
+from toolkit.show.text import count, line, shortened, wrapped
 
-WIDTH = 80
-BAD = tuple(status for status in HealthStatus if status != HealthStatus.OK)
-"""What is listed as a problem, the worst first."""
+WIDE = 100
+"""From which width on the table says who deployed what."""
 VERDICTS = {
     HealthStatus.OK: JUnitVerdict.PASSED,
     HealthStatus.WARNING: JUnitVerdict.PASSED,
     HealthStatus.FAILING: JUnitVerdict.FAILED,
     HealthStatus.UNKNOWN: JUnitVerdict.ERROR,
 }
-MOST_NAMES = 6
-ORDER = (
-    "service",
-    "stack",
-    "function",
-    "bucket",
-    "deployment",
-    "alias",
-    "index",
-    "distribution",
-    "errors",
-    "targets",
-    "tasks",
-    "image",
-    "certificate",
-    "drift",
-    "alarms",
-    "record",
-)
 
 
-def text(
-    checkups: Sequence[HealthReport],
-    notes: Sequence[Advice],
-    took_s: float,
-    now: datetime,
-    width: int = WIDTH,
-    verbose: bool = False,
-) -> str:
+def text(result: HealthResult, view: HealthView) -> str:
     """The whole answer."""
-    return "\n".join(_lines(checkups, notes, took_s, now, width, verbose))
-
-
-def _lines(
-    checkups: Sequence[HealthReport],
-    notes: Sequence[Advice],
-    took_s: float,
-    now: datetime,
-    width: int,
-    verbose: bool,
-) -> Iterator[str]:
+    checkups = by_status(result.checkups)
     names = RowNames(checkups)
-    headers = ("target", "status", "live", "since", "detail")
-    rows: list[tuple[str, str, str, str, str]] = []
-    for report in sorted(checkups, key=lambda report: report.kind == CREDENTIALS):
-        name, since = line(names.of(report)), age(_since(report), now)
-        rows.append((name, report.status, _live(report), since, line(detail(report))))
-    space = room(rows, headers, 4, width)
-    yield table(headers, [(*row[:4], shortened(row[4], space)) for row in rows])
-    yield ""
-    if verbose:
-        yield from _all_findings(checkups, names, now, width)
-    explained = set[tuple[str, str]]()
-    for status in BAD:
-        for problem in _problems(status, checkups, names):
-            yield from _problem_lines(problem, now, width, problem.key in explained)
-            explained.add(problem.key)
-    for note in notes:
-        yield from advice_lines(note, _anywhere(checkups), width, "note: ")
-    yield from wrapped(summary(checkups, took_s), width)
+    header = location_lines(result.locations, view.width)
+    listed = [report for report in checkups if _is_listed(report, view)]
+    rows = _table_lines(listed, names, view) if listed else []
+    more = list(_all_findings(checkups, names, view)) if view.verbose else []
+    more += problem_lines(checkups, names, view)
+    for note in result.notes:
+        more += advice_lines(note, _anywhere(checkups), view.width, "note: ")
+    last = [*wrapped(summary(checkups, result.took_s), view.width), *_due_lines(checkups, view)]
+    if view.height is not None:
+        return "\n".join(_fitted([*header, ""], rows, more, last, view))
+    return "\n".join([*header, "", *rows, *([""] if rows else []), *more, *last])
+
+
+def location_lines(locations: Sequence[HealthLocation], width: int = WIDTH) -> list[str]:
+    """Where it was checked, and with whose credentials: a line for each environment."""
+    by_environment: dict[str | None, list[HealthLocation]] = {}
+    for location in locations:
+        by_environment.setdefault(location.environment, []).append(location)
+    lines: list[str] = []
+    for environment, members in by_environment.items():
+        lines += wrapped(line(_location_line(environment, members)), width)
+    return lines
+
+
+def _location_line(environment: str | None, locations: Sequence[HealthLocation]) -> str:
+    """`dev (account 111111111111, eu-west-1) as ada`."""
+    first = locations[0]
+    account = first.account or first.caller_account
+    parts = [f"account {account}"] if account else []
+    parts += dict.fromkeys(location.region for location in locations if location.region)
+    text = f"{environment} ({', '.join(parts)})" if environment and parts else ", ".join(parts)
+    text = text or environment or "no environment"
+    callers = dict.fromkeys(_caller(location) for location in locations if location.caller)
+    if callers:
+        return f"{text} as {', '.join(callers)}"
+    return f"{text}, profile {first.profile}" if first.profile else text
+
+
+def _caller(location: HealthLocation) -> str:
+    if location.account in (None, location.caller_account):
+        return location.caller
+    return f"{location.caller} of account {location.caller_account}"
+
+
+def _is_listed(report: HealthReport, view: HealthView) -> bool:
+    """Whether it has a row. What is healthy is only counted, unless somebody wants to see it."""
+    return (
+        view.verbose
+        or view.named
+        or report.status != HealthStatus.OK
+        or row_key(report) in view.changes
+    )
+
+
+def _table_lines(
+    checkups: Sequence[HealthReport], names: "RowNames", view: HealthView
+) -> list[str]:
+    headers = ["target", "status", "live", "since", "detail"]
+    rows: list[list[str]] = []
+    for report in checkups:
+        since = age(_since(report), view.now)
+        row = [line(names.of(report)), _status(report, view), live_name(report), since, ""]
+        if view.width >= WIDE:
+            row.insert(3, line(deployed_by(report, view.now)))
+        rows.append(row)
+    if view.width >= WIDE:
+        headers.insert(3, "deployed")
+    column = len(headers) - 1
+    space = room(rows, headers, column, view.width)
+    for row, report in zip(rows, checkups, strict=True):
+        text, more = detail(report)
+        row[column] = shortened(line(text), space - len(more)) + more
+    return table(headers, rows).splitlines()
+
+
+def _status(report: HealthReport, view: HealthView) -> str:
+    """`failing`; `failing (was ok)` where that has changed."""
+    was = view.changes.get(row_key(report))
+    return str(report.status) if was is None else f"{report.status} (was {was})"
+
+
+def _fitted(
+    header: Sequence[str],
+    rows: Sequence[str],
+    more: Sequence[str],
+    last: Sequence[str],
+    view: HealthView,
+) -> list[str]:
+    """All of it in so many lines, none of them wider than the screen: the last lines always stand
+    there, then the worst rows, then what explains them.
+    """
+    height = view.height or 0
+    last = [text[: view.width] for text in last][-max(height - 2, 1) :]
+    space = height - len(last)
+    first = [text[: view.width] for text in header][: max(space - 4, 0)]
+    space -= len(first)
+    if rows:
+        rows = _cut(rows, space - 1, "rows")
+        space -= len(rows) + 1
+        rows = [*rows, ""]
+    explained = _cut(_for_screen(more, view.width), space, "lines; without --watch all are shown")
+    return [*first, *rows, *explained, *last]
+
+
+def _cut(lines: Sequence[str], most: int, what: str) -> list[str]:
+    """The first lines, and how many more there are."""
+    if len(lines) <= most:
+        return list(lines)
+    if most <= 0:
+        return []
+    shown = list(lines[: most - 1])
+    return [*shown, f"... and {len(lines) - len(shown)} more {what}"]
+
+
+def _for_screen(lines: Sequence[str], width: int) -> list[str]:
+    """Without what is cut at the edge of a screen that is redrawn: half a command must not be
+    pasted.
+    """
+    return [text if len(text) <= width else f"{text[: width - 4]} ..." for text in lines]
+
+
+def _due_lines(checkups: Sequence[HealthReport], view: HealthView) -> list[str]:
     due = next((report for report in checkups if report.state == TargetState.DUE), None)
-    if due is not None:
-        see = ("See what is due:", NextCommand("diff", ("live",)))
-        yield from advice_lines(see, due.same, width, "")
+    if due is None:
+        return []
+    see = ("See what is due:", NextCommand("diff", ("live",)))
+    return advice_lines(see, due.same, view.width, "")
+
+
+def names_text(result: HealthResult) -> str:
+    """What is not well by name, the worst first, and the last line: the whole answer of -q."""
+    checkups = by_status(result.checkups)
+    names = RowNames(checkups)
+    lines = [
+        f"{line(names.of(report))}: {report.status}"
+        for report in checkups
+        if report.status != HealthStatus.OK
+    ]
+    return "\n".join([*lines, summary(checkups, result.took_s)])
 
 
 def _anywhere(checkups: Sequence[HealthReport]) -> SameOptions:
@@ -98,159 +191,47 @@ def _anywhere(checkups: Sequence[HealthReport]) -> SameOptions:
     return SameOptions(rules=next((report.same.rules for report in checkups), None))
 
 
-class RowNames:
-    """What to call the rows: with environment and region only where there are several."""
-
-    def __init__(self, checkups: Sequence[HealthReport]) -> None:
-        self._environments = len({report.environment for report in checkups}) > 1
-        self._regions = len({report.region for report in checkups}) > 1
-
-    def of(self, report: HealthReport) -> str:
-        """`prod app@eu-west-1`."""
-        name = report.name
-        if self._environments and report.environment:
-            name = f"{report.environment} {name}"
-        if self._regions and report.region:
-            name = f"{name}@{report.region}"
-        return name
-
-
-def detail(report: HealthReport) -> str:
-    """The most important words on it: of what is wrong, else of the first things that were
-    checked.
+def detail(report: HealthReport) -> tuple[str, str]:
+    """The most important words on it: the cause of what is wrong, else the first things that were
+    checked; and how many more causes there are, as ` (+1)`.
     """
-    details = [
-        finding.detail
-        for finding in ordered(report.findings)
-        if finding.status == report.status and finding.detail
-    ]
+    findings = [finding for finding in ordered(report.findings) if finding.status == report.status]
     if report.status == HealthStatus.OK:
-        return ", ".join(list(dict.fromkeys(details))[:2])
-    if not details:
-        return "nothing was checked"
-    more = f" (+{len(details) - 1})" if len(details) > 1 else ""
-    return details[0] + more
-
-
-def ordered(findings: Sequence[Finding]) -> list[Finding]:
-    """The target itself first, then what it depends on; addresses last. They come in as they are
-    answered.
-    """
-    return sorted(findings, key=_place)
-
-
-def _place(finding: Finding) -> tuple[int, str]:
-    index = ORDER.index(finding.what) if finding.what in ORDER else len(ORDER)
-    return index, finding.what
-
-
-def _live(report: HealthReport) -> str:
-    """`3e8a51c`, with `due` where HEAD is another; `-` where nothing is known to run."""
-    if report.live is None:
-        return "-"
-    version, commit = report.live.version or "?", report.live.commit
-    if commit and version.startswith(commit):
-        short = version[:7]
-        # What a build took besides the commit is no edit that somebody has to hear of here.
-        if version != commit and not version.startswith(f"{commit}-generated-"):
-            short += "+"
-    else:
-        short = clipped(version, 10)
-    return line(f"{short} due" if report.state == TargetState.DUE else short)
+        details = dict.fromkeys(finding.detail for finding in findings if finding.detail)
+        return ", ".join(list(details)[:2]), ""
+    leading = lead(report)
+    causes: dict[str, None] = {}
+    for finding in findings:
+        if cause_of(finding) and (leading is None or not follows(finding, leading)):
+            causes[cause_of(finding)] = None
+    if not causes:
+        return "nothing was checked", ""
+    return next(iter(causes)), f" (+{len(causes) - 1})" if len(causes) > 1 else ""
 
 
 def _since(report: HealthReport) -> str | None:
-    """Since when it is as it is: of what is wrong, else of what is live."""
-    times = [
-        finding.since
-        for finding in ordered(report.findings)
-        if finding.status == report.status and finding.since
-    ]
-    if report.live is not None and (report.status == HealthStatus.OK or not times):
-        return report.live.since
-    return times[0] if times else None
-
-
-def age(since: str | None, now: datetime) -> str:
-    """`3d ago`, empty if it is not known."""
-    if not since:
-        return ""
-    try:
-        seconds = (now - datetime.fromisoformat(since)).total_seconds()
-    except (ValueError, TypeError):
-        return ""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{unit} ago"
-    return "just now"
+    """Since when it is as it is: of what is wrong, as far as that is known; else of what is
+    live.
+    """
+    if report.status == HealthStatus.OK:
+        return report.live.since if report.live is not None else None
+    return earliest(finding.since for finding in report.findings if finding.status == report.status)
 
 
 def _all_findings(
-    checkups: Sequence[HealthReport], names: RowNames, now: datetime, width: int
+    checkups: Sequence[HealthReport], names: RowNames, view: HealthView
 ) -> Iterator[str]:
     """Everything that was checked."""
     for report in checkups:
         yield line(names.of(report))
         for finding in ordered(report.findings):
             text = f"  {line(finding.what)}: {finding.status}, {line(finding.detail)}"
-            when = age(finding.since, now)
+            when = age(finding.since, view.now)
             if when:
                 text += f" ({when})"
-            yield from wrapped(text, width, "    ")
-    yield ""
-
-
-class _Problem(Struct):
-    """One cause and its next command, with all rows that have it."""
-
-    status: HealthStatus
-    cause: str
-    next: Advice
-    same: SameOptions
-    since: str | None
-    names: list[str]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.cause, sentence(self.next, self.same)
-
-
-def _problems(
-    status: HealthStatus, checkups: Sequence[HealthReport], names: RowNames
-) -> Iterable[_Problem]:
-    """The problems of one status, each once."""
-    problems: dict[tuple[str, str], _Problem] = {}
-    for report in checkups:
-        name = names.of(report)
-        for finding in ordered(report.findings):
-            if finding.status != status:
-                continue
-            cause = finding.cause or finding.detail
-            problem = _Problem(status, cause, finding.next, report.same, finding.since, [])
-            problem = problems.setdefault(problem.key, problem)
-            if name not in problem.names:
-                problem.names.append(name)
-    return problems.values()
-
-
-def _problem_lines(
-    problem: _Problem, now: datetime, width: int, is_explained: bool
-) -> Iterator[str]:
-    """The rows that have it, its cause and next command; only the rows where the cause was
-    explained before, with a worse status.
-    """
-    names = ", ".join(problem.names[:MOST_NAMES])
-    if len(problem.names) > MOST_NAMES:
-        names += f" and {len(problem.names) - MOST_NAMES} more"
-    heading, when = f"{names}: {problem.status}", age(problem.since, now)
-    if when:
-        heading += f" since {when}"
-    if is_explained:
-        yield from wrapped(f"{line(heading)}, for the same reason", width)
-    else:
-        yield from wrapped(line(heading), width)
-        yield from wrapped(f"  {line(problem.cause)}", width, "  ")
-        yield from advice_lines(problem.next, problem.same, width, "  next: ")
+            yield from wrapped(text, view.width, "    ")
+        if report.deployed is not None:
+            yield from wrapped(f"  {deploy_line(report, view.now)}", view.width, "    ")
     yield ""
 
 
@@ -266,7 +247,7 @@ def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     return f"{text}."
 
 
-def document(result: Any) -> dict[str, Any]:
+def document(result: HealthResult) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
         "toolkit": 1,
@@ -274,12 +255,23 @@ def document(result: Any) -> dict[str, Any]:
         "status": result.status,
         "exit": int(result.exit),
         "environments": list(result.environments),
+        "locations": [_location_document(location) for location in result.locations],
         "took_s": result.took_s,
         "notes": [
             *result.first,
             *(sentence(note, _anywhere(result.checkups)) for note in result.notes),
         ],
         "checkups": [_report_document(report) for report in result.checkups],
+    }
+
+
+def _location_document(location: HealthLocation) -> dict[str, Any]:
+    return {
+        "environment": location.environment,
+        "account": location.account,
+        "region": location.region,
+        "caller": location.caller or None,
+        "caller_account": location.caller_account or None,
     }
 
 
@@ -292,6 +284,7 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
         "status": report.status,
         "state": report.state,
         "live": None if report.live is None else live_document(report.live),
+        "deployed": _deployed_document(report),
         "signs": [
             {
                 "what": finding.what,
@@ -300,10 +293,18 @@ def _report_document(report: HealthReport) -> dict[str, Any]:
                 "since": finding.since,
                 "cause": finding.cause or None,
                 "next": sentence(finding.next, report.same) or None,
+                "log": list(finding.log),
             }
             for finding in ordered(report.findings)
         ],
     }
+
+
+def _deployed_document(report: HealthReport) -> dict[str, Any] | None:
+    deployed = report.deployed
+    if deployed is None:
+        return None
+    return {"who": deployed.who or None, "when": deployed.when or None, "run": deployed.run or None}
 
 
 def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
@@ -312,7 +313,7 @@ def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     for report in checkups:
         suite = f"health {report.environment}" if report.environment else "health"
         name = f"{report.name}@{report.region}" if report.region else report.name
-        message = detail(report) if report.status.is_bad else ""
+        message = detail(report)[0] if report.status.is_bad else ""
         text = "\n".join(_case_lines(report))
         cases.append(JUnitCase(suite, name, VERDICTS[report.status], message=message, text=text))
     return cases

@@ -381,6 +381,7 @@ def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
         "took_s": outcome.took_s,
         "adopted": outcome.adopted,
         "outputs": dict(outcome.outputs),
+        "log": list(outcome.log),
         "live": None if outcome.live is None else live_document(outcome.live),
     }
 

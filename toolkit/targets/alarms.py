@@ -78,8 +78,8 @@ def _rings(alarm: Alarm) -> Finding:
         HealthStatus.FAILING,
         "ALARM",
         alarm.since,
-        _clipped(alarm.reason) or "it is in ALARM",
-        _history(alarm.name),
+        _named(alarm, _clipped(alarm.reason) or "it is in ALARM"),
+        ("fix what it measures, then it ends by itself; its history:", _history(alarm.name)),
     )
 
 
@@ -90,8 +90,8 @@ def _silent(alarm: Alarm) -> Finding:
         HealthStatus.WARNING,
         "insufficient data",
         alarm.since,
-        cause,
-        _history(alarm.name),
+        _named(alarm, cause),
+        ("correct its metric, or send it data; its history:", _history(alarm.name)),
     )
 
 
@@ -107,6 +107,10 @@ def _absent(name: str, command: Advice) -> Finding:
 
 def _history(name: str) -> ShellCommand:
     return ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", (name,))
+
+
+def _named(alarm: Alarm, why: str) -> str:
+    return f"alarm {alarm.name}: {why}"
 
 
 def _clipped(reason: str) -> str:

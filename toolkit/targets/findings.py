@@ -5,7 +5,7 @@ none of them taken for good by silence.
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from toolkit.errors import CloudError, Exit, NotAllowed, ToolkitError
+from toolkit.errors import CloudError, Exit, Expired, NotAllowed, ToolkitError, Unreachable
 from toolkit.operations import Finding, HealthStatus
 from toolkit.ports.background import DaemonThread
 from toolkit.targets.base import Tell
@@ -52,9 +52,20 @@ def unknown(what: str, problem: ToolkitError) -> Finding:
         HealthStatus.UNKNOWN,
         _short(problem),
         cause=str(problem),
-        next=problem.next,
+        # Nothing was stopped here that could be continued.
+        next=problem.renewal if isinstance(problem, Expired) else problem.next,
         unasked=unasked,
+        common=_common_cause(problem),
     )
+
+
+def _common_cause(problem: ToolkitError) -> str:
+    """Without the call, of which each question has its own: an endpoint that is down is one
+    problem.
+    """
+    if type(problem) is Unreachable:
+        return f"no answer from AWS: {problem.facts['reason']}"
+    return ""
 
 
 def _short(problem: ToolkitError) -> str:

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from threading import Condition, Lock, current_thread
 from time import monotonic
@@ -22,7 +22,7 @@ from toolkit import __version__, errors
 from toolkit.advice import ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
-from toolkit.ports.aws import answers, endpoint, sources
+from toolkit.ports.aws import answers, endpoint, in_flight, sources
 from toolkit.ports.background import DaemonThread, carry_out
 
 Result = TypeVar("Result")
@@ -123,7 +123,7 @@ class Aws:
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
         client = self._client(service, once=False)
-        with self._translating(service, operation):
+        with _calling(service, operation), self._translating(service, operation):
             answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
             return _checked(answer, service, operation)
 
@@ -134,7 +134,7 @@ class Aws:
         CloudError.
         """
         client = self._client(service, once=not tokened)
-        with self._translating(service, operation):
+        with _calling(service, operation), self._translating(service, operation):
             answer = _within(_limit_s(params), partial(getattr(client, operation), **params))
             return _checked(answer, service, operation)
 
@@ -153,13 +153,17 @@ class Aws:
         client = self._client(service, once=False)
         with self._translating(service, operation):
             pages = iter(client.get_paginator(operation).paginate(**params))
-            while (page := _within(CALL_S, partial(next, pages, None))) is not None:
+            while (page := self._next_page(service, operation, pages)) is not None:
                 page = _checked(page, service, operation)
                 if key not in page and service != "s3":  # S3 leaves out what is empty
                     raise errors.Unexpected(
                         call=f"{service}:{_camel(operation)}", reason=f"{key} is missing"
                     )
                 yield from page.get(key) or ()
+
+    def _next_page(self, service: str, operation: str, pages: Iterator[Any]) -> Any:
+        with _calling(service, operation):
+            return _within(CALL_S, partial(next, pages, None))
 
     def gathered(
         self,
@@ -200,8 +204,13 @@ class Aws:
             with self._lock:
                 if self._gathered.get(group) is gathering:
                     del self._gathered[group]
-            gathering.fetch(read)
-        return {key: gathering.result(key) for key, gathering in joined}
+            with in_flight.waiting(gathering.calls):
+                gathering.fetch(read)
+        results: dict[str, Any] = {}
+        for key, gathering in joined:
+            with in_flight.waiting(gathering.calls):
+                results[key] = gathering.result(key)
+        return results
 
     @contextmanager
     def more_coming(self) -> Iterator[None]:
@@ -246,7 +255,16 @@ class Aws:
 
     def account(self) -> str:
         """The twelve digits that the credentials belong to. Raises CloudError."""
-        return str(self.read("sts", "get_caller_identity")["Account"])
+        return self.caller()[0]
+
+    def caller(self) -> tuple[str, str]:
+        """The account of the credentials, and whose they are: `ada`, `Admin/ada@example.com` of a
+        role. Raises CloudError.
+        """
+        identity = self.read("sts", "get_caller_identity")
+        resource = str(identity.get("Arn") or "").split(":", 5)[-1]
+        kind, _, name = resource.partition("/")
+        return str(identity["Account"]), name or kind
 
     def sign_in(self) -> None:
         """Get credentials now, in this thread, so that a question for a code can be answered; does
@@ -283,7 +301,9 @@ class Aws:
             carry_out(attempt, self._get_credentials)
         elif is_first:
             DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
-        if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
+        with in_flight.waiting("the source of the credentials"):
+            is_over = wait([attempt], sources.SIGN_IN_S + CALL_S).done
+        if not is_over:
             raise errors.Unreachable(call="credentials", reason="their source does not answer")
         # A failed attempt is forgotten, so that the next call tries again.
         if attempt.exception() is not None:
@@ -616,6 +636,11 @@ class _TooSlow(Exception):
         self.seconds = seconds
 
 
+def _calling(service: str, operation: str) -> AbstractContextManager[None]:
+    """While it lasts, whoever watches this thread knows that the call is waited for."""
+    return in_flight.waiting(f"{service}:{_camel(operation)}")
+
+
 def _within(seconds: float, do: Callable[[], Result]) -> Result:
     """The result of `do`, with a deadline. Raises _TooSlow."""
     # An abandoned thread needs no deadline here, and another thread for each of a hundred calls
@@ -740,6 +765,8 @@ class _Gathering:
         self._last = monotonic()
         self._found: Mapping[str, Any] = {}
         self._problem: Exception | None = None
+        self.calls = in_flight.CallWatch()
+        """What it waits for, for all who wait for it."""
 
     def add(self, key: str) -> bool:
         """Add a key; False if it is too late or there are too many."""
@@ -771,7 +798,8 @@ class _Gathering:
     def fetch(self, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:
         """Make the call. What it raises is raised for every key."""
         try:
-            self._found = read(sorted(self._keys))
+            with self.calls.active():
+                self._found = read(sorted(self._keys))
         except Exception as problem:
             self._problem = problem
         with self._changed:

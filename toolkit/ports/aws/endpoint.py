@@ -109,6 +109,11 @@ def region(profile: str | None) -> str | None:
     return named or _Files(profile, "region" in settings_text()).value("region") or None
 
 
+def profile_name() -> str | None:
+    """The profile that AWS's variables name, None where they name none."""
+    return os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE") or None
+
+
 def is_special() -> bool:
     """Whether AWS's variables and files may set endpoints, or ask a person for credentials."""
     return (
@@ -173,12 +178,7 @@ class _Files:
         self._profile: Mapping[str, str] = {}
         self._services: Mapping[str, Mapping[str, str]] = {}
         if read:
-            self._read(
-                profile
-                or os.environ.get("AWS_DEFAULT_PROFILE")
-                or os.environ.get("AWS_PROFILE")
-                or "default"
-            )
+            self._read(profile or profile_name() or "default")
 
     def value(self, name: str) -> str:
         """A setting of the profile, empty if there is none."""

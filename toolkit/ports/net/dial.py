@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from toolkit.errors import NoWay, ProbeError
+from toolkit.errors import CertificateProblem, NoWay, ProbeError
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net.policy import (
     Policy,
@@ -231,6 +231,9 @@ def encrypted(sock: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSock
     return wrapped
 
 
+_TRUST = "let the server send its issuer's certificates, too, or add the issuer to SSL_CERT_FILE"
+
+
 def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> ProbeError:
     """The error for a failed TLS handshake. `peer` is the checked address that was connected to."""
     if not isinstance(error, ssl.SSLCertVerificationError) or deadline.over():
@@ -239,27 +242,29 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
     if code == _EXPIRED:
         when = _refused_certificate(peer, host, deadline).get("notAfter")
         day = f" on {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
-        return ProbeError(f"the certificate of {host} expired{day}")
+        return CertificateProblem(f"the certificate of {host} expired{day}")
     if code == _NOT_YET:
         when = _refused_certificate(peer, host, deadline).get("notBefore")
         day = f", but from {_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
-        return ProbeError(f"the certificate of {host} is not valid yet{day}")
+        return CertificateProblem(f"the certificate of {host} is not valid yet{day}")
     if code in (_WRONG_NAME, _WRONG_IP):
         names = names_in(_refused_certificate(peer, host, deadline))
         if not names:
-            return ProbeError(f"the certificate is not for {host}")
+            return CertificateProblem(f"the certificate is not for {host}")
         more = ", ..." if len(names) > _MOST_NAMES else ""
-        return ProbeError(
+        return CertificateProblem(
             f"the certificate is not for {host}, but for {', '.join(names[:_MOST_NAMES])}{more}"
         )
     if code in _SELF_SIGNED:
-        return ProbeError(
+        return CertificateProblem(
             f"the certificate of {host} is self-signed, or its issuer is, and that is not trusted"
-            " here"
+            " here",
+            _TRUST,
         )
     if code in (20, 21):
-        return ProbeError(f"the certificate of {host} is from an issuer that is not known here")
-    return ProbeError(f"the certificate of {host} is not accepted: {error.verify_message}")
+        reason = f"the certificate of {host} is from an issuer that is not known here"
+        return CertificateProblem(reason, _TRUST)
+    return CertificateProblem(f"the certificate of {host} is not accepted: {error.verify_message}")
 
 
 def _handshake(error: ssl.SSLError, endpoint: str) -> str:

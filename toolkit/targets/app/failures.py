@@ -190,7 +190,7 @@ def worst_failure(failures: Iterable[Failure]) -> Failure | None:
 def remedy(
     failure: Failure | None, target: str, log_group: str | None, otherwise: Advice
 ) -> Advice:
-    """What to do about tasks that fail: by the failure that tells most, else look at its log."""
+    """What to do about tasks that fail: by the failure that tells most, else what its log says."""
     again = NextCommand("deploy-app", (target,))
     if failure is not None and failure.sort == FailureSort.IMAGE:
         check = "check that the image exists and the task's execution role may pull it, then"
@@ -198,5 +198,6 @@ def remedy(
     if failure is not None and failure.sort == FailureSort.SECRET:
         return "create the secret, or let the task's execution role read it, then", again
     if log_group:
-        return ShellCommand("aws logs tail", (log_group, "--since", "1h"))
+        log = ShellCommand("aws logs tail", (log_group, "--since", "1h"))
+        return "fix what its log says:", log, "; then", again
     return otherwise

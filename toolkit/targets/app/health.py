@@ -5,25 +5,31 @@ behind its load balancers, its alarms.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import Lock
 from typing import Any
 
-from toolkit.advice import NextCommand, ShellCommand
+from msgspec.structs import replace
+
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import Missing, ToolkitError
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.app import definition as definitions
-from toolkit.targets.app import failures, rollout
+from toolkit.targets.app import failures, rollout, task_logs
 from toolkit.targets.app.failures import Failure, FailureSort
 from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
 from toolkit.targets.app.settings import AppSettings
 from toolkit.targets.app.state import live_version, registry_client
+from toolkit.targets.app.task_logs import TaskLog
 from toolkit.targets.base import Tell
 from toolkit.targets.times import iso_utc
 
@@ -39,6 +45,8 @@ it.
 """
 _NO_CAPACITY = "unable to place a task"
 _STEADY = "has reached a steady state"
+_FEWER = ("has stopped", "has begun draining", "deregistered")
+"""How the events begin that tell of tasks which are taken away."""
 
 
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
@@ -70,6 +78,8 @@ class _AppHealth:
         self._service: Future[Shape | None] = Future()
         self._definition: Future[Shape | None] = Future()
         self._stopped: Future[Sequence[Shape] | None] = Future()
+        self._logs: dict[str, TaskLog] = {}
+        self._reading = Lock()
 
     def service(self) -> Iterator[Finding]:
         """Whether it is there, and runs what it should."""
@@ -91,7 +101,13 @@ class _AppHealth:
             and not has_all_tasks(service)
             and (not is_deploying(service) or rollout.is_stuck(service))
         )
-        yield service_finding(self.job, service, self._worst(service) if short else None)
+        failed = self._failed(service) if short else []
+        worst = failures.worst_failure(failure for failure, _ in failed)
+        finding = service_finding(self.job, service, worst, self._log(worst))
+        if short and finding.since is None:
+            first = min((when for _, task in failed if (when := _stopped_at(task))), default=None)
+            finding = replace(finding, since=iso_utc(first))
+        yield finding
 
     def tasks(self) -> Iterator[Finding]:
         """Which of its tasks have failed."""
@@ -106,8 +122,8 @@ class _AppHealth:
         service, stopped = self._service.result(), self._stopped.result()
         if service is not None and stopped is not None:
             failed = failed_now(service, stopped)
-            log_group = self._log_group(failures.worst_failure(failure for failure, _ in failed))
-            yield tasks_finding(self.job, service, failed, log_group)
+            worst = failures.worst_failure(failure for failure, _ in failed)
+            yield tasks_finding(self.job, service, failed, self._log(worst))
 
     def alarms(self) -> Iterator[Finding]:
         """Which alarms ring."""
@@ -200,9 +216,7 @@ class _AppHealth:
             except ToolkitError as problem:
                 yield findings.unknown(what, problem)
                 continue
-            yield targets_finding(
-                what, names[0], int(service["desiredCount"]), targets, is_deploying(service)
-            )
+            yield targets_finding(self.job, what, names[0], service, targets)
 
     def deployment(self) -> Iterator[Finding]:
         """How the last deployment went; one of CodeDeploy, or of an external controller, is not
@@ -220,12 +234,12 @@ class _AppHealth:
             if newest is not None and is_outdated(newest, event, service):
                 newest = None
         reading = last_reading(service, newest, event, self.job.target)
-        failure = log_group = None
+        failure, log = None, TaskLog()
         if reading.state != RolloutState.COMPLETE:
             failure = self._failure_since(_moment((newest or primary).get("createdAt")))
         if reading.state == RolloutState.RUNNING:
-            log_group = self._log_group(failure)
-        yield deployment_finding(self.job, service, reading, newest, failure, log_group)
+            log = self._log(failure)
+        yield deployment_finding(self.job, service, reading, newest, failure, log)
 
     def _newest(self, service: Shape) -> Shape | None:
         """The newest service deployment; None if nobody can tell. What ECS calls the current one
@@ -240,11 +254,9 @@ class _AppHealth:
             return deployment
         return ecs.deployment(self.aws, str(listed[0]["serviceDeploymentArn"]))
 
-    def _worst(self, service: Shape) -> Failure | None:
-        """The failure of a task that says most, if that is known soon."""
-        return failures.worst_failure(
-            failure for failure, _ in failed_now(service, _result_soon(self._stopped) or ())
-        )
+    def _failed(self, service: Shape) -> list[tuple[Failure, Shape]]:
+        """The tasks that have failed, if they are known soon."""
+        return failed_now(service, _result_soon(self._stopped) or ())
 
     def _failure_since(self, since: datetime | None) -> Failure | None:
         """The same, of the tasks that a deployment has started; not of what may work at another
@@ -259,19 +271,28 @@ class _AppHealth:
                 candidates.append(failure)
         return failures.worst_failure(candidates)
 
-    def _log_group(self, failure: Failure | None) -> str | None:
-        """The log group that the container which failed writes to, if that is known soon."""
+    def _log(self, failure: Failure | None) -> TaskLog:
+        """What the container which failed has written, if that is known soon. It is read once."""
         if failure is None:
-            return None
-        definition = _result_soon(self._definition)
-        if definition is None:
-            return None
+            return TaskLog()
+        with self._reading:
+            if failure.task not in self._logs:
+                self._logs[failure.task] = self._read_log(failure)
+            return self._logs[failure.task]
+
+    def _read_log(self, failure: Failure) -> TaskLog:
+        definition = _result_soon(self._definition) or {}
         names = definitions.container_names(definition)
         if not names:
-            return None
+            return TaskLog()
         name = failure.container if failure.container in names else names[0]
-        stream = definitions.log_stream(definitions.container_named(definition, name), failure.id)
-        return stream[0] if stream else None
+        part = definitions.container_named(definition, name)
+        log = BackgroundTask(partial(task_logs.read_log, self.job, self.ports, part, failure))
+        # What has failed is known without its log, and is not to wait for it.
+        with suppress(ToolkitError, Timeout):
+            return log.within(SOON_S)
+        stream = definitions.log_stream(part, failure.id) if part else None
+        return TaskLog(stream[0] if stream else None)
 
 
 @contextmanager
@@ -293,16 +314,25 @@ def _result_soon(answer: "Future[Any]") -> Any:
 
 
 def _missing_service(problem: Missing) -> Finding:
+    """A service that is not there, or not even its cluster."""
+    is_service = problem.facts["what"] == "ECS service"
     return Finding(
-        "service", HealthStatus.FAILING, "missing", cause=str(problem), next=problem.next
+        "service",
+        HealthStatus.FAILING,
+        "missing",
+        cause=str(problem),
+        next=problem.next,
+        common="the ECS service does not exist" if is_service else "",
     )
 
 
 # the service
 
 
-def service_finding(job: Job, service: Shape, failure: Failure | None) -> Finding:
-    """The state of an existing service; `failure` is the one of its tasks that says most."""
+def service_finding(job: Job, service: Shape, failure: Failure | None, log: TaskLog) -> Finding:
+    """The state of an existing service; `failure` is the one of its tasks that says most, and `log`
+    is what that one has written.
+    """
     settings: AppSettings = job.settings
     if service["status"] != "ACTIVE":
         cause = f"service {settings.service} is {service['status']}: it is being deleted"
@@ -333,9 +363,21 @@ def service_finding(job: Job, service: Shape, failure: Failure | None) -> Findin
         "service",
         HealthStatus.FAILING,
         detail,
-        cause=shortage_cause(service, failure),
-        next=_ask(job),
+        trouble_since(service),
+        shortage_cause(service, failure),
+        _shortage_remedy(job, service, failure, log),
+        log=log.lines,
     )
+
+
+def _shortage_remedy(job: Job, service: Shape, failure: Failure | None, log: TaskLog) -> Advice:
+    """What gives a service its tasks back."""
+    if _NO_CAPACITY in trouble_event(service):
+        room = "make room for its tasks in the cluster, or let them ask for less; ECS says more:"
+        return room, rollout.describe_command(job.settings.cluster, job.settings.service)
+    if failure is not None:
+        return failures.remedy(failure, job.target, log.group, _ask(job))
+    return _ask(job)
 
 
 def _scaled_in(settings: AppSettings, service: Shape, desired: int, detail: str) -> Finding:
@@ -348,9 +390,23 @@ def _scaled_in(settings: AppSettings, service: Shape, desired: int, detail: str)
         "service",
         HealthStatus.FAILING,
         detail,
-        cause=f"the desired count is {desired}: {words}",
-        next=fix,
+        scaled_since(service),
+        f"the desired count is {desired}: {words}",
+        fix,
     )
+
+
+def scaled_since(service: Shape) -> str | None:
+    """When it was that tasks were stopped and none were started since, by its events; None if these
+    do not tell.
+    """
+    for event in service.get("events") or ():
+        words = _words(event)
+        if words.startswith(_FEWER):
+            return iso_utc(_moment(event.get("createdAt")))
+        if "has started" in words:
+            return None
+    return None
 
 
 def shortage_cause(service: Shape, failure: Failure | None) -> str:
@@ -365,13 +421,23 @@ def shortage_cause(service: Shape, failure: Failure | None) -> str:
 
 def trouble_event(service: Shape) -> str:
     """The last event that tells of trouble, since all was well; empty if there is none."""
+    return next((_words(event) for event in _trouble_events(service)), "")
+
+
+def trouble_since(service: Shape) -> str | None:
+    """Since when its events tell of trouble; None if they tell of none."""
+    moments = [_moment(event.get("createdAt")) for event in _trouble_events(service)]
+    return iso_utc(min((moment for moment in moments if moment is not None), default=None))
+
+
+def _trouble_events(service: Shape) -> Iterator[Shape]:
+    """The events that tell of trouble since all was well, newest first."""
     for event in service.get("events") or ():
         words = _words(event)
         if _STEADY in words:
-            return ""
+            return
         if any(word in words for word in _TROUBLE):
-            return words
-    return ""
+            yield event
 
 
 def _words(event: Shape) -> str:
@@ -459,10 +525,10 @@ def deployment_finding(
     reading: Reading,
     newest: Shape | None,
     failure: Failure | None,
-    group: str | None,
+    log: TaskLog,
 ) -> Finding:
-    """The finding about the last deployment. `failure` is of a task that it has started; `group` is
-    where that one's log is.
+    """The finding about the last deployment. `failure` is of a task that it has started, and `log`
+    what that one has written.
     """
     now = rollout.primary_deployment(service)
     began = _moment((newest or now).get("createdAt"))
@@ -492,7 +558,8 @@ def deployment_finding(
                 reading.phase,
                 since,
                 cause,
-                failures.remedy(failure, job.target, group, _ask(job)),
+                failures.remedy(failure, job.target, log.group, _ask(job)),
+                log=log.lines,
             )
         when = ""
         if began is not None:
@@ -563,29 +630,38 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
 
 
 def tasks_finding(
-    job: Job, service: Shape, failed: Sequence[tuple[Failure, Shape]], group: str | None
+    job: Job, service: Shape, failed: Sequence[tuple[Failure, Shape]], log: TaskLog
 ) -> Finding:
-    """The sign of the tasks that failed in the last hour. A task that was interrupted and replaced
-    is not a problem.
+    """The finding about the tasks that failed in the last hour. Tasks that were interrupted and
+    replaced are not a problem, and do not count where others failed by themselves.
     """
-    worst = failures.worst_failure(failure for failure, _ in failed)
-    if worst is None:
+    if not failed:
         return Finding("tasks", HealthStatus.OK, "no task failed in the last hour")
     whole = has_all_tasks(service)
-    if worst.sort == FailureSort.TRANSIENT and whole:
+    by_themselves = [item for item in failed if item[0].sort != FailureSort.TRANSIENT]
+    if whole and not by_themselves:
         return Finding(
             "tasks",
             HealthStatus.OK,
             f"{_tasks(len(failed))} interrupted in the last hour and replaced",
         )
-    first = min(
-        (when for _, task in failed if (when := _moment(task.get("stoppedAt"))) is not None),
-        default=None,
-    )
-    detail = f"{_tasks(len(failed))} failed in the last hour"
+    failed = by_themselves or failed
+    first = min((when for _, task in failed if (when := _stopped_at(task))), default=None)
+    worst = failures.worst_failure(failure for failure, _ in failed)
     status = HealthStatus.WARNING if whole else HealthStatus.FAILING
-    fix = failures.remedy(worst, job.target, group, _ask(job))
-    return Finding("tasks", status, detail, iso_utc(first), worst.cause, fix)
+    return Finding(
+        "tasks",
+        status,
+        f"{_tasks(len(failed))} failed in the last hour",
+        iso_utc(first),
+        worst.cause if worst else "",
+        failures.remedy(worst, job.target, log.group, _ask(job)),
+        log=log.lines,
+    )
+
+
+def _stopped_at(task: Shape) -> datetime | None:
+    return _moment(task.get("stoppedAt"))
 
 
 def _tasks(number: int) -> str:
@@ -653,11 +729,10 @@ def target_groups_of(service: Shape) -> list[tuple[str, ...]]:
 
 
 def targets_finding(
-    what: str, group: str, desired: int, targets: Sequence[TargetHealth], busy: bool
+    job: Job, what: str, group: str, service: Shape, targets: Sequence[TargetHealth]
 ) -> Finding:
-    """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in
-    progress.
-    """
+    """Whether as many targets of a group are healthy as tasks should run."""
+    desired, busy = int(service["desiredCount"]), is_deploying(service)
     healthy = [target for target in targets if target.answers]
     others = [target for target in targets if not target.answers and target.state != "draining"]
     detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
@@ -671,10 +746,34 @@ def targets_finding(
         cause = "the other tasks are not registered"
     elif not cause:
         cause = "no target is registered"
-    soon = busy and bool(others) and all(target.state == "initial" for target in others)
-    command = ShellCommand("aws elbv2 describe-target-health --target-group-arn", (group,))
-    status = HealthStatus.WARNING if healthy or soon else HealthStatus.FAILING
-    return Finding(what, status, detail, None, cause, command)
+    is_starting = bool(others) and all(target.state == "initial" for target in others)
+    return Finding(
+        what,
+        HealthStatus.WARNING if healthy or (busy and is_starting) else HealthStatus.FAILING,
+        detail,
+        trouble_since(service),
+        cause,
+        _targets_remedy(job, group, others, is_starting),
+        symptom=True,
+    )
+
+
+def _targets_remedy(
+    job: Job, group: str, others: Sequence[TargetHealth], is_starting: bool
+) -> Advice:
+    """What makes targets healthy: time, tasks that register, or an answer to the health check."""
+    where = ("--target-group-arn", group)
+    if is_starting:
+        return "wait for it:", ShellCommand("aws elbv2 wait target-in-service", where)
+    if not others:
+        options = ("--cluster", job.settings.cluster, "--service", job.settings.service)
+        again = ShellCommand("aws ecs update-service", (*options, "--force-new-deployment"))
+        return "start its tasks again, so that they register:", again
+    details = ShellCommand("aws elbv2 describe-target-health", where)
+    return (
+        "fix its answer to the target group's health check, or that check; what is wrong there:",
+        details,
+    )
 
 
 def _name(group: str) -> str:
@@ -703,15 +802,16 @@ def alarm_filter(cluster: str, name: str, service: Shape) -> Callable[[Alarm], b
     return lambda alarm: any(alarm.about(dimensions) for dimensions in watched)
 
 
-def _ask(job: Job) -> ShellCommand:
-    return rollout.describe_command(job.settings.cluster, job.settings.service)
+def _ask(job: Job) -> Advice:
+    """Where toolkit does not know what fixes it."""
+    command = rollout.describe_command(job.settings.cluster, job.settings.service)
+    return "fix what ECS reports; its events:", command
 
 
-def _wait(job: Job) -> ShellCommand:
+def _wait(job: Job) -> Advice:
     cluster, service = job.settings.cluster, job.settings.service
-    return ShellCommand(
-        "aws ecs wait services-stable", ("--cluster", cluster, "--services", service)
-    )
+    options = ("--cluster", cluster, "--services", service)
+    return "wait for it:", ShellCommand("aws ecs wait services-stable", options)
 
 
 def _moment(moment: Any) -> datetime | None:

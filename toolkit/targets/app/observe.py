@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import NotAllowed
 from toolkit.operations import Job, LiveVersion, Observation, StepState, Verdict
-from toolkit.ports.aws import balancers, ecs, logs
+from toolkit.ports.aws import balancers, ecs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.app import definition as definitions
-from toolkit.targets.app import failures, rollout
+from toolkit.targets.app import failures, rollout, task_logs
 from toolkit.targets.app.failures import Failure, FailureSort
 from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
 from toolkit.targets.app.settings import AppSettings
@@ -27,7 +27,6 @@ later.
 """
 TASKS_EVERY_S = 5
 """How often stopped tasks are looked for while nothing points to them."""
-LAST_LINES = 20
 
 
 class ServiceMark(Struct, frozen=True):
@@ -458,27 +457,9 @@ def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> Servic
     part = definitions.container_named(
         definition, failure.container or str(look.receipt.get("container", ""))
     )
-    log_group: str | None = None
-    lines: tuple[str, ...] = ()
-    if part and failure.sort in (
-        FailureSort.CRASH,
-        FailureSort.UNHEALTHY,
-        FailureSort.CONFIGURATION,
-    ):
-        stream = definitions.log_stream(part, failure.id)
-        if stream is not None:
-            log_group = stream[0]
-            lines = logs.tail(_log_client(look, part), *stream, LAST_LINES)
-    fix = failures.remedy(failure, look.job.target, log_group, _ask_aws(look))
-    return look.with_mark(failure=failure, hopeless=hopeless, log=lines, next=fix)
-
-
-def _log_client(look: ServiceLook, part: Shape) -> Aws:
-    """A container may write its log in another region."""
-    region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
-    if not region or region == look.aws.region_name:
-        return look.aws
-    return look.ports.clouds(look.job.location.profile, str(region))
+    log = task_logs.read_log(look.job, look.ports, part, failure)
+    fix = failures.remedy(failure, look.job.target, log.group, _ask_aws(look))
+    return look.with_mark(failure=failure, hopeless=hopeless, log=log.lines, next=fix)
 
 
 def _with_unhealthy_targets(look: ServiceLook) -> ServiceLook:

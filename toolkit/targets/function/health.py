@@ -40,7 +40,7 @@ def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         if current is None:
             # without a function, the other question says so
             if functions.function(aws, name) is not None:
-                yield missing_alias(name, alias)
+                yield missing_alias(alias)
             return
         version = functions.function(aws, name, current.version)
         running.append(live_version(name, current, version))
@@ -74,12 +74,14 @@ def missing_function(name: str) -> Finding:
     )
 
 
-def missing_alias(name: str, alias: str) -> Finding:
+def missing_alias(alias: str) -> Finding:
     """There is a function, and nobody calls it by the alias."""
-    options = ("--function-name", name, "--name", alias, "--function-version", "VERSION")
-    command = ShellCommand("aws lambda create-alias", options)
     return Finding(
-        "alias", HealthStatus.FAILING, "missing", cause=f"there is no alias {alias}", next=command
+        "alias",
+        HealthStatus.FAILING,
+        "missing",
+        cause=f"there is no alias {alias}",
+        next="deploy the stack that creates it, or correct `alias` in rules.toml",
     )
 
 
@@ -111,7 +113,7 @@ def function_finding(function: Function) -> Finding:
             "function",
             HealthStatus.WARNING,
             "Inactive",
-            since,
+            None,
             function.reason or "it has not been called for a long time",
             "nothing: a call activates it",
         )
@@ -146,7 +148,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             HealthStatus.FAILING,
             detail,
             cause=f"there is no version {alias.version}",
-            next=command,
+            next=("point the alias at a version that exists; these do:", command),
         )
     finding, since = function_finding(version), iso_utc(version.modified)
     if finding.status != HealthStatus.OK:
@@ -154,7 +156,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             "alias",
             finding.status,
             detail,
-            since,
+            finding.since,
             f"version {alias.version}: {finding.cause}",
             finding.next,
         )
@@ -171,7 +173,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             "alias",
             HealthStatus.WARNING,
             detail,
-            since,
+            None,
             "; ".join(shares),
             (f"to send all calls to version {alias.version}:", command),
         )
@@ -192,7 +194,8 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
     status = HealthStatus.FAILING if share >= FAILING else HealthStatus.WARNING
     command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
-    return Finding("errors", status, detail, None, cause, command)
+    fix = ("fix what its log says, and deploy the stack that it is in; its log:", command)
+    return Finding("errors", status, detail, None, cause, fix)
 
 
 def live_version(name: str, alias: Alias, version: Function | None) -> LiveVersion:

@@ -108,7 +108,8 @@ def bucket_finding(bucket: str, region: str | None) -> Finding:
             HealthStatus.FAILING,
             "missing",
             cause=f"there is no bucket {bucket}",
-            next=("create it with", create, ", or correct `bucket` in rules.toml"),
+            next=("correct `bucket` in rules.toml, or create it:", create),
+            common="the bucket does not exist",
         )
     return Finding("bucket", HealthStatus.OK, f"{bucket} in {region}")
 
@@ -143,7 +144,10 @@ def index_finding(bucket: str, source: str, modified: datetime | None) -> Findin
             HealthStatus.FAILING,
             "missing",
             cause="it has no index.html",
-            next=ShellCommand("aws s3 sync", (source, f"s3://{bucket}")),
+            next=(
+                "build it, then in the folder of rules.toml:",
+                ShellCommand("aws s3 sync", (source, f"s3://{bucket}")),
+            ),
         )
     return Finding(
         "index", HealthStatus.OK, "index.html is there", modified.astimezone(UTC).isoformat()
@@ -173,7 +177,7 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
             "disabled",
             since,
             "it is disabled: CloudFront answers no requests",
-            ("enable it where it is defined:", config),
+            ("enable it where it is defined; how it is set now:", config),
         )
     if distribution.status != "Deployed":
         return Finding(
@@ -182,7 +186,10 @@ def distribution_finding(name: str, distribution: Distribution | None) -> Findin
             distribution.status,
             since,
             "it is being changed",
-            ShellCommand("aws cloudfront wait distribution-deployed --id", (name,)),
+            (
+                "wait for it:",
+                ShellCommand("aws cloudfront wait distribution-deployed --id", (name,)),
+            ),
         )
     return Finding("distribution", HealthStatus.OK, f"{distribution.domain} deployed", since)
 
@@ -200,9 +207,10 @@ def certificate_finding(arn: str, certificate: AcmCertificate | None, now: datet
             cause=f"there is no certificate {arn}",
             next="use another certificate for the distribution",
         )
-    command: Advice = ShellCommand("aws acm describe-certificate", where)
+    details = ShellCommand("aws acm describe-certificate", where)
+    command: Advice = ("create the DNS records that ACM checks; they are listed here:", details)
     if certificate.imported:
-        command = ("import a new one:", ShellCommand("aws acm import-certificate", where))
+        command = ("import a new certificate into the same ARN; how it is now:", details)
     what = f"the certificate of {certificate.domain}"
     ends = certificate.expires.astimezone(UTC) if certificate.expires is not None else None
     if ends is not None and ends <= now:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from toolkit.advice import NextCommand, ShellCommand
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
@@ -38,6 +38,16 @@ _DOING = {
     "IMPORT_ROLLBACK_": "rolled back",
     "IMPORT_": "changed by an import",
 }
+
+
+_WAITERS = {
+    "CREATE_": "stack-create-complete",
+    "UPDATE_ROLLBACK_": "stack-rollback-complete",
+    "UPDATE_": "stack-update-complete",
+    "DELETE_": "stack-delete-complete",
+    "IMPORT_IN": "stack-import-complete",
+}
+"""How an operation begins that a waiter of the AWS CLI knows, which takes the first that fits."""
 
 
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
@@ -83,6 +93,7 @@ def missing_stack(job: Job) -> Finding:
         "missing",
         cause=f"there is no stack {stack_name(job)}",
         next=_deploy(job),
+        common="the stack does not exist",
     )
 
 
@@ -103,7 +114,14 @@ def drift_finding(stack: Stack) -> Finding | None:
         HealthStatus.WARNING,
         "drifted",
         cause=f"someone changed it by hand ({_checked(stack, drift_info)})",
-        next=command,
+        next=(
+            "undo what was changed, or take it over into the template; what differs:",
+            command,
+            "; then check again:",
+            ShellCommand(
+                "aws cloudformation detect-stack-drift --stack-name", (str(stack["StackName"]),)
+            ),
+        ),
     )
 
 
@@ -168,7 +186,12 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             delete_command(name, mark.failed),
         )
     return Finding(
-        "stack", HealthStatus.FAILING, status, since, _reason(stack), events_command(name)
+        "stack",
+        HealthStatus.FAILING,
+        status,
+        since,
+        _reason(stack),
+        ("fix what its events say:", events_command(name)),
     )
 
 
@@ -180,19 +203,30 @@ def _busy(name: str, status: str, began: datetime, late: bool, why: str) -> Find
     if status.endswith(CLEANUP):
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
-    command = events_command(name)
     if not late:
+        command = _wait_command(name, status)
         return Finding("stack", HealthStatus.WARNING, status, began.isoformat(), cause, command)
+    fix: Advice = ("fix what it waits for; its events:", events_command(name))
     if status == "UPDATE_IN_PROGRESS":
-        command = ShellCommand("aws cloudformation cancel-update-stack --stack-name", (name,))
+        cancel = ShellCommand("aws cloudformation cancel-update-stack --stack-name", (name,))
+        fix = ("cancel it, so that it is rolled back:", cancel)
     return Finding(
         "stack",
         HealthStatus.FAILING,
         f"{status}, stuck",
         began.isoformat(),
         f"it is stuck: {cause}",
-        command,
+        fix,
     )
+
+
+def _wait_command(name: str, status: str) -> Advice:
+    """What waits until an operation is over."""
+    for beginning, waiter in _WAITERS.items():
+        if status.startswith(beginning):
+            command = f"aws cloudformation wait {waiter} --stack-name"
+            return "wait for it:", ShellCommand(command, (name,))
+    return "wait for it; its events:", events_command(name)
 
 
 def _began(aws: Aws, stack: Stack, deadline_s: int, now: datetime) -> datetime:

@@ -1,0 +1,235 @@
+"""The commands that `health` prints: each is run as it is printed, and then what it is about is
+well. What no command can fix says what a person has to do.
+"""
+
+import ast
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.flow.test_health import RULES, HealthStage, of
+from tests.support import aws_cli
+from tests.support.aws import Endpoint, Outcome
+from tests.support.run import ROOT
+from tests.support.sandbox import REGION, Cloud
+from toolkit.flow.health import HealthRequest, check_health
+from toolkit.operations import HealthResult
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
+from toolkit.show import health as show
+from toolkit.show.health_rows import HealthView
+
+GROUP = "one-tg"
+
+
+@pytest.fixture
+def stage(
+    aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HealthStage]:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")  # not where the things are
+    yield HealthStage(aws_endpoint, folder)
+    aws_endpoint.release()
+
+
+def printed(looked: HealthResult) -> list[str]:
+    """The commands, as they stand on the screen."""
+    text = show.text(looked, HealthView(now=datetime.now(UTC)))
+    return [row.strip() for row in text.splitlines() if row.startswith("    ")]
+
+
+def bad(looked: HealthResult, name: str = "one") -> dict[str, str]:
+    return {sign.what: sign.cause for sign in of(looked, name).findings if sign.status != "ok"}
+
+
+def settle(stage: HealthStage) -> None:
+    """Let what was begun go to its end."""
+    for _ in range(20):
+        stage.endpoint.clock.advance(5)
+        stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["one"]})
+        time.sleep(0.05)
+
+
+def scaled_to_none(stage: HealthStage) -> None:
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "one", "desiredCount": 0})
+
+
+def deregistered(stage: HealthStage) -> None:
+    stage.endpoint.elbv2.group(GROUP).targets.clear()
+
+
+def being_deployed(stage: HealthStage) -> None:
+    stage.endpoint.ecs.next("success", seconds=2)
+    stage.endpoint.ecs.update_service(
+        {"cluster": "main", "service": "one", "forceNewDeployment": True}
+    )
+
+
+@pytest.mark.parametrize(
+    ("breaks", "what", "command"),
+    [
+        (
+            scaled_to_none,
+            "service",
+            "aws ecs update-service --cluster main --service one --desired-count 1"
+            " --region eu-west-1",
+        ),
+        (
+            deregistered,
+            "targets",
+            "aws ecs update-service --cluster main --service one --force-new-deployment"
+            " --region eu-west-1",
+        ),
+        (
+            being_deployed,
+            "deployment",
+            "aws ecs wait services-stable --cluster main --services one --region eu-west-1",
+        ),
+    ],
+)
+def test_the_printed_command_fixes_a_service(
+    stage: HealthStage, breaks: Callable[[HealthStage], None], what: str, command: str
+) -> None:
+    stage.rules("one")
+    assert bad(stage.look()) == {}
+    breaks(stage)
+    looked = stage.look()
+    assert what in bad(looked)
+    assert command in printed(looked)
+    meanwhile = Thread(target=settle, args=(stage,))
+    meanwhile.start()
+    aws_cli.run(command)
+    meanwhile.join()
+    settle(stage)
+    assert bad(stage.look()) == {}
+
+
+def test_the_cause_of_a_service_that_was_scaled_to_none_stands_before_what_follows(
+    stage: HealthStage,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    stage.rules("one")
+    rules = stage.folder / "rules.toml"
+    rules.write_text(f'{rules.read_text()}health = ["http://127.0.0.1:{port}/health"]\n')
+    stage.endpoint.ecs.event(
+        stage.endpoint.ecs.find("one"), "has stopped 1 running tasks: (task x)."
+    )
+    scaled_to_none(stage)
+    looked = stage.look()
+    text = show.text(looked, HealthView(now=datetime.now(UTC)))
+    assert looked.exit == 1
+    assert "one     failing" in text
+    assert "the desired count is 0: nothing runs\n" in text
+    assert text.count("one: failing since just now\n") == 1
+    assert text.index("the desired count is 0") < text.index("  also: http://127.0.0.1:")
+    assert printed(looked) == [
+        "aws ecs update-service --cluster main --service one --desired-count 1 --region eu-west-1"
+    ]
+
+
+def test_a_service_that_may_have_no_task_is_well_without_one(stage: HealthStage) -> None:
+    stage.rules("one")
+    rules = stage.folder / "rules.toml"
+    rules.write_text(f"{rules.read_text()}min_tasks = 0\n")
+    scaled_to_none(stage)
+    looked = stage.look()
+    assert (bad(looked), looked.exit) == ({}, 0)
+
+
+def test_one_crash_and_one_scale_in_are_one_failed_task_with_its_last_words(
+    stage: HealthStage,
+) -> None:
+    stage.rules("one")
+    service = stage.endpoint.ecs.find("one")
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "one", "desiredCount": 2})
+    outcome = Outcome("fail", cause="exit", log=("no database here",))
+    stage.endpoint.ecs.fail_task(service, service.latest, outcome)
+    stage.endpoint.clock.advance(120)
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "one", "desiredCount": 1})
+    tasks = stage.endpoint.ecs.clusters["main"].tasks
+    [running] = [arn for arn, task in tasks.items() if task["desiredStatus"] == "RUNNING"]
+    stage.endpoint.ecs.stop_task({"cluster": "main", "task": running})  # by hand
+    [sign] = [sign for sign in of(stage.look(), "one").findings if sign.what == "tasks"]
+    assert sign.detail == "1 task failed in the last hour"
+    assert sign.cause == "container app exited with code 3"
+    assert sign.log == ("no database here",)
+    assert sign.since is not None
+    crashed = datetime.now(UTC) - datetime.fromisoformat(sign.since)
+    assert crashed < timedelta(minutes=3)
+
+
+@pytest.mark.parametrize("fault", ["silent", "denied", "503"])
+def test_a_task_whose_log_cannot_be_read_is_told_all_the_same(
+    stage: HealthStage, fault: str
+) -> None:
+    stage.rules("one")
+    service = stage.endpoint.ecs.find("one")
+    stage.endpoint.ecs.fail_task(service, service.latest, Outcome("fail", cause="exit", log=("x",)))
+    stage.endpoint.fault("logs:GetLogEvents", times=None, kind=fault)
+    [sign] = [sign for sign in of(stage.look(timeout_s=8), "one").findings if sign.what == "tasks"]
+    assert (sign.status, sign.log) == ("warning", ())
+
+
+def test_more_time_is_a_command_that_helps(stage: HealthStage) -> None:
+    stage.rules("one")
+    stage.endpoint.fault("elbv2:DescribeTargetHealth", times=1, kind="silent")
+    looked = stage.look(timeout_s=2)
+    assert printed(looked) == ["toolkit health one --timeout 4s"]
+    assert bad(stage.look(timeout_s=4, names=("one",))) == {}
+
+
+def test_a_bucket_and_its_first_page_are_brought_by_the_printed_commands(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.aws()
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    site = '[targets.www]\nkind = "site"\nsource = "my site/dist"\nbucket = "www"\n'
+    (tmp_path / "rules.toml").write_text(RULES + site)
+    page = tmp_path / "my site" / "dist" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("hello")
+
+    def look() -> HealthResult:
+        ports = Ports(str(tmp_path), str(tmp_path), SystemClock(), Aws)
+        return check_health(HealthRequest(folder=str(tmp_path)), None, ports)
+
+    for command in ("aws s3 mb s3://www", "aws s3 sync 'my site/dist' s3://www"):
+        looked = look()
+        assert printed(looked) == [command]
+        aws_cli.run(command, str(tmp_path))
+    assert look().status == "ok"
+
+
+# What is printed where no command can fix it
+
+
+def advices() -> Iterator[tuple[str, ast.Call]]:
+    """Every command of another program in the kinds' code, with its file."""
+    root = ROOT / "toolkit" / "targets"
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ShellCommand":
+                yield str(path.relative_to(root)), node
+
+
+def test_no_command_has_a_placeholder() -> None:
+    words = [
+        (file, part.value)
+        for file, node in advices()
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+    assert words
+    placeholder = re.compile(r"\b(?!CONTINUE|MODIFIED|DELETED|FORCE_)[A-Z]{3,}\b|<|\.\.\.")
+    assert not [word for word in words if placeholder.search(word[1])]

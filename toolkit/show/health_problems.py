@@ -1,0 +1,205 @@
+"""The problems of `health`, each once: its cause, with all rows that have it, what follows from it,
+and what to do.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.advice import Advice, Command, NextCommand, SameOptions, advice_parts
+from toolkit.operations import Finding, HealthReport, HealthStatus
+from toolkit.show.advice import advice_lines, sentence
+from toolkit.show.health_rows import (
+    BAD,
+    ORDER,
+    HealthView,
+    RowKey,
+    RowNames,
+    age,
+    cause_of,
+    deploy_line,
+    earliest,
+    ordered,
+    row_key,
+)
+from toolkit.show.text import line, wrapped
+
+MOST_COMMANDS, MOST_SYMPTOMS, LOG_LINES = 6, 2, 5
+"""How many different commands, symptoms and log lines of one problem are shown without -v."""
+
+
+class _Problem(Struct):
+    """One cause, with all that have it, and what may just follow from it."""
+
+    status: HealthStatus
+    cause: str
+    reports: dict[RowKey, HealthReport] = {}
+    findings: list[tuple[HealthReport, Finding]] = []
+    symptoms: list[Finding] = []
+
+    @property
+    def since(self) -> str | None:
+        """Since when the first of them has it, as far as that is known."""
+        return earliest(finding.since for _, finding in self.findings)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The last lines of the first of them that has any."""
+        return next((finding.log for _, finding in self.findings if finding.log), ())
+
+
+def problem_lines(checkups: Sequence[HealthReport], names: RowNames, view: HealthView) -> list[str]:
+    """Each problem once, the worst first, and a cause before what follows from it."""
+    lines: list[str] = []
+    explained = set[str]()
+    described = set[RowKey]()
+    for status in BAD:
+        for problem in _problems(status, checkups):
+            is_explained = problem.cause in explained
+            lines += _explanation(problem, names, view, is_explained)
+            if not is_explained:
+                lines += _deploy_lines(problem, view, described)
+                lines += _next_lines(problem, view)
+            lines.append("")
+            explained.add(problem.cause)
+    return lines
+
+
+def _problems(status: HealthStatus, checkups: Sequence[HealthReport]) -> list[_Problem]:
+    """The problems of one status, each once."""
+    problems: dict[str, _Problem] = {}
+    for report in checkups:
+        leading = lead(report)
+        for finding in ordered(report.findings):
+            if finding.status != status:
+                continue
+            if leading is not None and follows(finding, leading):
+                cause = _common(leading)
+                problem = problems.setdefault(cause, _Problem(status, cause))
+                problem.symptoms.append(finding)
+                continue
+            cause = _common(finding)
+            problem = problems.setdefault(cause, _Problem(status, cause))
+            problem.reports[row_key(report)] = report
+            problem.findings.append((report, finding))
+    return list(problems.values())
+
+
+def lead(report: HealthReport) -> Finding | None:
+    """What is failing about a thing, before all else that is."""
+    for finding in ordered(report.findings):
+        if finding.status == HealthStatus.FAILING:
+            return finding
+    return None
+
+
+def follows(finding: Finding, leading: Finding) -> bool:
+    """Whether a finding may just be a symptom of another one about the same thing."""
+    return finding.status == HealthStatus.FAILING and _depth(finding) > _depth(leading)
+
+
+def _depth(finding: Finding) -> int:
+    """How far from the cause: what answers at an address depends on what is behind it, and that on
+    the thing itself.
+    """
+    if not finding.symptom:
+        return 0
+    return 1 if finding.what.partition(" ")[0] in ORDER else 2
+
+
+def _common(finding: Finding) -> str:
+    return finding.common or cause_of(finding)
+
+
+def _explanation(
+    problem: _Problem, names: RowNames, view: HealthView, is_explained: bool
+) -> list[str]:
+    """The rows that have it, its cause, and what shows it; only the rows where the cause was
+    explained before, with a worse status.
+    """
+    rows = ", ".join(names.of(report) for report in problem.reports.values())
+    heading, when = f"{rows}: {problem.status}", age(problem.since, view.now)
+    if when:
+        heading += f" since {when}"
+    if is_explained:
+        return wrapped(f"{line(heading)}, for the same reason", view.width)
+    causes = dict.fromkeys(cause_of(finding) for _, finding in problem.findings)
+    cause = next(iter(causes)) if len(causes) == 1 else problem.cause
+    lines = wrapped(line(heading), view.width)
+    lines += wrapped(f"  {line(cause)}", view.width, "  ")
+    symptoms = list(dict.fromkeys(map(cause_of, problem.symptoms)))
+    most = len(symptoms) if view.verbose else MOST_SYMPTOMS
+    for symptom in symptoms[:most]:
+        lines += wrapped(f"  also: {line(symptom)}", view.width, "    ")
+    if len(symptoms) > most:
+        lines.append(f"  and {len(symptoms) - most} more like it")
+    log = problem.log if view.verbose else problem.log[-LOG_LINES:]
+    return lines + [f"    | {line(text)}" for text in log]
+
+
+def _deploy_lines(problem: _Problem, view: HealthView, described: set[RowKey]) -> list[str]:
+    """Who deployed the only one that has it, unless that was said before."""
+    if len(problem.reports) != 1 or view.verbose:
+        return []
+    [(key, report)] = problem.reports.items()
+    if report.deployed is None or key in described:
+        return []
+    described.add(key)
+    return wrapped(f"  {deploy_line(report, view.now)}", view.width, "    ")
+
+
+def _next_lines(problem: _Problem, view: HealthView) -> list[str]:
+    """What to do: one command for all where one can do it, else one for each."""
+    advices: dict[tuple[str, SameOptions], tuple[Advice, SameOptions]] = {}
+    for report, finding in problem.findings:
+        if finding.next:
+            key = sentence(finding.next, report.same), report.same
+            advices.setdefault(key, (finding.next, report.same))
+    shown = joined_advices(list(advices.values()))
+    most = len(shown) if view.verbose else MOST_COMMANDS
+    lines: list[str] = []
+    for advice, same in shown[:most]:
+        told = advice_lines(advice, same, view.width, "  next: ")
+        # The same words stand above once, over all commands.
+        lines += [text for text in told if text not in lines]
+    if len(shown) > most:
+        lines.append(f"  and {len(shown) - most} more like it; -v shows them")
+    return lines
+
+
+def joined_advices(
+    advices: Sequence[tuple[Advice, SameOptions]],
+) -> list[tuple[Advice, SameOptions]]:
+    """Advices that differ only in the target of their one command become one for all of them."""
+    targets: dict[tuple[object, SameOptions], list[str]] = {}
+    first: dict[tuple[object, SameOptions], tuple[Advice, SameOptions]] = {}
+    for advice, same in advices:
+        commands = [part for part in advice_parts(advice) if isinstance(part, NextCommand)]
+        key: tuple[object, SameOptions] = (advice, same)
+        if len(commands) == 1 and _takes_several(commands[0]):
+            without = replace(commands[0], arguments=())
+            key = (tuple(_with_command(advice, without)), same)
+            targets.setdefault(key, []).extend(commands[0].arguments)
+        first.setdefault(key, (advice, same))
+    joined: list[tuple[Advice, SameOptions]] = []
+    for key, (advice, same) in first.items():
+        names = tuple(dict.fromkeys(targets.get(key, ())))
+        if len(names) > 1:
+            [command] = [part for part in advice_parts(advice) if isinstance(part, NextCommand)]
+            name = "deploy" if command.command.startswith("deploy") else command.command
+            command = replace(command, command=name, arguments=names)
+            advice = tuple(_with_command(advice, command))
+        joined.append((advice, same))
+    return joined
+
+
+def _takes_several(command: NextCommand) -> bool:
+    """Whether it is about targets, and can be about several of them."""
+    return command.command.startswith("deploy") or command.command == "health"
+
+
+def _with_command(advice: Advice, command: NextCommand) -> Iterator[str | Command]:
+    """The advice with another command of toolkit in it."""
+    for part in advice_parts(advice):
+        yield command if isinstance(part, NextCommand) else part
