@@ -442,7 +442,7 @@ class _StackDeploy:
         if stack is not None and not new:
             for line in compare.older_image_warnings(self.aws, self.source, stack, touched):
                 self.report.tell(line)
-        for line in changes.effect_lines(effects):
+        for line in changes.effect_lines(effects, self.job.step):
             self.report.tell(line)
         for question, consent in changes.questions(self.source.name, effects):
             if not getattr(self.job.options, consent):

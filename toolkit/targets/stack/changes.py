@@ -12,6 +12,8 @@ from msgspec import Struct
 from toolkit.formats.documents import as_mapping
 
 WIDTH = 78
+NARROWEST = 60
+"""How much of a line a step with a long name leaves."""
 
 HOLDS_DATA = frozenset(
     (
@@ -238,14 +240,17 @@ def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
 
 
-def effect_lines(effects: Iterable[ResourceChange]) -> list[str]:
-    """One line a resource, at most 78 columns wide; those that only get other tags share one."""
+def effect_lines(effects: Iterable[ResourceChange], step: str = "") -> list[str]:
+    """One line a resource, at most 78 columns wide with the name of its step before it; those that
+    only get other tags share one.
+    """
+    width = max(WIDTH - len(f"[{step}] "), NARROWEST) if step else WIDTH
     shown, tagged = [], 0
     for effect in sorted(effects, key=rank):
         if effect.does == ResourceVerb.TAGS:
             tagged += 1
         else:
-            shown.append(_line(effect))
+            shown.append(_line(effect, width))
     if tagged:
         noun = "resource" if tagged == 1 else "resources"
         shown.append(f"{ResourceVerb.TAGS:<12} {tagged} {noun} more")
@@ -278,7 +283,7 @@ def _named(effects: list[ResourceChange]) -> str:
     return names + more + (", with the data in it" if lost else "")
 
 
-def _line(effect: ResourceChange) -> str:
+def _line(effect: ResourceChange, width: int) -> str:
     notes = []
     if effect.loses:
         notes.append("LOSES ITS DATA")
@@ -294,7 +299,7 @@ def _line(effect: ResourceChange) -> str:
     tail = ""
     if notes:
         tail = f"  {_shortened('; '.join(notes), 30)}"
-    width = WIDTH - 13 - len(tail)
+    width -= 13 + len(tail)
     kind = _shortened(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
     return f"{verb:<12} {_shortened(effect.name, width - len(kind) - 2)}  {kind}{tail}"
 
