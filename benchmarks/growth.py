@@ -61,9 +61,10 @@ def old_runs(folder: Path) -> Iterator[Row]:
         created = Journal.create(store, "run-000000", {"command": ["toolkit"]}, SystemClock())
         created.append(EntryState.END, exit=0)
         created.close()
+        entries = journal.read(store, "run-000000")
         for number in range(1, size):
             run = f"run-{number:06}"
-            lines = [journal._encode(entry, run) for entry in created.entries]
+            lines = [journal._encode(entry, run) for entry in entries]
             Path(created.path).with_name(f"{run}.jsonl").write_bytes(b"".join(lines))
         assert all(run.status == RunStatus.SUCCEEDED for run in history.runs(store, size))
         unfinished.append(least(lambda store=store: history.unfinished(store)))  # type: ignore[misc]

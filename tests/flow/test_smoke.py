@@ -30,6 +30,7 @@ from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.run.stop import Stop
 from toolkit.show import smoke as show
+from toolkit.show import style
 from toolkit.show.advice import sentence
 
 HEAD = """\
@@ -833,7 +834,7 @@ needs = ["pages"]
         ("pages", 2, "failed"),
         ("after", 0, "skipped"),
     ]
-    text = show.text(smoked.results, "dev", 0.1)
+    text = style.plain(show.text(smoked.results, "dev", 0.1))
     assert "pages (row 1)  ok" in text
     assert "pages (row 2)  FAILED   GET /b" in text
     assert [row["row"] for row in show.document(smoked)["checks"]] == [1, 2, None]

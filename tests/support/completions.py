@@ -85,6 +85,7 @@ def commands(
     context = click.Context(
         command, info_name=(path or ("toolkit",))[-1], help_option_names=["-h", "--help"]
     )
+    command._help_option = None  # click keeps that of the first context, of whatever test
     yield " ".join(path), command, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

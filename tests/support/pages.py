@@ -251,6 +251,7 @@ def command_reference() -> str:
     """Every command's own help."""
     parts = [GENERATED, "# Commands\n", "The `--help` of every command.\n"]
     for path, command in _commands_of(cli, ("toolkit",)):
+        command._help_option = None  # click keeps that of the first context, of whatever test
         context = click.Context(
             command,
             info_name=path[-1],
