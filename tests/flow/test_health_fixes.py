@@ -25,6 +25,7 @@ from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.show import health as show
 from toolkit.show.health_rows import HealthView
+from toolkit.show.style import plain
 
 GROUP = "one-tg"
 
@@ -43,7 +44,7 @@ def stage(
 
 def printed(looked: HealthResult) -> list[str]:
     """The commands, as they stand on the screen."""
-    text = show.text(looked, HealthView(now=datetime.now(UTC)))
+    text = plain(show.text(looked, HealthView(now=datetime.now(UTC))))
     return [row.strip() for row in text.splitlines() if row.startswith("    ")]
 
 
@@ -126,7 +127,7 @@ def test_the_cause_of_a_service_that_was_scaled_to_none_stands_before_what_follo
     )
     scaled_to_none(stage)
     looked = stage.look()
-    text = show.text(looked, HealthView(now=datetime.now(UTC)))
+    text = plain(show.text(looked, HealthView(now=datetime.now(UTC))))
     assert looked.exit == 1
     assert "one     failing" in text
     assert "the desired count is 0: nothing runs\n" in text

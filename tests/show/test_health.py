@@ -21,6 +21,7 @@ from toolkit.operations import (
 )
 from toolkit.show import health as show
 from toolkit.show.health_rows import HealthView, WatchedRows, age
+from toolkit.show.style import Role, pieces, plain
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 COMMIT = "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"
@@ -45,7 +46,7 @@ def result(*checkups: HealthReport, notes: tuple[Advice, ...] = ()) -> HealthRes
 
 
 def told(*checkups: HealthReport, width: int = 80, **view: Any) -> str:
-    return show.text(result(*checkups), HealthView(now=NOW, width=width, **view))
+    return plain(show.text(result(*checkups), HealthView(now=NOW, width=width, **view)))
 
 
 def rows(text: str) -> list[str]:
@@ -56,6 +57,14 @@ def rows(text: str) -> list[str]:
 def problems(text: str) -> str:
     """What stands between the table and the last line."""
     return text.partition("\n\n")[2].partition("\n\n")[2].rpartition("\n\n")[0]
+
+
+def test_the_status_of_a_row_has_a_colour_beside_its_word() -> None:
+    roles = {HealthStatus.FAILING: "b", HealthStatus.UNKNOWN: "w", HealthStatus.WARNING: "w"}
+    for status, role in roles.items():
+        report = up("a", Finding("x", status, "d", cause="c"))
+        text = show.text(result(report), HealthView(now=NOW))
+        assert (str(status), Role(role)) in list(pieces(text))
 
 
 def test_where_all_is_well_one_line_says_where_and_one_how_many() -> None:

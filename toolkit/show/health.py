@@ -28,9 +28,16 @@ from toolkit.show.health_rows import (
 from toolkit.show.junit import JUnitCase, JUnitVerdict
 from toolkit.show.run import live_document
 from toolkit.show.smoke import took
+from toolkit.show.style import Role, marked
 from toolkit.show.table import room, table
 from toolkit.show.text import count, line, shortened, wrapped
 
+ROLES = {
+    HealthStatus.OK: Role.GOOD,
+    HealthStatus.WARNING: Role.WARNING,
+    HealthStatus.UNKNOWN: Role.WARNING,
+    HealthStatus.FAILING: Role.BAD,
+}
 WIDE = 100
 """From which width on the table says who deployed what."""
 VERDICTS = {
@@ -122,8 +129,8 @@ def _table_lines(
 
 def _status(report: HealthReport, view: HealthView) -> str:
     """`failing`; `failing (was ok)` where that has changed."""
-    was = view.changes.get(row_key(report))
-    return str(report.status) if was is None else f"{report.status} (was {was})"
+    status, was = marked(report.status, ROLES[report.status]), view.changes.get(row_key(report))
+    return status if was is None else f"{status} (was {was})"
 
 
 def _fitted(
