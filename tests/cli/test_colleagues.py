@@ -30,7 +30,7 @@ from toolkit.record.mirror import unsent_runs
 from toolkit.record.permissions import statements
 from toolkit.record.shared_runs import JOURNAL_MOST
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.targets.app.options import AppOptions, AppRestore, InProgress
 from toolkit.targets.options import declared
 from toolkit.targets.stack.options import StackOptions
@@ -72,10 +72,12 @@ class SharedStore:
 
     def job(self, run: str = RUN) -> Job:
         version = Version("c1", "c1", "f1")
-        locations = making.locations(self.rules.environments["dev"], None, None)
+        locations = run_jobs.locations(self.rules.environments["dev"], None, None)
         target = self.rules.targets["web"]
-        [job] = making.make_jobs(
-            making.JobRequest(run, [target], locations, {}, {"web": version}, JobAction.DEPLOY, {})
+        [job] = run_jobs.make_jobs(
+            run_jobs.JobRequest(
+                run, [target], locations, {}, {"web": version}, JobAction.DEPLOY, {}
+            )
         )
         return job
 
@@ -89,7 +91,7 @@ class SharedStore:
         """A run of ada's at the machine `laptop`, in the bucket."""
         elsewhere = Path(self.folder / f"elsewhere-{len(list(self.folder.iterdir()))}")
         elsewhere.mkdir(mode=0o700)
-        created = [making.pack(job) for job in jobs or (self.job(run),)]
+        created = [run_jobs.pack(job) for job in jobs or (self.job(run),)]
         first = {
             "user": "ada",
             "host": "laptop",
@@ -258,7 +260,7 @@ def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: SharedStore) 
 
 def build_of(job: Job) -> Job:
     step = f"{job.step}:build"
-    token = making.step_token(RUN, step, job.version.fingerprint)
+    token = run_jobs.step_token(RUN, step, job.version.fingerprint)
     return replace(job, step=step, action=JobAction.BUILD, token=token)
 
 
@@ -374,13 +376,13 @@ def test_a_run_in_the_bucket_that_names_this_machine_needs_consent(team: SharedS
 def rollback_of(job: Job) -> Job:
     version = Version("v0", None, "f0")
     restored = AppRestore(image_digest="sha256:evil", task_definition="web:1")
-    token = making.step_token(RUN, job.step, "f0")
+    token = run_jobs.step_token(RUN, job.step, "f0")
     return replace(job, action=JobAction.ROLLBACK, version=version, restore=restored, token=token)
 
 
 def image_of(job: Job) -> Job:
     version = Version("evil", None, named_image("evil"))
-    token = making.step_token(RUN, job.step, version.fingerprint)
+    token = run_jobs.step_token(RUN, job.step, version.fingerprint)
     options = AppOptions(no_build=True, image="evil")
     return replace(job, version=version, options=options, token=token)
 

@@ -19,7 +19,7 @@ from toolkit.model import DiffResult, Rules, Version
 from toolkit.operations import LiveVersion
 from toolkit.ports.git import Git
 from toolkit.show.advice import sentence
-from toolkit.show.answer import document, text
+from toolkit.show.diff import document, text
 
 pytestmark = pytest.mark.slow("records", keep=28, of="file")
 

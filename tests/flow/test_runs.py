@@ -21,7 +21,7 @@ from toolkit.ports.ports import Ports
 from toolkit.record.journal import EntryState, Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.targets.app.kind import kind as app
 
 EARLIER, LATER = "20261120-100000-aaaa", "20261120-110000-bbbb"
@@ -191,7 +191,7 @@ def ports(tmp_path: Path) -> Ports:
 def store(ports: Ports) -> Store:
     """With a run that was planned, and of which nothing was started."""
     result = open_store("p", ports.root)
-    Journal.create(result, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
+    Journal.create(result, EARLIER, {"jobs": [run_jobs.pack(JOB)]}, ports.clock).close()
     return result
 
 
@@ -226,7 +226,7 @@ def opened(store: Store, ports: Ports, known: str, acted: bool) -> None:
     job = replace(JOB, recorded=RecordedDeploy(known)) if known else JOB
     Path(path_of(store, EARLIER)).unlink()
     journal = Journal.create(
-        store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, ports.clock
+        store, EARLIER, {"jobs": [run_jobs.pack(job)], IN_RECORD: True}, ports.clock
     )
     if acted:
         journal.append(EntryState.INTENT, "app", call="ecs:UpdateService", token="token", what={})
@@ -258,7 +258,7 @@ def test_a_build_is_not_superseded_but_left_out_once_nothing_needs_it(
     build = replace(JOB, step="app:build", action=JobAction.BUILD)
     job = replace(JOB, needs=(build.step,), recorded=RecordedDeploy("08-first"))
     Path(path_of(store, EARLIER)).unlink()
-    facts = {"jobs": [making.pack(each) for each in (build, job)], IN_RECORD: True}
+    facts = {"jobs": [run_jobs.pack(each) for each in (build, job)], IN_RECORD: True}
     Journal.create(store, EARLIER, facts, ports.clock).close()
     put(
         store,

@@ -32,7 +32,7 @@ from toolkit.ports.aws import ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
 from toolkit.record.ledger import Record
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
 from toolkit.show.advice import sentence
@@ -105,8 +105,8 @@ class Oven:
         rules = self.rules(bake, settle, settings, environment)
         version = Version(COMMIT, COMMIT, "f" * 64)
         where = locations(rules.environments["dev"], None, None)
-        jobs = making.make_jobs(
-            making.JobRequest(
+        jobs = run_jobs.make_jobs(
+            run_jobs.JobRequest(
                 RUN,
                 [rules.targets["web"]],
                 where,
@@ -169,8 +169,8 @@ class Oven:
     def rolled_back(self, listener: Listener) -> RunResult:
         """Somebody puts the old version back, from another process."""
         rules = self.rules()
-        [job] = making.make_jobs(
-            making.JobRequest(
+        [job] = run_jobs.make_jobs(
+            run_jobs.JobRequest(
                 "20261120-100500-bbbb",
                 [rules.targets["web"]],
                 locations(rules.environments["dev"], None, None),

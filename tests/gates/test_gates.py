@@ -44,7 +44,7 @@ from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.run.step import StepExecution
 from toolkit.run.stop import Stop
 from toolkit.show.advice import sentence
@@ -123,8 +123,8 @@ class Street:
             "rules.toml",
         )
         remote = location or Location("dev")
-        [job] = making.make_jobs(
-            making.JobRequest(
+        [job] = run_jobs.make_jobs(
+            run_jobs.JobRequest(
                 "run",
                 [rules.targets[target]],
                 [remote],

@@ -30,7 +30,7 @@ from toolkit.model import Change, ChangeStatus, Plan, Reason, Rules
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.show.advice import NO_OPTIONS, command_line, sentence
-from toolkit.show.answer import recommendation
+from toolkit.show.diff import recommendation
 
 
 def on(rules: Rules, *paths: str) -> Plan:

@@ -250,15 +250,15 @@ def prepared(
     """
     from toolkit.flow.builds import with_builds
     from toolkit.flow.deploy import PreparedRun
-    from toolkit.run import jobs as making
+    from toolkit.run import jobs as run_jobs
 
     targets = [
         Target(name, KIND, settings.get(name, Settings()), "deploy", 60, deadline_s=3600)
         for name in needs
     ]
     versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
-    jobs = making.make_jobs(
-        making.JobRequest(
+    jobs = run_jobs.make_jobs(
+        run_jobs.JobRequest(
             run,
             targets,
             [Location("dev", "eu-west-1", "111111111111")],
@@ -288,11 +288,11 @@ def prepared(
 
 def back(job: Job) -> Job:
     """What puts the version before a step back."""
-    from toolkit.run import jobs as making
+    from toolkit.run import jobs as run_jobs
 
     step = f"{job.step}:rollback"
     version = Version(f"old-{job.target}", "0ld", "old print")
-    token = making.step_token(job.run, step, version.fingerprint)
+    token = run_jobs.step_token(job.run, step, version.fingerprint)
     return replace(
         job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step
     )

@@ -17,7 +17,7 @@ from toolkit.cli import output
 from toolkit.model import Base, BaseChoice, Version
 from toolkit.operations import Job, JobAction, Location, Outcome, RunResult, RunStatus, Verdict
 from toolkit.record.holder import decode, lock_held_error
-from toolkit.show import answer, history, problem, run, style
+from toolkit.show import diff, history, problem, run, style
 
 EVIL = "\x1b]0;gone\x07\x1b[2J\r\n::error::x \u202e \x9b31m##vso[task] \x00"
 ALLOWED = {"\n"}
@@ -51,7 +51,7 @@ def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
         ("main", BaseChoice.UPSTREAM),
     ]
     for name, chosen in choices:
-        assert harmless(answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen)))
+        assert harmless(diff.compared(Base(kind, name, (EVIL, "0" * 40), chosen)))
 
 
 def test_the_fields_of_a_lock() -> None:

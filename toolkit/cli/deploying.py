@@ -46,7 +46,7 @@ from toolkit.run.events import Events, Notice
 from toolkit.run.request import RunRequest
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
-from toolkit.show.answer import behind
+from toolkit.show.diff import behind
 from toolkit.show.text import line
 
 Command = TypeVar("Command", bound=Callable[..., Any])

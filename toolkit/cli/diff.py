@@ -126,7 +126,7 @@ def _reads_work_tree(arguments: DiffArguments) -> bool:
 
 def _load_output(arguments: DiffArguments) -> None:
     """Load what the output needs."""
-    from toolkit.show import answer as answer
+    from toolkit.show import diff as diff  # loaded while git is at work
 
     if not arguments.as_json and not arguments.quiet:
         from toolkit.show import table
@@ -155,7 +155,7 @@ def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> "flow
 
 def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> int:
     """Print the answer; on a terminal, offer to run what it recommends. The exit code."""
-    from toolkit.show import answer as show
+    from toolkit.show import diff as show
     from toolkit.show.text import listing
 
     _, code = show.status(result, arguments.exit_code)
@@ -226,7 +226,7 @@ def _offer(result: DiffResult) -> int:
 
 def _warn(result: DiffResult) -> None:
     """Print what a person has to know even where the answer is only a command."""
-    from toolkit.show import answer as show
+    from toolkit.show import diff as show
     from toolkit.show.text import line, listing
 
     for remark in result.told_first:
@@ -248,7 +248,7 @@ def _write_plan(path: str, result: DiffResult, git: Git | None) -> None:
     """Write the answer, and what it was made from, so that a stale plan is recognized."""
     from toolkit.flow.plan_file import plan_source
     from toolkit.ports import disk
-    from toolkit.show import answer as show
+    from toolkit.show import diff as show
     from toolkit.show.document import dumps
 
     document = show.document(result, exit_code=False)

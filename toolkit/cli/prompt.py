@@ -20,7 +20,7 @@ from toolkit.cli.clipboard import Copied
 from toolkit.model import DiffResult, Plan
 from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
-from toolkit.show import answer as show
+from toolkit.show import diff as show
 from toolkit.show.advice import commands_line
 from toolkit.show.text import duration, line
 

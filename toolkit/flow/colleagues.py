@@ -33,7 +33,7 @@ from toolkit.record.journal import Journal, JournalEntry, has_foreign_lines, las
 from toolkit.record.locks import lock_name
 from toolkit.record.shared_runs import SharedRun, SharedRuns, location_of
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.run.recover import RunState, recover_state
 from toolkit.targets.options import deciding, without_consents
 
@@ -81,7 +81,7 @@ def shared_stores(
 
 
 def _location(environment: Environment, profile: str | None) -> Location:
-    return making.locations(environment, profile, None)[0]
+    return run_jobs.locations(environment, profile, None)[0]
 
 
 def list_runs(
@@ -356,13 +356,13 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
     target = rules.targets.get(job.target)
     if environment is None or target is None or target.kind != job.kind:
         return False
-    token = making.step_token(job.run, job.step, job.version.fingerprint)
+    token = run_jobs.step_token(job.run, job.step, job.version.fingerprint)
     if job.token != token or job.deadline_s != target.deadline_s:
         return False
     if job.is_build != job.step.endswith(BUILD):  # else a deploy could be made to only build
         return False
     step = job.undoes or job.step.removesuffix(BUILD)
-    if step not in making.step_names(job.target, job.location):  # it names another place
+    if step not in run_jobs.step_names(job.target, job.location):  # it names another place
         return False
     named = targets.kind(job.kind).version_named(job.options)
     if named is not None and not {job.version.name, job.version.commit} <= {named, None}:
@@ -370,9 +370,9 @@ def _is_in_rules(job: Job, rules: Rules) -> bool:
     variables: Mapping[str, str] = {
         "region": job.location.region or "",
         **environment.vars,
-        **making.version_variables(job.version),
+        **run_jobs.version_variables(job.version),
     }
-    for location in making.locations(environment, None, None):
+    for location in run_jobs.locations(environment, None, None):
         if location.region == job.location.region:
             same_place = _place(location) == _place(job.location)
             return same_place and fill_settings(target.settings, variables) == job.settings

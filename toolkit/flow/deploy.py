@@ -43,7 +43,7 @@ from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.targets.base import Kind
 
 MOST_PREVIEWS = 16
@@ -157,7 +157,7 @@ def _parts(
     locations: dict[str | None, tuple[Location, ...]] = {}
     for name in names:
         environment = find_environment(name, rules)
-        locations[name] = making.locations(environment, request.profile, request.region)
+        locations[name] = run_jobs.locations(environment, request.profile, request.region)
     _refuse_several_stores([places[0] for places in locations.values()], ports)
     parts: list[_Part] = []
     for name, places in locations.items():
@@ -206,7 +206,7 @@ def _jobs(
     for part in parts:
         environment = find_environment(part.environment, rules)
         names = graph.order([target.name for target in part.selection.targets])
-        job_request = making.JobRequest(
+        job_request = run_jobs.JobRequest(
             run,
             [rules.targets[name] for name in names],
             part.locations,
@@ -218,7 +218,7 @@ def _jobs(
             among,
         )
         regions = environment.regions if environment else ()
-        jobs += with_needs(making.make_jobs(job_request), graph, regions)
+        jobs += with_needs(run_jobs.make_jobs(job_request), graph, regions)
     return tuple(jobs)
 
 

@@ -65,7 +65,7 @@ from toolkit.ports.aws import endpoint
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.targets.base import JudgedSettings
 from toolkit.targets.findings import unknown
 
@@ -203,9 +203,9 @@ def _subjects(
 ) -> Iterable[Subject]:
     """What there is to check in one environment."""
     environment = find_environment(name, rules)
-    locations = making.locations(environment, request.profile, request.region)
+    locations = run_jobs.locations(environment, request.profile, request.region)
     watched = _watched_targets(rules)
-    jobs = making.jobs_without_run(watched, locations, variables_of(environment))
+    jobs = run_jobs.jobs_without_run(watched, locations, variables_of(environment))
     asks_aws = bool(checks.checks) or any(job.location.provider == AWS for job in jobs)
     for location in locations:
         if asks_aws:

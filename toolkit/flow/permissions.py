@@ -18,7 +18,7 @@ from toolkit.operations import Location, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 
 
 def permissions(
@@ -41,9 +41,9 @@ def permissions(
     leaves = sorted(
         set[str]().union(*(graph.leaves(target) for target in targets or rules.targets))
     )
-    locations = making.locations(place, None, region)
+    locations = run_jobs.locations(place, None, region)
     variables = variables_of(place)
-    jobs = making.jobs_without_run([rules.targets[leaf] for leaf in leaves], locations, variables)
+    jobs = run_jobs.jobs_without_run([rules.targets[leaf] for leaf in leaves], locations, variables)
     statements: list[Statement] = []
     for job in jobs:
         statements += kinds.kind(job.kind).permissions(job)

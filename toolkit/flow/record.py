@@ -27,7 +27,7 @@ from toolkit.ports.ports import Ports
 from toolkit.record.journal import new_run_id
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 
 
 class RecordLine(Struct, frozen=True):
@@ -64,7 +64,7 @@ def _load(
         name = chosen_environment(request.environment, rules)
         require_rules_consent(rules, name)
     environment = find_environment(name, rules)
-    return rules, making.locations(environment, request.profile, request.region)
+    return rules, run_jobs.locations(environment, request.profile, request.region)
 
 
 def show(
@@ -76,7 +76,7 @@ def show(
     same = same_options(rules, request.rules, locations[0].environment)
     notes = list(trust_notice(rules, locations[0].environment))
     leaves = [target for target in rules.targets.values() if not target.members]
-    for location, names in making.by_location(leaves, locations).items():
+    for location, names in run_jobs.by_location(leaves, locations).items():
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:
@@ -130,7 +130,7 @@ def set_(
     versions = versions_at_commit(own, rules, environment, git, git.resolve(commit)).versions
     ledgers = []
     leaves = [rules.targets[name] for name in names]
-    for location, placed in making.by_location(leaves, locations).items():
+    for location, placed in run_jobs.by_location(leaves, locations).items():
         resolved = resolved_location(location, ports)
         store = store_for(rules, ports, location.profile)
         ledger = open_ledger(store, resolved, ports)
@@ -178,7 +178,7 @@ def repair(
         require_target(name, rules)
     done: list[tuple[str, str]] = []
     leaves = [target for target in rules.targets.values() if not target.members]
-    for location in making.by_location(leaves, locations):
+    for location in run_jobs.by_location(leaves, locations):
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents = ledger.all()
         damaged = [

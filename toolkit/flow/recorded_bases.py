@@ -37,7 +37,7 @@ from toolkit.record import history
 from toolkit.record.journal import is_run_name
 from toolkit.record.ledger import BEGUN, Record, open_ledger
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 
 AtWork = Callable[[Record], bool]
 """Whether the run that has begun a deploy is still working on it."""
@@ -93,9 +93,9 @@ def records_reader(
     def read(how: str, rules: Rules, name: str | None) -> Points:
         environment = find_environment(name, rules)
         has_regions = environment is not None and environment.regions
-        locations = making.locations(environment, profile, None if has_regions else region)
+        locations = run_jobs.locations(environment, profile, None if has_regions else region)
         leaves = [rules.targets[leaf] for leaf in leaf_targets(rules)]
-        places = making.by_location(leaves, locations)
+        places = run_jobs.by_location(leaves, locations)
         asked = look or how == BaseKind.LIVE
         # Not another account's record, where rules.toml leaves it to the credentials.
         resolve = partial(resolved_location, ports=ports) if asked else _with_default_region
@@ -437,7 +437,7 @@ def _live_versions(
             target = reading.rules.targets[name]
             if targets.kind(target.kind).runnable(target.settings) is None:
                 askable.append(target)
-        jobs += making.jobs_without_run(askable, [location], reading.variables)
+        jobs += run_jobs.jobs_without_run(askable, [location], reading.variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         answers = list(
             pool.map(lambda job: _live_version(job, reading.ports, starts_programs), jobs)

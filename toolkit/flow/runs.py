@@ -29,7 +29,7 @@ from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_na
 from toolkit.record.mirror import Mirror, claim_run
 from toolkit.record.shared_runs import SharedRun
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 from toolkit.run.execute import Execution
 from toolkit.run.recover import RunState, recover_state, with_quoted_advice
 from toolkit.run.request import RunRequest
@@ -66,7 +66,7 @@ def start(request: RunRequest, prepared: deploy.PreparedRun) -> Iterator[Executi
             "checked": request.checked,
             IN_RECORD: True,
             NEWEST: dict(prepared.newest),
-            "jobs": [making.pack(job) for job in jobs],
+            "jobs": [run_jobs.pack(job) for job in jobs],
             **request.facts,
         }
         journal = stack.enter_context(

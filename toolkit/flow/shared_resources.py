@@ -14,7 +14,7 @@ from toolkit.operations import GOOD, Location
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
-from toolkit.run import jobs as making
+from toolkit.run import jobs as run_jobs
 
 ResourceId = tuple[str, str]
 """The type of a resource ("stack"), and its name."""
@@ -51,7 +51,7 @@ def other_environments(
     records: list[Record] = []
     unread: dict[ResourceId, str] = {}
     for environment in others:
-        for place in making.locations(environment, location.profile, None):
+        for place in run_jobs.locations(environment, location.profile, None):
             place = replace(place, provider=location.provider)
             if place.region not in (None, location.region):
                 continue
@@ -77,7 +77,7 @@ def _resources(
     """What the targets of an environment write; None where a name cannot be filled in."""
     variables = variables_of(environment)
     try:
-        jobs = making.jobs_without_run(
+        jobs = run_jobs.jobs_without_run(
             [rules.targets[name] for name in names], [location], variables
         )
     except Refused:
@@ -119,7 +119,7 @@ def writes_of(
     name: str, rules: Rules, location: Location, variables: Mapping[str, str]
 ) -> tuple[Resource, ...]:
     """What a target writes under today's rules. Raises Refused."""
-    [job] = making.jobs_without_run([rules.targets[name]], [location], variables)
+    [job] = run_jobs.jobs_without_run([rules.targets[name]], [location], variables)
     return targets.kind(job.kind).writes(job.settings)
 
 
