@@ -90,6 +90,7 @@ class Pen:
     def __init__(self, clock: Clock, log: LineLog | None = None) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.ends: list[dict[str, Any]] = []
+        self.records: list[Verdict] = []
         self.full_until = 0.0
         self._clock, self._log = clock, log or LineLog()
 
@@ -104,7 +105,7 @@ class Pen:
         pass
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        pass
+        self.records.append(outcome.verdict)
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
         if self._clock.elapsed() < self.full_until:
@@ -516,11 +517,13 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
         cause,
         True,
     )
+    assert stage.pen.records == []  # what runs is as it was
 
 
 def test_with_a_yes_it_goes_on() -> None:
     stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), True)
     assert of(stage.run()) == ("succeeded", False)
+    assert stage.pen.records == ["succeeded"]
 
 
 def test_a_full_disk_before_a_call_means_no_call_and_no_other_step() -> None:

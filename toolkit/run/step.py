@@ -143,11 +143,18 @@ class StepExecution:
         self.outcome = outcome
         if outcome.open:
             return
-        # What is only built is not live.
-        if outcome.verdict is not Verdict.SKIPPED and not self.job.is_build:
+        if self._is_recorded(outcome):
             self._record(outcome)
         if not self.outcome.open:
             self._write_end(outcome)
+
+    def _is_recorded(self, outcome: Outcome) -> bool:
+        """Whether its end says something of what is live: not that of a build, nor of what nobody
+        has begun to change.
+        """
+        if self.job.is_build or outcome.verdict is Verdict.SKIPPED:
+            return False
+        return outcome.verdict is not Verdict.CANCELLED or self._acted or self._announced
 
     # --- how it goes
 
