@@ -192,7 +192,9 @@ class Project:
         """The environment that was typed, or the default; empty where nobody says."""
         typed, default = self.line.values.get("-e"), self.rules.get("environment")
         environments = list(self.table("environments"))
-        only = environments[0] if len(environments) == 1 else ""
+        only = ""
+        if len(environments) == 1:
+            only = environments[0]
         return typed or (default if isinstance(default, str) else only)
 
     def state_folders(self) -> list[str]:
@@ -406,7 +408,9 @@ def respond(shell: str, variables: Mapping[str, str]) -> str:
     """The lines that the scripts in `completion.py` expect."""
     words = [_unquoted(word) for word in variables["_TOOLKIT_WORDS"].split("\n")]
     index = int(variables["_TOOLKIT_CURRENT"])
-    incomplete = words[index] if index < len(words) else ""
+    incomplete = ""
+    if index < len(words):
+        incomplete = words[index]
     lines = [
         "\t".join(suggestion).rstrip("\t")
         for suggestion in suggestions(words[1:index], incomplete, joined=shell != "bash")

@@ -247,7 +247,9 @@ def _type_problem(
         keys = " and ".join(f"`{key}`" for key in type_names)
         return f"a check asks one thing; it has {keys}"
     for key in table:
-        suggestion = nearest(key, check_types.known) if key not in COMMON else ""
+        suggestion = ""
+        if key not in COMMON:
+            suggestion = nearest(key, check_types.known)
         if suggestion:
             return f"it asks nothing; {suggestion}"
     return f"it asks nothing; give it one of {list_words(check_types.known)}"

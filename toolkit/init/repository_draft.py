@@ -263,5 +263,7 @@ def _unsupported_tools(tree: TrackedFiles) -> Iterator[str]:
     for pattern, name in _NOT_UNDERSTOOD:
         paths = [path for path in tree.paths if pattern.search(path)]
         if paths:
-            more = f" and {len(paths) - 1} more" if paths[1:] else ""
+            more = ""
+            if paths[1:]:
+                more = f" and {len(paths) - 1} more"
             yield f"{paths[0]}{more}: {name}, found but not understood"

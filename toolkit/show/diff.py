@@ -120,7 +120,9 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
         covered = _covered(answer, first)
         unknown = [name for name in unknown if name not in covered]
     if first is not None and unknown and first.steps:
-        about = f", about {duration(first.estimate_s)}" if first.estimate_s else ""
+        about = ""
+        if first.estimate_s:
+            about = f", about {duration(first.estimate_s)}"
         yield f"For these changes{about}:"
         yield f"  {shown_recommendation(first, answer.same)}"
     if first is None or not unknown:
@@ -196,7 +198,9 @@ def compared(base: Base) -> str:
         return f"The paths of {quote(base.name or '')}, whatever changed in them."
     commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
     if base.chosen == BaseChoice.NOT_RECORDED:
-        since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
+        since = ""
+        if base.name:
+            since = f" Changes since {quote(base.name)} ({commits}, merge base)."
         return f"Nothing is recorded as deployed.{since}"
     if base.kind in (BaseKind.LAST, BaseKind.LIVE):
         return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
@@ -277,7 +281,9 @@ def _row(answer: DiffResult, step: Step, same: SameOptions) -> tuple[str, str, s
     command = "by hand"
     if step.command:
         command = shown_command(step.command, same).removeprefix("toolkit ")
-    estimate = duration(step.estimate_s) if step.estimate_s else "-"
+    estimate = "-"
+    if step.estimate_s:
+        estimate = duration(step.estimate_s)
     return step.target, state, str(files), reason, command, estimate
 
 
@@ -348,7 +354,9 @@ def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
     if answer.refusal:
         return "refused", Exit.USAGE
     pending = bool(answer.plan.steps)
-    word = "pending" if pending else "clean"
+    word = "clean"
+    if pending:
+        word = "pending"
     if TargetState.UNKNOWN in answer.states.values():
         word = "unknown"
     return word, Exit.PENDING if exit_code and pending else Exit.OK

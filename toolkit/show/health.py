@@ -318,9 +318,13 @@ def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     """The same for JUnit: a warning passes."""
     cases: list[JUnitCase] = []
     for report in checkups:
-        suite = f"health {report.environment}" if report.environment else "health"
+        suite = "health"
+        if report.environment:
+            suite = f"health {report.environment}"
         name = f"{report.name}@{report.region}" if report.region else report.name
-        message = detail(report)[0] if report.status.is_bad else ""
+        message = ""
+        if report.status.is_bad:
+            message = detail(report)[0]
         text = "\n".join(_case_lines(report))
         cases.append(JUnitCase(suite, name, VERDICTS[report.status], message=message, text=text))
     return cases

@@ -69,7 +69,9 @@ def _environment(jobs: Sequence[Job]) -> str:
     name = first.environment
     if name is None:
         asks_aws = any(job.location.provider == AWS for job in jobs)
-        name = "your AWS account" if asks_aws else ""
+        name = ""
+        if asks_aws:
+            name = "your AWS account"
     return line(f"{name} ({', '.join(parts)})" if parts else name)
 
 
@@ -117,8 +119,12 @@ def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview])
     """What is built for which steps: `image for app, included in its time`."""
     users = [job.step for job in jobs if build.step in job.needs]
     preview = previews.get(build.step)
-    what = preview.artifact.what if preview and preview.artifact else "build"
-    times = "its time" if len(users) == 1 else "their times"
+    what = "build"
+    if preview and preview.artifact:
+        what = preview.artifact.what
+    times = "their times"
+    if len(users) == 1:
+        times = "its time"
     return line(f"{what} for {', '.join(users)}, included in {times}")
 
 
@@ -128,7 +134,9 @@ def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) 
     several = sum(not job.is_build for job in jobs) > 1
     for job in jobs:
         if job.step in previews:
-            name = f"{job.step}: " if several else ""
+            name = ""
+            if several:
+                name = f"{job.step}: "
             for warning in previews[job.step].warnings:
                 same = previews[job.step].same
                 lines += advice_lines(warning, same, width, f"warning: {name}")
@@ -150,7 +158,9 @@ def dry_run(
     users = sharing(jobs, previews)
     for job in jobs:
         preview = previews.get(job.step)
-        after = f" (after {', '.join(job.needs)})" if job.needs else ""
+        after = ""
+        if job.needs:
+            after = f" (after {', '.join(job.needs)})"
         lines.append(f"{job.step}{after}")
         if preview is None:
             lines.append("  not known until the steps that it waits for are done")
@@ -287,14 +297,18 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str, str]:
     verdict = verdict_word(outcome.verdict)
-    took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
+    took = ""
+    if outcome.took_s >= 0.5:
+        took = duration(round(outcome.took_s))
     return line(outcome.step), verdict, version(jobs[outcome.step]), took, outcome.cause
 
 
 def _detail(
     outcome: Outcome, job: Job, several: bool, same: SameOptions, width: int
 ) -> Iterator[str]:
-    name = f"{line(outcome.step)}: " if several else ""
+    name = ""
+    if several:
+        name = f"{line(outcome.step)}: "
     # The digest of what was built is for programs: people get it from the log.
     for key, value in () if job.is_build else outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
@@ -418,8 +432,12 @@ def still_open(
 ) -> str:
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
-    place = location(jobs) if jobs else ""
-    where = f" in {place}" if place else ""
+    place = ""
+    if jobs:
+        place = location(jobs)
+    where = ""
+    if place:
+        where = f" in {place}"
     return (
         f"Run {line(run)} is open. Nothing was changed. Continuing it{where} "
         f"means:\n\n{table(('step', 'version', 'next'), rows)}"

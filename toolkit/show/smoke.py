@@ -93,7 +93,9 @@ def _table(results: Sequence[Result], width: int) -> str:
     headers = ("check", "result", "request", "took")
     rows: list[tuple[str, str, str, str]] = []
     for result in results:
-        time = took(result.took_s) if result.tries else ""
+        time = ""
+        if result.tries:
+            time = took(result.took_s)
         word = marked(WORDS[result.status], ROLES[result.status])
         rows.append((line(_with_row(result)), word, line(result.asks), time))
     space = room(rows, headers, 2, width)
@@ -178,11 +180,15 @@ def _result_document(result: Result) -> dict[str, Any]:
 
 def cases(results: Sequence[Result], environment: str | None) -> list[JUnitCase]:
     """The same for JUnit."""
-    suite = f"smoke-test {environment}" if environment else "smoke-test"
+    suite = "smoke-test"
+    if environment:
+        suite = f"smoke-test {environment}"
     cases: list[JUnitCase] = []
     for result in results:
         verdict = VERDICTS[result.status]
-        text = "\n".join(problem(result)) if result.status.is_bad else ""
+        text = ""
+        if result.status.is_bad:
+            text = "\n".join(problem(result))
         case = JUnitCase(suite, name(result), verdict, result.took_s, result.cause, text)
         cases.append(case)
     return cases

@@ -384,7 +384,9 @@ def _scaled_in(settings: AppSettings, service: Shape, desired: int, detail: str)
     """The finding about a service that somebody, or something, has scaled to fewer tasks than it
     may have.
     """
-    words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
+    words = "nothing runs"
+    if desired:
+        words = f"rules.toml says `min_tasks = {settings.min_tasks}`"
     fix = rollout.scale_command(service, settings.cluster, settings.service, settings.min_tasks)
     return Finding(
         "service",

@@ -78,7 +78,9 @@ def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
     aws, named, name = ports.aws(job.location), job.settings.alarms, job.settings.distribution
     bucket = {"BucketName": str(job.settings.bucket)}
     # CloudFront writes its metrics to one region of a partition, wherever the bucket is.
-    home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
+    home = "us-east-1"
+    if partition(aws.region_name) == "aws-cn":
+        home = "cn-northwest-1"
     clients = [aws]
     if name and home != aws.region_name:
         clients.append(ports.clouds(job.location.profile, home))

@@ -155,7 +155,9 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
         began = _began(aws, stack, job.deadline_s, now)
         late = (now - began).total_seconds() > job.deadline_s
         if late or not status.endswith(CLEANUP):
-            why = _cause(aws, stack) if "ROLLBACK" in status else ""
+            why = ""
+            if "ROLLBACK" in status:
+                why = _cause(aws, stack)
             return _busy(name, status, began, late, why)
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
