@@ -91,6 +91,13 @@ def test_a_quick_command_loads_no_heavy_package(repo: Repo, args: tuple[str, ...
     assert not loaded(repo.path, *args) & HEAVY
 
 
+@pytest.mark.parametrize("args", [("--help",), ("--version",)])
+def test_the_command_line_alone_loads_neither_git_nor_the_nouns(
+    repo: Repo, args: tuple[str, ...]
+) -> None:
+    assert not modules(repo.path, *args) & {"toolkit.model", "toolkit.ports.git"}
+
+
 def test_a_diff_loads_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
     repo = Repo.make(tmp_path / "repo", {"rules.toml": RULES})
     names = modules(repo.path, "diff", "--json", "--committed", "HEAD")

@@ -394,6 +394,39 @@ def test_a_plan_is_stale_in_other_regions(tmp_path: Path, toolkit: Toolkit) -> N
     assert stages.deployed() == []
 
 
+def test_a_plan_is_stale_in_another_region_also_where_only_awss_settings_name_it(
+    planned: tuple[Stages, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages, plan = planned
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert stages("diff", "--out", plan).code == 0
+    for words, region in ((("--region", "us-east-1"), "eu-west-1"), ((), "us-east-1")):
+        monkeypatch.setenv("AWS_REGION", region)
+        refused = stages("deploy", "--plan", plan, "--yes", *words)
+        assert (refused.code, "it was made for other regions" in refused.err) == (2, True), refused
+    assert stages.deployed() == []
+
+
+def test_a_plan_that_nobody_said_a_region_for_holds_where_one_is_set_later(
+    planned: tuple[Stages, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages, plan = planned
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert stages("deploy", "--plan", plan, "--yes").code == 0
+
+
+@pytest.mark.parametrize("regions", [3, None, {"a": 1}, [[]], "eu"])
+def test_regions_of_a_plan_that_make_no_sense_end_in_an_error(
+    planned: tuple[Stages, str], regions: object
+) -> None:
+    stages, plan = planned
+    document = json.loads(Path(plan).read_text())
+    document["source"]["regions"] = regions
+    Path(plan).write_text(json.dumps(document))
+    refused = stages("deploy", "--plan", plan, "--yes", "--region", "eu-west-1")
+    assert (refused.code, stages.deployed()) == (2, []), refused
+
+
 @pytest.mark.parametrize("targets", [[["web", "x"]], ["ab"], 3, "web"])
 def test_a_plan_whose_contents_make_no_sense_is_none(
     planned: tuple[Stages, str], targets: object

@@ -331,3 +331,22 @@ def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_la
         AssertionError, match="it is not to be deployed"
     ):  # it goes on with the step
         resumed(store, ports)
+
+
+@pytest.mark.parametrize(
+    ("newest", "name"),
+    [({"app": LATER}, LATER), ({}, "08-first"), ({"web": LATER}, "08-first"), (None, "08-first")],
+    ids=["known", "nothing known", "of another step", "an earlier version"],
+)
+def test_a_job_without_a_recorded_deploy_is_given_up_only_for_what_came_since(
+    store: Store, ports: Ports, newest: dict[str, str] | None, name: str
+) -> None:
+    """Not every kind's record says what it has put there; and a record that could not be read is no
+    evidence that there was none.
+    """
+    recorded_as(ports, "v0", name)
+    Path(path_of(store, EARLIER)).unlink()
+    facts = {"jobs": [run_jobs.pack(JOB)], IN_RECORD: True, "newest": newest}
+    Journal.create(store, EARLIER, facts, ports.clock).close()
+    with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on
+        resumed(store, ports)

@@ -58,6 +58,22 @@ def test_a_folder_that_cannot_be_written_is_one_error(toolkit: Toolkit, tmp_path
     assert refused.err.startswith("error: ")
 
 
+def test_a_try_that_git_refused_leaves_nothing_in_the_way_of_the_next(
+    toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    git = programs / "git"
+    git.write_text("#!/bin/sh\necho 'no room' >&2\nexit 128\n")
+    git.chmod(0o755)
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{path}")
+    refused = toolkit(tmp_path, "sandbox", "example")
+    assert (refused.code, "git init failed: no room" in refused.err) == (2, True), refused
+    monkeypatch.setenv("PATH", path)
+    assert toolkit(tmp_path, "sandbox", "example").code == 0
+
+
 def test_the_short_option_for_help_is_that_of_every_command(
     toolkit: Toolkit, tmp_path: Path
 ) -> None:

@@ -30,12 +30,14 @@ def digests(
     uncommitted: Sequence[str],
     root: str | None,
     environment: str | None,
+    profile: str | None = None,
 ) -> dict[str, str | None]:
     """The same from its parts. The endpoint is one of them: a plan made for a sandbox must not be
-    carried out in AWS.
+    carried out in AWS. `profile` is one that is used instead of the environment's.
     """
-    settings = rules.environments.get(environment) if environment else None
-    profile = settings.profile if settings else None
+    settings = rules.environments.get(environment or "")
+    if profile is None and settings is not None:
+        profile = settings.profile
     return {
         "head": head,
         "rules": hashlib.sha256(rules.text.encode()).hexdigest(),

@@ -171,6 +171,8 @@ def read_plan(path: str) -> PlanFile:
         base = document.get("base", {}).get("kind")
         is_due = base in (BaseKind.LAST, BaseKind.LIVE)
         source = dict(document["source"])
+        if "regions" in source:
+            source["regions"] = [str(region) for region in source["regions"]]
         if "targets" in source:
             contents = dict(source["targets"])
             source["targets"] = {str(name): dict(contents[name]) for name in contents}

@@ -4,7 +4,7 @@ import click
 
 from toolkit.advice import SameOptions
 from toolkit.cli import account, options, output
-from toolkit.cli.environment_option import environment_option
+from toolkit.cli.global_options import environment_option
 from toolkit.cli.ports import open_ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules

@@ -13,8 +13,8 @@ import click
 
 from toolkit import __version__
 from toolkit.advice import SameOptions
-from toolkit.cli import debugging, options, output
-from toolkit.cli.environment_option import environment_option
+from toolkit.cli import debugging, output
+from toolkit.cli.global_options import color, environment_option
 from toolkit.errors import Exit, ToolkitError, exit_codes
 from toolkit.ports import debug
 
@@ -169,7 +169,7 @@ class LazyGroup(click.Group):
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use FILE instead of searching for rules.toml.")
 @environment_option("The environment to use.")
-@options.color
+@color
 @debugging.debug_option
 @click.pass_context
 def cli(ctx: click.Context, /, **common: str | None) -> None:

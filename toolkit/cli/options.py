@@ -8,8 +8,9 @@ import click
 from msgspec import Struct
 
 from toolkit.advice import ShellCommand
-from toolkit.cli import debugging, output
-from toolkit.cli.environment_option import environment_option
+from toolkit.cli import debugging
+from toolkit.cli.global_options import color as color
+from toolkit.cli.global_options import environment_option
 from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.model import ProjectRequest, Rules
 from toolkit.ports.git import Git
@@ -50,37 +51,12 @@ verbose = click.option(
 )
 
 
-def color(command: Command) -> Command:
-    """--color and --no-color."""
-    command = click.option(
-        "--no-color",
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=lambda ctx, param, value: _choose_colours("never" if value else None),
-        help="The same as --color never.",
-    )(command)
-    return click.option(
-        "--color",
-        type=click.Choice(tuple(map(str, output.ColourChoice))),
-        expose_value=False,
-        is_eager=True,
-        callback=lambda ctx, param, value: _choose_colours(value),
-        help="When to print colours; auto: on a terminal, unless NO_COLOR is set.",
-    )(command)
-
-
 allowed = click.option(
     "--allow-untrusted-rules",
     "allowed",
     is_flag=True,
     help="Let this rules.toml decide where it differs from the trusted base.",
 )
-
-
-def _choose_colours(choice: str | None) -> None:
-    if choice is not None:
-        output.choose_colours(output.ColourChoice(choice))
 
 
 def inherited(ctx: click.Context, name: str, value: str | None) -> str | None:

@@ -10,9 +10,9 @@ from toolkit.run.stop import Stop
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WORDS_S = 1.0
+"""How long a terminal may take for what is said to it, in seconds."""
 began = Event()
 """Set once a run has begun: from then on nobody can say that nothing was changed."""
-"""How long a terminal may take for what is said to it, in seconds."""
 
 
 @contextmanager

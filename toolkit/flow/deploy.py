@@ -98,7 +98,7 @@ def validate(request: DeployRequest, git: Git | None) -> Rules:
 def prepare(
     request: DeployRequest, run: str, git: Git | None, ports: Ports, records: Records | None = None
 ) -> PreparedRun:
-    """The jobs of an request, each previewed by its kind: everything that can be known to fail is
+    """The jobs of a request, each previewed by its kind: everything that can be known to fail is
     refused here, before anything is changed.
 
     Raises ToolkitError.
@@ -136,7 +136,9 @@ def prepare(
         left,
         standby,
         back,
-        backwards_allowed=frozenset(job.step for job in jobs if _may_go_back(job, rules)),
+        backwards_allowed=frozenset(
+            job.step for job in jobs if job.step in dict(back) and _may_go_back(job, rules)
+        ),
         newest=newest,
         excluded=tuple(excluded),
         up_to_date=tuple(

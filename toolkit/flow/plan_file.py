@@ -20,20 +20,21 @@ from toolkit.flow.selection import DeployRequest, named_targets
 from toolkit.flow.versions import target_versions, versions_at_commit
 from toolkit.model import DiffResult, Rules, Target
 from toolkit.plan.graph import Graph
-from toolkit.ports.aws.endpoint import endpoint
+from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.git import Git
 
 TARGETS = "targets"
 """The field of a plan's source that says what each of its targets is deployed from."""
-PLACE = ("environment", "endpoint", "regions")
-"""The fields that say where a plan is for."""
+REGIONS = "regions"
+"""The field that says where its targets are deployed; empty where nobody says."""
+PLACE = ("environment", "endpoint")
+"""The other fields that say where a plan is for."""
 WORDS = {
     "head": "HEAD is another commit",
     "rules": "rules.toml has changed",
     "tree": "uncommitted files have changed",
     "environment": "it was made for another environment",
     "endpoint": "it was made for another endpoint",
-    "regions": "it was made for other regions",
 }
 
 
@@ -42,8 +43,7 @@ def plan_source(answer: DiffResult, git: Git | None, plan: str | None) -> dict[s
     targets is deployed from, where git has that. `plan` is its own file, as git names it.
     """
     drawn: dict[str, Any] = source.of(answer, None if git is None else git.root, plan)
-    environment_settings = find_environment(answer.environment, answer.rules)
-    drawn["regions"] = list(environment_settings.regions) if environment_settings else []
+    drawn[REGIONS] = _regions(answer.rules, answer.environment)
     commit = answer.head.commit
     if git is None or git.bare or commit is None:
         return drawn
@@ -97,15 +97,17 @@ def check_plan(
     """
     assert request.source is not None  # noqa: S101 (only called for a plan)
     repository = working_tree(git, chosen)
-    paths = [path for path in detect.look(repository).paths if path != request.plan]
-    head, root = repository.require_head(), repository.root
-    now: dict[str, Any] = dict(source.digests(head, rules, paths, root, environment))
-    now["endpoint"] = endpoint(request.profile or profile_of(environment, rules)) or "AWS"
-    now["regions"] = _regions(request, rules, environment)
     planned = request.source.get(TARGETS, {})
     by_target = bool(request.targets) and TARGETS in request.source
+    paths: list[str] = []
+    if not by_target:
+        paths = [path for path in detect.look(repository).paths if path != request.plan]
+    head, root = repository.require_head(), repository.root
+    now = source.digests(head, rules, paths, root, environment, request.profile)
     keys = PLACE if by_target else tuple(now)
     stale = [WORDS[key] for key in keys if _differs(key, request.source, now)]
+    if _is_for_other_regions(request.source, rules, environment, request):
+        stale.append("it was made for other regions")
     if by_target and not stale:
         names = [target.name for target in targets_from_files(request, chosen)]
         contents = _contents(names, rules, environment, repository, request.plan)
@@ -147,18 +149,33 @@ def check_empty_plan(
         )
 
 
-def _regions(request: DeployRequest, rules: Rules, environment: str | None) -> list[str]:
-    """The regions that are deployed to, where rules.toml or the request names any."""
+def _regions(
+    rules: Rules, environment: str | None, request: DeployRequest | None = None
+) -> list[str]:
+    """The regions that are deployed to: those of the request or of rules.toml, else that of AWS's
+    own settings; none where nobody says.
+    """
     settings = find_environment(environment, rules)
-    if request.region:
-        return [request.region] if settings and settings.regions else []
-    return list(settings.regions) if settings else []
+    profile = None if settings is None else settings.profile
+    if request is not None and request.region is not None:
+        return [request.region]
+    if settings is not None and settings.regions:
+        return list(settings.regions)
+    region = default_region((request and request.profile) or profile)
+    return [] if region is None else [region]
 
 
-def profile_of(environment: str | None, rules: Rules) -> str | None:
-    """The profile of an environment."""
-    settings = find_environment(environment, rules)
-    return settings.profile if settings else None
+def _is_for_other_regions(
+    planned: Mapping[str, Any], rules: Rules, environment: str | None, request: DeployRequest
+) -> bool:
+    """Whether a plan was made for other regions than what is deployed to now."""
+    regions = planned.get(REGIONS)
+    if regions is None:
+        return False  # an earlier version wrote none
+    if not regions:  # nobody said where; only rules.toml may say otherwise by now
+        settings = find_environment(environment, rules)
+        return settings is not None and bool(settings.regions)
+    return any(region not in regions for region in _regions(rules, environment, request))
 
 
 def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -167,8 +184,4 @@ def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bo
     """
     if key in ("head", "tree") and planned.get(key, "") is None:
         return False
-    if key == "regions" and key not in planned:
-        return False  # an earlier version wrote none
-    if key == "regions" and now[key] and isinstance(planned[key], list):
-        return not set(now[key]) <= set(planned[key])
     return key not in planned or planned[key] != now[key]

@@ -12,6 +12,7 @@ from toolkit.errors import Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.run_stories import shared_runs
 from toolkit.flow.stores import resolved_location, store_for
+from toolkit.formats.documents import as_mapping
 from toolkit.operations import GOOD, Job, Location, Verdict
 from toolkit.ports import processes
 from toolkit.ports.aws.client import check_account
@@ -225,17 +226,17 @@ def _later_deploy(job: Job, records: Sequence[Record], state: RunState) -> Recor
     if good is None:
         return None
     acted = job.step in state.begun and state.begun[job.step].acted
-    newest = state.facts.get(NEWEST)
-    base = job.recorded.run if job.recorded is not None else ""
-    if isinstance(newest, Mapping):
-        base = str(newest.get(job.step, ""))
+    # Not every kind's record says what it has put there, and then the job has none of it.
+    base = str(as_mapping(state.facts.get(NEWEST)).get(job.step, ""))
+    if not base and job.recorded is not None:
+        base = job.recorded.run
     ours = next((record for record in records if record.run == job.run), None)
     # Where nothing was done, the place of a begun deploy in the record says nothing.
     if ours is not None and (acted or ours.verdict != BEGUN):
         is_later = good.n > ours.n
     elif acted and state.facts.get(IN_RECORD) is True:
         is_later = good.run != base  # it was recorded as begun, and is not any more
-    elif base or isinstance(newest, Mapping):
+    elif base:
         is_later = good.run != base
     else:
         is_later = good.run > job.run  # nothing but the names of the runs is known

@@ -42,6 +42,16 @@ def write_example(folder: str) -> None:
     if os.path.lexists(folder) and (not files.is_folder(folder) or os.listdir(folder)):
         raise UsageError(f"{folder} is not empty", "name a folder that does not exist")
     source = PACKAGED if files.is_folder(PACKAGED) else IN_CHECKOUT
+    is_new = not os.path.lexists(folder)
+    try:
+        _write(program, source, folder)
+    except BaseException:
+        if is_new:  # else a second try would find it taken
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write(program: str, source: str, folder: str) -> None:
     try:
         ignored = shutil.ignore_patterns(*LEFTOVERS)
         shutil.copytree(source, folder, ignore=ignored, dirs_exist_ok=True)
