@@ -8,22 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Remote
+from tests.support.builders import CountingBuilder
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit.artifacts import images
-from toolkit.artifacts.images import Recipe, RegistryAddress
-from toolkit.artifacts.images.bases import same_labels
-from toolkit.artifacts.images.builtin import BuiltIn
-from toolkit.artifacts.images.types import BuildLog, Pushed
 from toolkit.errors import ProgramFailed
 from toolkit.flow import runs
 
@@ -68,27 +64,6 @@ FILES = {
 }
 EU, US = "eu-west-1", "us-east-1"
 DEPLOY = ("deploy", "--all", "--yes")
-
-
-class CountingBuilder(BuiltIn):
-    """An engine: each build has a digest of its own, though its labels are the same."""
-
-    name = "counted"
-
-    def __init__(self) -> None:
-        self.builds = 0
-        self.before: Callable[[], None] = lambda: None
-
-    def build_and_push(
-        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
-    ) -> Pushed:
-        self.builds += 1
-        self.before()
-        numbered = replace(recipe, labels={**recipe.labels, "number": str(self.builds)})
-        return super().build_and_push(numbered, registry, tag, log)
-
-    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
-        return same_labels(registry, digest, recipe)
 
 
 class TwoApps:

@@ -234,6 +234,14 @@ def planned(stages: Stages, tmp_path: Path) -> tuple[Stages, str]:
     return stages, plan
 
 
+def edit_source(plan: str, without: str = "", **fields: object) -> None:
+    """Change what a plan says that it was drawn from."""
+    document = json.loads(Path(plan).read_text())
+    document["source"].pop(without, None)
+    document["source"] |= fields
+    Path(plan).write_text(json.dumps(document))
+
+
 def commit_elsewhere(repo: Repo) -> None:
     repo.commit("another text", {"README.md": "read me twice\n"})
 
@@ -300,9 +308,7 @@ def test_a_plan_of_an_earlier_version_is_judged_by_everything(
     planned: tuple[Stages, str], change: object
 ) -> None:
     stages, plan = planned
-    document = json.loads(Path(plan).read_text())
-    del document["source"]["targets"]
-    Path(plan).write_text(json.dumps(document))
+    edit_source(plan, without="targets")
     assert callable(change)
     change(stages.repo)
     refused = stages("deploy", "--plan", plan, "--yes")
@@ -314,9 +320,7 @@ def test_a_plan_that_does_not_say_what_it_deploys_is_not_carried_out(
     planned: tuple[Stages, str], targets: object
 ) -> None:
     stages, plan = planned
-    document = json.loads(Path(plan).read_text())
-    document["source"]["targets"] = targets
-    Path(plan).write_text(json.dumps(document))
+    edit_source(plan, targets=targets)
     refused = stages("deploy", "--plan", plan, "--yes")
     assert (refused.code, stages.deployed()) == (2, []), refused
 
@@ -420,9 +424,7 @@ def test_regions_of_a_plan_that_make_no_sense_end_in_an_error(
     planned: tuple[Stages, str], regions: object
 ) -> None:
     stages, plan = planned
-    document = json.loads(Path(plan).read_text())
-    document["source"]["regions"] = regions
-    Path(plan).write_text(json.dumps(document))
+    edit_source(plan, regions=regions)
     refused = stages("deploy", "--plan", plan, "--yes", "--region", "eu-west-1")
     assert (refused.code, stages.deployed()) == (2, []), refused
 
@@ -432,9 +434,7 @@ def test_a_plan_whose_contents_make_no_sense_is_none(
     planned: tuple[Stages, str], targets: object
 ) -> None:
     stages, plan = planned
-    document = json.loads(Path(plan).read_text())
-    document["source"]["targets"] = targets
-    Path(plan).write_text(json.dumps(document))
+    edit_source(plan, targets=targets)
     refused = stages("deploy", "--plan", plan, "--yes")
     assert (refused.code, "is not a plan" in refused.err) == (2, True), refused
 

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.support.builders import CountingBuilder
 from tests.support.report import Crash, Report
 from tests.targets.apps import AppStage
 from tests.targets.test_app_apply import BUILD, unbuilt
-from tests.targets.test_app_images import Counted, both
+from tests.targets.test_app_images import both
 from tests.targets.test_app_images import engine as engine
 from tests.targets.test_app_images import twins as twins
 from toolkit.artifacts import images
@@ -99,7 +100,7 @@ def test_what_runs_an_image_that_is_there_has_nothing_to_build(twins: AppStage) 
 
 
 def test_what_a_build_step_has_pushed_is_deployed_and_copied_with_its_digest(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     build, web, worker = planned(twins, *apart(twins))
     reports = [carried_out(twins, job) for job in (build, web, worker)]
@@ -115,13 +116,15 @@ def test_what_a_build_step_has_pushed_is_deployed_and_copied_with_its_digest(
     )
 
 
-def test_a_build_only_prepares(twins: AppStage, engine: Counted) -> None:
+def test_a_build_only_prepares(twins: AppStage, engine: CountingBuilder) -> None:
     build, _ = planned(twins, unbuilt(twins, options=AppOptions(create=True)))
     report = carried_out(twins, build)
     assert report.intents == report.prepared == ["ecr:PutImage"]
 
 
-def test_a_build_step_creates_the_repository_with_consent(twins: AppStage, engine: Counted) -> None:
+def test_a_build_step_creates_the_repository_with_consent(
+    twins: AppStage, engine: CountingBuilder
+) -> None:
     del twins.endpoint.ecr.repositories["backend"]
     build, _ = planned(twins, unbuilt(twins, options=AppOptions(create=True)))
     report = carried_out(twins, build)
@@ -129,7 +132,9 @@ def test_a_build_step_creates_the_repository_with_consent(twins: AppStage, engin
     assert twins.endpoint.ecr.repositories["backend"].found(TAG) is not None
 
 
-def test_two_regions_have_one_build_and_one_digest(twins: AppStage, engine: Counted) -> None:
+def test_two_regions_have_one_build_and_one_digest(
+    twins: AppStage, engine: CountingBuilder
+) -> None:
     ecr, ecs = (twins.endpoint.at("us-east-1", name) for name in ("ecr", "ecs"))
     ecs.service("web", f"{ecr.repository('backend').uri}@{ecr.image('backend', 'old').digest}")
     from toolkit.ports.aws.client import Aws
@@ -172,7 +177,7 @@ def test_a_build_in_a_repository_that_is_gone_is_absent(twins: AppStage) -> None
 
 
 def test_after_a_crash_behind_the_push_it_is_not_built_again(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "keep":
@@ -202,7 +207,7 @@ def test_another_image_of_the_tag_is_no_build_of_ours(twins: AppStage, digest: s
 # What is not taken
 
 
-def test_another_image_in_its_place_is_not_copied(twins: AppStage, engine: Counted) -> None:
+def test_another_image_in_its_place_is_not_copied(twins: AppStage, engine: CountingBuilder) -> None:
     """Somebody moves the tag to another image: what was built is copied, by its digest."""
     build, _, worker = planned(twins, *apart(twins))
     digest = carried_out(twins, build).receipt["digest"]
@@ -211,7 +216,7 @@ def test_another_image_in_its_place_is_not_copied(twins: AppStage, engine: Count
     assert engine.builds == 1
 
 
-def test_an_image_that_is_gone_is_built_again(twins: AppStage, engine: Counted) -> None:
+def test_an_image_that_is_gone_is_built_again(twins: AppStage, engine: CountingBuilder) -> None:
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
     twins.repository.images.clear()
@@ -221,7 +226,7 @@ def test_an_image_that_is_gone_is_built_again(twins: AppStage, engine: Counted) 
 
 
 def test_what_another_process_has_pushed_is_not_copied_on_trust(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     """Its journal may be a colleague's, and whoever may push there could name any image."""
     build, _, worker = planned(twins, *apart(twins))
@@ -233,7 +238,7 @@ def test_what_another_process_has_pushed_is_not_copied_on_trust(
 
 
 def test_an_image_that_somebody_else_has_pushed_meanwhile_is_not_copied(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     """Labels are enough for the repository whose writers are trusted anyway, not for another."""
     build, _, worker = planned(twins, *apart(twins))
@@ -251,7 +256,7 @@ def test_an_image_that_somebody_else_has_pushed_meanwhile_is_not_copied(
 
 
 def test_what_these_credentials_cannot_pull_is_built_again(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
@@ -261,7 +266,7 @@ def test_what_these_credentials_cannot_pull_is_built_again(
 
 
 def test_who_is_faster_with_the_same_image_is_not_overwritten(
-    twins: AppStage, engine: Counted, monkeypatch: pytest.MonkeyPatch
+    twins: AppStage, engine: CountingBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build, _, worker = planned(twins, *apart(twins))
     carried_out(twins, build)
@@ -281,7 +286,7 @@ def test_who_is_faster_with_the_same_image_is_not_overwritten(
 
 
 def test_a_repository_that_refuses_the_image_is_no_problem_of_another(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     """Where both build within their own steps."""
     web, worker = apart(twins)

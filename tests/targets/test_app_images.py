@@ -13,15 +13,13 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
 from tests.support.aws.ecr import digest_of
+from tests.support.builders import CountingBuilder
 from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, AppStage
 from tests.targets.permissions import by_action
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
 from toolkit.artifacts import images
-from toolkit.artifacts.images import Recipe, RegistryAddress
-from toolkit.artifacts.images.builtin import BuiltIn
-from toolkit.artifacts.images.types import BuildLog, Pushed
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -114,32 +112,9 @@ def at_once(stage: AppStage, jobs: list[Job]) -> list[Report | BaseException]:
     return [by_name[job.step] for job in jobs]
 
 
-class Counted(BuiltIn):
-    """An engine: every build has a digest of its own, for it writes down when it was."""
-
-    name = "counted"
-
-    def __init__(self) -> None:
-        self.builds = 0
-        self.before: Callable[[], None] = lambda: None
-
-    def build_and_push(
-        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
-    ) -> Pushed:
-        self.builds += 1
-        number = self.builds
-        self.before()
-        (Path(recipe.root) / recipe.context / "hello").write_text(f"built {number}")
-        return super().build_and_push(recipe, registry, tag, log)
-
-    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
-        labels = images.image_config(registry, digest)["labels"]
-        return all(labels.get(name) == value for name, value in recipe.labels.items())
-
-
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    counted = Counted()
+def engine(monkeypatch: pytest.MonkeyPatch) -> CountingBuilder:
+    counted = CountingBuilder()
     monkeypatch.setattr(images, "builder", lambda name=None: counted)
     return counted
 
@@ -149,7 +124,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 @pytest.mark.parametrize("immutable", [False, True])
 def test_two_services_of_one_repository_share_one_build(
-    twins: AppStage, engine: Counted, immutable: bool
+    twins: AppStage, engine: CountingBuilder, immutable: bool
 ) -> None:
     twins.repository.immutable = immutable
     reports = at_once(twins, both(twins))
@@ -162,7 +137,7 @@ def test_two_services_of_one_repository_share_one_build(
         assert body["containerDefinitions"][0]["image"] == f"{twins.repository.uri}@{actual.digest}"
 
 
-def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Counted) -> None:
+def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: CountingBuilder) -> None:
     web, worker = (twins.report(), twins.report())
     for job, report in zip(both(twins), (web, worker), strict=True):
         once(twins.ports.shared, "warm", job.step, lambda: None, report.check)
@@ -180,7 +155,7 @@ def test_the_step_that_did_not_build_says_who_did(twins: AppStage, engine: Count
     )
 
 
-def test_a_build_that_fails_fails_once_for_all(twins: AppStage, engine: Counted) -> None:
+def test_a_build_that_fails_fails_once_for_all(twins: AppStage, engine: CountingBuilder) -> None:
     def failing() -> None:
         raise ProgramFailed(program="counted", reason="no")
 
@@ -190,7 +165,7 @@ def test_a_build_that_fails_fails_once_for_all(twins: AppStage, engine: Counted)
 
 
 def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     def lost() -> None:
         if engine.builds == 1:
@@ -201,7 +176,7 @@ def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
     assert (kinds, engine.builds) == (["Report", "Stopped"], 2)
 
 
-def test_another_run_does_not_share_what_is_gone(twins: AppStage, engine: Counted) -> None:
+def test_another_run_does_not_share_what_is_gone(twins: AppStage, engine: CountingBuilder) -> None:
     twins.applied(both(twins)[0])
     twins.repository.images.clear()
     twins.applied(replace(both(twins)[1], run="r2"))
@@ -209,7 +184,7 @@ def test_another_run_does_not_share_what_is_gone(twins: AppStage, engine: Counte
 
 
 def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "keep" and "image" in event[1]:
@@ -239,7 +214,7 @@ def test_the_same_image_has_the_same_labels_in_every_target_and_run(twins: AppSt
 
 @pytest.mark.parametrize("immutable", [False, True])
 def test_who_is_slower_takes_the_image_of_the_same_commit(
-    twins: AppStage, engine: Counted, immutable: bool
+    twins: AppStage, engine: CountingBuilder, immutable: bool
 ) -> None:
     """Another machine pushes between our look and our push."""
     twins.repository.immutable = immutable
@@ -259,7 +234,7 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
 
 
 def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
-    twins: AppStage, engine: Counted
+    twins: AppStage, engine: CountingBuilder
 ) -> None:
     web, worker = both(twins)
     second = replace(twins.ports, shared=SharedWork())
