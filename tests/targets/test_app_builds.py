@@ -13,7 +13,7 @@ from tests.targets.test_app_images import both
 from tests.targets.test_app_images import engine as engine
 from tests.targets.test_app_images import twins as twins
 from toolkit.artifacts import images
-from toolkit.errors import Refused, ToolkitError
+from toolkit.errors import Refused, TagTaken, ToolkitError
 from toolkit.flow.builds import with_builds
 from toolkit.operations import Job, JobAction, Location
 from toolkit.ports.sharing import SharedWork
@@ -214,6 +214,16 @@ def test_another_image_in_its_place_is_not_copied(twins: AppStage, engine: Count
     twins.endpoint.ecr.image("backend", TAG, content="theirs")
     assert carried_out(twins, worker).receipt["digest"] == digest
     assert engine.builds == 1
+
+
+def test_what_stands_under_the_tag_by_then_is_not_deployed_in_place_of_what_was_built(
+    twins: AppStage, engine: CountingBuilder
+) -> None:
+    build, web, _ = planned(twins, *apart(twins))
+    carried_out(twins, build)
+    twins.endpoint.ecr.image("backend", TAG, content="theirs")
+    with pytest.raises(TagTaken, match="but step web:build has pushed"):
+        carried_out(twins, web)
 
 
 def test_an_image_that_is_gone_is_built_again(twins: AppStage, engine: CountingBuilder) -> None:

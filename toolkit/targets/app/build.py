@@ -76,9 +76,10 @@ def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) ->
     that need it there, if it is missing.
     """
     uri, region = str(state.repository["repositoryUri"]), registry_client(job, ports).region_name
-    key = ("image", job.run, region, uri, state.build_key)
+    # What is there already has no build, so what was pushed is known by its tag, too.
+    tagged = ("tagged", job.run, region, uri, state.tag)
     if state.digest is not None:
-        pushed = ports.shared.result(key)
+        pushed = ports.shared.result(tagged)
         if pushed is not None and pushed.value != state.digest:
             raise TagTaken(
                 f"image {state.tag} in repository {job.settings.repository} is {state.digest} now, "
@@ -86,9 +87,12 @@ def image_digest(job: Job, ports: Ports, state: CurrentState, report: Report) ->
                 "someone else has moved the tag; run it again",
             )
         return state.digest
+    key = ("image", job.run, region, uri, state.build_key)
     with ports.shared.turn(key, job.step, report.check) as image:
         if image.is_mine:
             image.value = _provide(job, ports, state, report)
+            with ports.shared.turn(tagged, job.step, report.check) as tag:
+                tag.value = image.value
     if image.by != job.step:
         report.log(f"image {state.tag} was built by step {image.by}, which uses the same image")
     report.keep(image=f"{uri}@{image.value}")
