@@ -307,6 +307,30 @@ def test_no_more_than_a_screen_can_take_is_suggested(project: Repo) -> None:
     assert len(names(project.path, "toolkit deploy ")) == suggestions.MOST
 
 
+def test_a_large_file_that_is_included_thousands_of_times_is_read_once(project: Repo) -> None:
+    large = "# x\n" * 240_000 + "[checks.large]\n"
+    (project.path / "more.toml").write_text(large)
+    others = [f'"{"./" * number}more.toml"' for number in range(1, 200)]
+    again = ",\n".join(['"more.toml"'] * 20_000 + others)
+    (project.path / "rules.toml").write_text(f"include = [{again}]\n[checks.own]\n")
+    assert names(project.path, "toolkit smoke-test --only ") == ["own", "large"]
+
+
+def test_thousands_of_environments_are_looked_through_once(project: Repo) -> None:
+    tables = "".join(f"[environments.e{number}]\n" for number in range(20_000))
+    last = '[environments.last]\nregions = ["eu-north-1"]\n'
+    (project.path / "rules.toml").write_text(f'environment = "last"\n{tables}{last}')
+    assert names(project.path, "toolkit deploy --region ") == ["eu-north-1"]
+
+
+def test_what_a_name_is_called_is_shown_no_longer_than_a_line(project: Repo) -> None:
+    kind = "k" * 5000
+    (project.path / "rules.toml").write_text(f'[targets.t]\nkind = "{kind}"\n')
+    assert complete(project.path, "toolkit deploy ") == [
+        f"plain\tt\t{'k' * suggestions.ABOUT_MOST}"
+    ]
+
+
 def _pipe(path: Path) -> None:
     os.mkfifo(path)
 

@@ -16,6 +16,9 @@ from toolkit.cli.completion_table import COMMANDS
 MOST = 200
 """How many names are suggested."""
 FILE_MOST = 1024 * 1024
+"""How many bytes of a file, and of all included files, are read."""
+INCLUDES_MOST = 100
+ABOUT_MOST = 80
 GOOD = ("succeeded", "unchanged")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@/+-]{0,199}")
 _QUOTES = re.compile(r"""\\(.)|["']""", re.DOTALL)
@@ -144,7 +147,9 @@ def _named(line: Line, source: str | tuple[str, ...], incomplete: str) -> Iterat
     for name, about in names:
         if name.startswith(incomplete) and name not in shown and _SAFE.fullmatch(name):
             shown.add(name)
-            yield "plain", name, about if about.isascii() and about.isprintable() else ""
+            shown_about = about[:ABOUT_MOST]
+            is_plain = shown_about.isascii() and shown_about.isprintable()
+            yield "plain", name, shown_about if is_plain else ""
             if len(shown) == MOST:
                 return
 
@@ -184,8 +189,13 @@ class Project:
         """The checks, those of included files, too."""
         checks = dict(self.table("checks"))
         folder = os.path.dirname(os.path.realpath(self._path))
-        for name in _texts(self.rules.get("include")):
-            checks |= _tables_in(_tables(os.path.join(folder, name), folder).get("checks"))
+        left = FILE_MOST
+        for name in dict.fromkeys(_texts(self.rules.get("include"))[:INCLUDES_MOST]):
+            path = os.path.join(folder, name)
+            left -= _size(path)
+            if left < 0:
+                break
+            checks |= _tables_in(_tables(path, folder).get("checks"))
         return checks
 
     def environment(self) -> str:
@@ -248,6 +258,13 @@ def _read(path: str) -> bytes:
         return file.read(FILE_MOST)
 
 
+def _size(path: str) -> int:
+    """A file's size in bytes; 0 where it cannot be read."""
+    with suppress(OSError, ValueError):
+        return os.stat(path).st_size
+    return 0
+
+
 def _files(folder: str) -> list[str]:
     """The names in a folder; none where there is none."""
     with suppress(OSError):
@@ -283,13 +300,17 @@ def _tables_of(value: object) -> list[dict[str, object]]:
     return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
 
 
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _texts(value: object) -> list[str]:
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _targets(project: Project) -> Iterator[tuple[str, str]]:
     for name, target in project.table("targets").items():
-        yield name, str(target.get("kind", ""))
+        yield name, _text(target.get("kind"))
 
 
 def _targets_of_kind(project: Project) -> Iterator[tuple[str, str]]:
@@ -306,19 +327,20 @@ def _members(project: Project) -> Iterator[tuple[str, str]]:
 
 def _environments(project: Project) -> Iterator[tuple[str, str]]:
     for name, environment in project.table("environments").items():
-        yield name, str(environment.get("account", ""))
+        yield name, _text(environment.get("account"))
 
 
 def _regions(project: Project) -> Iterator[tuple[str, str]]:
+    chosen = project.environment()
     for name, environment in project.table("environments").items():
-        if name == project.environment() or not project.environment():
+        if chosen in ("", name):
             for region in _texts(environment.get("regions")):
                 yield region, ""
 
 
 def _checks(project: Project) -> Iterator[tuple[str, str]]:
     return (
-        (name, ", ".join(_texts(check.get("tags")))) for name, check in project.checks().items()
+        (name, ", ".join(_texts(check.get("tags"))[:ABOUT_MOST])) for name, check in project.checks().items()
     )
 
 
