@@ -13,7 +13,7 @@ from tests.support.run import ROOT, Toolkit, process
 from toolkit.changes import detect
 from toolkit.errors import UsageError
 from toolkit.model import Change, ChangeOrigin, ChangeStatus
-from toolkit.ports.git import Git
+from toolkit.ports.git import MOST_PATHS, Git
 
 pytestmark = pytest.mark.slow("git", keep=90, of="file")
 
@@ -187,6 +187,20 @@ def test_a_committed_change_that_the_working_tree_takes_back_is_none(repo: Repo)
     assert found(repo, "HEAD~1") == {}
     repo.git("add", "-A")
     assert found(repo, "HEAD~1") == {}
+
+
+@pytest.mark.parametrize("number", [MOST_PATHS, MOST_PATHS + 1])
+def test_many_committed_changes_that_the_working_tree_takes_back_are_none(
+    repo: Repo, number: int
+) -> None:
+    before = {f"d/f{index}": "1\n" for index in range(number)}
+    repo.commit("before", {**before, "other": "1\n"})
+    repo.commit("after", dict.fromkeys([*before, "other"], "2\n"))
+    repo.write({**before, "d/f0": "3\n"})
+    assert found(repo, "HEAD~1") == {
+        "d/f0": ("modified", "unstaged"),
+        "other": ("modified", "committed"),
+    }
 
 
 def test_a_committed_file_that_is_deleted_again_is_none(repo: Repo) -> None:

@@ -2,6 +2,7 @@
 than that calls for.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_an_uncommitted_file_counts_on_top_of_the_record(repo: Repo) -> None:
     repo.write({"backend/src/app.py": "new\n"})
     assert due(compared(repo, everywhere(repo.head))) == ["app"]
     assert due(compared(repo, everywhere(repo.head), committed=True)) == []
+
+
+STORE = '\n[environments.prod]\nstore = "s3://records"\n'
+
+
+@pytest.mark.parametrize("base", [None, "live"])
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_file_that_is_saved_while_the_cloud_is_asked_counts(
+    repo: Repo, base: str | None, has_begun: bool
+) -> None:
+    rules = (repo.path / "rules.toml").read_text()
+    repo.commit(files={"rules.toml": f'environment = "prod"\n{rules}{STORE}'})
+
+    def records(how: str, rules: Rules, environment: str | None) -> Points:
+        time.sleep(0.5)  # git has long seen the old file
+        repo.write({"backend/src/app.py": "new\n"})
+        return {name: (point,) for name, point in everywhere(repo.head).items()}
+
+    git = Git.open(str(repo.path))
+    with detect.Look(git) as early:
+        look = early if has_begun else None
+        answer = diff(DiffRequest(str(repo.path), base=base), git, records, look)
+    assert due(answer) == ["app"]
 
 
 def test_a_rollback_is_due_where_the_record_is_newer_than_head(repo: Repo) -> None:

@@ -76,7 +76,7 @@ def diff(ctx: click.Context, /, **values: Any) -> int:
     git = _repository(folder, arguments)
     with ExitStack() as started:
         look: detect.Look | None = None
-        if git is not None and git.head is not None and _reads_work_tree(arguments):
+        if git is not None and git.head is not None and _begins_with_work_tree(arguments):
             look = started.enter_context(detect.Look(git, lambda: _load_output(arguments)))
         from toolkit import flow
 
@@ -118,10 +118,10 @@ def _repository(folder: str, arguments: DiffArguments) -> Git | None:
     return Git.open(folder, bare=base is not None and ".." in base)
 
 
-def _reads_work_tree(arguments: DiffArguments) -> bool:
-    """Whether the answer goes up to the working tree."""
+def _begins_with_work_tree(arguments: DiffArguments) -> bool:
+    """Whether the answer goes up to the working tree, and nobody else is asked before."""
     from_git = arguments.paths_from is None and not arguments.committed
-    return from_git and not bases.is_range(arguments.base)
+    return from_git and arguments.base != BaseKind.LIVE and not bases.is_range(arguments.base)
 
 
 def _load_output(arguments: DiffArguments) -> None:

@@ -19,6 +19,7 @@ from toolkit.flow.rulebook import (
     deploy_command,
     environment_name,
     fallback_targets,
+    find_environment,
     instructions,
     load_rules,
     path_owners,
@@ -136,8 +137,7 @@ class Comparison(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
     `because` says why they are due whatever changed, `short` the same without the target's name,
-    where it is for one; `doubtful`, that it is unknown what is live of
-    them.
+    where it is for one; `doubtful`, that it is unknown what is live of them.
     """
 
     changes: Sequence[Change]
@@ -166,7 +166,8 @@ def diff(
     look: detect.Look | None = None,
 ) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
-    refused. `look` is one at the working tree that has begun already.
+    refused. `look` is one at the working tree that has begun already; it is only used where the
+    records are on this machine.
     """
     if request.changes is not None:
         return _diff_of_paths(request, request.changes, git)
@@ -175,15 +176,25 @@ def diff(
             "this is not a repository, and there is no --paths-from", "run it in a git repository"
         )
     git.require_head()
+    reads_tree = not request.committed and not bases.is_range(request.base)
     with ExitStack() as started:
-        if look is None and not request.committed and not bases.is_range(request.base):
-            look = started.enter_context(detect.Look(git))
         if records is not None and request.base in (None, *bases.RECORDED):
             rules = _rules(request, git)
             name = environment_name(request.environment, rules)
             points = records(request.base or "last", rules, name)
+            if reads_tree and (look is None or _takes_seconds(request, rules, name)):
+                # Not before: somebody may save a file while the cloud is asked.
+                look = started.enter_context(detect.Look(git))
             return _diff_of_records(request, rules, points, git, look)
+        if reads_tree and look is None:
+            look = started.enter_context(detect.Look(git))
         return _diff_of_commits(request, git, look)
+
+
+def _takes_seconds(request: DiffRequest, rules: Rules, environment: str | None) -> bool:
+    """Whether the cloud is asked for the records."""
+    chosen = find_environment(environment, rules)
+    return request.base == BaseKind.LIVE or (chosen is not None and chosen.store is not None)
 
 
 def _diff_of_commits(request: DiffRequest, git: Git, look: detect.Look | None) -> DiffResult:
@@ -235,12 +246,13 @@ def _diff_of_records(
 ) -> DiffResult:
     """Each target against its own record. One without a record is unknown, and so due."""
     head = git.require_head()
-    git.held(str(point.commit) for point in chain.from_iterable(points.values()) if point.commit)
+    commits = [str(point.commit) for point in chain.from_iterable(points.values()) if point.commit]
+    in_clone = git.held(commits)  # asked while `git status` is at work
     tree = None if look is None else look.finish(uncounted_plan(request.plan, rules, git))
     inputs = _DiffInputs(request, rules, tree)
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     recorded = {name: points.get(name) or (UNRECORDED,) for name in leaves}
-    content = _Content(inputs, git, chain.from_iterable(recorded.values()))
+    content = _Content(inputs, git, in_clone)
     unrecorded = frozenset(
         name for name in leaves if any(point.unrecorded for point in recorded[name])
     )
@@ -440,13 +452,13 @@ class _Content:
     commits say enough.
     """
 
-    def __init__(self, inputs: _DiffInputs, git: Git, recorded: Iterable[RecordedBase]) -> None:
+    def __init__(self, inputs: _DiffInputs, git: Git, in_clone: frozenset[str]) -> None:
         self._rules, self._git = inputs.rules, git
         self._environment = environment_name(inputs.request.environment, inputs.rules)
         self._tree = inputs.tree or detect.WorkingTree((), ())
         self._settings = target_settings(inputs.rules, self._environment)
         self._versions: Mapping[str, Version] | None = None
-        self._in_clone = git.held(str(point.commit) for point in recorded if point.commit)
+        self._in_clone = in_clone
         self._fetch: ShellCommand | None = None
 
     def holds(self, commit: str) -> bool:

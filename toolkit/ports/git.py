@@ -75,8 +75,10 @@ PATIENCE_S = 60.0
 includes.
 """
 
-MOST_ON_COMMAND_LINE = 50_000
-"""Letters of paths that stand on a command line; with more, git is asked about all paths."""
+MOST_PATHS = 50
+"""So many paths stand on a command line; with more, git is asked about all. Git compares each file
+with each of them.
+"""
 
 _READ_BY_GIT = (".gitattributes", ".gitignore", ".git/info/attributes", ".git/info/exclude")
 
@@ -538,10 +540,10 @@ class Git:
         return Diffs(self, olds, new)
 
     def diff_work_tree(self, old: str, paths: Sequence[str] = ()) -> "Diff":
-        """The differences between a commit and the tracked files of the working tree; with paths,
-        those of no more than these and what is below them.
+        """The differences between a commit and the tracked files of the working tree; with a few
+        paths, those of no more than these and what is below them.
         """
-        if sum(map(len, paths)) > MOST_ON_COMMAND_LINE:
+        if len(paths) > MOST_PATHS:
             paths = ()
         command = ["diff", *_DIFF, "--end-of-options", old, "--", *paths]
         return Diff(self, command, self._without_local_filters())
