@@ -191,6 +191,9 @@ class Unrecorded(StoredRunJournal):
     def announce(self, job: Job) -> None:
         pass
 
+    def has_announced(self, job: Job) -> bool:
+        return False
+
     def record(self, job: Job, outcome: Outcome) -> None:
         pass
 

@@ -143,6 +143,9 @@ class Book:
             raise problem
         self.begun.append(job.step)
 
+    def has_announced(self, job: Job) -> bool:
+        return job.step in self.begun
+
     def record(self, job: Job, outcome: Outcome) -> None:
         if (problem := self._broken("record", job.step)) is not None:
             raise problem

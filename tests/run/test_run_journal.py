@@ -160,6 +160,20 @@ def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here:
     )
 
 
+def test_the_announcement_of_an_earlier_process_is_known(here: Store) -> None:
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    journal = papers(here, ledger)
+    assert not journal.has_announced(JOB)
+    journal.announce(JOB)
+    assert journal.has_announced(JOB)
+    assert not journal.has_announced(replace(JOB, run="another"))
+    journal.record(JOB, Outcome("app@eu", "app", Verdict.CANCELLED))
+    assert not journal.has_announced(JOB)
+    [path] = Path(here.folder).glob("record/**/app.json")
+    path.write_text("{")
+    assert journal.has_announced(JOB), "nobody can read it"
+
+
 def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store) -> None:
     """Its target is unknown to everybody until that is repaired."""
     ledger = LocalLedger(here, scope_of(here, PLACE))

@@ -92,6 +92,7 @@ class Pen:
         self.ends: list[dict[str, Any]] = []
         self.records: list[Verdict] = []
         self.full_until = 0.0
+        self.announced_before = False
         self._clock, self._log = clock, log or LineLog()
 
     @property
@@ -103,6 +104,9 @@ class Pen:
 
     def announce(self, job: Job) -> None:
         pass
+
+    def has_announced(self, job: Job) -> bool:
+        return self.announced_before
 
     def record(self, job: Job, outcome: Outcome) -> None:
         self.records.append(outcome.verdict)
@@ -518,6 +522,15 @@ def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
         True,
     )
     assert stage.pen.records == []  # what runs is as it was
+
+
+def test_what_an_earlier_process_has_announced_has_its_end_recorded_even_if_nothing_was_done() -> (
+    None
+):
+    stage = StepStage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), None)
+    stage.pen.announced_before = True
+    assert of(stage.run()) == ("cancelled", False)
+    assert stage.pen.records == ["cancelled"]
 
 
 def test_with_a_yes_it_goes_on() -> None:

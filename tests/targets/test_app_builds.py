@@ -13,7 +13,7 @@ from tests.targets.test_app_images import both
 from tests.targets.test_app_images import engine as engine
 from tests.targets.test_app_images import twins as twins
 from toolkit.artifacts import images
-from toolkit.errors import Refused, TagTaken, ToolkitError
+from toolkit.errors import Refused, Stopped, TagTaken, Throttled, ToolkitError
 from toolkit.flow.builds import with_builds
 from toolkit.operations import Job, JobAction, Location
 from toolkit.ports.sharing import SharedWork
@@ -153,6 +153,23 @@ def test_two_regions_have_one_build_and_one_digest(
     assert {report.receipt["digest"] for report in reports} == {
         ecr.repository("backend").found(TAG).digest
     }
+
+
+@pytest.mark.parametrize("problem", [Throttled(call="ecr:PutImage"), Stopped()])
+def test_a_build_that_one_step_could_not_finish_is_made_by_the_next_and_copied_by_the_others(
+    twins: AppStage, engine: CountingBuilder, problem: ToolkitError
+) -> None:
+    def lost() -> None:
+        if engine.builds == 1:
+            raise problem
+
+    engine.before = lost
+    web, worker = apart(twins)
+    with pytest.raises(type(problem)):
+        twins.applied(web)
+    twins.applied(worker)
+    twins.applied(web)
+    assert engine.builds == 2
 
 
 # What became of it

@@ -13,7 +13,7 @@ from toolkit.errors import LockLost, Stopped, Throttled, ToolkitError, Unreachab
 LOOK_S = 0.1
 """How often a waiting step checks whether the run is to stop."""
 
-_ONLY_THIS_STEP = (Stopped, LockLost, Throttled, Unreachable)
+ONLY_THIS_STEP = (Stopped, LockLost, Throttled, Unreachable)
 """Errors that keep one step from finishing, but say nothing about the others: they try again."""
 
 
@@ -48,7 +48,7 @@ class SharedWork:
             if problem is None:
                 yield future.result()
                 return
-            if isinstance(problem, ToolkitError) and not isinstance(problem, _ONLY_THIS_STEP):
+            if isinstance(problem, ToolkitError) and not isinstance(problem, ONLY_THIS_STEP):
                 raise problem
             check()
             future, is_first = self._join(key)
@@ -57,7 +57,7 @@ class SharedWork:
             yield result
         except BaseException as problem:
             # Forgotten before the others wake up, so that the next one starts afresh.
-            if not isinstance(problem, ToolkitError) or isinstance(problem, _ONLY_THIS_STEP):
+            if not isinstance(problem, ToolkitError) or isinstance(problem, ONLY_THIS_STEP):
                 with self._lock:
                     del self._results[key]
             future.set_exception(problem)

@@ -39,6 +39,11 @@ class Execution:
         self._stop = request.stop
         self._done, self._begun = done or {}, begun or {}
         self._jobs = {job.step: job for job in jobs}
+        self._users: dict[str, list[str]] = {}
+        """The steps that need a step, by its name."""
+        for job in jobs:
+            for need in job.needs:
+                self._users.setdefault(need, []).append(job.step)
         self._planned = [job.step for job in jobs if not job.undoes]
         self._undoing = {job.undoes: job for job in jobs if job.undoes}
         self._outcomes: dict[str, Outcome] = dict(self._done)
@@ -188,7 +193,7 @@ class Execution:
         for job in self._jobs.values():
             if not job.is_build or job.step in self._outcomes:
                 continue
-            users = [user.step for user in self._jobs.values() if job.step in user.needs]
+            users = self._users.get(job.step, ())
             if all(self._is_over(user) for user in users) and self._schedule.dropped(job.step):
                 self._skip(job.step, "nothing that needs it is deployed", still_open=False)
 

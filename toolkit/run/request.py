@@ -45,6 +45,11 @@ class RunJournal(Protocol):
         where that is not possible.
         """
 
+    def has_announced(self, job: Job) -> bool:
+        """Whether the record says that this run is about to change what runs, or nobody can read
+        it: an earlier process may have announced it.
+        """
+
     def record(self, job: Job, outcome: Outcome) -> None:
         """Record how the target's last deploy ended and what is live now. Raises ToolkitError."""
 

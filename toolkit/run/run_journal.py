@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.errors import AnotherProject, Refused, StateDamaged
+from toolkit.errors import AnotherProject, Refused, StateDamaged, ToolkitError
 from toolkit.operations import GOOD, Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.ports import processes
 from toolkit.ports.clock import Clock
@@ -62,6 +62,14 @@ class StoredRunJournal:
             self.journal.append(
                 EntryState.NOTE, job.step, **{IN_RECORD: False}
             )  # so that this machine does not rely on it
+
+    def has_announced(self, job: Job) -> bool:
+        """Whether the newest record is this run's announcement, or nobody can read it."""
+        try:
+            newest = self._ledgers[job.step].get(job.target)[:1]
+        except ToolkitError:
+            return True
+        return any((record.run, record.verdict) == (job.run, BEGUN) for record in newest)
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Record how it ended and what was seen to be live. Raises ToolkitError."""

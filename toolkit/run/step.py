@@ -154,7 +154,9 @@ class StepExecution:
         """
         if self.job.is_build or outcome.verdict is Verdict.SKIPPED:
             return False
-        return outcome.verdict is not Verdict.CANCELLED or self._acted or self._announced
+        if outcome.verdict is not Verdict.CANCELLED or self._acted:
+            return True
+        return self._announced or self._journal.has_announced(self.job)
 
     # --- how it goes
 

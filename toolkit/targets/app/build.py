@@ -13,6 +13,7 @@ from toolkit.operations import Job, Observation, StepState
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
+from toolkit.ports.sharing import ONLY_THIS_STEP
 from toolkit.targets.app.image import build_recipe, registry_address
 from toolkit.targets.app.preview import checked_state, create_calls, push_call
 from toolkit.targets.app.state import CurrentState, registry_client, requested_image
@@ -156,6 +157,8 @@ def _built_once(
         if built.is_mine:
             try:
                 built.value = _build_image(job, ports, state, report)
+            except ONLY_THIS_STEP:
+                raise  # the next step that needs it does it
             except ToolkitError as refusal:
                 problem = refusal  # of its repository, perhaps: the others try for themselves
     if problem is not None:
