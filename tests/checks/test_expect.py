@@ -161,6 +161,41 @@ def test_of_several_headers_of_a_name_one_has_to_fit() -> None:
     ]
 
 
+COOKIES = [("Set-Cookie", "a=1; Secure"), ("Set-Cookie", "debug=1"), ("X", "a"), ("X", "b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "miss"),
+    [
+        (
+            "set-cookie",
+            {"excludes": "debug"},
+            Mismatch("header set-cookie", 'without "debug"', '"debug=1"'),
+        ),
+        (
+            "set-cookie",
+            {"contains": "a=", "excludes": "debug"},
+            Mismatch("header set-cookie", 'without "debug"', '"debug=1"'),
+        ),
+        ("X", {"not": "b"}, Mismatch("header X", 'not "b"', '"b"')),
+        ("X", {"exists": False}, Mismatch("header X", "nothing", '"a"')),
+        ("set-cookie", {"contains": "a=", "excludes": "trace"}, None),
+        ("X", {"equals": "b", "not": "c"}, None),
+    ],
+)
+def test_what_is_forbidden_is_in_none_of_several_headers_of_a_name(
+    name: str, condition: Any, miss: Mismatch | None
+) -> None:
+    misses = list(expect.header_mismatches(COOKIES, {name: condition}))
+    assert misses == ([miss] if miss else [])
+
+
+@pytest.mark.parametrize("key", ["min", "max"])
+def test_a_bound_that_turns_out_to_be_no_number_does_not_hold(key: str) -> None:
+    assert of_json("$.n", {key: "abc"}, {"n": 5})
+    assert of_json("$.n", {key: "5"}, {"n": 5}) == []
+
+
 def test_too_late_is_a_miss_with_both_times() -> None:
     assert list(expect.time_mismatches(0.9, "800ms")) == [
         Mismatch("time", "at most 800ms", "900ms")

@@ -83,6 +83,7 @@ def test_an_answer_that_is_not_is_told_with_its_place(
             "`unevaluatedProperties` beside `patternProperties`",
         ),
         ([], "is not a JSON Schema"),
+        ({"$schema": []}, "its $schema is not a text"),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_a_problem(schema: Any, words: str) -> None:
@@ -111,6 +112,32 @@ def test_a_schema_that_takes_ever_longer_ends_as_unknown(monkeypatch: pytest.Mon
     with pytest.raises(ProbeRefused, match="takes longer than"):
         misses({"oneOf": [both, both]}, content)
     assert monotonic() - began < 3
+
+
+@pytest.mark.parametrize("number", ["1e999", "1" * 401, "-1e999"])
+def test_a_number_that_is_too_large_for_its_schema_decides_nothing(number: str) -> None:
+    content = json.loads(number)
+    with pytest.raises(ProbeRefused, match="too large"):
+        misses({"multipleOf": 0.5}, content)
+
+
+@pytest.mark.parametrize(
+    ("schema", "content"),
+    [
+        (
+            {"allOf": [{"additionalProperties": {}}], "unevaluatedProperties": False},
+            {str(number): 1 for number in range(200_000)},
+        ),
+        ({"allOf": [{"items": {}}], "unevaluatedItems": False}, list(range(200_000))),
+    ],
+)
+def test_more_than_can_be_compared_with_each_other_in_time_decides_nothing(
+    schema: Any, content: Any
+) -> None:
+    with pytest.raises(ProbeRefused, match="more than 5,000 keys or items"):
+        misses(schema, content)
+    few = dict(list(content.items())[:9]) if isinstance(content, dict) else content[:9]
+    assert misses(schema, few) == []
 
 
 def test_many_items_are_compared_in_no_time() -> None:

@@ -106,6 +106,12 @@ def test_a_captured_value_is_hidden_from_then_on_unless_it_is_short() -> None:
     assert veil.over("Bearer eyJhbGciOi of 7") == "Bearer {token} of 7"
 
 
+def test_what_is_too_short_to_be_hidden_leaves_room_for_what_is_not() -> None:
+    veil = Redactor()
+    veil.hide_value("token", [*range(100), *["same-text"] * 5000, {"id": "secret-token-1"}])
+    assert veil.over("x secret-token-1 y") == "x {token} y"
+
+
 def test_what_anybody_knows_to_be_secret_is_hidden_too() -> None:
     assert (
         Redactor(also=lambda text: text.replace("AKIA", "[redacted]")).over("key AKIA")

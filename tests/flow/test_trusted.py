@@ -3,14 +3,23 @@ what is told of what differs.
 """
 
 import hashlib
+import importlib
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from tests.support.repo import Repo
+from toolkit import checks as check_types
+from toolkit.checks.base import FileName
 from toolkit.errors import FileProblem, MissingCommit, NoTrustedBase, UsageError
-from toolkit.flow import checks
+from toolkit.flow import checks, trusted
 from toolkit.flow.rulebook import environment_name
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Backwards, JudgeEffect, Rules
@@ -617,3 +626,29 @@ def test_a_file_in_git_lfs_is_held_against_its_pointer(
     (clone.path / "checks/body.json").write_bytes(b"other")
     with pytest.raises(NoTrustedBase, match="is in Git LFS, and differs from"):
         loaded(clone)
+
+
+def _names_of_files() -> Iterator[str]:
+    """The settings of all check types that name a file."""
+    [mark] = FileName.__metadata__  # type: ignore[attr-defined]
+
+    def names_file(type_: Any) -> bool:
+        inside = map(names_file, typing.get_args(type_))
+        return mark in getattr(type_, "__metadata__", ()) or any(inside)
+
+    for module in pkgutil.iter_modules(check_types.__path__, "toolkit.checks."):
+        for struct in vars(importlib.import_module(module.name)).values():
+            if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
+                continue
+            if struct.__struct_config__.forbid_unknown_fields:  # as what people write is read
+                hints = typing.get_type_hints(struct, include_extras=True)
+                for field in msgspec.structs.fields(struct):
+                    if names_file(hints[field.name]):
+                        yield field.encode_name
+
+
+def test_each_setting_that_names_a_file_has_the_trusted_base_compared() -> None:
+    names = {*_names_of_files(), "rows"}
+    assert names >= {"file", "body_file", "schema"}
+    for name in names:
+        assert re.search(trusted._NAMES_FILE, f'{name} = "x"'.encode()), name

@@ -1,5 +1,7 @@
 """What a Dockerfile takes from its context: BuildKit's rules, one test a rule."""
 
+from time import monotonic
+
 import pytest
 
 from toolkit.formats.build_context import ContextSource, context_sources
@@ -78,6 +80,8 @@ def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
         ("ENV A=one\nENV A=two B=$A\nCOPY $B /", ["one"]),
         # BuildKit versions differ in whether one word of an ARG sees another.
         ("ARG A=one B=${A}2\nCOPY $B /", [UNKNOWN]),
+        ("ARG A=one B=${C:-$A}\nCOPY $B /", [UNKNOWN]),
+        ("ARG C=x\nARG A=one B=$C\nCOPY $B /", ["x"]),
         # ENV wins over ARG in docker's reference, the later one in BuildKit.
         ("ENV A=one\nARG A=two\nCOPY $A /", [UNKNOWN]),
         ("ENV A=one\nARG A\nCOPY $A /", ["one"]),
@@ -101,6 +105,12 @@ def test_a_source_is_known_as_far_as_docker_says_the_same_for_every_build(
     lines: str, expected: list[str]
 ) -> None:
     assert paths(f"FROM x\n{lines}\n") == expected
+
+
+def test_a_hostile_line_of_arguments_is_read_in_no_time() -> None:
+    began = monotonic()
+    assert paths(f"FROM x\nARG {'a=b ' * 100_000}\nCOPY $a /\n") == ["b"]
+    assert monotonic() - began < 10
 
 
 def test_a_stage_hands_on_its_variables_arguments_included() -> None:

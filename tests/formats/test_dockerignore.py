@@ -2,6 +2,8 @@
 folders take their content along.
 """
 
+from time import monotonic
+
 import pytest
 
 from toolkit.errors import Refused
@@ -129,3 +131,12 @@ def test_what_is_known_of_a_folder_holds_for_the_other_paths_in_it_only() -> Non
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["^" * 200_000, "[a]" * 300_000, "[" + "[:" * 300_000, "[[:digit:]]" * 50_000]
+)
+def test_a_hostile_pattern_is_read_in_no_time(text: str) -> None:
+    began = monotonic()
+    parse_if_possible(text)
+    assert monotonic() - began < 10

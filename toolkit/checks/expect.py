@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -298,11 +299,11 @@ def _holds(condition: Condition, value: Any, is_text: bool) -> Iterator[bool]:
 
 def _numbers_hold(condition: Condition, value: Any, is_text: bool) -> Iterator[bool]:
     number = _number(value) if is_text else value
-    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    is_number = _is_number(number)
     if condition.min is not UNSET:
-        yield is_number and number >= _number(condition.min)
+        yield is_number and _is_number(least := _number(condition.min)) and number >= least
     if condition.max is not UNSET:
-        yield is_number and number <= _number(condition.max)
+        yield is_number and _is_number(most := _number(condition.max)) and number <= most
     if condition.length is not UNSET:
         expected = condition.length
         if not isinstance(expected, Mapping):
@@ -316,6 +317,10 @@ def _number(value: Any) -> Any:
     if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
         return value
     return float(value) if "." in value else int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_of_type(value: Any, type_: str) -> bool:
@@ -357,17 +362,24 @@ def _contains(value: Any, part: Any) -> bool:
 def header_mismatches(
     headers: Sequence[tuple[str, str]], conditions: Mapping[str, Any]
 ) -> Iterator[Mismatch]:
-    """The header conditions that do not hold; of several headers of one name one has to fit."""
+    """The header conditions that do not hold. Of several headers of one name, one has to fit, and
+    none may have what is forbidden.
+    """
     for name, setting in conditions.items():
-        values: list[Any] = [value for key, value in headers if key.lower() == name.lower()]
-        condition, misses = to_condition(setting), list[Mismatch]()
-        for value in values or [UNSET]:
-            mismatch = next(value_mismatches(f"header {name}", value, condition, True), None)
-            if mismatch is None:
-                break
-            misses.append(mismatch)
+        what, condition = f"header {name}", to_condition(setting)
+        values = [value for key, value in headers if key.lower() == name.lower()]
+        if len(values) < 2:
+            value = values[0] if values else UNSET
+            yield from value_mismatches(what, value, condition, True)
+            continue
+        forbidden = Condition(not_=condition.not_, excludes=condition.excludes)
+        required = replace(condition, not_=UNSET, excludes=UNSET)
+        misses = [list(value_mismatches(what, value, required, True)) for value in values]
+        if all(misses):
+            yield misses[0][0]
         else:
-            yield misses[0]
+            wrong = (value_mismatches(what, value, forbidden, True) for value in values)
+            yield from islice(chain.from_iterable(wrong), 1)
 
 
 def body_mismatches(text: str, setting: Any) -> Iterator[Mismatch]:

@@ -19,6 +19,10 @@ SECONDS = 5.0
 """How long a schema may take over one answer."""
 MOST_SHOWN = 5
 """So many mismatches are shown."""
+MOST_UNEVALUATED = 5000
+"""So many keys or items may be in what an `unevaluated…` is about: jsonschema compares each with
+each of them, without a look at the time.
+"""
 _DEPTH = 60
 """How deep a schema may be nested."""
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -38,6 +42,8 @@ def problem(name: str, data: bytes) -> str | None:
         return f"{name} is not JSON"
     if not isinstance(schema, (dict, bool)):
         return f"{name} is not a JSON Schema: it holds neither a table nor true or false"
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        return f"{name} is not a JSON Schema: its $schema is not a text"
     wrong = next(_wrong_parts(schema, 0), None)
     if wrong is None:
         wrong = _unlike_its_dialect(schema)
@@ -161,6 +167,8 @@ def _errors(schema: Any, content: Any) -> list[Any]:
     validator = _validator(schema, monotonic() + SECONDS)
     try:
         return list(islice(validator.iter_errors(content), MOST_SHOWN + 1))
+    except OverflowError:
+        raise ProbeRefused("the answer has a number that is too large for its schema") from None
     except _TooLong:
         reason = f"the schema takes longer than {SECONDS:g} s on this answer"
         raise ProbeRefused(reason, "simplify the schema") from None
@@ -182,6 +190,8 @@ def _validator(schema: Any, until: float) -> Any:
 
     dialect = _dialect(schema)
     keywords: dict[str, Keyword] = {**dialect.VALIDATORS, **_own_keywords(dialect.VALIDATORS)}
+    for name in keywords.keys() & {"unevaluatedItems", "unevaluatedProperties"}:
+        keywords[name] = _of_few(name, keywords[name])
     timed = {name: _timed(keyword, until) for name, keyword in keywords.items()}
     # An empty registry of one's own: the default would fetch what `$ref` names.
     timed_dialect: Any = extend(dialect, timed)  # type: ignore[no-untyped-call]
@@ -192,6 +202,16 @@ def _timed(keyword: Keyword, until: float) -> Keyword:
     def run(validator: Any, value: Any, instance: Any, schema: Any) -> "Iterator[Any] | None":
         if monotonic() > until:
             raise _TooLong
+        return keyword(validator, value, instance, schema)
+
+    return run
+
+
+def _of_few(name: str, keyword: Keyword) -> Keyword:
+    def run(validator: Any, value: Any, instance: Any, schema: Any) -> "Iterator[Any] | None":
+        if isinstance(instance, (dict, list)) and len(instance) > MOST_UNEVALUATED:
+            reason = f"the answer has more than {MOST_UNEVALUATED:,} keys or items for `{name}`"
+            raise ProbeRefused(reason, "simplify the schema")
         return keyword(validator, value, instance, schema)
 
     return run

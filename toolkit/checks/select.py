@@ -16,9 +16,10 @@ which row, counted from 1, or 0 if it has none.
 
 
 class Task(Struct, frozen=True):
-    """One check at one spot, which `at` names where there are several, and with one row of data,
-    counted from 1. `needs` are tasks that have
-    to have passed, `after` such that only come first; `gives` are those that give it values.
+    """One check at one spot, which `at` names where there are several, and with one row of data.
+
+    Rows are counted from 1; 0 is a check without. `needs` are tasks that have to have passed,
+    `after` such that only come first; `gives` are those that give it values.
     """
 
     name: str

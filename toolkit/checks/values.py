@@ -21,7 +21,7 @@ BUILT_IN = ("today", "day", "now", "unix", "random", "uuid", "url", "region", "e
 """What every check knows besides the environment's variables."""
 LEAST_INSIDE = 8
 """So many letters of base64 are looked for at least: fewer stand in other words, too."""
-MOST_PARTS = 200
+MOST_PARTS = 1000
 """So many parts of a captured list or table are hidden each for itself."""
 SHORTEST = 4
 """A captured value that is shorter is not hidden: hiding every `1` would leave no text to read."""
@@ -43,8 +43,8 @@ def _in_base64(raw: bytes) -> set[str]:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """The texts and numbers in a list or a table."""
-    waiting = [value]
+    """The texts and numbers in a list or a table that are long enough to be hidden, each once."""
+    waiting, known = [value], set[str]()
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
@@ -52,7 +52,10 @@ def _leaves(value: Any) -> Iterator[str]:
         if isinstance(part, list):
             waiting += reversed(part)
         elif not isinstance(part, bool) and part is not None:
-            yield as_text(part)
+            text = as_text(part)
+            if len(text) >= SHORTEST and text not in known:
+                known.add(text)
+                yield text
 
 
 def generated(now: datetime, chance: Random) -> dict[str, str]:

@@ -340,7 +340,8 @@ def _regions(project: Project) -> Iterator[tuple[str, str]]:
 
 def _checks(project: Project) -> Iterator[tuple[str, str]]:
     return (
-        (name, ", ".join(_texts(check.get("tags"))[:ABOUT_MOST])) for name, check in project.checks().items()
+        (name, ", ".join(_texts(check.get("tags"))[:ABOUT_MOST]))
+        for name, check in project.checks().items()
     )
 
 

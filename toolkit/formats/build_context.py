@@ -18,6 +18,7 @@ from toolkit.formats.dockerfile import (
     split_at_spaces,
 )
 
+_VARIABLE = re.compile(r"\$\{?(\w+)")
 REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)
 """What ADD fetches from the network."""
 
@@ -95,7 +96,7 @@ class _Reader:
             self._stages[alias[1].lower()] = self._scope
 
     def _arg(self, instruction: Instruction) -> None:
-        scope, names = self._scope, list[str]()
+        scope, names = self._scope, set[str]()
         for word in split(instruction.rest, self._dockerfile.escape):
             name, has_default, default = word.partition("=")
             name = self._expand(name)
@@ -104,11 +105,11 @@ class _Reader:
                 value = self._passed[name]
             elif has_default:
                 value = self._expand(default)
-                if any(f"${earlier}" in default.replace("${", "$") for earlier in names):
+                if not names.isdisjoint(_VARIABLE.findall(default)):
                     value = UNKNOWN  # BuildKit's versions differ in what it sees
             elif name in PLATFORM_ARGUMENTS:
                 value = UNKNOWN
-            names.append(name)
+            names.add(name)
             scope.args[name] = value
             if name in scope.env and value is not None:
                 # ENV wins, says docker's reference; BuildKit lets the later one win.

@@ -155,6 +155,9 @@ def _parts(pattern: str, deep: bool) -> list[str]:
     if deep and re.fullmatch(r"\*\*[^/*?\[\]\\][^*?\[\]\\]*", pattern):
         # Docker's own exception: `**x` is everything that ends in x.
         return [DEEP, *(re.escape(char) for char in pattern[2:])]
+    if deep and _LITERAL.fullmatch(pattern):
+        return [re.escape(char) for char in pattern]
+    last_named = pattern.rfind(":]") if deep else -1
     parts: list[str] = []
     index = 0
     while index < len(pattern):
@@ -173,18 +176,18 @@ def _parts(pattern: str, deep: bool) -> list[str]:
         elif char == "?":
             parts.append("[^/]")
         else:
-            part, index = _one_character(pattern, index - 1, deep)
+            part, index = _one_character(pattern, index - 1, deep, last_named)
             parts.append(part)
     return parts
 
 
-def _one_character(pattern: str, index: int, deep: bool) -> tuple[str, int]:
+def _one_character(pattern: str, index: int, deep: bool, last_named: int) -> tuple[str, int]:
     """What stands for one character at an index, as a regular expression, and where the rest
-    begins. Raises re.error.
+    begins. `last_named` is where the last named class could end. Raises re.error.
     """
     char = pattern[index]
     if char == "[":
-        end = _end_of_class(pattern, index + 1, deep)
+        end = _end_of_class(pattern, index + 1, last_named)
         part = f"[{_class(pattern[index + 1 : end], deep)}]"
         re.compile(part)
         return part, end + 1
@@ -192,7 +195,7 @@ def _one_character(pattern: str, index: int, deep: bool) -> tuple[str, int]:
         if index + 1 == len(pattern):
             raise re.error("a backslash at the end")
         return _escape(pattern[index + 1], deep), index + 2
-    if char == "^" and deep and not _LITERAL.fullmatch(pattern):
+    if char == "^" and deep:
         raise re.error("a ^ that stands for the beginning of the path")
     return re.escape(char), index + 1
 
@@ -207,13 +210,12 @@ def _literal_tail(parts: list[str]) -> str:
     return tail.rpartition("/")[2]
 
 
-def _end_of_class(pattern: str, index: int, deep: bool) -> int:
+def _end_of_class(pattern: str, index: int, last_named: int) -> int:
     """The index of the `]` that closes a class. As in Go, a class cannot start with `]`, and in a
     .dockerignore it may hold named ones, such as `[:digit:]`.
     """
-    last = pattern.rfind(":]") if deep else -1
     while index < len(pattern) and pattern[index] != "]":
-        if index + 2 <= last and pattern.startswith("[:", index):
+        if index + 2 <= last_named and pattern.startswith("[:", index):
             index = pattern.find(":]", index + 2) + 2
         else:
             index += 1 + (pattern[index] == "\\")

@@ -116,7 +116,6 @@ _VALUES = (Any, int, float)
 """A field of one of these types may have a value with its type."""
 _PLAIN_VALUES = ("equals", "not", "contains", "excludes")
 """What stands behind these keys of a condition is a value, and not a condition itself."""
-_Put = Callable[[re.Match[str]], str]
 
 
 class _Filler:
