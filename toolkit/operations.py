@@ -3,7 +3,7 @@ healthy things are (docs/architecture.md explains the words). Data only; `diff` 
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -334,6 +334,17 @@ class HealthStatus(StrEnum):
         return next((condition for condition in cls if condition in present), cls.UNKNOWN)
 
 
+class Depth(IntEnum):
+    """How far a finding is from the cause: what answers at an address depends on what is behind
+    it, and that on the thing itself. An alarm may ring for any of them.
+    """
+
+    ITSELF = 0
+    BEHIND = 1
+    ADDRESS = 2
+    ALARM = 3
+
+
 class Finding(Struct, frozen=True):
     """One thing that was checked: what it is, its status, and that in a few words.
 
@@ -343,8 +354,8 @@ class Finding(Struct, frozen=True):
     asking again cannot help. `version` is what an address reports to be, if it can be compared.
 
     `common` is the cause without what only this one has in it: findings with the same one are one
-    problem. `symptom`: it may just follow from another finding about the same thing. `log` are the
-    last lines of what failed.
+    problem. It may just follow from a finding of less `depth` about the same thing; None is neither
+    a cause nor a symptom of others. `log` are the last lines of what failed.
     """
 
     what: str
@@ -357,7 +368,7 @@ class Finding(Struct, frozen=True):
     refused: bool = False
     version: str = ""
     common: str = ""
-    symptom: bool = False
+    depth: Depth | None = Depth.ITSELF
     log: tuple[str, ...] = ()
 
 

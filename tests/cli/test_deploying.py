@@ -126,9 +126,10 @@ def test_the_second_version_answers_after_its_deploy(town: Town) -> None:
 
 
 def test_a_version_that_crashes_is_rolled_back_and_told_with_its_cause(
-    town: Town, snapshot: SnapshotAssertion
+    town: Town, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.repo.commit(files={"app/main.py": CRASH})
+    monkeypatch.setitem(town.env, "AWS_REGION", "us-east-1")  # which the AWS CLI would ask
     failed = town("deploy-app", "--yes")
     assert (failed.code, town.answer()) == (1, "version two")
     assert same(failed.out) == snapshot

@@ -12,6 +12,7 @@ from toolkit.advice import Advice, NextCommand, SameOptions, ShellCommand
 from toolkit.model import TargetState
 from toolkit.operations import (
     DeployedBy,
+    Depth,
     Finding,
     HealthLocation,
     HealthReport,
@@ -19,9 +20,11 @@ from toolkit.operations import (
     HealthStatus,
     LiveVersion,
 )
+from toolkit.ports.aws.alarms import Alarm
 from toolkit.show import health as show
 from toolkit.show.health_rows import HealthView, WatchedRows, age
 from toolkit.show.style import Role, pieces, plain
+from toolkit.targets import alarms
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 COMMIT = "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"
@@ -137,8 +140,12 @@ def test_the_row_says_the_cause_and_how_many_more_there_are_even_where_it_is_cut
 
 def test_what_only_follows_from_another_failure_stands_in_its_paragraph() -> None:
     scaled = Finding("service", HealthStatus.FAILING, "0 of 0", cause="the desired count is 0")
-    targets = Finding("targets", HealthStatus.FAILING, "none", cause="no target", symptom=True)
-    answer = Finding("http://a/", HealthStatus.FAILING, "x", cause="it returned 503", symptom=True)
+    targets = Finding(
+        "targets", HealthStatus.FAILING, "none", cause="no target", depth=Depth.BEHIND
+    )
+    answer = Finding(
+        "http://a/", HealthStatus.FAILING, "x", cause="it returned 503", depth=Depth.ADDRESS
+    )
     text = told(up("a", answer, targets, scaled))
     assert problems(text) == (
         "a: failing\n  the desired count is 0\n  also: no target\n  also: it returned 503"
@@ -148,9 +155,31 @@ def test_what_only_follows_from_another_failure_stands_in_its_paragraph() -> Non
     assert problems(told(up("a", answer))) == "a: failing\n  it returned 503"
 
 
+def test_an_alarm_follows_from_what_fails_and_hides_no_advice() -> None:
+    logs = ("fix what its log says:", ShellCommand("aws logs tail", ("/app",)))
+    answer = Finding("http://a/", HealthStatus.FAILING, "503", next=logs, depth=Depth.ADDRESS)
+    rings = alarms.findings_about(["5xx"], {}, [Alarm("5xx", "ALARM", "over 5")], {})
+    assert problems(told(up("a", *rings, answer))) == (
+        "a: failing\n  503\n  also: alarm 5xx: over 5\n"
+        "  next: fix what its log says:\n    aws logs tail /app"
+    )
+    assert "describe-alarm-history --alarm-name 5xx" in problems(told(up("a", *rings)))
+
+
+def test_a_missing_alarm_is_a_problem_of_its_own_beside_what_fails() -> None:
+    answer = Finding("http://a/", HealthStatus.FAILING, "503", next="x", depth=Depth.ADDRESS)
+    missing = alarms.findings_about(["5xx"], {}, [], {})
+    assert problems(told(up("a", *missing, answer))) == (
+        "a: failing\n  503\n  next: x\n\n"
+        "a: failing\n  there is no alarm 5xx\n  next: correct `alarms` in rules.toml"
+    )
+
+
 def test_a_warning_explains_no_failure() -> None:
     drift = Finding("drift", HealthStatus.WARNING, "drifted", cause="changed by hand")
-    answer = Finding("http://a/", HealthStatus.FAILING, "x", cause="it returned 503", symptom=True)
+    answer = Finding(
+        "http://a/", HealthStatus.FAILING, "x", cause="it returned 503", depth=Depth.ADDRESS
+    )
     assert problems(told(up("a", answer, drift))) == (
         "a: failing\n  it returned 503\n\na: warning\n  changed by hand"
     )

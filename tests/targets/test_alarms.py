@@ -9,7 +9,7 @@ import pytest
 from tests.support.aws import Endpoint
 from toolkit.advice import ShellCommand
 from toolkit.errors import NotAllowed
-from toolkit.operations import Finding, HealthStatus
+from toolkit.operations import Depth, Finding, HealthStatus
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -63,6 +63,7 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
                     "aws cloudwatch describe-alarm-history --alarm-name", ("it's on fire",)
                 ),
             ),
+            depth=Depth.ALARM,
         )
     }
 

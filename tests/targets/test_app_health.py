@@ -199,6 +199,16 @@ def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: AppStag
     )
 
 
+def test_a_log_in_another_region_is_shown_with_the_region(stage: AppStage) -> None:
+    for definition in stage.endpoint.ecs.definitions.values():
+        options = definition.body["containerDefinitions"][0]["logConfiguration"]["options"]
+        options["awslogs-region"] = "us-west-2"
+    fail(stage, exit_code=7)
+    short(stage)
+    finding = told(stage)[0]["service"]
+    assert sentence(finding.next) == LOGS.replace("1h", "1h --region us-west-2")
+
+
 def test_too_few_tasks_are_failing_for_what_a_task_says(stage: AppStage) -> None:
     fail(stage, exit_code=7)
     short(stage)

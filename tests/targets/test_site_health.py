@@ -384,6 +384,9 @@ def test_alarms_of_the_distribution_are_looked_for_where_cloudfront_has_them(clo
         "alarm nowhere",
     }
     assert signs["alarm nowhere"].cause == "there is no alarm nowhere"
+    history = " aws cloudwatch describe-alarm-history --alarm-name"
+    assert sentence(signs["alarm pages"].next).endswith(f"{history} pages --region us-east-1")
+    assert sentence(signs["alarm files"].next).endswith(f"{history} files")
 
 
 def moved(endpoint: Endpoint, times: int) -> None:

@@ -28,7 +28,7 @@ from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
-from toolkit.flow.advice import same_options
+from toolkit.flow.aws_options import located_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.selection import DeployRequest, environments_of
@@ -514,11 +514,11 @@ class Control:
 
 def _same_by_step(jobs: Sequence[Job], rules: Rules, named: str | None) -> dict[str, SameOptions]:
     """What the next commands for each step have to repeat."""
-    places = {job.step: job.location for job in jobs}
-    return {
-        step: same_options(rules, named, location.environment, location.region)
-        for step, location in places.items()
+    options = {
+        location: located_options(rules, named, location)
+        for location in {job.location for job in jobs}
     }
+    return {job.step: options[job.location] for job in jobs}
 
 
 @contextmanager

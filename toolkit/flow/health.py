@@ -9,11 +9,11 @@ from time import monotonic
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.advice import Advice, NextCommand, changed_advice
+from toolkit.advice import Advice, NextCommand, SameOptions, changed_advice
 from toolkit.config.reader import nearest
-from toolkit.errors import CredentialsProblem, Exit, Refused, UsageError
+from toolkit.errors import Exit, Refused, UsageError
 from toolkit.flow import checks as checking
-from toolkit.flow.advice import same_options
+from toolkit.flow.aws_options import located_options
 from toolkit.flow.compare import DiffRequest
 from toolkit.flow.decisions import tell_health
 from toolkit.flow.drift import (
@@ -131,9 +131,12 @@ def check_health(request: HealthRequest, git: Git | None, ports: Ports) -> Healt
     reports = with_record_findings(reports, subjects, recorded)
     versions = DiffRequest(request.folder, rules=request.rules, allowed=request.allowed)
     reports = with_head_state(reports, versions, git, notes)
-    aws_options = {location: _aws_options(location) for location in _locations(subjects)}
+    same = {
+        location: located_options(rules, request.rules, location)
+        for location in _locations(subjects)
+    }
     reports = [
-        _for_people(report, rules, request, aws_options[subject.location])
+        _for_people(report, request.redact, same[subject.location])
         for report, subject in zip(reports, subjects, strict=True)
     ]
     tell_health(reports)
@@ -154,29 +157,10 @@ def _locations(subjects: Sequence[Subject]) -> list[Location]:
 def _checked_location(location: Location, board: Board) -> HealthLocation:
     """What the first line says of a location."""
     account, caller = board.caller(location)
-    profile = location.profile or endpoint.profile_name()
+    profile = location.profile or endpoint.profile_name() if location.provider == AWS else None
     return HealthLocation(
         location.environment, location.account, location.region, profile, caller, account
     )
-
-
-def _aws_options(location: Location) -> tuple[str, ...]:
-    """The options with which the AWS CLI acts in a location: those that it does not know from its
-    own settings.
-    """
-    if location.provider != AWS:
-        return ()
-    options: tuple[str, ...] = ()
-    if location.region:
-        try:
-            settled = endpoint.region(location.profile)
-        except CredentialsProblem:
-            settled = None
-        if settled != location.region:
-            options += ("--region", location.region)
-    if location.profile and location.profile != endpoint.profile_name():
-        options += ("--profile", location.profile)
-    return options
 
 
 def _result(
@@ -364,11 +348,9 @@ def needs_credentials(subject: Subject) -> bool:
 
 
 def _for_people(
-    report: HealthReport, rules: Rules, request: HealthRequest, aws_options: tuple[str, ...]
+    report: HealthReport, redact: Callable[[str], str], same: SameOptions
 ) -> HealthReport:
     """Without secrets, and with what its commands repeat for its environment and region."""
-    redact = request.redact
-    same = same_options(rules, request.rules, report.environment, report.region)
     findings = tuple(
         replace(
             finding,
@@ -380,4 +362,4 @@ def _for_people(
         )
         for finding in report.findings
     )
-    return replace(report, findings=findings, same=replace(same, aws=aws_options))
+    return replace(report, findings=findings, same=same)

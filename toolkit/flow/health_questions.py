@@ -22,6 +22,7 @@ from toolkit.model import AWS, Check, CheckTypeName, Rules
 from toolkit.operations import (
     CREDENTIALS,
     CheckStatus,
+    Depth,
     Finding,
     HealthStatus,
     Job,
@@ -266,7 +267,7 @@ def _of_kind(board: Board, index: int, job: Job, ports: Ports, untrusted: str) -
 
 def _ask_address(board: Board, index: int, url: str, context: CheckContext) -> None:
     finding = addresses.check_address(url, context)
-    board.tell(index, replace(finding, symptom=True))
+    board.tell(index, replace(finding, depth=Depth.ADDRESS))
 
 
 def _of_check(questions: Questions, index: int, subject: Subject, check: Check) -> None:

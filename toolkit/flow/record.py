@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from toolkit.advice import Advice, SameOptions
 from toolkit.errors import Refused
-from toolkit.flow.advice import same_options
+from toolkit.flow.aws_options import located_options
 from toolkit.flow.rulebook import (
     chosen_environment,
     environment_name,
@@ -73,10 +73,10 @@ def show(
     """What is recorded of every target, and notes. Raises ToolkitError."""
     rules, locations = _load(request, git, changes=False)
     lines: list[RecordLine] = []
-    same = same_options(rules, request.rules, locations[0].environment)
     notes = list(trust_notice(rules, locations[0].environment))
     leaves = [target for target in rules.targets.values() if not target.members]
     for location, names in run_jobs.by_location(leaves, locations).items():
+        same = located_options(rules, request.rules, location)
         ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents, before = ledger.all(), ledger.legacy_records()
         if ledger.behind:

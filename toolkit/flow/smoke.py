@@ -1,6 +1,6 @@
 """`smoke-test`: the checks of rules.toml against the live system."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from toolkit.checks.select import Task
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.advice import same_options
+from toolkit.flow.aws_options import located_options
 from toolkit.flow.check_run import PARALLEL, CheckOptions, CheckRun, combine_runs, overall_status
 from toolkit.flow.rulebook import (
     environment_name,
@@ -18,8 +19,8 @@ from toolkit.flow.rulebook import (
 )
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted, require_rules_consent, trust_notice
-from toolkit.model import Check, Checks, CheckTypeName, ProjectRequest
-from toolkit.operations import CheckStatus, Result, RunStatus
+from toolkit.model import Check, Checks, CheckTypeName, ProjectRequest, Rules
+from toolkit.operations import CheckStatus, Location, Result, RunStatus
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
@@ -91,6 +92,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
     name = environment_name(request.environment, rules)
     require_rules_consent(rules, name)
     environment = find_environment(name, rules)
+    places = locations(environment, request.profile, request.region)
     checks = flow.load_checks(rules)
     names = flow.choose_checks(checks, request.only, request.tags, name)
     selection = flow.CheckSelection(
@@ -98,7 +100,7 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
         checks,
         names,
         environment,
-        locations(environment, request.profile, request.region),
+        places,
         request.url,
         request.redact,
         request.timeout_s,
@@ -118,13 +120,22 @@ def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTe
         return StepLog(store, run, task.name, setup.redactor.over)
 
     notice = trust_notice(rules, name)
-    same = same_options(rules, request.rules, name, request.region)
+    same = _same_options(rules, request, places)
     prepared = SmokeTestSetup(run, checks, names, setup, tasks, log, store, notice, same)
     if request.load:
         from toolkit.flow import load_test
 
         load_test.check_prerequisites(prepared.tasks)
     return prepared
+
+
+def _same_options(
+    rules: Rules, request: SmokeTestRequest, places: Sequence[Location]
+) -> SameOptions:
+    """What next commands have to repeat. Of several regions they name none: all are asked."""
+    if len(places) > 1:
+        return same_options(rules, request.rules, places[0].environment)
+    return located_options(rules, request.rules, places[0])
 
 
 def run_smoke_test(

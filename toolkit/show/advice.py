@@ -43,8 +43,10 @@ and history is shown of all of them.
 
 NO_OPTIONS = SameOptions()
 
-_WITHOUT_REGION = (["sso"], ["configure"], ["sts"])
-"""The AWS CLI's own commands and those about identity, which say themselves what they need."""
+_WITHOUT_REGION = (["sso"], ["login"], ["configure"])
+"""Commands of the AWS CLI that sign in or set it up: they act in no region, and their advice says
+the profile.
+"""
 
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %+,-./=@_{}()~")

@@ -12,7 +12,6 @@ from toolkit.operations import Finding, HealthReport, HealthStatus
 from toolkit.show.advice import advice_lines, sentence
 from toolkit.show.health_rows import (
     BAD,
-    ORDER,
     HealthView,
     RowKey,
     RowNames,
@@ -89,23 +88,16 @@ def _problems(status: HealthStatus, checkups: Sequence[HealthReport]) -> list[_P
 def lead(report: HealthReport) -> Finding | None:
     """What is failing about a thing, before all else that is."""
     for finding in ordered(report.findings):
-        if finding.status == HealthStatus.FAILING:
+        if finding.status == HealthStatus.FAILING and finding.depth is not None:
             return finding
     return None
 
 
 def follows(finding: Finding, leading: Finding) -> bool:
     """Whether a finding may just be a symptom of another one about the same thing."""
-    return finding.status == HealthStatus.FAILING and _depth(finding) > _depth(leading)
-
-
-def _depth(finding: Finding) -> int:
-    """How far from the cause: what answers at an address depends on what is behind it, and that on
-    the thing itself.
-    """
-    if not finding.symptom:
-        return 0
-    return 1 if finding.what.partition(" ")[0] in ORDER else 2
+    if finding.status != HealthStatus.FAILING or finding.depth is None or leading.depth is None:
+        return False
+    return finding.depth > leading.depth
 
 
 def _common(finding: Finding) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from toolkit.model import TargetState
-from toolkit.operations import CREDENTIALS, Finding, HealthReport, HealthStatus
+from toolkit.operations import CREDENTIALS, Depth, Finding, HealthReport, HealthStatus
 from toolkit.show.text import clipped, line
 
 WIDTH = 80
@@ -109,10 +109,11 @@ def ordered(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=_place)
 
 
-def _place(finding: Finding) -> tuple[bool, int, str]:
+def _place(finding: Finding) -> tuple[int, int, str]:
     what = finding.what.partition(" ")[0]
     index = ORDER.index(what) if what in ORDER else len(ORDER)
-    return finding.symptom, index, finding.what
+    depth = Depth.ALARM if finding.depth is None else finding.depth
+    return depth, index, finding.what
 
 
 def live_name(report: HealthReport) -> str:

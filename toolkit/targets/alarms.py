@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.advice import Advice, ShellCommand
-from toolkit.operations import Finding, HealthStatus, Statement
+from toolkit.operations import Depth, Finding, HealthStatus, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
@@ -79,7 +79,8 @@ def _rings(alarm: Alarm) -> Finding:
         "ALARM",
         alarm.since,
         _named(alarm, _clipped(alarm.reason) or "it is in ALARM"),
-        ("fix what it measures, then it ends by itself; its history:", _history(alarm.name)),
+        ("fix what it measures, then it ends by itself; its history:", _history(alarm)),
+        depth=Depth.ALARM,
     )
 
 
@@ -91,7 +92,7 @@ def _silent(alarm: Alarm) -> Finding:
         "insufficient data",
         alarm.since,
         _named(alarm, cause),
-        ("correct its metric, or send it data; its history:", _history(alarm.name)),
+        ("correct its metric, or send it data; its history:", _history(alarm)),
     )
 
 
@@ -102,11 +103,13 @@ def _absent(name: str, command: Advice) -> Finding:
         "missing",
         cause=f"there is no alarm {name}",
         next=command,
+        depth=None,
     )
 
 
-def _history(name: str) -> ShellCommand:
-    return ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", (name,))
+def _history(alarm: Alarm) -> ShellCommand:
+    region = ("--region", alarm.region) if alarm.region else ()
+    return ShellCommand("aws cloudwatch describe-alarm-history --alarm-name", (alarm.name, *region))
 
 
 def _named(alarm: Alarm, why: str) -> str:

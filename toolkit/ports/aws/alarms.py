@@ -21,7 +21,8 @@ class Alarm(Struct, frozen=True):
 
     `dimensions` are those of all its metrics together; `metrics` has them one by one, since two
     metrics may differ in one. A composite alarm has none. `scales` says that its only action is to
-    scale: such alarms are in ALARM when all is well.
+    scale: such alarms are in ALARM when all is well. `region` is its region, where that is another
+    than that of the thing it is about.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Alarm(Struct, frozen=True):
     dimensions: Mapping[str, str] = {}
     metrics: tuple[Mapping[str, str], ...] = ()
     scales: bool = False
+    region: str | None = None
 
     @property
     def rings(self) -> bool:

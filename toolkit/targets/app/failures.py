@@ -188,16 +188,17 @@ def worst_failure(failures: Iterable[Failure]) -> Failure | None:
 
 
 def remedy(
-    failure: Failure | None, target: str, log_group: str | None, otherwise: Advice
+    failure: Failure | None, target: str, log: ShellCommand | None, otherwise: Advice
 ) -> Advice:
-    """What to do about tasks that fail: by the failure that tells most, else what its log says."""
+    """What to do about tasks that fail: by the failure that tells most, else what its log says,
+    which the command `log` shows.
+    """
     again = NextCommand("deploy-app", (target,))
     if failure is not None and failure.sort == FailureSort.IMAGE:
         check = "check that the image exists and the task's execution role may pull it, then"
         return check, again
     if failure is not None and failure.sort == FailureSort.SECRET:
         return "create the secret, or let the task's execution role read it, then", again
-    if log_group:
-        log = ShellCommand("aws logs tail", (log_group, "--since", "1h"))
+    if log is not None:
         return "fix what its log says:", log, "; then", again
     return otherwise

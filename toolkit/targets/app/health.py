@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import Missing, ToolkitError
-from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
+from toolkit.operations import Depth, Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
@@ -291,8 +291,7 @@ class _AppHealth:
         # What has failed is known without its log, and is not to wait for it.
         with suppress(ToolkitError, Timeout):
             return log.within(SOON_S)
-        stream = definitions.log_stream(part, failure.id) if part else None
-        return TaskLog(stream[0] if stream else None)
+        return task_logs.unread_log(self.job, self.ports, part, failure)
 
 
 @contextmanager
@@ -376,7 +375,7 @@ def _shortage_remedy(job: Job, service: Shape, failure: Failure | None, log: Tas
         room = "make room for its tasks in the cluster, or let them ask for less; ECS says more:"
         return room, rollout.describe_command(job.settings.cluster, job.settings.service)
     if failure is not None:
-        return failures.remedy(failure, job.target, log.group, _ask(job))
+        return failures.remedy(failure, job.target, log.command, _ask(job))
     return _ask(job)
 
 
@@ -560,7 +559,7 @@ def deployment_finding(
                 reading.phase,
                 since,
                 cause,
-                failures.remedy(failure, job.target, log.group, _ask(job)),
+                failures.remedy(failure, job.target, log.command, _ask(job)),
                 log=log.lines,
             )
         when = ""
@@ -657,7 +656,7 @@ def tasks_finding(
         f"{_tasks(len(failed))} failed in the last hour",
         iso_utc(first),
         worst.cause if worst else "",
-        failures.remedy(worst, job.target, log.group, _ask(job)),
+        failures.remedy(worst, job.target, log.command, _ask(job)),
         log=log.lines,
     )
 
@@ -756,7 +755,7 @@ def targets_finding(
         trouble_since(service),
         cause,
         _targets_remedy(job, group, others, is_starting),
-        symptom=True,
+        depth=Depth.BEHIND,
     )
 
 

@@ -458,7 +458,7 @@ def _with_failure(look: ServiceLook, failure: Failure, hopeless: bool) -> Servic
         definition, failure.container or str(look.receipt.get("container", ""))
     )
     log = task_logs.read_log(look.job, look.ports, part, failure)
-    fix = failures.remedy(failure, look.job.target, log.group, _ask_aws(look))
+    fix = failures.remedy(failure, look.job.target, log.command, _ask_aws(look))
     return look.with_mark(failure=failure, hopeless=hopeless, log=log.lines, next=fix)
 
 

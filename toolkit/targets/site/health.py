@@ -5,12 +5,13 @@ its alarms.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
 from toolkit.operations import Finding, HealthStatus, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
-from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.distributions import AcmCertificate, Distribution
 from toolkit.ports.aws.names import partition
 from toolkit.ports.ports import Ports
@@ -81,16 +82,13 @@ def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
     home = "us-east-1"
     if partition(aws.region_name) == "aws-cn":
         home = "cn-northwest-1"
-    clients = [aws]
+    existing = port.named(aws, named) if named else {}
+    rings = port.in_alarm(aws)
     if name and home != aws.region_name:
-        clients.append(ports.clouds(job.location.profile, home))
-    existing: dict[str, Alarm] = {}
-    rings: list[Alarm] = []
-    for client in clients:
-        if named:
-            existing |= port.named(client, named)
-    for client in clients:
-        rings += port.in_alarm(client)
+        far = ports.clouds(job.location.profile, home)
+        for alarm in port.named(far, named).values() if named else ():
+            existing[alarm.name] = replace(alarm, region=home)
+        rings += [replace(alarm, region=home) for alarm in port.in_alarm(far)]
     return alarms.findings_about(
         named,
         existing,
