@@ -600,11 +600,6 @@ class NoRepository(Missing):
 class NoImage(Missing):
     """there is no image {name} in repository {repository}"""
 
-    hint = (
-        "list its images:",
-        ShellCommand("aws ecr list-images --repository-name", ("{repository}",)),
-    )
-
 
 class Throttled(CloudError):
     """AWS is throttling {call}"""

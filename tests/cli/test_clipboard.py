@@ -134,6 +134,6 @@ def test_in_a_real_tmux_it_is_in_its_buffer(tmp_path: Path) -> None:
             time.sleep(0.1)
         shown = subprocess.run([*server, "show-buffer"], check=True, capture_output=True)
         assert shown.stdout.decode() == COMMAND
-        assert (tmp_path / "out").read_text() == "yes\n"
+        assert (tmp_path / "out").read_text() == "sent\n"
     finally:
         subprocess.run([*server, "kill-server"], check=False)

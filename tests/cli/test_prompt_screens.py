@@ -90,7 +90,7 @@ records = [
     SimpleNamespace(version=v, commit=v, when=f"2026-11-{d}T10:15", run=f"202611{d}-101500-abcd")
     for v, d in (("3f2c9d1" * 5, 28), ("77aa00b" * 5, 29), ("v1.4.2", 27), ("0ld0000" * 5, 20))
 ]
-labels = deploy_labels(records, [[], [""], ["eu-west-1"], []], [False, False, None, True])
+labels = deploy_labels(records, [[], [""], ["eu-west-1"], []], [False, False, None, True], "image")
 pick("Which version?", list(zip(labels, range(4))))
 """
 

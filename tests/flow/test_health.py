@@ -579,7 +579,7 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
                 deployed=DeployedState(template="other"),
             ),
             [replace(record(), deployed=DeployedState(template="t"))],
-            "what runs is not what run r2 deployed: it was changed outside toolkit",
+            "what runs is not what run r2 deployed",
         ),
         (
             LiveVersion("v1", "c1", "f1", "r2", None, {"stack": "s"}),

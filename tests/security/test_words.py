@@ -37,8 +37,8 @@ def test_the_fields_of_a_record() -> None:
     record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
     longer = evil("version", "when", "run", commit="", detail={})
     for item in (record, longer):
-        assert all(map(harmless, history.deploy_labels([item], [[EVIL]], [None])))
-        assert harmless(history.deploys([item], [None]))
+        assert all(map(harmless, history.deploy_labels([item], [[EVIL]], [None], "image")))
+        assert harmless(history.deploys([item], [None], "image"))
     json.loads(json.dumps(history.deploys_document([record], [True])))
 
 

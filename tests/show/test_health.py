@@ -175,6 +175,35 @@ def test_a_missing_alarm_is_a_problem_of_its_own_beside_what_fails() -> None:
     )
 
 
+def test_advice_of_several_commands_is_told_whole_for_each_that_has_the_cause() -> None:
+    def crashed(name: str) -> Finding:
+        log = ShellCommand("aws logs tail", (f"/{name}",))
+        fix = ("fix what its log says:", log, "; then", NextCommand("deploy-app", (name,)))
+        last = (f"{name} has no database",)
+        return Finding("service", HealthStatus.FAILING, "x", cause="exited", next=fix, log=last)
+
+    assert problems(told(up("a", crashed("a")), up("b", crashed("b")))) == (
+        "a, b: failing\n  exited\n  the log of a:\n    | a has no database\n"
+        "  next: fix what its log says:\n    aws logs tail /a\n"
+        "  then:\n    toolkit deploy-app a\n"
+        "  next: fix what its log says:\n    aws logs tail /b\n"
+        "  then:\n    toolkit deploy-app b"
+    )
+
+
+def test_the_words_over_commands_are_left_out_only_as_a_whole() -> None:
+    long = "wait until the deployment which somebody else has begun is at its end, and ask"
+
+    def waits(name: str, words: str) -> Finding:
+        command = ShellCommand("aws ecs wait --services", (name,))
+        return Finding("service", HealthStatus.WARNING, "x", cause="y", next=(words, command))
+
+    text = problems(told(up("a", waits("a", f"{long} a")), up("b", waits("b", f"{long} b"))))
+    assert (text.count("next: wait until"), text.count("ask a:"), text.count("ask b:")) == (2, 1, 1)
+    text = problems(told(up("a", waits("a", long)), up("b", waits("b", long))))
+    assert (text.count("next: wait until"), text.count("ask:")) == (1, 1)
+
+
 def test_a_warning_explains_no_failure() -> None:
     drift = Finding("drift", HealthStatus.WARNING, "drifted", cause="changed by hand")
     answer = Finding(

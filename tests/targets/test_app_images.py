@@ -23,6 +23,7 @@ from toolkit.artifacts import images
 from toolkit.errors import (
     CloudError,
     Missing,
+    NoImage,
     NotAllowed,
     ProgramFailed,
     Refused,
@@ -493,6 +494,16 @@ def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason
         match=f"it is a repository of account {THEIRS}, and its policy has to allow that",
     ):
         app.preview(abroad.job({"repository": f"{THEIR_HOST}/backend"}), abroad.ports)
+
+
+def test_the_images_of_another_account_are_listed_there(abroad: AppStage) -> None:
+    job = abroad.job({"repository": f"{THEIR_HOST}/backend"}, options=AppOptions(image="x"))
+    with pytest.raises(NoImage) as caught:
+        app.preview(job, abroad.ports)
+    assert sentence(caught.value.next) == (
+        "list its images: aws ecr list-images --repository-name backend"
+        f" --registry-id {THEIRS} --region eu-west-1"
+    )
 
 
 def test_health_asks_the_account_that_has_the_image(abroad: AppStage) -> None:

@@ -30,7 +30,7 @@ class Copied(StrEnum):
 def copy(text: str) -> Copied:
     """Copy a text, as far as anything here takes it."""
     if os.environ.get("TMUX") and _piped(["tmux", "load-buffer", "-w", "-"], text):
-        return Copied.YES  # tmux hands it on to the terminal that it is shown in
+        return Copied.SENT  # tmux hands it on to the terminal that it is shown in
     sequence = osc_52(text, os.environ)
     if sequence:
         with suppress(OSError):

@@ -528,7 +528,7 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
     """
     control = Control(command, common, sum(not job.undoes for job in jobs) > 1)
     # Signals are handled until the last word is written: one that came during it would be taken
-    # for one before the run, and the exit code would say that nothing was changed.
+    # for one before the run, and the exit code would say that nothing has begun.
     with signals.handled(control.stop, control.say_stopping, control.say_left):
         try:
             with suppress(Stopped):  # while it waited for a lock

@@ -191,9 +191,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         code = run(args)
     except KeyboardInterrupt:
-        signals = sys.modules.get("toolkit.cli.signals")
-        has_run = signals is not None and signals.began.is_set()
-        output.note("\nstopped" if has_run else "\nstopped; nothing was changed")
+        output.note("\nstopped")
         code = Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough of it
         output.silence()

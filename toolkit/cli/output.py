@@ -268,7 +268,7 @@ def silence() -> None:
 def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     """A wrong command line, in a line, with the place to look; with --json also as a document."""
     path = "toolkit" if command == "toolkit" else f"toolkit {command}"
-    if isinstance(wrong, click.UsageError) and wrong.ctx and wrong.ctx.parent:
+    if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
         path = wrong.ctx.command_path
     hint: Advice = ("see", ShellCommand(f"{path} --help"))
     # click lists choices on lines of their own.

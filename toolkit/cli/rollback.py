@@ -97,6 +97,7 @@ def _choose(
             [candidate.record for candidate in offered],
             [_where_live(candidate) for candidate in offered],
             [candidate.gone for candidate in offered],
+            choice.needs,
         )
         runs = [candidate.record.run for candidate in offered]
         version = pick("Which version?", list(zip(labels, runs, strict=True)))
@@ -105,7 +106,7 @@ def _choose(
         for candidate in candidates[: candidates.index(chosen)]:
             if candidate.gone and not candidate.live:
                 name = line(candidate.record.version)
-                output.note(f"note: {name} is left out: its image is gone")
+                output.note(f"note: {name} is left out: its {choice.needs} is gone")
     return chosen
 
 
@@ -124,5 +125,5 @@ def _list(choice: flow.RollbackChoice, as_json: bool) -> int:
         return output.document(
             {"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": versions}
         )
-    output.say(display.deploys(records, gone))
+    output.say(display.deploys(records, gone, choice.needs))
     return 0

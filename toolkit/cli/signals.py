@@ -4,15 +4,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Thread
 
 from toolkit.run.stop import Stop
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WORDS_S = 1.0
 """How long a terminal may take for what is said to it, in seconds."""
-began = Event()
-"""Set once a run has begun: from then on nobody can say that nothing was changed."""
 
 
 @contextmanager
@@ -25,7 +23,6 @@ def handled(
     Both are called from threads of their own: a handler that Python runs in the middle of something
     must not take locks, and a terminal that takes no more words must not keep the process.
     """
-    began.set()
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     before = {

@@ -108,9 +108,9 @@ def with_record_findings(
     """
     checked: list[HealthReport] = []
     for report, subject in zip(reports, subjects, strict=True):
+        records = recorded.records.get(subject.location, {}).get(subject.name, ())
         if subject.job is not None and report.live is not None:
-            mine = recorded.records.get(subject.location, {}).get(subject.name, ())
-            report = replace(report, deployed=_deployed_by(report.live, mine))
+            report = replace(report, deployed=_deployed_by(report.live, records))
         why = recorded.unended.get(subject.location, {}).get(subject.name)
         if subject.job is not None and why:
             finding = Finding(
@@ -122,7 +122,6 @@ def with_record_findings(
             )
             checked.append(replace(report, findings=(*report.findings, finding)))
         else:
-            records = recorded.records.get(subject.location, {}).get(subject.name, ())
             checked.append(_with_change_finding(report, subject, records))
     return checked
 
@@ -162,7 +161,7 @@ def _with_change_finding(
         HealthStatus.WARNING,
         "changed outside toolkit",
         live.since,
-        why if "outside toolkit" in why else f"changed outside toolkit: {why}",
+        f"changed outside toolkit: {why}",
         ("see what it is; to restore yours:", command),
     )
     return replace(report, findings=(*report.findings, finding))

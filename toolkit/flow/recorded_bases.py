@@ -574,7 +574,7 @@ def changed_outside(live: LiveVersion, records: Collection[Record], run: str) ->
         return why
     same = good.deployed.same(live.deployed)
     if same is False:
-        return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"
+        return f"what runs is not what run {good.run} deployed"
     if same is None and live.version != good.version:
         version = live.version or "something that toolkit did not deploy"
         return f"{version[:20]} runs, and run {good.run} deployed {good.version[:20]}"
@@ -589,9 +589,7 @@ def contradiction(live: LiveVersion, records: Iterable[Record]) -> str:
         if record.run != live.run or record.verdict not in GOOD:
             continue
         if record.deployed.same(live.deployed) is False:
-            return (
-                f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
-            )
+            return f"what runs is not what run {record.run} deployed"
         same_commit = _may_be_same(record.commit, live.commit)
         if not same_commit or not _may_be_same(record.fingerprint, live.fingerprint):
             return (

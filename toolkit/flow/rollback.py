@@ -58,12 +58,14 @@ class RollbackChoice(Struct, frozen=True):
     """The versions that can be put back, newest first by the order of the record, which no clock
     can upset.
 
-    `back` says why what is live is the last good version already, empty if it is not; `deploy` is
-    the command for a version that is in no record.
+    `needs` is what has to be there still for them, in a word: `image`. `back` says why what is live
+    is the last good version already, empty if it is not; `deploy` is the command for a version that
+    is in no record.
     """
 
     target: str
     candidates: tuple[Candidate, ...]
+    needs: str
     back: str
     deploy: NextCommand
 
@@ -100,7 +102,8 @@ def rollback_choice(
         newest.append(Candidate(each, is_live, _any_gone(missing)))
     back = _already_back(jobs, rules, ports, newest) if look and not busy else ""
     deploy = NextCommand("deploy", (target,), kind.by_name)
-    return RollbackChoice(target, (*newest, *_older(records, newest)), back, deploy)
+    candidates = (*newest, *_older(records, newest))
+    return RollbackChoice(target, candidates, kind.put_back, back, deploy)
 
 
 def _any_gone(missing: Sequence[bool | None]) -> bool | None:
@@ -285,7 +288,7 @@ def pick_candidate(choice: RollbackChoice, named: str | None) -> Candidate:
         raise Refused(choice.back, ("to go further back, choose the version:", further))
     if not complete:
         raise Refused(
-            "the images of all other good versions are gone",
+            f"the {choice.needs}s of all other good versions are gone",
             ("see them:", NextCommand("rollback", (choice.target,), ("--list",))),
         )
     return complete[0]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from toolkit.advice import Advice, Command, NextCommand, SameOptions, advice_parts
 from toolkit.operations import Finding, HealthReport, HealthStatus
-from toolkit.show.advice import advice_lines, sentence
+from toolkit.show.advice import advice_lines, sentence, shown_command
 from toolkit.show.health_rows import (
     BAD,
     HealthView,
@@ -43,9 +43,9 @@ class _Problem(Struct):
         return earliest(finding.since for _, finding in self.findings)
 
     @property
-    def log(self) -> tuple[str, ...]:
-        """The last lines of the first of them that has any."""
-        return next((finding.log for _, finding in self.findings if finding.log), ())
+    def logged(self) -> tuple[HealthReport, Finding] | None:
+        """The first of them that has the last lines of a log."""
+        return next((item for item in self.findings if item[1].log), None)
 
 
 def problem_lines(checkups: Sequence[HealthReport], names: RowNames, view: HealthView) -> list[str]:
@@ -126,8 +126,18 @@ def _explanation(
         lines += wrapped(f"  also: {line(symptom)}", view.width, "    ")
     if len(symptoms) > most:
         lines.append(f"  and {len(symptoms) - most} more like it")
-    log = problem.log if view.verbose else problem.log[-LOG_LINES:]
-    return lines + [f"    | {line(text)}" for text in log]
+    if problem.logged is not None:
+        lines += _log_lines(*problem.logged, names, view, len(problem.reports) > 1)
+    return lines
+
+
+def _log_lines(
+    report: HealthReport, finding: Finding, names: RowNames, view: HealthView, is_shared: bool
+) -> list[str]:
+    """The last lines of a log, with whose it is where several have the problem."""
+    log = finding.log if view.verbose else finding.log[-LOG_LINES:]
+    whose = [f"  the log of {line(names.of(report))}:"] if is_shared else []
+    return whose + [f"    | {line(text)}" for text in log]
 
 
 def _deploy_lines(problem: _Problem, view: HealthView, described: set[RowKey]) -> list[str]:
@@ -150,14 +160,24 @@ def _next_lines(problem: _Problem, view: HealthView) -> list[str]:
             advices.setdefault(key, (finding.next, report.same))
     shown = joined_advices(list(advices.values()))
     most = len(shown) if view.verbose else MOST_COMMANDS
-    lines: list[str] = []
+    lines, heading = list[str](), list[str]()
     for advice, same in shown[:most]:
         told = advice_lines(advice, same, view.width, "  next: ")
+        words = _words_before_command(advice, same, told)
         # The same words stand above once, over all commands.
-        lines += [text for text in told if text not in lines]
+        lines += told[len(words) :] if words == heading else told
+        heading = words
     if len(shown) > most:
         lines.append(f"  and {len(shown) - most} more like it; -v shows them")
     return lines
+
+
+def _words_before_command(advice: Advice, same: SameOptions, told: list[str]) -> list[str]:
+    """The lines before the only command of an advice; none where it has several."""
+    commands = [part for part in advice_parts(advice) if not isinstance(part, str)]
+    if len(commands) != 1:
+        return []
+    return told[: told.index(f"    {shown_command(commands[0], same)}")]
 
 
 def joined_advices(

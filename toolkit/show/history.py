@@ -160,12 +160,16 @@ def run_document(summary: Any, steps: Sequence[tuple[str, str, str]]) -> dict[st
 
 
 def deploy_labels(
-    records: Sequence[Any], live: Sequence[Sequence[str]], gone: Sequence[bool | None]
+    records: Sequence[Any],
+    live: Sequence[Sequence[str]],
+    gone: Sequence[bool | None],
+    needs: str,
 ) -> list[str]:
     """Good deploys, a line each of a list to choose from: what each is stands at its end. `live` is
     where each is live: in nothing, or in regions, with an empty name where it runs everywhere.
+    `needs` is what may be gone: `image`.
     """
-    marks = [_mark(where, is_gone) for where, is_gone in zip(live, gone, strict=True)]
+    marks = [_mark(where, is_gone, needs) for where, is_gone in zip(live, gone, strict=True)]
     rows = [(_version(record), _minute(record), f"run {line(record.run)}") for record in records]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -174,20 +178,20 @@ def deploy_labels(
     ]
 
 
-def _mark(live: Sequence[str], gone: bool | None) -> str:
+def _mark(live: Sequence[str], gone: bool | None, needs: str) -> str:
     """What a good deploy is now."""
     marks: list[str] = []
     if live:
         regions = ", ".join(region for region in live if region)
         marks.append(f"live in {line(regions)}" if regions else "live")
     if gone:
-        marks.append("image gone")
+        marks.append(f"{needs} gone")
     elif not live:
-        marks.append("good" if gone is False else "good, image not checked")
+        marks.append("good" if gone is False else f"good, {needs} not checked")
     return ", ".join(marks)
 
 
-def deploys(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
+def deploys(records: Sequence[Any], gone: Sequence[bool | None], needs: str) -> str:
     """The good deploys of a target, newest first; those that cannot be put back any more are
     marked.
     """
@@ -200,7 +204,7 @@ def deploys(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
     ]
     if not any(row[3] for row in rows):
         return table(("version", "when", "run"), [row[:3] for row in rows])
-    return table(("version", "when", "run", "image"), rows)
+    return table(("version", "when", "run", needs), rows)
 
 
 def deploys_document(records: Sequence[Any], gone: Sequence[bool | None]) -> list[dict[str, Any]]:

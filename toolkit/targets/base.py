@@ -221,6 +221,8 @@ class Kind:
     """The options that deploy a version by its name in place of what lies in the working tree; none
     where it has no such options.
     """
+    put_back: str = "version"
+    """What a rollback needs to be still there, in a word."""
     restores_with: tuple[str, ...] = ()
     """The options with which its command puts back what somebody has changed outside of toolkit."""
     content_details: tuple[str, ...] = ()

@@ -87,13 +87,12 @@ class _AppHealth:
             try:
                 service = ecs.service(self.aws, self.settings.cluster, self.settings.service)
             except Missing as problem:
-                yield _missing_service(problem)
+                yield _missing_service(problem)  # not even its cluster is there
                 return
             if service is None:
                 where = f" in cluster {self.settings.cluster} ({self.aws.region_name})"
-                yield _missing_service(
-                    Missing(what="ECS service", name=self.settings.service, where=where)
-                )
+                missing = Missing(what="ECS service", name=self.settings.service, where=where)
+                yield _missing_service(missing, common="the ECS service does not exist")
                 return
             self._service.set_result(service if service["status"] == "ACTIVE" else None)
         short = (
@@ -312,16 +311,15 @@ def _result_soon(answer: "Future[Any]") -> Any:
         return None
 
 
-def _missing_service(problem: Missing) -> Finding:
+def _missing_service(problem: Missing, common: str = "") -> Finding:
     """A service that is not there, or not even its cluster."""
-    is_service = problem.facts["what"] == "ECS service"
     return Finding(
         "service",
         HealthStatus.FAILING,
         "missing",
         cause=str(problem),
         next=problem.next,
-        common="the ECS service does not exist" if is_service else "",
+        common=common,
     )
 
 

@@ -24,6 +24,7 @@ class AppKind(base.Kind):
     deadline_s = 1800
     content_details = ("task definition",)
     artifact_detail = "digest"
+    put_back = "image"
     Settings = AppSettings
     by_name = ("--no-build", "--image", "TAG")
     Options = AppOptions

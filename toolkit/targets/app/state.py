@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.advice import NextCommand
+from toolkit.advice import NextCommand, ShellCommand
 from toolkit.errors import (
     CloudError,
     Missing,
@@ -325,7 +325,11 @@ def _check_build_allowed(job: Job, reference: str) -> None:
             ("list the others:", NextCommand("rollback", (job.target,), ("--list",))),
         )
     if job.options.image:
-        raise NoImage(name=reference, repository=settings.repository)
+        raise NoImage(
+            ("list its images:", _image_listing(settings.repository)),
+            name=reference,
+            repository=settings.repository,
+        )
     if settings.build is None or job.options.no_build:
         if settings.build is None:
             why = "it has no `build` in rules.toml"
@@ -335,6 +339,14 @@ def _check_build_allowed(job: Job, reference: str) -> None:
             f"there is no image {reference} in repository {settings.repository}, and {why}",
             "choose an existing image with --image TAG",
         )
+
+
+def _image_listing(words: str) -> ShellCommand:
+    repository = ecr.named(words)
+    account = ("--registry-id", repository.account) if repository.account else ()
+    region = ("--region", repository.region) if repository.region else ()
+    options = (repository.name, *account, *region)
+    return ShellCommand("aws ecr list-images --repository-name", options)
 
 
 def check_deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
