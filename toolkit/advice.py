@@ -18,8 +18,8 @@ class NextCommand(Struct, frozen=True, tag="toolkit"):
 
 
 class ShellCommand(Struct, frozen=True, tag="shell"):
-    """A command of another program: the beginning of a line of shell, and the words that follow,
-    which are quoted where it is rendered.
+    """A command of another program: a line of shell, and words, which are quoted where it is
+    rendered. They take the places of the `{}` in the line; the others follow it.
     """
 
     line: str

@@ -214,7 +214,17 @@ def test_whatever_the_table_shows_can_be_asked_for_by_its_name(stage: HealthStag
         (
             "letter",
             "the health of target 'letter' cannot be checked",
-            "it is a thing that only a person deploys",
+            "kind manual has no health that toolkit could ask for",
+        ),
+        (
+            "post",
+            "the health of target 'post' cannot be checked",
+            "kind manual has no health that toolkit could ask for",
+        ),
+        (
+            "elsewhere",
+            "check 'elsewhere' is only for prod",
+            "ask it there: toolkit health elsewhere --env prod",
         ),
     ],
 )
@@ -222,7 +232,10 @@ def test_a_name_without_a_row_is_refused_with_what_helps(
     stage: HealthStage, asked: str, message: str, hint: str
 ) -> None:
     more = '[checks.name]\ndns = "localhost"\n[checks.page]\nhttp = "GET /"\n'
+    more += '[checks.elsewhere]\ndns = "localhost"\nenvironments = ["prod"]\n'
+    more += "[environments.prod]\n"
     more += '[targets.letter]\nkind = "manual"\ninstructions = "write it"\n'
+    more += '[targets.post]\nkind = "group"\nmembers = ["letter"]\n'
     stage.rules("one", more=more)
     with pytest.raises(UsageError) as refused:
         stage.look(names=(asked,))

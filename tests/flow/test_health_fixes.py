@@ -232,5 +232,5 @@ def test_no_command_has_a_placeholder() -> None:
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
     ]
     assert words
-    placeholder = re.compile(r"\b(?!CONTINUE|MODIFIED|DELETED|FORCE_)[A-Z]{3,}\b|<|\.\.\.")
+    placeholder = re.compile(r"\b(?!CONTINUE|MODIFIED|DELETED|FORCE_)[A-Z]{3,}\b|<|\.\.\.|…")
     assert not [word for word in words if placeholder.search(word[1])]

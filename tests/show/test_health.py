@@ -296,8 +296,12 @@ def test_the_last_log_lines_of_what_failed_stand_below_its_cause() -> None:
 def test_q_names_what_is_not_well() -> None:
     bad = Finding("service", HealthStatus.FAILING, "x", cause="c")
     warned = Finding("drift", HealthStatus.WARNING, "x", cause="c")
-    text = show.names_text(result(up("w", warned), up("good", OK), up("b", bad)))
-    assert text == "b: failing\nw: warning\n1 ok, 1 failing, 1 warning in 500ms."
+    checked = result(up("w", warned), up("good", OK), up("b", bad))
+    last = "1 ok, 1 failing, 1 warning in 500ms."
+    assert show.names_text(checked, HealthView(now=NOW)) == f"b: failing\nw: warning\n{last}"
+    assert (
+        show.names_text(checked, HealthView(now=NOW, height=2)) == f"... and 2 more names\n{last}"
+    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (80, 6), (60, 3)])

@@ -124,7 +124,7 @@ def _write_report(result: HealthResult, arguments: HealthArguments) -> int:
 def _text(result: HealthResult, arguments: HealthArguments, view: HealthView) -> str:
     first = "".join(f"note: {line(remark)}\n" for remark in result.first)
     if arguments.quiet:
-        return first + show.names_text(result)
+        return first + show.names_text(result, view)
     return first + show.text(result, view)
 
 

@@ -2,7 +2,7 @@
 answered by then is unknown.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 
@@ -61,6 +61,7 @@ from toolkit.operations import (
     HealthStatus,
     Location,
 )
+from toolkit.plan.graph import Graph
 from toolkit.ports.aws import endpoint
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
@@ -205,8 +206,6 @@ def named_subjects(
     """The subjects that are called like this in the table, and the targets of groups; with the
     credentials of their locations. Raises UsageError for a name that there is not.
     """
-    from toolkit.plan.graph import Graph
-
     graph = Graph(rules.targets)
     by_name: dict[str, list[int]] = {}
     for index, subject in enumerate(subjects):
@@ -217,8 +216,7 @@ def named_subjects(
         leaves = graph.leaves(name) if name in rules.targets else (name,)
         indexes = [index for leaf in leaves for index in by_name.get(leaf, ())]
         if not indexes:
-            plain = dict.fromkeys(subject.name for subject in subjects)
-            raise _unknown_row(name, tuple(plain), rules, checks)
+            raise _without_row(name, subjects, rules, checks)
         chosen.update(indexes)
     needed = {subjects[index].location for index in chosen if needs_credentials(subjects[index])}
     return [
@@ -240,19 +238,34 @@ def _row_names(subject: Subject) -> Iterable[str]:
             yield f"{location.environment} {name}"
 
 
-def _unknown_row(name: str, existing: tuple[str, ...], rules: Rules, checks: Checks) -> UsageError:
+def _without_row(
+    name: str, subjects: Sequence[Subject], rules: Rules, checks: Checks
+) -> UsageError:
     """The error for a name that has no row."""
-    if name in checks.checks:
-        smoke_test = NextCommand("smoke-test", options=("--only", name))
-        return UsageError(f"health does not ask check {name!r}", ("use", smoke_test))
+    if check := checks.checks.get(name):
+        return _check_without_row(check, {subject.location.environment for subject in subjects})
     if name in rules.targets:
-        return UsageError(
-            f"the health of target {name!r} cannot be checked",
-            "it is a thing that only a person deploys",
-        )
+        leaves = Graph(rules.targets).leaves(name)
+        kinds = ", ".join(sorted({rules.targets[leaf].kind for leaf in leaves}))
+        problem = f"the health of target {name!r} cannot be checked"
+        return UsageError(problem, f"kind {kinds} has no health that toolkit could ask for")
+    existing = tuple(dict.fromkeys(subject.name for subject in subjects))
     names = tuple(dict.fromkeys((*existing, *rules.targets)))
     hint = nearest(name, names) or f"it has {', '.join(existing[:8])}"
     return UsageError(f"{rules.file} has no target or check {name!r}", hint)
+
+
+def _check_without_row(check: Check, environments: Collection[str | None]) -> UsageError:
+    """The error for a check that is not asked in these environments, though there is one of that
+    name.
+    """
+    is_elsewhere = check.environments and not set(check.environments) & set(environments)
+    if check.check_type not in LOOKED_AT or not is_elsewhere:
+        smoke_test = NextCommand("smoke-test", options=("--only", check.name))
+        return UsageError(f"health does not ask check {check.name!r}", ("use", smoke_test))
+    there = NextCommand("health", (check.name,), ("--env", check.environments[0]))
+    problem = f"check {check.name!r} is only for {', '.join(check.environments)}"
+    return UsageError(problem, ("ask it there:", there))
 
 
 def _with_trust(subjects: list[Subject], rules: Rules, git: Git | None) -> list[Subject]:

@@ -106,9 +106,7 @@ def _is_listed(report: HealthReport, view: HealthView) -> bool:
     )
 
 
-def _table_lines(
-    checkups: Sequence[HealthReport], names: "RowNames", view: HealthView
-) -> list[str]:
+def _table_lines(checkups: Sequence[HealthReport], names: RowNames, view: HealthView) -> list[str]:
     headers = ["target", "status", "live", "since", "detail"]
     rows: list[list[str]] = []
     for report in checkups:
@@ -181,7 +179,7 @@ def _due_lines(checkups: Sequence[HealthReport], view: HealthView) -> list[str]:
     return advice_lines(see, due.same, view.width, "")
 
 
-def names_text(result: HealthResult) -> str:
+def names_text(result: HealthResult, view: HealthView) -> str:
     """What is not well by name, the worst first, and the last line: the whole answer of -q."""
     checkups = by_status(result.checkups)
     names = RowNames(checkups)
@@ -190,7 +188,11 @@ def names_text(result: HealthResult) -> str:
         for report in checkups
         if report.status != HealthStatus.OK
     ]
-    return "\n".join([*lines, summary(checkups, result.took_s)])
+    last = summary(checkups, result.took_s)
+    if view.height is not None:
+        lines = [text[: view.width] for text in _cut(lines, view.height - 1, "names")]
+        last = last[: view.width]
+    return "\n".join([*lines, last])
 
 
 def _anywhere(checkups: Sequence[HealthReport]) -> SameOptions:

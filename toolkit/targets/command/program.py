@@ -8,7 +8,6 @@ from shlex import join
 
 from msgspec import Struct
 
-from toolkit.advice import ShellCommand
 from toolkit.errors import ProgramFailed, Refused
 from toolkit.formats.redaction import without
 from toolkit.operations import Job
@@ -77,7 +76,8 @@ def _path(job: Job, word: str, folder: str, root: str) -> str:
     if path is None or not os.path.isfile(path):
         fix = f"install {word}"
         if os.path.isfile(os.path.join(folder, word)):
-            fix = f"one in {job.settings.folder or 'the repository'} is written ./{word}"
+            here = os.path.join(job.settings.folder, word)
+            fix = f"to run {here} of the repository, write ./{word} in rules.toml"
         raise Refused(f"there is no program {word} {where}", fix)
     return path
 
@@ -87,8 +87,10 @@ def _passed_on(job: Job) -> dict[str, str]:
     passed: dict[str, str] = {}
     for name in job.settings.env:
         if name not in os.environ:
-            set_it = ShellCommand(f"export {name}=…")
-            raise Refused(f"{name} is not set, and {job.target} needs it", set_it)
+            raise Refused(
+                f"{name} is not set, and {job.target} needs it",
+                f"set {name} where toolkit is started, or take it out of `env` in rules.toml",
+            )
         passed[name] = os.environ[name]
     return passed
 
