@@ -130,7 +130,7 @@ def seeded(name: str) -> Iterator[Random]:
         raise
 
 
-def store(folder: Path) -> Store:
+def make_store(folder: Path) -> Store:
     """A store that is there."""
     folder.mkdir(mode=0o700, exist_ok=True)
     return Store(str(folder))

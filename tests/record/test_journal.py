@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.record.parts import ROUNDS, Broken, seeded, store
+from tests.record.parts import ROUNDS, Broken, make_store, seeded
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.disk import Disk
 from toolkit.ports.processes import facts
@@ -38,14 +38,14 @@ JOBS = [{"step": "app", "target": "app"}, {"step": "api@eu-west-1", "target": "a
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return store(tmp_path / "store")
+def store(tmp_path: Path) -> Store:
+    return make_store(tmp_path / "store")
 
 
-def written(here: Store, run: str = RUN) -> bytes:
+def written(store: Store, run: str = RUN) -> bytes:
     """The bytes of a real journal."""
     created = Journal.create(
-        here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()}
+        store, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()}
     )
     created.append(
         EntryState.INTENT,
@@ -89,22 +89,22 @@ def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
 
-def put(here: Store, data: bytes) -> Path:
-    here.subfolder("runs")
-    path = Path(path_of(here, RUN))
+def put(store: Store, data: bytes) -> Path:
+    store.subfolder("runs")
+    path = Path(path_of(store, RUN))
     path.write_bytes(data)
     return path
 
 
-def reopened(here: Store) -> tuple[JournalEntry, ...]:
-    created = Journal.reopen(here, RUN)
+def reopened(store: Store) -> tuple[JournalEntry, ...]:
+    created = Journal.reopen(store, RUN)
     created.close()
     return created.entries
 
 
-def test_what_was_written_is_read(here: Store) -> None:
-    written(here)
-    entries = read(here, RUN)
+def test_what_was_written_is_read(store: Store) -> None:
+    written(store)
+    entries = read(store, RUN)
     assert [(entry.n, entry.state, entry.step) for entry in entries] == [
         (1, "run", None),
         (2, "intent", "app"),
@@ -117,20 +117,20 @@ def test_what_was_written_is_read(here: Store) -> None:
     assert entries[1].facts["what"] == {"service": "backend \x1b[2K é \udcff"}
     assert entries[2].facts["receipt"]["numbers"] == [1, 2.5, None, True]
     assert datetime.fromisoformat(entries[0].at).tzinfo == UTC
-    assert reopened(here) == entries
+    assert reopened(store) == entries
 
 
-def test_a_journal_is_for_its_owner_only(here: Store) -> None:
-    written(here)
-    assert stat.S_IMODE(os.stat(path_of(here, RUN)).st_mode) == 0o600
-    assert stat.S_IMODE(os.stat(here.path("runs")).st_mode) == 0o700
+def test_a_journal_is_for_its_owner_only(store: Store) -> None:
+    written(store)
+    assert stat.S_IMODE(os.stat(path_of(store, RUN)).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(store.path("runs")).st_mode) == 0o700
 
 
-def test_a_name_is_taken_once(here: Store) -> None:
-    data = written(here)
+def test_a_name_is_taken_once(store: Store) -> None:
+    data = written(store)
     with pytest.raises(FileIsThere):
-        Journal.create(here, RUN, {})
-    assert Path(path_of(here, RUN)).read_bytes() == data
+        Journal.create(store, RUN, {})
+    assert Path(path_of(store, RUN)).read_bytes() == data
 
 
 def test_names_of_runs_sort_by_time_and_differ() -> None:
@@ -144,57 +144,57 @@ def test_names_of_runs_sort_by_time_and_differ() -> None:
 
 
 @pytest.mark.parametrize("run", ["../x", "", "a/b", ".hidden", "-x", "a\n", "x" * 65, "é"])
-def test_what_cannot_be_a_run_is_refused(here: Store, run: str) -> None:
+def test_what_cannot_be_a_run_is_refused(store: Store, run: str) -> None:
     for use in uses(
-        lambda: read(here, run),
-        lambda: Journal.create(here, run, {}),
-        lambda: Journal.reopen(here, run),
+        lambda: read(store, run),
+        lambda: Journal.create(store, run, {}),
+        lambda: Journal.reopen(store, run),
     ):
         with pytest.raises(Refused, match="not the name of a run"):
             use()
 
 
-def test_a_run_that_is_not_there_is_named(here: Store) -> None:
-    for use in uses(lambda: read(here, RUN), lambda: Journal.reopen(here, RUN)):
+def test_a_run_that_is_not_there_is_named(store: Store) -> None:
+    for use in uses(lambda: read(store, RUN), lambda: Journal.reopen(store, RUN)):
         with pytest.raises(Refused, match=RUN):
             use()
 
 
-def test_going_on_continues_the_numbers(here: Store) -> None:
-    written(here)
-    created = Journal.reopen(here, RUN)
+def test_going_on_continues_the_numbers(store: Store) -> None:
+    written(store)
+    created = Journal.reopen(store, RUN)
     created.append(EntryState.NOTE, text="again")
     created.close()
-    assert [entry.n for entry in read(here, RUN)] == list(range(1, 9))
+    assert [entry.n for entry in read(store, RUN)] == list(range(1, 9))
 
 
 # T3
 
 
-def test_every_prefix_of_the_bytes_reopens_to_its_complete_lines(here: Store) -> None:
-    data = written(here)
-    entries = read(here, RUN)
+def test_every_prefix_of_the_bytes_reopens_to_its_complete_lines(store: Store) -> None:
+    data = written(store)
+    entries = read(store, RUN)
     ends = [position + 1 for position, byte in enumerate(data) if byte == 10]
     for cut in range(len(data) + 1):
         whole = sum(end <= cut for end in ends)
-        path = put(here, data[:cut])
-        assert read(here, RUN) == entries[:whole]
+        path = put(store, data[:cut])
+        assert read(store, RUN) == entries[:whole]
         assert path.stat().st_size == cut, "reading changes nothing"
-        assert reopened(here) == entries[:whole]
+        assert reopened(store) == entries[:whole]
         assert path.stat().st_size == (ends[whole - 1] if whole else 0)
 
 
-def test_going_on_after_a_torn_line_is_going_on_before_it(here: Store) -> None:
-    data = written(here)
-    put(here, data[:-5])
-    created = Journal.reopen(here, RUN)
+def test_going_on_after_a_torn_line_is_going_on_before_it(store: Store) -> None:
+    data = written(store)
+    put(store, data[:-5])
+    created = Journal.reopen(store, RUN)
     created.append(EntryState.END, exit=0)
     created.close()
-    assert [(entry.n, entry.state) for entry in read(here, RUN)][-2:] == [(6, "note"), (7, "end")]
+    assert [(entry.n, entry.state) for entry in read(store, RUN)][-2:] == [(6, "note"), (7, "end")]
 
 
-def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
-    data = written(here)
+def test_no_flipped_bit_is_ever_misread(store: Store) -> None:
+    data = written(store)
     entries, _ = parse(data, RUN, "x")
     last = data.rindex(b"\n", 0, -1) + 1
     bits = len(data) * 8
@@ -216,39 +216,39 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("bit", range(8))
 def test_two_lines_that_became_one_are_not_taken_for_a_torn_one(
-    here: Store, bit: int, torn: bool
+    store: Store, bit: int, torn: bool
 ) -> None:
-    data = bytearray(written(here))
+    data = bytearray(written(store))
     data[data.rindex(b"\n", 0, -1)] ^= 1 << bit
-    put(here, bytes(data[:-1] if torn else data))
+    put(store, bytes(data[:-1] if torn else data))
     with pytest.raises(StateDamaged, match="line 6"):
-        reopened(here)
+        reopened(store)
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_a_line_that_comes_twice_is_refused(here: Store, number: int) -> None:
-    lines = written(here).splitlines(keepends=True)
-    put(here, b"".join([*lines[: number + 1], *lines[number:]]))
+def test_a_line_that_comes_twice_is_refused(store: Store, number: int) -> None:
+    lines = written(store).splitlines(keepends=True)
+    put(store, b"".join([*lines[: number + 1], *lines[number:]]))
     with pytest.raises(StateDamaged, match=f"line {number + 2} .*has the number {number + 1}"):
-        reopened(here)
+        reopened(store)
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_lines_in_another_order_are_refused(here: Store, number: int) -> None:
-    lines = written(here).splitlines(keepends=True)
+def test_lines_in_another_order_are_refused(store: Store, number: int) -> None:
+    lines = written(store).splitlines(keepends=True)
     lines[number], lines[number + 1] = lines[number + 1], lines[number]
-    put(here, b"".join(lines))
+    put(store, b"".join(lines))
     with pytest.raises(StateDamaged, match=f"line {number + 1} "):
-        reopened(here)
+        reopened(store)
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_a_missing_line_is_refused(here: Store, number: int) -> None:
-    lines = written(here).splitlines(keepends=True)
+def test_a_missing_line_is_refused(store: Store, number: int) -> None:
+    lines = written(store).splitlines(keepends=True)
     del lines[number]
-    put(here, b"".join(lines))
+    put(store, b"".join(lines))
     with pytest.raises(StateDamaged, match=f"line {number + 1} "):
-        reopened(here)
+        reopened(store)
 
 
 # S30
@@ -279,77 +279,77 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_forged_line_is_refused_where_it_stands_and_left_alone(here: Store, name: str) -> None:
+def test_a_forged_line_is_refused_where_it_stands_and_left_alone(store: Store, name: str) -> None:
     forged, reason = HOSTILE[name]
     first = line(1, "run", facts={"jobs": JOBS})
     data = first + forged if "without" in name else first + forged + line(3)
-    path = put(here, data)
-    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+    path = put(store, data)
+    for use in uses(lambda: read(store, RUN), lambda: reopened(store)):
         with pytest.raises(StateDamaged) as problem:
             use()
         assert str(problem.value).startswith(f"{path}: line 2 (at byte {len(first)}) {reason}")
     assert path.read_bytes() == data
 
 
-def test_a_true_checksum_over_what_nests_too_deep_is_refused(here: Store) -> None:
+def test_a_true_checksum_over_what_nests_too_deep_is_refused(store: Store) -> None:
     body = (
         line(2)
         .partition(b',"crc"')[0]
         .replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     )
-    put(here, line(1, "run") + body + b',"crc":"%08x"}\n' % crc32(body))
+    put(store, line(1, "run") + body + b',"crc":"%08x"}\n' % crc32(body))
     with pytest.raises(StateDamaged, match="cannot be read"):
-        read(here, RUN)
+        read(store, RUN)
 
 
-def test_line_ends_of_another_system_are_refused(here: Store) -> None:
-    data = written(here).replace(b"\n", b"\r\n")
-    path = put(here, data)
+def test_line_ends_of_another_system_are_refused(store: Store) -> None:
+    data = written(store).replace(b"\n", b"\r\n")
+    path = put(store, data)
     with pytest.raises(StateDamaged, match=r"line 1 .* is damaged"):
-        reopened(here)
+        reopened(store)
     assert path.read_bytes() == data
 
 
-def test_a_single_damaged_line_is_not_taken_for_a_torn_one(here: Store) -> None:
+def test_a_single_damaged_line_is_not_taken_for_a_torn_one(store: Store) -> None:
     """Nothing is done before the first line is on disk: a whole but wrong one was changed later."""
-    path = put(here, line(1, "run").replace(b'"facts"', b'"fakts"'))
+    path = put(store, line(1, "run").replace(b'"facts"', b'"fakts"'))
     with pytest.raises(StateDamaged, match="line 1"):
-        reopened(here)
+        reopened(store)
     assert path.stat().st_size > 0
 
 
-def test_a_journal_of_a_newer_version_is_left_as_it_is(here: Store) -> None:
+def test_a_journal_of_a_newer_version_is_left_as_it_is(store: Store) -> None:
     """H24."""
-    path = put(here, b'{"v":2,"n":1,"seal":"of another kind"}\n')
+    path = put(store, b'{"v":2,"n":1,"seal":"of another kind"}\n')
     with pytest.raises(
         StateDamaged, match=r"another version of toolkit \(format 2, this one reads 1"
     ):
-        reopened(here)
+        reopened(store)
     assert path.stat().st_size > 0
 
 
-def test_a_journal_that_does_not_begin_a_run_is_refused(here: Store) -> None:
-    put(here, line(1, "note"))
+def test_a_journal_that_does_not_begin_a_run_is_refused(store: Store) -> None:
+    put(store, line(1, "note"))
     with pytest.raises(StateDamaged, match="does not begin a run"):
-        read(here, RUN)
+        read(store, RUN)
 
 
 def test_a_journal_too_large_to_be_ours_is_refused(
-    here: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "FILE_MOST", 2000)
-    put(here, line(1, "run") + b"".join(line(n) for n in range(2, 50)))
-    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+    put(store, line(1, "run") + b"".join(line(n) for n in range(2, 50)))
+    for use in uses(lambda: read(store, RUN), lambda: reopened(store)):
         with pytest.raises(StateDamaged, match="larger than"):
             use()
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
 def test_what_is_no_file_is_neither_followed_nor_waited_for(
-    here: Store, tmp_path: Path, kind: str
+    store: Store, tmp_path: Path, kind: str
 ) -> None:
-    here.subfolder("runs")
-    path = Path(path_of(here, RUN))
+    store.subfolder("runs")
+    path = Path(path_of(store, RUN))
     if kind == "link":
         (tmp_path / "real").write_bytes(line(1, "run"))
         path.symlink_to(tmp_path / "real")
@@ -357,7 +357,7 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(
         os.mkfifo(path)
     else:
         path.mkdir()
-    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+    for use in uses(lambda: read(store, RUN), lambda: reopened(store)):
         with pytest.raises((StateDamaged, FileProblem), match=str(path)):
             use()
 
@@ -365,20 +365,20 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(
 # One writer
 
 
-def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
+def test_who_writes_a_journal_is_named_to_others(store: Store) -> None:
     created = Journal.create(
-        here, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"}
+        store, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"}
     )
     with pytest.raises(LockHeld) as problem:
-        Journal.reopen(here, RUN)
+        Journal.reopen(store, RUN)
     assert problem.value.facts["target"] == RUN
     assert problem.value.facts["owner"].startswith("ada@")
     assert f"(process {os.getpid()})" in problem.value.facts["owner"]
     assert problem.value.facts["command"] == "toolkit deploy 'my app'"
-    assert len(read(here, RUN)) == 1, "reading is free"
+    assert len(read(store, RUN)) == 1, "reading is free"
     created.close()
     created.close()
-    assert len(reopened(here)) == 1
+    assert len(reopened(store)) == 1
 
 
 WRITER = """
@@ -394,11 +394,11 @@ while True:
 """
 
 
-def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
+def test_lines_that_were_acknowledged_survive_a_kill(store: Store) -> None:
     for number in range(3 * ROUNDS):
         run = f"{RUN}{number}"
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, here.folder, run], stdout=subprocess.PIPE, env=ENV
+            [sys.executable, "-c", WRITER, store.folder, run], stdout=subprocess.PIPE, env=ENV
         ) as child:
             assert child.stdout
             acknowledged = sum(
@@ -407,26 +407,26 @@ def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
                 if notes.endswith(b"\n")
             )
             with pytest.raises(LockHeld):
-                Journal.reopen(here, run)
+                Journal.reopen(store, run)
             child.kill()
             acknowledged += child.stdout.read().count(b"\n")
-        created = Journal.reopen(here, run)
+        created = Journal.reopen(store, run)
         created.close()
         assert acknowledged <= len(created.entries) - 1 <= acknowledged + 1
 
 
-def test_a_child_does_not_keep_the_journal_locked(here: Store) -> None:
-    created = Journal.create(here, RUN, {})
+def test_a_child_does_not_keep_the_journal_locked(store: Store) -> None:
+    created = Journal.create(store, RUN, {})
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
     ) as child:
         created.close()
-        assert len(reopened(here)) == 1
+        assert len(reopened(store)) == 1
         child.communicate(b"\n")
 
 
-def test_several_threads_write_whole_lines(here: Store) -> None:
-    created = Journal.create(here, RUN, {})
+def test_several_threads_write_whole_lines(store: Store) -> None:
+    created = Journal.create(store, RUN, {})
     start = Barrier(4)
 
     def work(who: int) -> None:
@@ -440,7 +440,7 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
     for thread in threads:
         thread.join()
     created.close()
-    actual = [(entry.facts["who"], entry.facts["count"]) for entry in read(here, RUN)[1:]]
+    actual = [(entry.facts["who"], entry.facts["count"]) for entry in read(store, RUN)[1:]]
     assert sorted(actual) == [(who, count) for who in range(4) for count in range(25)]
     assert [count for who, count in actual if who == 2] == list(range(25))
 
@@ -458,25 +458,25 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
     ],
 )
 def test_a_line_that_could_not_be_read_again_is_not_written(
-    here: Store, use: Callable[[Journal], None], reason: str
+    store: Store, use: Callable[[Journal], None], reason: str
 ) -> None:
-    created = Journal.create(here, RUN, {"jobs": JOBS})
+    created = Journal.create(store, RUN, {"jobs": JOBS})
     with pytest.raises((ValueError, TypeError), match=reason):
         use(created)
     created.append(EntryState.NOTE)
     created.close()
     with pytest.raises(ValueError, match="closed"):
         created.append(EntryState.NOTE)
-    assert [entry.state for entry in read(here, RUN)] == ["run", "note"]
+    assert [entry.state for entry in read(store, RUN)] == ["run", "note"]
 
 
-def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(here: Store) -> None:
-    created = Journal.create(here, RUN, {})
+def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(store: Store) -> None:
+    created = Journal.create(store, RUN, {})
     with pytest.raises(FileProblem, match="more than a journal takes"):
         created.append(EntryState.NOTE, x="y" * journal.LINE_MOST)
     created.append(EntryState.NOTE)
     created.close()
-    assert len(read(here, RUN)) == 2
+    assert len(read(store, RUN)) == 2
 
 
 # T8
@@ -489,7 +489,7 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(
 ) -> None:
     """The N-th call fails, for N = 1, 2, … until everything succeeds."""
     for position in range(1, 100):
-        current = store(tmp_path / f"{position}")
+        current = make_store(tmp_path / f"{position}")
         disk = Broken(position, error, short)
         numbers: list[int] = []
         try:
@@ -523,28 +523,28 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(
     pytest.fail("it never succeeded")
 
 
-def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(here: Store) -> None:
-    created = Journal.create(here, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
+def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(store: Store) -> None:
+    created = Journal.create(store, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
     for _ in range(3):
         with pytest.raises(FileProblem, match="the disk is full"):
             created.append(EntryState.INTENT, call="x")
     created.close()
     assert disk.failed > 3
-    assert [entry.state for entry in read(here, RUN)] == ["run"]
-    assert [entry.state for entry in reopened(here)] == ["run"]
+    assert [entry.state for entry in read(store, RUN)] == ["run"]
+    assert [entry.state for entry in reopened(store)] == ["run"]
 
 
-def test_a_short_write_is_completed(here: Store) -> None:
+def test_a_short_write_is_completed(store: Store) -> None:
     class SlowDisk(Disk):
         def write(self, descriptor: int, data: bytes) -> int:
             return os.write(descriptor, data[:7])
 
-    created = Journal.create(here, RUN, {"x": "y" * 100}, disk=SlowDisk())
+    created = Journal.create(store, RUN, {"x": "y" * 100}, disk=SlowDisk())
     created.close()
-    assert len(read(here, RUN)) == 1
+    assert len(read(store, RUN)) == 1
 
 
-def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
+def test_the_line_is_on_disk_when_append_returns(store: Store) -> None:
     calls: list[str] = []
 
     class CallsOfDisk(Disk):
@@ -556,14 +556,14 @@ def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
             calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync")
             super().sync(descriptor)
 
-    created = Journal.create(here, RUN, {}, disk=CallsOfDisk())
+    created = Journal.create(store, RUN, {}, disk=CallsOfDisk())
     created.append(EntryState.NOTE)
     created.close()
     assert calls == ["write", "sync", "folder", "write", "sync"]
 
 
-def test_an_append_costs_milliseconds(here: Store) -> None:
-    created = Journal.create(here, RUN, {"jobs": JOBS})
+def test_an_append_costs_milliseconds(store: Store) -> None:
+    created = Journal.create(store, RUN, {"jobs": JOBS})
     took = []
     for number in range(100):
         began = time.perf_counter()

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from tests.record.bucket import BucketState
-from tests.record.parts import ROUNDS, SkippingClock, seeded, someone, store
+from tests.record.parts import ROUNDS, SkippingClock, make_store, seeded, someone
 from tests.support.sandbox import Cloud
 from toolkit.errors import LockHeld, LockLost, Refused, ToolkitError, Unreachable
 from toolkit.ports import processes
@@ -89,7 +89,7 @@ def test_all_locks_are_taken_or_none(s3: BucketState, locks: Locks) -> None:
 def test_the_lock_of_this_machine_comes_first(
     s3: BucketState, bucket: Bucket, clock: SkippingClock, tmp_path: Path
 ) -> None:
-    both = Locks([Flocks(store(tmp_path / "store")), Leases(bucket, clock)], clock)
+    both = Locks([Flocks(make_store(tmp_path / "store")), Leases(bucket, clock)], clock)
     first = take(both, "1")
     assert [(name, where) for name, _, where in both.show()] == [(APP, "local"), (APP, "remote")]
     calls = len(s3.calls)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.record.bucket import OWNER, BucketState
-from tests.record.parts import Broken, store
+from tests.record.parts import Broken, make_store
 from toolkit.errors import (
     AnotherProject,
     Exit,
@@ -73,8 +73,8 @@ def record(
     )
 
 
-def local(here: Store, disk: Disk | None = None) -> LocalLedger:
-    return LocalLedger(here, SCOPE, disk)
+def local(store: Store, disk: Disk | None = None) -> LocalLedger:
+    return LocalLedger(store, SCOPE, disk)
 
 
 def runs(records: Sequence[Record]) -> list[str]:
@@ -82,13 +82,13 @@ def runs(records: Sequence[Record]) -> list[str]:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return store(tmp_path / "store")
+def store(tmp_path: Path) -> Store:
+    return make_store(tmp_path / "store")
 
 
 @pytest.fixture
-def shared(here: Store, bucket: Bucket) -> SharedLedger:
-    return SharedLedger(local(here), bucket)
+def shared(store: Store, bucket: Bucket) -> SharedLedger:
+    return SharedLedger(local(store), bucket)
 
 
 RECORDS = st.lists(
@@ -136,23 +136,23 @@ def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -
     assert [item.run for item in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
 
 
-def test_a_wrong_clock_does_not_change_what_is_live(here: Store) -> None:
+def test_a_wrong_clock_does_not_change_what_is_live(store: Store) -> None:
     """H5: order is by what was written after what."""
-    ledger = local(here)
+    ledger = local(store)
     ledger.put(record("early", when="2026-11-20T13:00:00+00:00"))
     ledger.put(record("late", when="2026-11-20T12:00:00+00:00"))
     assert [item.run for item in ledger.get("app")] == ["late", "early"]
 
 
-def test_a_run_that_is_resumed_corrects_its_own_record(here: Store) -> None:
-    ledger = local(here)
+def test_a_run_that_is_resumed_corrects_its_own_record(store: Store) -> None:
+    ledger = local(store)
     ledger.put(record("a", "in-doubt"))
     ledger.put(record("a", "succeeded"))
     assert [(item.run, item.verdict) for item in ledger.get("app")] == [("a", "succeeded")]
 
 
-def test_targets_have_records_of_their_own(here: Store) -> None:
-    ledger = local(here)
+def test_targets_have_records_of_their_own(store: Store) -> None:
+    ledger = local(store)
     for record_ in (record("a"), record("b", target="api")):
         ledger.put(record_)
     assert {name: runs(records) for name, records in ledger.all().records.items()} == {
@@ -172,9 +172,9 @@ def told(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
 
 
 def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(
-    here: Store,
+    store: Store,
 ) -> None:
-    ledger = local(here)
+    ledger = local(store)
     ledger.put(record("a"))
     ledger.begin(begins("b"))
     assert told(ledger.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
@@ -182,8 +182,8 @@ def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(
     assert told(ledger.get("app")) == [("b", "succeeded", False), ("a", "succeeded", False)]
 
 
-def test_a_deploy_that_is_said_to_begin_twice_stands_there_once(here: Store) -> None:
-    ledger = local(here)
+def test_a_deploy_that_is_said_to_begin_twice_stands_there_once(store: Store) -> None:
+    ledger = local(store)
     ledger.put(record("a"))
     ledger.begin(begins("b"))
     before = ledger.get("app")
@@ -191,8 +191,8 @@ def test_a_deploy_that_is_said_to_begin_twice_stands_there_once(here: Store) -> 
     assert ledger.get("app") == before
 
 
-def test_a_deploy_that_goes_on_after_its_end_was_recorded_is_in_doubt_again(here: Store) -> None:
-    ledger = local(here)
+def test_a_deploy_that_goes_on_after_its_end_was_recorded_is_in_doubt_again(store: Store) -> None:
+    ledger = local(store)
     ledger.put(record("a"))
     for verdict in ("rolled-back", "succeeded"):
         ledger.put(record("b", verdict))
@@ -202,9 +202,9 @@ def test_a_deploy_that_goes_on_after_its_end_was_recorded_is_in_doubt_again(here
 
 @pytest.mark.parametrize("others", [1, 2])
 def test_what_was_in_doubt_before_several_deploys_began_stays_so_when_they_give_way(
-    here: Store, others: int
+    store: Store, others: int
 ) -> None:
-    ledger = local(here)
+    ledger = local(store)
     ledger.put(record("a"))
     ledger.put(replace(record("b", "failed"), unsure=True))
     for number in range(others):
@@ -223,43 +223,43 @@ def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was
 
 
 def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(
-    here: Store, shared: SharedLedger
+    store: Store, shared: SharedLedger
 ) -> None:
     """Others went on writing there."""
     shared.put(record("a"))
-    local(here).begin(begins("b"))
-    local(here).put(record("b", "rolled-back"))
-    assert told(local(here).get("app")) == [("b", "rolled-back", True), ("a", "succeeded", False)]
+    local(store).begin(begins("b"))
+    local(store).put(record("b", "rolled-back"))
+    assert told(local(store).get("app")) == [("b", "rolled-back", True), ("a", "succeeded", False)]
 
 
 def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(
-    here: Store, bucket: Bucket
+    store: Store, bucket: Bucket
 ) -> None:
-    theirs = Store(f"{here.folder}-theirs")
+    theirs = Store(f"{store.folder}-theirs")
     Path(theirs.folder).mkdir(mode=0o700)
     SharedLedger(local(theirs), bucket).put(record("a"))
-    SharedLedger(local(here), bucket).begin(begins("b"))
+    SharedLedger(local(store), bucket).begin(begins("b"))
     assert told(SharedLedger(local(theirs), bucket).all().records["app"]) == [
         ("b", BEGUN, True),
         ("a", "succeeded", False),
     ]
-    assert told(local(here).get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
+    assert told(local(store).get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
 
 
 def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_there(
-    here: Store, shared: SharedLedger
+    store: Store, shared: SharedLedger
 ) -> None:
-    local(here).put(record("a"))
+    local(store).put(record("a"))
     shared.begin(begins("b"))
     assert told(shared.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
 
 
 def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     shared.begin(begins("b"))
-    local(here).put_copy(record("b"))  # the bucket was away
+    local(store).put_copy(record("b"))  # the bucket was away
     assert told(shared.get("app"))[0] == ("b", BEGUN, True)
     shared.begin(begins("c"))
     assert told(shared.get("app")) == [
@@ -289,12 +289,12 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name: str) -> None:
+def test_a_deploy_to_another_place_is_not_seen(store: Store, bucket: Bucket, name: str) -> None:
     for ledger, second in (
-        (local(here), LocalLedger(here, ELSEWHERE[name])),
+        (local(store), LocalLedger(store, ELSEWHERE[name])),
         (
-            SharedLedger(local(here), bucket),
-            SharedLedger(LocalLedger(here, ELSEWHERE[name]), bucket),
+            SharedLedger(local(store), bucket),
+            SharedLedger(LocalLedger(store, ELSEWHERE[name]), bucket),
         ),
     ):
         ledger.put(record("a"))
@@ -303,12 +303,15 @@ def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name
 
 
 def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
-    here: Store, bucket: Bucket
+    store: Store, bucket: Bucket
 ) -> None:
     anywhere = Scope(environment="dev")
-    local(here).put(record("a"))
-    SharedLedger(local(here), bucket).put(record("a"))
-    for ledger in (LocalLedger(here, anywhere), SharedLedger(LocalLedger(here, anywhere), bucket)):
+    local(store).put(record("a"))
+    SharedLedger(local(store), bucket).put(record("a"))
+    for ledger in (
+        LocalLedger(store, anywhere),
+        SharedLedger(LocalLedger(store, anywhere), bucket),
+    ):
         assert runs(ledger.get("app")) == ["a"]
         ledger.put(replace(record("b"), account="222222222222"))
         with pytest.raises(
@@ -319,25 +322,25 @@ def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
         assert ledger.all().records == {}
 
 
-def test_nothing_was_deployed_yet(here: Store, shared: SharedLedger) -> None:
-    assert local(here).all() == shared.all() == LedgerContents()
+def test_nothing_was_deployed_yet(store: Store, shared: SharedLedger) -> None:
+    assert local(store).all() == shared.all() == LedgerContents()
 
 
 @pytest.mark.parametrize("number", range(1, 4))
-def test_a_full_disk_leaves_the_record_of_before(here: Store, number: int) -> None:
+def test_a_full_disk_leaves_the_record_of_before(store: Store, number: int) -> None:
     """T8."""
-    local(here).put(record("a"))
+    local(store).put(record("a"))
     disk = Broken(number, errno.ENOSPC, times=100)
     with suppress(FileProblem):
-        local(here, disk).put(record("b"))
+        local(store, disk).put(record("b"))
     assert disk.failed
-    assert [item.run for item in local(here).get("app")][-1] == "a"
-    assert [path.name for path in Path(here.path(HERE)).iterdir()] == ["app.json"]
+    assert [item.run for item in local(store).get("app")][-1] == "a"
+    assert [path.name for path in Path(store.path(HERE)).iterdir()] == ["app.json"]
 
 
-def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: BucketState) -> None:
+def test_many_writers_lose_nothing(store: Store, bucket: Bucket, s3: BucketState) -> None:
     """The bucket's file is read again whenever somebody else was faster."""
-    ledgers: list[Ledger] = [local(here), SharedLedger(local(here), bucket)]
+    ledgers: list[Ledger] = [local(store), SharedLedger(local(store), bucket)]
     for ledger in ledgers:
         threads = [
             Thread(target=ledger.put, args=(record(f"r{number}", target="app"),))
@@ -353,12 +356,12 @@ def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: BucketState)
 
 
 def test_the_bucket_is_the_truth_and_the_copy_follows(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, encode(add(decode(s3.body(KEY), "x")[0], record("b"))))
     assert [item.run for item in shared.get("app")] == ["b", "a"]
-    assert [item.run for item in local(here).get("app")] == ["b", "a"]
+    assert [item.run for item in local(store).get("app")] == ["b", "a"]
     assert [item.run for item in shared.all().records["app"]] == ["b", "a"]
     assert shared.behind is None
 
@@ -384,14 +387,14 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
-    Path(here.path(HERE, "app.json")).write_text("{")
+    Path(store.path(HERE, "app.json")).write_text("{")
     shared.put(record("b"))
     assert [item.run for item in shared.get("app")] == ["b", "a"]
     with pytest.raises(StateDamaged):
-        local(here).get("app")
+        local(store).get("app")
 
 
 HOSTILE = {
@@ -412,7 +415,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_record_that_makes_no_sense_is_named_and_left_alone(
-    here: Store, shared: SharedLedger, s3: BucketState, name: str
+    store: Store, shared: SharedLedger, s3: BucketState, name: str
 ) -> None:
     s3.put(KEY, HOSTILE[name])
     with pytest.raises(
@@ -425,19 +428,19 @@ def test_a_record_that_makes_no_sense_is_named_and_left_alone(
 
 
 def test_a_damaged_object_costs_only_its_own_target(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     shared.put(record("b", target="api"))
     s3.put(KEY, b"{")
-    Path(here.path(HERE, "app.json")).write_text("{")
-    for contents in (local(here).copies(), shared.all()):
+    Path(store.path(HERE, "app.json")).write_text("{")
+    for contents in (local(store).copies(), shared.all()):
         assert runs(contents.records["api"]) == ["b"]
         assert sentence(contents.damaged["app"]).startswith("its record is damaged: ")
 
 
 def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, b"{")
@@ -449,7 +452,7 @@ def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
 
 
 def test_repair_without_a_copy_leaves_nothing_recorded(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     s3.put(KEY, b"{")
     assert "it has no record now" in shared.repair("app")
@@ -458,11 +461,11 @@ def test_repair_without_a_copy_leaves_nothing_recorded(
 
 
 def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(
-    here: Store, bucket: Bucket, tmp_path: Path
+    store: Store, bucket: Bucket, tmp_path: Path
 ) -> None:
-    theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs = SharedLedger(local(make_store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1"))
-    ledger_contents = SharedLedger(local(here), bucket, "shop").all()
+    ledger_contents = SharedLedger(local(store), bucket, "shop").all()
     assert (list(ledger_contents.damaged), list(ledger_contents.foreign)) == (["app"], ["app"])
     assert runs(theirs.get("app")) == ["c1"]
 
@@ -472,11 +475,11 @@ PROGRAM = "$(touch${IFS}x)"
 
 
 def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
-    here: Store, bucket: Bucket, s3: BucketState, tmp_path: Path
+    store: Store, bucket: Bucket, s3: BucketState, tmp_path: Path
 ) -> None:
-    theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs = SharedLedger(local(make_store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1", target=PROGRAM))
-    ours = SharedLedger(local(here), bucket, "shop")
+    ours = SharedLedger(local(store), bucket, "shop")
     with pytest.raises(AnotherProject) as refused:
         ours.get(PROGRAM)
     assert refused.value.exit == Exit.USAGE
@@ -489,15 +492,15 @@ def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
 
 @pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])
 def test_a_name_with_blanks_is_none_for_in_a_sentence_it_could_read_as_a_command(
-    here: Store, field: str
+    store: Store, field: str
 ) -> None:
     forged = replace(record("r1"), **{field: "x: toolkit lock release app"})
     with pytest.raises(StateDamaged):
         decode(encode([forged]), "app.json")
 
 
-def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(here: Store) -> None:
-    ledger = local(here)
+def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(store: Store) -> None:
+    ledger = local(store)
     first = record("r1")
     ledger.put(first)
     ledger.put(replace(first, run="r2", verdict="unchanged", when="2026-11-21T12:00:00+00:00"))
@@ -509,21 +512,21 @@ def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(here: St
     )
 
 
-def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
-    local(here).put(record("a"))
-    path = Path(here.path(HERE, "app.json"))
+def test_repair_on_this_machine_keeps_what_was_damaged(store: Store) -> None:
+    local(store).put(record("a"))
+    path = Path(store.path(HERE, "app.json"))
     path.write_text("{")
-    local(here).repair("app")
+    local(store).repair("app")
     assert Path(f"{path}.damaged").read_text() == "{"
-    assert local(here).all() == LedgerContents()
-    local(here).put(record("b"))
-    assert runs(local(here).get("app")) == ["b"]
+    assert local(store).all() == LedgerContents()
+    local(store).put(record("b"))
+    assert runs(local(store).get("app")) == ["b"]
 
 
 def test_adopting_a_store_keeps_what_this_machine_recorded(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
-    local(here).put(record("a"))
+    local(store).put(record("a"))
     assert runs(shared.get("app")) == ["a"]
     assert runs(shared.all().records["app"]) == ["a"]
     shared.put(record("b"))
@@ -531,7 +534,7 @@ def test_adopting_a_store_keeps_what_this_machine_recorded(
 
 
 def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(record("a"))
     s3.objects.clear()
@@ -545,22 +548,22 @@ def test_the_time_is_that_of_the_store(shared: SharedLedger) -> None:
 
 
 def test_a_template_lies_beside_the_record_under_its_digest(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
     shared.put(replace(record("a"), deployed=DeployedState(template="t", body="Resources: {}\n")))
     [receipt] = shared.get("app")
     assert (receipt.deployed.body, receipt.deployed.template) == ("", "t")
     assert b"Resources" not in s3.body(KEY)
-    assert shared.body(receipt) == local(here).body(receipt) == "Resources: {}\n"
-    Path(here.path("bodies", receipt.body)).unlink()
+    assert shared.body(receipt) == local(store).body(receipt) == "Resources: {}\n"
+    Path(store.path("bodies", receipt.body)).unlink()
     assert shared.body(receipt) == "Resources: {}\n"
     s3.put(f"team/bodies/{receipt.body}", b"another")
     with pytest.raises(StateDamaged):
         shared.body(receipt)
 
 
-def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
-    ledger = local(here)
+def test_a_run_that_changed_nothing_records_nothing_new(store: Store) -> None:
+    ledger = local(store)
     ledger.put(replace(record("a"), version="v", deployed=DeployedState(definition="d")))
     ledger.put(
         replace(record("b", "unchanged"), version="v", deployed=DeployedState(definition="d"))
@@ -568,8 +571,8 @@ def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
     assert runs(ledger.get("app")) == ["a"]
 
 
-def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(here: Store) -> None:
-    ledger = local(here)
+def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(store: Store) -> None:
+    ledger = local(store)
     ledger.put(replace(record("a"), version="v", deployed=DeployedState(definition="d")))
     ledger.put(
         replace(record("b", "unchanged"), version="v", deployed=DeployedState(definition="foreign"))
@@ -577,8 +580,8 @@ def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(her
     assert [(item.run, item.deployed.definition) for item in ledger.get("app")] == [("a", "d")]
 
 
-def test_what_is_seen_unchanged_after_a_doubt_ends_it(here: Store) -> None:
-    ledger = local(here)
+def test_what_is_seen_unchanged_after_a_doubt_ends_it(store: Store) -> None:
+    ledger = local(store)
     ledger.put(replace(record("a"), version="v"))
     ledger.put(replace(record("b", "failed"), version="w", unsure=True))
     ledger.put(replace(record("c", "unchanged"), version="v"))
@@ -607,59 +610,61 @@ OLD = {
 
 
 def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(
-    here: Store, shared: SharedLedger, s3: BucketState
+    store: Store, shared: SharedLedger, s3: BucketState
 ) -> None:
-    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
-    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
+    Path(store.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+    Path(store.subfolder("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
     s3.put("team/live/dev/eu-west-1/app.json", json.dumps(OLD).encode())
-    for ledger in (local(here), shared):
+    for ledger in (local(store), shared):
         assert ledger.all() == LedgerContents()
         [earlier] = ledger.legacy_records()["app"]
         assert (earlier.version, earlier.fingerprint, earlier.origin) == ("v1", "", "seen")
 
 
-def test_what_an_earlier_version_recorded_says_nothing_of_another_endpoint(here: Store) -> None:
-    Path(here.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+def test_what_an_earlier_version_recorded_says_nothing_of_another_endpoint(store: Store) -> None:
+    Path(store.subfolder("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
     assert (
         LocalLedger(
-            here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")
+            store, Scope(endpoint="http://127.0.0.1:4566", environment="dev")
         ).legacy_records()
         == {}
     )
-    assert LocalLedger(here, Scope(environment="prod")).legacy_records() == {}
-    assert LocalLedger(here, Scope(environment="dev", region="eu-central-1")).legacy_records() == {}
+    assert LocalLedger(store, Scope(environment="prod")).legacy_records() == {}
+    assert (
+        LocalLedger(store, Scope(environment="dev", region="eu-central-1")).legacy_records() == {}
+    )
 
 
-def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> None:
+def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(store: Store) -> None:
     name = "ä" * 120
-    local(here).put(record("a", target=name))
-    assert runs(local(here).get(name)) == ["a"]
-    assert list(local(here).all().records) == [name]
+    local(store).put(record("a", target=name))
+    assert runs(local(store).get(name)) == ["a"]
+    assert list(local(store).all().records) == [name]
 
 
 def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(
-    here: Store, shared: SharedLedger
+    store: Store, shared: SharedLedger
 ) -> None:
     """Others went on writing to it."""
     shared.put(record("a"))
-    contents = local(here).all()
+    contents = local(store).all()
     assert (
         contents.records,
         "a copy of s3://state/team/" in sentence(contents.damaged["app"]),
     ) == ({}, True)
-    local(here).put(record("b"))
-    assert runs(local(here).all().records["app"]) == ["b", "a"]
+    local(store).put(record("b"))
+    assert runs(local(store).all().records["app"]) == ["b", "a"]
 
 
 def test_what_this_machine_recorded_before_there_was_a_store_does_not_come_above_what_others_did(
-    here: Store, bucket: Bucket
+    store: Store, bucket: Bucket
 ) -> None:
     """The order of two histories is not comparable."""
     for run in ("a1", "a2", "a3"):
-        local(here).put(record(run))
-    theirs = Store(f"{here.folder}-theirs")
+        local(store).put(record(run))
+    theirs = Store(f"{store.folder}-theirs")
     Path(theirs.folder).mkdir(mode=0o700)
     SharedLedger(local(theirs), bucket).put(record("b"))
-    SharedLedger(local(here), bucket).put(record("c"))
+    SharedLedger(local(store), bucket).put(record("c"))
     assert runs(SharedLedger(local(theirs), bucket).get("app")) == ["c", "b"]
-    assert runs(local(here).get("app")) == ["c", "b"]
+    assert runs(local(store).get("app")) == ["c", "b"]

@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from tests.record.parts import ROUNDS, ManualClock, SkippingClock, seeded, someone, store
+from tests.record.parts import ROUNDS, ManualClock, SkippingClock, make_store, seeded, someone
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
 from toolkit.operations import Location
 from toolkit.ports import processes
@@ -25,20 +25,20 @@ ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return store(tmp_path / "store")
+def store(tmp_path: Path) -> Store:
+    return make_store(tmp_path / "store")
 
 
-def locks(here: Store, clock: ManualClock | None = None) -> Locks:
-    return Locks([Flocks(here)], clock or SkippingClock(), lambda low, high: high)
+def locks(store: Store, clock: ManualClock | None = None) -> Locks:
+    return Locks([Flocks(store)], clock or SkippingClock(), lambda low, high: high)
 
 
 def nobody(name: str, by: Holder) -> None:
     pytest.fail(f"told of {name}")
 
 
-def file_of(here: Store) -> Path:
-    return next(Path(here.path("locks")).glob("*app.lock"))
+def file_of(store: Store) -> Path:
+    return next(Path(store.path("locks")).glob("*app.lock"))
 
 
 def test_a_lock_is_named_by_where_the_target_is() -> None:
@@ -46,11 +46,11 @@ def test_a_lock_is_named_by_where_the_target_is() -> None:
     assert lock_name(Location(), "app") == "-/-/app"
 
 
-def test_one_run_holds_a_target_until_it_releases_it(here: Store) -> None:
+def test_one_run_holds_a_target_until_it_releases_it(store: Store) -> None:
     """H1."""
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+    first = locks(store).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld) as problem:
-        locks(here).take([APP], someone("2"), 0, nobody)
+        locks(store).take([APP], someone("2"), 0, nobody)
     assert problem.value.facts == {
         "target": APP,
         "owner": "ada@elsewhere",
@@ -60,33 +60,33 @@ def test_one_run_holds_a_target_until_it_releases_it(here: Store) -> None:
     first.check_fence()
     assert first.release() == ()
     assert first.release() == ()
-    second = locks(here).take([APP], someone("2"), 0, nobody)
+    second = locks(store).take([APP], someone("2"), 0, nobody)
     assert second.previous == ()
     second.release()
 
 
-def test_other_targets_are_free(here: Store) -> None:
+def test_other_targets_are_free(store: Store) -> None:
     """H2."""
-    first = locks(here).take([APP], someone("1"), 0, nobody)
-    second = locks(here).take([API, "prod/eu-west-1/app"], someone("2"), 0, nobody)
+    first = locks(store).take([APP], someone("1"), 0, nobody)
+    second = locks(store).take([API, "prod/eu-west-1/app"], someone("2"), 0, nobody)
     assert (first.names, second.names) == ((APP,), (API, "prod/eu-west-1/app"))
     first.release()
     second.release()
 
 
-def test_all_locks_are_taken_or_none(here: Store) -> None:
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+def test_all_locks_are_taken_or_none(store: Store) -> None:
+    first = locks(store).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
-        locks(here).take(["a/a/a", APP, "z/z/z"], someone("2"), 0, nobody)
-    locks(here).take(["a/a/a", "z/z/z"], someone("3"), 0, nobody).release()
+        locks(store).take(["a/a/a", APP, "z/z/z"], someone("2"), 0, nobody)
+    locks(store).take(["a/a/a", "z/z/z"], someone("3"), 0, nobody).release()
     first.release()
 
 
-def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
+def test_who_waits_is_told_once_and_early_for_whom(store: Store) -> None:
     clock, notes = SkippingClock(), list[tuple[str, str, float]]()
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+    first = locks(store).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
-        locks(here, clock).take(
+        locks(store, clock).take(
             [APP],
             someone("2"),
             60,
@@ -97,11 +97,11 @@ def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
     first.release()
 
 
-def test_tries_come_further_and_further_apart(here: Store) -> None:
+def test_tries_come_further_and_further_apart(store: Store) -> None:
     clock = SkippingClock()
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+    first = locks(store).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
-        locks(here, clock).take([APP], someone("2"), 100, lambda *_: None)
+        locks(store, clock).take([APP], someone("2"), 100, lambda *_: None)
     assert [round(seconds, 3) for seconds in clock.waited] == [
         0.4,
         2,
@@ -117,75 +117,75 @@ def test_tries_come_further_and_further_apart(here: Store) -> None:
     first.release()
 
 
-def test_who_waits_gets_it_when_it_is_released(here: Store) -> None:
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+def test_who_waits_gets_it_when_it_is_released(store: Store) -> None:
+    first = locks(store).take([APP], someone("1"), 0, nobody)
 
     def notes(name: str, by: Holder) -> None:
         assert first.release() == ()
 
-    second = locks(here).take([APP], someone("2"), 60, notes)
+    second = locks(store).take([APP], someone("2"), 60, notes)
     second.check_fence()
     second.release()
 
 
-def test_who_waits_can_be_stopped(here: Store) -> None:
+def test_who_waits_can_be_stopped(store: Store) -> None:
     stop = Event()
-    first = locks(here).take([APP], someone("1"), 0, nobody)
+    first = locks(store).take([APP], someone("1"), 0, nobody)
     stop.set()
     with pytest.raises(Stopped):
-        locks(here, ManualClock()).take([API, APP], someone("2"), 60, nobody, stop)
-    locks(here).take([API], someone("3"), 0, nobody).release()
+        locks(store, ManualClock()).take([API, APP], someone("2"), 60, nobody, stop)
+    locks(store).take([API], someone("3"), 0, nobody).release()
     first.release()
 
 
-def test_a_lock_whose_file_was_removed_is_lost_for_good(here: Store) -> None:
-    held = locks(here).take([APP], someone("1"), 0, nobody)
+def test_a_lock_whose_file_was_removed_is_lost_for_good(store: Store) -> None:
+    held = locks(store).take([APP], someone("1"), 0, nobody)
     held.check_fence()
-    file_of(here).unlink()
+    file_of(store).unlink()
     for _ in range(2):
         with pytest.raises(LockLost, match="its file was removed"):
             held.check_fence()
     assert held.lost.is_set()
-    second = locks(here).take([APP], someone("2"), 0, nobody)
+    second = locks(store).take([APP], someone("2"), 0, nobody)
     held.release()
     with pytest.raises(LockHeld):
-        locks(here).take([APP], someone("3"), 0, nobody)
+        locks(store).take([APP], someone("3"), 0, nobody)
     second.release()
 
 
-def test_who_ended_without_release_is_named_to_the_next_one(here: Store) -> None:
+def test_who_ended_without_release_is_named_to_the_next_one(store: Store) -> None:
     """K11: a dead process holds nothing, and its tokens are handed on."""
-    here.subfolder("locks")
-    locks(here).take([APP], someone("1"), 0, nobody).release()
-    file_of(here).write_bytes(encode(someone("dead", tokens=("t1", "t2")), APP))
-    held = locks(here).take([APP], someone("2"), 0, nobody)
+    store.subfolder("locks")
+    locks(store).take([APP], someone("1"), 0, nobody).release()
+    file_of(store).write_bytes(encode(someone("dead", tokens=("t1", "t2")), APP))
+    held = locks(store).take([APP], someone("2"), 0, nobody)
     assert [(item.id, item.tokens) for item in held.previous] == [("dead", ("t1", "t2"))]
     held.release()
-    assert locks(here).show() == []
+    assert locks(store).show() == []
 
 
-def test_a_lock_is_a_file_that_no_child_inherits(here: Store) -> None:
-    held = locks(here).take([APP], someone("1"), 0, nobody)
+def test_a_lock_is_a_file_that_no_child_inherits(store: Store) -> None:
+    held = locks(store).take([APP], someone("1"), 0, nobody)
     with subprocess.Popen(
         [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
     ) as child:
         held.release()
-        locks(here).take([APP], someone("2"), 0, nobody).release()
+        locks(store).take([APP], someone("2"), 0, nobody).release()
         child.communicate(b"\n")
 
 
-def test_a_link_in_place_of_a_lock_is_refused(here: Store, tmp_path: Path) -> None:
-    locks(here).take([APP], someone("1"), 0, nobody).release()
-    path = file_of(here)
+def test_a_link_in_place_of_a_lock_is_refused(store: Store, tmp_path: Path) -> None:
+    locks(store).take([APP], someone("1"), 0, nobody).release()
+    path = file_of(store)
     path.unlink()
     path.symlink_to(tmp_path / "precious")
     with pytest.raises(StateDamaged, match="it is a link"):
-        locks(here).take([APP], someone("1"), 0, nobody)
+        locks(store).take([APP], someone("1"), 0, nobody)
     assert not (tmp_path / "precious").exists()
 
 
 def test_a_folder_without_locks_is_refused_with_the_way_out(
-    here: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """H17."""
 
@@ -194,40 +194,40 @@ def test_a_folder_without_locks_is_refused_with_the_way_out(
 
     monkeypatch.setattr("fcntl.flock", flock)
     with pytest.raises(FileProblem, match="TOOLKIT_STATE_DIR"):
-        locks(here).take([APP], someone("1"), 0, nobody)
+        locks(store).take([APP], someone("1"), 0, nobody)
 
 
 # show and release by hand
 
 
-def test_show_names_who_holds_what_without_disturbing_it(here: Store) -> None:
-    held = locks(here).take([APP, API], someone("1"), 0, nobody)
-    assert [(name, by and by.id, where) for name, by, where in locks(here).show()] == [
+def test_show_names_who_holds_what_without_disturbing_it(store: Store) -> None:
+    held = locks(store).take([APP, API], someone("1"), 0, nobody)
+    assert [(name, by and by.id, where) for name, by, where in locks(store).show()] == [
         (API, "1", "local"),
         (APP, "1", "local"),
     ]
     held.check_fence()
     held.release()
-    assert locks(here).show() == []
+    assert locks(store).show() == []
 
 
-def test_a_live_holder_is_not_released_by_hand(here: Store) -> None:
-    held = locks(here).take([APP], holder("r1", "toolkit deploy", ManualClock().now()), 0, nobody)
+def test_a_live_holder_is_not_released_by_hand(store: Store) -> None:
+    held = locks(store).take([APP], holder("r1", "toolkit deploy", ManualClock().now()), 0, nobody)
     with pytest.raises(Refused, match=f"process {os.getpid()}"):
-        locks(here).force_release(APP, "1")
+        locks(store).force_release(APP, "1")
     held.check_fence()
     held.release()
 
 
-def test_a_dead_holder_is_released_by_its_id_only(here: Store) -> None:
-    locks(here).take([APP], someone("1"), 0, nobody).release()
-    file_of(here).write_bytes(encode(someone("dead"), APP))
+def test_a_dead_holder_is_released_by_its_id_only(store: Store) -> None:
+    locks(store).take([APP], someone("1"), 0, nobody).release()
+    file_of(store).write_bytes(encode(someone("dead"), APP))
     with pytest.raises(Refused, match="another holder"):
-        locks(here).force_release(APP, "other")
-    assert locks(here).show()[0][0] == APP
-    assert locks(here).force_release(APP, "dead") == ("local",)
+        locks(store).force_release(APP, "other")
+    assert locks(store).show()[0][0] == APP
+    assert locks(store).force_release(APP, "dead") == ("local",)
     with pytest.raises(Refused, match="is not locked"):
-        locks(here).force_release(APP, "dead")
+        locks(store).force_release(APP, "dead")
 
 
 HOSTILE: dict[str, bytes] = {
@@ -243,20 +243,20 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_body_that_makes_no_sense_is_told_of_and_can_be_released(here: Store, name: str) -> None:
+def test_a_body_that_makes_no_sense_is_told_of_and_can_be_released(store: Store, name: str) -> None:
     """S34."""
-    locks(here).take([APP], someone("1"), 0, nobody).release()
-    file_of(here).write_bytes(HOSTILE[name])
-    [(actual, by, _)] = locks(here).show()
+    locks(store).take([APP], someone("1"), 0, nobody).release()
+    file_of(store).write_bytes(HOSTILE[name])
+    [(actual, by, _)] = locks(store).show()
     assert actual == APP
     assert by is not None
     assert by.problem
     assert max(map(len, (by.who, by.command, by.problem))) < 100
-    assert locks(here).force_release(APP, by.id) == ("local",)
-    assert locks(here).show() == []
+    assert locks(store).force_release(APP, by.id) == ("local",)
+    assert locks(store).show() == []
 
 
-def test_escapes_in_a_body_stay_data(here: Store) -> None:
+def test_escapes_in_a_body_stay_data(store: Store) -> None:
     """S34: they are quoted where they are shown."""
     item = someone("1", who="\x1b]0;evil\x07")
     assert decode(encode(item, APP), "x") == item
@@ -363,12 +363,12 @@ while True:
 """
 
 
-def test_of_many_processes_one_holds_a_lock_whoever_is_killed(here: Store) -> None:
+def test_of_many_processes_one_holds_a_lock_whoever_is_killed(store: Store) -> None:
     rounds = kills = 0
     with seeded("races") as chance:
 
         def start() -> "subprocess.Popen[bytes]":
-            argv = [sys.executable, "-c", RACER, here.folder, str(chance.randrange(1 << 30))]
+            argv = [sys.executable, "-c", RACER, store.folder, str(chance.randrange(1 << 30))]
             return subprocess.Popen(argv, stdout=subprocess.PIPE, env=ENV)
 
         racers = [start() for _ in range(3)]
@@ -391,5 +391,5 @@ def test_of_many_processes_one_holds_a_lock_whoever_is_killed(here: Store) -> No
                 racer.kill()
                 racer.communicate()
     assert kills
-    held = locks(here).take(["a/a/a", "b/b/b"], someone("last"), 0, nobody)
+    held = locks(store).take(["a/a/a", "b/b/b"], someone("last"), 0, nobody)
     held.release()

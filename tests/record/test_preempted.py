@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from tests.record.bucket import BucketState
-from tests.record.parts import SkippingClock, someone, store
+from tests.record.parts import SkippingClock, make_store, someone
 from toolkit.errors import LockHeld, LockLost, Stopped
 from toolkit.operations import JobAction
 from toolkit.ports.aws.s3 import Bucket
@@ -45,7 +45,7 @@ def locks(bucket: Bucket, clock: SkippingClock) -> Locks:
 
 
 def local(tmp_path: Path, clock: SkippingClock) -> Locks:
-    return Locks([Flocks(store(tmp_path / "store"))], clock, lambda low, high: high)
+    return Locks([Flocks(make_store(tmp_path / "store"))], clock, lambda low, high: high)
 
 
 def quiet(name: str, by: Holder) -> None:
@@ -317,7 +317,9 @@ def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_l
     clock = SkippingClock()
     held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
-    asker = Locks([Flocks(store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high)
+    asker = Locks(
+        [Flocks(make_store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high
+    )
     second = asker.take([APP], undoing(), 0, quiet, on_stop_request=quiet)
     assert [item.command for item in ear.heard] == ["toolkit rollback app"]
     assert not list((tmp_path / "store" / "locks").glob("*.stop"))
@@ -344,9 +346,9 @@ def test_a_wish_for_a_holder_before_stops_nobody_after_it(tmp_path: Path) -> Non
     clock = SkippingClock()
     locks = local(tmp_path, clock)
     first = locks.take([APP], someone("1"), 0, quiet)
-    Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
+    Flocks(make_store(tmp_path / "store")).request_stop(APP, "1", WISH)
     assert first._locks[0].stop_request == WISH
-    second = Flocks(store(tmp_path / "store")).attempt(API, someone("2"))[0]
+    second = Flocks(make_store(tmp_path / "store")).attempt(API, someone("2"))[0]
     assert second is not None
     assert second.stop_request is None
     first.release()
@@ -377,6 +379,6 @@ def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) ->
 def test_locks_that_are_shown_are_no_wishes(tmp_path: Path) -> None:
     locks = local(tmp_path, SkippingClock())
     held = locks.take([APP], someone("1"), 0, quiet)
-    Flocks(store(tmp_path / "store")).request_stop(APP, "1", WISH)
+    Flocks(make_store(tmp_path / "store")).request_stop(APP, "1", WISH)
     assert [name for name, _, _ in locks.show()] == [APP]
     held.release()
