@@ -111,6 +111,25 @@ def test_a_diff_loads_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
     }
 
 
+def test_a_diff_against_records_loads_neither_threads_nor_what_tables_hardly_ever_need(
+    tmp_path: Path,
+) -> None:
+    repo = Repo.make(tmp_path / "repo", {"rules.toml": RULES})
+    (tmp_path / "state").mkdir()
+    env = {"TOOLKIT_STATE_DIR": str(tmp_path / "state"), "TOOLKIT_CACHE_DIR": str(tmp_path)}
+    names = modules(repo.path, "diff", **env)
+    assert {"tabulate", "toolkit.record.ledger"} <= names
+    slow = {
+        "concurrent.futures",
+        "importlib.metadata",
+        "logging",
+        "secrets",
+        "socket",
+        "wcwidth.wcwidth",
+    }
+    assert names & slow == set()
+
+
 def test_completion_loads_no_heavy_package(repo: Repo) -> None:
     for words in ("toolkit\ndiff\n--", "toolkit\ndeploy\n", "toolkit\nrollback\napp\n--to\n"):
         env = {

@@ -126,6 +126,7 @@ def test_in_a_real_tmux_it_is_in_its_buffer(tmp_path: Path) -> None:
     server = [tmux, "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
     program = f"from toolkit.cli import clipboard; print(clipboard.copy({COMMAND!r}))"
     (tmp_path / "program.py").write_text(program)
+    (tmp_path / "out").touch()
     words = f"PYTHONPATH={ROOT} {sys.executable} {tmp_path}/program.py > {tmp_path}/out; sleep 30"
     subprocess.run([*server, "new-session", "-d", "-x", "80", "-y", "24", words], check=True)
     try:

@@ -1,6 +1,7 @@
 """`toolkit diff`: what is out of date, why, and the narrowest plan."""
 
 import os
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,8 @@ def _report(result: DiffResult, git: Git | None, arguments: DiffArguments) -> in
         output.say(show.recommendation(result.plan, result.same))
         return code
     if not arguments.quiet:
+        if threading.active_count() == 1:
+            _load_output(arguments)
         people = _people(result, git) if arguments.verbose and git else ()
         output.say(show.text(result, output.width(), arguments.verbose, people))
     if result.refusal:
@@ -193,7 +196,7 @@ def _reader(request: "flow.DiffRequest", git: Git | None, silent: bool) -> "Reco
         from toolkit.flow.advice import same_options
         from toolkit.flow.recorded_bases import records_reader
 
-        ports = open_ports(Git.open(os.getcwd()), os.getcwd())
+        ports = open_ports(git, request.folder)
         called = ports if how == BaseKind.LIVE or shared else None
         sign_in = account.SignIn(environments=(environment,), silent=silent)
         account.sign_in(sign_in, called, git, request.folder, request.rules, request.allowed)

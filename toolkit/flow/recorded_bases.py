@@ -3,7 +3,6 @@ itself.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -239,6 +238,8 @@ def unfinished_deploys(
             begun.append(newest_first[0])
     if not begun:
         return {}
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(len(begun), 16)) as pool:
         working = list(pool.map(at_work, begun))
     words: dict[str, Advice] = {}
@@ -438,6 +439,8 @@ def _live_versions(
             if targets.kind(target.kind).runnable(target.settings) is None:
                 askable.append(target)
         jobs += run_jobs.jobs_without_run(askable, [location], reading.variables)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         answers = list(
             pool.map(lambda job: _live_version(job, reading.ports, starts_programs), jobs)

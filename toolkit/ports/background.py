@@ -4,10 +4,12 @@ program.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from contextvars import copy_context
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:  # it loads logging, which takes longer than many a git call
+    from concurrent.futures import Future
 
 Result = TypeVar("Result")
 
@@ -29,17 +31,21 @@ class BackgroundTask(Generic[Result]):
     """A function that runs in a thread of its own."""
 
     def __init__(self, do: Callable[[], Result]) -> None:
+        from concurrent.futures import Future
+
         self._future: Future[Result] = Future()
         DaemonThread(lambda: carry_out(self._future, do)).start()
 
     def within(self, seconds: float) -> Result:
         """Its result. Raises what it raised; Timeout if it has not ended `seconds` from now."""
+        from concurrent.futures import wait
+
         if not wait([self._future], max(seconds, 0)).done:
             raise Timeout
         return self._future.result()
 
 
-def carry_out(future: Future[Result], do: Callable[[], Result]) -> None:
+def carry_out(future: "Future[Result]", do: Callable[[], Result]) -> None:
     """Call a function, and pass its result or its error to whoever waits."""
     try:
         future.set_result(do())

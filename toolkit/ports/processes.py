@@ -4,7 +4,6 @@ process by now.
 
 import getpass
 import os
-import socket
 from typing import Any
 
 from msgspec import Struct
@@ -28,7 +27,7 @@ def current_process() -> Process:
 
 def process_of(pid: int) -> Process:
     """The process that has this number on this machine."""
-    return Process(socket.gethostname(), _boot_id(), pid, _start_and_state(pid)[0])
+    return Process(os.uname().nodename, _boot_id(), pid, _start_and_state(pid)[0])
 
 
 def is_running(process: Process) -> bool | None:
@@ -38,7 +37,7 @@ def is_running(process: Process) -> bool | None:
     counts as here.
     """
     boot = _boot_id()
-    if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
+    if process.pid <= 0 or not boot or (process.host, process.boot) != (os.uname().nodename, boot):
         return None
     try:
         # Signal 0 only asks whether the process exists.

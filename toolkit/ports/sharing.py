@@ -3,12 +3,14 @@ others wait for the result.
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import LockLost, Stopped, Throttled, ToolkitError, Unreachable
+
+if TYPE_CHECKING:  # loaded where work is shared: it takes longer than many a git call
+    from concurrent.futures import Future
 
 LOOK_S = 0.1
 """How often a waiting step checks whether the run is to stop."""
@@ -40,6 +42,8 @@ class SharedWork:
 
         If it fails, it fails for all; if the first step could not finish, the next one computes it.
         """
+        from concurrent.futures import wait
+
         future, is_first = self._join(key)
         while not is_first:
             while not wait([future], LOOK_S).done:
@@ -74,6 +78,8 @@ class SharedWork:
 
     def _join(self, key: Hashable) -> tuple["Future[SharedResult]", bool]:
         """The result, which may be to come, and whether nobody else computes it."""
+        from concurrent.futures import Future
+
         with self._lock:
             if key in self._results:
                 return self._results[key], False

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -109,6 +108,8 @@ def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time, such as `20261120-193742-x7k2`. It may be taken:
     Journal.create says so.
     """
+    import secrets  # only here: `diff` makes no runs
+
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
 

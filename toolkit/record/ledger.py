@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -797,6 +796,8 @@ class SharedLedger:
 
     def all(self) -> LedgerContents:
         """The records of every target; from the copy if the bucket cannot be reached."""
+        from concurrent.futures import ThreadPoolExecutor
+
         try:
             keys = self._keys()
             # One call per target: one after the other they would take seconds.

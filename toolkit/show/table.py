@@ -1,13 +1,37 @@
 """Tables that read well in 80 columns, without colour, in a pipe and by a screen reader."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import Any
 
 from toolkit.show import style
 
 
 def load() -> None:
-    """Load what a table needs, while there is nothing else to do: it takes long."""
-    import tabulate  # noqa: F401
+    """Load what a table needs, while there is nothing else to do: it takes long. Only where no
+    other thread loads anything.
+    """
+    with suppress(ImportError), _without_slow_imports():
+        import tabulate  # noqa: F401
+
+
+@contextmanager
+def _without_slow_imports() -> Iterator[None]:
+    """Two thirds of the time of `import tabulate` go into packages for its own version, and for
+    cells in wide characters. A version of it that needs more of them is loaded as usual, later.
+    """
+    metadata = ModuleType("importlib.metadata")
+    metadata.__dict__.update(version=lambda name: "", PackageNotFoundError=ImportError)
+    hidden: dict[str, Any] = {"importlib.metadata": metadata, "wcwidth": None}
+    hidden = {name: module for name, module in hidden.items() if name not in sys.modules}
+    sys.modules |= hidden
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def table(
@@ -18,11 +42,16 @@ def table(
     """
     import tabulate
 
+    tables: Any = tabulate
+    cells = [[style.with_escapes(str(cell)) for cell in row] for row in rows]
+    if not all(cell.isascii() for row in (headers, *cells) for cell in row):
+        import wcwidth
+
+        tables.wcwidth, tables.WIDE_CHARS_MODE = wcwidth, True
     tabulate.MIN_PADDING = 0  # by default a header takes two columns more than it needs
     align = ["left"] * len(headers)
     for column in right:
         align[column] = "right"
-    cells = [[style.with_escapes(str(cell)) for cell in row] for row in rows]
     text = tabulate.tabulate(
         cells, headers, tablefmt="simple", colalign=align, disable_numparse=True
     )

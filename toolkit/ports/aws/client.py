@@ -10,12 +10,11 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from threading import Condition, Lock, current_thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
@@ -23,7 +22,10 @@ from toolkit.advice import ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, in_flight, sources
-from toolkit.ports.background import DaemonThread, carry_out
+from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
+
+if TYPE_CHECKING:  # loaded with the first call: it takes longer than many a git call
+    from concurrent.futures import Future
 
 Result = TypeVar("Result")
 
@@ -292,6 +294,8 @@ class Aws:
         """Get credentials, if there are any. Threads that need them at the same moment share one
         attempt; after a failure the next one tries again. Raises CloudError.
         """
+        from concurrent.futures import Future, wait
+
         # The lock is not held during the attempt: a program that gives credentials may hang.
         with self._lock:
             attempt, is_first = self._signing_in, self._signing_in is None
@@ -647,12 +651,12 @@ def _within(seconds: float, do: Callable[[], Result]) -> Result:
     # would cost a tenth of their time.
     if isinstance(current_thread(), DaemonThread):
         return do()
-    future: Future[Result] = Future()
-    DaemonThread(partial(carry_out, future, do)).start()
-    if not wait([future], max(seconds, 0)).done:
+    task = BackgroundTask(do)
+    try:
+        return task.within(seconds)
+    except Timeout:
         debug.tell("aws", "given up", after_s=f"{seconds:g}")
-        raise _TooSlow(seconds)
-    return future.result()
+        raise _TooSlow(seconds) from None
 
 
 def _limit_s(params: Mapping[str, Any]) -> float:
