@@ -350,7 +350,7 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
 
 
 @pytest.mark.slow("long bakes", keep=1)
-@pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
+@pytest.mark.parametrize("fault", ["denied", "throttle", "503", "reset"])
 def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(
     oven: Oven, fault: str
 ) -> None:

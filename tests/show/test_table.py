@@ -1,14 +1,8 @@
 """Tables fit 80 columns and read well without colour, in a pipe and by a screen reader."""
 
-import importlib.metadata
-import sys
-from types import SimpleNamespace
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.show import table as tables
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped
 
@@ -25,40 +19,13 @@ def test_a_table_is_its_headers_a_rule_and_a_line_a_row() -> None:
     ]
 
 
-WIDE = ["target  files", "------  -----", "日本    1", "app     2"]
-
-
-@pytest.fixture
-def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if no table had been shown yet."""
-    for name in [*sys.modules]:
-        if name.partition(".")[0] in ("tabulate", "wcwidth") or name == "importlib.metadata":
-            monkeypatch.delitem(sys.modules, name)
-
-
-@pytest.mark.usefixtures("unloaded")
 def test_wide_characters_take_two_columns() -> None:
-    rows = [("日本", 1), ("app", 2)]
-    assert table(("target", "files"), rows).splitlines() == WIDE
-
-
-@pytest.mark.usefixtures("unloaded")
-def test_what_tables_hardly_ever_need_is_loaded_where_they_need_it() -> None:
-    tables.load()
-    assert "tabulate" in sys.modules
-    assert not sys.modules.keys() & {"importlib.metadata", "wcwidth"}
-    rows = [("日本", 1), ("app", 2)]
-    assert table(("target", "files"), rows).splitlines() == WIDE
-    assert importlib.metadata.version("tabulate")
-
-
-@pytest.mark.usefixtures("unloaded")
-def test_a_tabulate_that_needs_what_is_kept_from_it_is_loaded_as_usual(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tables, "ModuleType", lambda name: SimpleNamespace())
-    tables.load()
-    assert table(("a",), [("b",)]) == "a\n-\nb"
+    assert table(("target", "files"), [("日本", 1), ("app", 2)]).splitlines() == [
+        "target  files",
+        "------  -----",
+        "日本    1",
+        "app     2",
+    ]
 
 
 def test_no_line_ends_in_spaces() -> None:

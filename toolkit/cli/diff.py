@@ -130,9 +130,9 @@ def _load_output(arguments: DiffArguments) -> None:
     from toolkit.show import diff as diff  # loaded while git is at work
 
     if not arguments.as_json and not arguments.quiet:
-        from toolkit.show import table
+        from toolkit.cli import table_loading
 
-        table.load()
+        table_loading.load()
 
 
 def _request(ctx: click.Context, folder: str, arguments: DiffArguments) -> "flow.DiffRequest":

@@ -1,37 +1,14 @@
 """Tables that read well in 80 columns, without colour, in a pipe and by a screen reader."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any
 
 from toolkit.show import style
 
 
 def load() -> None:
-    """Load what a table needs, while there is nothing else to do: it takes long. Only where no
-    other thread loads anything.
-    """
-    with suppress(ImportError), _without_slow_imports():
-        import tabulate  # noqa: F401
-
-
-@contextmanager
-def _without_slow_imports() -> Iterator[None]:
-    """Two thirds of the time of `import tabulate` go into packages for its own version, and for
-    cells in wide characters. A version of it that needs more of them is loaded as usual, later.
-    """
-    metadata = ModuleType("importlib.metadata")
-    metadata.__dict__.update(version=lambda name: "", PackageNotFoundError=ImportError)
-    hidden: dict[str, Any] = {"importlib.metadata": metadata, "wcwidth": None}
-    hidden = {name: module for name, module in hidden.items() if name not in sys.modules}
-    sys.modules |= hidden
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+    """Load what a table needs. Raises ImportError."""
+    import tabulate  # noqa: F401
 
 
 def table(

@@ -22,7 +22,7 @@ from toolkit.advice import ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, in_flight, sources
-from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
+from toolkit.ports.background import DaemonThread, carry_out
 
 if TYPE_CHECKING:  # loaded with the first call: it takes longer than many a git call
     from concurrent.futures import Future
@@ -651,12 +651,14 @@ def _within(seconds: float, do: Callable[[], Result]) -> Result:
     # would cost a tenth of their time.
     if isinstance(current_thread(), DaemonThread):
         return do()
-    task = BackgroundTask(do)
-    try:
-        return task.within(seconds)
-    except Timeout:
+    from concurrent.futures import Future, wait
+
+    future: Future[Result] = Future()
+    DaemonThread(partial(carry_out, future, do)).start()
+    if not wait([future], max(seconds, 0)).done:
         debug.tell("aws", "given up", after_s=f"{seconds:g}")
-        raise _TooSlow(seconds) from None
+        raise _TooSlow(seconds)
+    return future.result()
 
 
 def _limit_s(params: Mapping[str, Any]) -> float:
