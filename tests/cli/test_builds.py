@@ -372,6 +372,7 @@ class KilledShop:
         return Result(child.returncode, out.decode(), err.decode())
 
 
+@pytest.mark.slow("kills", keep=1)
 @pytest.mark.parametrize(
     "call", ["registry:HeadManifest", "registry:PutUpload", "registry:PutManifest"]
 )

@@ -50,6 +50,7 @@ class EchoHandler(BaseHTTPRequestHandler):
     """Answers with what was asked, as the public echo services do, and with a few fixed pages."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or the second part of each answer waits 40 ms
 
     def answer(self) -> None:
         parts = urlsplit(self.path)

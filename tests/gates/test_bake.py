@@ -28,7 +28,7 @@ from toolkit.gates.base import AlarmBaseline
 from toolkit.gates.judge import Judge
 from toolkit.model import Rules, Version
 from toolkit.operations import JobAction, Outcome, Preview, RunResult
-from toolkit.ports.aws import ecs
+from toolkit.ports.aws import client, ecs
 from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
 from toolkit.record.ledger import Record
@@ -352,8 +352,9 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
 @pytest.mark.slow("long bakes", keep=1)
 @pytest.mark.parametrize("fault", ["denied", "throttle", "503", "reset"])
 def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(
-    oven: Oven, fault: str
+    oven: Oven, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client, "ATTEMPTS", 1)  # boto3 waits by the real clock
     oven.recorded()
     oven.once_live(20, lambda: _spoil(oven.endpoint, fault))
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')

@@ -110,6 +110,7 @@ def _error(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or the second part of each answer waits 40 ms
     s3: ClassVar[BucketState]
 
     def _serve(self) -> None:

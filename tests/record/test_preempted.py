@@ -5,7 +5,7 @@ one lease (J6).
 import json
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -151,9 +151,19 @@ def test_the_next_holder_is_not_asked_by_a_wish_of_before(
     second.release()
 
 
+class _Walking(SkippingClock):
+    """A clock on which a wait takes a moment, so that somebody else has one to listen."""
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        sleep(0.05)
+        return super().wait(seconds, wake)
+
+
 def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
-    bucket: Bucket, clock: SkippingClock, locks: Locks
+    s3: BucketState, bucket: Bucket
 ) -> None:
+    s3.clock = clock = _Walking()
+    locks = Locks([Leases(bucket, clock)], clock, lambda low, high: high)
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     lines: list[tuple[str, str]] = []

@@ -114,7 +114,7 @@ def linked(repo: Repo, name: str, to: Path) -> None:
     (repo.path / name).symlink_to(to)
 
 
-@pytest.mark.slow("hostile input", keep=8)
+@pytest.mark.slow("hostile input", keep=5)
 @pytest.mark.usefixtures("live")
 @pytest.mark.parametrize("where", ["outside", "git"])
 @pytest.mark.parametrize("name", ["rules.toml", *FILES])
@@ -131,7 +131,7 @@ def test_no_command_quotes_what_a_link_leads_to(
         assert actual.code != 3, actual.err
 
 
-@pytest.mark.slow("hostile input", keep=6)
+@pytest.mark.slow("hostile input", keep=4)
 @pytest.mark.usefixtures("live")
 @pytest.mark.parametrize(
     ("name", "command"),
@@ -261,7 +261,7 @@ def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(
 Make = Callable[[Path], None]
 
 
-@pytest.mark.slow("hostile input", keep=8)
+@pytest.mark.slow("hostile input", keep=5)
 @pytest.mark.parametrize(
     "make",
     [

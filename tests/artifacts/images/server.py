@@ -40,6 +40,7 @@ class Scripted:
 
         class RegistryHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or the second part of each answer waits 40 ms
             timeout = 10
 
             def handle_one(self) -> None:
