@@ -80,6 +80,7 @@ def _cpu() -> str:
 def rows(folder: Path, runs: int, history: Path | None, node_modules: Path | None) -> Iterator[Row]:
     """One measurement after the other."""
     yield from diffs(folder, runs)
+    yield from as_typed(folder / "files20000", runs)
     yield from records.rows(folder / "records", TOOLKIT)
     yield from growth.rows(folder / "growth", TOOLKIT)
     if node_modules is not None:
@@ -125,6 +126,35 @@ def diffs(folder: Path, runs: int) -> Iterator[Row]:
                 f"`python -I -c pass` {ms(bare)}, `git diff` {ms(git)}",
                 f"at most {goal}x" if files == 20_000 else "within 15 % of 20,000 files",
             )
+
+
+def as_typed(repo: Path, runs: int) -> Iterator[Row]:
+    """`diff BASE` on a terminal, 200 rules; what is printed without a repository being read."""
+    repository.git(repo, "checkout", "-q", "one")
+    status = ["git", "status", "--porcelain"]
+    ours, git = interleaved(repo, runs, [*TOOLKIT, "diff", "base"], status)
+    ratio = statistics.median(a / b for a, b in zip(ours, git, strict=True))
+    yield (
+        "`diff BASE`, text, working tree of 20,000 files",
+        f"{ms(ours)}: **{ratio:.1f}x** git",
+        f"`git status --porcelain` {ms(git)}",
+        "at most 2.5x",
+    )
+    words = {"_TOOLKIT_COMPLETE": "bash", "_TOOLKIT_WORDS": "toolkit\ndeploy\n"}
+    completion = {**os.environ, **words, "_TOOLKIT_CURRENT": "2"}
+    for what, command, env, goal in (
+        ("`toolkit --help`", [*TOOLKIT, "--help"], None, 4),
+        ("`toolkit deploy --help`", [*TOOLKIT, "deploy", "--help"], None, 8),
+        ("completion of 40 targets", TOOLKIT, completion, 6),
+    ):
+        ours, bare = interleaved(repo, runs, command, BARE, env=env)
+        ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+        yield (
+            what,
+            f"{ms(ours)}: **{ratio:.1f}x** the interpreter",
+            f"`python -I -c pass` {ms(bare)}",
+            f"at most {goal}x",
+        )
 
 
 def matching() -> Iterator[Row]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import toolkit.cli  # noqa: F401 (how it sets the garbage collector is a part of it)
 from benchmarks import records, repository
 from toolkit.flow.rulebook import read_rules, rule_book
 from toolkit.model import Change, ChangeStatus
@@ -28,6 +29,7 @@ def rows(folder: Path, toolkit: Sequence[str]) -> Iterator[Row]:
     yield from old_runs(folder / "runs")
     yield from rules()
     yield from recorded_commits(folder / "commits", toolkit)
+    yield from files(folder / "files", toolkit)
 
 
 def row(what: str, sizes: Sequence[int], seconds: Sequence[float]) -> Row:
@@ -76,7 +78,7 @@ def old_runs(folder: Path) -> Iterator[Row]:
 
 def rules() -> Iterator[Row]:
     """Reading rules.toml, and matching 10,000 paths."""
-    sizes = (500, 1_000, 4_000)
+    sizes = (500, 2_000, 10_000)
     reading: list[float] = []
     matching: list[float] = []
     for size in sizes:
@@ -90,6 +92,21 @@ def rules() -> Iterator[Row]:
         matching.append(time.perf_counter() - start)
     yield row("reading rules.toml with so many rules", sizes, reading)
     yield row("matching 10,000 paths against so many rules", sizes, matching)
+
+
+def files(folder: Path, toolkit: Sequence[str]) -> Iterator[Row]:
+    """`diff --json --committed` of one changed file among so many."""
+    sizes = (10_000, 100_000, 1_000_000)
+    seconds: list[float] = []
+    for size in sizes:
+        repo = repository.make(folder / str(size), size, checked_out=False)
+
+        def run(repo: Path = repo) -> None:
+            command = [*toolkit, "diff", "--json", "--committed", "base"]
+            subprocess.run(command, cwd=repo, stdout=subprocess.DEVNULL, check=True)
+
+        seconds.append(least(run))
+    yield row("`diff --json --committed`, 1 changed file among so many", sizes, seconds)
 
 
 def recorded_commits(folder: Path, toolkit: Sequence[str]) -> Iterator[Row]:

@@ -38,15 +38,18 @@ def paths(files: int) -> list[str]:
     ]
 
 
-def make(folder: Path, files: int) -> Path:
+def make(folder: Path, files: int, checked_out: bool = True) -> Path:
     """A repository with branches base, one (1 file changed since base) and thousand (1,000 files in
-    50 packages), and its rules.toml.
+    50 packages), and its rules.toml. On branch one; its files are only there if `checked_out`.
     """
     folder.mkdir(parents=True)
     names = paths(files)
     git(folder, "init", "-q", "-b", "base")
     git(folder, "fast-import", "--quiet", given=_history(names))
-    git(folder, "checkout", "-q", "one")
+    if checked_out:
+        git(folder, "checkout", "-q", "one")
+    else:
+        git(folder, "symbolic-ref", "HEAD", "refs/heads/one")
     (folder / "rules.toml").write_text(rules())
     return folder
 

@@ -130,6 +130,13 @@ def test_a_diff_against_records_loads_neither_threads_nor_what_tables_hardly_eve
     assert names & slow == set()
 
 
+@pytest.mark.parametrize("command", ["deploy", "deploy-app", "deploy-stack"])
+def test_a_page_of_help_loads_nothing_of_what_the_command_does(repo: Repo, command: str) -> None:
+    names = modules(repo.path, command, "--help")
+    assert "toolkit.cli.deploy_options" in names
+    assert not names & {"toolkit.cli.deploying", "toolkit.flow.deploy", "toolkit.flow.compare"}
+
+
 def test_completion_loads_no_heavy_package(repo: Repo) -> None:
     for words in ("toolkit\ndiff\n--", "toolkit\ndeploy\n", "toolkit\nrollback\napp\n--to\n"):
         env = {

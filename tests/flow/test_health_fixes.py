@@ -212,6 +212,73 @@ def test_a_bucket_and_its_first_page_are_brought_by_the_printed_commands(
     assert look().status == "ok"
 
 
+# Stacks and functions
+
+QUEUE = '[targets.queue]\nkind = "stack"\nstack = "Queue"\ntemplate = "t.json"\n'
+
+
+def updating(stage: HealthStage, seconds: float) -> None:
+    """Somebody updates the stack, which takes so long."""
+    cloudformation = stage.endpoint.cloudformation
+    cloudformation.stack("Queue", resources={"Jobs": "AWS::SQS::Queue"})
+    cloudformation.next("success", seconds=seconds)
+    named = {"StackName": "Queue", "ChangeSetName": "theirs"}
+    template = '{"Resources": {"Jobs": {"Type": "AWS::SQS::Queue"}}}'
+    cloudformation.create_change_set({**named, "TemplateBody": template})
+    cloudformation.execute_change_set(named)
+
+
+def pass_time(stage: HealthStage) -> None:
+    """What CloudFormation does goes on while somebody waits."""
+    for _ in range(20):
+        time.sleep(0.05)
+        stage.endpoint.clock.advance(2)
+
+
+def test_the_printed_command_waits_until_a_stack_is_updated(stage: HealthStage) -> None:
+    stage.rules(more=QUEUE)
+    updating(stage, 3)
+    looked = stage.look()
+    assert list(bad(looked, "queue")) == ["stack"]
+    [command] = printed(looked)
+    assert command.startswith("aws cloudformation wait stack-update-complete --stack-name Queue")
+    meanwhile = Thread(target=pass_time, args=(stage,))
+    meanwhile.start()
+    aws_cli.run(command)
+    meanwhile.join()
+    assert bad(stage.look(), "queue") == {}
+
+
+def test_the_printed_command_cancels_an_update_that_is_stuck(stage: HealthStage) -> None:
+    stage.rules(more=QUEUE)
+    updating(stage, 10_000_000)
+    stage.endpoint.clock.advance(24 * 3600)
+    looked = stage.look()
+    assert bad(looked, "queue")["stack"].startswith("it is stuck: it is being updated since")
+    [command] = printed(looked)
+    assert command.startswith("aws cloudformation cancel-update-stack --stack-name Queue")
+    aws_cli.run(command)
+    pass_time(stage)
+    [cause] = bad(stage.look(), "queue").values()
+    assert cause.startswith("its last update was rolled back")
+
+
+def test_the_printed_command_deletes_a_stack_whose_deletion_has_failed(stage: HealthStage) -> None:
+    stage.rules(more=QUEUE)
+    cloudformation = stage.endpoint.cloudformation
+    created = cloudformation.stack("Queue", "DELETE_FAILED", {"Jobs": "AWS::SQS::Queue"})
+    cloudformation.event(created, "Jobs", "AWS::SQS::Queue", "DELETE_FAILED", "in use", "jobs")
+    looked = stage.look()
+    assert bad(looked, "queue") == {"stack": "Jobs (AWS::SQS::Queue): in use"}
+    [command] = printed(looked)
+    assert command.startswith(
+        "aws cloudformation delete-stack --stack-name Queue --retain-resources Jobs"
+    )
+    aws_cli.run(command)
+    pass_time(stage)
+    assert bad(stage.look(), "queue") == {"stack": "there is no stack Queue"}
+
+
 # What is printed where no command can fix it
 
 

@@ -11,7 +11,7 @@ import click
 
 from tests.run import simulated
 from toolkit import targets
-from toolkit.cli import deploying
+from toolkit.cli import deploy_options, deploying
 from toolkit.cli.main import COMMANDS, main
 from toolkit.flow import runs
 from toolkit.gates.judge import Judge
@@ -32,21 +32,21 @@ def _point(where: str, what: str) -> None:
 
 
 @click.command()
-@deploying.deploy_options
+@deploy_options.add
 @click.pass_context
 def signalled(ctx: click.Context, /, **arguments: Any) -> int:
     """Begin the run of a folder, or go on with it (`--confirm resume`)."""
-    deploy_options = deploying.common_options(ctx, arguments)
-    root = Path(deploy_options.folder)
+    common = deploy_options.common_options(ctx, arguments)
+    root = Path(common.folder)
     clock = simulated.Hurried(TIMES)
     ports = simulated.ports(
         root, clock, simulated.SimulatedCloud(root / "cloud", clock.elapsed, _point)
     )
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    with deploying.terminal("deploy", deploy_options, prepared.jobs) as control:
+    with deploying.terminal("deploy", common, prepared.jobs) as control:
         request = control.request(RUN, prepared.rules, ports, files_never_change, Judge({}, ports))
         opened = runs.start(request, prepared)
-        if "resume" in deploy_options.confirm:
+        if "resume" in common.confirm:
             opened = runs.resume(request, open_store(simulated.PROJECT, str(root)))
         with opened as execution:
             control.result = execution.carry_out()

@@ -86,7 +86,10 @@ def _value(kind: str, values: list[str]) -> Any:
     if kind == "list":
         return values
     if kind in ("structure", "map"):
-        return json.loads(values[0])
+        if values[0].startswith("{"):
+            return json.loads(values[0])
+        name, _, value = values[0].partition("=")  # the short form, with one member
+        return {name: json.loads(value)}
     return values[0]
 
 

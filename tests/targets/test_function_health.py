@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.support import aws_cli
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
 from tests.targets.permissions import by_action
+from toolkit.advice import ShellCommand, advice_parts
 from toolkit.errors import CloudError
 from toolkit.model import Version
 from toolkit.operations import Finding, HealthStatus, Job, JobAction, LiveVersion, Location
@@ -23,7 +25,7 @@ from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.show.advice import sentence
+from toolkit.show.advice import command_line, sentence
 from toolkit.targets.function.kind import kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -188,6 +190,9 @@ def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: A
         f"to send all calls to version {first}: "
         "aws lambda update-alias --function-name mail --name live "
     )
+    [command] = [part for part in advice_parts(finding.next) if isinstance(part, ShellCommand)]
+    aws_cli.run(f"{command_line(command)} --region {REGION}")
+    assert told(aws)[0]["alias"].status == "ok"
 
 
 def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, kind_options, options
+from toolkit.cli import deploy_options, kind_options, options
 from toolkit.cli.kind_options import KindCommand
 from toolkit.errors import Exit, UsageError, exit_codes
 from toolkit.ports import files
@@ -43,7 +43,7 @@ EPILOG += (
 @click.option(
     "--plan", metavar="FILE", help="Deploy the plan that `toolkit diff --out FILE` wrote."
 )
-@deploying.deploy_options
+@deploy_options.add
 @click.pass_context
 def deploy(
     ctx: click.Context,
@@ -60,7 +60,9 @@ def deploy(
     """
     if sum((bool(targets), everything, plan is not None)) > 1:
         raise UsageError("targets, --all and --plan cannot be combined", "give only one of them")
-    common = deploying.common_options(ctx, arguments)
+    from toolkit.cli import deploying
+
+    common = deploy_options.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,

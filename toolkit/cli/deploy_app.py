@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, kind_options
+from toolkit.cli import deploy_options
 from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
@@ -22,12 +22,14 @@ it again."""
 
 @click.command("deploy-app", cls=KindCommand, epilog=EPILOG)
 @click.argument("target", required=False)
-@deploying.deploy_options
+@deploy_options.add
 @click.pass_context
 def deploy_app(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Build an image, push it, and roll it out on ECS.
 
     It succeeds only once the service is running the image.
     """
-    common, request, git = kind_options.target_request(ctx, target, arguments)
+    from toolkit.cli import deploying
+
+    common, request, git = deploying.target_request(ctx, target, arguments)
     return deploying.run("deploy-app", common, request, git)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, kind_options
+from toolkit.cli import deploy_options
 from toolkit.cli.kind_options import KindCommand
 
 EPILOG = """\b
@@ -20,12 +20,14 @@ access needs confirmation."""
 
 @click.command("deploy-stack", cls=KindCommand, epilog=EPILOG)
 @click.argument("target", required=False, metavar="TARGET|STACK")
-@deploying.deploy_options
+@deploy_options.add
 @click.pass_context
 def deploy_stack(ctx: click.Context, /, target: str | None, **arguments: Any) -> int:
     """Deploy one stack by change set.
 
     It deploys only that stack, from its CDK app or its template.
     """
-    common, request, git = kind_options.target_request(ctx, target, arguments)
+    from toolkit.cli import deploying
+
+    common, request, git = deploying.target_request(ctx, target, arguments)
     return deploying.run("deploy-stack", common, request, git)

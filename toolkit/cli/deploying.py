@@ -1,17 +1,18 @@
-"""What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options,
-consent, progress, and the end.
+"""What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: consent,
+progress, and the end.
 """
 
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit import targets
 from toolkit.advice import (
     Advice,
     NextCommand,
@@ -20,7 +21,8 @@ from toolkit.advice import (
     advice_parts,
     changed_advice,
 )
-from toolkit.cli import account, options, output, progress, signals
+from toolkit.cli import account, kind_options, options, output, progress, signals
+from toolkit.cli.deploy_options import DeployOptions, common_options
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
@@ -31,10 +33,9 @@ from toolkit.flow import runs
 from toolkit.flow.aws_options import located_options
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import find_environment
-from toolkit.flow.selection import DeployRequest, environments_of
+from toolkit.flow.selection import DeployRequest, environments_of, only_target
 from toolkit.flow.trusted import OPTION as RULES_OPTION
 from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_notice
-from toolkit.formats.durations import seconds
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
 from toolkit.model import BaseKind, Rules, Standing
@@ -48,107 +49,6 @@ from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.diff import behind
 from toolkit.show.text import line
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-PARALLEL = 8
-
-
-class DeployOptions(Struct, frozen=True):
-    """The options of every command that changes something."""
-
-    folder: str
-    rules: str | None
-    environments: tuple[str, ...]
-    profile: str | None
-    region: str | None
-    as_json: bool
-    yes: bool
-    confirm: tuple[str, ...]
-    dry_run: bool
-    quiet: bool
-    verbose: bool
-    parallel: int
-    fail_fast: bool
-    lock_timeout: int
-    no_checks: bool
-    allow_backwards: bool
-    allowed: bool
-
-
-def deploy_options(command: Command) -> Command:
-    """Add the options that `common_options` reads, for a command that acts in one environment or in
-    several.
-    """
-    return run_options(options.environments)(command)
-
-
-def run_options(environment: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Returns a decorator that adds the options that `common_options` reads, with this one for the
-    environment.
-    """
-
-    def with_options(command: Command) -> Command:
-        return _with_run_options(command, environment)
-
-    return with_options
-
-
-def _with_run_options(command: Command, environment: Callable[[Command], Command]) -> Command:
-    for option in reversed(
-        (
-            options.common,
-            environment,
-            options.profile,
-            options.region,
-            click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
-            click.option(
-                "--confirm",
-                multiple=True,
-                metavar="NAME",
-                help="Confirm a protected environment by its name, instead of typing it at the "
-                "prompt.",
-            ),
-            click.option(
-                "--dry-run",
-                is_flag=True,
-                help="Print every call that would change something, without making it.",
-            ),
-            click.option(
-                "--parallel",
-                type=click.IntRange(1, 64),
-                default=PARALLEL,
-                show_default=True,
-                help="How many steps run at the same time.",
-            ),
-            click.option(
-                "--fail-fast", is_flag=True, help="Start no further steps after a failure."
-            ),
-            click.option(
-                "--allow-backwards",
-                is_flag=True,
-                help="Deploy even if this removes commits that are live.",
-            ),
-            click.option(
-                "--no-checks",
-                is_flag=True,
-                help="Skip health addresses and checks after the deploy.",
-            ),
-            options.allowed,
-            click.option(
-                "--lock-timeout",
-                metavar="TIME",
-                default="0s",
-                help="How long to wait for another run's lock, such as 15m.",
-            ),
-            options.as_json,
-            options.quiet,
-            options.verbose,
-            options.color,
-        )
-    ):
-        command = option(command)
-    return command
 
 
 class PlanFile(Struct, frozen=True):
@@ -182,25 +82,6 @@ def read_plan(path: str) -> PlanFile:
         raise UsageError(f"{path} is not a plan", ("write one with:", again)) from None
 
 
-def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
-    """The common options, taken out of a command's arguments."""
-    folder = options.enter(ctx, arguments.pop("folder"))
-    time = arguments.pop("lock_timeout")
-    timeout = 0 if time == "0" else seconds(time)
-    if timeout is None:
-        raise UsageError(f"invalid --lock-timeout {time!r}", "use 90s, 15m or 1h30m")
-    fields: dict[str, Any] = {
-        "folder": folder,
-        "lock_timeout": timeout,
-        "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
-        "environments": options.inherited_environments(ctx, arguments.pop("env")),
-    }
-    for name in DeployOptions.__struct_fields__:
-        if name not in fields:
-            fields[name] = arguments.pop(name)
-    return DeployOptions(**fields)
-
-
 def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
     """What is to be deployed (`details`), where the common options say."""
     return DeployRequest(
@@ -213,6 +94,28 @@ def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
         allowed=common.allowed,
         **details,
     )
+
+
+def target_request(
+    ctx: click.Context, target: str | None, arguments: dict[str, Any]
+) -> tuple[DeployOptions, DeployRequest, Git | None]:
+    """What a command for targets of one kind is to deploy, how, and from which repository. Raises
+    UsageError, Refused.
+    """
+    command = str(ctx.command.name)
+    common = common_options(ctx, arguments)
+    kinds = kind_options.take(ctx, arguments)
+    for name, own in kinds.items():
+        if problem := targets.kind(name).options_problem(own):
+            raise UsageError(*problem)
+    git = options.repository(common.folder)
+    request = deploy_request(
+        common,
+        targets=(target or only_target(command, common.folder, common.rules, git),),
+        kind=command,
+        options=kinds,
+    )
+    return common, confirmed(common, request, git), git
 
 
 def sign_in(common: DeployOptions, git: Git | None, ports: Ports) -> None:

@@ -4,12 +4,7 @@ from typing import Any
 
 import click
 
-from toolkit import targets
-from toolkit.cli import deploying, options
 from toolkit.cli.main import NonEmptyText
-from toolkit.errors import UsageError
-from toolkit.flow.selection import DeployRequest, only_target
-from toolkit.ports.git import Git
 from toolkit.targets.base import KindOptions
 from toolkit.targets.options import Option, options_of, typed
 
@@ -32,28 +27,6 @@ class KindCommand(click.Command):
 def take(ctx: click.Context, arguments: dict[str, Any]) -> dict[str, KindOptions]:
     """What the arguments say for each kind. Raises UsageError."""
     return typed(str(ctx.command.name), arguments)
-
-
-def target_request(
-    ctx: click.Context, target: str | None, arguments: dict[str, Any]
-) -> tuple[deploying.DeployOptions, DeployRequest, Git | None]:
-    """What a command for targets of one kind is to deploy, how, and from which repository. Raises
-    UsageError, Refused.
-    """
-    command = str(ctx.command.name)
-    common = deploying.common_options(ctx, arguments)
-    kinds = take(ctx, arguments)
-    for name, own in kinds.items():
-        if problem := targets.kind(name).options_problem(own):
-            raise UsageError(*problem)
-    git = options.repository(common.folder)
-    request = deploying.deploy_request(
-        common,
-        targets=(target or only_target(command, common.folder, common.rules, git),),
-        kind=command,
-        options=kinds,
-    )
-    return common, deploying.confirmed(common, request, git), git
 
 
 def _parameter(option: Option) -> click.Option:

@@ -7,7 +7,8 @@ import click
 from msgspec.structs import replace
 
 from toolkit.advice import NextCommand
-from toolkit.cli import deploying, options, output
+from toolkit.cli import deploy_options, deploying, options, output
+from toolkit.cli.deploy_options import DeployOptions
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
 from toolkit.cli.shared_runs import newer_run
@@ -45,7 +46,7 @@ repeats what never arrived. It does nothing twice."""
 
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False)
-@deploying.run_options(options.environment)
+@deploy_options.add_with(options.environment)
 @click.option(
     "--allow",
     "allowed_claims",
@@ -61,7 +62,7 @@ def resume(
 
     A run is open while one of its steps may still be in progress, or was never started.
     """
-    common = deploying.common_options(ctx, arguments)
+    common = deploy_options.common_options(ctx, arguments)
     git = options.repository(common.folder)
     for environment in common.environments:
         environment_name(environment, load_rules(common.folder, common.rules, git))
@@ -138,7 +139,7 @@ def _report_dry_run(
     return 0
 
 
-def _ask_consent(common: deploying.DeployOptions, name: str, starter: str, state: RunState) -> None:
+def _ask_consent(common: DeployOptions, name: str, starter: str, state: RunState) -> None:
     """A colleague's run is only continued with consent. Raises Refused."""
     if not common.quiet:
         output.note(f"Run {name} was started by {line(starter)}, as its journal says.")
@@ -147,7 +148,7 @@ def _ask_consent(common: deploying.DeployOptions, name: str, starter: str, state
 
 
 def _ask_consent_to_claims(
-    common: deploying.DeployOptions,
+    common: DeployOptions,
     name: str,
     claims: Sequence[tuple[str, str]],
     allowed: Sequence[str],

@@ -5,7 +5,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, kind_options, options, output
+from toolkit.cli import deploy_options, deploying, kind_options, options, output
+from toolkit.cli.deploy_options import DeployOptions
 from toolkit.cli.kind_options import KindCommand
 from toolkit.cli.ports import open_ports
 from toolkit.flow import rollback as flow
@@ -34,7 +35,7 @@ repository. A deployment in progress is stopped."""
     help="The version to restore, or the run that deployed it.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Only list the good versions.")
-@deploying.run_options(options.environment)
+@deploy_options.add_with(options.environment)
 @click.pass_context
 def rollback(
     ctx: click.Context,
@@ -45,7 +46,7 @@ def rollback(
     **arguments: Any,
 ) -> int:
     """Restore the last good version of a target."""
-    common = deploying.common_options(ctx, arguments)
+    common = deploy_options.common_options(ctx, arguments)
     git = options.repository(common.folder)
     request = deploying.deploy_request(
         common,
@@ -80,7 +81,7 @@ def rollback(
 
 
 def _choose(
-    choice: flow.RollbackChoice, version: str | None, common: deploying.DeployOptions
+    choice: flow.RollbackChoice, version: str | None, common: DeployOptions
 ) -> flow.Candidate:
     """The version of the command line, the one that a person picks from the list, or the last good
     one that is not live.

@@ -1,0 +1,133 @@
+"""The options of `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume`. Apart from what
+they do: a page of help loads nothing of it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from toolkit.cli import options
+from toolkit.errors import UsageError
+from toolkit.formats.durations import seconds
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PARALLEL = 8
+
+
+class DeployOptions(Struct, frozen=True):
+    """The options of every command that changes something."""
+
+    folder: str
+    rules: str | None
+    environments: tuple[str, ...]
+    profile: str | None
+    region: str | None
+    as_json: bool
+    yes: bool
+    confirm: tuple[str, ...]
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    parallel: int
+    fail_fast: bool
+    lock_timeout: int
+    no_checks: bool
+    allow_backwards: bool
+    allowed: bool
+
+
+def add(command: Command) -> Command:
+    """Add the options that `common_options` reads, for a command that acts in one environment or in
+    several.
+    """
+    return add_with(options.environments)(command)
+
+
+def add_with(environment: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options that `common_options` reads, with this one for the
+    environment.
+    """
+
+    def with_options(command: Command) -> Command:
+        return _with_run_options(command, environment)
+
+    return with_options
+
+
+def _with_run_options(command: Command, environment: Callable[[Command], Command]) -> Command:
+    for option in reversed(
+        (
+            options.common,
+            environment,
+            options.profile,
+            options.region,
+            click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
+            click.option(
+                "--confirm",
+                multiple=True,
+                metavar="NAME",
+                help="Confirm a protected environment by its name, instead of typing it at the "
+                "prompt.",
+            ),
+            click.option(
+                "--dry-run",
+                is_flag=True,
+                help="Print every call that would change something, without making it.",
+            ),
+            click.option(
+                "--parallel",
+                type=click.IntRange(1, 64),
+                default=PARALLEL,
+                show_default=True,
+                help="How many steps run at the same time.",
+            ),
+            click.option(
+                "--fail-fast", is_flag=True, help="Start no further steps after a failure."
+            ),
+            click.option(
+                "--allow-backwards",
+                is_flag=True,
+                help="Deploy even if this removes commits that are live.",
+            ),
+            click.option(
+                "--no-checks",
+                is_flag=True,
+                help="Skip health addresses and checks after the deploy.",
+            ),
+            options.allowed,
+            click.option(
+                "--lock-timeout",
+                metavar="TIME",
+                default="0s",
+                help="How long to wait for another run's lock, such as 15m.",
+            ),
+            options.as_json,
+            options.quiet,
+            options.verbose,
+            options.color,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptions:
+    """The common options, taken out of a command's arguments."""
+    folder = options.enter(ctx, arguments.pop("folder"))
+    time = arguments.pop("lock_timeout")
+    timeout = 0 if time == "0" else seconds(time)
+    if timeout is None:
+        raise UsageError(f"invalid --lock-timeout {time!r}", "use 90s, 15m or 1h30m")
+    fields: dict[str, Any] = {
+        "folder": folder,
+        "lock_timeout": timeout,
+        "rules": options.inherited(ctx, "rules", arguments.pop("rules")),
+        "environments": options.inherited_environments(ctx, arguments.pop("env")),
+    }
+    for name in DeployOptions.__struct_fields__:
+        if name not in fields:
+            fields[name] = arguments.pop(name)
+    return DeployOptions(**fields)
