@@ -13,7 +13,8 @@ from tests.support import pages
 from tests.support.run import ROOT
 from toolkit import errors
 from toolkit.cli.main import COMMANDS
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import ToolkitError
+from toolkit.exits import Exit
 
 ALL = [
     *pages.PAGES,

@@ -31,7 +31,7 @@ SENTENCES = {
     "cli/explain.py": "the end of a pipe that begins with another program",
     "cli/health.py": "the name of a JUnit suite",
     "cli/smoke_test.py": "the name of a JUnit suite",
-    "errors.py": "what an exit code means, in --help",
+    "exits.py": "what an exit code means, in --help",
     "init/draft_builder.py": "a comment in the drafted rules.toml",
     "init/repository_draft.py": "a note on what was found, which says what else could be drafted",
     "sandbox/engine.py": "what the sandbox answers to other programs",

@@ -19,7 +19,7 @@ from tests.support.aws import Endpoint, Remote
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
-from toolkit.errors import Exit
+from toolkit.exits import Exit
 from toolkit.flow.colleagues import is_ours, relocation
 from toolkit.model import Version, named_image
 from toolkit.operations import Job, JobAction

@@ -15,7 +15,7 @@ import pytest
 from tests.support.aws.server import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
-from toolkit.errors import Exit
+from toolkit.exits import Exit
 
 RULES = """version = 1
 environment = "dev"

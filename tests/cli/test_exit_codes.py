@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.run import ROOT
 from toolkit.cli.main import cli
-from toolkit.errors import EXIT_MEANINGS, Exit
+from toolkit.exits import EXIT_MEANINGS, Exit
 
 SIGNALS = {Exit.HANGUP, Exit.INTERRUPTED, Exit.TERMINATED}
 

@@ -29,7 +29,6 @@ from toolkit.errors import (
     BadConfig,
     CloudError,
     CredentialsProblem,
-    Exit,
     Expired,
     NeedsCode,
     NoCredentials,
@@ -37,6 +36,7 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
+from toolkit.exits import Exit
 from toolkit.ports.aws import client, sources
 from toolkit.ports.aws.client import Aws, MfaPrompt
 from toolkit.show.advice import sentence

@@ -18,13 +18,13 @@ from tests.record.bucket import OWNER, BucketState
 from tests.record.parts import Broken, make_store
 from toolkit.errors import (
     AnotherProject,
-    Exit,
     FileProblem,
     NotAllowed,
     Refused,
     StateDamaged,
     ToolkitError,
 )
+from toolkit.exits import Exit
 from toolkit.operations import GOOD, DeployedState
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.disk import Disk

@@ -16,7 +16,6 @@ from toolkit import targets
 from toolkit.advice import Advice, NextCommand, ShellCommand, advice_parts, changed_advice
 from toolkit.errors import (
     CloudError,
-    Exit,
     Expired,
     FileProblem,
     LockLost,
@@ -27,6 +26,7 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
+from toolkit.exits import Exit
 from toolkit.model import Version
 from toolkit.operations import (
     Job,

@@ -12,7 +12,8 @@ import pytest
 
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
 from tests.support.modes import by_mode
-from toolkit.errors import Exit, FileProblem
+from toolkit.errors import FileProblem
+from toolkit.exits import Exit
 from toolkit.operations import RunResult
 
 PAIRS = by_mode(40, 400, 1 << 32)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from toolkit import __version__
 from toolkit.cli import output
 from toolkit.cli.redaction import redacted
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import ToolkitError
+from toolkit.exits import Exit
 from toolkit.ports import disk, files
 
 

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from toolkit.cli import deploy_options, kind_options, options
 from toolkit.cli.kind_options import KindCommand
-from toolkit.errors import Exit, UsageError, exit_codes
+from toolkit.errors import UsageError
+from toolkit.exits import Exit, exit_codes
 from toolkit.ports import files
 
 EPILOG = """\b

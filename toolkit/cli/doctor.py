@@ -10,7 +10,8 @@ from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
-from toolkit.errors import Exit, GitMissing, Refused
+from toolkit.errors import GitMissing, Refused
+from toolkit.exits import Exit
 from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import click
 
 from toolkit.cli import output
-from toolkit.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,6 +15,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def _only_one(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> str | None:
     """The environment of a command that acts in one. The last of several would hide the others."""
     if len(set(names)) > 1:
+        from toolkit.errors import UsageError
+
         raise UsageError(f"`{ctx.info_name}` acts in one environment", "give only one --env")
     return names[0] if names else None
 

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from toolkit.cli import account, options, output, progress
 from toolkit.cli.ports import open_ports
 from toolkit.cli.redaction import redactor
-from toolkit.errors import EXIT_MEANINGS, CredentialsProblem, Exit
+from toolkit.errors import CredentialsProblem
+from toolkit.exits import EXIT_MEANINGS, Exit
 from toolkit.flow import health as flow
 from toolkit.operations import HealthResult
 from toolkit.ports import files

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 from toolkit import __version__
-from toolkit.advice import SameOptions
 from toolkit.cli import debugging, output
 from toolkit.cli.global_options import color, environment_option
-from toolkit.errors import Exit, ToolkitError, exit_codes
+from toolkit.exits import Exit, exit_codes
 from toolkit.ports import debug
 
 COMMANDS = {
@@ -84,6 +83,8 @@ EPILOG = f"""{exit_codes()}. `toolkit COMMAND --help` has examples."""
 
 
 if TYPE_CHECKING:
+    from toolkit.advice import SameOptions
+
     _Type = click.ParamType[str]
 else:  # in older versions of click it has no parameter
     _Type = click.ParamType
@@ -214,23 +215,33 @@ def run(args: list[str]) -> int:
         return Exit.USAGE
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
-    except ToolkitError as error:
-        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
-        return output.error(error, _command(args), "--json" in args, typed_options(args))
     except output.ReaderGone:
         raise BrokenPipeError from None
     except BrokenPipeError:
         raise
     except Exception as error:
-        from toolkit.cli import crash
-
-        return crash.report(error, args)
+        return _report(error, args)
 
 
-def typed_options(args: list[str]) -> SameOptions:
+def _report(error: Exception, args: list[str]) -> int:
+    """Tell of an error, or of a bug. The exit code."""
+    from toolkit.errors import ToolkitError
+
+    if isinstance(error, ToolkitError):
+        debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
+        return output.error(error, _command(args), "--json" in args, typed_options(args))
+    from toolkit.cli import crash
+
+    return crash.report(error, args)
+
+
+def typed_options(args: list[str]) -> "SameOptions":
     """What a command line says of rules.toml, environment and region: for an error that may have
     come before rules.toml was read.
     """
+    from toolkit.advice import SameOptions
+    from toolkit.errors import ToolkitError
+
     typed: dict[str, str] = {}
     command: click.Command | None = cli
     ctx, words = None, list(args)

@@ -8,14 +8,16 @@ import stat
 import sys
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from toolkit.advice import Advice, SameOptions, ShellCommand
-from toolkit.errors import Exit, FileProblem, ToolkitError
+from toolkit.exits import Exit
 from toolkit.show import style, text
-from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
+
+if TYPE_CHECKING:  # loaded where something is wrong: --help has nothing to advise
+    from toolkit.advice import Advice, SameOptions
+    from toolkit.errors import ToolkitError
 
 
 def prepare() -> None:
@@ -141,6 +143,8 @@ def say(answer: str) -> None:
     except OSError as problem:
         if _closed(problem):
             raise ReaderGone from None
+        from toolkit.errors import FileProblem
+
         raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 
@@ -160,9 +164,13 @@ def note(remark: str) -> None:
         sys.stderr.write("\n".join((_endpoint_line.take() + lines[0], *lines[1:], "")))
 
 
-def note_advice(advice: Advice, same: SameOptions = NO_OPTIONS, before: str = "hint: ") -> None:
+def note_advice(
+    advice: "Advice", same: "SameOptions | None" = None, before: str = "hint: "
+) -> None:
     """The same of an advice, with each command on a line of its own."""
-    for remark in advice_lines(advice, same, before=before):
+    from toolkit.show.advice import NO_OPTIONS, advice_lines
+
+    for remark in advice_lines(advice, same or NO_OPTIONS, before=before):
         note(remark)
 
 
@@ -215,6 +223,7 @@ def write_report(path: str, report: bytes) -> int:
     """Write a report beside the answer, which is printed already: 0, or the exit code of what went
     wrong.
     """
+    from toolkit.errors import FileProblem
     from toolkit.ports import disk
 
     try:
@@ -267,6 +276,9 @@ def silence() -> None:
 
 def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     """A wrong command line, in a line, with the place to look; with --json also as a document."""
+    from toolkit.advice import ShellCommand
+    from toolkit.show.advice import sentence
+
     path = "toolkit" if command == "toolkit" else f"toolkit {command}"
     if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
         path = wrong.ctx.command_path
@@ -282,11 +294,12 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     return Exit.USAGE
 
 
-def error(problem: ToolkitError, command: str, as_json: bool, same: SameOptions) -> int:
+def error(problem: "ToolkitError", command: str, as_json: bool, same: "SameOptions") -> int:
     """A foreseen error: a line, and the next thing to do; with --json also as a document. What AWS
     says may hold secrets.
     """
     from toolkit.cli.redaction import redacted
+    from toolkit.errors import FileProblem
     from toolkit.show import problem as problems
 
     if as_json:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.cli import options, output
-from toolkit.errors import Exit
+from toolkit.exits import Exit
 from toolkit.flow import checks
 from toolkit.flow.build_inputs import target_inputs
 from toolkit.impact.lint import INFORMATION, generated_findings, lint

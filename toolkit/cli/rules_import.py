@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.cli import debugging, options, output
-from toolkit.errors import Exit, UsageError
+from toolkit.errors import UsageError
+from toolkit.exits import Exit
 from toolkit.formats.documents import LONGEST
 from toolkit.init.draft import draft_to_toml
 from toolkit.init.filters.workflows import import_filters

@@ -14,7 +14,8 @@ import click
 from toolkit import flow, targets
 from toolkit.advice import ShellCommand
 from toolkit.cli import options, output
-from toolkit.errors import Exit, NoRules, Refused, Unreachable
+from toolkit.errors import NoRules, Refused, Unreachable
+from toolkit.exits import Exit
 from toolkit.flow import checks, rulebook
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Rules, Target

@@ -13,7 +13,8 @@ from toolkit import targets
 from toolkit.advice import Advice, NextCommand, advice_parts
 from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
-from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.exits import Exit
 from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.builds import with_builds
 from toolkit.flow.compare import Records, owns

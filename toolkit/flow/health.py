@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.advice import Advice, NextCommand, SameOptions, changed_advice
 from toolkit.config.reader import nearest
-from toolkit.errors import Exit, Refused, UsageError
+from toolkit.errors import Refused, UsageError
+from toolkit.exits import Exit
 from toolkit.flow import checks as checking
 from toolkit.flow.aws_options import located_options
 from toolkit.flow.compare import DiffRequest

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.advice import Advice, Command, NextCommand
 from toolkit.changes.names import generated_in, is_commit
-from toolkit.errors import Exit, Refused, ToolkitError
+from toolkit.errors import Refused, ToolkitError
+from toolkit.exits import Exit
 from toolkit.flow import shared_resources
 from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.rulebook import find_environment, variables_of

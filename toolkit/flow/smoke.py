@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from toolkit.advice import SameOptions
 from toolkit.checks.select import Task
-from toolkit.errors import Exit
+from toolkit.exits import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.advice import same_options
 from toolkit.flow.aws_options import located_options

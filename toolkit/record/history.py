@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import Exit, FileProblem, StateDamaged
+from toolkit.errors import FileProblem, StateDamaged
+from toolkit.exits import Exit
 from toolkit.formats.documents import as_mapping
 from toolkit.model import AWS
 from toolkit.operations import GOOD, DeployedState, JobAction, RunStatus, Verdict

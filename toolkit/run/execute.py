@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
-from toolkit.errors import Exit, FileProblem
+from toolkit.errors import FileProblem
+from toolkit.exits import Exit
 from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState

@@ -8,13 +8,13 @@ from toolkit.advice import Advice, Command, NextCommand, advice_parts
 from toolkit.errors import (
     BadConfig,
     ErrorClass,
-    Exit,
     Expired,
     NoCredentials,
     Preempted,
     SourceProblem,
     ToolkitError,
 )
+from toolkit.exits import Exit
 from toolkit.operations import GOOD, Job, Observation, Outcome, RunStatus, StepState, Verdict
 from toolkit.run.stop import Stop
 

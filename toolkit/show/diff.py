@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.advice import NextCommand, SameOptions
-from toolkit.errors import Exit
+from toolkit.exits import Exit
 from toolkit.model import (
     Base,
     BaseChoice,

@@ -5,7 +5,8 @@ none of them taken for good by silence.
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from toolkit.errors import CloudError, Exit, Expired, NotAllowed, ToolkitError, Unreachable
+from toolkit.errors import CloudError, Expired, NotAllowed, ToolkitError, Unreachable
+from toolkit.exits import Exit
 from toolkit.operations import Finding, HealthStatus
 from toolkit.ports.background import DaemonThread
 from toolkit.targets.base import Tell
