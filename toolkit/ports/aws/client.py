@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
-from toolkit.advice import ShellCommand
+from toolkit.advice import Advice, NextCommand, ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, in_flight, sources
@@ -37,6 +37,11 @@ silent.
 """
 LEAST_RATE = 50_000
 """Bytes a second that an upload or a download may take besides."""
+_SANDBOX: Advice = (
+    "if that is the sandbox, start it, and export what it prints:",
+    NextCommand("sandbox up"),
+    "; else check AWS_ENDPOINT_URL",
+)
 ATTEMPTS = 5
 POOL = 64
 WINDOW_S, WINDOWS = 0.02, 8
@@ -715,8 +720,22 @@ def _network_problem(problem: Exception, call: str, boto: Any) -> Exception | No
         boto.IncompleteReadError,
     )
     if isinstance(problem, network_errors):
-        return errors.Unreachable(call=call, reason=_network_reason(problem))
+        return errors.Unreachable(
+            _SANDBOX if _is_absent_here(problem) else "",
+            call=call,
+            reason=_network_reason(problem),
+        )
     return None
+
+
+def _is_absent_here(problem: Exception) -> bool:
+    """Whether nothing listens at an address of this machine."""
+    from toolkit.ports.registry import is_loopback  # only where something is wrong
+
+    if type(problem).__name__ != "EndpointConnectionError":
+        return False
+    host = _host(str(getattr(problem, "kwargs", {}).get("endpoint_url", "")))
+    return is_loopback(host.rpartition(":")[0] or host)
 
 
 def _settings_problem(problem: Exception, boto: Any) -> Exception | None:
