@@ -10,6 +10,7 @@ ToolkitError
 │   ├── NoWorkTree      the command needs files, this is a bare repository
 │   ├── NoCommits
 │   │   └── OtherBranch
+│   ├── HeadMoved       somebody commits or checks out at this moment
 │   ├── NotOurs         the repository belongs to somebody else
 │   ├── Unreadable      permission denied
 │   ├── GitLocked       another git is running
@@ -122,6 +123,8 @@ class ToolkitError(Exception):
         self.facts = facts
         self.next = next or changed_advice(self.hint, self._filled)
         """What to do about it, empty if there is nothing."""
+        self.aws_options: tuple[str, ...] = ()
+        """The options with which the AWS CLI acts where it came up, as far as that is known."""
 
     @property
     def exit(self) -> Exit:
@@ -247,6 +250,13 @@ class OtherBranch(NoCommits):
         "commit to it, or switch to a branch that has some:",
         ShellCommand("git switch", ("{other}",)),
     )
+
+
+class HeadMoved(GitError):
+    """HEAD was {old} when this began, and is {new} now"""
+
+    code = "head-moved"
+    hint = "run it again"
 
 
 class NotOurs(GitError):

@@ -12,7 +12,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import process
 from toolkit.changes import detect
-from toolkit.errors import GitError, UnknownRef
+from toolkit.errors import GitError, HeadMoved, UnknownRef
 from toolkit.flow.compare import DiffRequest, diff
 from toolkit.ports.git import Git
 
@@ -60,6 +60,13 @@ def test_a_look_that_has_begun_sees_what_a_look_sees(repo: Repo) -> None:
     git = Git.open(str(repo.path))
     with detect.Look(git) as look:
         assert look.finish("new.txt") == detect.look(git, "new.txt")
+
+
+def test_a_look_at_another_head_than_the_one_that_is_known_is_an_error(repo: Repo) -> None:
+    git = Git.open(str(repo.path))
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    with detect.Look(git) as look, pytest.raises(HeadMoved):
+        look.finish()
 
 
 @pytest.mark.parametrize("index", ["split", "sparse", "missing", "damaged"])

@@ -323,7 +323,10 @@ SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Deploys], object]]] = {
     "cluster": (APP, lambda shop: shop.rules('cluster = "main"', 'cluster = "mian"')),
     "service": (APP, lambda shop: shop.rules('service = "web"', 'service = "wbe"')),
     "repository": (APP, lambda shop: shop.rules('"backend"', '"bakend"')),
-    "image": ((*APP, "--no-build", "--image", "v99"), lambda shop: None),
+    "image": (
+        (*APP, "--no-build", "--image", "v99"),
+        lambda shop: shop.patch.setenv("AWS_REGION", "us-east-1"),  # which the AWS CLI would ask
+    ),
     "nothing to build": (APP, lambda shop: shop.repo.commit(files={"app/main.py": "two\n"})),
     "template": (STACK, lambda shop: (shop.repo.path / "infra/jobs.json").unlink()),
     "stack": (("deploy-stack", "Jbos", "--yes"), lambda shop: None),

@@ -214,17 +214,22 @@ def test_whatever_the_table_shows_can_be_asked_for_by_its_name(stage: HealthStag
         (
             "letter",
             "the health of target 'letter' cannot be checked",
-            "kind manual has no health that toolkit could ask for",
+            "toolkit cannot ask for the health of kind manual",
         ),
         (
             "post",
             "the health of target 'post' cannot be checked",
-            "kind manual has no health that toolkit could ask for",
+            "toolkit cannot ask for the health of kind manual",
         ),
         (
             "elsewhere",
             "check 'elsewhere' is only for prod",
             "ask it there: toolkit health elsewhere --env prod",
+        ),
+        (
+            "login",
+            "health does not ask check 'login'",
+            "use `toolkit smoke-test --only login --env prod`",
         ),
     ],
 )
@@ -233,6 +238,7 @@ def test_a_name_without_a_row_is_refused_with_what_helps(
 ) -> None:
     more = '[checks.name]\ndns = "localhost"\n[checks.page]\nhttp = "GET /"\n'
     more += '[checks.elsewhere]\ndns = "localhost"\nenvironments = ["prod"]\n'
+    more += '[checks.login]\nhttp = "GET /"\nenvironments = ["prod"]\n'
     more += "[environments.prod]\n"
     more += '[targets.letter]\nkind = "manual"\ninstructions = "write it"\n'
     more += '[targets.post]\nkind = "group"\nmembers = ["letter"]\n'

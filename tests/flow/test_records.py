@@ -13,6 +13,7 @@ from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import PathOwners, versions
+from toolkit.errors import HeadMoved
 from toolkit.flow.compare import DiffRequest, FailedRun, Points, RecordedBase, diff
 from toolkit.flow.recorded_bases import live_base
 from toolkit.flow.rulebook import path_owners, rules_path, target_settings
@@ -81,13 +82,18 @@ def test_an_uncommitted_file_counts_on_top_of_the_record(repo: Repo) -> None:
 STORE = '\n[environments.prod]\nstore = "s3://records"\n'
 
 
+@pytest.mark.parametrize("store", ["prod", "another"])
 @pytest.mark.parametrize("base", [None, "live"])
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_a_file_that_is_saved_while_the_cloud_is_asked_counts(
-    repo: Repo, base: str | None, has_begun: bool
+    repo: Repo, store: str, base: str | None, has_begun: bool
 ) -> None:
+    """Of each environment's records, since one may have deployed the same thing."""
     rules = (repo.path / "rules.toml").read_text()
-    repo.commit(files={"rules.toml": f'environment = "prod"\n{rules}{STORE}'})
+    environments = STORE.replace("prod", store)
+    if store != "prod":
+        environments += "[environments.prod]\n"
+    repo.commit(files={"rules.toml": f'environment = "prod"\n{rules}{environments}'})
 
     def records(how: str, rules: Rules, environment: str | None) -> Points:
         time.sleep(0.5)  # git has long seen the old file
@@ -99,6 +105,20 @@ def test_a_file_that_is_saved_while_the_cloud_is_asked_counts(
         look = early if has_begun else None
         answer = diff(DiffRequest(str(repo.path), base=base), git, records, look)
     assert due(answer) == ["app"]
+
+
+def test_what_is_committed_while_the_cloud_is_asked_is_an_error_and_no_clean_answer(
+    repo: Repo,
+) -> None:
+    repo.write({"backend/src/app.py": "new\n"})
+
+    def records(how: str, rules: Rules, environment: str | None) -> Points:
+        recorded = {name: (point,) for name, point in everywhere(repo.head).items()}
+        repo.commit(files={"backend/src/app.py": "new\n"})
+        return recorded
+
+    with pytest.raises(HeadMoved):
+        diff(DiffRequest(str(repo.path), base="live"), Git.open(str(repo.path)), records)
 
 
 def test_a_rollback_is_due_where_the_record_is_newer_than_head(repo: Repo) -> None:

@@ -10,7 +10,7 @@ from toolkit.errors import LockLost
 from toolkit.model import Resource, Version
 from toolkit.operations import Job, JobAction, LiveVersion, Location, Outcome, Verdict
 from toolkit.record.history import run_summary
-from toolkit.record.journal import Journal
+from toolkit.record.journal import EntryState, Journal
 from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.run_journal import StoredRunJournal
@@ -135,8 +135,8 @@ def test_a_later_process_writes_on_in_a_steps_log(store: Store, tmp_path: Path) 
     assert Path(log.path).read_text() == "one [redacted]\ntwo\n"
 
 
-def papers(store: Store, ledger: LocalLedger) -> StoredRunJournal:
-    journal = Journal.create(store, "run", {})
+def papers(store: Store, ledger: LocalLedger, journal: Journal | None = None) -> StoredRunJournal:
+    journal = journal or Journal.create(store, "run", {})
     return StoredRunJournal(
         store, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
     )
@@ -162,9 +162,12 @@ def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(store
 
 def test_the_announcement_of_an_earlier_process_is_known(store: Store) -> None:
     ledger = LocalLedger(store, scope_of(store, PLACE))
-    journal = papers(store, ledger)
-    assert not journal.has_announced(JOB)
-    journal.announce(JOB)
+    first = papers(store, ledger)
+    first.announce(JOB)
+    assert not first.has_announced(JOB), "it is its own"
+    first.journal.append(EntryState.NOTE)
+    first.journal.close()
+    journal = papers(store, ledger, Journal.reopen(store, "run"))
     assert journal.has_announced(JOB)
     assert not journal.has_announced(replace(JOB, run="another"))
     journal.record(JOB, Outcome("app@eu", "app", Verdict.CANCELLED))

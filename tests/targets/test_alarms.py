@@ -45,6 +45,11 @@ def test_without_names_and_without_one_that_rings_nothing_is_told(
     assert aws_endpoint.calls.names() == ["cloudwatch:DescribeAlarms"]
 
 
+def test_what_all_who_ask_get_nobody_can_change(aws: Aws, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudwatch.alarm("errors", "ALARM", "x", MAIL)
+    assert isinstance(port.in_alarm(aws), tuple)
+
+
 def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint: Endpoint) -> None:
     since = datetime(2026, 3, 1, 12, tzinfo=UTC)
     aws_endpoint.cloudwatch.alarm(

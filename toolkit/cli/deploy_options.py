@@ -1,5 +1,5 @@
-"""The options of `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume`. Apart from what
-they do: a page of help loads nothing of it.
+"""The options of `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume`, apart from what
+they do: the help of the first three loads nothing of it.
 """
 
 from collections.abc import Callable

@@ -225,11 +225,14 @@ def run(args: list[str]) -> int:
 
 def _report(error: Exception, args: list[str]) -> int:
     """Tell of an error, or of a bug. The exit code."""
+    from msgspec.structs import replace
+
     from toolkit.errors import ToolkitError
 
     if isinstance(error, ToolkitError):
         debug.tell("error", type(error).__name__, str(error), exit=int(error.exit))
-        return output.error(error, _command(args), "--json" in args, typed_options(args))
+        same = replace(typed_options(args), aws=error.aws_options)
+        return output.error(error, _command(args), "--json" in args, same)
     from toolkit.cli import crash
 
     return crash.report(error, args)

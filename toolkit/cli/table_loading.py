@@ -11,7 +11,7 @@ from toolkit.show import table
 
 def load() -> None:
     """Load what a table needs. Only where no other thread loads anything."""
-    with suppress(ImportError), _without_slow_imports():
+    with suppress(Exception), _without_slow_imports():
         table.load()
 
 

@@ -15,10 +15,10 @@ def located_options(rules: Rules, named: str | None, location: Location) -> Same
     own settings.
     """
     same = same_options(rules, named, location.environment, location.region)
-    return replace(same, aws=_cli_options(location))
+    return replace(same, aws=cli_options(location))
 
 
-def _cli_options(location: Location) -> tuple[str, ...]:
+def cli_options(location: Location) -> tuple[str, ...]:
     """The options with which the AWS CLI acts in a location: those that it does not know from its
     own settings.
     """

@@ -19,7 +19,6 @@ from toolkit.flow.rulebook import (
     deploy_command,
     environment_name,
     fallback_targets,
-    find_environment,
     instructions,
     load_rules,
     path_owners,
@@ -182,7 +181,7 @@ def diff(
             rules = _rules(request, git)
             name = environment_name(request.environment, rules)
             points = records(request.base or "last", rules, name)
-            if reads_tree and (look is None or _takes_seconds(request, rules, name)):
+            if reads_tree and (look is None or _takes_seconds(request, rules)):
                 # Not before: somebody may save a file while the cloud is asked.
                 look = started.enter_context(detect.Look(git))
             return _diff_of_records(request, rules, points, git, look)
@@ -191,10 +190,10 @@ def diff(
         return _diff_of_commits(request, git, look)
 
 
-def _takes_seconds(request: DiffRequest, rules: Rules, environment: str | None) -> bool:
-    """Whether the cloud is asked for the records."""
-    chosen = find_environment(environment, rules)
-    return request.base == BaseKind.LIVE or (chosen is not None and chosen.store is not None)
+def _takes_seconds(request: DiffRequest, rules: Rules) -> bool:
+    """Whether the cloud is asked for the records, also those of other environments."""
+    has_store = any(environment.store for environment in rules.environments.values())
+    return request.base == BaseKind.LIVE or has_store
 
 
 def _diff_of_commits(request: DiffRequest, git: Git, look: detect.Look | None) -> DiffResult:

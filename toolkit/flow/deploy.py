@@ -15,6 +15,7 @@ from toolkit.changes import completeness, detect
 from toolkit.changes.direction import standing, unanswered
 from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.exits import Exit
+from toolkit.flow.aws_options import cli_options
 from toolkit.flow.build_inputs import input_targets
 from toolkit.flow.builds import with_builds
 from toolkit.flow.compare import Records, owns
@@ -508,6 +509,7 @@ def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
         try:
             return targets.kind(job.kind).preview(job, ports)
         except ToolkitError as problem:
+            problem.aws_options = cli_options(job.location)
             return problem
 
     with ThreadPoolExecutor(min(len(jobs), MOST_PREVIEWS)) as pool:

@@ -244,29 +244,34 @@ def _without_row(
 ) -> UsageError:
     """The error for a name that has no row."""
     if check := checks.checks.get(name):
-        return _check_without_row(check, {subject.location.environment for subject in subjects})
+        environments = {subject.location.environment for subject in subjects}
+        return _check_without_row(check, environments, rules)
     if name in rules.targets:
         leaves = Graph(rules.targets).leaves(name)
         kinds = ", ".join(sorted({rules.targets[leaf].kind for leaf in leaves}))
         problem = f"the health of target {name!r} cannot be checked"
-        return UsageError(problem, f"kind {kinds} has no health that toolkit could ask for")
+        return UsageError(problem, f"toolkit cannot ask for the health of kind {kinds}")
     existing = tuple(dict.fromkeys(subject.name for subject in subjects))
     names = tuple(dict.fromkeys((*existing, *rules.targets)))
     hint = nearest(name, names) or f"it has {', '.join(existing[:8])}"
     return UsageError(f"{rules.file} has no target or check {name!r}", hint)
 
 
-def _check_without_row(check: Check, environments: Collection[str | None]) -> UsageError:
+def _check_without_row(
+    check: Check, environments: Collection[str | None], rules: Rules
+) -> UsageError:
     """The error for a check that is not asked in these environments, though there is one of that
     name.
     """
-    is_elsewhere = check.environments and not set(check.environments) & set(environments)
-    if check.check_type not in LOOKED_AT or not is_elsewhere:
-        smoke_test = NextCommand("smoke-test", options=("--only", check.name))
-        return UsageError(f"health does not ask check {check.name!r}", ("use", smoke_test))
-    there = NextCommand("health", (check.name,), ("--env", check.environments[0]))
-    problem = f"check {check.name!r} is only for {', '.join(check.environments)}"
-    return UsageError(problem, ("ask it there:", there))
+    others = () if set(check.environments) & set(environments) else check.environments
+    for name in others:
+        if check.check_type in LOOKED_AT and not _lacks_values(check, rules.environments.get(name)):
+            there = NextCommand("health", (check.name,), ("--env", name))
+            problem = f"check {check.name!r} is only for {', '.join(others)}"
+            return UsageError(problem, ("ask it there:", there))
+    where = ("--env", others[0]) if others else ()
+    smoke_test = NextCommand("smoke-test", options=("--only", check.name, *where))
+    return UsageError(f"health does not ask check {check.name!r}", ("use", smoke_test))
 
 
 def _with_trust(subjects: list[Subject], rules: Rules, git: Git | None) -> list[Subject]:

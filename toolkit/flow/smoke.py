@@ -10,7 +10,6 @@ from toolkit.advice import SameOptions
 from toolkit.checks.select import Task
 from toolkit.exits import Exit
 from toolkit.flow import checks as flow
-from toolkit.flow.advice import same_options
 from toolkit.flow.aws_options import located_options
 from toolkit.flow.check_run import PARALLEL, CheckOptions, CheckRun, combine_runs, overall_status
 from toolkit.flow.rulebook import (
@@ -133,9 +132,10 @@ def _same_options(
     rules: Rules, request: SmokeTestRequest, places: Sequence[Location]
 ) -> SameOptions:
     """What next commands have to repeat. Of several regions they name none: all are asked."""
+    place = places[0]
     if len(places) > 1:
-        return same_options(rules, request.rules, places[0].environment)
-    return located_options(rules, request.rules, places[0])
+        place = replace(place, region=None)
+    return located_options(rules, request.rules, place)
 
 
 def run_smoke_test(

@@ -24,6 +24,7 @@ from toolkit.errors import (
     FilesElsewhere,
     GitError,
     GitMissing,
+    HeadMoved,
     MissingCommit,
     NoCommits,
     NotARepository,
@@ -560,11 +561,12 @@ class Git:
         """
         return _states(self._records(self._start_status(), "status"))
 
-    def _start_status(self) -> process.StreamedProgram:
+    def _start_status(self, *more: str) -> process.StreamedProgram:
         command = [
             "status",
             "--porcelain=v2",
             "-z",
+            *more,
             # Files and not only their folders: rules match files.
             "--untracked-files=all",
             "--ignore-submodules=dirty",
@@ -961,7 +963,7 @@ class StartedStatus:
         # Last what takes longest, but for the question that has to be answered before.
         self._index = git._start(_LIST_INDEX)
         try:
-            self._status = git._start_status()
+            self._status = git._start_status("--branch")
         except BaseException:
             self._index.stop(0)
             raise
@@ -984,8 +986,17 @@ class StartedStatus:
         return self._git._unusual(self._index)
 
     def states(self) -> list[FileState]:
-        """What `Git.status` says. Read once."""
-        return _states(self._git._records(self._status, "status"))
+        """What `Git.status` says, compared with the HEAD that we know. Read once. Raises HeadMoved
+        if it is another one by now: what was committed since would be seen nowhere.
+        """
+        return _states(map(self._checked, self._git._records(self._status, "status")))
+
+    def _checked(self, record: bytes) -> bytes:
+        if record.startswith(_HEAD):
+            head, known = record.removeprefix(_HEAD).decode(), self._git.head or _UNBORN
+            if head != known:
+                raise HeadMoved(old=known[:12], new=head[:12])
+        return record
 
 
 class Diffs:
@@ -1055,6 +1066,8 @@ _WITHOUT_INDEX = {"GIT_INDEX_FILE": f"{os.devnull}-without-index"}
 # How nearly every record of `ls-files -v --stage` begins: a regular file that nothing hides.
 _USUAL = b"H 100"
 _LIST_INDEX = ("ls-files", "-v", "--stage", "-z")
+_HEAD, _UNBORN = b"# branch.oid ", "(initial)"
+"""How `git status` says which commit it compares with, and that there is none."""
 _DIFF = (
     "--raw",
     "-z",

@@ -64,7 +64,11 @@ class StoredRunJournal:
             )  # so that this machine does not rely on it
 
     def has_announced(self, job: Job) -> bool:
-        """Whether the newest record is this run's announcement, or nobody can read it."""
+        """Whether the newest record is the announcement of an earlier process of this run, or
+        nobody can read it.
+        """
+        if not self.journal.entries:
+            return False  # this process has begun the run
         try:
             newest = self._ledgers[job.step].get(job.target)[:1]
         except ToolkitError:

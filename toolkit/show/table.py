@@ -1,6 +1,7 @@
 """Tables that read well in 80 columns, without colour, in a pipe and by a screen reader."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from toolkit.show import style
@@ -22,9 +23,10 @@ def table(
     tables: Any = tabulate
     cells = [[style.with_escapes(str(cell)) for cell in row] for row in rows]
     if not all(cell.isascii() for row in (headers, *cells) for cell in row):
-        import wcwidth
+        with suppress(ImportError):  # tabulate can do without
+            import wcwidth
 
-        tables.wcwidth, tables.WIDE_CHARS_MODE = wcwidth, True
+            tables.wcwidth, tables.WIDE_CHARS_MODE = wcwidth, True
     tabulate.MIN_PADDING = 0  # by default a header takes two columns more than it needs
     align = ["left"] * len(headers)
     for column in right:

@@ -44,11 +44,14 @@ class Alarm(Struct, frozen=True):
         return any(dimensions.items() <= metric.items() for metric in self.metrics)
 
 
-def in_alarm(aws: Aws) -> list[Alarm]:
+def in_alarm(aws: Aws) -> Sequence[Alarm]:
     """All alarms of the region in ALARM. Calls at the same moment become one. Raises CloudError."""
-    alarms: list[Alarm] = aws.gathered(
-        (_CALL, _RINGS), _RINGS, NAMES_A_CALL, lambda _: {_RINGS: _read(aws, StateValue=_RINGS)}
-    )
+
+    def read(_: Sequence[str]) -> Mapping[str, Sequence[Alarm]]:
+        return {_RINGS: tuple(_read(aws, StateValue=_RINGS))}
+
+    # All who have asked get the same ones.
+    alarms: Sequence[Alarm] = aws.gathered((_CALL, _RINGS), _RINGS, NAMES_A_CALL, read)
     return alarms
 
 

@@ -83,7 +83,7 @@ def _alarm_findings(job: Job, ports: Ports) -> list[Finding]:
     if partition(aws.region_name) == "aws-cn":
         home = "cn-northwest-1"
     existing = port.named(aws, named) if named else {}
-    rings = port.in_alarm(aws)
+    rings = [*port.in_alarm(aws)]
     if name and home != aws.region_name:
         far = ports.clouds(job.location.profile, home)
         for alarm in port.named(far, named).values() if named else ():
