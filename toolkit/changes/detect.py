@@ -76,6 +76,10 @@ class Look:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End git, at any moment: it writes nothing."""
         self._started.__exit__()
 
     def finish(self, without: str | None = None) -> WorkingTree:

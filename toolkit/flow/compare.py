@@ -183,6 +183,8 @@ def diff(
             points = records(request.base or "last", rules, name)
             if reads_tree and (look is None or _takes_seconds(request, rules)):
                 # Not before: somebody may save a file while the cloud is asked.
+                if look is not None:
+                    look.stop()
                 look = started.enter_context(detect.Look(git))
             return _diff_of_records(request, rules, points, git, look)
         if reads_tree and look is None:
