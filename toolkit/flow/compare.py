@@ -180,11 +180,11 @@ def diff(
         if records is not None and request.base in (None, *bases.RECORDED):
             rules = _rules(request, git)
             name = environment_name(request.environment, rules)
+            if look is not None and _takes_seconds(request, rules):
+                look.stop()  # somebody may save a file while the cloud is asked
+                look = None
             points = records(request.base or "last", rules, name)
-            if reads_tree and (look is None or _takes_seconds(request, rules)):
-                # Not before: somebody may save a file while the cloud is asked.
-                if look is not None:
-                    look.stop()
+            if reads_tree and look is None:
                 look = started.enter_context(detect.Look(git))
             return _diff_of_records(request, rules, points, git, look)
         if reads_tree and look is None:
