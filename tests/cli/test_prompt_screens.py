@@ -77,7 +77,7 @@ def test_the_command_that_was_copied(
     committed: Repo, screen: Screen, snapshot: SnapshotAssertion
 ) -> None:
     keys = ("Down", "Down", "Down", "Down", "Enter")
-    shown = screen(committed.path, DIFF, "nothing", *keys, then="Copied to")
+    shown = screen(committed.path, DIFF, "nothing", *keys, then="Sent to")
     assert hidden(shown, committed) == snapshot
 
 
