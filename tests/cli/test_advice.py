@@ -34,6 +34,7 @@ SENTENCES = {
     "exits.py": "what an exit code means, in --help",
     "init/draft_builder.py": "a comment in the drafted rules.toml",
     "init/repository_draft.py": "a note on what was found, which says what else could be drafted",
+    "ports/aws/client.py": "what a shell has to evaluate",
     "sandbox/engine.py": "what the sandbox answers to other programs",
     "sandbox/guard.py": "what a digest is made of",
     "show/sandbox.py": "the way in, whose output a shell evaluates",

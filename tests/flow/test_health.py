@@ -527,6 +527,16 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
             "arn:web:7 comes from no recorded deploy",
         ),
         (LIVE, [record("r1")], "arn:web:7 comes from run r2, which is not recorded here"),
+        (  # a later run has seen it, and had nothing to do
+            replace(LIVE, deployed=DeployedState(definition="arn:web:7")),
+            [
+                replace(
+                    record("r3", **{"task definition": "arn:web:7"}),
+                    deployed=DeployedState(definition="arn:web:7"),
+                )
+            ],
+            "",
+        ),
         (LIVE, [record()], ""),
         (
             LiveVersion("v2", None, None, None, None, {"task definition": "x/web:8"}),

@@ -199,15 +199,20 @@ def recorded(store: Store, verdict: str) -> None:
     put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", verdict))
 
 
-def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, ports: Ports) -> None:
-    recorded(store, "succeeded")
+@pytest.mark.parametrize(
+    ("verdict", "cause"),
+    [
+        ("succeeded", f"run {LATER} has deployed app since"),
+        ("unchanged", f"run {LATER} has seen since that app is as it should be"),
+    ],
+)
+def test_what_a_later_run_has_deployed_is_not_put_back(
+    store: Store, ports: Ports, verdict: str, cause: str
+) -> None:
+    recorded(store, verdict)
     ran = resumed(store, ports)
     [outcome] = ran.outcomes
-    assert (outcome.verdict, outcome.cause, ran.exit) == (
-        "superseded",
-        f"run {LATER} has deployed app since",
-        1,
-    )
+    assert (outcome.verdict, outcome.cause, ran.exit) == ("superseded", cause, 1)
     assert [entry.state for entry in read(store, EARLIER)] == ["run", "outcome", "note", "end"]
 
 

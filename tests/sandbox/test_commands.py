@@ -186,6 +186,17 @@ def test_down_ends_it_and_everything_that_it_started_and_again_is_no_error(examp
     assert "was not running" in again.err
 
 
+def test_a_shell_that_still_has_the_variables_is_told_to_drop_them(
+    example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = env(example)
+    assert set(exported) == set(box.VARIABLES)
+    assert sandbox(example, "down").code == 0
+    monkeypatch.setenv("AWS_CONFIG_FILE", exported["AWS_CONFIG_FILE"])
+    again = sandbox(example, "down")
+    assert again.out == f"unset {' '.join(box.VARIABLES)}\n"
+
+
 def children(of: server.Server) -> list[int]:
     """The processes of its tasks: they have their own sessions, and their files in its folder."""
     result = []

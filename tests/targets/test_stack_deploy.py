@@ -22,6 +22,7 @@ from toolkit.targets.stack import deployed
 from toolkit.targets.stack.kind import kind
 from toolkit.targets.stack.options import StackOptions
 
+FIX = "fix what failed, then: toolkit deploy-stack shop"
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 ONE = template(
     {"Jobs": queue("jobs")}, Outputs={"Url": {"Value": {"Ref": "Jobs"}}, "Hidden": {"Value": "x"}}
@@ -323,7 +324,7 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
     assert (observed.state, observed.verdict) == ("failed", "rolled-back")
     assert observed.cause.startswith("Never (Custom::Never): ")
     assert "cancelled" not in observed.cause
-    assert sentence(observed.next) == "toolkit deploy-stack shop"
+    assert sentence(observed.next) == FIX
     failed = "Custom::Never Never UPDATE_FAILED: Custom"
     assert [line for line in lines(looks) if line.startswith(failed)]
     live = kind.live(job, stacks.ports)
@@ -345,7 +346,7 @@ def test_the_cause_is_told_while_the_stack_is_still_rolling_back(stacks: Stacks,
 
 
 def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: Stacks) -> None:
-    assert sentence(stacks.deploy(FAILS).next) == "toolkit deploy-stack shop --recreate"
+    assert sentence(stacks.deploy(FAILS).next) == f"{FIX} --recreate"
     assert stacks.status() == "ROLLBACK_COMPLETE"
     stacks.write(ONE)
     refused, report = refusal(stacks, stacks.job())
@@ -388,7 +389,7 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     observed = stacks.deploy(tap(Step="2", Fail="yes", Stuck="yes"))
     assert (observed.verdict, stacks.status()) == ("failed", "UPDATE_ROLLBACK_FAILED")
     assert "the tap is closed" in observed.cause
-    assert sentence(observed.next) == "toolkit deploy-stack shop --continue-rollback"
+    assert sentence(observed.next) == f"{FIX} --continue-rollback"
     stacks.write(tap(Step="3"))
     assert sentence(refusal(stacks, stacks.job())[0].next) == "add --continue-rollback"
 

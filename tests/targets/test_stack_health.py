@@ -57,6 +57,7 @@ EVENTS = "aws cloudformation describe-stack-events --stack-name Shop"
 WAIT = "wait for it: aws cloudformation wait stack-{}-complete --stack-name Shop"
 STUCK = f"fix what it waits for; its events: {EVENTS}"
 DEPLOY = "toolkit deploy-stack shop"
+FIX = "fix what failed, then: "
 
 
 def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | None]:
@@ -134,11 +135,11 @@ def test_every_state_has_one_word_a_cause_and_a_next_command(
 @pytest.mark.parametrize(
     ("status", "command"),
     [
-        ("ROLLBACK_COMPLETE", f"{DEPLOY} --recreate"),
-        ("ROLLBACK_FAILED", f"{DEPLOY} --recreate"),
-        ("CREATE_FAILED", f"{DEPLOY} --recreate"),
-        ("UPDATE_FAILED", f"{DEPLOY} --continue-rollback"),
-        ("UPDATE_ROLLBACK_FAILED", f"{DEPLOY} --continue-rollback"),
+        ("ROLLBACK_COMPLETE", f"{FIX}{DEPLOY} --recreate"),
+        ("ROLLBACK_FAILED", f"{FIX}{DEPLOY} --recreate"),
+        ("CREATE_FAILED", f"{FIX}{DEPLOY} --recreate"),
+        ("UPDATE_FAILED", f"{FIX}{DEPLOY} --continue-rollback"),
+        ("UPDATE_ROLLBACK_FAILED", f"{FIX}{DEPLOY} --continue-rollback"),
         ("UPDATE_ROLLBACK_COMPLETE", DEPLOY),
         ("IMPORT_ROLLBACK_COMPLETE", DEPLOY),
         ("REVIEW_IN_PROGRESS", DEPLOY),
@@ -487,7 +488,7 @@ def test_a_creation_that_was_rolled_back_is_failing_with_its_cause(stacks: Stack
     assert (actual.status, actual.detail, sentence(actual.next), live) == (
         "failing",
         "ROLLBACK_COMPLETE",
-        f"{DEPLOY} --recreate",
+        f"{FIX}{DEPLOY} --recreate",
         None,
     )
     assert actual.cause.startswith("Never (Custom::Never): ")
@@ -501,7 +502,7 @@ def test_an_update_that_was_rolled_back_is_a_warning_with_its_cause(stacks: Stac
     assert (actual.status, actual.detail, sentence(actual.next)) == (
         "warning",
         "UPDATE_ROLLBACK_COMPLETE",
-        DEPLOY,
+        f"{FIX}{DEPLOY}",
     )
     assert actual.cause.startswith("its last update was rolled back: Never (Custom::Never): ")
     assert live is not None
@@ -517,7 +518,7 @@ def test_a_rollback_that_is_stuck_is_failing_with_its_cause(
     assert (finding.status, finding.detail) == ("failing", "UPDATE_ROLLBACK_FAILED")
     assert finding.cause.startswith("Tap (Custom::Tap): ")
     assert "the tap is closed" in finding.cause
-    assert sentence(finding.next) == f"{DEPLOY} --continue-rollback"
+    assert sentence(finding.next) == f"{FIX}{DEPLOY} --continue-rollback"
 
 
 def test_the_command_for_a_deletion_that_failed_deletes_the_stack(

@@ -315,7 +315,7 @@ def test_a_failure_is_told_at_once_with_its_first_real_cause(
         "failed",
         verdict,
         cause,
-        f"toolkit deploy-stack shop{flag}",
+        f"fix what failed, then: toolkit deploy-stack shop{flag}",
     )
     if course != "failed":
         assert cause in [look.cause for look in looks if look.state == "running"]
@@ -361,7 +361,7 @@ NO_EXPORT = "No export named Network:ExportsOutputRefVpc found. Rollback request
         ),
         (
             "Template error: instance of Fn::GetAtt references undefined resource",
-            "toolkit deploy-stack shop",
+            "fix what failed, then: toolkit deploy-stack shop",
         ),
     ],
 )
@@ -421,7 +421,7 @@ def test_a_failed_resource_comes_before_what_the_stack_says_of_it(
     observation = stacks.observe(job, report)
     assert (observation.cause, sentence(observation.next)) == (
         "Queue (AWS::SQS::Queue): Access denied",
-        "toolkit deploy-stack shop",
+        "fix what failed, then: toolkit deploy-stack shop",
     )
 
 

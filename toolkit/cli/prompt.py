@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 COPIED = {
     Copied.YES: "Copied to the clipboard:",
-    Copied.SENT: "Sent to the terminal's clipboard; if it takes nothing, copy it from here:",
+    Copied.SENT: "Sent to the terminal's clipboard; if that did not work, copy it from here:",
     Copied.NO: "No clipboard can be reached from here; copy it by hand:",
 }
 WHY, COPY, NOTHING = "why", "copy", "nothing"

@@ -5,7 +5,7 @@ The room `sandbox` may be left out of an installation: this file loads when it i
 commands say so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +97,14 @@ def down(as_json: bool) -> int:
     """Stop the sandbox, delete everything in it, and print the lines that undo those of `up`."""
     from toolkit.sandbox import box
 
-    names: list[str] = []
     with box.exclusive():
         sandbox = box.load()
         was_running = box.stop_sandbox()
         if sandbox is not None:
             _forget(sandbox)
-            names = list(box.variables(sandbox))
+    names: Sequence[str] = ()
+    if sandbox is not None or box.is_in_shell():
+        names = box.VARIABLES
     output.note("the sandbox is down" if was_running else "the sandbox was not running")
     if as_json:
         status = "stopped" if was_running else "not-running"

@@ -208,6 +208,8 @@ def _give_up_superseded(journal: Journal, state: RunState, store: Store, ports: 
         later = _later_deploy(job, records, state)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
+            if later.verdict == Verdict.UNCHANGED:
+                cause = f"run {later.run} has seen since that {job.target} is as it should be"
             journal.append(
                 EntryState.OUTCOME,
                 job.step,

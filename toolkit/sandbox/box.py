@@ -182,6 +182,29 @@ def empty_sandbox(box: Box) -> Box:
     return emptied
 
 
+VARIABLES = (
+    "AWS_ENDPOINT_URL",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "TOOLKIT_CONNECT_TO",
+    "TOOLKIT_BUILDER",
+    "TOOLKIT_BASE_MIRROR",
+)
+"""The names of all that `variables` sets."""
+
+
+def is_in_shell() -> bool:
+    """Whether the shell still has the variables of a sandbox, which may be gone."""
+    return os.environ.get("AWS_CONFIG_FILE") == os.path.join(folder(), "aws-config")
+
+
 def variables(box: Box, location: Location | None = None) -> dict[str, str]:
     """The environment variables that make the sandbox AWS, and nothing else; in `location`, for
     commands that name none.

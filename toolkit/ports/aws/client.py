@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
-from toolkit.advice import Advice, NextCommand, ShellCommand
+from toolkit.advice import Advice, ShellCommand
 from toolkit.operations import Location
 from toolkit.ports import debug, process
 from toolkit.ports.aws import answers, endpoint, in_flight, sources
@@ -38,9 +38,9 @@ silent.
 LEAST_RATE = 50_000
 """Bytes a second that an upload or a download may take besides."""
 _SANDBOX: Advice = (
-    "if that is the sandbox, start it, and export what it prints:",
-    NextCommand("sandbox up"),
-    "; else check AWS_ENDPOINT_URL",
+    "if that is the sandbox, start it again:",
+    ShellCommand('eval "$(toolkit sandbox up)"'),
+    "; else check AWS_ENDPOINT_URL and AWS_CONFIG_FILE",
 )
 ATTEMPTS = 5
 POOL = 64
@@ -746,8 +746,14 @@ def _settings_problem(problem: Exception, boto: Any) -> Exception | None:
     reason = _settings_reason(problem, boto)
     if not reason:
         return None
-    command = "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list"
-    return errors.BadConfig(reason, command)
+    if not isinstance(problem, boto.ProfileNotFound):
+        return errors.BadConfig(reason)
+    named = os.environ.get("AWS_CONFIG_FILE")
+    if named is None or os.path.exists(named):
+        return errors.BadConfig(reason, "list-profiles")
+    lacking = errors.BadConfig(f"{reason}: AWS_CONFIG_FILE names a file that does not exist")
+    lacking.next = _SANDBOX
+    return lacking
 
 
 def _settings_reason(problem: Exception, boto: Any) -> str:

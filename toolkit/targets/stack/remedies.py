@@ -33,4 +33,4 @@ def fix_for(cause: str, command: NextCommand) -> Advice:
             first_one = NextCommand("deploy-stack", (exporter,))
             return "first deploy what exports it:", first_one, "; then:", command
         return f"first deploy the stack that exports {lacking[1]}; then:", command
-    return command
+    return "fix what failed, then:", command
