@@ -292,6 +292,30 @@ def test_a_good_build_makes_no_failed_deploy_a_partial_success_nor_a_good_deploy
     assert listed.json.get("versions", []) == []
 
 
+@pytest.mark.parametrize("is_ours", [True, False], ids=["of the target", "of nothing"])
+def test_a_commit_before_the_build_counts_by_what_is_in_it(
+    shop: TwoApps, engine: CountingBuilder, monkeypatch: pytest.MonkeyPatch, is_ours: bool
+) -> None:
+    start = runs.start
+
+    @contextmanager
+    def committed_meanwhile(*args: Any) -> Iterator[Any]:
+        if is_ours:
+            shop.repo.commit(files={"app/hello": "changed"})
+        else:
+            shop.repo.git("commit", "-q", "--allow-empty", "-m", "x")
+        with start(*args) as execution:
+            yield execution
+
+    monkeypatch.setattr(runs, "start", committed_meanwhile)
+    done = shop("deploy-app", "worker", "--yes", "--json")
+    if is_ours:
+        assert (done.code, engine.builds) == (1, 0)
+        assert "have changed since" in done.json["steps"][0]["cause"]
+    else:
+        assert (done.code, engine.builds) == (0, 1), done.err
+
+
 def test_files_that_change_before_the_build_are_not_built(
     shop: TwoApps, engine: CountingBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ from toolkit.flow.selection import (
 )
 from toolkit.flow.trusted import load_trusted
 from toolkit.flow.versions import TargetVersions
-from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing
+from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing, Version
 from toolkit.operations import Job, JobAction, LiveVersion, Location, Preview, RecordedDeploy
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -431,15 +431,22 @@ def _has_changed(
     """Whether the files or settings of these jobs, all in one environment, are no longer those that
     they are to deploy.
     """
+    if git is not None and not git.bare:
+        git = Git.open(git.root)  # somebody may have committed since: the files are what counts
     environment = jobs[0].location.environment
     chosen = {job.target: rules.targets[job.target] for job in jobs}
     now = deploy_versions(request, list(chosen.values()), rules, environment, git).versions
-    for job in jobs:
-        version, current = job.version, now[job.target]
-        planned = (version.name, version.fingerprint, version.settings)
-        if planned != (current.name, current.fingerprint, current.settings):
-            return True
-    return False
+    return any(_content(job.version) != _content(now[job.target]) for job in jobs)
+
+
+def _content(version: Version) -> tuple[str, str, str]:
+    """What is equal for equal files and settings, whatever the commit. Where the digest of the
+    files is not known, the commit has to be the same.
+    """
+    name = version.name
+    if version.fingerprint and version.commit:
+        name = name.removeprefix(version.commit)
+    return name, version.fingerprint, version.settings
 
 
 def _refuse_incomplete_commits(
