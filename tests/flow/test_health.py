@@ -527,6 +527,14 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
             "arn:web:7 comes from no recorded deploy",
         ),
         (LIVE, [record("r1")], "arn:web:7 comes from run r2, which is not recorded here"),
+        (  # it is what an older run deployed, and not the newest
+            replace(LIVE, deployed=DeployedState(definition="arn:web:7")),
+            [
+                replace(record("r4"), deployed=DeployedState(definition="arn:web:8")),
+                replace(record("r3"), deployed=DeployedState(definition="arn:web:7")),
+            ],
+            "arn:web:7 comes from run r2, which is not recorded here",
+        ),
         (  # a later run has seen it, and had nothing to do
             replace(LIVE, deployed=DeployedState(definition="arn:web:7")),
             [

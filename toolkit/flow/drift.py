@@ -175,12 +175,10 @@ def outside_change(kind: Kind, live: LiveVersion, records: Sequence[Record]) -> 
         return _other_version(live.version, records)
     if live.run is None:
         return _untagged(live, records, what, content)
-    ours = [
-        record
-        for record in records
-        if record.run == live.run
-        or (record.verdict in GOOD and record.deployed.same(live.deployed))
-    ]
+    ours = [record for record in records if record.run == live.run]
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is not None and good.deployed.same(live.deployed):
+        ours.append(good)  # the newest one has seen just this, whoever deployed it
     if not ours:
         return f"{what} comes from run {live.run}, which is not recorded here"
     detailed = [record for record in ours if record.detail]
