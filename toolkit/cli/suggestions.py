@@ -18,7 +18,9 @@ MOST = 200
 FILE_MOST = 1024 * 1024
 """How many bytes of a file, and of all included files, are read."""
 INCLUDES_MOST = 100
+"""How many included files are read."""
 ABOUT_MOST = 80
+"""How many letters stand beside a name."""
 GOOD = ("succeeded", "unchanged")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@/+-]{0,199}")
 _QUOTES = re.compile(r"""\\(.)|["']""", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What tables need, loaded early and in short: it takes as long as all of `diff` besides git."""
+"""What tables need, without what they hardly ever need: a third of all that `diff` would load."""
 
 import sys
 from collections.abc import Iterator

@@ -165,8 +165,8 @@ def diff(
     look: detect.Look | None = None,
 ) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
-    refused. `look` is one at the working tree that has begun already; it is only used where the
-    records are on this machine.
+    refused. `look` is one at the working tree that has begun already; where the cloud is asked for
+    the records, it is ended, and another one begun after that.
     """
     if request.changes is not None:
         return _diff_of_paths(request, request.changes, git)

@@ -159,7 +159,9 @@ def _locations(subjects: Sequence[Subject]) -> list[Location]:
 def _checked_location(location: Location, board: Board) -> HealthLocation:
     """What the first line says of a location."""
     account, caller = board.caller(location)
-    profile = location.profile or endpoint.profile_name() if location.provider == AWS else None
+    profile = None
+    if location.provider == AWS:
+        profile = location.profile or endpoint.profile_name()
     return HealthLocation(
         location.environment, location.account, location.region, profile, caller, account
     )

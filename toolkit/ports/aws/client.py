@@ -42,6 +42,7 @@ _SANDBOX: Advice = (
     ShellCommand('eval "$(toolkit sandbox up)"'),
     "; else check AWS_ENDPOINT_URL and AWS_CONFIG_FILE",
 )
+"""What to do where these variables lead to nothing on this machine: they may be a sandbox's."""
 ATTEMPTS = 5
 POOL = 64
 WINDOW_S, WINDOWS = 0.02, 8
