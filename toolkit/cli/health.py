@@ -16,7 +16,6 @@ from toolkit.exits import EXIT_MEANINGS, Exit
 from toolkit.flow import health as flow
 from toolkit.operations import HealthResult
 from toolkit.ports import files
-from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.show import health as show
 from toolkit.show import junit
@@ -93,7 +92,7 @@ def health(ctx: click.Context, /, **values: Any) -> int:
     with suppress(CredentialsProblem):
         account.sign_in_for(request, git, ports, request.everywhere, silent)
     if arguments.watch:
-        return _watch(request, git, ports, arguments)
+        return _watch(request, ports, arguments)
     with progress.checking(silent):
         result = flow.check_health(request, git, ports)
     if arguments.as_json:
@@ -138,9 +137,7 @@ def _view(arguments: HealthArguments) -> HealthView:
     )
 
 
-def _watch(
-    request: flow.HealthRequest, git: Git | None, ports: Ports, arguments: HealthArguments
-) -> int:
+def _watch(request: flow.HealthRequest, ports: Ports, arguments: HealthArguments) -> int:
     """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe one table
     follows the other.
     """
@@ -152,6 +149,8 @@ def _watch(
             if screen.height is not None:
                 screen.show("checking ...")
             while True:
+                # Each time, since somebody commits while it is watched.
+                git = options.repository(request.folder)
                 result = flow.check_health(request, git, ports)
                 rows.update(result.checkups)
                 if arguments.as_json:
