@@ -407,6 +407,12 @@ class Kind:
         """A short name of what runs, for people; empty if it has none. Pure."""
         return live.version or ""
 
+    def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
+        """What it has that people and other targets need to know, such as its address, by name as
+        it runs now; empty if there is nothing. Reads only; raises CloudError for a failed look.
+        """
+        return {}
+
     def health(self, job: "Job", ports: "Ports", tell: Tell) -> "LiveVersion | None":
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
         is known; returns what runs.

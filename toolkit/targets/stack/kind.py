@@ -126,6 +126,12 @@ class StackKind(base.Kind):
 
         return observe.live(job, ports)
 
+    def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
+        """The outputs of the stack that its setting `outputs` names: others may be secret."""
+        from toolkit.targets.stack import observe
+
+        return observe.outputs(job, ports)
+
     def permissions(self, job: "Job") -> "tuple[Statement, ...]":
         """For CloudFormation, the CDK's bucket and role, and the look at running images."""
         from toolkit.targets.stack import policy

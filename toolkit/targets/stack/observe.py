@@ -219,6 +219,14 @@ def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, st
     return {name: values[name] for name in allowed if name in values}
 
 
+def outputs(job: Job, ports: Ports) -> dict[str, str]:
+    """See targets/base.py."""
+    stack = cfn.stack(ports.aws(job.location), stack_name(job))
+    if stack is None:
+        return {}
+    return _outputs(stack, job.settings.outputs)
+
+
 def live(job: Job, ports: Ports) -> LiveVersion | None:
     """See targets/base.py."""
     aws = ports.aws(job.location)
