@@ -50,8 +50,13 @@ def make(folder: Path, files: int, checked_out: bool = True) -> Path:
         git(folder, "checkout", "-q", "one")
     else:
         git(folder, "symbolic-ref", "HEAD", "refs/heads/one")
-    (folder / "rules.toml").write_text(rules())
+        (folder / "rules.toml").write_text(rules())
     return folder
+
+
+def _own_files(text: str) -> list[tuple[str, bytes]]:
+    """A repository's rules.toml, and what its targets name."""
+    return [("rules.toml", text.encode()), ("cdk/cdk.json", b'{"app": "python app.py"}\n')]
 
 
 def _history(names: list[str]) -> bytes:
@@ -59,7 +64,7 @@ def _history(names: list[str]) -> bytes:
     fifty = [
         name for at, name in enumerate(names[: 50 * each]) if at % each < 20
     ]  # the same paths in a repository of any size
-    base = [(name, b"%d" % at) for at, name in enumerate(names)]
+    base = [*_own_files(rules()), *((name, b"%d" % at) for at, name in enumerate(names))]
     one = [(names[0], b"changed")]
     return _commits(
         [
@@ -156,9 +161,7 @@ def deployed(folder: Path, files: int, commits: int) -> tuple[Path, list[str]]:
     names = paths(files)
     random = Random(7)
     text = deployed_rules()
-    history: list[Commit] = [
-        ("main", "", [("rules.toml", text.encode()), *((name, b"x") for name in names)])
-    ]
+    history: list[Commit] = [("main", "", [*_own_files(text), *((name, b"x") for name in names)])]
     for number in range(commits - 1):
         near = random.randrange(len(names) - 200)
         changed = [names[near], names[near + 1], names[near + 150]]

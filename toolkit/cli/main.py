@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -115,6 +115,20 @@ def without_empty_texts(command: click.Command) -> click.Command:
     return command
 
 
+def load_msgspec() -> None:
+    """Load msgspec, which every command needs, in half of its time: it imports typing_extensions
+    where another package has brought that along, and does without it on any Python from 3.11 on.
+    """
+    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
+        return
+    modules: dict[str, Any] = sys.modules
+    modules["typing_extensions"] = None  # to `import`, a module that is not there
+    try:
+        import_module("msgspec")
+    finally:
+        del modules["typing_extensions"]
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module only when the command is run or asked for help."""
 
@@ -134,6 +148,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.commands_by_name:
             return None
         module, _ = self.commands_by_name[cmd_name]
+        load_msgspec()
         command = getattr(import_module(module), module.rsplit(".", 1)[1].rstrip("_"))
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return without_empty_texts(command)

