@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from toolkit.advice import Advice, SameOptions
-from toolkit.model import AWS, TargetState, Version
+from toolkit.model import AWS, Resource, TargetState, Version
 
 
 class JobAction(StrEnum):
@@ -169,11 +169,21 @@ class Artifact(Struct, frozen=True):
     calls: tuple[PlannedCall, ...] = ()
 
 
+class Prerequisite(Struct, frozen=True):
+    """One thing that has to be deployed before a target, as what is deployed says itself: in which
+    region, None for the target's own.
+    """
+
+    resource: Resource
+    region: str | None = None
+
+
 class Preview(Struct, frozen=True):
     """What a step would do: the calls in order, the warnings, and whether nothing would change.
     `plan` are the lines in which the target's own program says what it would change, and `same` is
     what the commands in warnings have to repeat. `artifact` is what has to be built first; its
-    calls are among `calls`.
+    calls are among `calls`. `after` is what has to be deployed first, where this run deploys it,
+    too, whatever `needs` says.
     """
 
     calls: tuple[PlannedCall, ...]
@@ -183,6 +193,7 @@ class Preview(Struct, frozen=True):
     plan: tuple[str, ...] = ()
     same: SameOptions = SameOptions()
     artifact: Artifact | None = None
+    after: tuple[Prerequisite, ...] = ()
 
 
 class StepState(StrEnum):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.flow.deploy import with_needs
+from toolkit.flow.step_order import with_needs
 from toolkit.formats.variables import fill_settings
 from toolkit.model import Environment, Need, Target, Version
 from toolkit.operations import Job, JobAction, Location

@@ -2,7 +2,7 @@
 begin.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,6 +37,7 @@ from toolkit.flow.selection import (
     resolve_target,
     select,
 )
+from toolkit.flow.step_order import with_needs, with_prerequisites
 from toolkit.flow.trusted import load_trusted
 from toolkit.flow.versions import TargetVersions
 from toolkit.model import AWS, Backwards, RollbackPolicy, Rules, Standing, Version
@@ -120,6 +121,7 @@ def prepare(
     if request.checked and request.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, parts)
+    jobs = with_prerequisites(jobs, previews)
     planned, previews = with_builds(jobs, previews)
     tell_jobs((*planned, *standby), previews, left)
     back: tuple[tuple[str, Standing], ...] = ()
@@ -224,21 +226,6 @@ def _jobs(
         regions = environment.regions if environment else ()
         jobs += with_needs(run_jobs.make_jobs(job_request), graph, regions)
     return tuple(jobs)
-
-
-def with_needs(
-    jobs: Sequence[Job], graph: Graph, regions: Collection[str | None]
-) -> tuple[Job, ...]:
-    """The jobs, each with the steps of this run that it waits for; `regions` are the environment's.
-    Pure.
-    """
-    steps = {(job.target, job.location.region): job.step for job in jobs}
-    waiting: list[Job] = []
-    for job in jobs:
-        before = graph.instances_before(job.target, job.location.region, regions)
-        needs = sorted(steps[instance] for instance in before & steps.keys())
-        waiting.append(replace(job, needs=tuple(needs)))
-    return tuple(waiting)
 
 
 def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: Ports) -> None:

@@ -42,7 +42,8 @@ USUAL_QUALIFIER = "hnb659fds"
 UNUSED_S = 24 * 3600
 """An assembly that was not used for this long is deleted by the next synth."""
 
-_STACK = "aws:cloudformation:stack"
+STACK, STAGE = "aws:cloudformation:stack", "cdk:cloud-assembly"
+"""The types of a stack, and of a stage, which is an assembly inside another."""
 _IGNORED = frozenset(
     (".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 )
@@ -230,7 +231,7 @@ def artifact(
     for folder, manifest, outer in _manifests(assembly):
         _refuse_lookups(manifest)
         for key, entry in manifest.get("artifacts", {}).items():
-            if entry.get("type") == _STACK:
+            if entry.get("type") == STACK:
                 stack_name = entry.get("properties", {}).get("stackName") or key
                 stacks[stack_name] = _StackEntry(folder, manifest, entry, outer)
     if name not in stacks:
@@ -241,7 +242,7 @@ def artifact(
     stack = stacks[name]
     remarks = [*stack.remarks, *_remarks(stack.folder, stack.entry)]
     for dependency in stack.dependencies():
-        if dependency.get("type") != _STACK:  # another stack's remarks are about its own deploy
+        if dependency.get("type") != STACK:  # another stack's remarks are about its own deploy
             remarks += _remarks(stack.folder, dependency)
     _refuse_remarks(name, remarks, strict)
     _refuse_other_location(name, stack.entry, account, region)
@@ -726,12 +727,17 @@ def _manifests(
     """The manifests of an assembly and of those inside it (an app's stages): folder, manifest, and
     the remarks about the stages.
     """
-    manifest = _json(os.path.join(assembly, "manifest.json"))
+    manifest = read_manifest(assembly)
     yield assembly, manifest, list(outer)
     for artifact in manifest.get("artifacts", {}).values():
-        if artifact.get("type") == "cdk:cloud-assembly":
+        if artifact.get("type") == STAGE:
             inside = _inside(assembly, artifact["properties"]["directoryName"])
             yield from _manifests(inside, [*outer, *_remarks(assembly, artifact)])
+
+
+def read_manifest(assembly: str) -> dict[str, Any]:
+    """What an assembly consists of. Raises FileProblem."""
+    return _json(os.path.join(assembly, "manifest.json"))
 
 
 def _json(path: str) -> dict[str, Any]:

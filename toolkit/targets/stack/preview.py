@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.advice import Advice, NextCommand
-from toolkit.operations import Job, PlannedCall, Preview
+from toolkit.model import Resource
+from toolkit.operations import Job, PlannedCall, Prerequisite, Preview
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
@@ -45,8 +46,9 @@ def preview(job: Job, ports: Ports) -> Preview:
         warnings.append((untagged, NextCommand("deploy-stack", (job.target,), ("--force",))))
     # What is equal may still mean something else, such as a parameter of SSM: only a change set of
     # the deploy itself can tell.
+    after = _prerequisites(source)
     if same and not forced and not compare.may_change_meaning(source, summary):
-        return Preview((), tuple(warnings), unchanged=True, live=live)
+        return Preview((), tuple(warnings), unchanged=True, live=live, after=after)
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         warnings.append(stack_status.busy_words(status))
     if recovery is not None and stack is not None:
@@ -78,7 +80,14 @@ def preview(job: Job, ports: Ports) -> Preview:
             {"stack": source.name, "change_set": change_set_name(job.token)},
         )
     )
-    return Preview(tuple(calls), tuple(warnings), live=live)
+    return Preview(tuple(calls), tuple(warnings), live=live, after=after)
+
+
+def _prerequisites(source: sources.ChangeSetSource) -> tuple[Prerequisite, ...]:
+    """The stacks that the CDK app has deployed before this one."""
+    return tuple(
+        Prerequisite(Resource("stack", place.name), place.region) for place in source.before
+    )
 
 
 def _to_agree(

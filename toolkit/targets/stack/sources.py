@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.operations import Job
-from toolkit.ports import cdk, files
+from toolkit.ports import cdk, cdk_order, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.names import suffix
 from toolkit.ports.ports import Ports
@@ -44,6 +44,8 @@ class ChangeSetSource(Struct, frozen=True):
     stored: cdk.CdkAsset | None
     warnings: tuple[str, ...] = ()
     """What a person has to know of it before it is deployed."""
+    before: tuple[cdk_order.StackPlace, ...] = ()
+    """The stacks that have to be deployed first, as the CDK app says."""
 
     @property
     def template_argument(self) -> dict[str, str]:
@@ -82,9 +84,8 @@ def _from_cdk(
     app = cdk.CdkApp(
         ports.root, settings.cdk, job.location, account, region, settings.context, settings.pass_env
     )
-    artifact = cdk.artifact(
-        cdk.synthesized(app, ports.cache, log), stack_name(job), account, region, cdk.is_strict(app)
-    )
+    assembly = cdk.synthesized(app, ports.cache, log)
+    artifact = cdk.artifact(assembly, stack_name(job), account, region, cdk.is_strict(app))
     _refuse_without_bootstrap(aws, artifact, job, account, region)
     text = artifact.template
     stored = None
@@ -106,6 +107,7 @@ def _from_cdk(
         artifact.assets,
         stored,
         artifact.warnings,
+        cdk_order.stacks_before(assembly, artifact.name),
     )
 
 

@@ -1,0 +1,85 @@
+"""Which stacks of a CDK app have to be deployed before which, as the assembly says. The app knows
+it from its own references and from `add_dependency`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.ports import cdk
+
+
+class StackPlace(Struct, frozen=True):
+    """A stack of an assembly: its name, and its region where the app fixes that, else None."""
+
+    name: str
+    region: str | None = None
+
+
+def stacks_before(assembly: str, name: str) -> tuple[StackPlace, ...]:
+    """The stacks that have to be deployed before the one of this name, also through others; sorted.
+    Raises FileProblem.
+    """
+    graph = _AssemblyGraph()
+    graph.read(assembly)
+    before: dict[str, StackPlace] = {}
+    waiting = [key for key, place in graph.stacks.items() if place.name == name]
+    done = set(waiting)
+    while waiting:
+        for key in graph.before.get(waiting.pop(), ()):
+            if key in done:
+                continue
+            done.add(key)
+            waiting.append(key)
+            place = graph.stacks.get(key)
+            if place is not None and place.name != name:
+                before[key] = place
+    return tuple(sorted(set(before.values()), key=lambda place: (place.name, place.region or "")))
+
+
+class _AssemblyGraph:
+    """The artifacts of an assembly and of the stages in it, by the path of each. A stage is two of
+    them: its begin, which all of its artifacts wait for, and its end, which waits for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.stacks: dict[str, StackPlace] = {}
+        self.before: dict[str, set[str]] = {}
+
+    def read(self, folder: str, begin: str = "begin", end: str = "end") -> None:
+        """Add a folder's manifest, and those inside it."""
+        artifacts = cdk.read_manifest(folder).get("artifacts", {})
+        for key, artifact in artifacts.items():
+            path = os.path.join(folder, key)
+            is_stage = artifact.get("type") == cdk.STAGE
+            needs = set(_ends(folder, artifact, artifacts))
+            self.before.setdefault(path, set()).update(needs, (begin,))
+            self.before.setdefault(end, set()).add(_end(path, is_stage))
+            if is_stage:
+                inside = os.path.join(folder, artifact["properties"]["directoryName"])
+                self.read(inside, begin=path, end=_end(path, is_stage))
+            elif artifact.get("type") == cdk.STACK:
+                self.stacks[path] = _place(key, artifact)
+
+
+def _ends(folder: str, artifact: Mapping[str, Any], artifacts: Mapping[str, Any]) -> Iterator[str]:
+    """What the artifacts that one depends on are done with."""
+    for name in artifact.get("dependencies", ()):
+        is_stage = artifacts.get(name, {}).get("type") == cdk.STAGE
+        yield _end(os.path.join(folder, name), is_stage)
+
+
+def _end(path: str, is_stage: bool) -> str:
+    if is_stage:
+        return f"{path}\0end"
+    return path
+
+
+def _place(key: str, artifact: Mapping[str, Any]) -> StackPlace:
+    name = artifact.get("properties", {}).get("stackName") or key
+    region = str(artifact.get("environment", "")).rpartition("/")[2]
+    if region in ("", "unknown-region"):
+        return StackPlace(name)
+    return StackPlace(name, region)
