@@ -148,7 +148,7 @@ ONE_FILE |= {
     "locust": "ports/load/user.py",
 }
 ONE_FILE |= {"websockets": "ports/net/websocket.py", "yaml": "formats/documents.py"}
-ONE_FILE |= {"tomllib": "formats/toml.py", "tomli": "formats/toml.py"}
+ONE_FILE |= {"tomli": "formats/toml.py"}
 
 GENERATED = ("cli/completion_table.py",)
 """Files that `scripts/docs` writes, from what the kinds say."""

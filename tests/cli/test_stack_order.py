@@ -1,4 +1,4 @@
-"""The stacks of a CDK app are deployed in the app's own order, although rules.toml has no `needs`."""
+"""The stacks of a CDK app are deployed in the app's own order, without `needs` in rules.toml."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -24,11 +24,12 @@ from toolkit.operations import (
     StepState,
     Verdict,
 )
-from toolkit.ports import processes
+from toolkit.ports import commands, processes
 from toolkit.ports.ports import Ports
 from toolkit.targets import base
 from toolkit.targets.command import program
-from toolkit.targets.command.settings import CommandSettings, commands
+from toolkit.targets.command import settings as command_settings
+from toolkit.targets.command.settings import CommandSettings
 
 MOST_LINES = 200
 """So many lines of what `plan` writes are shown."""
@@ -49,7 +50,7 @@ class CommandKind(base.Kind):
         """A plan that tells changes apart has to be there."""
         if settings.changes is not None and not settings.plan:
             return "`changes` is an exit code of `plan`, and there is no `plan`"
-        for name, words in commands(settings):
+        for name, words in command_settings.commands(settings):
             if "\0" in "".join(words):
                 return f"`{name}` holds a NUL character"
         return None
@@ -94,7 +95,7 @@ class CommandKind(base.Kind):
         if not job.settings.plan or job.action != JobAction.DEPLOY:
             return Preview((call,), tuple(warnings), live=live)
         lines: list[str] = []
-        changes = _plan(job, ports, lines.append, program.never_stopped)
+        changes = _plan(job, ports, lines.append, commands.never_stopped)
         if not changes:
             return Preview((), tuple(warnings), unchanged=True, live=live)
         if len(lines) > MOST_LINES:
@@ -122,7 +123,7 @@ class CommandKind(base.Kind):
         # On disk before it is started: whoever finds only this knows that it may be running.
         report.keep(started=True, process=None, code=None, ended="")
         try:
-            child = program.start(command)
+            child = commands.start(command)
         except Refused:
             report.turned_away()
             report.keep(started=False)
@@ -132,8 +133,8 @@ class CommandKind(base.Kind):
         except BaseException:
             child.stop()  # nobody would read what it writes, nor see its end
             raise
-        ended = program.run(command, child, ports.clock, job.deadline_s, report.log, report.check)
-        report.keep(code=ended.code, ended=program.describe(ended))
+        ended = commands.run(command, child, ports.clock, job.deadline_s, report.log, report.check)
+        report.keep(code=ended.code, ended=commands.describe(ended))
 
     def observe(
         self,
@@ -255,9 +256,9 @@ def _plan(job: Job, ports: Ports, log: Callable[[str], None], check: Callable[[]
     """
     words, changes = job.settings.plan, job.settings.changes
     command = program.find(job, words, ports.root)
-    ended = program.run(command, program.start(command), ports.clock, job.deadline_s, log, check)
+    ended = commands.run(command, commands.start(command), ports.clock, job.deadline_s, log, check)
     if ended.code not in (0, changes):
-        reason = f"`{join(words)}` {program.describe(ended)}"
+        reason = f"`{join(words)}` {commands.describe(ended)}"
         if ended.last:
             reason += f": {ended.last[-1]}"
         raise ProgramFailed(program=words[0], reason=reason)
@@ -272,13 +273,13 @@ def _run_health(job: Job, words: Sequence[str], ports: Ports) -> Finding:
         return Finding("health", HealthStatus.UNKNOWN, "could not be run", cause=str(problem))
     if ended.code == 0:
         return Finding("health", HealthStatus.OK, command)
-    cause = f"`{command}` {program.describe(ended)}"
+    cause = f"`{command}` {commands.describe(ended)}"
     if ended.last:
         cause += f": {ended.last[-1].strip()}"
     # What could not be started, or was ended by a signal, says nothing of the target.
     has_failed = ended.code is not None and ended.code > 0
     status = HealthStatus.FAILING if has_failed else HealthStatus.UNKNOWN
-    return Finding("health", status, program.describe(ended), cause=cause)
+    return Finding("health", status, commands.describe(ended), cause=cause)
 
 
 def _words(job: Job) -> tuple[str, ...]:
