@@ -96,6 +96,16 @@ class Need(Struct, frozen=True):
         return f"{self.target}@{self.region}" if self.region else self.target
 
 
+class Hooks(Struct, frozen=True):
+    """Programs of the team, each as its words: they run on this machine before a target is
+    deployed, and `env` names the variables that they get. None may take longer than `deadline_s`.
+    """
+
+    before: tuple[tuple[str, ...], ...] = ()
+    env: tuple[str, ...] = ()
+    deadline_s: int = 600
+
+
 class Target(Struct, frozen=True):
     """One thing that is deployed. Only a group has `members`. Times are in seconds."""
 
@@ -107,6 +117,7 @@ class Target(Struct, frozen=True):
     needs: tuple[Need, ...] = ()
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
+    hooks: Hooks = Hooks()
 
 
 class ImageSource(Struct, frozen=True):

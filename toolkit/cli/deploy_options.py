@@ -35,14 +35,20 @@ class DeployOptions(Struct, frozen=True):
     fail_fast: bool
     lock_timeout: int
     no_checks: bool
+    no_hooks: bool
     allow_backwards: bool
     allowed: bool
 
 
 def add(command: Command) -> Command:
-    """Add the options that `common_options` reads, for a command that acts in one environment or in
-    several.
+    """Add the options that `common_options` reads, for a command that deploys, in one environment
+    or in several.
     """
+    command = click.option(
+        "--no-hooks",
+        is_flag=True,
+        help="Do not run the `hooks` of rules.toml before the deploy.",
+    )(command)
     return add_with(options.environments)(command)
 
 
@@ -74,6 +80,7 @@ def _with_run_options(command: Command, environment: Callable[[Command], Command
             ),
             click.option(
                 "--dry-run",
+                "--test",
                 is_flag=True,
                 help="Print every call that would change something, without making it.",
             ),
@@ -129,5 +136,5 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     }
     for name in DeployOptions.__struct_fields__:
         if name not in fields:
-            fields[name] = arguments.pop(name)
+            fields[name] = arguments.pop(name, False)
     return DeployOptions(**fields)

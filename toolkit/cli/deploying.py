@@ -21,7 +21,7 @@ from toolkit.advice import (
     advice_parts,
     changed_advice,
 )
-from toolkit.cli import account, kind_options, options, output, progress, signals
+from toolkit.cli import account, hooks, kind_options, options, output, progress, signals
 from toolkit.cli.deploy_options import DeployOptions, common_options
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.ports import open_ports
@@ -31,6 +31,7 @@ from toolkit.flow import deploy as flow
 from toolkit.flow import deploy_gates as gates
 from toolkit.flow import runs
 from toolkit.flow.aws_options import located_options
+from toolkit.flow.hooks import Hook, hooks_of
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import find_environment
 from toolkit.flow.selection import DeployRequest, environments_of, only_target
@@ -225,6 +226,13 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     """Prepare what was `confirmed`, ask for consent, deploy and report. The exit code."""
     ports = open_ports(git, common.folder)
     sign_in(common, git, ports)
+    return _run(command, common, request, git, ports)
+
+
+def _run(
+    command: str, common: DeployOptions, request: DeployRequest, git: Git | None, ports: Ports
+) -> int:
+    """The same, once AWS can be asked."""
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
     for environment in prepared.up_to_date:
@@ -234,9 +242,19 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     _warn_backwards(common, prepared)
     if not prepared.jobs:
         return report_nothing(command, common, prepared.excluded)
+    before: tuple[Hook, ...] = ()
+    if not common.no_hooks:
+        before = hooks_of(prepared.jobs, prepared.rules, ports)
     if common.dry_run:
-        return _report_dry_run(command, common, prepared)
-    _require_run_consent(command, common, request, prepared, git)
+        return _report_dry_run(command, common, prepared, before)
+    _require_run_consent(command, common, request, prepared, git, before)
+    if before:
+        stopped = hooks.run(common, name, before, prepared.rules, ports)
+        if stopped is not None:
+            return report_stopped(command, common, stopped)
+        if flow.is_stale(prepared, request, git):
+            output.note("note: what ran before the deploy has changed the files")
+            return _run(command, replace(common, no_hooks=True), request, git, ports)
     still = flow.freshness_check(request, prepared, git, ports)
     with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
         judge = Judge(proofs, ports, prepared.standby)
@@ -257,13 +275,15 @@ def _require_run_consent(
     request: DeployRequest,
     prepared: flow.PreparedRun,
     git: Git | None,
+    before: Sequence[Hook],
 ) -> None:
-    """Show what would be done, and ask for consent to it. Raises Refused."""
+    """Show what would be done, and what runs `before`, and ask for consent to it. Raises
+    Refused.
+    """
     if not common.quiet:
-        intention = show.intention(
-            prepared.jobs, prepared.previews, output.width(), prepared.standby
-        )
-        output.note("\n".join(intention))
+        width = output.width()
+        intention = show.intention(prepared.jobs, prepared.previews, width, prepared.standby)
+        output.note("\n".join([*intention, *show.hooks(_words(before), width)]))
     _ask_consent(common, prepared.jobs)
     _ask_consent_backwards(common, prepared)
     # A person may have thought about the questions for an hour: what was agreed to must still be
@@ -403,9 +423,7 @@ class Control:
         """Say how it ended. A reader that has closed our output changes nothing about that."""
         common = self._common
         if self.result is None:
-            output.note("stopped; nothing was started")
-            if common.as_json:
-                output.document(_without_run(self._command, "cancelled", self.exit))
+            report_stopped(self._command, common, self.exit)
             return
         result = replace(self.result, same=_same_by_step(jobs, self._rules, common.rules))
         with suppress(output.ReaderGone):
@@ -443,6 +461,19 @@ def terminal(command: str, common: DeployOptions, jobs: tuple[Job, ...]) -> Iter
         control.report(jobs)
 
 
+def report_stopped(command: str, common: DeployOptions, code: int) -> int:
+    """Say that it was stopped before the run began. The exit code."""
+    output.note("stopped; nothing was started")
+    if common.as_json:
+        output.document(_without_run(command, "cancelled", code))
+    return code
+
+
+def _words(before: Sequence[Hook]) -> dict[str, Sequence[Sequence[str]]]:
+    """What the hooks run."""
+    return {hook.step: hook.words for hook in before}
+
+
 def report_nothing(command: str, common: DeployOptions, excluded: Sequence[str] = ()) -> int:
     """Nothing is to be deployed. `excluded` would be, but for `--without`."""
     if common.as_json:
@@ -460,13 +491,17 @@ def _without_run(command: str, status: str, code: int) -> dict[str, Any]:
     return {**head, "run": None, "steps": []}
 
 
-def _report_dry_run(command: str, common: DeployOptions, prepared: flow.PreparedRun) -> int:
+def _report_dry_run(
+    command: str, common: DeployOptions, prepared: flow.PreparedRun, before: Sequence[Hook]
+) -> int:
     if common.as_json:
+        head = {"toolkit": 1, "command": command, "status": "dry-run", "exit": 0}
         calls = show.calls(prepared.jobs, prepared.previews)
-        return output.document(
-            {"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls}
-        )
-    output.say(show.dry_run(prepared.jobs, prepared.previews, output.width(), prepared.standby))
+        return output.document({**head, "hooks": _words(before), "steps": calls})
+    width = output.width()
+    output.say(show.dry_run(prepared.jobs, prepared.previews, width, prepared.standby))
+    for text in show.hooks(_words(before), width):
+        output.say(text)
     return 0
 
 

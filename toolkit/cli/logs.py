@@ -8,8 +8,9 @@ from toolkit.cli import options, output
 from toolkit.cli.shared_runs import open_run
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
+from toolkit.flow.hooks import BEFORE
 from toolkit.ports import files
-from toolkit.record.history import log_path
+from toolkit.record.history import log_names, log_path
 from toolkit.record.state import Store
 from toolkit.show.text import line
 
@@ -32,6 +33,8 @@ def logs(
     """Show the logs of a run's steps."""
     opened = open_run(ctx, run, folder, rules)
     steps = [name for name, _, _ in opened.story.summary.steps]
+    hooks = [name for name in log_names(opened.store, run) if name.endswith(BEFORE)]
+    steps = [*hooks, *steps]
     if step is not None and step not in steps:
         raise Refused(
             f"run {run} has no step {step!r}", f"its steps are: {', '.join(steps) or 'none'}"

@@ -15,6 +15,8 @@ from toolkit.cli import output
 from toolkit.operations import Job, JobAction, Outcome
 from toolkit.ports import debug
 from toolkit.run.events import (
+    HookBegan,
+    HookEnded,
     LogLine,
     Notice,
     PhaseChanged,
@@ -49,6 +51,8 @@ class PlainProgress:
         match event:
             case StepBegan(job):
                 self._say(job.step, f"{_VERBS[job.action]} {show.version(job)}")
+            case HookEnded(step, took_s, cause):
+                self._say(step, show.hook_ended(took_s, cause))
             case PhaseChanged(step, phase):
                 self._say(step, phase)
             case LogLine(step, text) if self._verbose:
@@ -124,9 +128,13 @@ class ScreenProgress:
                 case RunPlanned(_, jobs):
                     self._planned(jobs)
                 case StepBegan(job):
+                    self._begin(job.step, job.estimate_s)
+                case HookBegan(step):
+                    self._begin(step, 0)
+                case HookEnded(step, took_s, cause):
                     with self._lock:
-                        self._waiting.pop(job.step, None)
-                        self._rows[job.step] = _Row(job)
+                        self._rows.pop(step, None)
+                    self._print(f"{step}: {show.hook_ended(took_s, cause)}")
                 case PhaseChanged(step, phase):
                     self._change(step, phase, "")
                 case LogLine(step, text):
@@ -135,6 +143,11 @@ class ScreenProgress:
                     self._print("\n".join(advice_lines(text, before=f"{step}: ")))
                 case StepEnded(outcome):
                     self._ended(outcome)
+
+    def _begin(self, step: str, estimate_s: int) -> None:
+        with self._lock:
+            self._waiting.pop(step, None)
+            self._rows[step] = _Row(step, estimate_s)
 
     def _planned(self, jobs: Sequence[Job]) -> None:
         # A step that undoes another one waits for nothing: mostly it never begins.
@@ -214,8 +227,8 @@ def waiting_lines(waiting: Mapping[str, Sequence[str]], width: int, most: int) -
 class _Row:
     """What the line of one step says."""
 
-    def __init__(self, job: Job) -> None:
-        self._step, self._estimate_s, self._began = job.step, job.estimate_s, monotonic()
+    def __init__(self, step: str, estimate_s: int) -> None:
+        self._step, self._estimate_s, self._began = step, estimate_s, monotonic()
         self.phase, self.last = "starting", ""
 
     def text(self, width: int) -> str:

@@ -116,6 +116,10 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "pattern": durations.PATTERN,
             "description": "How long to wait for a deploy.",
         },
+        "hooks": {
+            "$ref": "#/$defs/HooksTable",
+            "description": "Programs of your own that run before it is deployed.",
+        },
     }
     table["properties"] = {**common, **table["properties"]}
     table["required"] = ["kind", *table.get("required", [])]

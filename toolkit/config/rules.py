@@ -15,7 +15,7 @@ from toolkit.config.reader import (
     nearest,
     type_of,
 )
-from toolkit.config.schema import EnvironmentTable, RulesFile, RuleTable
+from toolkit.config.schema import EnvironmentTable, HooksTable, RulesFile, RuleTable
 from toolkit.errors import Problem, RulesError
 from toolkit.formats import toml
 from toolkit.formats.glob import PatternError, alternatives
@@ -27,6 +27,7 @@ from toolkit.model import (
     Backwards,
     Checks,
     Environment,
+    Hooks,
     Need,
     Resource,
     Rule,
@@ -47,7 +48,7 @@ MOST_FILLED = 200_000
 can be used and differ.
 """
 
-COMMON = ("kind", "needs", "estimate", "deadline")
+COMMON = ("kind", "needs", "estimate", "deadline", "hooks")
 """The keys of every target, whatever its kind."""
 
 VARIABLES = frozenset(("commit", "version"))
@@ -210,6 +211,7 @@ class _Loader(FileReader):
             self._needs(name, table, names),
             kind.members(settings),
             deadline,
+            self._hooks(name, table),
         )
 
     def _add_kind_problem(self, name: str, kind_name: object) -> None:
@@ -223,6 +225,21 @@ class _Loader(FileReader):
 
     def _target_duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
         return self.duration(table.get(key), default, "targets", name, key)
+
+    def _hooks(self, name: str, table: dict[str, Any]) -> Hooks:
+        """The programs that run before a target is deployed."""
+        if "hooks" not in table:
+            return Hooks()
+        read = self.convert(table["hooks"], HooksTable, "targets", name, "hooks")
+        if read is None:
+            return Hooks()
+        for index, words in enumerate(read.before):
+            if "\0" in "".join(words):
+                keys = ("targets", name, "hooks", "before", index)
+                self.add_problem("it holds a NUL character", *keys)
+        default = Hooks().deadline_s
+        deadline = self.duration(read.deadline, default, "targets", name, "hooks", "deadline")
+        return Hooks(read.before, read.env, deadline)
 
     def _needs(self, name: str, table: dict[str, Any], names: Collection[str]) -> tuple[Need, ...]:
         """What a target needs: another one's name, or `name@region`."""

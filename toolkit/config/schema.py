@@ -102,6 +102,28 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "ask"
 
 
+class HooksTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Programs of your own that run on this machine around a deploy, without a shell."""
+
+    before: Annotated[
+        tuple[Annotated[tuple[Text, ...], Meta(min_length=1)], ...],
+        Meta(
+            description=(
+                'The commands to run before it is deployed, in order: `[["npm", "test"]]`. They '
+                "run in the repository's root. Unless all of them end with exit code 0, nothing "
+                "is deployed."
+            )
+        ),
+    ] = ()
+    env: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        Meta(description="The variables of your environment that they get, besides the usual."),
+    ] = ()
+    deadline: Annotated[
+        str | None, Meta(description="How long each of them may take; by default `10m`.")
+    ] = None
+
+
 class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of path patterns, and what a match calls for."""
 

@@ -481,17 +481,25 @@ def _of_targets(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDiffer
         elif _is_gated(old[name]) and not _gates(target):
             yield _changed(f"{key}.kind", target.kind, old[name].kind, JudgeEffect.CONSENT)
         else:
-            gates, trusted_gates = _gates(target), _gates(old[name])
-            for field in gates.keys() & trusted_gates.keys():
-                local, before = gates[field], trusted_gates[field]
-                if local != before:
-                    yield _changed(f"{key}.{field}", local, before, JudgeEffect.DUE)
+            yield from _of_gates(target, old[name])
     if current.targets.keys() <= old.keys():
         return
     # A target may have been renamed: with another name it would have lost its gates.
     for name, target in old.items():
-        if name not in current.targets and _is_gated(target):
+        if name not in current.targets and (_is_gated(target) or target.hooks.before):
             yield JudgeDifference(f"targets.{name}", None, "", JudgeEffect.CONSENT)
+
+
+def _of_gates(target: Target, old: Target) -> Iterator[JudgeDifference]:
+    """What has to go well before and after a deploy of a target."""
+    key = f"targets.{target.name}"
+    if target.hooks != old.hooks:
+        local, before = target.hooks.before, old.hooks.before
+        yield _changed(f"{key}.hooks", local, before, JudgeEffect.TOLD)
+    gates, trusted_gates = _gates(target), _gates(old)
+    for field in gates.keys() & trusted_gates.keys():
+        if gates[field] != trusted_gates[field]:
+            yield _changed(f"{key}.{field}", gates[field], trusted_gates[field], JudgeEffect.DUE)
 
 
 def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
@@ -586,6 +594,7 @@ def _target(current: Target, old: Target | None, trusted: RulesAndChecks) -> Tar
             return current
         words = tuple(word for word in _gates(current).get("checks", ()) if word not in unknown)
         return replace(current, settings=replace(current.settings, checks=words))
+    current = replace(current, hooks=old.hooks)
     if not _gates(current) or not _gates(old):
         return current
     judges = {name: gate for name, gate in _gates(old).items() if name in _gates(current)}

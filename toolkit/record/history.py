@@ -369,6 +369,17 @@ def log_path(store: Store, run: str, step: str) -> str:
     return store.path(LOGS, run, f"{state.file_name(step)}.log")
 
 
+def log_names(store: Store, run: str) -> list[str]:
+    """The names that have a log on this machine, sorted: the steps of a run, and the hooks before
+    it. Raises Refused for an invalid run name.
+    """
+    try:
+        files = os.listdir(os.path.dirname(log_path(store, run, "")))
+    except FileNotFoundError:
+        return []
+    return sorted(state.decode_file_name(name.removesuffix(".log")) for name in files)
+
+
 class StepLog:
     """The log of one step, without secrets. A full disk ends the log, not the deploy; `problem`
     says so.

@@ -42,6 +42,20 @@ class PhaseChanged(Struct, frozen=True):
     phase: str
 
 
+class HookBegan(Struct, frozen=True):
+    """The programs that run before a target is deployed have begun; `step` is their name."""
+
+    step: str
+
+
+class HookEnded(Struct, frozen=True):
+    """All of them have ended: well, or else for this cause."""
+
+    step: str
+    took_s: float
+    cause: str = ""
+
+
 class LogLine(Struct, frozen=True):
     """A line of a step's log."""
 
@@ -78,7 +92,16 @@ class RunEnded(Struct, frozen=True):
 
 
 RunEvent = (
-    RunPlanned | StepBegan | PhaseChanged | LogLine | Notice | GateResult | StepEnded | RunEnded
+    RunPlanned
+    | HookBegan
+    | HookEnded
+    | StepBegan
+    | PhaseChanged
+    | LogLine
+    | Notice
+    | GateResult
+    | StepEnded
+    | RunEnded
 )
 
 

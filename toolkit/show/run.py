@@ -1,5 +1,6 @@
 """A run as people and programs read it: what it would do, what it did, and the one next command."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -268,6 +269,31 @@ def _ended(outcome: Outcome) -> str:
     if outcome.cause:
         text += f": {line(outcome.cause)}"
     return text
+
+
+def hook_ended(took_s: float, cause: str) -> str:
+    """How what runs before a deploy has ended, in a line, without its name: well, or else for this
+    cause.
+    """
+    text = "done"
+    if cause:
+        text = "failed"
+    if took_s >= 1:
+        text += f" in {duration(round(took_s))}"
+    if cause:
+        text += f": {line(cause)}"
+    return text
+
+
+def hooks(commands: Mapping[str, Sequence[Sequence[str]]], width: int = WIDTH) -> list[str]:
+    """What runs on this machine before anything is deployed: name -> the words of each program."""
+    lines: list[str] = []
+    for step, programs in commands.items():
+        text = ", then ".join(shlex.join(words) for words in programs)
+        lines += wrapped(f"  {line(step)}  {line(text)}", width, "    ")
+    if lines:
+        lines.insert(0, "Before that, on this machine:")
+    return lines
 
 
 def text(result: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
