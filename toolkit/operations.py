@@ -298,9 +298,22 @@ class RunStatus(StrEnum):
     DAMAGED = "damaged"
 
 
+class Span(Struct, frozen=True):
+    """When a step began and ended, in seconds since its run began in this process."""
+
+    began_s: float
+    ended_s: float
+
+    @property
+    def took_s(self) -> float:
+        """How long it took, in seconds."""
+        return self.ended_s - self.began_s
+
+
 class RunResult(Struct, frozen=True):
     """How a run ended. `left` are targets that it could not deploy at all, each with the reason.
-    `same` is for each step what its next commands have to repeat.
+    `same` is for each step what its next commands have to repeat, `spans` when each step ran that
+    this process has carried out.
     """
 
     run: str
@@ -311,6 +324,7 @@ class RunResult(Struct, frozen=True):
     took_s: float = 0.0
     left: tuple[tuple[str, str], ...] = ()
     same: Mapping[str, SameOptions] = {}
+    spans: Mapping[str, Span] = {}
 
 
 class RecordOrigin(StrEnum):

@@ -226,13 +226,38 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
     """Prepare what was `confirmed`, ask for consent, deploy and report. The exit code."""
     ports = open_ports(git, common.folder)
     sign_in(common, git, ports)
-    return _run(command, common, request, git, ports)
+    agreed = _agreed(command, common, request, git, ports)
+    if isinstance(agreed, int):
+        return agreed
+    prepared = agreed.prepared
+    still = flow.freshness_check(request, prepared, git, ports)
+    with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
+        judge = Judge(agreed.proofs, ports, prepared.standby)
+        facts = {"alarms": gates.pack_baselines(agreed.proofs), "plan": request.plan}
+        started = replace(
+            control.request(agreed.run, prepared.rules, ports, still, judge),
+            facts=facts,
+            preempts=request.action == JobAction.ROLLBACK,
+        )
+        with runs.start(started, prepared) as execution:
+            control.result = execution.carry_out()
+    return control.exit
 
 
-def _run(
+class _AgreedRun(Struct, frozen=True):
+    """A run that may begin, by its name, and what each step has to pass afterwards."""
+
+    run: str
+    prepared: flow.PreparedRun
+    proofs: Mapping[str, GateSetup]
+
+
+def _agreed(
     command: str, common: DeployOptions, request: DeployRequest, git: Git | None, ports: Ports
-) -> int:
-    """The same, once AWS can be asked."""
+) -> _AgreedRun | int:
+    """What a person has agreed to, after the programs that run before it; the exit code where there
+    is no run. Raises ToolkitError.
+    """
     name = runs.new_id(ports)
     prepared, proofs = _prepare(common, request, name, git, ports)
     for environment in prepared.up_to_date:
@@ -254,19 +279,8 @@ def _run(
             return report_stopped(command, common, stopped)
         if flow.is_stale(prepared, request, git):
             output.note("note: what ran before the deploy has changed the files")
-            return _run(command, replace(common, no_hooks=True), request, git, ports)
-    still = flow.freshness_check(request, prepared, git, ports)
-    with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
-        judge = Judge(proofs, ports, prepared.standby)
-        facts = {"alarms": gates.pack_baselines(proofs), "plan": request.plan}
-        started = replace(
-            control.request(name, prepared.rules, ports, still, judge),
-            facts=facts,
-            preempts=request.action == JobAction.ROLLBACK,
-        )
-        with runs.start(started, prepared) as execution:
-            control.result = execution.carry_out()
-    return control.exit
+            return _agreed(command, replace(common, no_hooks=True), request, git, ports)
+    return _AgreedRun(name, prepared, proofs)
 
 
 def _require_run_consent(

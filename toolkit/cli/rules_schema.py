@@ -11,7 +11,14 @@ from msgspec.json import schema_components
 from toolkit import checks, targets
 from toolkit.cli import output
 from toolkit.config.reader import NAME
-from toolkit.config.schema import CommonTable, EnvironmentTable, RulesFile, RuleTable, SecretTable
+from toolkit.config.schema import (
+    CommonTable,
+    EnvironmentTable,
+    HooksTable,
+    RulesFile,
+    RuleTable,
+    SecretTable,
+)
 from toolkit.formats import durations
 from toolkit.model import CHECKS, STATUSES, CheckTypeName
 
@@ -50,6 +57,8 @@ def schema() -> dict[str, Any]:
     }
     for name in CheckTypeName:
         definitions |= _check_type(name)
+    hooks = schema_components([HooksTable], ref_template="#/$defs/{name}")[1]["HooksTable"]
+    definitions["Hooks"] = {**hooks, "title": "Hooks"}
     definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1][
         "SecretTable"
     ]
@@ -117,7 +126,7 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
             "description": "How long to wait for a deploy.",
         },
         "hooks": {
-            "$ref": "#/$defs/HooksTable",
+            "$ref": "#/$defs/Hooks",
             "description": "Programs of your own that run before it is deployed.",
         },
     }

@@ -9,7 +9,7 @@ from threading import Thread
 
 from toolkit.errors import FileProblem
 from toolkit.exits import Exit
-from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus
+from toolkit.operations import GOOD, Job, LiveVersion, Outcome, RunResult, RunStatus, Span
 from toolkit.ports import debug
 from toolkit.record.journal import EntryState
 from toolkit.run.events import RunEnded, RunPlanned, StepEnded
@@ -52,6 +52,9 @@ class Execution:
         self._undos: deque[tuple[Job, LiveVersion | None]] = deque()
         """The steps that put something back, each with what it is to replace: they come first."""
         self._ended: SimpleQueue[StepExecution] = SimpleQueue()
+        self._spans: dict[str, Span] = {}
+        self._started_s = 0.0
+        """When this process began, by the clock of `ports`."""
         self._closed = False
         """Whether no further step begins, but for what has to be undone."""
         self._unwritten = False
@@ -62,14 +65,16 @@ class Execution:
         """Run until every step has ended or was abandoned. Raises only bugs, after all steps have
         been written down.
         """
-        clock = self._request.ports.clock
-        began, busy = clock.elapsed(), 0
+        busy = 0
+        self._started_s = self._request.ports.clock.elapsed()
         self._request.events.publish(RunPlanned(self._request.run, tuple(self._jobs.values())))
         self._take_over()
         while True:
             while busy < self._request.parallel and (step := self._next()) is not None:
                 name, over = f"step {step.job.step}", self._ended.put
                 thread = Thread(target=step.carry_out, args=(over,), name=name, daemon=True)
+                began_s = self._elapsed_s()
+                self._spans[step.job.step] = Span(began_s, began_s)
                 try:
                     thread.start()
                     busy += 1
@@ -77,13 +82,20 @@ class Execution:
                     self._fail(problem)
             if not busy:
                 break
-            self._take_in(self._ended.get())
+            step = self._ended.get()
+            began_s = self._spans[step.job.step].began_s
+            self._spans[step.job.step] = Span(began_s, self._elapsed_s())
+            self._take_in(step)
             busy -= 1
         if self._bug is not None:
             raise self._bug
-        result = self._result(round(clock.elapsed() - began, 2))
+        result = self._result(self._elapsed_s())
         self._request.events.publish(RunEnded(result))
         return result
+
+    def _elapsed_s(self) -> float:
+        """How long this process has been at work, in seconds."""
+        return round(self._request.ports.clock.elapsed() - self._started_s, 2)
 
     def _open_schedule(self) -> Schedule:
         """The planned steps as a graph, without those that an earlier process has ended well."""
@@ -223,7 +235,8 @@ class Execution:
         left = self._request.left
         if left and code == Exit.OK:  # all of it went well, but it was not everything
             status, code = RunStatus.PARTIAL, int(Exit.PARTLY)
-        return RunResult(run, status, code, outcomes, tuple(not_started), took_s, left)
+        spans = dict(self._spans)
+        return RunResult(run, status, code, outcomes, tuple(not_started), took_s, left, spans=spans)
 
     def _never_begun(self) -> list[str]:
         """The steps that a stopped run has not begun, including those that should undo what is

@@ -22,6 +22,7 @@ from toolkit.show.advice import NO_OPTIONS, advice_lines, sentence
 from toolkit.show.style import Role, marked, plain
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, wrapped
+from toolkit.show.timeline import critical_path, timeline
 
 WIDTH = 80
 WORDS: dict[str, str] = {
@@ -314,6 +315,10 @@ def _lines(result: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[s
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
         yield ""
+        bars = timeline(tuple(jobs.values()), result.spans, result.took_s, width)
+        yield from bars
+        if bars:
+            yield ""
     for outcome in result.outcomes:
         same = result.same.get(outcome.step, NO_OPTIONS)
         yield from _detail(outcome, jobs[outcome.step], several, same, width)
@@ -390,10 +395,8 @@ def document(command: str, result: RunResult, jobs: Sequence[Job]) -> dict[str, 
         "environment": environments[0] if len(environments) == 1 else None,
         "environments": environments,
         "took_s": result.took_s,
-        "steps": [
-            _step(outcome, by_step[outcome.step], result.same.get(outcome.step, NO_OPTIONS))
-            for outcome in result.outcomes
-        ],
+        "steps": [_step(outcome, by_step[outcome.step], result) for outcome in result.outcomes],
+        "critical_path": critical_path(jobs, result.spans),
         "not_started": list(result.not_started),
         "left": [{"target": target, "reason": reason} for target, reason in result.left],
     }
@@ -405,7 +408,8 @@ def _environments(jobs: Sequence[Job]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
+def _step(outcome: Outcome, job: Job, result: RunResult) -> dict[str, Any]:
+    same, span = result.same.get(outcome.step, NO_OPTIONS), result.spans.get(outcome.step)
     return {
         "step": outcome.step,
         "target": outcome.target,
@@ -418,6 +422,7 @@ def _step(outcome: Outcome, job: Job, same: SameOptions) -> dict[str, Any]:
         "verdict": outcome.verdict,
         "cause": outcome.cause or None,
         "next": sentence(outcome.next, same) or None,
+        "began_s": None if span is None else span.began_s,
         "took_s": outcome.took_s,
         "adopted": outcome.adopted,
         "outputs": dict(outcome.outputs),
