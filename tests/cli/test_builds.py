@@ -426,3 +426,68 @@ def test_what_was_pushed_before_a_kill_is_not_pushed_again(
     calls = aws_process.calls()
     assert calls.applied("registry:PutManifest") == 2  # one for each repository
     assert "[worker:build]" not in resumed.err
+
+
+# Without a deploy
+
+
+def test_only_build_puts_the_image_where_each_app_needs_it_and_deploys_nothing(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
+    before = shop.running("web"), shop.running("worker")
+    done = shop("deploy", "--all", "--only-build", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert verdicts(done) == {"web:build": "succeeded", "worker:build": "succeeded"}
+    assert engine.builds == 1
+    assert shop.image("web") == shop.image("worker") != ""
+    assert (shop.running("web"), shop.running("worker")) == before
+    due = {step["target"] for step in shop("diff", "--json").json["plan"]["steps"]}
+    assert due == {"web", "worker", "queue"}
+    # then it is there for whoever builds nothing
+    done = shop("deploy", "--all", "--skip-build", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert verdicts(done) == dict.fromkeys(("queue", "web", "worker"), "succeeded")
+    assert engine.builds == 1
+    done = shop("deploy", "--all", "--only-build", "--yes")
+    assert done.code == 0
+    assert done.out.endswith("Nothing to build.\n")
+
+
+def test_skip_build_is_refused_where_something_is_not_built_yet(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
+    refused = shop("deploy", "web", "--skip-build", "--yes")
+    assert refused.code == 2
+    assert f"image {shop.repo.head} of web is not built yet" in refused.err
+    assert "  toolkit deploy web --only-build\n" in refused.err
+    assert shop("deploy", "web", "--only-build", "--yes").code == 0
+    assert shop("deploy", "web", "--skip-build", "--yes").code == 0
+    assert engine.builds == 1
+
+
+def test_a_build_alone_that_fails_is_a_failed_run(
+    shop: TwoApps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(CountingBuilder):
+        def build_and_push(self, *args: Any) -> Any:
+            raise ProgramFailed(program="docker", reason="no such base image")
+
+    monkeypatch.setattr(images, "builder", lambda name=None: Broken())
+    done = shop("deploy", "web", "--only-build", "--yes", "--json")
+    assert done.code == 1
+    assert (done.json["status"], verdicts(done)) == ("failed", {"web:build": "failed"})
+
+
+def test_both_options_of_builds_are_refused(shop: TwoApps) -> None:
+    refused = shop("deploy", "web", "--only-build", "--skip-build", "--yes")
+    assert refused.code == 2
+    assert "--only-build and --skip-build cannot be combined" in refused.err
+
+
+def test_a_dry_run_of_a_build_says_that_nothing_is_deployed(
+    shop: TwoApps, engine: CountingBuilder
+) -> None:
+    done = shop("deploy", "web", "--only-build", "--dry-run")
+    assert "Build, and deploy nothing, for dev (account 111111111111, eu-west-1):\n" in done.out
+    assert "  web:build  " in done.out
+    assert "ecs:" not in done.out

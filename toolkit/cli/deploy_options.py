@@ -36,6 +36,8 @@ class DeployOptions(Struct, frozen=True):
     lock_timeout: int
     no_checks: bool
     no_hooks: bool
+    only_build: bool
+    skip_build: bool
     allow_backwards: bool
     allowed: bool
 
@@ -44,11 +46,18 @@ def add(command: Command) -> Command:
     """Add the options that `common_options` reads, for a command that deploys, in one environment
     or in several.
     """
-    command = click.option(
-        "--no-hooks",
-        is_flag=True,
-        help="Do not run the `hooks` of rules.toml before the deploy.",
-    )(command)
+    for option in (
+        click.option(
+            "--no-hooks",
+            is_flag=True,
+            help="Do not run the `hooks` of rules.toml before the deploy.",
+        ),
+        click.option("--skip-build", is_flag=True, help="Deploy only what has been built already."),
+        click.option(
+            "--only-build", is_flag=True, help="Build what is missing, and deploy nothing."
+        ),
+    ):
+        command = option(command)
     return add_with(options.environments)(command)
 
 
@@ -137,4 +146,6 @@ def common_options(ctx: click.Context, arguments: dict[str, Any]) -> DeployOptio
     for name in DeployOptions.__struct_fields__:
         if name not in fields:
             fields[name] = arguments.pop(name, False)
+    if fields["only_build"] and fields["skip_build"]:
+        raise UsageError("--only-build and --skip-build cannot be combined", "leave one out")
     return DeployOptions(**fields)

@@ -34,7 +34,7 @@ from toolkit.flow.aws_options import located_options
 from toolkit.flow.hooks import Hook, hooks_of
 from toolkit.flow.recorded_bases import records_reader
 from toolkit.flow.rulebook import find_environment
-from toolkit.flow.selection import DeployRequest, environments_of, only_target
+from toolkit.flow.selection import BuildMode, DeployRequest, environments_of, only_target
 from toolkit.flow.trusted import OPTION as RULES_OPTION
 from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_notice
 from toolkit.gates.base import GateSetup
@@ -85,12 +85,18 @@ def read_plan(path: str) -> PlanFile:
 
 def deploy_request(common: DeployOptions, **details: Any) -> DeployRequest:
     """What is to be deployed (`details`), where the common options say."""
+    builds = BuildMode.MISSING
+    if common.only_build:
+        builds = BuildMode.ONLY
+    elif common.skip_build:
+        builds = BuildMode.SKIP
     return DeployRequest(
         folder=common.folder,
         rules=common.rules,
         environments=common.environments,
         profile=common.profile,
         region=common.region,
+        builds=builds,
         checked=not common.no_checks,
         allowed=common.allowed,
         **details,
@@ -492,7 +498,9 @@ def report_nothing(command: str, common: DeployOptions, excluded: Sequence[str] 
     """Nothing is to be deployed. `excluded` would be, but for `--without`."""
     if common.as_json:
         return output.document(_without_run(command, "unchanged", 0))
-    if excluded:
+    if common.only_build:
+        output.say("Nothing to build.")
+    elif excluded:
         output.say(f"Nothing else to deploy: --without leaves out {', '.join(excluded)}.")
     else:
         output.say("Nothing to deploy.")

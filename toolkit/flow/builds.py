@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from toolkit.advice import NextCommand
+from toolkit.errors import Refused
 from toolkit.operations import Job, JobAction, PlannedCall, Preview
 from toolkit.run.jobs import step_token
 
@@ -38,6 +40,36 @@ def with_builds(
         if job.location == build.location:
             shown[job.step] = _without_build(preview, shown[build.step].calls)
     return tuple(with_steps), shown
+
+
+def only_builds(
+    jobs: Sequence[Job], previews: Mapping[str, Preview]
+) -> tuple[tuple[Job, ...], dict[str, Preview]]:
+    """The steps that build what these jobs need, each where its own job needs it, and their
+    previews. What several need is built once and copied.
+    """
+    builds: list[Job] = []
+    shown: dict[str, Preview] = {}
+    for job in jobs:
+        preview = previews.get(job.step)
+        if preview is not None and preview.artifact is not None:
+            build = _build_job(job)
+            builds.append(build)
+            shown[build.step] = Preview(preview.artifact.calls, artifact=preview.artifact)
+    return tuple(builds), shown
+
+
+def refuse_unbuilt(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> None:
+    """Raises Refused for a job whose artifact does not exist yet."""
+    for job in jobs:
+        preview = previews.get(job.step)
+        artifact = None if preview is None else preview.artifact
+        if artifact is not None:
+            build = NextCommand("deploy", (job.target,), ("--only-build",))
+            raise Refused(
+                f"{artifact.what} {artifact.name} of {job.step} is not built yet",
+                ("build it first:", build),
+            )
 
 
 def _build_job(job: Job) -> Job:

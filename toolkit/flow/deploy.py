@@ -17,7 +17,7 @@ from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, 
 from toolkit.exits import Exit
 from toolkit.flow.aws_options import cli_options
 from toolkit.flow.build_inputs import input_targets
-from toolkit.flow.builds import with_builds
+from toolkit.flow.builds import only_builds, refuse_unbuilt, with_builds
 from toolkit.flow.compare import Records, owns
 from toolkit.flow.decisions import tell_jobs
 from toolkit.flow.deploy_versions import deploy_versions, is_named
@@ -31,6 +31,7 @@ from toolkit.flow.good_deploys import (
 from toolkit.flow.plan_file import check_empty_plan, check_plan
 from toolkit.flow.rulebook import find_environment, path_owners, rules_path, variables_of
 from toolkit.flow.selection import (
+    BuildMode,
     DeployRequest,
     TargetSelection,
     environments_of,
@@ -122,6 +123,11 @@ def prepare(
         standby = standby_jobs(jobs, rules, ports)
     previews = _with_warnings(_previews(jobs, ports), jobs, parts)
     jobs = with_prerequisites(jobs, previews)
+    if request.builds is BuildMode.ONLY:
+        planned, previews = only_builds(jobs, previews)
+        return PreparedRun(rules, planned, previews, left, excluded=tuple(excluded))
+    if request.builds is BuildMode.SKIP:
+        refuse_unbuilt(jobs, previews)
     planned, previews = with_builds(jobs, previews)
     tell_jobs((*planned, *standby), previews, left)
     back: tuple[tuple[str, Standing], ...] = ()

@@ -1,6 +1,7 @@
 """Which targets a deploy is for: those that are named, all of them, or what is due."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +21,14 @@ from toolkit.operations import JobAction
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.targets.base import KindOptions
+
+
+class BuildMode(StrEnum):
+    """Whether a deploy builds: what is missing, only that, or nothing."""
+
+    MISSING = "missing"
+    ONLY = "only"
+    SKIP = "skip"
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
@@ -42,6 +51,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     """The version that a rollback puts back."""
     restored: Mapping[str | None, Mapping[str, str]] | None = None
     """Of a rollback, what the record says of the good deploy in each region."""
+    builds: BuildMode = BuildMode.MISSING
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None

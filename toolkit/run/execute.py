@@ -207,7 +207,9 @@ class Execution:
             if not job.is_build or job.step in self._outcomes:
                 continue
             users = self._users.get(job.step, ())
-            if all(self._is_over(user) for user in users) and self._schedule.dropped(job.step):
+            # Without any, the build itself was asked for.
+            unneeded = users and all(self._is_over(user) for user in users)
+            if unneeded and self._schedule.dropped(job.step):
                 self._skip(job.step, "nothing that needs it is deployed", still_open=False)
 
     def _is_over(self, step: str) -> bool:
@@ -262,6 +264,8 @@ class Execution:
     ) -> tuple[RunStatus, int]:
         """The run's status word and exit code."""
         deciding = [outcome for outcome in outcomes if self._decides(outcome)]
+        if not deciding:  # nothing but builds
+            deciding = list(outcomes)
         status, code = run_status(deciding, not_started, self._stop)
         undoing_left = any(self._jobs[step].undoes for step in not_started)
         if code in (Exit.FAILED, Exit.PARTLY) and undoing_left:

@@ -94,7 +94,11 @@ def intention(
     """What is about to happen, before anybody is asked. `standby` is what happens only where a step
     does not pass its checks.
     """
-    verb, to = ("Roll back", "in") if jobs[0].action == JobAction.ROLLBACK else ("Deploy", "to")
+    verb, to = "Deploy", "to"
+    if jobs[0].action == JobAction.ROLLBACK:
+        verb, to = "Roll back", "in"
+    elif all(job.is_build for job in jobs):
+        verb, to = "Build, and deploy nothing,", "for"
     where = location(jobs)
     lines = wrapped(f"{verb} {to} {where}:" if where else f"{verb}:", width)
     longest = max(len(job.step) for job in jobs)
@@ -124,6 +128,8 @@ def _built_for(build: Job, jobs: Sequence[Job], previews: Mapping[str, Preview])
     what = "build"
     if preview and preview.artifact:
         what = preview.artifact.what
+    if not users:
+        return line(what)
     times = "their times"
     if len(users) == 1:
         times = "its time"
