@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import aws_cli
 from tests.support.aws import AwsError, Endpoint
+from tests.support.moment import at_one_moment
 from tests.support.sandbox import Cloud
 from tests.targets.permissions import by_action
 from toolkit.advice import ShellCommand, advice_parts
@@ -441,7 +442,7 @@ def together(number: int, ask: Callable[[int], Any]) -> list[Any]:
 
 
 def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_counts(
-    scripted: Aws, aws_endpoint: Endpoint
+    scripted: Aws, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(params: dict[str, Any]) -> dict[str, Any]:
         """Half of each value on either page; the value is the function's number, and a hundred more
@@ -470,6 +471,7 @@ def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_coun
         calls = metrics.MetricNames("AWS/Lambda", ("Errors", "Invocations"), "FunctionName")
         return metrics.sums(scripted, calls, f"f{number}", end - timedelta(hours=1), end)
 
+    at_one_moment(monkeypatch, 6)
     assert together(6, ask) == [(float(position), 100.0 + position) for position in range(6)]
     assert aws_endpoint.calls.count("GetMetricData") == 2
     call = aws_endpoint.calls.of("GetMetricData")[0].params

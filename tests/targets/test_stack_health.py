@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.moment import at_one_moment
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.permissions import by_action
@@ -186,19 +187,18 @@ def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(
 
 
 def test_several_stacks_that_are_looked_at_together_are_one_call(
-    scripted: Stacks, aws_endpoint: Endpoint
+    scripted: Stacks, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"Shop{number}" for number in range(8)]
     for name in names[:-1]:
         aws_endpoint.cloudformation.stack(name, "UPDATE_COMPLETE")
     document: dict[str, Any] = {}
-    gate = threading.Barrier(len(names))
 
     def ask(name: str) -> None:
-        gate.wait()
         document[name] = cfn.watched_stack(scripted.aws, name)
 
     scripted.aws.warm("cloudformation")
+    at_one_moment(monkeypatch, len(names))
     threads = [threading.Thread(target=ask, args=(name,)) for name in names]
     for thread in threads:
         thread.start()

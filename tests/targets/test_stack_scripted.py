@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
+from tests.support.moment import at_one_moment
 from tests.support.report import Crash, Report, lines
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
@@ -627,28 +628,27 @@ def test_a_change_set_that_aws_has_forgotten_is_known_by_its_events(
 
 
 def test_many_stacks_that_are_watched_at_one_moment_are_one_call(
-    stacks: Stacks, aws_endpoint: Endpoint
+    stacks: Stacks, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [
         aws_endpoint.cloudformation.stack(f"S{number}", "CREATE_COMPLETE").arn
         for number in range(8)
     ]
     values: list[Any] = []
-    barrier = threading.Barrier(len(ids))
 
     def watch(text: str) -> None:
-        barrier.wait()
         values.append((text, (cfn.watched_stack(stacks.aws, text) or {})["StackId"]))
 
     cfn.stack(stacks.aws, "S0")
     aws_endpoint.calls.clear()
+    at_one_moment(monkeypatch, len(ids))
     threads = [threading.Thread(target=watch, args=(item,)) for item in ids]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(values) == sorted((item, item) for item in ids)
-    assert aws_endpoint.calls.count("DescribeStacks") <= 3
+    assert aws_endpoint.calls.count("DescribeStacks") == 1
 
 
 # --- an older image
