@@ -18,6 +18,9 @@ from tests.support import aws_cli
 from tests.support.aws import Endpoint, Outcome
 from tests.support.run import ROOT
 from tests.support.sandbox import REGION, Cloud
+from tests.support.stacks import Stacks, queue, template
+from tests.targets.test_function_health import create as create_function
+from tests.targets.test_function_health import publish as publish_version
 from toolkit.flow.health import HealthRequest, check_health
 from toolkit.operations import HealthResult
 from toolkit.ports.aws.client import Aws
@@ -277,6 +280,84 @@ def test_the_printed_command_deletes_a_stack_whose_deletion_has_failed(stage: He
     aws_cli.run(command)
     pass_time(stage)
     assert bad(stage.look(), "queue") == {"stack": "there is no stack Queue"}
+
+
+# What a person has to do: the commands show what that is, or have AWS look again
+
+MAIL = '[targets.mail]\nkind = "function"\nfunction = "mail"\nsource = "mail"\n'
+
+
+def look_at(folder: Path, aws: Aws, rules: str) -> HealthResult:
+    """`health` of what stands in the emulator."""
+    (folder / "rules.toml").write_text(RULES + rules)
+    ports = Ports(str(folder), str(folder), SystemClock(), lambda profile, region: aws)
+    return check_health(HealthRequest(folder=str(folder)), None, ports)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """What AWS does takes a moment."""
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_a_drifted_stack_is_in_sync_after_what_the_printed_commands_show_is_undone(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    aws = cloud.aws()
+    stacks = Stacks(tmp_path, aws, "Queue")
+    stacks.deploy(template({"Jobs": queue("jobs", VisibilityTimeout=61)}))
+    url = aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]
+
+    def visible_after(seconds: str) -> None:
+        attributes = {"VisibilityTimeout": seconds}
+        aws.write("sqs", "set_queue_attributes", QueueUrl=url, Attributes=attributes)
+
+    def drift() -> str:
+        return bad(look_at(tmp_path, aws, QUEUE), "queue").get("drift", "")
+
+    visible_after("7")
+    aws_cli.run("aws cloudformation detect-stack-drift --stack-name Queue")  # somebody looks
+    until(lambda: drift() != "")
+    looked = look_at(tmp_path, aws, QUEUE)
+    assert drift().startswith("someone changed it by hand (checked ")
+    show_it, look_again = printed(looked)
+    assert show_it == (
+        "aws cloudformation describe-stack-resource-drifts --stack-name Queue"
+        " --stack-resource-drift-status-filters MODIFIED DELETED"
+    )
+    [drifted] = aws_cli.run(show_it)["StackResourceDrifts"]
+    assert (drifted["LogicalResourceId"], drifted["StackResourceDriftStatus"]) == (
+        "Jobs",
+        "MODIFIED",
+    )
+    visible_after("61")  # what the words ask a person to do
+    assert drift() != ""
+    assert look_again == "aws cloudformation detect-stack-drift --stack-name Queue"
+    aws_cli.run(look_again)
+    until(lambda: drift() == "")
+
+
+def test_an_alias_without_its_version_is_pointed_at_a_version_that_the_printed_command_shows(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    aws = cloud.aws()
+    create_function(aws)
+    good = publish_version(aws)
+    aws.write("lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion="8")
+    looked = look_at(tmp_path, aws, MAIL)
+    assert bad(looked, "mail") == {"alias": "there is no version 8"}
+    assert printed(looked) == ["aws lambda list-versions-by-function --function-name mail"]
+    versions = aws_cli.run(printed(looked)[0])["Versions"]
+    assert [version["Version"] for version in versions] == ["$LATEST", good]
+    # what a person decides
+    aws.write("lambda", "update_alias", FunctionName="mail", Name="live", FunctionVersion=good)
+    assert bad(look_at(tmp_path, aws, MAIL), "mail") == {}
 
 
 # What is printed where no command can fix it

@@ -18,20 +18,22 @@ SIGN_IN = "AWS_CLI_SIGN_IN"
 """The variable with the program that `aws sso login` runs."""
 
 
-def run(command: str, folder: str = ".") -> None:
-    """Run a line of shell that begins with `aws`. Raises what botocore raises."""
+def run(command: str, folder: str = ".") -> dict[str, Any]:
+    """Run a line of shell that begins with `aws`: what it shows, if that is the answer of a call.
+    Raises what botocore raises.
+    """
     program, *words = shlex.split(command)
     assert program == "aws", command
-    main(words, Path(folder))
+    return main(words, Path(folder))
 
 
-def main(words: list[str], folder: Path = Path()) -> None:
+def main(words: list[str], folder: Path = Path()) -> dict[str, Any]:
     """Run it, given its arguments."""
     words, options = _without_globals(words)
     service, operation, *rest = words
     if (service, operation) == ("sso", "login"):
         assert os.system(os.environ[SIGN_IN]) == 0  # noqa: S605 (the test's own program)
-        return
+        return {}
     client = boto3.Session(
         profile_name=options.get("profile"), region_name=options.get("region")
     ).client(service)
@@ -46,7 +48,11 @@ def main(words: list[str], folder: Path = Path()) -> None:
         name = "".join(part.capitalize() for part in operation.split("-"))
         names = client.meta.service_model.operation_names
         name = next(each for each in names if each.lower() == name.lower())
-        getattr(client, xform_name(name))(**_parameters(client, name, rest))
+        answer: dict[str, Any] = getattr(client, xform_name(name))(
+            **_parameters(client, name, rest)
+        )
+        return answer
+    return {}
 
 
 def _without_globals(words: list[str]) -> tuple[list[str], dict[str, str]]:
