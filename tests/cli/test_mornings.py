@@ -26,6 +26,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.cli.test_wellbeing import main, same
 from tests.cli.town import CRASH, DOCKERFILE, Town, eventually
 from tests.support.run import Result
+from tests.support.screen_reader import assert_in_order
 
 pytestmark = [pytest.mark.slow("sandbox"), pytest.mark.sandbox]
 
@@ -306,6 +307,7 @@ def test_the_screens_are_as_they_were_read(town: Town, snapshot: SnapshotAsserti
             text, code = shown(town, columns, rows)
             assert code == 1
             assert plain(text) == snapshot(name=f"{columns}x{rows}")
+            assert_in_order(plain(text))
         usual = plain(shown(town, 80, 24)[0])
         for env in ({"TERM": "dumb"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}):
             text, _ = shown(town, 80, 24, **env)

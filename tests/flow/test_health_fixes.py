@@ -134,7 +134,7 @@ def test_the_cause_of_a_service_that_was_scaled_to_none_stands_before_what_follo
     assert looked.exit == 1
     assert "one     failing" in text
     assert "the desired count is 0: nothing runs\n" in text
-    assert text.count("one: failing since just now\n") == 1
+    assert text.count("one: failing for less than a minute\n") == 1
     assert text.index("the desired count is 0") < text.index("  also: http://127.0.0.1:")
     assert printed(looked) == [
         "aws ecs update-service --cluster main --service one --desired-count 1 --region eu-west-1"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.support.screen_reader import assert_in_order
 from toolkit.advice import Advice, NextCommand, SameOptions, ShellCommand
 from toolkit.model import TargetState
 from toolkit.operations import (
@@ -396,7 +397,7 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
         (LiveVersion(COMMIT, COMMIT), TargetState.DUE, "3e8a51c due"),
         (LiveVersion(f"{COMMIT}-dirty-5f0c2a9e7d31", COMMIT), TargetState.DUE, "3e8a51c+ due"),
         (LiveVersion("v1.4"), TargetState.UNKNOWN, "v1.4"),
-        (LiveVersion(None), None, "?"),
+        (LiveVersion(None), None, "unknown"),
     ],
 )
 def test_what_is_live_is_said_short_and_whether_it_is_due(
@@ -461,3 +462,77 @@ def test_details_are_those_of_the_thing_itself_whatever_came_first() -> None:
         Finding("deployment", HealthStatus.OK, "web:2 is deployed"),
     )
     assert show.detail(up("a", *signs))[0] == "2 of 2 tasks running, web:2 is deployed"
+
+
+def test_a_row_that_fails_with_a_cause_is_not_called_unknown_for_the_same_reason() -> None:
+    why: dict[str, Any] = {"cause": "the credentials have expired", "next": "sign in"}
+    answer = Finding("http://a/", HealthStatus.FAILING, "503", cause="it returned 503")
+    unknown = Finding("service", HealthStatus.UNKNOWN, "x", **why)
+    expired = Finding("credentials", HealthStatus.FAILING, "x", **why)
+    text = told(up("login", expired, replace(unknown, what="profile")), up("app", answer, unknown))
+    assert problems(text).endswith("\n\napp: partly unknown, for the same reason")
+    assert problems(told(up("login", expired, replace(unknown, what="profile")))) == (
+        "login: failing\n  the credentials have expired\n  next: sign in"
+    )
+    text = told(up("login", expired), up("app", answer, unknown), up("queue", unknown))
+    reason = ", for the same reason\n"
+    assert text.count(reason) == 2
+    assert f"\nqueue: unknown{reason}app: partly unknown{reason}" in text
+
+
+def test_a_screen_reader_hears_the_place_the_worst_its_cause_the_command_and_the_sum() -> None:
+    fix = ("fix what its log says:", ShellCommand("aws logs tail", ("/app",)))
+    crash = Finding(
+        "service",
+        HealthStatus.FAILING,
+        "0 of 2 tasks running",
+        "2026-11-27T11:57:00+00:00",
+        "exited with code 1",
+        fix,
+        log=("no database", "bye"),
+        depth=Depth.ITSELF,
+    )
+    answer = Finding("http://a/", HealthStatus.FAILING, "503", depth=Depth.ADDRESS)
+    expired = Finding(
+        "stack", HealthStatus.UNKNOWN, "x", cause="expired", next="ask for a new login"
+    )
+    drift = Finding("drift", HealthStatus.WARNING, "drifted", cause="someone changed it by hand")
+    deployed = DeployedBy("ada@laptop", "2026-11-27T09:00:00+00:00", "r1")
+    reports = (
+        up("queue", OK),
+        up("topic", drift),
+        up("jobs", expired),
+        replace(up("app", answer, crash, live=LiveVersion(COMMIT, COMMIT)), deployed=deployed),
+    )
+    shown = show.text(result(*reports), HealthView(now=NOW))
+    assert plain(shown) == (
+        "dev (account 111111111111, eu-west-1) as ada\n"
+        "\n"
+        "target  status   live     since   detail\n"
+        "------  -------  -------  ------  --------------------------\n"
+        "app     failing  3e8a51c  3m ago  exited with code 1\n"
+        "jobs    unknown  -                expired\n"
+        "topic   warning  -                someone changed it by hand\n"
+        "\n"
+        "app: failing for 3m\n"
+        "  exited with code 1\n"
+        "  also: 503\n"
+        "    | no database\n"
+        "    | bye\n"
+        "  live: 3e8a51c, deployed 3h ago by ada (run r1)\n"
+        "  next: fix what its log says:\n"
+        "    aws logs tail /app\n"
+        "\n"
+        "jobs: unknown\n"
+        "  expired\n"
+        "  next: ask for a new login\n"
+        "\n"
+        "topic: warning\n"
+        "  someone changed it by hand\n"
+        "\n"
+        "1 ok, 1 failing, 1 unknown, 1 warning in 500ms."
+    )
+    assert_in_order(plain(shown))
+    # What has a colour is a word that says the same.
+    assert {text for text, role in pieces(shown) if role} <= set(HealthStatus)
+    assert_in_order(told(*reports, width=120))

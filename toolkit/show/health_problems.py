@@ -2,7 +2,7 @@
 and what to do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +15,9 @@ from toolkit.show.health_rows import (
     HealthView,
     RowKey,
     RowNames,
-    age,
     cause_of,
     deploy_line,
+    duration,
     earliest,
     ordered,
     row_key,
@@ -51,17 +51,19 @@ class _Problem(Struct):
 def problem_lines(checkups: Sequence[HealthReport], names: RowNames, view: HealthView) -> list[str]:
     """Each problem once, the worst first, and a cause before what follows from it."""
     lines: list[str] = []
-    explained = set[str]()
+    explained = dict[str, set[RowKey]]()
     described = set[RowKey]()
     for status in BAD:
         for problem in _problems(status, checkups):
-            is_explained = problem.cause in explained
-            lines += _explanation(problem, names, view, is_explained)
-            if not is_explained:
-                lines += _deploy_lines(problem, view, described)
-                lines += _next_lines(problem, view)
-            lines.append("")
-            explained.add(problem.cause)
+            if problem.cause in explained:
+                paragraph = _same_reason(problem, names, view, explained[problem.cause])
+            else:
+                paragraph = _explanation(problem, names, view)
+                paragraph += _deploy_lines(problem, view, described)
+                paragraph += _next_lines(problem, view)
+            if paragraph:
+                lines += [*paragraph, ""]
+            explained.setdefault(problem.cause, set()).update(problem.reports)
     return lines
 
 
@@ -104,18 +106,34 @@ def _common(finding: Finding) -> str:
     return finding.common or cause_of(finding)
 
 
-def _explanation(
-    problem: _Problem, names: RowNames, view: HealthView, is_explained: bool
+def _same_reason(
+    problem: _Problem, names: RowNames, view: HealthView, told: Set[RowKey]
 ) -> list[str]:
-    """The rows that have it, its cause, and what shows it; only the rows where the cause was
-    explained before, with a worse status.
+    """The rows that have a cause that was explained before, with a worse status. Those that are
+    `told` there are not named again.
     """
+    wholly, partly = list[str](), list[str]()
+    for key, report in problem.reports.items():
+        if key in told:
+            continue
+        if problem.status == HealthStatus.UNKNOWN and report.status != HealthStatus.UNKNOWN:
+            partly.append(names.of(report))
+        else:
+            wholly.append(names.of(report))
+    lines = list[str]()
+    for rows, status in ((wholly, str(problem.status)), (partly, f"partly {problem.status}")):
+        if rows:
+            text = f"{', '.join(rows)}: {status}, for the same reason"
+            lines += wrapped(line(text), view.width)
+    return lines
+
+
+def _explanation(problem: _Problem, names: RowNames, view: HealthView) -> list[str]:
+    """The rows that have it, its cause, and what shows it."""
     rows = ", ".join(names.of(report) for report in problem.reports.values())
-    heading, when = f"{rows}: {problem.status}", age(problem.since, view.now)
-    if when:
-        heading += f" since {when}"
-    if is_explained:
-        return wrapped(f"{line(heading)}, for the same reason", view.width)
+    heading, lasted = f"{rows}: {problem.status}", duration(problem.since, view.now)
+    if lasted:
+        heading += f" {lasted}"
     causes = dict.fromkeys(cause_of(finding) for _, finding in problem.findings)
     cause = next(iter(causes)) if len(causes) == 1 else problem.cause
     lines = wrapped(line(heading), view.width)

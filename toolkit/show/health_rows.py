@@ -3,7 +3,7 @@ they are as they are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -117,10 +117,12 @@ def _place(finding: Finding) -> tuple[int, int, str]:
 
 
 def live_name(report: HealthReport) -> str:
-    """`3e8a51c`, with `due` where HEAD is another; `-` where nothing is known to run."""
+    """`3e8a51c`, with `due` where HEAD is another; `-` where nothing is known to run, `unknown`
+    where something does.
+    """
     if report.live is None:
         return "-"
-    version, commit = report.live.version or "?", report.live.commit
+    version, commit = report.live.version or "unknown", report.live.commit
     if commit and version.startswith(commit):
         short = version[:7]
         # What a build took besides the commit is no edit that somebody has to hear of here.
@@ -163,11 +165,25 @@ def age(since: str | None, now: datetime) -> str:
     moment = _moment(since)
     if moment is None:
         return ""
-    seconds = (now - moment).total_seconds()
+    lasted = _rounded(now - moment)
+    return f"{lasted} ago" if lasted else "just now"
+
+
+def duration(since: str | None, now: datetime) -> str:
+    """`for 3d`, empty if it is not known."""
+    moment = _moment(since)
+    if moment is None:
+        return ""
+    return f"for {_rounded(now - moment) or 'less than a minute'}"
+
+
+def _rounded(time: timedelta) -> str:
+    """`3d`, empty below a minute."""
+    seconds = time.total_seconds()
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= length:
-            return f"{int(seconds // length)}{unit} ago"
-    return "just now"
+            return f"{int(seconds // length)}{unit}"
+    return ""
 
 
 def deploy_line(report: HealthReport, now: datetime) -> str:

@@ -103,7 +103,7 @@ def _table(results: Sequence[Result], width: int) -> str:
 
 
 def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
-    """One that did not pass: what was asked, what was expected (-) and what came (+), the answer's
+    """One that did not pass: what was asked, what was expected and what came, the answer's
     beginning, and what to do.
     """
     heading = f"{line(name(result))}: {line(result.asks)}"
@@ -116,8 +116,8 @@ def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
         yield from wrapped(f"  {line(result.cause)}", width, "    ")
     for miss in result.misses:
         yield f"  {line(miss.what)}"
-        yield f"  - {line(miss.wanted)}"
-        yield f"  + {line(miss.found)}"
+        yield f"    expected: {line(miss.wanted)}"
+        yield f"    got: {line(miss.found)}"
     if result.shown:
         yield "  response:"
         yield from (f"  | {line(text)}" for text in result.shown)
