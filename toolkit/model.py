@@ -545,6 +545,15 @@ class TargetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class FileCounts(Struct, frozen=True):
+    """What differs from the recorded deploys (`recorded`), and how many files from the default
+    base, which counts for targets without a record: their impact is one.
+    """
+
+    recorded: tuple[ChangeMatch, ...]
+    first: int
+
+
 class DiffResult(Struct, frozen=True):
     """The result of `toolkit diff`. `states` are those of every target; `refusal` says why nothing
     is recommended.
@@ -574,8 +583,14 @@ class DiffResult(Struct, frozen=True):
     notes: tuple[Advice, ...] = ()
     unrecorded: tuple[str, ...] = ()
     live_not_asked: tuple[str, ...] = ()
-    """Of these, the targets of which `diff live` asks nothing: a program would have to say it."""
+    """Of these, the targets of which `diff live` asks nothing: a program would have to say it, or
+    toolkit does not deploy them.
+    """
     first: Plan | None = None
+    first_base: Base | None = None
+    """The default base that `first` is about."""
+    counts: FileCounts | None = None
+    """Where some targets have a record, and others not."""
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
     failed_before: Mapping[str, str] = {}

@@ -185,7 +185,15 @@ def test_what_is_shown_of_it_names_no_aws_and_no_secret(team: CommandTeam) -> No
     first = team("diff").out
     assert "AWS" not in first
     assert "toolkit diff live" not in first
-    assert "toolkit record set infra COMMIT" in first
+    assert f"toolkit record set infra {team.head[:12]}" in first
+
+
+def test_the_printed_command_records_what_a_person_knows_to_be_live(team: CommandTeam) -> None:
+    first = team("diff").out
+    assert "No deploy is recorded for infra." in first
+    [command] = [line.strip() for line in first.splitlines() if "record set" in line]
+    assert team(*command.removeprefix("toolkit ").split(), "--yes").code == 0
+    assert "Nothing to deploy." in team("diff").out
 
 
 def with_origin(team: CommandTeam, tmp_path: Path) -> None:

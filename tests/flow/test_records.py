@@ -53,6 +53,12 @@ def due(answer: DiffResult) -> list[str]:
     return [step.target for step in answer.plan.steps]
 
 
+def with_origin(repo: Repo) -> None:
+    """What is committed now is the mainline, as a clone knows it."""
+    repo.git("update-ref", "refs/remotes/origin/main", repo.head)
+    repo.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+
+
 def everywhere(commit: str) -> dict[str, RecordedBase]:
     return dict.fromkeys(("app", "api", "fargate"), at(commit))
 
@@ -277,6 +283,52 @@ def test_targets_without_a_record_are_unknown_and_due_and_the_changed_ones_come_
     assert answer.unrecorded == ("api", "fargate")
     assert answer.first is not None
     assert [step.target for step in answer.first.steps] == ["api"]
+
+
+def test_the_files_since_a_recorded_deploy_are_counted_without_those_since_the_default_base(
+    repo: Repo,
+) -> None:
+    mainline = repo.head
+    with_origin(repo)
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.commit(files={"lambda/login/handler.py": "2\n", "docs/a.md": "2\n"})
+    deployed = repo.head
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    shown = text(compared(repo, {"app": at(deployed)}))
+    assert "\n1 file changed on feature (1 committed).\n" in shown
+    assert (
+        f"\n3 files changed since origin/main ({mainline[:7]}), which counts for targets without a"
+        "\n  record.\n"
+    ) in shown
+
+
+def test_what_only_a_person_deploys_is_not_offered_to_be_deployed(repo: Repo) -> None:
+    rules = repo.path / "rules.toml"
+    site = '[targets.web]\nkind = "site"\nsource = "dist"\nbucket = "www"\n'
+    rules.write_text(f"{RULES}{site}")
+    repo.git("commit", "-qam", "a site")
+    with_origin(repo)
+    answer = compared(repo, {"app": at(repo.head), "api": at(repo.head)})
+    shown = text(answer, verbose=True)
+    assert "\nweb: by hand\n" in shown
+    assert (
+        "No deploy is recorded for fargate, web. To be sure, deploy what toolkit can, or\n"
+        "  ask AWS what is live:\n  toolkit deploy-stack fargate\n  toolkit diff live\n"
+        f"If you know that origin/main ({repo.head[:7]}) is live, record it:\n"
+        f"  toolkit record set fargate web {repo.head[:12]}"
+    ) in shown
+    shown = text(compared(repo, everywhere(repo.head)))
+    assert "toolkit deploy" not in shown
+    assert "toolkit diff live" not in shown
+    assert f"\n  toolkit record set web {repo.head[:12]}" in shown
+
+
+def test_diff_live_does_not_offer_itself(repo: Repo) -> None:
+    answer = compared(repo, {"app": at(repo.head), "api": at(repo.head)}, base="live")
+    assert answer.unrecorded == ("fargate",)
+    shown = text(answer)
+    assert "toolkit deploy-stack fargate" in shown
+    assert "diff live" not in shown
 
 
 def test_old_rules_count_with_the_commit_that_they_were_in_force_at(repo: Repo) -> None:

@@ -38,6 +38,7 @@ from toolkit.model import (
     Change,
     DiffResult,
     Direction,
+    FileCounts,
     Head,
     Impact,
     Plan,
@@ -530,7 +531,9 @@ def _with_first_step(
     inputs = judge.inputs
     not_asked = []
     for name in sorted(unrecorded):
-        if targets.kind(inputs.rules.targets[name].kind).live_starts_programs:
+        target = inputs.rules.targets[name]
+        kind = targets.kind(target.kind)
+        if kind.live_starts_programs or kind.runnable(target.settings) is not None:
             not_asked.append(name)
     answer = replace(answer, unrecorded=tuple(sorted(unrecorded)), live_not_asked=tuple(not_asked))
     head = git.require_head()
@@ -543,16 +546,22 @@ def _with_first_step(
     change = _against(inputs, base, unrecorded, git, head)
     if change.because:
         return answer
-    small = _answer(judge, base, answer.head, [recorded, judge.impact_of([change])])
+    without = judge.impact_of([change])
+    small = _answer(judge, base, answer.head, [recorded, without])
     impact = merge_impacts([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     shown_base = answer.base
+    counts = None
     if shown_base.chosen == BaseChoice.NOT_RECORDED:
         shown_base = replace(shown_base, name=base.name, commits=base.commits)
+    elif without.impact is not None:
+        counts = FileCounts(answer.impact.touched, len(without.impact.touched))
     return replace(
         answer,
         base=shown_base,
         first=small.plan,
+        first_base=base,
+        counts=counts,
         impact=impact,
         plan=replace(answer.plan, checks=small.plan.checks),
         refusal=_refusal(inputs.rules, impact),

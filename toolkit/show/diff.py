@@ -66,6 +66,10 @@ def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str])
         yield from wrapped(f"note: {line(told)}", width)
     yield from wrapped(compared(answer.base), width)
     yield from wrapped(summary(answer), width)
+    if answer.counts is not None and answer.counts.first and answer.first_base is not None:
+        files = count(answer.counts.first, "file")
+        since = f"{files} changed since {_named(answer.first_base)}"
+        yield from wrapped(f"{since}, which counts for targets without a record.", width)
     for name, standing in answer.standings.items():
         if standing.backwards:
             yield from wrapped(behind(name, standing), width)
@@ -123,7 +127,10 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
         about = ""
         if first.estimate_s:
             about = f", about {duration(first.estimate_s)}"
-        yield f"For these changes{about}:"
+        heading = "For these changes"
+        if answer.base.kind == BaseKind.LIVE:
+            heading = "Recommended"
+        yield f"{heading}{about}:"
         yield f"  {shown_recommendation(first, answer.same)}"
     if first is None or not unknown:
         yield _heading(answer)
@@ -136,20 +143,42 @@ def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
 
 def _ways_to_be_sure(answer: DiffResult, unknown: Sequence[str], width: int) -> Iterator[str]:
     """What to do about targets of which nothing is known: words, then a command for each way."""
-    ways: list[tuple[str, str]] = []
-    if answer.first is not None:
-        ways.append(("deploy everything", shown_recommendation(answer.plan, answer.same)))
-    if set(unknown) - set(answer.live_not_asked):
-        live = NextCommand("diff", ("live",))
-        ways.append(("ask AWS what is live", shown_command(live, answer.same)))
-    record = NextCommand("record set", (unknown[0], "COMMIT"))
-    ways.append(("record what you know", shown_command(record, answer.same)))
-    *others, last = (words for words, _ in ways)
-    choice = f"{', '.join(others)}, or {last}" if others else last
-    text = f"No deploy is recorded for {', '.join(unknown)}. To be sure, {choice}:"
+    ways: dict[str, str] = {}
+    if answer.first is not None and not answer.instructions.keys() >= set(unknown):
+        words = "deploy everything"
+        if answer.plan.by_hand:
+            words = "deploy what toolkit can"
+        ways[words] = shown_recommendation(answer.plan, answer.same)
+    if answer.base.kind != BaseKind.LIVE and set(unknown) - set(answer.live_not_asked):
+        ways["ask AWS what is live"] = shown_command(NextCommand("diff", ("live",)), answer.same)
+    text = f"No deploy is recorded for {', '.join(unknown)}."
+    if ways:
+        text += f" To be sure, {', or '.join(ways)}:"
     yield from wrapped(text, width)
-    for _, command in ways:
+    for command in ways.values():
         yield f"  {command}"
+    yield from _way_to_record(answer, unknown, width)
+
+
+def _way_to_record(answer: DiffResult, unknown: Sequence[str], width: int) -> Iterator[str]:
+    """For whoever knows what is live."""
+    commit = answer.head.commit
+    if commit is None:
+        return
+    name = f"HEAD ({commit[:7]})"
+    if answer.first_base is not None:
+        commit, name = answer.first_base.commits[0], _named(answer.first_base)
+    yield from wrapped(f"If you know that {name} is live, record it:", width)
+    record = NextCommand("record set", (*unknown, commit[:12]))
+    yield f"  {shown_command(record, answer.same)}"
+
+
+def _named(base: Base) -> str:
+    """`origin/main (0d294c7)`."""
+    commits = ", ".join(commit[:7] for commit in base.commits)
+    if base.name is None:
+        return commits
+    return f"{quote(base.name)} ({commits})"
 
 
 def recommendation(plan: Plan, same: SameOptions) -> str:
@@ -213,6 +242,8 @@ def compared(base: Base) -> str:
 def summary(answer: DiffResult) -> str:
     """How many files changed, where those changes stand, and on what."""
     head, touched = answer.head, answer.impact.touched
+    if answer.counts is not None:
+        touched = answer.counts.recorded
     text = f"{count(len(touched), 'file')} changed"
     if head.branch:
         text += f" on {quote(head.branch)}"
@@ -233,7 +264,10 @@ def summary(answer: DiffResult) -> str:
 def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
-        yield f"{step.target}: {step.action}"
+        action = step.action
+        if step.command is None:
+            action = "by hand"
+        yield f"{step.target}: {action}"
         for reason in step.because:
             yield from advice_lines(reason, answer.same, width, "  because ")
         for name in _names(answer, step):
