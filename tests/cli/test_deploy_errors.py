@@ -486,7 +486,7 @@ ROLE = json.dumps(
         }
     }
 )
-ASKED = "Jobs: let Role allow more than before? --allow-broadening confirms this in advance"
+ASKED = "Jobs will create Role (grants permissions); --allow-broadening confirms this in advance"
 
 
 def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Deploys) -> None:
@@ -507,7 +507,8 @@ def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Deploys) 
     result = shop(*STACK)
     assert (
         result.code,
-        "cancelled: Jobs: let Role allow more than before" in " ".join(result.out.split()),
+        "cancelled: confirmation needed: Jobs: create Role (grants permissions)"
+        in " ".join(result.out.split()),
     ) == (2, True)
     assert result.out.splitlines()[-1].endswith("nothing was changed.")
     document = shop(*STACK, "--json").json

@@ -99,3 +99,40 @@ def test_the_list_of_rollback(tmp_path: Path, screen: Screen, snapshot: Snapshot
     program = tmp_path / "program.py"
     program.write_text(ROLLBACK)
     assert screen(tmp_path, [sys.executable, str(program)], "image gone") == snapshot
+
+
+ASKED = """
+from time import sleep
+
+from toolkit.cli import progress
+from toolkit.model import Version
+from toolkit.operations import Job, Location
+from toolkit.run.events import Events, Notice, StepBegan
+
+version, place = Version("v1", "c1", "f1"), Location("dev")
+screen = progress.ScreenProgress(several=True)
+events = Events((screen,))
+for name in ("fargate", "network", "queues"):
+    events.publish(StepBegan(Job(name, name, "stack", "deploy", place, None, version, "r", "t")))
+events.publish(Notice("fargate", "adds         ServiceTaskRole  AWS::IAM::Role"))
+sleep(0.5)
+with events.paused():
+    screen.asked(
+        "fargate",
+        "CarRentalFargateStack: create ServiceTaskRole, ServiceExecutionRole, WebSecurityGroup"
+        " (grants permissions, open to the internet)?",
+    )
+    events.publish(Notice("fargate", "it goes on with what was confirmed"))
+sleep(0.5)
+events.close()
+print("over")
+"""
+
+
+def test_a_long_question_breaks_between_words_and_stays_whole(
+    tmp_path: Path, screen: Screen, snapshot: SnapshotAssertion
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(ASKED)
+    words = [sys.executable, str(program)]
+    assert screen(tmp_path, words, "(y/N)", "y", "Enter", then="over") == snapshot

@@ -509,7 +509,8 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"), [(None, "delete it"), (False, "not confirmed: delete it")]
+    ("answer", "cause"),
+    [(None, "confirmation needed: delete it"), (False, "not confirmed: delete it")],
 )
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
     answer: bool | None, cause: str

@@ -41,6 +41,12 @@ def effects(
     return changes.effects(document, known(before, after))
 
 
+def asked(stack: str, *documents: dict[str, Any]) -> list[tuple[str, str]]:
+    """The questions, and the options that agree in advance."""
+    dangers = changes.dangers(stack, effects(*documents))
+    return [(danger.question, danger.consent) for danger in dangers]
+
+
 EVERYTHING = [
     change(
         "Site", "AWS::CloudFront::Distribution", "Modify", "DistributionConfig", Replacement="False"
@@ -90,11 +96,22 @@ def test_a_change_set_is_shown_with_the_most_dangerous_first() -> None:
 
 
 def test_each_danger_is_asked_for_by_itself_and_names_what_it_is_about() -> None:
-    assert changes.questions("Shop", effects(*EVERYTHING)) == [
+    assert asked("Shop", *EVERYTHING) == [
         ("Shop: delete Uploads, Alarm, Archive, with the data in it?", "allow_delete"),
         ("Shop: replace Orders, Group, with the data in it?", "allow_replace"),
-        ("Shop: let TaskRole allow more than before?", "allow_broadening"),
+        ("Shop: create TaskRole (grants permissions)?", "allow_broadening"),
     ]
+
+
+def test_only_what_was_there_before_can_allow_more_than_before() -> None:
+    role = change("OldRole", "AWS::IAM::Role", "Modify", "Policies")
+    [(question, consent)] = asked("Shop", *EVERYTHING[-1:], role)
+    assert (question, consent) == (
+        "Shop: let OldRole allow more than before and create TaskRole (grants permissions)?",
+        "allow_broadening",
+    )
+    [danger] = changes.dangers("Shop", effects(role))
+    assert danger.statement == "Shop will let OldRole allow more than before"
 
 
 def test_a_harmless_change_asks_for_nothing() -> None:
@@ -106,14 +123,18 @@ def test_a_harmless_change_asks_for_nothing() -> None:
         change("Role", "AWS::IAM::Role", "Modify", scope=["Tags"]),
         change("V", "AWS::Lambda::Version", "Remove"),
     ]
-    assert changes.questions("Shop", effects(*harmless)) == []
+    assert asked("Shop", *harmless) == []
 
 
 def test_what_may_be_replaced_is_asked_for_with_a_maybe() -> None:
-    resource_changes = effects(
-        change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional")
+    [danger] = changes.dangers(
+        "Shop",
+        effects(
+            change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional")
+        ),
     )
-    assert changes.questions("Shop", resource_changes)[0][0] == "Shop: maybe replace Group?"
+    assert danger.question == "Shop: maybe replace Group?"
+    assert danger.statement == "Shop may replace Group"
 
 
 names = st.text(st.characters(categories=["Lu", "Ll", "Nd"]), min_size=1, max_size=255)
@@ -124,8 +145,19 @@ def test_a_line_is_never_wider_than_a_terminal(
     name: str, kind: str, action: str, touched: list[str]
 ) -> None:
     for item in (kind, "AWS::S3::Bucket", "AWS::IAM::Role"):
-        [line] = changes.effect_lines(effects(change(name, item, action, *touched)))
-        assert len(line) <= 80
+        lines = changes.effect_lines(effects(change(name, item, action, *touched)))
+        assert max(map(len, lines)) <= 80
+
+
+def test_no_danger_is_cut_and_properties_only_behind_a_name() -> None:
+    bucket = change("Vault", "AWS::Backup::BackupVault", "Modify", Replacement="True")
+    assert changes.effect_lines(effects(bucket)) == [
+        "REPLACES     Vault  AWS::Backup::BackupVault",
+        "             LOSES ITS DATA; CHANGES WHO MAY USE IT",
+    ]
+    touched = [f"Property{number}" for number in range(9)]
+    [line] = changes.effect_lines(effects(change("Site", "AWS::X::Y", "Modify", *touched)))
+    assert line.endswith("  Property0 and 8 more")
 
 
 EMPTY: dict[str, Any] = {"Statement": []}
@@ -273,7 +305,7 @@ def test_a_value_is_never_part_of_a_line() -> None:
     )
     assert "canary" not in repr(resource_changes) + repr(
         changes.effect_lines(resource_changes)
-    ) + repr(changes.questions("Shop", resource_changes))
+    ) + repr(changes.dangers("Shop", resource_changes))
 
 
 # before there is a change set
@@ -327,6 +359,6 @@ def test_what_will_be_asked_is_known_from_the_templates(
     before: Any, after: Any, flags: list[str]
 ) -> None:
     assert [
-        flag(option)
-        for _, option in changes.questions("Shop", changes.predict_effects(before, after))
+        flag(danger.consent)
+        for danger in changes.dangers("Shop", changes.predict_effects(before, after))
     ] == flags

@@ -355,7 +355,8 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     job = stacks.job(options=StackOptions(recreate=True))
     preview = stacks.preview(job)
     assert preview.warnings == (
-        "its creation failed: delete Shop and create it again? --recreate confirms this in advance",
+        "its creation failed, so Shop will be deleted and created again; --recreate confirms this"
+        " in advance",
     )
     report = stacks.apply(job, Report(yes=frozenset()))
     assert (

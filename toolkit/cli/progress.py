@@ -96,7 +96,6 @@ class ScreenProgress:
         itself, and told on stdout.
         """
         from rich.console import Console
-        from rich.live import Live
 
         self._lock = RLock()
         self._several = several
@@ -110,7 +109,15 @@ class ScreenProgress:
             emoji=False,
             no_color=not output.has_colours(sys.stderr),
         )
-        self._live = Live(
+        self._live = self._new_live()
+
+    def _new_live(self) -> Any:
+        """The lines, which nothing is above yet. One that was stopped takes them for drawn: started
+        again, it would begin by removing as many lines, and those are somebody else's by then.
+        """
+        from rich.live import Live
+
+        return Live(
             get_renderable=self._drawn,
             console=self._console,
             refresh_per_second=REFRESHES,
@@ -140,7 +147,8 @@ class ScreenProgress:
                 case LogLine(step, text):
                     self._change(step, None, text)
                 case Notice(step, text):
-                    self._print("\n".join(advice_lines(text, before=f"{step}: ")))
+                    width = self._console.width
+                    self._print("\n".join(advice_lines(text, width=width, before=f"{step}: ")))
                 case StepEnded(outcome):
                     self._ended(outcome)
 
@@ -188,6 +196,7 @@ class ScreenProgress:
             os.kill(os.getpid(), signal.SIGINT)
             return False
         finally:
+            self._live = self._new_live()
             self._live.start()
 
     def close(self) -> None:

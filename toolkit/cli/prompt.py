@@ -1,5 +1,6 @@
 """The question at the end of `diff`: do what is recommended, something wider, or nothing."""
 
+import shutil
 import sys
 import termios
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ from toolkit.plan.build import without_options
 from toolkit.plan.graph import Graph
 from toolkit.show import diff as show
 from toolkit.show.advice import commands_line
-from toolkit.show.text import duration, line
+from toolkit.show.text import duration, line, wrapped
 
 Value = TypeVar("Value")
 
@@ -31,6 +32,8 @@ COPIED = {
     Copied.SENT: "Sent to the terminal's clipboard; if that did not work, copy it from here:",
     Copied.NO: "No clipboard can be reached from here; copy it by hand:",
 }
+ANSWER = 8
+"""The columns of the question mark before a question, and of the answer behind it."""
 WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
@@ -119,7 +122,7 @@ def confirm(question: str, default: bool) -> bool:
     """
     with suppress(OSError, termios.error):
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    text = line(question) + (" (Y/n)" if default else " (y/N)")
+    text = _wrapped(question + (" (Y/n)" if default else " (y/N)"))
     while True:
         answer = str(_answer(questionary.text(text))).strip().lower()
         if answer in ("y", "yes"):
@@ -134,7 +137,12 @@ def typed(question: str, word: str) -> bool:
     """Whether the person types this very word. Ctrl-C, Ctrl-D and Escape raise
     KeyboardInterrupt.
     """
-    return str(_answer(questionary.text(line(question)))).strip() == word
+    return str(_answer(questionary.text(_wrapped(question)))).strip() == word
+
+
+def _wrapped(question: str) -> str:
+    """A question in lines that end between words, with room for the answer behind the last one."""
+    return "\n".join(wrapped(line(question), shutil.get_terminal_size().columns - ANSWER))
 
 
 def pick(question: str, labels: Sequence[tuple[str, Value]], preset: Value | None = None) -> Value:

@@ -481,7 +481,9 @@ class StepExecution:
         self.phase(f"waiting for confirmation: {question}")
         answer = self._request.ask(self.job.step, question)
         if answer is None:
-            raise NotAgreed(question.rstrip("?"), f"add {flag} to confirm in advance")
+            raise NotAgreed(
+                f"confirmation needed: {question.rstrip('?')}", f"add {flag} to confirm in advance"
+            )
         if not answer:
             raise NotAgreed(
                 f"not confirmed: {question.rstrip('?')}", f"{flag} confirms this in advance"

@@ -444,9 +444,9 @@ class _StackDeploy:
                 self.report.tell(line)
         for line in changes.effect_lines(effects, self.job.step):
             self.report.tell(line)
-        for question, consent in changes.questions(self.source.name, effects):
-            if not getattr(self.job.options, consent):
-                self.report.consent(question, flag(consent))
+        for danger in changes.dangers(self.source.name, effects):
+            if not getattr(self.job.options, danger.consent):
+                self.report.consent(danger.question, flag(danger.consent))
 
     def _protect(self, stack: Stack | None) -> None:
         """Switch termination protection on where the CDK app wants it; it is never switched off

@@ -3,7 +3,7 @@ compared, but never shown. Pure.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,8 @@ from msgspec import Struct
 from toolkit.formats.documents import as_mapping
 
 WIDTH = 78
+NOTES = 30
+"""How much of it what there is to say beside a resource may take."""
 NARROWEST = 60
 """How much of a line a step with a long name leaves."""
 
@@ -147,6 +149,11 @@ class ResourceChange(Struct, frozen=True):
         return self.does in (ResourceVerb.REPLACES, ResourceVerb.MAY_REPLACE)
 
     @property
+    def is_new(self) -> bool:
+        """Whether it was not there before."""
+        return self.does == ResourceVerb.ADDS
+
+    @property
     def deletes(self) -> bool:
         """Whether somebody has to agree because a resource is deleted."""
         return self.does == ResourceVerb.DELETES
@@ -240,9 +247,34 @@ def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
 
 
+class Danger(Struct, frozen=True):
+    """What a person has to agree to, as `delete Uploads`, and the option that agrees in advance."""
+
+    stack: str
+    what: str
+    consent: str
+    is_certain: bool = True
+
+    @property
+    def question(self) -> str:
+        """For whoever can answer it."""
+        maybe = ""
+        if not self.is_certain:
+            maybe = "maybe "
+        return f"{self.stack}: {maybe}{self.what}?"
+
+    @property
+    def statement(self) -> str:
+        """For whoever is only told of it."""
+        verb = "will"
+        if not self.is_certain:
+            verb = "may"
+        return f"{self.stack} {verb} {self.what}"
+
+
 def effect_lines(effects: Iterable[ResourceChange], step: str = "") -> list[str]:
-    """One line a resource, at most 78 columns wide with the name of its step before it; those that
-    only get other tags share one.
+    """One line a resource, at most 78 columns wide with the name of its step before it, and a
+    second one where its dangers do not fit beside it; those that only get other tags share one.
     """
     width = max(WIDTH - len(f"[{step}] "), NARROWEST) if step else WIDTH
     shown, tagged = [], 0
@@ -250,27 +282,34 @@ def effect_lines(effects: Iterable[ResourceChange], step: str = "") -> list[str]
         if effect.does == ResourceVerb.TAGS:
             tagged += 1
         else:
-            shown.append(_line(effect, width))
+            shown += _lines(effect, width)
     if tagged:
         noun = "resource" if tagged == 1 else "resources"
         shown.append(f"{ResourceVerb.TAGS:<12} {tagged} {noun} more")
     return shown
 
 
-def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, str]]:
-    """What a person has to agree to: the question, and the option that agrees in advance."""
+def dangers(stack: str, effects: Iterable[ResourceChange]) -> list[Danger]:
+    """What a person has to agree to."""
     every = list(effects)
     needed = []
     deleted = [effect for effect in every if effect.deletes]
     replaced = [effect for effect in every if effect.replaces]
-    broad = [effect for effect in every if effect.broadens]
+    widened = [effect for effect in every if effect.broadens and not effect.is_new]
+    granted = [effect for effect in every if effect.broadens and effect.is_new]
     if deleted:
-        needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete"))
+        needed.append(Danger(stack, f"delete {_named(deleted)}", "allow_delete"))
     if replaced:
-        may = "" if any(effect.does == ResourceVerb.REPLACES for effect in replaced) else "maybe "
-        needed.append((f"{stack}: {may}replace {_named(replaced)}?", "allow_replace"))
+        certain = any(effect.does == ResourceVerb.REPLACES for effect in replaced)
+        needed.append(Danger(stack, f"replace {_named(replaced)}", "allow_replace", certain))
+    broad = list[str]()
+    if widened:
+        broad.append(f"let {_named(widened)} allow more than before")
+    if granted:
+        reasons = ", ".join(dict.fromkeys(effect.broadens for effect in granted))
+        broad.append(f"create {_named(granted)} ({reasons})")
     if broad:
-        needed.append((f"{stack}: let {_named(broad)} allow more than before?", "allow_broadening"))
+        needed.append(Danger(stack, " and ".join(broad), "allow_broadening"))
     return needed
 
 
@@ -283,25 +322,37 @@ def _named(effects: list[ResourceChange]) -> str:
     return names + more + (", with the data in it" if lost else "")
 
 
-def _line(effect: ResourceChange, width: int) -> str:
-    notes = []
+def _lines(effect: ResourceChange, width: int) -> list[str]:
+    dangers = []
     if effect.loses:
-        notes.append("LOSES ITS DATA")
+        dangers.append("LOSES ITS DATA")
     if effect.broadens:
-        notes.append(effect.broadens.upper())
-    if (
-        effect.properties
-        and not notes
-        and effect.does not in (ResourceVerb.ADDS, ResourceVerb.DELETES)
-    ):
-        notes.append(", ".join(effect.properties))
+        dangers.append(effect.broadens.upper())
+    notes = "; ".join(dangers)
+    if not dangers and effect.does not in (ResourceVerb.ADDS, ResourceVerb.DELETES):
+        notes = _first_names(effect.properties, NOTES)
     verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
+    below = list[str]()
     tail = ""
-    if notes:
-        tail = f"  {_shortened('; '.join(notes), 30)}"
+    if len(notes) > NOTES:
+        below.append(f"{'':<12} {notes}")
+    elif notes:
+        tail = f"  {notes}"
     width -= 13 + len(tail)
     kind = _shortened(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
-    return f"{verb:<12} {_shortened(effect.name, width - len(kind) - 2)}  {kind}{tail}"
+    name = _shortened(effect.name, width - len(kind) - 2)
+    return [f"{verb:<12} {name}  {kind}{tail}", *below]
+
+
+def _first_names(names: Sequence[str], most: int) -> str:
+    """As many names as fit into a width, and how many there are besides."""
+    for number in range(len(names), 0, -1):
+        text = ", ".join(names[:number])
+        if number < len(names):
+            text += f" and {len(names) - number} more"
+        if len(text) <= most:
+            return text
+    return _shortened(", ".join(names), most)
 
 
 def _shortened(text: str, most: int) -> str:

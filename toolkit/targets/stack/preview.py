@@ -53,10 +53,8 @@ def preview(job: Job, ports: Ports) -> Preview:
         warnings.append(stack_status.busy_words(status))
     if recovery is not None and stack is not None:
         stack_status.refuse_protected(stack, recovery)
-        warnings.append(
-            f"{recovery.question.format(stack=source.name)} {recovery.flag} confirms this in "
-            "advance"
-        )
+        statement = recovery.statement.format(stack=source.name)
+        warnings.append(f"{statement}; {recovery.flag} confirms this in advance")
     if stack is not None and not new:
         warnings += compare.older_image_warnings(aws, source, stack, None)
     warnings += _to_agree(job, aws, source, summary, None if new else stack)
@@ -97,22 +95,21 @@ def _to_agree(
     summary: Mapping[str, Any],
     stack: Stack | None,
 ) -> list[str]:
-    """What somebody will be asked, as far as the templates tell; the change set has the last word.
-    `stack` is None for a new one.
+    """What somebody has to agree to, as far as the templates tell; the change set has the last
+    word. `stack` is None for a new one.
     """
     before: Any = {} if stack is None else cfn.template(aws, str(stack["StackId"]))
-    questions = changes.questions(source.name, changes.predict_effects(before, source.template))
+    dangers = changes.dangers(source.name, changes.predict_effects(before, source.template))
     iam = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(summary.get("Capabilities") or ())
     if (
         stack is None and source.template is None and iam
     ):  # it is YAML, and brings roles or policies
-        questions = [
-            (f"{source.name}: let its IAM resources allow more than before?", "allow_broadening")
-        ]
+        what = "create IAM resources (grants permissions)"
+        dangers = [changes.Danger(source.name, what, "allow_broadening")]
     return [
-        f"{question} {flag(consent)} confirms this in advance"
-        for question, consent in questions
-        if not getattr(job.options, consent)
+        f"{danger.statement}; {flag(danger.consent)} confirms this in advance"
+        for danger in dangers
+        if not getattr(job.options, danger.consent)
     ]
 
 

@@ -33,6 +33,8 @@ class StackRecovery(Struct, frozen=True):
 
     operation: str
     question: str
+    statement: str
+    """The same for whoever is only told of it."""
     consent: str
     """The option that agrees in advance."""
     token: str
@@ -53,24 +55,34 @@ _AGAIN = ("recreate", "d")
 _BACK = ("continue_rollback", "r")
 RECOVERIES = {
     "ROLLBACK_COMPLETE": StackRecovery(
-        "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
+        "delete_stack",
+        "its creation failed: delete {stack} and create it again?",
+        "its creation failed, so {stack} will be deleted and created again",
+        *_AGAIN,
     ),
     "ROLLBACK_FAILED": StackRecovery(
         "delete_stack",
         "its creation failed, and so did its rollback: delete {stack} and create it again?",
+        "its creation and its rollback failed, so {stack} will be deleted and created again",
         *_AGAIN,
     ),
     "CREATE_FAILED": StackRecovery(
         "delete_stack",
         "its creation failed half-way: delete {stack} with everything in it, and create it again?",
+        "its creation failed half-way, so {stack} will be deleted with everything in it, and"
+        " created again",
         *_AGAIN,
     ),
     "UPDATE_FAILED": StackRecovery(
-        "rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK
+        "rollback_stack",
+        "its last update failed half-way: roll {stack} back first?",
+        "its last update failed half-way, so {stack} will be rolled back first",
+        *_BACK,
     ),
     "UPDATE_ROLLBACK_FAILED": StackRecovery(
         "continue_update_rollback",
         "its last rollback got stuck: continue the rollback of {stack}?",
+        "its last rollback got stuck, so the rollback of {stack} will be continued first",
         *_BACK,
     ),
 }
