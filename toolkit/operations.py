@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from toolkit.advice import Advice, SameOptions
+from toolkit.advice import Advice, NextCommand, SameOptions
 from toolkit.model import AWS, Resource, TargetState, Version
 
 
@@ -140,6 +140,8 @@ class LiveVersion(Struct, frozen=True):
     deployed: DeployedState = DeployedState()
     moving: bool = False
     """Whether something else is being put in its place right now."""
+    by: str = ""
+    """What put it there, if that was no deploy of this target: `stack Shop`."""
     doubt: str = ""
     notes: tuple[str, ...] = ()
 
@@ -194,6 +196,10 @@ class Preview(Struct, frozen=True):
     same: SameOptions = SameOptions()
     artifact: Artifact | None = None
     after: tuple[Prerequisite, ...] = ()
+    displaces: tuple[Resource, ...] = ()
+    """What other targets write, as they name it, and this step takes out of what is live."""
+    redeploys: tuple[NextCommand, ...] = ()
+    """What therefore has to be run after it."""
 
 
 class StepState(StrEnum):

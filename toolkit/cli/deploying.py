@@ -40,7 +40,7 @@ from toolkit.flow.trusted import require_rules_consent, rules_refusal, trust_not
 from toolkit.gates.base import GateSetup
 from toolkit.gates.judge import Judge
 from toolkit.model import BaseKind, Rules, Standing
-from toolkit.operations import Job, JobAction, Preview, RunResult
+from toolkit.operations import Job, JobAction, Outcome, Preview, RunResult, Verdict
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
@@ -246,7 +246,7 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
             preempts=request.action == JobAction.ROLLBACK,
         )
         with runs.start(started, prepared) as execution:
-            control.result = execution.carry_out()
+            control.result = with_redeploys(execution.carry_out(), prepared.previews)
     return control.exit
 
 
@@ -287,6 +287,17 @@ def _agreed(
             output.note("note: what ran before the deploy has changed the files")
             return _agreed(command, replace(common, no_hooks=True), request, git, ports)
     return _AgreedRun(name, prepared, proofs)
+
+
+def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
+    """How a run ended, with what has to be deployed again after its steps."""
+    outcomes: list[Outcome] = []
+    for outcome in result.outcomes:
+        preview = previews.get(outcome.step)
+        if preview is not None and outcome.verdict is Verdict.SUCCEEDED:
+            outcome = replace(outcome, next=show.redeploy_advice(preview) or outcome.next)
+        outcomes.append(outcome)
+    return replace(result, outcomes=tuple(outcomes))
 
 
 def _require_run_consent(

@@ -38,6 +38,7 @@ from toolkit.flow.selection import (
     resolve_target,
     select,
 )
+from toolkit.flow.shared_resources import with_redeploys
 from toolkit.flow.step_order import with_needs, with_prerequisites
 from toolkit.flow.trusted import load_trusted
 from toolkit.flow.versions import TargetVersions
@@ -121,7 +122,8 @@ def prepare(
     standby: tuple[Job, ...] = ()
     if request.checked and request.action == JobAction.DEPLOY:
         standby = standby_jobs(jobs, rules, ports)
-    previews = _with_warnings(_previews(jobs, ports), jobs, parts)
+    previews = with_redeploys(_previews(jobs, ports), jobs, rules)
+    previews = _with_warnings(previews, jobs, parts)
     jobs = with_prerequisites(jobs, previews)
     if request.builds is BuildMode.ONLY:
         planned, previews = only_builds(jobs, previews)

@@ -156,12 +156,15 @@ def _with_change_finding(
         deploy = kind.command(subject.name, settings)
         if deploy:
             command = replace(deploy, options=(*deploy.options, *kind.restores_with))
+    what = "changed outside toolkit"
+    if live.by and live.run is None:
+        what = f"changed by {live.by}"
     finding = Finding(
         "record",
         HealthStatus.WARNING,
-        "changed outside toolkit",
+        what,
         live.since,
-        f"changed outside toolkit: {why}",
+        f"{what}: {why}",
         ("see what it is; to restore yours:", command),
     )
     return replace(report, findings=(*report.findings, finding))
@@ -220,6 +223,8 @@ def _untagged(
                 f"{record.run} deployed"
             )
     why = f"{what} was not deployed by toolkit"
+    if live.by:
+        why = f"{what} comes from its template, and replaces what was deployed since"
     if same:
         return f"{why}; it is the same as what run {same[0].run} deployed"
     return why

@@ -7,10 +7,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.advice import NextCommand
 from toolkit.errors import Refused, ToolkitError
-from toolkit.flow.rulebook import find_environment, variables_of
+from toolkit.flow.rulebook import deploy_command, find_environment, variables_of
 from toolkit.model import Environment, Resource, Rules
-from toolkit.operations import GOOD, Location
+from toolkit.operations import GOOD, Job, Location, Preview
 from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
@@ -121,6 +122,31 @@ def writes_of(
     """What a target writes under today's rules. Raises Refused."""
     [job] = run_jobs.jobs_without_run([rules.targets[name]], [location], variables)
     return targets.kind(job.kind).writes(job.settings)
+
+
+def with_redeploys(
+    previews: Mapping[str, Preview], jobs: Sequence[Job], rules: Rules
+) -> dict[str, Preview]:
+    """The previews, with the commands that deploy again what a step takes out of other targets,
+    where no later step of the run does so. Raises Refused.
+    """
+    completed = dict(previews)
+    for job in jobs:
+        preview = previews.get(job.step)
+        if preview is None or not preview.displaces:
+            continue
+        later = {other.target for other in jobs if job.step in other.needs}
+        commands: list[NextCommand] = []
+        for target in rules.targets.values():
+            command = deploy_command(target)
+            if target.members or target.name in (job.target, *later) or command is None:
+                continue
+            environment = find_environment(job.location.environment, rules)
+            writes = writes_of(target.name, rules, job.location, variables_of(environment))
+            if any(mine.meets(theirs) for mine in preview.displaces for theirs in writes):
+                commands.append(command)
+        completed[job.step] = replace(preview, redeploys=tuple(commands))
+    return completed
 
 
 def _is_before(earlier: str, later: str) -> bool:

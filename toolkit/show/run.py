@@ -145,10 +145,25 @@ def _warnings(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int) 
             name = ""
             if several:
                 name = f"{job.step}: "
-            for warning in previews[job.step].warnings:
+            for warning in _all_warnings(previews[job.step]):
                 same = previews[job.step].same
                 lines += advice_lines(warning, same, width, f"warning: {name}")
     return lines
+
+
+def _all_warnings(preview: Preview) -> list[Advice]:
+    """The kind's, and what has to be deployed again."""
+    warnings = list(preview.warnings)
+    if preview.redeploys:
+        warnings.append(redeploy_advice(preview))
+    return warnings
+
+
+def redeploy_advice(preview: Preview) -> Advice:
+    """What has to be deployed again after a step that takes it out; nothing if there is none."""
+    if not preview.redeploys:
+        return ""
+    return "what it takes out has to be deployed again afterwards:", *preview.redeploys
 
 
 def dry_run(
@@ -247,7 +262,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
 def _warning_texts(preview: Preview | None) -> list[str]:
     if preview is None:
         return []
-    return [sentence(warning, preview.same) for warning in preview.warnings]
+    return [sentence(warning, preview.same) for warning in _all_warnings(preview)]
 
 
 def _call_document(call: PlannedCall, users: Users) -> dict[str, Any]:
@@ -350,20 +365,25 @@ def _detail(
     for key, value in () if job.is_build else outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
-        if job.undoes:
-            yield from wrapped(
-                f"{line(job.target)} {version(job)} was restored: {_ended(outcome)}", width
-            )
-        elif not several:
-            yield from wrapped(f"{line(outcome.step)} {version(job)}: {_ended(outcome)}", width)
-        elif outcome.cause:
-            yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
+        yield from _good(outcome, job, several, width)
+        yield from advice_lines(outcome.next, same, width, "  next: ")
         return
     if outcome.verdict is Verdict.SKIPPED:
         return
     yield from wrapped(f"{line(outcome.step)}: {_ended(outcome)}", width)
     yield from (f"  | {line(text)}" for text in outcome.log)
     yield from advice_lines(outcome.next, same, width, "  next: ")
+
+
+def _good(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
+    """How a step ended well, as far as the table does not say it."""
+    if job.undoes:
+        text = f"{line(job.target)} {version(job)} was restored: {_ended(outcome)}"
+        yield from wrapped(text, width)
+    elif not several:
+        yield from wrapped(f"{line(outcome.step)} {version(job)}: {_ended(outcome)}", width)
+    elif outcome.cause or outcome.next:
+        yield from wrapped(f"note: {line(outcome.step)}: {line(outcome.cause)}".rstrip(": "), width)
 
 
 def _summary(result: RunResult, jobs: Mapping[str, Job]) -> Advice:

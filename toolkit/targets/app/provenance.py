@@ -73,6 +73,16 @@ def is_from_stack(definition: Shape) -> bool:
     )
 
 
+def stack_words(definition: Shape) -> str:
+    """Which stack registered it, `stack Shop`; empty if none did."""
+    if not is_from_stack(definition):
+        return ""
+    name = definition["tags"].get(_STACK_TAG)
+    if name is None:
+        return "a stack"
+    return f"stack {name}"
+
+
 def describe_changes(before: Shape, after: Shape) -> list[str]:
     """What differs between two task definitions, in words. Only the names of variables are shown,
     never a value.

@@ -456,6 +456,7 @@ def live_version(definition: Shape, settings: AppSettings, deployment: Shape) ->
         since=iso_utc(deployment.get("createdAt")),
         detail={key: value for key, value in detail.items() if value},
         deployed=DeployedState(definition=content, artifacts=definitions.image_digests(definition)),
+        by=provenance.stack_words(definition),
         notes=tuple(left_out_notes(definition, settings)),
     )
     if len({definitions.digest_of(reference) or reference for reference in images.values()}) > 1:

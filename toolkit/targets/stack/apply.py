@@ -440,7 +440,7 @@ class _StackDeploy:
         self.report.phase("waiting for confirmation")
         touched = {effect.name for effect in effects}
         if stack is not None and not new:
-            for line in compare.older_image_warnings(self.aws, self.source, stack, touched):
+            for line in compare.older_images(self.aws, self.source, stack, touched).lines:
                 self.report.tell(line)
         for line in changes.effect_lines(effects, self.job.step):
             self.report.tell(line)

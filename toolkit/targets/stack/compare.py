@@ -101,14 +101,14 @@ def is_same(
     return templates.is_unchanged(source.text, body, source.parameters, summary, stack, source.tags)
 
 
-def older_image_warnings(
+def older_images(
     aws: Aws, source: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
-) -> list[str]:
-    """One line for each older image that the template would put back; none for YAML."""
+) -> live_images.OlderImages:
+    """The older images that the template would put back; none for YAML."""
     if source.template is None:
-        return []
+        return live_images.OlderImages()
     meanings = {**_reference_values(source, stack), **running_images(aws, source, stack)}
-    return live_images.warnings(aws, str(stack["StackId"]), source.template, meanings, touched)
+    return live_images.older_images(aws, str(stack["StackId"]), source.template, meanings, touched)
 
 
 def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:

@@ -5,7 +5,10 @@ live.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from toolkit.errors import CloudError
+from toolkit.model import Resource
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
@@ -13,17 +16,24 @@ from toolkit.targets.stack import images
 from toolkit.targets.stack.template import COMMIT, RUN, VERSION
 
 
-def warnings(
+class OlderImages(Struct, frozen=True):
+    """The images that would be put back: a line for each, and the services that they are of. A look
+    that fails is a line of its own: it must not stop a deploy, nor pass for an all-clear.
+    """
+
+    lines: tuple[str, ...] = ()
+    services: tuple[Resource, ...] = ()
+
+
+def older_images(
     aws: Aws,
     stack_id: str,
     template: Mapping[str, Any],
     meanings: Mapping[str, str],
     touched: Collection[str] | None,
-) -> list[str]:
-    """One line for each image that would be put back. `touched` are the resources that the change
-    set touches, None if there is none yet.
-
-    A look that fails is a line of its own: it must not stop a deploy, nor pass for an all-clear.
+) -> OlderImages:
+    """The images that a template would put back. `touched` are the resources that the change set
+    touches, None if there is none yet.
     """
     services = images.service_images(template, meanings)
     if touched is not None:
@@ -33,16 +43,19 @@ def warnings(
             if name in touched or service[0] in touched
         }
     if not services:
-        return []
+        return OlderImages()
+    lines: list[str] = []
+    displaced: list[Resource] = []
     try:
         resources = cfn.resources(aws, stack_id)
-        return [
-            line
-            for name, (definition, new) in sorted(services.items())
-            for line in _older(aws, resources, name, definition, new)
-        ]
+        for name, (definition, new) in sorted(services.items()):
+            older = _older(aws, resources, name, definition, new)
+            if older:
+                lines += older
+                displaced.append(Resource("service", "/".join(_service_name(resources, name))))
     except CloudError as problem:
-        return [f"cannot tell whether this deploys an older image: {problem}"]
+        lines.append(f"cannot tell whether this deploys an older image: {problem}")
+    return OlderImages(tuple(lines), tuple(displaced))
 
 
 def parameters(
@@ -55,7 +68,7 @@ def parameters(
     """The values of those `free` parameters that say which image a service runs, so that the images
     stay that deploy-app has put live.
 
-    A look that fails gives none: `warnings` says so.
+    A look that fails gives none: `older_images` says so.
     """
     named = {
         (service, container): (declared, names)
@@ -94,11 +107,7 @@ def _running(
     aws: Aws, resources: Mapping[str, Mapping[str, Any]], name: str
 ) -> dict[str, Any] | None:
     """The task definition that a service of a stack runs, if toolkit has put it there."""
-    parts = (
-        str(resources.get(name, {}).get("PhysicalResourceId") or "")
-        .partition(":service/")[2]
-        .split("/")
-    )
+    parts = _service_name(resources, name)
     service = ecs.service(aws, parts[0], parts[1]) if len(parts) == 2 else None
     if service is not None:
         running = ecs.definition(aws, str(service.get("taskDefinition")))
@@ -109,6 +118,12 @@ def _running(
     return None
 
 
+def _service_name(resources: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    """Cluster and name of a service of a stack; something else where it is not there."""
+    arn = str(resources.get(name, {}).get("PhysicalResourceId") or "")
+    return arn.partition(":service/")[2].split("/")
+
+
 def _older(
     aws: Aws,
     resources: Mapping[str, Mapping[str, Any]],
@@ -116,8 +131,7 @@ def _older(
     definition: str,
     new: Mapping[str, str | None],
 ) -> list[str]:
-    arn = str(resources.get(name, {}).get("PhysicalResourceId") or "")
-    parts = arn.partition(":service/")[2].split("/")
+    parts = _service_name(resources, name)
     if len(parts) != 2:
         return []
     service = ecs.service(aws, parts[0], parts[1])

@@ -12,6 +12,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.ports import Ports
 from toolkit.targets.base import flag
 from toolkit.targets.stack import changes, compare, observe, sources, stack_status
+from toolkit.targets.stack.live_images import OlderImages
 from toolkit.targets.stack.observe import change_set_name
 from toolkit.targets.stack.stack_status import RECOVERIES, Stack
 
@@ -55,8 +56,10 @@ def preview(job: Job, ports: Ports) -> Preview:
         stack_status.refuse_protected(stack, recovery)
         statement = recovery.statement.format(stack=source.name)
         warnings.append(f"{statement}; {recovery.flag} confirms this in advance")
+    older = OlderImages()
     if stack is not None and not new:
-        warnings += compare.older_image_warnings(aws, source, stack, None)
+        older = compare.older_images(aws, source, stack, None)
+        warnings += older.lines
     warnings += _to_agree(job, aws, source, summary, None if new else stack)
     calls: list[PlannedCall] = []
     if recovery is not None:
@@ -78,7 +81,7 @@ def preview(job: Job, ports: Ports) -> Preview:
             {"stack": source.name, "change_set": change_set_name(job.token)},
         )
     )
-    return Preview(tuple(calls), tuple(warnings), live=live, after=after)
+    return Preview(tuple(calls), tuple(warnings), live=live, after=after, displaces=older.services)
 
 
 def _prerequisites(source: sources.ChangeSetSource) -> tuple[Prerequisite, ...]:
