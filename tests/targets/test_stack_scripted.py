@@ -177,6 +177,40 @@ def test_early_validation_is_told_with_the_place_in_the_template(
     assert report.intents == REMOVED
 
 
+def test_what_a_hook_says_is_told_whatever_the_reason_of_the_change_set_is(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE")
+    hook = {
+        "EventType": "HOOK_INVOCATION_ERROR",
+        "ValidationName": None,
+        "ValidationStatusReason": None,
+        "ValidationPath": None,
+        "HookType": "Org::Guard::Hook",
+        "HookStatusReason": "buckets  have to be encrypted",
+        "LogicalResourceId": "Uploads",
+    }
+    reason = "The following hook(s) failed: [Org::Guard::Hook]."
+    cloud.next_change_set("failed", reason=reason, validations=[hook, hook])
+    report = Report()
+    with pytest.raises(CloudError, match="Uploads: Org::Guard::Hook: buckets have to be encrypted"):
+        stacks.apply(stacks.job(), report)
+    assert report.of("tell") == []
+
+
+def test_a_change_set_whose_events_may_not_be_read_says_its_own_reason(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
+    aws_endpoint.cloudformation.next_change_set("early_validation")
+    aws_endpoint.fault("DescribeEvents", times=None, kind="denied")
+    report = Report()
+    with pytest.raises(CloudError, match="AWS::EarlyValidation::PropertyValidation"):
+        stacks.apply(stacks.job(), report)
+    [told] = report.of("tell")
+    assert told.startswith("its events could not be read: these credentials are not allowed")
+
+
 def test_a_change_set_that_fails_says_why_and_leaves_no_empty_stack(
     stacks: Stacks, aws_endpoint: Endpoint
 ) -> None:

@@ -384,7 +384,16 @@ class CloudFormation:
             base["Timestamp"] = self.now()
             return {
                 "OperationEvents": [
-                    {**base, "EventId": f"validation-{n}", **usual, **each}
+                    {
+                        key: value
+                        for key, value in {
+                            **base,
+                            "EventId": f"validation-{n}",
+                            **usual,
+                            **each,
+                        }.items()
+                        if value is not None
+                    }
                     for n, each in enumerate(chosen)
                 ]
             }

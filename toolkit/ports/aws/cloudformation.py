@@ -103,9 +103,9 @@ def change_set(aws: Aws, name: str, stack_name: str | None = None) -> dict[str, 
     return answer
 
 
-def refused_validations(aws: Aws, change_set_id: str) -> list[str]:
-    """Why a change set did not pass early validation, one line a reason, with the place in the
-    template. Raises CloudError.
+def change_set_failures(aws: Aws, change_set_id: str) -> list[str]:
+    """What failed a change set by its events: validations and hooks, one line for each, with the
+    place in the template; none where it failed for another reason. Raises CloudError.
     """
     events = aws.pages(
         CFN,
@@ -114,18 +114,22 @@ def refused_validations(aws: Aws, change_set_id: str) -> list[str]:
         ChangeSetName=change_set_id,
         Filters={"FailedEvents": True},
     )
-    return [
-        _validation(event)
-        for event in events
-        if event.get("ValidationStatusReason") or event.get("ValidationName")
-    ]
+    lines: dict[str, None] = {}
+    for event in events:
+        if text := _failure(event):
+            lines[text] = None
+    return list(lines)
 
 
-def _validation(event: Mapping[str, Any]) -> str:
-    path = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
-    words = event.get("ValidationStatusReason") or event.get("ValidationName")
-    reason = " ".join(str(words).split())
-    return f"{path}: {reason}" if path else reason
+def _failure(event: Mapping[str, Any]) -> str:
+    """Where something failed, and why; empty where an event does not say why."""
+    where = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
+    what, reason = event.get("ValidationName"), event.get("ValidationStatusReason")
+    if event.get("HookType"):
+        what, reason = event["HookType"], event.get("HookStatusReason")
+        reason = f"{what}: {reason}" if reason else what
+    reason = reason or event.get("ResourceStatusReason") or what
+    return ": ".join(" ".join(str(part).split()) for part in (where, reason) if part and reason)
 
 
 def _all_pages(aws: Aws, where: Mapping[str, Any]) -> dict[str, Any]:

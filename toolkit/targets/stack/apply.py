@@ -341,18 +341,22 @@ class _StackDeploy:
         return change_set
 
     def _failure_reasons(self, change_set: Mapping[str, Any]) -> list[str]:
-        """Why a change set failed: at least one line. A nested one has the reason in itself."""
+        """Why a change set failed: at least one line. A nested one has the reason in itself; what
+        validations and hooks say stands in its events only.
+        """
         reason = " ".join(
             str(change_set.get("StatusReason") or "the change set failed without a reason").split()
         )
-        if "AWS::EarlyValidation" in reason:
-            return cfn.refused_validations(self.aws, str(change_set["ChangeSetId"])) or [reason]
         nested = next((word.rstrip(".,") for word in reason.split() if ":changeSet/" in word), None)
         if nested and nested != change_set["ChangeSetId"]:
             inner = cfn.change_set(self.aws, nested)
             if inner is not None and inner.get("StatusReason"):
                 return self._failure_reasons(inner)
-        return [reason]
+        try:
+            failures = cfn.change_set_failures(self.aws, str(change_set["ChangeSetId"]))
+        except CloudError as problem:
+            failures = [reason, f"its events could not be read: {problem}"]
+        return failures or [reason]
 
     def _delete_change_set(self, change_set: Mapping[str, Any], with_stack: bool) -> None:
         """Take away a change set that is not going to be executed, and the empty stack that was
