@@ -94,40 +94,101 @@ def test_the_command_means_the_same_folder_from_anywhere(
     assert sentence(cdk_packages.install(str(bare), "my cdk")) == command
 
 
-@pytest.mark.parametrize(
-    ("line", "says_so"),
-    [
-        ("ModuleNotFoundError: No module named 'aws_cdk'", True),
-        ("Error: Cannot find module 'aws-cdk-lib'", True),
-        (
-            (
-                "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'aws-cdk-lib' imported from"
-                " /a/b.mjs"
-            ),
-            True,
-        ),
-        ("NameError: name 'bucket' is not defined", False),
-    ],
-)
-def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
-    bare: Path, line: str, says_so: bool
-) -> None:
-    (bare / "cdk/requirements.txt").write_text(PINNED)
-    (bare / "cdk/app.py").write_text(f"import sys\nsys.exit({line!r})\n")
-    (bare / "cdk/cdk.json").write_text(f'{{"app": "{sys.executable} app.py"}}')
+INSTALL = "cdk/.venv/bin/pip install -r cdk/requirements.txt"
+
+
+def failed_with(root: Path, line: str) -> str:
+    """What is advised where an app ends with this line."""
+    (root / "cdk/app.py").write_text(f"import sys\nsys.exit({line!r})\n")
+    (root / "cdk/cdk.json").write_text(f'{{"app": "{sys.executable} app.py"}}')
     app = cdk.CdkApp(
-        str(bare), "cdk", Location("dev", "eu-west-1", "1" * 12), "1" * 12, "eu-west-1"
+        str(root), "cdk", Location("dev", "eu-west-1", "1" * 12), "1" * 12, "eu-west-1"
     )
     with pytest.raises(ProgramFailed) as failed:
-        cdk.synthesized(app, str(bare / "cache"), cdk.SilentLog())
+        cdk.synthesized(app, str(root / "cache"), cdk.SilentLog())
     assert line in str(failed.value)
-    expected = (
-        "install what cdk/requirements.txt names:"
-        f" {sentence(cdk_packages.install(str(bare), 'cdk'))}"
-        if says_so
-        else "try it in cdk: "
+    return sentence(failed.value.next)
+
+
+def with_packages(root: Path, *names: str) -> None:
+    """A .venv beside the app that has these."""
+    for name in names:
+        (root / f"cdk/.venv/lib/python3.11/site-packages/{name}").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("installed", "line", "advice"),
+    [
+        (
+            ("other",),
+            "ModuleNotFoundError: No module named 'aws_cdk'",
+            f"install aws-cdk-lib, constructs, which cdk/requirements.txt names: {INSTALL}",
+        ),
+        (
+            ("aws_cdk", "aws_cdk_lib-2.275.0.dist-info"),
+            "ModuleNotFoundError: No module named 'constructs'",
+            f"install constructs, which cdk/requirements.txt names: {INSTALL}",
+        ),
+        (
+            ("aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info"),
+            "ModuleNotFoundError: No module named 'yaml'",
+            "'yaml' is in no package that cdk/requirements.txt names; add the one that has it,"
+            f" then: {INSTALL}",
+        ),
+        (
+            ("aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info"),
+            "ModuleNotFoundError: No module named 'stacks.queue'",
+            "add the module 'stacks.queue' to cdk, or correct its import: it is in no package",
+        ),
+        (("other",), "NameError: name 'bucket' is not defined", "try it in cdk: "),
+    ],
+)
+def test_a_python_app_that_lacks_a_module_says_what_is_missing(
+    bare: Path, installed: tuple[str, ...], line: str, advice: str
+) -> None:
+    (bare / "cdk/requirements.txt").write_text(PINNED.replace("-r more.txt\n", ""))
+    (bare / "cdk/stacks").mkdir()
+    with_packages(bare, *installed)
+    assert failed_with(bare, line).startswith(advice)
+
+
+def test_a_list_of_packages_that_goes_on_elsewhere_may_have_what_is_missing(bare: Path) -> None:
+    (bare / "cdk/requirements.txt").write_text(PINNED)
+    with_packages(bare, "aws_cdk_lib-2.275.0.dist-info", "constructs-10.8.1.dist-info")
+    assert failed_with(bare, "ModuleNotFoundError: No module named 'yaml'") == (
+        f"'yaml' is not installed; install what cdk/requirements.txt names: {INSTALL}"
     )
-    assert sentence(failed.value.next).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (
+            "Error: Cannot find module 'aws-cdk-lib/aws-sqs'",
+            "install aws-cdk-lib, which cdk/package.json names: npm install --prefix cdk",
+        ),
+        (
+            "Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@org/parts' imported from /a/b.mjs",
+            "install @org/parts, which cdk/package.json names: npm install --prefix cdk",
+        ),
+        (
+            "Error: Cannot find module 'left-pad'",
+            "'left-pad' is in no package that cdk/package.json names; add the one that has it,"
+            " then: npm install --prefix cdk",
+        ),
+        (
+            "Error: Cannot find module './queue'",
+            "add the module './queue' to cdk, or correct its import: it is in no package",
+        ),
+    ],
+)
+def test_a_node_app_that_lacks_a_module_says_what_is_missing(
+    bare: Path, line: str, advice: str
+) -> None:
+    (bare / "cdk/package.json").write_text(
+        '{"dependencies": {"aws-cdk-lib": "2"}, "devDependencies": {"@org/parts": "1"}}'
+    )
+    assert failed_with(bare, line) == advice
 
 
 def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) -> None:
