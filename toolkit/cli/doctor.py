@@ -4,6 +4,7 @@ import os
 import platform
 
 import click
+from msgspec.structs import replace
 
 from toolkit import DISTRIBUTION, __version__, flow, targets
 from toolkit.advice import Advice
@@ -16,11 +17,13 @@ from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
 from toolkit.init.repository_draft import stack_images
-from toolkit.model import Rules
+from toolkit.model import AWS, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git
 from toolkit.show import diagnosis as show
+
+AWS_CLI = "commands that `health` prints need version 2 of the AWS CLI"
 
 
 @click.command()
@@ -40,17 +43,20 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         git = options.repository(folder)
     except GitMissing:
         git = None
-    rows = [
-        show.ProgramRow("toolkit", __version__),
-        show.ProgramRow("python", platform.python_version()),
-        *_programs(),
-        _builder(),
-    ]
     images, rules_file = None, None
+    uses_aws = False
     if git is not None:
         loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
         options.known_environment(ctx, loaded)
         images, rules_file = _images(loaded, git), loaded.file
+        leaves = [target for target in loaded.targets.values() if not target.members]
+        uses_aws = any(targets.kind(target.kind).provider == AWS for target in leaves)
+    rows = [
+        show.ProgramRow("toolkit", __version__),
+        show.ProgramRow("python", platform.python_version()),
+        *_programs(uses_aws),
+        _builder(),
+    ]
     bad = any(row.problem for row in rows)
     if images is not None:
         bad = bad or bool(images.uncovered or images.incomplete)
@@ -61,9 +67,27 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     return code
 
 
-def _programs() -> list[show.ProgramRow]:
-    rows = [show.program(name, version, needed) for name, version, needed in programs.versions()]
+def _programs(uses_aws: bool) -> list[show.ProgramRow]:
+    rows: list[show.ProgramRow] = []
+    for name, version, needed in programs.versions():
+        row = show.program(name, version, needed)
+        if name == "aws" and uses_aws and not (version or "").startswith("2."):
+            row = replace(row, remark=f"{row.remark or 'too old'}; {AWS_CLI}")
+        elif version is not None and _is_silent(name):
+            row = replace(row, remark=f"it does not answer, so it builds nothing: {name} info")
+        rows.append(row)
     return [*rows, *_namesakes()]
+
+
+def _is_silent(name: str) -> bool:
+    """Whether it is an engine that builds images, and does not work."""
+    from toolkit.artifacts.images import ENGINES
+    from toolkit.artifacts.images.engines import engine
+
+    if name not in ENGINES:
+        return False
+    installed = engine(name)
+    return installed is not None and not installed.usable()
 
 
 def _namesakes() -> list[show.ProgramRow]:

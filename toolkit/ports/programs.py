@@ -13,6 +13,7 @@ PROGRAMS = (
     ("buildah", False),
     ("node", False),
     ("cdk", False),
+    ("aws", False),
 )
 """Each program, and whether toolkit cannot do without it."""
 
