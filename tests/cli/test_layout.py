@@ -1,5 +1,6 @@
 """What people read fits into 80 columns, except for commands, which are pasted whole."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -63,3 +64,18 @@ def test_notes_are_wrapped_and_commands_are_not(capsys: pytest.CaptureFixture[st
     assert max(map(len, (first, second, third, *rest[:-1]))) <= WIDTH
     assert (first[:6], second[:2], shown) == ("note: ", "  ", f"  toolkit show {'x' * 100}")
     assert rest[-1] == f"error: {'so it is ' * 20}"
+
+
+def test_on_a_terminal_errors_and_hints_break_between_words_and_commands_do_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    output.note(f"error: {'so it is ' * 20}")
+    output.note_advice(("so it is " * 20, NextCommand("show", ("x" * 100,))))
+    shown = capsys.readouterr().err.splitlines()
+    assert f"  toolkit show {'x' * 100}" in shown
+    words = [text for text in shown if "show" not in text]
+    assert max(map(len, words)) <= WIDTH
+    assert words[0].startswith("error: so it is")
+    assert len(words) > 4

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, Listener, Told
 from toolkit import targets
@@ -149,6 +150,7 @@ class StepStage:
         self.befores: list[Observation | None] = []
         self.refusal: ToolkitError | None = None
         self.fence: LockLost | None = None
+        self.unasked: frozenset[str] = frozenset()
         self._looks: Iterator[Look] = chain(looks, repeat(looks[-1]))
         self._apply = apply or self._usual
 
@@ -184,7 +186,7 @@ class StepStage:
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
         ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
         notes = Told(self.listener, self.stop)
-        request = notes.request("1", ports)
+        request = replace(notes.request("1", ports), unasked=self.unasked)
         begun = BegunStep({}, waited_s, acted=True) if resumed else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(targets, "kind", lambda name: self)
@@ -532,6 +534,21 @@ def test_what_an_earlier_process_has_announced_has_its_end_recorded_even_if_noth
     stage.pen.announced_before = True
     assert of(stage.run()) == ("cancelled", False)
     assert stage.pen.records == ["cancelled"]
+
+
+@pytest.mark.parametrize("prepares", [True, False])
+def test_a_step_that_nobody_was_asked_about_changes_nothing(prepares: bool) -> None:
+    def apply(report: Report) -> None:
+        if prepares:
+            report.prepare("ecs:RegisterTaskDefinition")
+        report.intend("ecs:UpdateService")
+
+    stage = StepStage([DONE], apply)
+    stage.unasked = frozenset({JOB.step})
+    outcome = stage.run()
+    assert (of(outcome), outcome.next) == (("cancelled", False), "run it again")
+    assert outcome.cause.endswith("has changed since it was checked, and nobody was asked")
+    assert (stage.pen.lines, stage.pen.records) == ([], [])
 
 
 def test_with_a_yes_it_goes_on() -> None:

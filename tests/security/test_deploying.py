@@ -229,6 +229,32 @@ def test_leaving_a_question_records_nothing(shop: Deploys, output: str, key: str
     assert len(shop("history", "--json").json["runs"]) == runs
 
 
+@pytest.mark.parametrize("protected", [True, False])
+def test_where_nothing_would_change_nobody_is_asked_and_nothing_is_changed(
+    shop: Deploys, protected: bool
+) -> None:
+    assert shop(*APP).code == 0
+    if protected:
+        configure(shop, "protected = true")
+        assert shop(*APP, "--confirm", "dev").code == 0
+    shop.endpoint.calls.clear()
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "toolkit", "deploy-app"],
+        cwd=str(shop.repo.path),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        encoding="utf-8",
+        timeout=20,
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    shown = str(child.before)
+    assert "nothing to do" in shown
+    assert "Continue?" not in shown
+    assert "Type its name" not in shown
+    assert (child.exitstatus, shop.endpoint.calls.count(*WRITES)) == (0, 0)
+
+
 def test_a_bucket_of_another_account_gets_nothing(shop: Deploys) -> None:
     """S29."""
     shop.endpoint.s3.bucket("state", owner="999999999999")

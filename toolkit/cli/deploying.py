@@ -277,6 +277,7 @@ def _agreed(
     if not common.no_hooks:
         before = hooks_of(prepared.jobs, prepared.rules, ports)
     if common.dry_run:
+<<<<<<< HEAD
         return _report_dry_run(command, common, prepared, before)
     _require_run_consent(command, common, request, prepared, git, before)
     if before:
@@ -287,6 +288,29 @@ def _agreed(
             output.note("note: what ran before the deploy has changed the files")
             return _agreed(command, replace(common, no_hooks=True), request, git, ports)
     return _AgreedRun(name, prepared, proofs)
+=======
+        return _report_dry_run(command, common, prepared)
+    unasked = frozenset[str]()
+    if can_ask(common) and not common.yes:
+        unasked = _unchanged_steps(prepared)
+    if unasked:
+        _show_intention(common, prepared)
+    else:
+        _require_run_consent(command, common, request, prepared, git)
+    still = flow.freshness_check(request, prepared, git, ports)
+    with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
+        judge = Judge(proofs, ports, prepared.standby)
+        facts = {"alarms": gates.pack_baselines(proofs), "plan": request.plan}
+        started = replace(
+            control.request(name, prepared.rules, ports, still, judge),
+            facts=facts,
+            preempts=request.action == JobAction.ROLLBACK,
+            unasked=unasked,
+        )
+        with runs.start(started, prepared) as execution:
+            control.result = with_redeploys(execution.carry_out(), prepared.previews)
+    return control.exit
+>>>>>>> e16af1b (Where nothing would change nobody is asked, and nothing may change; on a terminal, errors break between words)
 
 
 def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
@@ -300,6 +324,24 @@ def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunRes
     return replace(result, outcomes=tuple(outcomes))
 
 
+def _unchanged_steps(prepared: flow.PreparedRun) -> frozenset[str]:
+    """All steps of a run that would change nothing, so that there is nothing to ask; none of one
+    that may change something.
+    """
+    previews = [prepared.previews.get(job.step) for job in prepared.jobs]
+    if prepared.standby or not all(preview and preview.unchanged for preview in previews):
+        return frozenset()
+    return frozenset(job.step for job in prepared.jobs)
+
+
+def _show_intention(common: DeployOptions, prepared: flow.PreparedRun) -> None:
+    if not common.quiet:
+        intention = show.intention(
+            prepared.jobs, prepared.previews, output.width(), prepared.standby
+        )
+        output.note("\n".join(intention))
+
+
 def _require_run_consent(
     command: str,
     common: DeployOptions,
@@ -308,6 +350,7 @@ def _require_run_consent(
     git: Git | None,
     before: Sequence[Hook],
 ) -> None:
+<<<<<<< HEAD
     """Show what would be done, and what runs `before`, and ask for consent to it. Raises
     Refused.
     """
@@ -315,6 +358,10 @@ def _require_run_consent(
         width = output.width()
         intention = show.intention(prepared.jobs, prepared.previews, width, prepared.standby)
         output.note("\n".join([*intention, *show.hooks(_words(before), width)]))
+=======
+    """Show what would be done, and ask for consent to it. Raises Refused."""
+    _show_intention(common, prepared)
+>>>>>>> e16af1b (Where nothing would change nobody is asked, and nothing may change; on a terminal, errors break between words)
     _ask_consent(common, prepared.jobs)
     _ask_consent_backwards(common, prepared)
     # A person may have thought about the questions for an hour: what was agreed to must still be

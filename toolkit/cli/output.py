@@ -128,6 +128,10 @@ def note_endpoint() -> None:
 
 
 _REMARKS = ("note: ", "warning: ")
+_ERRORS = ("error: ", "hint: ", "       ")
+"""What an error begins with, the hint, and further errors: a terminal alone breaks them, so that a
+log can be searched.
+"""
 
 
 class ReaderGone(Exception):
@@ -150,13 +154,16 @@ def say(answer: str) -> None:
 
 def note(remark: str) -> None:
     """A line for the person, not for the program that reads the answer; it comes after what was
-    written so far. The words of notes and warnings are wrapped.
+    written so far. The words of notes and warnings are wrapped, on a terminal those of errors, too.
     """
     lines: list[str] = []
+    wraps = _REMARKS
+    if sys.stderr.isatty():
+        wraps += _ERRORS
     for words in remark.split("\n"):
-        is_remark = words.startswith(_REMARKS)
+        is_wrapped = words.startswith(wraps)
         words = _URGENT.sub(_urgent, words)
-        shown = text.wrapped(words, width()) if is_remark else [words]
+        shown = text.wrapped(words, width()) if is_wrapped else [words]
         lines += [rendered(words, sys.stderr) for words in shown]
     with suppress(OSError):
         sys.stdout.flush()

@@ -146,6 +146,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
     facts: Mapping[str, Any] = {}
     """What else the journal's first line has to say: how the alarms were."""
+    unasked: frozenset[str] = frozenset()
+    """The steps that nobody was asked about, since they would change nothing: they must not."""
     left: tuple[tuple[str, str], ...] = ()
     """The targets that it cannot deploy, each with the reason."""
 

@@ -379,6 +379,7 @@ class StepExecution:
         more.
         """
         self.stop.check()
+        self._refuse_unasked()
         if not self._announced:
             self.check_fence()  # who has lost the lock would write above who has it now
             self._write(self._announce)
@@ -391,8 +392,17 @@ class StepExecution:
         """Write down the next call, which leaves everything that runs as it is: an upload, a
         revision that nothing uses yet.
         """
+        self._refuse_unasked()
         self._intend(call, what, {"prepares": True})
         self._prepared = True
+
+    def _refuse_unasked(self) -> None:
+        """Raise NotAgreed for a call of a step that was to change nothing, and so was not asked
+        about.
+        """
+        if self.job.step in self._request.unasked:
+            problem = f"{self.job.target} has changed since it was checked, and nobody was asked"
+            raise NotAgreed(problem, "run it again")
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self.stop.check()
