@@ -244,6 +244,7 @@ def run(command: str, common: DeployOptions, request: DeployRequest, git: Git | 
             control.request(agreed.run, prepared.rules, ports, still, judge),
             facts=facts,
             preempts=request.action == JobAction.ROLLBACK,
+            unasked=agreed.unasked,
         )
         with runs.start(started, prepared) as execution:
             control.result = with_redeploys(execution.carry_out(), prepared.previews)
@@ -256,6 +257,8 @@ class _AgreedRun(Struct, frozen=True):
     run: str
     prepared: flow.PreparedRun
     proofs: Mapping[str, GateSetup]
+    unasked: frozenset[str]
+    """The steps that nobody was asked about, because nothing would change."""
 
 
 def _agreed(
@@ -277,9 +280,14 @@ def _agreed(
     if not common.no_hooks:
         before = hooks_of(prepared.jobs, prepared.rules, ports)
     if common.dry_run:
-<<<<<<< HEAD
         return _report_dry_run(command, common, prepared, before)
-    _require_run_consent(command, common, request, prepared, git, before)
+    unasked = frozenset[str]()
+    if can_ask(common) and not common.yes and not before:
+        unasked = _unchanged_steps(prepared)
+    if unasked:
+        _show_intention(common, prepared, before)
+    else:
+        _require_run_consent(command, common, request, prepared, git, before)
     if before:
         stopped = hooks.run(common, name, before, prepared.rules, ports)
         if stopped is not None:
@@ -287,30 +295,7 @@ def _agreed(
         if flow.is_stale(prepared, request, git):
             output.note("note: what ran before the deploy has changed the files")
             return _agreed(command, replace(common, no_hooks=True), request, git, ports)
-    return _AgreedRun(name, prepared, proofs)
-=======
-        return _report_dry_run(command, common, prepared)
-    unasked = frozenset[str]()
-    if can_ask(common) and not common.yes:
-        unasked = _unchanged_steps(prepared)
-    if unasked:
-        _show_intention(common, prepared)
-    else:
-        _require_run_consent(command, common, request, prepared, git)
-    still = flow.freshness_check(request, prepared, git, ports)
-    with terminal(command, common, (*prepared.jobs, *prepared.standby)) as control:
-        judge = Judge(proofs, ports, prepared.standby)
-        facts = {"alarms": gates.pack_baselines(proofs), "plan": request.plan}
-        started = replace(
-            control.request(name, prepared.rules, ports, still, judge),
-            facts=facts,
-            preempts=request.action == JobAction.ROLLBACK,
-            unasked=unasked,
-        )
-        with runs.start(started, prepared) as execution:
-            control.result = with_redeploys(execution.carry_out(), prepared.previews)
-    return control.exit
->>>>>>> e16af1b (Where nothing would change nobody is asked, and nothing may change; on a terminal, errors break between words)
+    return _AgreedRun(name, prepared, proofs, unasked)
 
 
 def with_redeploys(result: RunResult, previews: Mapping[str, Preview]) -> RunResult:
@@ -334,12 +319,13 @@ def _unchanged_steps(prepared: flow.PreparedRun) -> frozenset[str]:
     return frozenset(job.step for job in prepared.jobs)
 
 
-def _show_intention(common: DeployOptions, prepared: flow.PreparedRun) -> None:
+def _show_intention(
+    common: DeployOptions, prepared: flow.PreparedRun, before: Sequence[Hook]
+) -> None:
     if not common.quiet:
-        intention = show.intention(
-            prepared.jobs, prepared.previews, output.width(), prepared.standby
-        )
-        output.note("\n".join(intention))
+        width = output.width()
+        intention = show.intention(prepared.jobs, prepared.previews, width, prepared.standby)
+        output.note("\n".join([*intention, *show.hooks(_words(before), width)]))
 
 
 def _require_run_consent(
@@ -350,18 +336,10 @@ def _require_run_consent(
     git: Git | None,
     before: Sequence[Hook],
 ) -> None:
-<<<<<<< HEAD
     """Show what would be done, and what runs `before`, and ask for consent to it. Raises
     Refused.
     """
-    if not common.quiet:
-        width = output.width()
-        intention = show.intention(prepared.jobs, prepared.previews, width, prepared.standby)
-        output.note("\n".join([*intention, *show.hooks(_words(before), width)]))
-=======
-    """Show what would be done, and ask for consent to it. Raises Refused."""
-    _show_intention(common, prepared)
->>>>>>> e16af1b (Where nothing would change nobody is asked, and nothing may change; on a terminal, errors break between words)
+    _show_intention(common, prepared, before)
     _ask_consent(common, prepared.jobs)
     _ask_consent_backwards(common, prepared)
     # A person may have thought about the questions for an hour: what was agreed to must still be
