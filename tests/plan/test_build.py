@@ -137,10 +137,9 @@ def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
 SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {needs}\n'
 
 
-@pytest.mark.parametrize("kind", ["site", "function"])
+@pytest.mark.parametrize("kind", ["site"])
 def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) -> None:
-    local = 'source = "web"\nbucket = "b"' if kind == "site" else 'source = "web"\nfunction = "f"'
-    web = f'[targets.web]\nkind = "{kind}"\n{local}\n'
+    web = f'[targets.web]\nkind = "{kind}"\nsource = "web"\nbucket = "b"\n'
     rules = load(
         web,
         target("a"),

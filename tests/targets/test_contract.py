@@ -17,6 +17,7 @@ from tests.support.aws.clock import EndpointClock
 from tests.support.report import Report
 from tests.support.stacks import Stacks, template
 from tests.targets.apps import AppStage
+from tests.targets.functions import FunctionStage
 from tests.targets.permissions import by_action
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
@@ -65,7 +66,16 @@ def _stack(endpoint: Endpoint, folder: Path) -> Set:
     return Set(stacks.job(), stacks.ports, clock)
 
 
-STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {"app": _app, "stack": _stack}
+def _function(endpoint: Endpoint, folder: Path) -> Set:
+    stage = FunctionStage(endpoint, folder)
+    return Set(stage.job(), stage.ports, stage.clock)
+
+
+STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {
+    "app": _app,
+    "stack": _stack,
+    "function": _function,
+}
 
 EVERY = pytest.mark.parametrize("name", STAGES)
 

@@ -77,9 +77,31 @@ MOST: dict[str, dict[str, Any]] = {
     "group": {},
     "manual": {},
 }
-"""For each kind the settings that it may have besides (but for `template`, which stands for
-`cdk`).
-"""
+"""For each kind the settings that it may have besides."""
+
+INSTEAD: dict[str, dict[str, dict[str, Any]]] = {
+    "stack": {"cdk": {"template": "t.yaml"}},
+    "function": {
+        "source": {
+            "build": {
+                "command": ["npm", "run", "build"],
+                "output": "dist",
+                "folder": "web",
+                "pass_env": ["CI", "TEAM_*"],
+            },
+            "image": {
+                "repository": "mail",
+                "context": "mail",
+                "dockerfile": "mail/Dockerfile",
+                "platform": "linux/arm64",
+                "target": "prod",
+                "args": {"A": "1"},
+            },
+            "s3": {"bucket": "b", "key": "mail.zip", "version": "1"},
+        }
+    },
+}
+"""For each kind the settings that stand for one that it cannot do without."""
 
 EVERY = pytest.mark.parametrize("name", targets.KINDS)
 
@@ -153,10 +175,22 @@ def test_every_setting_is_described_and_tried_here(name: str) -> None:
         for struct in structs.values()
         for value in struct["properties"].values()
     )
+    instead = {key for others in INSTEAD.get(name, {}).values() for key in others}
     assert (
-        structs[targets.kind(name).Settings.__name__]["properties"].keys() - {"template"}
-        == LEAST[name].keys() | MOST[name].keys()
+        structs[targets.kind(name).Settings.__name__]["properties"].keys()
+        == LEAST[name].keys() | MOST[name].keys() | instead
     )
+
+
+@EVERY
+def test_a_setting_may_stand_for_another_but_not_beside_it(name: str) -> None:
+    for field, others in INSTEAD.get(name, {}).items():
+        without = {key: value for key, value in LEAST[name].items() if key != field}
+        assert field in refusal(name, **without)
+        for key, value in others.items():
+            actual = msgspec.to_builtins(target(name, **without, **{key: value}).settings)
+            assert msgspec.json.decode(msgspec.json.encode(actual[key])) == value
+            assert field in refusal(name, **LEAST[name], **{key: value})
 
 
 @EVERY
@@ -218,7 +252,7 @@ def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_
 ) -> None:
     actual = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(actual.settings) is None
-    assert can_run == (name in ("app", "stack", "command", "group"))
+    assert can_run == (name in ("app", "stack", "function", "command", "group"))
     assert flow.deploy_command(actual) == (NextCommand(actual.action, ("it",)) if can_run else None)
 
 
@@ -241,10 +275,9 @@ def test_what_is_no_kind_is_not_loaded() -> None:
         targets.kind("os")
 
 
-def test_a_stack_comes_from_a_cdk_app_or_from_a_template() -> None:
-    assert target("stack", stack="s", template="t.yaml").settings.template == "t.yaml"
-    for wrong in ({}, {"cdk": "cdk", "template": "t.yaml"}):
-        assert refusal("stack", stack="s", **wrong).startswith("targets.it: needs either `cdk`")
+@pytest.mark.parametrize("alias", ["7", "$LATEST"])
+def test_an_alias_that_is_a_version_is_refused(alias: str) -> None:
+    assert f"`alias` is {alias}" in refusal("function", **LEAST["function"], alias=alias)
 
 
 @pytest.mark.parametrize("folder", ["/abs", "..", "../x", "a/../b", "a/..", ""])

@@ -32,6 +32,10 @@ COMMANDS = {
     "deploy": ("toolkit.cli.deploy", "Deploy what is due, what is named, or everything."),
     "deploy-app": ("toolkit.cli.deploy_app", "Build an image, push it, and roll it out on ECS."),
     "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
+    "deploy-function": (
+        "toolkit.cli.deploy_function",
+        "Publish the code of a Lambda function, and move its alias.",
+    ),
     "rollback": ("toolkit.cli.rollback", "Restore the last good version of a target."),
     "resume": ("toolkit.cli.resume", "Continue an interrupted run."),
     "history": (

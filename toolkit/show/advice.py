@@ -16,6 +16,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "deploy": _EVERYWHERE,
     "deploy-app": _EVERYWHERE,
     "deploy-stack": _EVERYWHERE,
+    "deploy-function": _EVERYWHERE,
     "rollback": _EVERYWHERE,
     "health": _EVERYWHERE,
     "health-check": _EVERYWHERE,

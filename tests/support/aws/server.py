@@ -19,6 +19,7 @@ from tests.support.aws.ecr import Ecr
 from tests.support.aws.ecs import Ecs
 from tests.support.aws.elbv2 import Elbv2
 from tests.support.aws.faults import Call, Calls, Fault, Faults, as_error
+from tests.support.aws.functions import Lambda
 from tests.support.aws.iam import Sts
 from tests.support.aws.logs import Logs
 from tests.support.aws.s3 import S3
@@ -34,6 +35,7 @@ SERVICES = {
     "s3": S3,
     "cloudformation": CloudFormation,
     "cloudwatch": CloudWatch,
+    "lambda": Lambda,
 }
 GLOBAL = frozenset(("s3",))
 """Services whose state is the same in all regions."""
@@ -115,6 +117,12 @@ class Endpoint:
         """CloudWatch in the endpoint's own region."""
         cloud_watch: CloudWatch = self.at(self.region, "cloudwatch")
         return cloud_watch
+
+    @property
+    def functions(self) -> Lambda:
+        """Lambda in the endpoint's own region."""
+        result: Lambda = self.at(self.region, "lambda")
+        return result
 
     def at(self, region: str, service: str) -> Any:
         """The state of a service in a region, made on first use. Raises Misuse for a service

@@ -39,6 +39,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "cloudformation:GetTemplate": ("TemplateBody",),
     "cloudwatch:DescribeAlarms": ("MetricAlarms[].AlarmName", "MetricAlarms[].StateValue"),
     "lambda:GetFunctionConfiguration": ("Version",),
+    "lambda:GetAlias": ("Name", "FunctionVersion"),
+    "lambda:UpdateFunctionCode": ("CodeSha256",),
+    "lambda:PublishVersion": ("Version", "CodeSha256"),
     "elbv2:DescribeTargetHealth": ("TargetHealthDescriptions[].TargetHealth.State",),
 }
 """What an answer must have, so that "0 of 0", "missing" and "no alarm" are what AWS says, and not

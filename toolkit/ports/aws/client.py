@@ -674,7 +674,7 @@ def _limit_s(params: Mapping[str, Any]) -> float:
 
 def _size(params: Mapping[str, Any]) -> int:
     """The bytes of a call's body."""
-    body = params.get("Body")
+    body = params.get("Body") or params.get("ZipFile")
     if params.get("ContentLength"):
         return int(params["ContentLength"])
     return len(body) if isinstance(body, bytes) else 0

@@ -1,6 +1,8 @@
-"""Lambda: functions and their aliases. Their environment is left out, since it may be secret."""
+"""Lambda: functions, their versions and aliases. Their environment is left out, since it may be
+secret.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +12,15 @@ from toolkit.errors import CloudError
 from toolkit.ports.aws.client import Aws
 
 LAMBDA = "lambda"
+ZIP, IMAGE = "Zip", "Image"
+"""What a function's code can be: it never changes from one to the other."""
+LATEST = "$LATEST"
+OUTDATED = ("PreconditionFailedException",)
+"""How Lambda refuses a write that names an older revision."""
+BUSY = ("ResourceConflictException",)
+"""How it refuses one while an earlier change is in progress."""
+OTHER_CODE = ("InvalidParameterValueException",)
+"""How it refuses to publish code that has another digest."""
 
 
 class Function(Struct, frozen=True):
@@ -28,6 +39,21 @@ class Function(Struct, frozen=True):
     reason: str
     update: str
     update_reason: str
+    revision: str = ""
+    """Changes with each change of it, so that a write can be refused that does not know of one."""
+    arn: str = ""
+    package: str = ZIP
+    handler: str = ""
+    runtime: str = ""
+    has_layers: bool = False
+
+
+class PublishedVersion(Struct, frozen=True):
+    """A version as the list of versions has it."""
+
+    number: str
+    description: str
+    sha256: str
 
 
 class Alias(Struct, frozen=True):
@@ -38,6 +64,13 @@ class Alias(Struct, frozen=True):
     name: str
     version: str
     others: Mapping[str, float]
+    description: str = ""
+    revision: str = ""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The other versions that do get calls."""
+        return {number: share for number, share in self.others.items() if share}
 
 
 def function(aws: Aws, name: str, qualifier: str = "") -> Function | None:
@@ -48,6 +81,112 @@ def function(aws: Aws, name: str, qualifier: str = "") -> Function | None:
     answer = _read(aws, "get_function_configuration", FunctionName=name, **params)
     if answer is None:
         return None
+    return _function(name, answer)
+
+
+def alias(aws: Aws, function_name: str, name: str) -> Alias | None:
+    """An alias; None if there is none, or no such function. Raises CloudError."""
+    answer = _read(aws, "get_alias", FunctionName=function_name, Name=name)
+    return None if answer is None else _alias(answer)
+
+
+def aliases(aws: Aws, function_name: str) -> Iterator[Alias]:
+    """All aliases of a function. Raises CloudError."""
+    for answer in aws.pages(LAMBDA, "list_aliases", "Aliases", FunctionName=function_name):
+        yield _alias(answer)
+
+
+def versions(aws: Aws, function_name: str) -> Iterator[PublishedVersion]:
+    """The published versions of a function, oldest first. Raises CloudError."""
+    for answer in aws.pages(
+        LAMBDA, "list_versions_by_function", "Versions", FunctionName=function_name
+    ):
+        if answer["Version"] != LATEST:
+            yield PublishedVersion(
+                str(answer["Version"]),
+                str(answer.get("Description", "")),
+                str(answer.get("CodeSha256", "")),
+            )
+
+
+def stack_of(aws: Aws, function_arn: str) -> str:
+    """The stack that a function belongs to; empty if it belongs to none. Raises CloudError."""
+    answer = aws.read(LAMBDA, "list_tags", Resource=function_arn)
+    return str((answer.get("Tags") or {}).get("aws:cloudformation:stack-name", ""))
+
+
+def image_of(aws: Aws, name: str, qualifier: str) -> str:
+    """The image of a version, by digest; empty if Lambda does not say. Raises CloudError."""
+    answer = aws.read(LAMBDA, "get_function", FunctionName=name, Qualifier=qualifier)
+    return str((answer.get("Code") or {}).get("ResolvedImageUri", ""))
+
+
+def signing_policy(aws: Aws, name: str) -> str:
+    """What happens to code that no trusted profile has signed: Enforce, Warn, or empty where it
+    need not be signed. Raises CloudError.
+    """
+    answer = _read(aws, "get_function_code_signing_config", FunctionName=name)
+    config = (answer or {}).get("CodeSigningConfigArn")
+    if not config:
+        return ""
+    described = aws.read(LAMBDA, "get_code_signing_config", CodeSigningConfigArn=config)
+    policies = described["CodeSigningConfig"].get("CodeSigningPolicies") or {}
+    return str(policies.get("UntrustedArtifactOnDeployment") or "Warn")
+
+
+def update_code(aws: Aws, name: str, code: Mapping[str, Any], revision: str) -> Function:
+    """Give $LATEST other code, if the function is still at this revision. Raises CloudError."""
+    answer = aws.write(
+        LAMBDA, "update_function_code", FunctionName=name, RevisionId=revision, **code
+    )
+    return _function(name, answer)
+
+
+def publish(aws: Aws, name: str, sha256: str, description: str) -> Function:
+    """Make a version of $LATEST, if its code has this digest. Code that is equal to the newest
+    version's becomes no version of its own: that one is the answer. Raises CloudError.
+    """
+    answer = aws.write(
+        LAMBDA,
+        "publish_version",
+        FunctionName=name,
+        CodeSha256=sha256,
+        Description=description,
+    )
+    return _function(name, answer)
+
+
+def create_alias(aws: Aws, function_name: str, name: str, version: str, description: str) -> Alias:
+    """Make an alias. Raises CloudError."""
+    answer = aws.write(
+        LAMBDA,
+        "create_alias",
+        FunctionName=function_name,
+        Name=name,
+        FunctionVersion=version,
+        Description=description,
+    )
+    return _alias(answer)
+
+
+def move_alias(aws: Aws, function_name: str, alias: Alias, version: str, description: str) -> Alias:
+    """Send all calls of an alias to a version, if the alias is as it was read. Raises
+    CloudError.
+    """
+    answer = aws.write(
+        LAMBDA,
+        "update_alias",
+        FunctionName=function_name,
+        Name=alias.name,
+        FunctionVersion=version,
+        Description=description,
+        RoutingConfig={"AdditionalVersionWeights": {}},
+        RevisionId=alias.revision,
+    )
+    return _alias(answer)
+
+
+def _function(name: str, answer: Mapping[str, Any]) -> Function:
     return Function(
         name,
         str(answer.get("Version", "")),
@@ -58,18 +197,22 @@ def function(aws: Aws, name: str, qualifier: str = "") -> Function | None:
         _reason(answer, "StateReason"),
         str(answer.get("LastUpdateStatus", "")),
         _reason(answer, "LastUpdateStatusReason"),
+        str(answer.get("RevisionId", "")),
+        str(answer.get("FunctionArn", "")),
+        str(answer.get("PackageType") or ZIP),
+        str(answer.get("Handler", "")),
+        str(answer.get("Runtime", "")),
+        bool(answer.get("Layers")),
     )
 
 
-def alias(aws: Aws, function_name: str, name: str) -> Alias | None:
-    """An alias; None if there is none, or no such function. Raises CloudError."""
-    answer = _read(aws, "get_alias", FunctionName=function_name, Name=name)
-    if answer is None:
-        return None
+def _alias(answer: Mapping[str, Any]) -> Alias:
     return Alias(
-        name,
+        str(answer["Name"]),
         str(answer["FunctionVersion"]),
         (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {},
+        str(answer.get("Description", "")),
+        str(answer.get("RevisionId", "")),
     )
 
 

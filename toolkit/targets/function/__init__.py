@@ -1,1 +1,1 @@
-"""The code of a Lambda function; it can only be watched so far."""
+"""The code of a Lambda function: a version is published, and an alias moved to it."""

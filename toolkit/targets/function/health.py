@@ -2,7 +2,6 @@
 fail, and its alarms.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,14 +12,13 @@ from toolkit.ports.aws.functions import Alias, Function
 from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, findings
 from toolkit.targets.base import Tell
+from toolkit.targets.function.state import live_version, shares_words
 from toolkit.targets.times import iso_utc
 
 FAILING, WARNING = 0.05, 0.01
 """The share of calls that fail from which on it is that."""
 CALLS = metrics.MetricNames("AWS/Lambda", ("Errors", "Invocations"), "FunctionName")
 WINDOW = timedelta(hours=1)
-_VERSION = re.compile(r"(?P<commit>[0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-dirty-[0-9a-f]+)?")
-"""A version's name (model.py) as the description of a published version."""
 
 
 def report_health(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
@@ -160,12 +158,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             f"version {alias.version}: {finding.cause}",
             finding.next,
         )
-    shares = [
-        f"{share * 100:g} % of the calls go to version {number}"
-        for number, share in alias.others.items()
-        if share
-    ]
-    if shares:
+    if alias.shares:
         options = ("--function-name", name, "--name", alias.name)
         routing = ("--routing-config", "AdditionalVersionWeights={}")
         command = ShellCommand("aws lambda update-alias", (*options, *routing))
@@ -174,7 +167,7 @@ def alias_finding(name: str, alias: Alias, version: Function | None) -> Finding:
             HealthStatus.WARNING,
             detail,
             None,
-            "; ".join(shares),
+            shares_words(alias),
             (f"to send all calls to version {alias.version}:", command),
         )
     return Finding("alias", HealthStatus.OK, detail, since)
@@ -196,18 +189,6 @@ def error_finding(name: str, failed: float, calls: float) -> Finding:
     command = ShellCommand("aws logs tail", (f"/aws/lambda/{name}", "--since", "1h"))
     fix = ("fix what its log says, and deploy the stack that it is in; its log:", command)
     return Finding("errors", status, detail, None, cause, fix)
-
-
-def live_version(name: str, alias: Alias, version: Function | None) -> LiveVersion:
-    """What runs: the commit, if the version's description is one."""
-    detail = {"function": name, "alias version": alias.version}
-    if version is None:
-        return LiveVersion(alias.version, detail=detail)
-    since, detail = iso_utc(version.modified), {**detail, "sha256": version.sha256}
-    match = _VERSION.fullmatch(version.description)
-    if match is None:
-        return LiveVersion(alias.version, since=since, detail=detail)
-    return LiveVersion(match[0], match["commit"], since=since, detail=detail)
 
 
 def _counted(number: float, word: str) -> str:

@@ -1,31 +1,75 @@
 """The code of one Lambda function, without its stack."""
 
-from typing import TYPE_CHECKING
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from toolkit.model import Inputs, Resource
+from toolkit.advice import NextCommand
+from toolkit.model import ImageSource, Inputs, Resource
 from toolkit.ports.aws.names import parse_arn
 from toolkit.targets import base
+from toolkit.targets.function import settings as own
+from toolkit.targets.function.options import FunctionOptions, FunctionRestore
 from toolkit.targets.function.settings import FunctionSettings
 
 if TYPE_CHECKING:  # `diff` loads every kind, and deploys none
-    from toolkit.operations import Job, LiveVersion, Provision, Statement
+    from toolkit.operations import Job, LiveVersion, Observation, Preview, Provision, Statement
     from toolkit.ports.ports import Ports
 
 
 class FunctionKind(base.Kind):
     """The code of one Lambda function, without its stack."""
 
+    action = "deploy-function"
     estimate_s = 30
-    content_details = ("sha256",)
+    deadline_s = 1800
+    content_details = ("alias version", "sha256")
+    artifact_detail = "sha256"
     Settings = FunctionSettings
+    Options = FunctionOptions
+    Restore = FunctionRestore
 
-    def runnable(self, settings: FunctionSettings) -> str | None:
-        """Why it cannot be deployed by itself."""
-        return "toolkit cannot deploy a function by itself yet; deploy its stack"
+    def problem(self, settings: FunctionSettings) -> str | None:
+        """What its code comes from must be said once."""
+        return own.problem(settings)
 
     def inputs(self, settings: FunctionSettings) -> Inputs:
-        """Its folder."""
-        return Inputs(folders=(settings.source,))
+        """Its folder, or its Dockerfile and build context; a build command may read anything."""
+        if settings.source is not None:
+            return Inputs(folders=(settings.source,))
+        if settings.build is not None:
+            return Inputs(everything=True)
+        image = settings.image
+        if image is None:
+            return Inputs()
+        context, file = image.context, own.dockerfile(image)
+        ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+        return Inputs(
+            files=(file, *ignore), images=(ImageSource(context, file, image.target, image.args),)
+        )
+
+    def dockerfile(self, settings: FunctionSettings) -> tuple[str, str] | None:
+        """Its build context and Dockerfile, if it is an image."""
+        image = settings.image
+        return None if image is None else (image.context, own.dockerfile(image))
+
+    def rollback(self, detail: Mapping[str, str]) -> FunctionRestore:
+        """The version of then."""
+        return FunctionRestore(
+            function_version=detail.get("alias version"), function_sha256=detail.get("sha256")
+        )
+
+    def irreversible(self, settings: Any) -> tuple[str, str] | None:
+        """What ran before can be put back."""
+        return None
+
+    def restorable(
+        self, job: "Job", details: Sequence[Mapping[str, str]], ports: "Ports"
+    ) -> tuple[bool | None, ...]:
+        """Whether the version of each exists still."""
+        from toolkit.targets.function import state
+
+        return state.restorable(job, details, ports)
 
     def provisions(self, settings: FunctionSettings) -> "tuple[Provision, ...]":
         """The function, and the alias that a deploy moves."""
@@ -39,12 +83,60 @@ class FunctionKind(base.Kind):
         resource = named.resource.removeprefix("function:") if named else settings.function
         return (Resource("function", resource.partition(":")[0]),)
 
+    def command(self, target: str, settings: FunctionSettings) -> NextCommand | None:
+        """The command that deploys it."""
+        return NextCommand("deploy-function", (target,))
+
     def services(self) -> tuple[str, ...]:
         """Lambda, and CloudWatch for its errors and alarms."""
-        return ("lambda", "cloudwatch")
+        return ("sts", "lambda", "cloudwatch")
+
+    def preview(self, job: "Job", ports: "Ports") -> "Preview":
+        """The function and its alias are checked, and the code is packed; what Lambda would refuse
+        is refused here.
+        """
+        from toolkit.targets.function import preview
+
+        return preview.preview(job, ports)
+
+    def apply(self, job: "Job", ports: "Ports", report: base.Report) -> None:
+        """Give the function its code, publish a version, and move the alias to it."""
+        from toolkit.targets.function import apply
+
+        apply.apply(job, ports, report)
+
+    def observe(
+        self,
+        job: "Job",
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: "Observation | None" = None,
+    ) -> "Observation":
+        """It has succeeded when the alias leads to our version, and that can be called."""
+        from toolkit.targets.function import observe
+
+        return observe.observe(job, receipt, ports)
+
+    def abandon(
+        self, job: "Job", receipt: Mapping[str, Any], ports: "Ports", report: base.Report
+    ) -> None:
+        """Nothing of it is ever doomed: until the alias is moved, what ran before runs."""
+
+    def live(self, job: "Job", ports: "Ports") -> "LiveVersion | None":
+        """The version that the alias leads to, by what toolkit has written on both."""
+        from toolkit.targets.function import observe
+
+        return observe.live(job, ports)
+
+    def live_name(self, live: "LiveVersion") -> str:
+        """The running version: `mail:7`."""
+        number = live.detail.get("alias version")
+        if number is None:
+            return super().live_name(live)
+        return f"{live.detail.get('function', '')}:{number}"
 
     def permissions(self, job: "Job") -> "tuple[Statement, ...]":
-        """For a look at it: nothing is deployed."""
+        """What preview, apply, observe, live and health call."""
         from toolkit.targets.function import policy
 
         return policy.statements(job)

@@ -1,22 +1,96 @@
-"""The IAM statements that a look at a Lambda function needs. Pure."""
+"""The IAM statements that a deploy of a function needs. Pure."""
+
+import re
 
 from toolkit.operations import Job, Statement
+from toolkit.ports.aws import ecr
 from toolkit.ports.aws.names import arn, parse_arn
 from toolkit.targets import alarms
+from toolkit.targets.function.settings import FunctionSettings
+
+_PUSH = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:DescribeImages",
+    "ecr:DescribeRepositories",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+)
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    name = job.settings.function
+    settings: FunctionSettings = job.settings
+    name = settings.function
     function = name if parse_arn(name) else arn(job.location, "lambda", f"function:{name}")
-    return (
+    needed = [
         Statement(
             f"see the state of function {name}, and which version runs",
             ("lambda:GetAlias", "lambda:GetFunctionConfiguration"),
             (function, f"{function}:*"),
         ),
         Statement(
+            "change its code, publish a version, and move the alias to it",
+            (
+                "lambda:CreateAlias",
+                "lambda:ListVersionsByFunction",
+                "lambda:PublishVersion",
+                "lambda:UpdateAlias",
+                "lambda:UpdateFunctionCode",
+            ),
+            (function,),
+        ),
+        Statement(
+            "see which stack it belongs to, and whether its code has to be signed",
+            ("lambda:GetFunctionCodeSigningConfig", "lambda:ListTags"),
+            (function,),
+        ),
+        Statement(
+            "see what happens to code that is not signed",
+            ("lambda:GetCodeSigningConfig",),
+            (arn(job.location, "lambda", "code-signing-config:*"),),
+        ),
+        Statement(
             "count its calls and errors: metrics cannot be narrowed", ("cloudwatch:GetMetricData",)
         ),
         alarms.STATEMENT,
-    )
+    ]
+    return (*needed, *_of_code(job, settings))
+
+
+def _of_code(job: Job, settings: FunctionSettings) -> list[Statement]:
+    """What its code needs, by what it comes from."""
+    if settings.image is not None:
+        repository = ecr.named(settings.image.repository).name
+        return [
+            Statement(
+                "sign in to the registry; AWS has no narrower resource",
+                ("ecr:GetAuthorizationToken",),
+            ),
+            Statement(
+                "push the image, and let Lambda read it",
+                (*_PUSH, "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"),
+                (arn(job.location, "ecr", f"repository/{repository}"),),
+            ),
+        ]
+    if settings.s3 is not None:
+        actions = ["s3:GetObject"]
+        if settings.s3.version:
+            actions.append("s3:GetObjectVersion")
+        place = arn(job.location, "s3", f"{settings.s3.bucket}/{settings.s3.key}")
+        return [Statement("read the package from its bucket", tuple(actions), (place,))]
+    match = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
+    if match is None:
+        return []
+    prefix = f"{match[2]}/" if match[2] else ""
+    place = arn(job.location, "s3", f"{match[1]}/{prefix}functions/*")
+    return [
+        Statement(
+            "put a package of more than 50 MB into the bucket, and let Lambda read it",
+            ("s3:GetObject", "s3:PutObject"),
+            (place,),
+        )
+    ]

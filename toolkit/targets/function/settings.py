@@ -1,17 +1,101 @@
 """The settings of a function in rules.toml."""
 
+import posixpath
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from toolkit.targets import base
+
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
+ORIGINS = ("source", "build", "image", "s3")
+"""The settings that say what the code comes from."""
+_NUMBER = re.compile(r"[0-9]+")
+
+
+class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the package's files are made."""
+
+    command: Annotated[
+        tuple[base.Text, ...],
+        Meta(min_length=1, description="The program and its arguments; no shell reads them."),
+    ]
+    output: Annotated[base.Folder, Meta(description="The folder that is packed afterwards.")]
+    folder: Annotated[base.Folder, Meta(description="Where the command runs.")] = "."
+    pass_env: Annotated[
+        tuple[Variable, ...],
+        Meta(
+            description=(
+                "Variables of your environment that the command gets: names, or beginnings of "
+                'names such as "TEAM_*".'
+            )
+        ),
+    ] = ()
+
+
+class Image(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A container image, and how it is built."""
+
+    repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
+    context: Annotated[base.Folder, Meta(description="The folder that is sent to the build.")] = "."
+    dockerfile: Annotated[
+        base.Folder | None, Meta(description="The Dockerfile; by default the one in the context.")
+    ] = None
+    platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
+    target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
+    args: Annotated[Mapping[str, str], Meta(description="Build arguments. No secrets.")] = {}
+
+
+class S3Object(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A zip in a bucket of the function's region."""
+
+    bucket: Annotated[base.Text, Meta(description="The bucket's name.")]
+    key: Annotated[base.Text, Meta(description="The object's key.")]
+    version: Annotated[
+        base.Text | None, Meta(description="The object's version; by default the newest.")
+    ] = None
 
 
 class FunctionSettings(base.WatchSettings, frozen=True, kw_only=True):
     """The code of one Lambda function, without its stack."""
 
     function: Annotated[base.Text, Meta(description="The function's name.")]
-    source: Annotated[base.Folder, Meta(description="The folder that is packed.")]
+    source: Annotated[
+        base.Folder | None,
+        Meta(
+            description=(
+                "The folder that is packed. Either this, `build`, `image` or `s3` says what the"
+                " code comes from."
+            )
+        ),
+    ] = None
+    build: Annotated[
+        Build | None, Meta(description="A command that makes the files, and their folder.")
+    ] = None
+    image: Annotated[Image | None, Meta(description="The container image that is built.")] = None
+    s3: Annotated[S3Object | None, Meta(description="A zip that is in a bucket.")] = None
     alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = (
         "live"
     )
+
+
+def problem(settings: FunctionSettings) -> str | None:
+    """What is wrong with settings whose types are right; None if nothing is."""
+    given = [name for name in ORIGINS if getattr(settings, name) is not None]
+    if len(given) != 1:
+        return (
+            "needs exactly one of `source`, `build`, `image` and `s3`, which say what its code"
+            f" comes from; it has {' and '.join(given) or 'none'}"
+        )
+    if _NUMBER.fullmatch(settings.alias) or settings.alias == "$LATEST":
+        return f"`alias` is {settings.alias}, which is a version: only an alias can be moved"
+    if "\0" in "".join(settings.build.command if settings.build else ()):
+        return "`build.command` holds a NUL character"
+    return None
+
+
+def dockerfile(image: Image) -> str:
+    """The path of its Dockerfile."""
+    return image.dockerfile or posixpath.normpath(f"{image.context}/Dockerfile")

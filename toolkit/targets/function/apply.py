@@ -1,0 +1,392 @@
+"""The calls that change something, each once: what was done before with the job's token is found
+and not done again.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
+
+from toolkit.errors import CloudError, Refused, Superseded, Throttled, Unexpected, Unreachable
+from toolkit.operations import Job, PlannedCall
+from toolkit.ports.aws import functions
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.functions import Alias, Function
+from toolkit.ports.ports import Ports
+from toolkit.targets.base import Report
+from toolkit.targets.function import build, image, marks
+from toolkit.targets.function import code as codes
+from toolkit.targets.function.code import Code
+from toolkit.targets.function.preview import (
+    alias_call,
+    is_built_as_live,
+    is_latest,
+    is_restored,
+    is_unchanged,
+    known_code,
+    publish_call,
+    questions_about,
+    update_call,
+)
+from toolkit.targets.function.state import (
+    ROLLBACK,
+    CurrentState,
+    alias_marks,
+    is_busy,
+    read_state,
+    restored_version,
+    version_marks,
+)
+
+T = TypeVar("T")
+BACKOFF_S = (1, 2, 4, 8)
+"""How long to wait before a call is repeated that AWS has turned away for being one too many."""
+LOOK_AGAIN_S = 10
+"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has
+accepted.
+"""
+BETWEEN_LOOKS_S = 1
+ATTEMPTS = 2
+"""How often a write is made that is refused because somebody else has written in between."""
+
+
+def apply(job: Job, ports: Ports, report: Report) -> None:
+    """Pack the code, give it to the function, publish it, and move the alias."""
+    report.phase(f"checking function {job.settings.function}")
+    state = read_state(job, ports)
+    if _adopt_own_move(job, state, report):
+        return
+    steps = _FunctionDeploy(job, ports, report)
+    if job.action == ROLLBACK:
+        steps.restore(state)
+    else:
+        steps.deploy(state)
+
+
+def _adopt_own_move(job: Job, state: CurrentState, report: Report) -> bool:
+    """Whether the alias has been moved with our token: the answer to that call was lost."""
+    written = alias_marks(state.alias)
+    if state.alias is None or written.get(marks.TOKEN) != job.token:
+        return False
+    report.keep(version=state.alias.version, moved=True)
+    return True
+
+
+class _FunctionDeploy:
+    """The calls of one deploy."""
+
+    def __init__(self, job: Job, ports: Ports, report: Report) -> None:
+        self._job, self._ports, self._report = job, ports, report
+        self._aws: Aws = ports.aws(job.location)
+        self._name, self._alias = str(job.settings.function), str(job.settings.alias)
+        self._agreed: set[str] = set()
+
+    def restore(self, state: CurrentState) -> None:
+        """Send all calls to the version of a good deploy."""
+        version = restored_version(self._job, self._aws)
+        self._report.keep(version=version.version, sha256=version.sha256)
+        if is_restored(state, version):
+            self._report.keep(unchanged=True)
+            return
+        self._agree(state)
+        content = version_marks(version).get(marks.CONTENT, "")
+        self._move(state, version.version, content)
+
+    def deploy(self, state: CurrentState) -> None:
+        """Bring the code to the function, and its alias to it."""
+        version = self._version_with_token()
+        if version is None and is_built_as_live(self._job, state):
+            self._keep_unchanged(state)
+            return
+        if version is not None:
+            self._move_to(state, version, version_marks(version).get(marks.CONTENT, ""))
+            return
+        with self._code(state) as code:
+            if is_unchanged(state, code):
+                self._keep_unchanged(state)
+                return
+            self._agree(state)
+            version = self._publish(self._updated(state.function, code), code)
+            self._move_to(state, version, code.content)
+
+    def _keep_unchanged(self, state: CurrentState) -> None:
+        serving = state.serving
+        self._report.keep(version=serving.version if serving else "", unchanged=True)
+
+    def _agree(self, state: CurrentState) -> None:
+        for question in questions_about(self._job, state):
+            if question.text not in self._agreed:
+                self._report.consent(question.text, question.flag)
+                self._agreed.add(question.text)
+
+    @contextmanager
+    def _code(self, state: CurrentState) -> Iterator[Code]:
+        """The code, built if it has to be."""
+        settings, job = self._job.settings, self._job
+        if settings.build is not None:
+            # Somebody has to agree before minutes are spent on it.
+            self._agree(state)
+            build.run(job, self._ports, self._report)
+            with codes.packed(job, self._ports, settings.build.output, self._report.check) as code:
+                yield code
+            return
+        self._report.phase("packing the code")
+        with known_code(job, self._ports) as known:
+            if known is not None:
+                yield known
+                return
+        self._agree(state)
+        yield image.built_image(job, self._ports, self._report)
+
+    # --- the version
+
+    def _version_with_token(self) -> Function | None:
+        """The version that was published with our token, by a call whose answer was lost."""
+        if not self._report.receipt:
+            return None  # nothing was intended yet
+        for version in functions.versions(self._aws, self._name):
+            if marks.read(version.description).get(marks.TOKEN) == self._job.token:
+                return functions.function(self._aws, self._name, version.number)
+        return None
+
+    def _updated(self, function: Function, code: Code) -> Function:
+        """The function with our code as $LATEST."""
+        function = self._at_rest(function)
+        if is_latest(function, code):
+            self._report.keep(latest=function.sha256)
+            return function
+        self._upload(code)
+        kept = self._report.receipt.get("latest")
+        if not code.sha256 and kept and function.sha256 == kept:
+            return function  # an earlier process has seen Lambda's answer
+        self._report.phase(f"updating the code of {self._name}")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                updated = self._call_once(
+                    update_call(self._job),
+                    partial(self._update_code, code, function),
+                    lambda: self._latest_with(code),
+                )
+                break
+            except CloudError as problem:
+                function = self._read_again(problem, attempt)
+                if is_latest(function, code):
+                    updated = function
+                    break
+        if code.sha256 and updated.sha256 != code.sha256:
+            raise Unexpected(
+                call="lambda:UpdateFunctionCode",
+                reason=f"the code has the digest {updated.sha256}, not {code.sha256}",
+            )
+        self._report.keep(latest=updated.sha256)
+        return self._at_rest(updated)
+
+    def _update_code(self, code: Code, function: Function) -> Function:
+        return functions.update_code(self._aws, self._name, code.request(), function.revision)
+
+    def _latest_with(self, code: Code) -> Function | None:
+        """The function, if it has our code by now."""
+        function = functions.function(self._aws, self._name)
+        if function is not None and is_latest(function, code):
+            return function
+        return None
+
+    def _upload(self, code: Code) -> None:
+        """Put a large package into its bucket, unless it is there."""
+        if code.upload is None:
+            return
+        account = self._job.location.account or self._aws.account()
+        if codes.is_uploaded(self._aws, code.upload, account):
+            return
+        self._report.phase("uploading the package")
+        self._report.prepare(code.upload.call.name, **code.upload.call.what)
+        codes.put(self._aws, code.upload, account)
+
+    def _read_again(self, problem: CloudError, attempt: int) -> Function:
+        """The function, after a write that somebody else's change was ahead of. Raises the problem
+        if that is none, or too often.
+        """
+        if problem.aws_code not in (*functions.OUTDATED, *functions.BUSY):
+            raise problem
+        self._report.turned_away()
+        if attempt == ATTEMPTS:
+            raise Refused(
+                f"someone else is changing function {self._name} at the same time",
+                "wait until they have finished, then deploy again",
+            ) from None
+        self._report.tell(f"someone else has changed function {self._name}: reading it again")
+        return self._at_rest(self._read())
+
+    def _read(self) -> Function:
+        function = functions.function(self._aws, self._name)
+        if function is None:
+            raise Refused(f"function {self._name} has been deleted", "deploy its stack first")
+        return function
+
+    def _at_rest(self, function: Function) -> Function:
+        """The function once no change of it is in progress. Raises Refused at the job's deadline,
+        and where the change that we made has failed.
+        """
+        began, clock = self._ports.clock.elapsed(), self._ports.clock
+        while is_busy(function):
+            if clock.elapsed() - began > self._job.deadline_s:
+                raise Refused(
+                    f"function {self._name} is still being changed", "see what Lambda reports"
+                )
+            self._report.phase(f"waiting for Lambda to update {self._name}")
+            self._report.wait(BETWEEN_LOOKS_S)
+            function = self._read()
+        mine = self._report.receipt.get("latest")
+        if function.update == "Failed" and mine and function.sha256 == mine:
+            raise Refused(
+                f"Lambda could not update {self._name}: {function.update_reason}",
+                "fix what it reports, then deploy again",
+            )
+        return function
+
+    def _publish(self, function: Function, code: Code) -> Function:
+        """The version of our code."""
+        self._report.phase(f"publishing a version of {self._name}")
+        sha256 = code.sha256 or function.sha256
+        description = marks.of_version(self._job, code.content, sha256)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                version = self._call_once(
+                    publish_call(self._job),
+                    lambda: functions.publish(self._aws, self._name, sha256, description),
+                    self._version_with_token,
+                )
+                break
+            except CloudError as problem:
+                self._refuse_other_code(problem, sha256)
+                self._read_again(problem, attempt)
+        self._report.keep(version=version.version, sha256=version.sha256)
+        return self._ready(version)
+
+    def _refuse_other_code(self, problem: CloudError, sha256: str) -> None:
+        """Raises Superseded if Lambda has refused to publish because the code is not ours now."""
+        if problem.aws_code in functions.OTHER_CODE and self._read().sha256 != sha256:
+            self._report.turned_away()
+            raise Superseded(what=f"other code to {self._name}", target=self._job.target) from None
+
+    def _ready(self, version: Function) -> Function:
+        """The version once it can be called. Raises Refused where it never can."""
+        began, clock = self._ports.clock.elapsed(), self._ports.clock
+        while version.state == "Pending":
+            if clock.elapsed() - began > self._job.deadline_s:
+                raise Refused(
+                    f"version {version.version} of {self._name} is still being created",
+                    "see what Lambda reports",
+                )
+            self._report.phase(f"waiting for version {version.version}: {version.reason}")
+            self._report.wait(BETWEEN_LOOKS_S)
+            again = functions.function(self._aws, self._name, version.version)
+            if again is None:
+                raise Refused(f"version {version.version} of {self._name} has been deleted")
+            version = again
+        if version.state == "Failed":
+            raise Refused(
+                f"version {version.version} of {self._name} cannot be called: {version.reason}",
+                "fix what Lambda reports, then deploy again",
+            )
+        return version
+
+    # --- the alias
+
+    def _move_to(self, state: CurrentState, version: Function, content: str) -> None:
+        self._report.keep(version=version.version, sha256=version.sha256)
+        self._move(state, self._ready(version).version, content)
+
+    def _move(self, state: CurrentState, version: str, content: str) -> None:
+        """Make the call that moves the alias, and keep what tells that from somebody else's."""
+        description = marks.of_alias(self._job, version, content)
+        before = state.alias.version if state.alias else ""
+        self._report.keep(before=before)
+        self._report.phase(f"moving alias {self._alias} to version {version}")
+        alias = state.alias
+        for attempt in range(1, ATTEMPTS + 1):
+            current = CurrentState(state.function, alias)
+            try:
+                self._call_once(
+                    alias_call(self._job, current, version),
+                    partial(self._write_alias, alias, version, description),
+                    self._own_alias,
+                )
+                break
+            except CloudError as problem:
+                alias = self._alias_again(problem, attempt, before)
+        self._report.keep(moved=True)
+
+    def _write_alias(self, alias: Alias | None, version: str, description: str) -> Alias:
+        if alias is None:
+            return functions.create_alias(self._aws, self._name, self._alias, version, description)
+        return functions.move_alias(self._aws, self._name, alias, version, description)
+
+    def _own_alias(self) -> Alias | None:
+        """The alias, if it has been moved with our token."""
+        alias = functions.alias(self._aws, self._name, self._alias)
+        if alias is not None and alias_marks(alias).get(marks.TOKEN) == self._job.token:
+            return alias
+        return None
+
+    def _alias_again(self, problem: CloudError, attempt: int, before: str) -> Alias | None:
+        """The alias, after a write that somebody else's was ahead of. Raises Superseded where they
+        have moved it, the problem if it is another one.
+        """
+        if problem.aws_code not in (*functions.OUTDATED, *functions.BUSY):
+            raise problem
+        self._report.turned_away()
+        alias = functions.alias(self._aws, self._name, self._alias)
+        now = alias.version if alias else ""
+        if now != before:
+            raise Superseded(
+                what=f"{self._name}:{now}" if now else "the alias", target=self._job.target
+            ) from None
+        if attempt == ATTEMPTS:
+            raise Refused(
+                f"someone else is changing alias {self._alias} of {self._name} at the same time",
+                "wait until they have finished, then deploy again",
+            ) from None
+        self._report.tell(f"someone else has changed alias {self._alias}: reading it again")
+        function = self._read()
+        self._agree(CurrentState(function, alias))
+        return alias
+
+    # --- one call
+
+    def _call_once(self, call: PlannedCall, do: Callable[[], T], find: Callable[[], T | None]) -> T:
+        """The result of a call that no token protects. A throttled one is repeated; where the
+        answer is lost, its effect is looked for (`find`), and the call is never repeated here.
+        """
+        for pause in (*BACKOFF_S, None):
+            if call.name == "lambda:PublishVersion":
+                self._report.prepare(call.name, **call.what)
+            else:
+                self._report.intend(call.name, **call.what)
+            try:
+                return do()
+            # AWS refused the call before it did anything, so it is safe to make it again.
+            except Throttled:
+                self._report.turned_away()
+                if pause is None:
+                    raise
+                self._report.wait(pause)
+            # The call may have arrived all the same: from here on, only its effect counts.
+            except Unreachable as problem:
+                return self._find_effect(call, find, problem)
+        raise AssertionError  # the last pause is None
+
+    def _find_effect(
+        self, call: PlannedCall, find: Callable[[], T | None], problem: CloudError
+    ) -> T:
+        """What a call without an answer has done, looked for twice: at once, and after AWS has had
+        time to show it.
+        """
+        self._report.phase(f"no answer to {call.name}: checking its effect")
+        for pause in (LOOK_AGAIN_S, None):
+            with suppress(CloudError):  # a look that fails says nothing of the call
+                if (effect := find()) is not None:
+                    return effect
+            if pause is not None:
+                self._report.wait(pause)
+        raise problem

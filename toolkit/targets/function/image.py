@@ -1,0 +1,107 @@
+"""The image of a function: found in its repository by the version's name, else built and pushed
+there.
+"""
+
+import hashlib
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from toolkit.errors import Refused, TagTaken
+from toolkit.operations import Job, PlannedCall
+from toolkit.ports.aws import ecr
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.ports import Ports
+from toolkit.targets.base import Report
+from toolkit.targets.function.code import Code
+from toolkit.targets.function.marks import content_mark
+from toolkit.targets.function.settings import Image, dockerfile
+
+if TYPE_CHECKING:
+    from toolkit.artifacts.images import Recipe, RegistryAddress
+
+BUILD_LABEL = "toolkit.build"
+"""The label of an image that says how it was built: a digest of the settings."""
+
+
+def existing_image(job: Job, ports: Ports) -> Code | None:
+    """The image that has the version's name; None if it has to be built. Raises Missing for a
+    repository that does not exist, Refused where the image was built in another way.
+    """
+    aws, name = ports.aws(job.location), ecr.named(job.settings.image.repository)
+    uri = str(ecr.repository(aws, name)["repositoryUri"])
+    digest = ecr.digest(aws, name, job.version.name)
+    if digest is None:
+        return None
+    from toolkit.artifacts.images import image_config
+
+    labels = image_config(_address(aws, uri), digest)["labels"]
+    theirs = labels.get(BUILD_LABEL) if isinstance(labels, dict) else None
+    if theirs not in (None, _recipe(job, ports).labels[BUILD_LABEL]):
+        raise Refused(
+            f"image {job.version.name} is in repository {name.name}, but was built in another way"
+            " (`image`, or for another processor)",
+            "use a separate repository for each build",
+        )
+    return _code(uri, digest)
+
+
+def built_image(job: Job, ports: Ports, report: Report) -> Code:
+    """Build the image, and push it. Raises TagTaken where the name means another one by now."""
+    from toolkit.artifacts.images import builder
+
+    aws, name = ports.aws(job.location), ecr.named(job.settings.image.repository)
+    uri, tag = str(ecr.repository(aws, name)["repositoryUri"]), job.version.name
+    report.phase(f"building image {tag}")
+    call = push_call(job)
+    report.prepare(call.name, **call.what)
+    pushed = builder(None).build_and_push(_recipe(job, ports), _address(aws, uri), tag, report)
+    report.phase("checking the image in the repository")
+    for pause in (1, 2, 4, None):
+        digest = ecr.digest(aws, name, tag)
+        if digest is not None or pause is None:
+            break
+        report.wait(pause)
+    if digest != pushed.digest:
+        raise TagTaken(
+            f"repository {name.name} has {digest or 'no image'} for {tag}, but {pushed.digest} was"
+            " pushed",
+            "someone else pushes the same tag; run it again",
+        )
+    return _code(uri, pushed.digest)
+
+
+def push_call(job: Job) -> PlannedCall:
+    """The push of the image."""
+    what = {"repository": job.settings.image.repository, "tag": job.version.name}
+    return PlannedCall("ecr:PutImage", what)
+
+
+def _code(uri: str, digest: str) -> Code:
+    content = digest.removeprefix("sha256:")
+    return Code(content_mark(content), partial(dict, ImageUri=f"{uri}@{digest}"))
+
+
+def _recipe(job: Job, ports: Ports) -> "Recipe":
+    """How the image is built."""
+    from toolkit.artifacts.images import Recipe, builder, check_recipe
+
+    image: Image = job.settings.image
+    context, file = image.context, dockerfile(image)
+    how = [context, file, image.platform, image.target, sorted(image.args.items())]
+    labels = {BUILD_LABEL: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
+    if job.version.commit:
+        labels["org.opencontainers.image.revision"] = job.version.commit
+    recipe = Recipe(
+        ports.root, context, file, image.platform, image.target, dict(image.args), labels
+    )
+    check_recipe(recipe, builder(None).name)
+    return recipe
+
+
+def _address(aws: Aws, uri: str) -> "RegistryAddress":
+    from toolkit.artifacts.images import RegistryAddress, SecretText
+
+    host, _, name = uri.partition("/")
+    user, password = ecr.login(aws)
+    return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
