@@ -79,7 +79,6 @@ class _FunctionDeploy:
         self._job, self._ports, self._report = job, ports, report
         self._aws: Aws = ports.aws(job.location)
         self._name, self._alias = str(job.settings.function), str(job.settings.alias)
-        self._agreed: set[str] = set()
 
     def restore(self, state: CurrentState) -> None:
         """Send all calls to the version of a good deploy."""
@@ -114,10 +113,14 @@ class _FunctionDeploy:
         self._report.keep(version=serving.version if serving else "", unchanged=True)
 
     def _agree(self, state: CurrentState) -> None:
+        """Ask what has to be agreed to, each question once: a process that goes on does not ask
+        again.
+        """
         for question in questions_about(self._job, state):
-            if question.text not in self._agreed:
+            agreed = list(self._report.receipt.get("agreed", ()))
+            if question.text not in agreed:
                 self._report.consent(question.text, question.flag)
-                self._agreed.add(question.text)
+                self._report.keep(agreed=[*agreed, question.text])
 
     @contextmanager
     def _code(self, state: CurrentState) -> Iterator[Code]:

@@ -13,9 +13,6 @@ class FunctionOptions(KindOptions, frozen=True, kw_only=True):
     adopt: Annotated[
         bool, option("Deploy onto what toolkit has never deployed before.", consent=True)
     ] = False
-    create_alias: Annotated[
-        bool, option("Functions: create the alias if it does not exist.", consent=True)
-    ] = False
     reset_weights: Annotated[
         bool,
         option(
