@@ -41,13 +41,16 @@ WRITES, LATE_S = (
         "UpdateService",
         "CreateChangeSet",
         "ExecuteChangeSet",
+        "UpdateFunctionCode",
+        "PublishVersion",
+        "UpdateAlias",
     ),
     0.15,
 )
 """Calls that take so long, in seconds, that many processes die between their request and its
 effect, or its answer.
 """
-APPS, STACK = ("web", "api"), "queue"
+APPS, STACK, FUNCTION = ("web", "api"), "queue", "mail"
 TEMPLATE = json.dumps(
     {"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}}
 )
@@ -75,21 +78,32 @@ kind = "stack"
 stack = "Queue"
 template = "queue.json"
 
+[targets.mail]
+kind = "function"
+function = "mail"
+source = "mail"
+
 [[rules]]
 name = "All"
 paths = ["**"]
-deploy = ["web", "api", "queue"]
+deploy = ["web", "api", "queue", "mail"]
 """
-DEPLOY = ("deploy", *APPS, STACK, "--no-build", "--image", "v2", "--yes")
+DEPLOY = (
+    *("deploy", *APPS, STACK, FUNCTION),
+    *("--no-build", "--image", "v2", "--adopt", "--yes"),
+)
 RESUME = ("resume", "--yes")
 
 
 class KilledTown:
-    """Two services and a stack in an AWS of their own, and commands that change them."""
+    """Two services, a stack and a function in an AWS of their own, and commands that change
+    them.
+    """
 
     def __init__(self, remote: Remote, folder: Path) -> None:
         self.remote, self.folder = remote, folder
-        self.repo = Repo.make(folder / "repo", {"queue.json": TEMPLATE}, RULES)
+        files = {"queue.json": TEMPLATE, "mail/index.py": "def handler(*_):\n    return 2\n"}
+        self.repo = Repo.make(folder / "repo", files, RULES)
         self.digests = {}
         for name in APPS:
             uri = remote.do("ecr", "repository", name)["uri"]
@@ -102,6 +116,8 @@ class KilledTown:
         )
         remote.do("cloudformation", "next", "success", "Queue", looks=1)
         remote.do("cloudformation", "next_change_set", "complete", stack="Queue", looks=1)
+        remote.do("lambda", "function", FUNCTION, pending=1)
+        remote.do("lambda", "next", FUNCTION, looks=2)
         for write in WRITES:
             remote.latency(LATE_S, write)
 
@@ -190,6 +206,11 @@ class KilledTown:
                 1,
                 1,
             ), f"{name} was registered {len(created)} times, moved {len(moved)} times"
+        function = self.remote.get("functions", "functions", FUNCTION)
+        assert function["aliases"]["live"]["FunctionVersion"] == "2"
+        assert len(function["versions"]) == 2, function["versions"]
+        for write in WRITES[-3:]:
+            assert calls.applied(f"lambda:{write}") == 1, write
         events = self.remote.get("cloudformation", "stacks", "Queue", "events")
         began = [
             event

@@ -31,6 +31,8 @@ from toolkit.run.recover import RunState, recover_state
 from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import StepExecution
 from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.function.options import FunctionOptions
+from toolkit.targets.function.settings import FunctionSettings
 from toolkit.targets.stack.settings import StackSettings
 
 REGION, ACCOUNT, COMMIT = "eu-west-1", "111111111111", "c0ffee" + "0" * 34
@@ -39,7 +41,13 @@ SPARE_S = 5 + client.CALL_S
 """How much later than its deadline a run may end: the call that is being made then is not cut
 off.
 """
-UNTOKENED = ("RegisterTaskDefinition", "UpdateService")
+UNTOKENED = (
+    "RegisterTaskDefinition",
+    "UpdateService",
+    "UpdateFunctionCode",
+    "PublishVersion",
+    "UpdateAlias",
+)
 """Calls of which AWS makes two if it gets two."""
 
 
@@ -146,8 +154,12 @@ class Deploy:
             self.run,
             f"token{self.name}",
             deadline_s=DEADLINE_S,
-            options=targets.kind(self.kind).Options(),
+            options=self.options(),
         )
+
+    def options(self) -> Any:
+        """What the command line says."""
+        return targets.kind(self.kind).Options()
 
     def begun(self) -> Outcome:
         """A first process carries it out."""
@@ -229,7 +241,8 @@ class AppDeploy(Deploy):
 
     def effects(self) -> dict[str, int]:
         calls = self.endpoint.calls
-        return {name: calls.applied(f"ecs:{name}") for name in UNTOKENED}
+        names = ("RegisterTaskDefinition", "UpdateService")
+        return {name: calls.applied(f"ecs:{name}") for name in names}
 
     def rest(self) -> None:
         for _ in range(20):
@@ -275,7 +288,41 @@ class StackDeploy(Deploy):
             self.endpoint.cloudformation.describe_stacks({"StackName": self.name})
 
 
-KINDS: dict[str, type[Deploy]] = {"app": AppDeploy, "stack": StackDeploy}
+class FunctionDeploy(Deploy):
+    """A function that is to have other code; two looks later it has."""
+
+    kind = "function"
+
+    def prepare(self) -> None:
+        self.function = self.endpoint.functions.function(self.name)
+        self.function.pending = 1
+        self.endpoint.functions.next(self.name, looks=2)
+        (self.folder / self.name).mkdir()
+        (self.folder / self.name / "index.py").write_text("def handler(*_):\n    return 2\n")
+
+    def settings(self) -> FunctionSettings:
+        return FunctionSettings(function=self.name, source=self.name)
+
+    def options(self) -> FunctionOptions:
+        return FunctionOptions(adopt=True)
+
+    def is_new(self) -> bool:
+        return bool(self.function.aliases["live"]["FunctionVersion"] == "2")
+
+    def effects(self) -> dict[str, int]:
+        calls = self.endpoint.calls
+        names = ("UpdateFunctionCode", "PublishVersion", "UpdateAlias")
+        return {name: calls.applied(f"lambda:{name}") for name in names}
+
+    def rest(self) -> None:
+        self.clock.advance(600)
+
+
+KINDS: dict[str, type[Deploy]] = {
+    "app": AppDeploy,
+    "stack": StackDeploy,
+    "function": FunctionDeploy,
+}
 
 
 @contextmanager

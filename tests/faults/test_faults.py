@@ -53,8 +53,26 @@ CALLS = {
         "ExecuteChangeSet",
         "DescribeStackEvents",
     ),
+    "function": (
+        "GetCallerIdentity",
+        "GetFunctionConfiguration",
+        "GetAlias",
+        "GetFunctionCodeSigningConfig",
+        "ListTags",
+        "UpdateFunctionCode",
+        "PublishVersion",
+        "UpdateAlias",
+    ),
 }
-WRITES = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet")
+WRITES = (
+    "RegisterTaskDefinition",
+    "UpdateService",
+    "CreateChangeSet",
+    "ExecuteChangeSet",
+    "UpdateFunctionCode",
+    "PublishVersion",
+    "UpdateAlias",
+)
 PASSING = ("throttle", "500", "503", "reset", "silent")
 """What a call survives that is made again."""
 FAULTS = (*PASSING, "drip", "truncated", "expired", "denied")
@@ -226,7 +244,12 @@ def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
 
 
 PREPARE = [("app", "register_task_definition"), ("stack", "create_change_set")]
-MOVE = [("app", "update_service"), ("stack", "execute_change_set")]
+MOVE = [
+    ("app", "update_service"),
+    ("stack", "execute_change_set"),
+    ("function", "update_function_code"),
+    ("function", "publish_version"),
+]
 
 
 @pytest.mark.parametrize(("kind", "call"), PREPARE)
