@@ -54,6 +54,16 @@ NAMES = {
     "ministack.services.ecr._describe_images": "replaced: a missing image is an error, as in AWS",
     "ministack.services.ecr._find_image": "whether an image is there",
     "ministack.services.ecr._repositories": "whether a repository is there",
+    # functions
+    "ministack.services.lambda_svc._functions": "the weights of an alias, and the code's digest",
+    "ministack.services.lambda_svc._invoke": "replaced: weights of an alias route its calls",
+    "ministack.services.lambda_svc._publish_version": (
+        "replaced: other code than was asked for is refused, and so is an update in progress"
+    ),
+    "ministack.services.lambda_svc._qualifier_from_path_or_query": "the alias that is called",
+    "ministack.services.cloudformation.provisioners._RESOURCE_HANDLERS[AWS::Lambda::Version]": (
+        "replaced: a stack waits for an update in progress"
+    ),
     # load balancers
     "ministack.services.alb._lbs": "the load balancers",
     "ministack.services.alb._tgs": "the load balancer that a service is behind",

@@ -18,6 +18,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
@@ -103,6 +104,7 @@ def main() -> None:
         add_resource_types()
         correct_definitions()
         correct_secrets()
+        correct_functions()
         correct_registry(port, secret)
         correct_services()
         correct_balancers()
@@ -793,6 +795,72 @@ def correct_secrets() -> None:
         update(named(physical_id), *more, **named_more)
     )
     handler["delete"] = lambda physical_id, props: delete(named(physical_id), props)
+
+
+def correct_functions() -> None:
+    """Let the weights of an alias route its calls; publish no version of other code than was asked
+    for, and none while an update is in progress. A stack waits for the end of that, as in AWS.
+    """
+    from ministack.core.responses import error_response_json
+    from ministack.services import lambda_svc
+    from ministack.services.cloudformation import provisioners
+
+    plain_invoke, plain_publish = lambda_svc._invoke, lambda_svc._publish_version
+    handler = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Version"]
+    plain_create = handler["create"]
+    is_waited_for = ContextVar("is_waited_for", default=False)
+
+    async def invoke(
+        name: str,
+        event: Any,
+        headers: Any,
+        path_qualifier: str | None = None,
+        query_params: Any = None,
+    ) -> Any:
+        qualifier = lambda_svc._qualifier_from_path_or_query(path_qualifier, query_params)
+        function = lambda_svc._functions.get(name)
+        alias = ((function or {}).get("aliases") or {}).get(qualifier)
+        if alias is not None:
+            path_qualifier = _routed_version(alias)
+        return await plain_invoke(name, event, headers, path_qualifier, query_params)
+
+    def publish(name: str, data: dict[str, Any]) -> Any:
+        config = (lambda_svc._functions.get(name) or {}).get("config") or {}
+        if config.get("LastUpdateStatus") == "InProgress" and not is_waited_for.get():
+            message = (
+                "The operation cannot be performed at this time. An update is in progress for"
+                f" resource: {config.get('FunctionArn')}"
+            )
+            return error_response_json("ResourceConflictException", message, 409)
+        wanted, actual = data.get("CodeSha256"), config.get("CodeSha256")
+        if config and wanted and wanted != actual:
+            message = (
+                f"CodeSHA256 ({wanted}) is different from current CodeSHA256 in $LATEST"
+                f" ({actual}). Please try again with the CodeSHA256 in $LATEST."
+            )
+            return error_response_json("InvalidParameterValueException", message, 400)
+        return plain_publish(name, data)
+
+    def create(*args: Any) -> Any:
+        token = is_waited_for.set(True)
+        try:
+            return plain_create(*args)
+        finally:
+            is_waited_for.reset(token)
+
+    lambda_svc._invoke, lambda_svc._publish_version = invoke, publish
+    handler["create"] = create
+
+
+def _routed_version(alias: dict[str, Any]) -> str:
+    """The version that the next call of an alias goes to, by its weights."""
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    chance = random.random()  # noqa: S311 (no secret)
+    for version, weight in weights.items():
+        if chance < weight:
+            return str(version)
+        chance -= weight
+    return str(alias["FunctionVersion"])
 
 
 def _replace_provisional(handler: dict[str, Any]) -> None:

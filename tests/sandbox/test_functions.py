@@ -1,0 +1,132 @@
+"""What the sandbox corrects of the emulator's functions: weights, versions, and updates."""
+
+import io
+import json
+import time
+import zipfile
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.support.sandbox import ACCOUNT, Cloud
+from toolkit.errors import CloudError
+from toolkit.ports.aws.client import Aws
+
+CODE = "def handler(event, context):\n    return {answer!r}\n"
+
+
+@pytest.fixture
+def aws(cloud: Cloud) -> Aws:
+    return cloud.aws()
+
+
+def zipped(answer: str) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("index.py", CODE.format(answer=answer))
+    return body.getvalue()
+
+
+def at_rest(aws: Aws) -> dict[str, Any]:
+    """The function once nothing of it is in progress."""
+    until = time.monotonic() + 20
+    while True:
+        function = aws.read("lambda", "get_function_configuration", FunctionName="mail")
+        if function["State"] == "Active" and function.get("LastUpdateStatus") == "Successful":
+            return function
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def create(aws: Aws) -> None:
+    aws.write(
+        "lambda",
+        "create_function",
+        FunctionName="mail",
+        Runtime="python3.11",
+        Handler="index.handler",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/mail",
+        Code={"ZipFile": zipped("one")},
+    )
+    at_rest(aws)
+
+
+def update(aws: Aws, answer: str) -> None:
+    aws.write("lambda", "update_function_code", FunctionName="mail", ZipFile=zipped(answer))
+
+
+def publish(aws: Aws, **more: Any) -> str:
+    return str(aws.write("lambda", "publish_version", FunctionName="mail", **more)["Version"])
+
+
+def call(aws: Aws, qualifier: str) -> tuple[str, str]:
+    """What a call answers, and which version did."""
+    answer = aws.read("lambda", "invoke", FunctionName="mail", Qualifier=qualifier)
+    return json.loads(answer["Payload"].read()), answer["ExecutedVersion"]
+
+
+def test_weights_of_an_alias_route_its_calls_to_both_versions(aws: Aws) -> None:
+    create(aws)
+    first = publish(aws)
+    update(aws, "two")
+    at_rest(aws)
+    second = publish(aws)
+    routing = {"AdditionalVersionWeights": {second: 0.5}}
+    name: dict[str, Any] = {"FunctionName": "mail", "Name": "live"}
+    aws.write("lambda", "create_alias", **name, FunctionVersion=first, RoutingConfig=routing)
+    answers = Counter(call(aws, "live") for _ in range(40))
+    assert answers.keys() == {("one", first), ("two", second)}
+    aws.write("lambda", "update_alias", **name, RoutingConfig={"AdditionalVersionWeights": {}})
+    assert {call(aws, "live") for _ in range(10)} == {("one", first)}
+    assert call(aws, second) == ("two", second)
+
+
+def test_other_code_than_was_asked_for_is_not_published(aws: Aws) -> None:
+    create(aws)
+    sha256 = at_rest(aws)["CodeSha256"]
+    with pytest.raises(CloudError, match="is different from current CodeSHA256") as refused:
+        publish(aws, CodeSha256="wrong")
+    assert refused.value.aws_code == "InvalidParameterValueException"
+    assert publish(aws, CodeSha256=sha256) == "1"
+
+
+def test_nothing_is_published_while_an_update_is_in_progress(aws: Aws) -> None:
+    create(aws)
+    update(aws, "two")
+    with pytest.raises(CloudError, match="An update is in progress") as refused:
+        publish(aws)
+    assert refused.value.aws_code == "ResourceConflictException"
+    at_rest(aws)
+    assert publish(aws) == "1"
+
+
+def test_a_stack_publishes_a_version_of_code_that_it_has_just_changed(aws: Aws) -> None:
+    def template(answer: str) -> str:
+        function = {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": "mail",
+                "Runtime": "python3.11",
+                "Handler": "index.handler",
+                "Role": f"arn:aws:iam::{ACCOUNT}:role/mail",
+                "Code": {"ZipFile": CODE.format(answer=answer)},
+            },
+        }
+        version = {
+            "Type": "AWS::Lambda::Version",
+            "Properties": {"FunctionName": {"Ref": "Mail"}},
+        }
+        return json.dumps({"Resources": {"Mail": function, f"Version{answer}": version}})
+
+    for call_name, answer in (("create_stack", "one"), ("update_stack", "two")):
+        aws.write("cloudformation", call_name, StackName="Mail", TemplateBody=template(answer))
+        until = time.monotonic() + 20
+        while not (stack := aws.read("cloudformation", "describe_stacks", StackName="Mail"))[
+            "Stacks"
+        ][0]["StackStatus"].endswith("_COMPLETE"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert "ROLLBACK" not in stack["Stacks"][0]["StackStatus"], stack
+    versions = aws.read("lambda", "list_versions_by_function", FunctionName="mail")["Versions"]
+    assert len(versions) >= 2
