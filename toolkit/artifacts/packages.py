@@ -14,10 +14,11 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from toolkit.artifacts.images.context import FOLDER, LINK, Context, secret_looking
+from toolkit.artifacts.images.taken import CACHES
 from toolkit.errors import FileProblem, Refused
 from toolkit.formats.dockerignore import parse
 
-LEFT_OUT = (".git", "__pycache__", ".DS_Store", ".aws-sam")
+LEFT_OUT = (".git", ".aws-sam", *sorted(CACHES))
 MOST_UNPACKED = 250 << 20
 """Bytes that Lambda unpacks, with all layers."""
 MOST_DIRECT = 50 << 20

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from toolkit.artifacts.images.taken import BuildInputs
+from toolkit.artifacts.images.taken import CACHES, BuildInputs
 from toolkit.changes.completeness import open_own
 from toolkit.changes.detect import WorkingTree
 from toolkit.changes.inputs import Linked, WorkTree, code, follow
@@ -60,7 +60,7 @@ def paths(inputs: Inputs, linked: Linked, git_files: IgnoredFiles) -> tuple[str,
     for image in inputs.images:
         generated.update(_of_image(image, git_files, tree))
     for folder in code(inputs, linked, tree):
-        generated.update(_unknown(folder, git_files, _any, _any))
+        generated.update(_unknown(folder, git_files, _is_code, _is_code))
     return tuple(sorted(generated))
 
 
@@ -93,9 +93,9 @@ def _of_image(image: ImageSource, git_files: IgnoredFiles, tree: WorkTree) -> It
         yield from _unknown(start + source, git_files, counts, enters)
 
 
-def _any(path: str) -> bool:
-    """For a folder that is taken whole."""
-    return True
+def _is_code(path: str) -> bool:
+    """Whether a path of a folder that is taken whole is no cache, which no package holds."""
+    return CACHES.isdisjoint(path.split("/"))
 
 
 def _unknown(

@@ -19,6 +19,10 @@ from toolkit.formats.dockerignore import Ignore, Wildcard, parse_if_possible
 from toolkit.ports import files
 
 EVERYTHING = ("",)
+CACHES = frozenset(("__pycache__", ".DS_Store"))
+"""What programs leave in folders of code, and nothing reads that was deployed: no package of a
+folder has it.
+"""
 _LARGEST = 1 << 20
 _LONGEST = 1 << 16
 _MOST_STAGES = 500
