@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.moment import at_one_moment
 from tests.support.report import Crash, Report, lines
-from tests.support.stacks import Stacks, parameter, template
+from tests.support.stacks import Stacks, parameter, queue, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
 from toolkit.operations import Finding
 from toolkit.ports.aws import cloudformation as cfn
@@ -739,6 +739,75 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
     assert stacks.apply(stacks.job()).of("tell")[0] == warning
     assert old.digest != new.digest
+
+
+# --- other code of a function
+
+
+FUNCTION = {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": "one"}}}
+CHANGED = {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": "two"}}}
+LIVE = {"FunctionName": {"Ref": "Mail"}, "Name": "live", "FunctionVersion": "1"}
+ALIAS = {"Type": "AWS::Lambda::Alias", "Properties": LIVE}
+MOVED = {"Type": "AWS::Lambda::Alias", "Properties": {**LIVE, "FunctionVersion": "2"}}
+SAM = {
+    "Type": "AWS::Serverless::Function",
+    "Properties": {"CodeUri": "s3://b/one", "AutoPublishAlias": "live"},
+}
+SAM_CHANGED = {
+    "Type": "AWS::Serverless::Function",
+    "Properties": {"CodeUri": "s3://b/two", "AutoPublishAlias": "live"},
+}
+STAYS = "mail: this would change its code; alias live stays on version 1"
+MOVES = "mail: this would move alias live away from version 1"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "warning"),
+    [
+        ({"Mail": FUNCTION}, {"Mail": FUNCTION, "Queue": queue("q")}, ""),
+        ({"Mail": FUNCTION}, {"Mail": CHANGED}, STAYS),
+        ({"Mail": FUNCTION, "Live": ALIAS}, {"Mail": CHANGED, "Live": ALIAS}, STAYS),
+        ({"Mail": FUNCTION, "Live": ALIAS}, {"Mail": FUNCTION, "Live": MOVED}, MOVES),
+        ({"Mail": FUNCTION, "Live": ALIAS}, {"Mail": CHANGED, "Live": MOVED}, MOVES),
+        ({"Mail": SAM}, {"Mail": SAM_CHANGED}, MOVES),
+    ],
+)
+@pytest.mark.parametrize("is_touched", [True, False])
+def test_a_stack_that_would_replace_code_that_was_deployed_says_so_before_it_does(
+    stacks: Stacks,
+    aws_endpoint: Endpoint,
+    before: Any,
+    after: Any,
+    warning: str,
+    is_touched: bool,
+) -> None:
+    cloud = aws_endpoint.cloudformation
+    types = {name: str(resource["Type"]) for name, resource in before.items()}
+    stack = cloud.stack("Shop", "UPDATE_COMPLETE", types)
+    stack.template = template(before)
+    stack.resources["Mail"].physical = "mail"
+    stacks.write(template(after))
+    aws_endpoint.functions.function("mail")
+    # somebody else's code is the stack's own affair
+    assert stacks.preview(stacks.job()).warnings == ()
+
+    description = f"toolkit v={'feedface' * 5} n=1 run=r1 t=t"
+    aws_endpoint.functions.point("mail", "1", description=description)
+    warnings = stacks.preview(stacks.job()).warnings
+    if not warning:
+        assert warnings == ()
+        return
+    expected = f"{warning} (commit feedfacefeed), which deploy-function deployed"
+    assert warnings == (expected,)
+    aws_endpoint.fault("lambda:ListAliases", kind="denied")
+    text = sentence(stacks.preview(stacks.job()).warnings[0])
+    assert text.startswith("cannot tell whether this replaces code that deploy-function deployed")
+
+    # the change set has the last word
+    names = after if is_touched else ()
+    changes = [cloud.change(name, types.get(name, ""), "Modify") for name in names]
+    cloud.next_change_set("complete", [*changes, cloud.change("Other", "AWS::SNS::Topic", "Add")])
+    assert (expected in stacks.apply(stacks.job()).of("tell")) is is_touched
 
 
 BY_TAG = {

@@ -157,7 +157,7 @@ def note(remark: str) -> None:
     written so far. The words of notes and warnings are wrapped, on a terminal those of errors, too.
     """
     lines: list[str] = []
-    wraps = _REMARKS
+    wraps: tuple[str, ...] = _REMARKS
     if sys.stderr.isatty():
         wraps += _ERRORS
     for words in remark.split("\n"):

@@ -446,6 +446,8 @@ class _StackDeploy:
         if stack is not None and not new:
             for line in compare.older_images(self.aws, self.source, stack, touched).lines:
                 self.report.tell(line)
+            for line in compare.replaced_code_warnings(self.aws, self.source, stack, touched):
+                self.report.tell(line)
         for line in changes.effect_lines(effects, self.job.step):
             self.report.tell(line)
         for danger in changes.dangers(self.source.name, effects):

@@ -10,7 +10,7 @@ from toolkit.formats.template import read_template
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.names import partition, suffix
-from toolkit.targets.stack import changes, images, live_images, sources
+from toolkit.targets.stack import changes, images, live_functions, live_images, sources
 from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.stack_status import WHOLE, Stack
 
@@ -109,6 +109,13 @@ def older_images(
         return live_images.OlderImages()
     meanings = {**_reference_values(source, stack), **running_images(aws, source, stack)}
     return live_images.older_images(aws, str(stack["StackId"]), source.template, meanings, touched)
+
+
+def replaced_code_warnings(
+    aws: Aws, source: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
+) -> list[str]:
+    """One line for each function whose code, which deploy-function has put live, would change."""
+    return live_functions.warnings(aws, str(stack["StackId"]), source.text, touched)
 
 
 def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:

@@ -125,4 +125,9 @@ def _images(location: Location) -> list[Statement]:
             ),
         ),
         Statement("the same: task definitions cannot be narrowed", ("ecs:DescribeTaskDefinition",)),
+        Statement(
+            "warn before a stack replaces the code that deploy-function has deployed",
+            ("lambda:ListAliases",),
+            (arn(location, "lambda", "function:*"),),
+        ),
     ]

@@ -60,6 +60,7 @@ def preview(job: Job, ports: Ports) -> Preview:
     if stack is not None and not new:
         older = compare.older_images(aws, source, stack, None)
         warnings += older.lines
+        warnings += compare.replaced_code_warnings(aws, source, stack, None)
     warnings += _to_agree(job, aws, source, summary, None if new else stack)
     calls: list[PlannedCall] = []
     if recovery is not None:
