@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -10,14 +12,15 @@ from toolkit import DISTRIBUTION, __version__, flow, targets
 from toolkit.advice import Advice
 from toolkit.changes.completeness import describe
 from toolkit.changes.detect import look
-from toolkit.cli import options, output
+from toolkit.cli import account, options, output
+from toolkit.cli.ports import open_ports
 from toolkit.errors import GitMissing, Refused
 from toolkit.exits import Exit
 from toolkit.flow.versions import commit_gaps, generated_files
 from toolkit.init.coverage import ImageFiles, UncoveredSource, uncovered_sources
 from toolkit.init.images.contexts import build_contexts, is_compose, is_dockerfile
 from toolkit.init.repository_draft import stack_images
-from toolkit.model import AWS, Rules
+from toolkit.model import AWS, ProjectRequest, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git
@@ -27,18 +30,26 @@ AWS_CLI = "commands that `health` prints need version 2 of the AWS CLI"
 
 
 @click.command()
+@click.option(
+    "--aws", "ask_aws", is_flag=True, help="Also ask AWS what calls functions past their alias."
+)
 @options.common
+@options.environment
+@options.profile
+@options.region
+@options.allowed
 @options.color
 @options.as_json
 @click.pass_context
-def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:
+def doctor(ctx: click.Context, /, **values: Any) -> int:
     """Check programs and their versions, and whether rules cover what every Dockerfile copies.
 
     If a Dockerfile copies a file and no rule makes its app due, a deploy would be missed: exit
     code 1. For a file that needs no rule, write `accept = [{ path = "…", reason = "…" }]` in
-    rules.toml.
+    rules.toml. Without --aws, nothing outside this machine is asked.
     """
-    folder = options.enter(ctx, folder)
+    project = options.project(ctx, values)
+    folder = project.folder
     try:
         git = options.repository(folder)
     except GitMissing:
@@ -46,7 +57,7 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     images, rules_file = None, None
     uses_aws = False
     if git is not None:
-        loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+        loaded = flow.load_rules(folder, project.rules, git)
         options.known_environment(ctx, loaded)
         images, rules_file = _images(loaded, git), loaded.file
         leaves = [target for target in loaded.targets.values() if not target.members]
@@ -60,11 +71,28 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     bad = any(row.problem for row in rows)
     if images is not None:
         bad = bad or bool(images.uncovered or images.incomplete)
+    bypassed = None
+    if values["ask_aws"]:
+        bypassed = _bypassed(project, git, values["as_json"])
+    bad = bad or bool(bypassed)
     code = Exit.FAILED if bad else Exit.OK
-    if as_json:
-        return output.document(show.document(rows, images, code))
-    output.say(show.text(rows, images, rules_file))
+    if values["as_json"]:
+        return output.document(show.document(rows, images, bypassed, code))
+    output.say(show.text(rows, images, bypassed, rules_file))
     return code
+
+
+def _bypassed(
+    project: ProjectRequest, git: Git | None, silent: bool
+) -> Mapping[str, tuple[str, ...]]:
+    """Target -> what uses it in a way that its deploys do not reach. `silent`: the answer is for a
+    program.
+    """
+    from toolkit.flow.bypasses import find_bypasses
+
+    ports = open_ports(git, project.folder)
+    account.sign_in_for(project, git, ports, silent=silent)
+    return find_bypasses(project, git, ports)
 
 
 def _programs(uses_aws: bool) -> list[show.ProgramRow]:

@@ -80,9 +80,28 @@ def _is_safe(version: str) -> bool:
     return any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _FIXED)
 
 
-def text(programs: Sequence[ProgramRow], images: DockerfileRows | None, file: str | None) -> str:
-    """Programs, then Dockerfiles, then what the rules forget and how to fix or accept it."""
-    return "\n".join(_lines(programs, images, file))
+def text(
+    programs: Sequence[ProgramRow],
+    images: DockerfileRows | None,
+    bypassed: Mapping[str, Sequence[str]] | None,
+    file: str | None,
+) -> str:
+    """Programs, then Dockerfiles, then what the rules forget and how to fix or accept it; then what
+    uses targets in ways that their deploys do not reach (None: that was not asked).
+    """
+    return "\n".join((*_lines(programs, images, file), *_bypass_lines(bypassed)))
+
+
+def _bypass_lines(bypassed: Mapping[str, Sequence[str]] | None) -> Iterator[str]:
+    if bypassed is None:
+        return
+    for name, problems in bypassed.items():
+        for problem in problems:
+            yield f"{name}: {line(problem)}"
+    if bypassed:
+        yield "hint: let them call the alias; deploys reach nothing else"
+    else:
+        yield "nothing is known that calls a function past its alias"
 
 
 def _lines(
@@ -132,9 +151,14 @@ def _uncovered(row: UncoveredRow) -> str:
 
 
 def document(
-    programs: Sequence[ProgramRow], images: DockerfileRows | None, code: int
+    programs: Sequence[ProgramRow],
+    images: DockerfileRows | None,
+    bypassed: Mapping[str, Sequence[str]] | None,
+    code: int,
 ) -> dict[str, Any]:
-    """The same for programs. Without a repository nothing but the programs was checked: null."""
+    """The same for programs. Without a repository nothing but the programs was checked: null; and
+    so is what was not asked.
+    """
     head = {
         "toolkit": 1,
         "command": "doctor",
@@ -143,6 +167,7 @@ def document(
         "programs": [
             {"name": row.name, "version": row.version, "remark": row.remark} for row in programs
         ],
+        "bypassed": bypassed,
     }
     if images is None:
         keys = ("dockerfiles", "missing", "generated", "incomplete", "unprepared", "uncovered")

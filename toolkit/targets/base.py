@@ -413,6 +413,12 @@ class Kind:
         """
         return {}
 
+    def bypasses(self, job: "Job", ports: "Ports") -> tuple[str, ...]:
+        """What uses it in a way that its deploys do not reach, a line each. Reads only; raises
+        CloudError for a failed look.
+        """
+        return ()
+
     def health(self, job: "Job", ports: "Ports", tell: Tell) -> "LiveVersion | None":
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
         is known; returns what runs.

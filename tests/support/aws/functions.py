@@ -60,6 +60,10 @@ class Function:
     """For how many reads a new version is Pending."""
     tags: dict[str, str] = field(default_factory=dict)
     signing: str = ""
+    sources: list[str] = field(default_factory=list)
+    """The qualifiers (empty: none) that event sources call."""
+    urls: list[str] = field(default_factory=list)
+    policy: str = ""
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -138,15 +142,6 @@ class Lambda:
         self._pass(function, code)
         return self._described(function, code)
 
-    def get_function(self, params: dict[str, Any]) -> dict[str, Any]:
-        """GetFunction."""
-        function = self._found(params)
-        code = self._code(function, params.get("Qualifier", "$LATEST"))
-        answer: dict[str, Any] = {"Configuration": self._described(function, code)}
-        if function.package == "Image":
-            answer["Code"] = {"ResolvedImageUri": code.sha256}
-        return answer
-
     def get_alias(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetAlias."""
         function = self._found(params)
@@ -172,6 +167,41 @@ class Lambda:
     def list_tags(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTags."""
         return {"Tags": self.functions[params["Resource"].rpartition(":")[2]].tags}
+
+    def list_event_source_mappings(self, params: dict[str, Any]) -> dict[str, Any]:
+        """ListEventSourceMappings."""
+        function = self._found(params)
+        mappings = [
+            {
+                "UUID": f"0000000{number}",
+                "EventSourceArn": self._endpoint.arn("sqs", f"queue{number}", self._region),
+                "FunctionArn": self._arn(*filter(None, (function.name, qualifier))),
+            }
+            for number, qualifier in enumerate(function.sources)
+        ]
+        return {"EventSourceMappings": mappings}
+
+    def list_function_url_configs(self, params: dict[str, Any]) -> dict[str, Any]:
+        """ListFunctionUrlConfigs."""
+        function = self._found(params)
+        urls = [
+            {
+                "FunctionUrl": "https://x.lambda-url.invalid/",
+                "FunctionArn": self._arn(*filter(None, (function.name, qualifier))),
+                "CreationTime": "2026-11-01T10:00:00Z",
+                "LastModifiedTime": "2026-11-01T10:00:00Z",
+                "AuthType": "NONE",
+            }
+            for qualifier in function.urls
+        ]
+        return {"FunctionUrlConfigs": urls}
+
+    def get_policy(self, params: dict[str, Any]) -> dict[str, Any]:
+        """GetPolicy, of the function without a qualifier."""
+        function = self._found(params)
+        if not function.policy:
+            raise AwsError("ResourceNotFoundException", "The resource you requested is gone", 404)
+        return {"Policy": function.policy, "RevisionId": "r"}
 
     def get_function_code_signing_config(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetFunctionCodeSigningConfig: without one, only the name."""

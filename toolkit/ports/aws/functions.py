@@ -115,10 +115,26 @@ def stack_of(aws: Aws, function_arn: str) -> str:
     return str((answer.get("Tags") or {}).get("aws:cloudformation:stack-name", ""))
 
 
-def image_of(aws: Aws, name: str, qualifier: str) -> str:
-    """The image of a version, by digest; empty if Lambda does not say. Raises CloudError."""
-    answer = aws.read(LAMBDA, "get_function", FunctionName=name, Qualifier=qualifier)
-    return str((answer.get("Code") or {}).get("ResolvedImageUri", ""))
+def event_sources(aws: Aws, function_name: str) -> Iterator[Mapping[str, Any]]:
+    """The event source mappings of a function. Raises CloudError."""
+    return aws.pages(
+        LAMBDA, "list_event_source_mappings", "EventSourceMappings", FunctionName=function_name
+    )
+
+
+def addresses(aws: Aws, function_name: str) -> Iterator[Mapping[str, Any]]:
+    """The URLs of a function and of its aliases. Raises CloudError."""
+    return aws.pages(
+        LAMBDA, "list_function_url_configs", "FunctionUrlConfigs", FunctionName=function_name
+    )
+
+
+def policy(aws: Aws, function_name: str) -> str:
+    """The JSON that says who may call a function without naming an alias; empty if there is none.
+    Raises CloudError.
+    """
+    answer = _read(aws, "get_policy", FunctionName=function_name)
+    return str((answer or {}).get("Policy", ""))
 
 
 def signing_policy(aws: Aws, name: str) -> str:

@@ -141,6 +141,12 @@ class FunctionKind(base.Kind):
 
         return policy.statements(job)
 
+    def bypasses(self, job: "Job", ports: "Ports") -> tuple[str, ...]:
+        """Who calls $LATEST past the alias."""
+        from toolkit.targets.function import callers
+
+        return callers.bypasses(job, ports)
+
     def health(self, job: "Job", ports: "Ports", tell: base.Tell) -> "LiveVersion | None":
         """Its state, the version behind its alias, its errors and alarms."""
         from toolkit.targets.function import health

@@ -54,6 +54,14 @@ def statements(job: Job) -> tuple[Statement, ...]:
             (arn(job.location, "lambda", "code-signing-config:*"),),
         ),
         Statement(
+            "see who calls it past its alias (doctor --aws)",
+            ("lambda:GetPolicy", "lambda:ListFunctionUrlConfigs"),
+            (function,),
+        ),
+        Statement(
+            "the same: event sources cannot be narrowed", ("lambda:ListEventSourceMappings",)
+        ),
+        Statement(
             "count its calls and errors: metrics cannot be narrowed", ("cloudwatch:GetMetricData",)
         ),
         alarms.STATEMENT,

@@ -1,0 +1,82 @@
+"""Who calls a function past its alias: `doctor --aws` asks, and nothing else does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.names.test_functions import FILES, RULES
+from tests.support.aws import Endpoint
+from tests.support.aws.functions import Function
+from tests.support.repo import Repo
+from tests.support.run import Toolkit
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo.make(tmp_path / "repo", FILES, RULES)
+
+
+@pytest.fixture
+def function(aws_endpoint: Endpoint) -> Function:
+    return aws_endpoint.functions.function("mail")
+
+
+def allowed(service: str, source: str) -> dict[str, object]:
+    condition = {"ArnLike": {"AWS:SourceArn": source}}
+    principal = {"Service": service}
+    return {"Effect": "Allow", "Principal": principal, "Condition": condition}
+
+
+def test_callers_of_the_alias_are_in_order(
+    repo: Repo, function: Function, toolkit: Toolkit
+) -> None:
+    function.sources, function.urls = ["live"], ["live", "other"]
+    result = toolkit(repo.path, "doctor", "--aws")
+    assert result.code == 0, result.out
+    assert "nothing is known that calls a function past its alias" in result.out
+
+
+def test_each_caller_of_latest_is_told(repo: Repo, function: Function, toolkit: Toolkit) -> None:
+    function.sources, function.urls = ["", "live"], [""]
+    function.policy = json.dumps(
+        {"Statement": [allowed("apigateway.amazonaws.com", "arn:aws:execute-api:x:1:a/*")]}
+    )
+    expected = [
+        "event source arn:aws:sqs:eu-west-1:111111111111:queue0 calls $LATEST of mail",
+        "its function URL calls $LATEST of mail",
+        "apigateway.amazonaws.com (arn:aws:execute-api:x:1:a/*) may call $LATEST of mail",
+    ]
+    result = toolkit(repo.path, "doctor", "--aws", "--json")
+    lines = [f"{words}, past alias live" for words in expected]
+    assert (result.code, result.json["bypassed"]) == (1, {"mail": lines})
+    text = toolkit(repo.path, "doctor", "--aws").out
+    assert all(f"mail: {words}" in text for words in lines)
+
+
+@pytest.mark.parametrize(
+    "policy", ["no JSON", "[]", '{"Statement": 5}', '{"Statement": [5, {"Effect": "Allow"}]}']
+)
+def test_a_policy_of_another_form_says_nothing(
+    repo: Repo, function: Function, toolkit: Toolkit, policy: str
+) -> None:
+    function.policy = policy
+    assert toolkit(repo.path, "doctor", "--aws").code == 0
+
+
+def test_what_may_not_be_read_is_not_in_order(
+    repo: Repo, function: Function, aws_endpoint: Endpoint, toolkit: Toolkit
+) -> None:
+    aws_endpoint.fault("lambda:GetPolicy", times=None, kind="denied")
+    result = toolkit(repo.path, "doctor", "--aws")
+    assert result.code == 1
+    assert "mail: who uses it could not be checked: " in result.out
+
+
+def test_without_the_option_nobody_is_asked(
+    repo: Repo, function: Function, aws_endpoint: Endpoint, toolkit: Toolkit
+) -> None:
+    function.urls = [""]
+    result = toolkit(repo.path, "doctor", "--json")
+    assert (result.code, result.json["bypassed"]) == (0, None)
+    assert len(aws_endpoint.calls) == 0

@@ -1,0 +1,39 @@
+"""What uses the targets of an environment in ways that their deploys do not reach."""
+
+from collections.abc import Mapping
+
+from toolkit import targets
+from toolkit.errors import CloudError
+from toolkit.flow.rulebook import environment_name, find_environment, variables_of
+from toolkit.flow.trusted import load_trusted
+from toolkit.model import ProjectRequest
+from toolkit.ports.git import Git
+from toolkit.ports.ports import Ports
+from toolkit.run.jobs import jobs_without_run, locations
+from toolkit.targets.base import Kind
+
+
+def find_bypasses(
+    request: ProjectRequest, git: Git | None, ports: Ports
+) -> Mapping[str, tuple[str, ...]]:
+    """Target -> a line for each thing that uses it so, or why that could not be checked; targets
+    without any are left out. Raises RulesError, UsageError, and CloudError where nothing can be
+    asked.
+    """
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
+    environment = find_environment(environment_name(request.environment, rules), rules)
+    asked = [
+        target
+        for target in rules.targets.values()
+        if type(targets.kind(target.kind)).bypasses is not Kind.bypasses
+    ]
+    places = locations(environment, request.profile, request.region)
+    found: dict[str, list[str]] = {}
+    for job in jobs_without_run(asked, places, variables_of(environment)):
+        try:
+            lines = targets.kind(job.kind).bypasses(job, ports)
+        except CloudError as problem:
+            lines = (f"who uses it could not be checked: {problem}",)
+        if lines:
+            found.setdefault(job.target, []).extend(lines)
+    return {name: tuple(lines) for name, lines in found.items()}
