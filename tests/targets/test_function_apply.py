@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
 from tests.targets.functions import COMMIT, FunctionStage
+from tests.targets.permissions import by_action
 from toolkit.artifacts import packages
 from toolkit.errors import (
     FileProblem,
@@ -26,6 +27,7 @@ from toolkit.errors import (
 from toolkit.operations import JobAction, Location, RecordedDeploy
 from toolkit.targets.function.kind import kind as function
 from toolkit.targets.function.options import FunctionRestore
+from toolkit.targets.function.settings import Build, Image, S3Object
 
 UPDATE, PUBLISH, MOVE = "lambda:UpdateFunctionCode", "lambda:PublishVersion", "lambda:UpdateAlias"
 ALL = [UPDATE, PUBLISH, MOVE]
@@ -205,16 +207,12 @@ def test_a_function_that_does_not_exist_is_missing(stage: FunctionStage) -> None
 
 @pytest.mark.parametrize(
     ("package", "settings"),
-    [("Image", {}), ("Zip", {"source": None, "image": {"repository": "mail"}})],
+    [("Image", {}), ("Zip", {"source": None, "image": Image(repository="mail")})],
 )
 def test_code_of_another_sort_than_the_functions_is_refused(
     aws_endpoint: Endpoint, tmp_path: Path, package: str, settings: dict[str, Any]
 ) -> None:
     stage = FunctionStage(aws_endpoint, tmp_path, package=package)
-    if "image" in settings:
-        from toolkit.targets.function.settings import Image
-
-        settings = {**settings, "image": Image(repository="mail")}
     with pytest.raises(Refused, match="which Lambda never changes"):
         stage.preview(stage.job(settings))
     assert stage.writes == []
@@ -528,8 +526,6 @@ def test_a_large_package_goes_through_the_store(
 
 
 def test_an_object_of_s3_is_deployed_until_it_changes(stage: FunctionStage) -> None:
-    from toolkit.targets.function.settings import S3Object
-
     stage.endpoint.s3.bucket("code")
     settings = {"source": None, "s3": S3Object(bucket="code", key="mail.zip")}
     with pytest.raises(Missing, match=r"there is no object mail\.zip in bucket code"):
@@ -540,6 +536,79 @@ def test_an_object_of_s3_is_deployed_until_it_changes(stage: FunctionStage) -> N
     stage.endpoint.s3.put("code", "mail.zip", b"two")
     assert stage.deployed(stage.another(3, settings=settings)).verdict == "succeeded"
     assert stage.alias == "3"
+
+
+IMAGE = {"source": None, "image": Image(repository="mail", context="image")}
+PUSH = "ecr:PutImage"
+
+
+@pytest.fixture
+def imaged(
+    aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FunctionStage:
+    """A function from an image, whose repository is there, and a Dockerfile."""
+    monkeypatch.setenv("PATH", "/nonexistent")  # no docker: the builder is toolkit's own
+    aws_endpoint.ecr.repository("mail")
+    stage = FunctionStage(aws_endpoint, tmp_path, package="Image")
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "Dockerfile").write_text("FROM scratch\nCOPY index.py /\n")
+    (tmp_path / "image" / "index.py").write_text("one")
+    return stage
+
+
+def test_an_image_is_built_pushed_and_deployed_by_its_digest(imaged: FunctionStage) -> None:
+    job = imaged.job(IMAGE)
+    assert [call.name for call in imaged.preview(job).calls] == [PUSH, *ALL]
+    report = imaged.applied(job)
+    assert report.prepared == [PUSH, PUBLISH]
+    assert imaged.look(report, job).verdict == "succeeded"
+    [image] = imaged.endpoint.ecr.repositories["mail"].images.values()
+    assert image.tags == [COMMIT]
+    [update] = imaged.endpoint.calls.of(UPDATE)
+    assert update.params["ImageUri"].endswith(f"/mail@{image.digest}")
+    assert imaged.preview(imaged.job(IMAGE, run="r2", token="t-2")).unchanged
+
+
+def test_an_image_that_is_there_is_not_built_again(imaged: FunctionStage) -> None:
+    imaged.applied(imaged.job(IMAGE))
+    imaged.lambdas.point("mail", "1", description="")
+    (imaged.folder / "image" / "Dockerfile").unlink()
+    again = imaged.job(IMAGE, run="r2", token="t-2")
+    (imaged.folder / "image" / "Dockerfile").write_text("FROM scratch\n")
+    assert [call.name for call in imaged.preview(again).calls] == ALL
+    imaged.endpoint.calls.clear()
+    assert imaged.deployed(again).verdict == "succeeded"
+    assert PUSH not in imaged.writes
+
+
+def test_an_image_that_was_built_in_another_way_is_refused(imaged: FunctionStage) -> None:
+    imaged.applied(imaged.job(IMAGE))
+    image = Image(repository="mail", context="image", args={"A": "1"})
+    with pytest.raises(Refused, match="was built in another way"):
+        imaged.preview(imaged.job({"source": None, "image": image}))
+
+
+def test_a_repository_that_is_not_there_is_missing(imaged: FunctionStage) -> None:
+    image = Image(repository="gone", context="image")
+    with pytest.raises(Missing, match="gone"):
+        imaged.preview(imaged.job({"source": None, "image": image}))
+
+
+def test_the_permissions_follow_what_the_code_comes_from(stage: FunctionStage) -> None:
+    location = Location("dev", "eu-west-1", "111111111111", store="s3://store/team")
+    by_origin = {
+        "source": stage.job(location=location),
+        "image": stage.job(IMAGE),
+        "s3": stage.job({"source": None, "s3": S3Object(bucket="b", key="k", version="1")}),
+    }
+    actions = {name: by_action(function.permissions(job)).keys() for name, job in by_origin.items()}
+    assert {"s3:PutObject", "s3:GetObject"} <= actions["source"]
+    assert {PUSH, "ecr:GetAuthorizationToken"} <= actions["image"]
+    assert "s3:GetObjectVersion" in actions["s3"]
+    assert not any(action.startswith("s3:") for action in actions["image"])
+    assert by_action(function.permissions(by_origin["source"]))["s3:PutObject"].resources == (
+        "arn:aws:s3:::store/team/functions/*",
+    )
 
 
 BUILD = """#!/bin/sh
@@ -554,8 +623,6 @@ exit "${TEAM_CODE:-0}"
 @pytest.fixture
 def built(stage: FunctionStage, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The settings of a function whose files a script makes."""
-    from toolkit.targets.function.settings import Build
-
     (stage.folder / "build.sh").write_text(BUILD)
     (stage.folder / "build.sh").chmod(0o755)
     monkeypatch.setenv("TEAM_ANSWER", "canary")
