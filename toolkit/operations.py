@@ -333,6 +333,21 @@ class RunResult(Struct, frozen=True):
     spans: Mapping[str, Span] = {}
 
 
+class TargetOutputs(Struct, frozen=True):
+    """What a target has in one location that people and other targets need to know, as it runs now:
+    name -> value. `problem` says why that is unknown, empty if it is known.
+    """
+
+    name: str
+    """The target's name, with its region where the environment has several."""
+    target: str
+    kind: str
+    location: Location
+    outputs: Mapping[str, str] = {}
+    problem: str = ""
+    next: Advice = ""
+
+
 class RecordOrigin(StrEnum):
     """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version
     of toolkit had recorded.

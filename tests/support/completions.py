@@ -49,6 +49,7 @@ BY_COMMAND = {
     ("deploy-app", "target"): "targets of the kind",
     ("deploy-stack", "target"): "targets of the kind",
     ("rollback", "target"): "targets but groups",
+    ("outputs", "names"): "targets",
 }
 UNNAMED = {
     "allowed_claims",

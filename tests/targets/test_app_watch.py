@@ -30,6 +30,21 @@ def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: 
     assert stage.writes == report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
 
 
+def test_a_deploy_ends_with_the_health_addresses_unless_nothing_runs_there(
+    stage: AppStage,
+) -> None:
+    addresses = {"health": ("https://web.example.com/health", "https://web.example.com/ready")}
+    observed, _ = stage.deployed(stage.job(addresses))
+    assert observed.outputs == {
+        "HealthUrl": "https://web.example.com/health",
+        "HealthUrl2": "https://web.example.com/ready",
+    }
+    stage.service.desired = 0
+    stage.clock.advance(60)
+    idle, _ = stage.deployed(stage.job(addresses, token="t-2", run="r2"))
+    assert (idle.verdict, idle.outputs) == ("unhealthy", {})
+
+
 @pytest.mark.parametrize("history", ["unsupported", "denied"])
 def test_without_service_deployments_the_service_itself_tells(
     stage: AppStage, history: str

@@ -99,6 +99,8 @@ COMMANDS = (
     ("deploy-app", "worker"),
     ("deploy-stack", "worker"),
     ("rollback", "worker"),
+    ("outputs",),
+    ("outputs", "all", "--json"),
     ("history",),
     ("lock", "show"),
     ("logs", "nothing"),

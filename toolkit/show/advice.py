@@ -22,6 +22,7 @@ SAME_OPTIONS: dict[str, tuple[str, ...]] = {
     "health-check": _EVERYWHERE,
     "smoke-test": _EVERYWHERE,
     "permissions": _EVERYWHERE,
+    "outputs": _EVERYWHERE,
     "diff": _ONE_RECORD,
     "lock show": _ONE_RECORD,
     "lock release": _ONE_RECORD,

@@ -162,6 +162,12 @@ class AppKind(base.Kind):
 
         return observe.live(job, ports)
 
+    def outputs(self, job: "Job", ports: "Ports") -> Mapping[str, str]:
+        """Its health addresses, while something of it runs."""
+        from toolkit.targets.app import observe
+
+        return observe.outputs(job, ports)
+
     def live_name(self, live: "LiveVersion") -> str:
         """The running revision: `web:7`."""
         return live.detail.get("task definition", "").rpartition("/")[2] or super().live_name(live)

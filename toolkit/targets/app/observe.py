@@ -17,7 +17,7 @@ from toolkit.targets.app import definition as definitions
 from toolkit.targets.app import failures, rollout, task_logs
 from toolkit.targets.app.failures import Failure, FailureSort
 from toolkit.targets.app.rollout import DeploymentKey, Reading, RolloutState
-from toolkit.targets.app.settings import AppSettings
+from toolkit.targets.app.settings import AppSettings, health_outputs
 from toolkit.targets.app.state import check_deployable, live_version, own_deployment_arn, started_at
 
 Shape = Mapping[str, Any]
@@ -131,7 +131,12 @@ def _unchanged(look: ServiceLook) -> Observation:
     runs = live(look.job, look.ports)
     notes = "; ".join(runs.notes) if runs else ""
     observation = Observation(
-        StepState.DONE, Verdict.UNCHANGED, "this version is already running", cause=notes, live=runs
+        StepState.DONE,
+        Verdict.UNCHANGED,
+        "this version is already running",
+        cause=notes,
+        outputs=health_outputs(look.settings),
+        live=runs,
     )
     if look.service.get("desiredCount"):
         return observation
@@ -563,7 +568,9 @@ def _without_tasks(look: ServiceLook, observation: Observation) -> Observation:
     """
     settings = look.settings
     words = f"the desired count of {settings.service} is 0: nothing runs"
-    observation = replace(observation, phase=words, cause=words, lines=(f"warning: {words}",))
+    observation = replace(
+        observation, phase=words, cause=words, lines=(f"warning: {words}",), outputs={}
+    )
     if settings.min_tasks < 1:
         return observation
     return replace(
@@ -601,12 +608,17 @@ def _done(look: ServiceLook, phase: str) -> Observation:
     mine = rollout.own_deployment(look.service, look.own_key) or rollout.primary_deployment(
         look.service
     )
-    mark = replace(look.mark, done=True)
+    done = Observation(
+        StepState.DONE,
+        Verdict.SUCCEEDED,
+        phase,
+        outputs=health_outputs(look.settings),
+        mark=replace(look.mark, done=True),
+    )
     if definition is None:
-        return Observation(StepState.DONE, Verdict.SUCCEEDED, phase, mark=mark)
+        return done
     runs = live_version(definition, look.settings, mine)
-    notes = "; ".join(runs.notes)
-    return Observation(StepState.DONE, Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
+    return replace(done, cause="; ".join(runs.notes), live=runs)
 
 
 def _judge_revert(look: ServiceLook, reading: Reading) -> Observation:
@@ -647,3 +659,12 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     changes = primary.get("taskDefinition") != serving.get("taskDefinition")
     version = live_version(definition, settings, serving)
     return replace(version, moving=in_progress and changes)
+
+
+def outputs(job: Job, ports: Ports) -> Mapping[str, str]:
+    """See targets/base.py. An address of a service without tasks would lead nowhere."""
+    aws, settings = ports.aws(job.location), job.settings
+    service = check_deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
+    if not rollout.serving_deployment(service):
+        return {}
+    return health_outputs(settings)

@@ -91,3 +91,14 @@ def dockerfile(settings: AppSettings) -> tuple[str, str] | None:
     if build is None:
         return None
     return (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+
+
+def health_outputs(settings: AppSettings) -> dict[str, str]:
+    """Its health addresses by name: `HealthUrl`, then `HealthUrl2` and so on."""
+    outputs: dict[str, str] = {}
+    for number, address in enumerate(settings.health, 1):
+        name = "HealthUrl"
+        if number > 1:
+            name += str(number)
+        outputs[name] = address
+    return outputs
